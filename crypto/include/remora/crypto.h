@@ -1,0 +1,157 @@
+/*
+ * remora/crypto.h - the primitives of WireGuard, TS2021, DERP and disco.
+ *
+ * X25519, BLAKE2s with HMAC and HKDF, ChaCha20-Poly1305, XChaCha20-Poly1305
+ * and the NaCl box, over libsodium and libb2.  It is not a general crypto
+ * library: nothing is here that no layer needs, and TLS has its own (BearSSL).
+ *
+ * Randomness: none is drawn here.  Keys, nonces and ephemerals come from the
+ * caller's rmr_rng.  Secrets on the stack are wiped before a return.
+ *
+ * Back ends: remora::crypto is the real one.  The archive remora_crypto_null
+ * has the same symbols with sums in place of ciphers, so that a fuzzer's bytes
+ * pass authentication; it is never installed.
+ *
+ * Threading: pure functions; rmr_crypto_init() once before any of them.
+ * Memory: none is allocated.  Time: none.
+ *
+ * Source: RFC 7748 (X25519), RFC 7693 (BLAKE2s), RFC 2104, RFC 8439,
+ * draft-irtf-cfrg-xchacha-03, NaCl crypto_box.
+ */
+#ifndef REMORA_CRYPTO_H
+#define REMORA_CRYPTO_H
+
+#include <remora/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RMR_KEY_LEN 32
+#define RMR_TAG_LEN 16
+#define RMR_HASH_LEN 32
+#define RMR_BLAKE2S_BLOCK 64
+#define RMR_XNONCE_LEN 24
+#define RMR_BOX_NONCE_LEN 24
+
+/**
+ * Chooses the implementations for this processor.  Calls sodium_init() once
+ * and libb2's dispatcher; may be called again, from one thread at a time. [submit]
+ *
+ * Errors: RMR_E_INTERNAL where libsodium refuses to start.
+ * Source: decisions 15 (named impurities).
+ */
+RMR_API rmr_err rmr_crypto_init(void);
+
+/* ---- X25519 ----------------------------------------------------------- */
+
+/** A clamped private key from the caller's randomness.  Errors: RMR_E_RNG. */
+RMR_API rmr_err rmr_key_generate(const rmr_rng *rng,
+                                 uint8_t priv[RMR_KEY_LEN]);
+/** Clamps 32 bytes in place (RFC 7748 5). */
+RMR_API void rmr_key_clamp(uint8_t priv[RMR_KEY_LEN]);
+/** The public key of a private one. */
+RMR_API void rmr_x25519_public(uint8_t pub[RMR_KEY_LEN],
+                               const uint8_t priv[RMR_KEY_LEN]);
+/** The shared point.  Errors: RMR_E_AUTH where it is all zero (a low-order
+ *  public key); `out` is zero then. */
+RMR_API rmr_err rmr_x25519(uint8_t out[RMR_KEY_LEN],
+                           const uint8_t priv[RMR_KEY_LEN],
+                           const uint8_t pub[RMR_KEY_LEN]);
+
+/* ---- BLAKE2s ---------------------------------------------------------- */
+
+typedef struct rmr_blake2s { /* caller-owned; wipe after keyed use */
+    uint64_t opaque[32];
+} rmr_blake2s;
+
+/** \param out_len 1...32; \param key_len 0...32 (keyed hash, not HMAC). */
+RMR_API void rmr_blake2s_init(rmr_blake2s *s, size_t out_len, const void *key,
+                              size_t key_len);
+RMR_API void rmr_blake2s_update(rmr_blake2s *s, const void *data, size_t len);
+RMR_API void rmr_blake2s_final(rmr_blake2s *s, uint8_t *out);
+/** HASH: BLAKE2s-256 of a || b (either may be empty). */
+RMR_API void rmr_blake2s_256(uint8_t out[RMR_HASH_LEN], rmr_bytes a,
+                             rmr_bytes b);
+/** MAC: keyed BLAKE2s with an output of 16 bytes; key of 16 or 32 bytes. */
+RMR_API void rmr_blake2s_mac(uint8_t out[16], rmr_bytes key, rmr_bytes data);
+/** HMAC-BLAKE2s-256 (RFC 2104) of a || b. */
+RMR_API void rmr_hmac_blake2s(uint8_t out[RMR_HASH_LEN], rmr_bytes key,
+                              rmr_bytes a, rmr_bytes b);
+/** HKDF with 1 to 3 outputs; o2 and o3 may be NULL.  Noise 4.3, KDFn. */
+RMR_API void rmr_hkdf(uint8_t o1[RMR_HASH_LEN], uint8_t *o2, uint8_t *o3,
+                      const uint8_t ck[RMR_HASH_LEN], rmr_bytes ikm);
+
+/* ---- AEADs ------------------------------------------------------------ */
+
+/** ChaCha20-Poly1305 (RFC 8439): c = ciphertext || tag, of pt.len + 16 bytes;
+ *  may be in place (c == pt.ptr). */
+RMR_API void rmr_chapoly_seal(uint8_t *c, const uint8_t key[RMR_KEY_LEN],
+                              const uint8_t nonce[12], rmr_bytes ad,
+                              rmr_bytes pt);
+/** \param c Ciphertext || tag; `pt` gets c.len - 16 bytes, may be c.ptr.
+ *  Errors: RMR_E_AUTH; the content of pt is unspecified then, never used. */
+RMR_API rmr_err rmr_chapoly_open(uint8_t *pt, const uint8_t key[RMR_KEY_LEN],
+                                 const uint8_t nonce[12], rmr_bytes ad,
+                                 rmr_bytes c);
+/** XChaCha20-Poly1305, as above with a nonce of 24 bytes. */
+RMR_API void rmr_xchapoly_seal(uint8_t *c, const uint8_t key[RMR_KEY_LEN],
+                               const uint8_t nonce[RMR_XNONCE_LEN],
+                               rmr_bytes ad, rmr_bytes pt);
+RMR_API rmr_err rmr_xchapoly_open(uint8_t *pt, const uint8_t key[RMR_KEY_LEN],
+                                  const uint8_t nonce[RMR_XNONCE_LEN],
+                                  rmr_bytes ad, rmr_bytes c);
+
+/* An AEAD for bulk data: a key set up once, nonce = 4 zero bytes || LE64
+ * counter, no associated data, in place.  The table lets a host plug its own
+ * (a faster one, or hardware). */
+#define RMR_AEAD_CTX_MAX 256
+
+typedef struct rmr_aead_ctx { /* counts as a key: wipe */
+    _Alignas(64) uint8_t opaque[RMR_AEAD_CTX_MAX];
+} rmr_aead_ctx;
+
+typedef struct rmr_aead_item { /* one message of a batch */
+    uint64_t counter;
+    uint8_t *buf; /* plaintext or ciphertext, len bytes; tag behind it */
+    size_t len;   /* of the plaintext */
+    rmr_err err;  /* open: RMR_OK or RMR_E_AUTH */
+} rmr_aead_item;
+
+typedef struct rmr_aead {
+    const char *name;
+    void (*init)(rmr_aead_ctx *ctx, const uint8_t key[RMR_KEY_LEN]);
+    /* buf has room for len + RMR_TAG_LEN. */
+    void (*seal)(rmr_aead_ctx *ctx, uint64_t counter, uint8_t *buf,
+                 size_t len);
+    /* len counts the plaintext; the tag is at buf + len. */
+    rmr_err (*open)(rmr_aead_ctx *ctx, uint64_t counter, uint8_t *buf,
+                    size_t len);
+    /* Batches under one key; NULL: the caller loops. */
+    void (*seal_n)(rmr_aead_ctx *ctx, rmr_aead_item *items, size_t n);
+    void (*open_n)(rmr_aead_ctx *ctx, rmr_aead_item *items, size_t n);
+} rmr_aead;
+
+/** The best table for this machine; a constant.  After rmr_crypto_init(). */
+RMR_API const rmr_aead *rmr_aead_default(void);
+
+/* ---- NaCl box --------------------------------------------------------- */
+
+/** The key of a pair: HSalsa20(X25519(priv, pub), 0), to be kept while the pair
+ *  talks.  Errors: RMR_E_AUTH for a low-order public key. */
+RMR_API rmr_err rmr_box_shared(uint8_t shared[RMR_KEY_LEN],
+                               const uint8_t priv[RMR_KEY_LEN],
+                               const uint8_t pub[RMR_KEY_LEN]);
+/** c = tag (16) || ciphertext, of pt.len + 16 bytes.  crypto_box_easy form. */
+RMR_API void rmr_box_seal(uint8_t *c, const uint8_t shared[RMR_KEY_LEN],
+                          const uint8_t nonce[RMR_BOX_NONCE_LEN],
+                          rmr_bytes pt);
+/** Errors: RMR_E_AUTH (also when c is shorter than a tag). */
+RMR_API rmr_err rmr_box_open(uint8_t *pt, const uint8_t shared[RMR_KEY_LEN],
+                             const uint8_t nonce[RMR_BOX_NONCE_LEN],
+                             rmr_bytes c);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
