@@ -26,6 +26,7 @@ typedef struct rmr_slots {
     uint32_t n_chunks, cap_chunks;
     uint32_t free_head; /* index + 1, 0 for none */
     uint32_t used, max;
+    uint32_t chunk_shift; /* a chunk holds 1 << this */
 } rmr_slots;
 
 /** For up to `max` items of `item_size` bytes.  Errors: RMR_E_NOMEM. */

@@ -35,8 +35,8 @@ typedef bool (*rmr_hash_eq_fn)(const void *user, uint64_t value,
 
 typedef struct rmr_hash_entry {
     uint64_t value;
-    uint32_t tag; /* 0 empty, 1 deleted, else hash */
-    uint32_t full;
+    uint32_t tag;  /* high half of the key's hash; 0: empty   */
+    uint32_t home; /* low half: where the entry wants to live */
 } rmr_hash_entry;
 
 typedef struct rmr_hash {
@@ -44,7 +44,7 @@ typedef struct rmr_hash {
     rmr_hash_key key;
     rmr_hash_entry *tab;
     uint32_t cap; /* a power of two, or 0 */
-    uint32_t used, dead;
+    uint32_t used;
     uint32_t max; /* most entries */
     rmr_hash_eq_fn eq;
     const void *user;
