@@ -1,0 +1,151 @@
+/*
+ * remora/control.h - the TS2021 client: joins a control server and follows it.
+ *
+ * It fetches the server's key, upgrades to the Noise protocol, registers, polls
+ * the map stream into an rmr_nm, sends updates about this node, watches the
+ * keep-alives and comes back after every failure with back-off.  It opens no
+ * connection: it says where (remora/dial.h) and the host dials, puts TLS on top
+ * and moves the bytes.
+ *
+ * Threading: one object, one thread.  Memory: bounded; the zstd window (at most
+ * 8 MiB) lives only while a compressed frame is read.  Time: `now` monotonic;
+ * wall time by rmr_ctl_set_wall.
+ *
+ * Source: Tailscale control protocol (ts2021), capability version 138.
+ *
+ *     rmr_ctl_config_init(&cfg, sizeof cfg);  ... url, keys, netmap ...
+ *     rmr_ctl_new(&c, &env, &cfg, now);
+ *     each turn:
+ *         if (rmr_ctl_wants_stream(c, now, &dial)) start dialling;
+ *         rmr_ctl_stream_opened(c, now) / rmr_ctl_stream_closed(c, now, err);
+ *         rmr_ctl_read(c, now, in); rmr_ctl_write(c, now, dst, &len);
+ *         if (rmr_ctl_wants_close(c)) close the stream;
+ */
+#ifndef REMORA_CONTROL_H
+#define REMORA_CONTROL_H
+
+#include <remora/addr.h>
+#include <remora/base.h>
+#include <remora/crypto.h>
+#include <remora/dial.h>
+#include <remora/netmap.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RMR_CTL_CAPABILITY 138
+
+enum rmr_ctl_errcode {
+    /* closed: tried again by itself */
+    RMR_E_CTL_HTTP = RMR_ERR(RMR_LAYER_CTL, 3, 1),      /* unexpected status  */
+    RMR_E_CTL_PROXY = RMR_ERR(RMR_LAYER_CTL, 3, 2),     /* strips Upgrade     */
+    RMR_E_CTL_GATEWAY = RMR_ERR(RMR_LAYER_CTL, 3, 3),   /* 502, 503, 504 ...  */
+    RMR_E_CTL_HANDSHAKE = RMR_ERR(RMR_LAYER_CTL, 3, 4), /* Noise failed       */
+    RMR_E_CTL_REWRITTEN = RMR_ERR(RMR_LAYER_CTL, 3, 5), /* bytes were changed */
+    RMR_E_CTL_SILENT = RMR_ERR(RMR_LAYER_CTL, 3, 6),    /* watchdog, 120 s    */
+    RMR_E_CTL_MAP = RMR_ERR(RMR_LAYER_CTL, 3, 7),       /* malformed map      */
+    RMR_E_CTL_ENDED = RMR_ERR(RMR_LAYER_CTL, 3, 8),     /* stream ended       */
+    /* fatal for joining: needs the user */
+    RMR_E_CTL_REFUSED = RMR_ERR(RMR_LAYER_CTL, 4, 1),   /* register: Error    */
+    RMR_E_CTL_AUTH_KEY = RMR_ERR(RMR_LAYER_CTL, 4, 2),  /* bad auth key       */
+    RMR_E_CTL_NEEDS_LOGIN = RMR_ERR(RMR_LAYER_CTL, 4, 3), /* no key given     */
+    RMR_E_CTL_KEY_CHANGED = RMR_ERR(RMR_LAYER_CTL, 4, 4), /* pinned over http */
+    RMR_E_CTL_TOO_OLD = RMR_ERR(RMR_LAYER_CTL, 4, 5),   /* server: no Noise   */
+    RMR_E_CTL_TOO_NEW = RMR_ERR(RMR_LAYER_CTL, 4, 6),   /* refuses version    */
+    RMR_E_CTL_LOCKED = RMR_ERR(RMR_LAYER_CTL, 4, 7),    /* tailnet lock       */
+    RMR_E_CTL_KEY_EXPIRED = RMR_ERR(RMR_LAYER_CTL, 4, 8) /* node key expired  */
+};
+
+/** One sentence for the user: what it is and what to do; never NULL.   [look] */
+RMR_API const char *rmr_ctl_err_text(rmr_err e);
+
+typedef enum rmr_ctl_state {
+    RMR_CTL_CONNECTING,  /* dialling, key fetch, upgrade, handshake            */
+    RMR_CTL_REGISTERING,
+    RMR_CTL_NEEDS_LOGIN, /* text: the URL to open; it goes on by itself        */
+    RMR_CTL_CONNECTED,   /* the map stream is open                             */
+    RMR_CTL_DOWN,        /* err, text: why; it tries again by itself           */
+    RMR_CTL_FAILED       /* err, text: why; it stops until rmr_ctl_retry       */
+} rmr_ctl_state;
+
+typedef struct rmr_ctl rmr_ctl;
+
+typedef struct rmr_ctl_callbacks {
+    uint32_t struct_size;
+    void *user;
+    /* text: details from the server or the URL; may be "". */
+    void (*on_state)(void *user, rmr_ctl_state state, rmr_err err,
+                     const char *text);
+    /* The server's Noise key, new or changed (allowed by policy): store it. */
+    void (*on_server_key)(void *user, const uint8_t key[RMR_KEY_LEN]);
+    /* Registered with this node key: store it.  login: "user@example.com". */
+    void (*on_registered)(void *user, const char *login, const char *display);
+} rmr_ctl_callbacks;
+
+typedef struct rmr_ctl_config {
+    uint32_t struct_size;
+    const char *url;          /* copied; http or https                         */
+    const char *auth_key;     /* copied, wiped when registered; NULL: none     */
+    const char *hostname;     /* copied                                        */
+    const char *os, *os_version, *product; /* copied; NULL: "linux", "", "remora" */
+    bool ephemeral;
+    bool accept_control_key;  /* take over a changed key over plain http       */
+    bool no_compression;
+    uint8_t machine_key[RMR_KEY_LEN]; /* private; copied                       */
+    uint8_t node_public[RMR_KEY_LEN];
+    uint8_t old_node_public[RMR_KEY_LEN]; /* zero: none                        */
+    uint8_t disco_public[RMR_KEY_LEN];
+    uint8_t server_key[RMR_KEY_LEN];  /* pinned; zero: none                    */
+    uint64_t wall_unix_ns;
+    rmr_nm *netmap;           /* retained until free; filled by the stream     */
+    const rmr_ctl_callbacks *callbacks; /* copied */
+} rmr_ctl_config;
+
+typedef struct rmr_ctl_stats {
+    uint64_t connects, registers, streams, updates, keepalives, failures;
+    uint64_t rx_bytes, tx_bytes, frames;
+    rmr_time last_frame;
+} rmr_ctl_stats;
+
+RMR_API void rmr_ctl_config_init(rmr_ctl_config *cfg, size_t struct_size);
+/** Errors: INVAL (url, auth key of the wrapped form), NOMEM, RNG.   [submit] */
+RMR_API rmr_err rmr_ctl_new(rmr_ctl **out, const rmr_env *env,
+                            const rmr_ctl_config *cfg, rmr_time now);
+/** Wipes keys.  NULL is allowed; no callbacks. */
+RMR_API void rmr_ctl_free(rmr_ctl *c);
+
+/** True once per attempt: the host dials `out` now.                 [submit] */
+RMR_API bool rmr_ctl_wants_stream(rmr_ctl *c, rmr_time now, rmr_dial *out);
+RMR_API rmr_err rmr_ctl_stream_opened(rmr_ctl *c, rmr_time now);
+/** The stream could not be opened, ended or broke; RMR_OK: orderly end.
+ *  `text`: details for the user (a TLS error), may be NULL.           [pump] */
+RMR_API void rmr_ctl_stream_closed(rmr_ctl *c, rmr_time now, rmr_err why,
+                                   const char *text);
+/** The host should close the stream now (answers true once).        [submit] */
+RMR_API bool rmr_ctl_wants_close(rmr_ctl *c);
+/** Stream bytes in, all taken; overwritten (decrypted in place).  An error has
+ *  been told by on_state; close the stream.                           [pump] */
+RMR_API rmr_err rmr_ctl_read(rmr_ctl *c, rmr_time now, rmr_buf in);
+RMR_API rmr_err rmr_ctl_write(rmr_ctl *c, rmr_time now, rmr_buf dst,
+                              size_t *len);
+RMR_API rmr_time rmr_ctl_next_deadline(const rmr_ctl *c);
+RMR_API rmr_err rmr_ctl_handle_deadline(rmr_ctl *c, rmr_time now);
+
+RMR_API void rmr_ctl_set_wall(rmr_ctl *c, rmr_time now, uint64_t unix_ns);
+/** What peers must know of us; sent by a lite update when it differs.
+ *  \param endpoints  May be NULL.  Errors: NOMEM.                    [submit] */
+RMR_API rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now, uint16_t home_derp,
+                                const rmr_addr *endpoints, size_t n);
+/** A new node key was made (rotation): register with it.            [submit] */
+RMR_API rmr_err rmr_ctl_set_node_key(rmr_ctl *c, rmr_time now,
+                                     const uint8_t node_public[RMR_KEY_LEN],
+                                     const uint8_t old_public[RMR_KEY_LEN]);
+/** Out of FAILED, or out of a back-off (the network changed): try now. */
+RMR_API void rmr_ctl_retry(rmr_ctl *c, rmr_time now);
+RMR_API void rmr_ctl_get_stats(const rmr_ctl *c, rmr_ctl_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
