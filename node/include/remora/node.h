@@ -1,0 +1,158 @@
+/*
+ * remora/node.h - a tailnet node as one machine (remora/io.h), without I/O.
+ *
+ * It composes the control client, DERP, WireGuard, the IP stack and the
+ * services around them (SOCKS5, port forwards, a local control endpoint), and
+ * gives the program TCP on the tailnet.  An adapter drives it: io-posix, or
+ * yours.  It changes nothing of the host: no interface, route or DNS setting.
+ *
+ * Threading: one node, one thread at a time; any number of nodes in a process.
+ * Memory: through rmr_env.alloc, bounded by the config.  Time: `now` of each
+ * call; wall time by RMR_IO_WALL events.
+ *
+ * Callbacks fire from inside the machine's calls at consistent points; the
+ * functions below marked [submit] or [look] may be called in them, free not.
+ *
+ * Source: the layers' own headers; ARCHITECTURE.md for the composition.
+ *
+ *     rmr_node_config_init(&cfg, sizeof cfg);
+ *     cfg.control_url = "https://headscale.example.com";
+ *     cfg.auth_key = key;
+ *     rmr_node_new(&node, &env, &cfg, now);
+ *     rmr_posix_run(rmr_node_machine(node), &posix_cfg);   // or your adapter
+ */
+#ifndef REMORA_NODE_H
+#define REMORA_NODE_H
+
+#include <remora/addr.h>
+#include <remora/base.h>
+#include <remora/bridge.h>
+#include <remora/io.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rmr_node rmr_node;
+typedef struct rmr_node_conn { /* a tailnet TCP socket; 0: none */
+    uint64_t id;
+} rmr_node_conn;
+
+enum rmr_node_errcode {
+    RMR_E_NODE_STATE_DAMAGED = RMR_ERR(RMR_LAYER_NODE, 4, 1),
+    RMR_E_NODE_STATE_WRITE = RMR_ERR(RMR_LAYER_NODE, 4, 2),
+    RMR_E_NODE_STATE_READ = RMR_ERR(RMR_LAYER_NODE, 4, 3),
+    RMR_E_NODE_LISTEN = RMR_ERR(RMR_LAYER_NODE, 4, 4),  /* an address is taken */
+    RMR_E_NODE_OTHER_URL = RMR_ERR(RMR_LAYER_NODE, 4, 5), /* state of another
+                                                             control server   */
+    RMR_E_NODE_CA = RMR_ERR(RMR_LAYER_NODE, 4, 6),
+    RMR_E_NODE_IN_USE = RMR_ERR(RMR_LAYER_NODE, 4, 7)   /* local endpoint taken:
+                                                           another node runs  */
+};
+
+typedef enum rmr_node_state { /* names as `tailscale status` has them */
+    RMR_NODE_NO_STATE,
+    RMR_NODE_STARTING,    /* keys are there, no netmap yet */
+    RMR_NODE_NEEDS_LOGIN,
+    RMR_NODE_RUNNING,
+    RMR_NODE_STOPPED
+} rmr_node_state;
+
+typedef struct rmr_node_event {
+    enum {
+        RMR_NODE_EV_STATE,   /* state; text: a URL for NEEDS_LOGIN             */
+        RMR_NODE_EV_RUNNING, /* first live netmap applied, dials are accepted  */
+        RMR_NODE_EV_TROUBLE, /* err, text: it goes on trying                   */
+        RMR_NODE_EV_FAILED   /* err, text: it has given up; RMR_IO_STOP follows */
+    } kind;
+    rmr_node_state state;
+    rmr_err err;
+    const char *text;      /* one sentence: what, and what to do; or "" */
+    const rmr_addr *ips;   /* RUNNING */
+    size_t n_ips;
+    const char *hostname;  /* RUNNING: the MagicDNS name */
+    rmr_dur took;          /* RUNNING: since rmr_node_new */
+} rmr_node_event;
+
+typedef struct rmr_node_callbacks {
+    uint32_t struct_size;
+    void *user;
+    void (*on_event)(void *user, const rmr_node_event *ev);
+    /* TCP, as in remora/netstack.h; `tag` as given to listen or dial. */
+    void (*on_accept)(void *user, void *tag, rmr_node_conn conn,
+                      const rmr_addr *remote);
+    void (*on_connected)(void *user, void *tag, rmr_node_conn conn);
+    void (*on_readable)(void *user, void *tag, rmr_node_conn conn);
+    void (*on_writable)(void *user, void *tag, rmr_node_conn conn);
+    void (*on_closed)(void *user, void *tag, rmr_node_conn conn, rmr_err why);
+} rmr_node_callbacks;
+
+typedef struct rmr_node_config {
+    uint32_t struct_size;     /* written by rmr_node_config_init             */
+    const char *control_url;  /* copied; NULL: from the state                */
+    const char *auth_key;     /* copied, wiped when used; NULL: state only   */
+    const char *hostname;     /* copied; NULL: "remora"                      */
+    const char *os_version;   /* copied; may be NULL                         */
+    const char *product;      /* copied; NULL: "remora"                      */
+    bool ephemeral;
+    bool accept_control_key;
+    rmr_bytes ca_pem;         /* trust anchors, parsed in _new; empty: none,
+                                 and every https server is refused           */
+    uint16_t udp_port;        /* default 41641; any free one when taken      */
+    rmr_addr socks5;          /* family NONE: off                            */
+    const char *socks5_user, *socks5_password; /* copied; NULL: none         */
+    const rmr_forward *forwards; /* copied */
+    size_t n_forwards;
+    const rmr_serve *serves;  /* copied */
+    size_t n_serves;
+    const char *local_name;   /* local control endpoint ("remora.sock"), copied;
+                                 NULL: none.  docs/local-api.md               */
+    size_t tcp_buffer;        /* bytes a direction and connection, 1 MiB     */
+    const rmr_node_callbacks *callbacks; /* copied */
+} rmr_node_config;
+
+RMR_API void rmr_node_config_init(rmr_node_config *cfg, size_t struct_size);
+/** Errors: INVAL (a URL that is none), RMR_E_NODE_CA (no certificate in
+ *  ca_pem), NOMEM, RNG.                                             [submit] */
+RMR_API rmr_err rmr_node_new(rmr_node **out, const rmr_env *env,
+                             const rmr_node_config *cfg, rmr_time now);
+/** Frees all; nothing is sent.  NULL is allowed.  Not in a callback.   [pump] */
+RMR_API void rmr_node_free(rmr_node *n);
+/** The machine to give to an adapter; good until rmr_node_free.        [look] */
+RMR_API rmr_machine rmr_node_machine(rmr_node *n);
+/** Asks the node to end: closes connections in order, stores what is unsaved,
+ *  then gives RMR_IO_STOP.  As an RMR_IO_STOP_REQUEST event.        [submit] */
+RMR_API void rmr_node_stop(rmr_node *n, rmr_time now);
+
+/** One sentence for the user for any error of the node or its layers: what it
+ *  is and what to do.  Never NULL.                                     [look] */
+RMR_API const char *rmr_node_err_text(rmr_err e);
+
+/* ---- TCP on the tailnet ------------------------------------------------ */
+
+/** Accepts connections from peers on a port of every own address.
+ *  Errors: INUSE, FULL, NOMEM, NOTREADY (before the state was loaded). */
+RMR_API rmr_err rmr_node_listen(rmr_node *n, rmr_time now, uint16_t port,
+                                void *tag, rmr_node_conn *out);
+/** \param host  An address or a MagicDNS name.
+ *  Errors: NOTFOUND (no such peer), NOTREADY (no netmap yet), FULL, NOMEM. */
+RMR_API rmr_err rmr_node_dial(rmr_node *n, rmr_time now, const char *host,
+                              uint16_t port, void *tag, rmr_node_conn *out);
+RMR_API rmr_err rmr_node_set_tag(rmr_node *n, rmr_node_conn c, void *tag);
+RMR_API rmr_err rmr_node_send(rmr_node *n, rmr_time now, rmr_node_conn c,
+                              rmr_bytes data, size_t *taken);
+RMR_API rmr_err rmr_node_peek(const rmr_node *n, rmr_node_conn c,
+                              rmr_bytes *view, bool *eof);
+RMR_API rmr_err rmr_node_consume(rmr_node *n, rmr_time now, rmr_node_conn c,
+                                 size_t len);
+RMR_API rmr_err rmr_node_shutdown(rmr_node *n, rmr_time now, rmr_node_conn c);
+RMR_API rmr_err rmr_node_close(rmr_node *n, rmr_time now, rmr_node_conn c);
+RMR_API rmr_err rmr_node_abort(rmr_node *n, rmr_time now, rmr_node_conn c);
+
+RMR_API rmr_node_state rmr_node_get_state(const rmr_node *n);
+RMR_API const char *rmr_node_state_name(rmr_node_state s); /* "Running" */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
