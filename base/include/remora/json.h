@@ -58,12 +58,14 @@ typedef struct rmr_json { /* caller-owned; fields are the reader's */
     void *user;
     uint8_t *buf; /* holds one scalar */
     size_t cap, len;
-    uint64_t offset; /* of the next byte, for error messages */
-    uint32_t stack;  /* a bit a level: 1 object, 0 array */
-    uint32_t unicode;
-    uint16_t high_surrogate;
-    uint8_t depth, state, sub, utf8_left, utf8_low, utf8_high;
-    bool hujson, skip_long, too_long, done;
+    uint64_t offset; /* of the next byte, or of the one that was refused */
+    uint32_t stack;  /* a bit a level: 1 object, 0 array; the lowest is inner */
+    uint16_t unicode, high_surrogate;
+    uint8_t depth, state, sub, pos, comment;
+    uint8_t utf8_left, utf8_low, utf8_high;
+    bool hujson, is_key, ended;
+    bool skip_long; /* a scalar above cap is reported empty, with too_long */
+    bool too_long;
     rmr_err failed;
 } rmr_json;
 
@@ -108,13 +110,16 @@ typedef struct rmr_json_bind_callbacks {
 typedef struct rmr_json_bind {
     rmr_json json;
     rmr_json_bind_callbacks cb;
-    struct {
+    struct { /* 0: around the root; then one for each open container */
         const rmr_json_field *fields;
         uint32_t n_fields;
         uint32_t id;
+        uint32_t hint; /* the field after the last one that was found */
+        bool is_object;
     } level[RMR_JSON_MAX_DEPTH + 1];
     const rmr_json_field *member; /* of the pending key, NULL: unwanted */
-    uint32_t depth, skip_depth;
+    uint32_t depth;
+    uint32_t skip_depth; /* open containers that nobody wants */
 } rmr_json_bind;
 
 RMR_API void rmr_json_bind_init(rmr_json_bind *b, rmr_buf scratch,
@@ -138,8 +143,10 @@ typedef struct rmr_jw {
     uint8_t *base;
     size_t cap, len;
     bool failed; /* sticky: out of room, or misuse */
+    bool misused;
     uint8_t depth;
-    bool need_comma;
+    bool need_comma, has_key, is_done;
+    uint32_t stack; /* a bit a level: 1 object, 0 array; the lowest is inner */
 } rmr_jw;
 
 RMR_API void rmr_jw_init(rmr_jw *w, rmr_buf out);
