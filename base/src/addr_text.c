@@ -22,7 +22,8 @@ static bool find_byte(rmr_bytes text, char c, size_t *at)
 
 static rmr_bytes sub(rmr_bytes text, size_t from, size_t to)
 {
-    return rmr_bytes_of(text.ptr + from, to - from);
+    /* NULL, when there is no text at all, can't be added to. */
+    return rmr_bytes_of(from ? text.ptr + from : text.ptr, to - from);
 }
 
 /* Decimal without leading zeros: "010" is 8 to some readers and 10 to others,
