@@ -1,0 +1,90 @@
+/* Inside the packet filter: compiled rules, flows, parsed packets. */
+#ifndef REMORA_CONTROL_FILTER_INTERNAL_H
+#define REMORA_CONTROL_FILTER_INTERNAL_H
+
+#include <remora/filter.h>
+#include <remora/hash.h>
+
+#include "vec.h"
+
+/* Ranges are kept as bytes in network order, so that memcmp orders them:
+ * lo[w] hi[w] with w = 4 or 16; a destination has first and last port (two
+ * bytes each, network order) behind. */
+enum { FAM4, FAM6, FAMS };
+#define FILTER_WIDTH(fam) ((fam) == FAM4 ? (size_t)4 : (size_t)16)
+#define FILTER_SRC_SIZE(fam) (2 * FILTER_WIDTH(fam))
+#define FILTER_DST_SIZE(fam) (2 * FILTER_WIDTH(fam) + 4)
+
+/* Most bytes of one kind of range in a rule set: a bound against a server that
+ * goes wild; a million IPv4 sources fit. */
+#define FILTER_MAX_BYTES ((size_t)32 << 20)
+
+typedef struct filter_span {
+    uint32_t off; /* bytes into the pool of that kind and family */
+    uint32_t n;   /* elements */
+} filter_span;
+
+typedef struct filter_rule {
+    uint32_t proto[8]; /* a bit a protocol */
+    filter_span src[FAMS], dst[FAMS];
+} filter_rule;
+
+typedef struct filter_set {
+    rmri_ctl_vec rules; /* filter_rule */
+    rmri_ctl_vec src[FAMS], dst[FAMS];
+} filter_set;
+
+/* ---- flows ------------------------------------------------------------ */
+
+#define FILTER_FLOWS 512 /* as the reference's LRU */
+#define FILTER_KEY_LEN 38
+#define FILTER_NIL UINT16_MAX
+
+typedef struct filter_flow {
+    uint8_t key[FILTER_KEY_LEN]; /* as seen inbound: proto, family, source,
+                                    destination, their ports */
+    uint16_t chain;              /* next in the bucket */
+    uint16_t newer, older;
+} filter_flow;
+
+typedef struct filter_flows {
+    rmr_hash_key hash;
+    uint16_t bucket[FILTER_FLOWS];
+    uint16_t newest, oldest, used;
+    filter_flow flow[FILTER_FLOWS];
+} filter_flows;
+
+void rmri_filter_flows_init(filter_flows *f);
+bool rmri_filter_flows_has(filter_flows *f, const uint8_t *key);
+void rmri_filter_flows_note(filter_flows *f, const uint8_t *key);
+
+/* ---- packets ---------------------------------------------------------- */
+
+/* What the filter may know of a packet; addresses point into it. */
+typedef struct filter_pkt {
+    uint8_t fam;   /* FAM4 or FAM6 */
+    uint8_t proto; /* FILTER_UNKNOWN, FILTER_FRAGMENT or the number */
+    const uint8_t *src, *dst;
+    uint16_t src_port, dst_port; /* 0 where the protocol has none */
+    uint8_t tcp_flags;
+    uint8_t icmp_type, icmp_code;
+    bool icmp_whole; /* at least 8 bytes of ICMP: type and code count */
+} filter_pkt;
+
+#define FILTER_UNKNOWN 0
+#define FILTER_FRAGMENT 255
+
+/* Decodes as little as 8.2 says; an odd packet has proto FILTER_UNKNOWN. */
+void rmri_filter_parse(rmr_bytes packet, filter_pkt *out);
+
+struct rmr_filter {
+    rmr_env env;
+    filter_set active, build;
+    bool building, in_rule;
+    rmr_err spoilt;     /* why the build can't be committed */
+    rmri_ctl_vec local; /* rmr_prefix */
+    uint64_t dropped;
+    filter_flows flows;
+};
+
+#endif
