@@ -42,13 +42,66 @@ if(REMORA_INSTALL)
   install(EXPORT remora-sys NAMESPACE remora:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/remora)
 endif()
 
-# llhttp: a library where the system has one; on Debian 12 its C sources are in
-# the package node-llhttp and are compiled here, from the system's folder, with
-# LLHTTP_STRICT_MODE.
+# llhttp: the system's library where there is one of version 9 or newer (older
+# ones are lax unless they were built with LLHTTP_STRICT_MODE); else its C
+# sources from the system's folder (Debian 12: package node-llhttp), compiled
+# into the target in strict mode under names that begin with rmri_.
+find_library(REMORA_llhttp_LIBRARY NAMES llhttp)
 find_path(REMORA_llhttp_INCLUDE llhttp.h
           HINTS /usr/share/include/llhttp PATH_SUFFIXES llhttp)
-find_library(REMORA_llhttp_LIBRARY NAMES llhttp)
 find_path(REMORA_llhttp_SOURCES llhttp.c HINTS /usr/share/llhttp)
+set(REMORA_LLHTTP_MAJOR 0)
+if(REMORA_llhttp_INCLUDE)
+  file(STRINGS ${REMORA_llhttp_INCLUDE}/llhttp.h line REGEX "define LLHTTP_VERSION_MAJOR")
+  string(REGEX REPLACE "[^0-9]" "" REMORA_LLHTTP_MAJOR "${line}")
+endif()
+set(REMORA_LLHTTP_PC_LIBS)
+if(REMORA_llhttp_LIBRARY AND REMORA_LLHTTP_MAJOR GREATER_EQUAL 9)
+  set(REMORA_LLHTTP_PC_LIBS "-lllhttp")
+elseif(NOT REMORA_llhttp_INCLUDE OR NOT REMORA_llhttp_SOURCES)
+  message(FATAL_ERROR "llhttp was not found; run scripts/deps first")
+endif()
+
+# llhttp_names.h: a #define for each function that llhttp's files define.
+function(remora_llhttp_names out)
+  set(names)
+  foreach(file IN LISTS ARGN)
+    file(STRINGS ${file} lines REGEX "^[a-z].*[ *]llhttp_[a-z0-9_]+\\(")
+    foreach(line IN LISTS lines)
+      string(REGEX REPLACE "^.*[ *](llhttp_[a-z0-9_]+)\\(.*$" "\\1" name "${line}")
+      list(APPEND names ${name})
+    endforeach()
+  endforeach()
+  list(REMOVE_DUPLICATES names)
+  set(text "/* Written by cmake/RemoraDependencies.cmake. */\n")
+  foreach(name IN LISTS names)
+    string(APPEND text "#define ${name} rmri_${name}\n")
+  endforeach()
+  file(GENERATE OUTPUT ${out} CONTENT "${text}")
+endfunction()
+
+# remora_use_llhttp(remora_http): <llhttp_names.h>, then <llhttp.h>.
+function(remora_use_llhttp target)
+  set(dir ${CMAKE_CURRENT_BINARY_DIR}/llhttp)
+  if(REMORA_LLHTTP_PC_LIBS)
+    remora_llhttp_names(${dir}/llhttp_names.h)
+    target_link_libraries(${target} PRIVATE
+      $<BUILD_INTERFACE:${REMORA_llhttp_LIBRARY}> $<INSTALL_INTERFACE:llhttp>)
+  else()
+    set(src ${REMORA_llhttp_SOURCES})
+    remora_llhttp_names(${dir}/llhttp_names.h ${src}/llhttp.c ${src}/api.c ${src}/http.c)
+    add_library(remora_llhttp OBJECT src/llhttp_parser.c src/llhttp_api.c)
+    set_target_properties(remora_llhttp PROPERTIES C_STANDARD 11 C_EXTENSIONS OFF
+      POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
+    target_compile_definitions(remora_llhttp PRIVATE LLHTTP_STRICT_MODE=1)
+    target_compile_options(remora_llhttp PRIVATE -w)
+    target_include_directories(remora_llhttp PRIVATE ${dir} ${src} ${REMORA_llhttp_INCLUDE})
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:remora_llhttp>)
+  endif()
+  target_include_directories(${target} PRIVATE ${dir})
+  target_include_directories(${target} SYSTEM PRIVATE ${REMORA_llhttp_INCLUDE})
+  target_compile_definitions(${target} PRIVATE LLHTTP_STRICT_MODE=1)
+endfunction()
 
 if(REMORA_TESTS)
   pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
