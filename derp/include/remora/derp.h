@@ -136,6 +136,9 @@ RMR_API rmr_err rmr_derp_send(rmr_derp *d, rmr_time now,
 /** Home or not: NotePreferred, and always_on with it.               [submit] */
 RMR_API void rmr_derp_set_preferred(rmr_derp *d, rmr_time now, bool on);
 RMR_API bool rmr_derp_is_up(const rmr_derp *d);
+/** Bytes of packets that wait in the queue: the host holds its stack back while
+ *  there are many.                                                     [look] */
+RMR_API size_t rmr_derp_queued_bytes(const rmr_derp *d);
 RMR_API rmr_time rmr_derp_next_deadline(const rmr_derp *d);
 RMR_API rmr_err rmr_derp_handle_deadline(rmr_derp *d, rmr_time now);
 RMR_API void rmr_derp_get_stats(const rmr_derp *d, rmr_derp_stats *out);
