@@ -69,32 +69,33 @@ static rmr_err fail(rmr_socks5 *s, rmr_err e)
 /* ---- how long is the message that begins in s->in? --------------------- */
 
 /* Each answers the bytes needed as far as is known yet; the message is whole
- * when in_len has reached it. */
+ * when in_len has reached it.  A step never goes beyond a byte that may end the
+ * connection, so that any split takes as many bytes as another. */
 
 static size_t greeting_len(const rmr_socks5 *s)
 {
-    return s->in_len < 2 ? 2 : 2 + (size_t)s->in[1];
+    return s->in_len < 2 ? 1 + (size_t)s->in_len : 2 + (size_t)s->in[1];
 }
 
 static size_t password_len(const rmr_socks5 *s)
 {
     if (s->in_len < 2)
-        return 2;
+        return 1 + (size_t)s->in_len;
     size_t at = 2 + (size_t)s->in[1]; /* the password's length byte */
     return s->in_len <= at ? at + 1 : at + 1 + s->in[at];
 }
 
 static size_t request_len(const rmr_socks5 *s)
 {
-    if (s->in_len < 5)
-        return 5;
+    if (s->in_len < 4)
+        return s->in_len ? 4 : 1;
     switch (s->in[3]) {
     case TYPE_V4:
         return 4 + 4 + 2;
     case TYPE_V6:
         return 4 + 16 + 2;
     default:
-        return 4 + 1 + (size_t)s->in[4] + 2;
+        return s->in_len < 5 ? 5 : 4 + 1 + (size_t)s->in[4] + 2;
     }
 }
 
