@@ -38,9 +38,12 @@ export GOTOOLCHAIN=local GOFLAGS=-trimpath CGO_ENABLED=0
 if ! at_least "$have" "$need"; then
   mod="golang.org/toolchain@v0.0.1-go$need.$(go env GOOS)-$(go env GOARCH)"
   echo "Go here is $have, the peers need $need: fetching $mod"
-  root=$(cd / && GOFLAGS='' go mod download -json "$mod" |
-    sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p')
-  [ -n "$root" ] || { echo "install.sh: $mod could not be fetched" >&2; exit 1; }
+  said=$(cd / && GOFLAGS='' go mod download -json "$mod") || :
+  root=$(sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p' <<<"$said")
+  [ -n "$root" ] || {
+    echo "install.sh: the Go toolchain could not be fetched: $said" >&2
+    exit 1
+  }
   # Files in the module cache are not executable; the go command would set
   # these bits itself from version 1.21 on.
   chmod -R u+w "$root/bin" "$root/pkg/tool"

@@ -1,0 +1,319 @@
+/* Commands, options and operands: which exist, and who takes which. */
+#include "args.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "secret.h"
+
+typedef enum opt_id {
+    OPT_CONTROL_URL,
+    OPT_AUTH_KEY,
+    OPT_AUTH_KEY_FILE,
+    OPT_HOSTNAME,
+    OPT_STATE_DIR,
+    OPT_EPHEMERAL,
+    OPT_ACCEPT_CONTROL_KEY,
+    OPT_CA_FILE,
+    OPT_SOCKS5,
+    OPT_SOCKS5_AUTH,
+    OPT_FORWARD,
+    OPT_SERVE,
+    OPT_UDP_PORT,
+    OPT_JSON,
+    OPT_LOG_LEVEL,
+    OPT_COUNT,
+    OPT_ICMP,
+    OPT_HELP
+} opt_id;
+
+#define FOR(c) (1U << (c))
+#define FOR_LOCAL                                                             \
+    (FOR(CLI_STATUS) | FOR(CLI_PING) | FOR(CLI_NC) | FOR(CLI_DOWN))
+#define FOR_ALL (~0U)
+
+typedef struct opt {
+    const char *name;
+    opt_id id;
+    unsigned commands;
+    bool takes_value;
+} opt;
+
+static const opt options[] = {
+    { "--control-url", OPT_CONTROL_URL, FOR(CLI_UP), true },
+    { "--login-server", OPT_CONTROL_URL, FOR(CLI_UP), true },
+    { "--auth-key", OPT_AUTH_KEY, FOR(CLI_UP), true },
+    { "--auth-key-file", OPT_AUTH_KEY_FILE, FOR(CLI_UP), true },
+    { "--hostname", OPT_HOSTNAME, FOR(CLI_UP), true },
+    { "--state-dir", OPT_STATE_DIR, FOR(CLI_UP) | FOR_LOCAL, true },
+    { "--ephemeral", OPT_EPHEMERAL, FOR(CLI_UP), false },
+    { "--accept-control-key", OPT_ACCEPT_CONTROL_KEY, FOR(CLI_UP), false },
+    { "--ca-file", OPT_CA_FILE, FOR(CLI_UP), true },
+    { "--socks5", OPT_SOCKS5, FOR(CLI_UP), true },
+    { "--socks5-auth", OPT_SOCKS5_AUTH, FOR(CLI_UP), true },
+    { "--forward", OPT_FORWARD, FOR(CLI_UP), true },
+    { "--serve", OPT_SERVE, FOR(CLI_UP), true },
+    { "--udp-port", OPT_UDP_PORT, FOR(CLI_UP), true },
+    { "--json", OPT_JSON, FOR(CLI_UP) | FOR(CLI_STATUS), false },
+    { "--log-level", OPT_LOG_LEVEL, FOR(CLI_UP), true },
+    { "-c", OPT_COUNT, FOR(CLI_PING), true },
+    { "--count", OPT_COUNT, FOR(CLI_PING), true },
+    { "--icmp", OPT_ICMP, FOR(CLI_PING), false },
+    { "-h", OPT_HELP, FOR_ALL, false },
+    { "--help", OPT_HELP, FOR_ALL, false },
+};
+
+static const struct {
+    const char *name;
+    cli_command command;
+} commands[] = {
+    { "up", CLI_UP },     { "status", CLI_STATUS },   { "ping", CLI_PING },
+    { "nc", CLI_NC },     { "down", CLI_DOWN },       { "version", CLI_VERSION },
+    { "help", CLI_HELP },
+};
+
+const char *cli_command_name(cli_command c)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (commands[i].command == c) {
+            return commands[i].name;
+        }
+    }
+    return "";
+}
+
+cli_command cli_command_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return commands[i].command;
+        }
+    }
+    return CLI_NONE;
+}
+
+bool cli_usage(cli_args *a, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(a->error, sizeof a->error, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+/* Finds the option that `arg` is.  "--name=value" and "-c3" give a value. */
+static const opt *find_option(char *arg, char **value)
+{
+    *value = NULL;
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        const opt *o = &options[i];
+        size_t n = strlen(o->name);
+        if (strncmp(arg, o->name, n) != 0) {
+            continue;
+        }
+        if (arg[n] == '\0') {
+            return o;
+        }
+        if (arg[n] == '=' && n > 2) {
+            *value = arg + n + 1;
+            return o;
+        }
+        if (n == 2 && o->takes_value) {
+            *value = arg + n;
+            return o;
+        }
+    }
+    return NULL;
+}
+
+static bool apply(cli_args *a, const opt *o, char *v)
+{
+    switch (o->id) {
+    case OPT_CONTROL_URL:
+        return cli_value_url(a, v);
+    case OPT_AUTH_KEY:
+        return cli_value_auth_key(a, v);
+    case OPT_AUTH_KEY_FILE:
+        a->auth_key_file = v;
+        return true;
+    case OPT_HOSTNAME:
+        return cli_value_hostname(a, v);
+    case OPT_STATE_DIR:
+        a->state_dir = v;
+        return *v != '\0' ||
+               cli_usage(a, "--state-dir takes a directory, not nothing");
+    case OPT_EPHEMERAL:
+        a->ephemeral = true;
+        return true;
+    case OPT_ACCEPT_CONTROL_KEY:
+        a->accept_control_key = true;
+        return true;
+    case OPT_CA_FILE:
+        a->ca_file = v;
+        return true;
+    case OPT_SOCKS5:
+        return cli_value_socks5(a, v);
+    case OPT_SOCKS5_AUTH:
+        return cli_value_socks5_auth(a, v);
+    case OPT_FORWARD:
+        return cli_value_forward(a, v);
+    case OPT_SERVE:
+        return cli_value_serve(a, v);
+    case OPT_UDP_PORT:
+        return cli_value_udp_port(a, v);
+    case OPT_JSON:
+        a->json = true;
+        return true;
+    case OPT_LOG_LEVEL:
+        return cli_value_log_level(a, v);
+    case OPT_COUNT:
+        return cli_value_count(a, v);
+    case OPT_ICMP:
+        a->icmp = true;
+        return true;
+    case OPT_HELP:
+        a->topic = a->command;
+        a->command = CLI_HELP;
+        return true;
+    }
+    return true;
+}
+
+static bool operand(cli_args *a, const char *arg, size_t n)
+{
+    const char *name = cli_command_name(a->command);
+    if (a->command == CLI_HELP && n == 0) {
+        a->topic = cli_command_find(arg);
+        return a->topic != CLI_NONE ||
+               cli_usage(a, "there is no command '%s'; see remora help", arg);
+    }
+    if ((a->command == CLI_PING || a->command == CLI_NC) && n == 0) {
+        a->peer = arg;
+        return *arg != '\0' ||
+               cli_usage(a, "%s needs a peer: its name or tailnet address",
+                         name);
+    }
+    if (a->command == CLI_NC && n == 1) {
+        return cli_value_port(a, arg);
+    }
+    return cli_usage(a, "%s takes no '%s' here; see remora %s --help", name,
+                     arg, name);
+}
+
+/* What only the whole line shows. */
+static bool check_whole(cli_args *a)
+{
+    if (a->command == CLI_PING && a->peer == NULL) {
+        return cli_usage(a, "ping needs a peer: remora ping NAME-OR-ADDRESS");
+    }
+    if (a->command == CLI_NC && a->port == 0) {
+        return cli_usage(a, "nc needs a peer and a port: remora nc PEER PORT");
+    }
+    if (a->command != CLI_UP) {
+        return true;
+    }
+    if (a->auth_key != NULL && a->auth_key_file != NULL) {
+        return cli_usage(a, "give --auth-key or --auth-key-file, not both");
+    }
+    if (a->has_socks5_auth && a->socks5.family == RMR_AF_NONE) {
+        return cli_usage(a, "--socks5-auth needs --socks5 ADDR:PORT too");
+    }
+    if (a->socks5.family != RMR_AF_NONE && !a->has_socks5_auth &&
+        !rmr_addr_is_loopback(&a->socks5)) {
+        return cli_usage(a,
+                         "--socks5 on an address that others can reach needs "
+                         "--socks5-auth USER:PASS (or none, to let anyone in)");
+    }
+    return true;
+}
+
+static bool parse_option(cli_args *a, char **argv, int argc, int *i)
+{
+    char *value = NULL;
+    const opt *o = find_option(argv[*i], &value);
+    const char *command = cli_command_name(a->command);
+    if (o == NULL) {
+        /* Only the name: what follows "=" may be a secret. */
+        return cli_usage(a, "%s has no option '%.*s'; see remora %s --help",
+                         command, (int)strcspn(argv[*i], "="), argv[*i],
+                         command);
+    }
+    if ((o->commands & FOR(a->command)) == 0) {
+        return cli_usage(a, "%s is not an option of %s; see remora %s --help",
+                         o->name, command, command);
+    }
+    if (!o->takes_value && value != NULL) {
+        return cli_usage(a, "%s takes no value", o->name);
+    }
+    if (o->takes_value && value == NULL) {
+        if (*i + 1 >= argc) {
+            return cli_usage(a, "%s needs a value; see remora %s --help",
+                             o->name, command);
+        }
+        value = argv[++*i];
+    }
+    return apply(a, o, value);
+}
+
+bool cli_args_parse(cli_args *a, int argc, char **argv)
+{
+    size_t n_operands = 0;
+    bool options_over = false;
+
+    memset(a, 0, sizeof *a);
+    a->log_level = RMR_LOG_WARN;
+    a->count = 1;
+    if (argc < 2) {
+        return cli_usage(a, "which command? up, status, ping, nc, down, "
+                            "version or help; see remora help");
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        a->command = CLI_HELP;
+        return true;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        a->command = CLI_VERSION;
+        return true;
+    }
+    a->command = cli_command_find(argv[1]);
+    if (a->command == CLI_NONE) {
+        return cli_usage(a, "there is no command '%s'; see remora help",
+                         argv[1]);
+    }
+    a->forwards = calloc((size_t)argc, sizeof *a->forwards);
+    a->serves = calloc((size_t)argc, sizeof *a->serves);
+    if (a->forwards == NULL || a->serves == NULL) {
+        return cli_usage(a, "out of memory");
+    }
+    for (int i = 2; i < argc; i++) {
+        bool ok;
+        if (!options_over && strcmp(argv[i], "--") == 0) {
+            options_over = true;
+            continue;
+        }
+        if (!options_over && argv[i][0] == '-' && argv[i][1] != '\0') {
+            ok = parse_option(a, argv, argc, &i);
+        } else {
+            ok = operand(a, argv[i], n_operands++);
+        }
+        if (!ok) {
+            return false;
+        }
+        if (a->command == CLI_HELP && a->topic != CLI_NONE) {
+            return true; /* --help wins over whatever follows */
+        }
+    }
+    return check_whole(a);
+}
+
+void cli_args_free(cli_args *a)
+{
+    cli_secret_free(a->auth_key);
+    cli_secret_free(a->socks5_user);
+    cli_secret_free(a->socks5_password);
+    free(a->forwards);
+    free(a->serves);
+    memset(a, 0, sizeof *a);
+}

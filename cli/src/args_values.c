@@ -1,0 +1,158 @@
+/* The values of options: each checked here, with a sentence that says how it
+ * has to look.  Values that may be secret are never repeated. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <remora/text.h>
+
+#include "args.h"
+#include "secret.h"
+
+#define SOCKS5_TEXT_MAX 255 /* RFC 1929 2: lengths of one byte */
+
+static bool parse_port(const char *v, uint64_t least, uint16_t *out)
+{
+    uint64_t n;
+    if (rmr_parse_u64(rmr_bytes_str(v), 65535, &n) != RMR_OK || n < least) {
+        return false;
+    }
+    *out = (uint16_t)n;
+    return true;
+}
+
+bool cli_value_url(cli_args *a, const char *v)
+{
+    const char *host = NULL;
+    if (strncmp(v, "http://", 7) == 0) {
+        host = v + 7;
+    } else if (strncmp(v, "https://", 8) == 0) {
+        host = v + 8;
+    }
+    if (host == NULL || host[0] == '\0' || host[0] == '/') {
+        return cli_usage(a, "--control-url takes the address of the control "
+                            "server, such as https://headscale.example.com");
+    }
+    a->control_url = v;
+    return true;
+}
+
+bool cli_value_auth_key(cli_args *a, char *v)
+{
+    if (*v == '\0') {
+        return cli_usage(a, "--auth-key takes a key that the control server "
+                            "made, not nothing");
+    }
+    cli_secret_free(a->auth_key);
+    a->auth_key = cli_secret_take(v);
+    return a->auth_key != NULL || cli_usage(a, "out of memory");
+}
+
+/* A DNS label (RFC 1123 2.1): the control server makes the node's name of it. */
+bool cli_value_hostname(cli_args *a, const char *v)
+{
+    size_t n = strlen(v);
+    bool ok = n >= 1 && n <= 63 && v[0] != '-' && v[n - 1] != '-';
+    for (size_t i = 0; ok && i < n; i++) {
+        char c = v[i];
+        ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+             (c >= '0' && c <= '9') || c == '-';
+    }
+    if (!ok) {
+        return cli_usage(a, "--hostname takes one to 63 letters, digits and "
+                            "inner hyphens, such as laptop-2");
+    }
+    a->hostname = v;
+    return true;
+}
+
+bool cli_value_socks5(cli_args *a, const char *v)
+{
+    if (rmr_addr_parse(rmr_bytes_str(v), &a->socks5) != RMR_OK ||
+        a->socks5.port == 0) {
+        return cli_usage(a, "--socks5 takes an address and a port to listen "
+                            "on, such as 127.0.0.1:1055, not '%s'", v);
+    }
+    return true;
+}
+
+bool cli_value_socks5_auth(cli_args *a, char *v)
+{
+    char *colon = strchr(v, ':');
+    a->has_socks5_auth = true;
+    if (strcmp(v, "none") == 0) {
+        return true;
+    }
+    if (colon == NULL || colon == v || colon[1] == '\0' ||
+        colon - v > SOCKS5_TEXT_MAX || strlen(colon + 1) > SOCKS5_TEXT_MAX) {
+        rmr_wipe(v, strlen(v));
+        return cli_usage(a, "--socks5-auth takes USER:PASS, each of 1 to 255 "
+                            "bytes, or none");
+    }
+    *colon = '\0';
+    cli_secret_free(a->socks5_user);
+    cli_secret_free(a->socks5_password);
+    a->socks5_user = cli_secret_take(v);
+    a->socks5_password = cli_secret_take(colon + 1);
+    return (a->socks5_user != NULL && a->socks5_password != NULL) ||
+           cli_usage(a, "out of memory");
+}
+
+bool cli_value_forward(cli_args *a, const char *v)
+{
+    if (rmr_forward_parse(rmr_bytes_str(v), &a->forwards[a->n_forwards]) !=
+        RMR_OK) {
+        return cli_usage(a, "--forward takes [ADDR:]PORT=PEER:PORT, such as "
+                            "8080=n2:80, not '%s'", v);
+    }
+    a->n_forwards++;
+    return true;
+}
+
+bool cli_value_serve(cli_args *a, const char *v)
+{
+    if (rmr_serve_parse(rmr_bytes_str(v), &a->serves[a->n_serves]) != RMR_OK) {
+        return cli_usage(a, "--serve takes PORT=ADDR:PORT, such as "
+                            "80=127.0.0.1:8080, not '%s'", v);
+    }
+    a->n_serves++;
+    return true;
+}
+
+bool cli_value_udp_port(cli_args *a, const char *v)
+{
+    a->has_udp_port = true;
+    return parse_port(v, 0, &a->udp_port) ||
+           cli_usage(a, "--udp-port takes a number from 0 (any) to 65535, "
+                        "not '%s'", v);
+}
+
+bool cli_value_log_level(cli_args *a, const char *v)
+{
+    static const char *const names[] = { "off",  "error", "warn",
+                                         "info", "debug", "trace" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(v, names[i]) == 0) {
+            a->log_level = (rmr_log_level)i;
+            return true;
+        }
+    }
+    return cli_usage(a, "--log-level takes off, error, warn, info, debug or "
+                        "trace, not '%s'", v);
+}
+
+bool cli_value_count(cli_args *a, const char *v)
+{
+    uint64_t n;
+    if (rmr_parse_u64(rmr_bytes_str(v), 1000000, &n) != RMR_OK || n == 0) {
+        return cli_usage(a, "-c takes a number of probes from 1 to 1000000, "
+                            "not '%s'", v);
+    }
+    a->count = (uint32_t)n;
+    return true;
+}
+
+bool cli_value_port(cli_args *a, const char *v)
+{
+    return parse_port(v, 1, &a->port) ||
+           cli_usage(a, "the port is a number from 1 to 65535, not '%s'", v);
+}

@@ -1,0 +1,226 @@
+/* remora up: the node on the poll adapter, until it ends or is asked to. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <remora/node.h>
+#include <remora/posix.h>
+
+#include "commands.h"
+#include "files.h"
+#include "local_client.h"
+#include "print.h"
+#include "secret.h"
+#include "up_events.h"
+
+typedef struct up {
+    rmr_posix *posix;
+    rmr_node *node;
+    rmr_env env;
+    cli_up_events events;
+    cli_file ca;
+    char dir[4096];
+    char hostname[64];
+    char os_version[128];
+} up;
+
+/* Signal handlers have no argument; there is one adapter in this program. */
+static rmr_posix *volatile stop_target;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    if (stop_target != NULL) {
+        rmr_posix_request_stop(stop_target);
+    }
+}
+
+/* A second signal ends the program at once: SA_RESETHAND. */
+static void catch_signals(rmr_posix *p)
+{
+    struct sigaction sa;
+    stop_target = p;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = on_signal;
+    sa.sa_flags = (int)SA_RESETHAND;
+    (void)sigemptyset(&sa.sa_mask);
+    (void)sigaction(SIGINT, &sa, NULL);
+    (void)sigaction(SIGTERM, &sa, NULL);
+}
+
+static void release_signals(void)
+{
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGTERM, SIG_DFL);
+    stop_target = NULL;
+}
+
+/* The key may come from the environment even when the command line has one:
+ * it is taken out of there in any case. */
+static bool find_auth_key(cli_args *a, char *error, size_t cap)
+{
+    char *from_env = cli_secret_take_env("REMORA_AUTH_KEY");
+    if (a->auth_key != NULL) {
+        cli_secret_free(from_env);
+        return true;
+    }
+    if (a->auth_key_file != NULL) {
+        cli_secret_free(from_env);
+        a->auth_key = cli_secret_read_file(a->auth_key_file, error, cap);
+        return a->auth_key != NULL;
+    }
+    a->auth_key = from_env;
+    return true;
+}
+
+/* This machine's name up to its first dot; NULL where it says nothing. */
+static const char *own_name(char *dst, size_t cap)
+{
+    size_t n;
+    if (gethostname(dst, cap) != 0) {
+        return NULL;
+    }
+    dst[cap - 1] = '\0';
+    n = strcspn(dst, ".");
+    dst[n] = '\0';
+    return n == 0 || strcmp(dst, "localhost") == 0 ? NULL : dst;
+}
+
+static const char *own_os_version(char *dst, size_t cap)
+{
+    struct utsname u;
+    if (uname(&u) < 0) {
+        return NULL;
+    }
+    (void)snprintf(dst, cap, "%.100s", u.release);
+    return dst;
+}
+
+static rmr_err make_node(up *u, const cli_args *a)
+{
+    rmr_node_config cfg;
+    rmr_node_callbacks cb;
+
+    memset(&cb, 0, sizeof cb);
+    cb.struct_size = (uint32_t)sizeof cb;
+    cb.user = &u->events;
+    cb.on_event = cli_up_event;
+
+    rmr_node_config_init(&cfg, sizeof cfg);
+    cfg.control_url = a->control_url;
+    cfg.auth_key = a->auth_key;
+    cfg.hostname = a->hostname != NULL
+                       ? a->hostname
+                       : own_name(u->hostname, sizeof u->hostname);
+    cfg.os_version = own_os_version(u->os_version, sizeof u->os_version);
+    cfg.ephemeral = a->ephemeral;
+    cfg.accept_control_key = a->accept_control_key;
+    cfg.ca_pem = rmr_bytes_of(u->ca.data, u->ca.len);
+    if (a->has_udp_port) {
+        cfg.udp_port = a->udp_port;
+    }
+    cfg.socks5 = a->socks5;
+    cfg.socks5_user = a->socks5_user;
+    cfg.socks5_password = a->socks5_password;
+    cfg.forwards = a->forwards;
+    cfg.n_forwards = a->n_forwards;
+    cfg.serves = a->serves;
+    cfg.n_serves = a->n_serves;
+    cfg.local_name = CLI_LOCAL_NAME;
+    cfg.callbacks = &cb;
+    return rmr_node_new(&u->node, &u->env, &cfg, rmr_posix_now());
+}
+
+/* All that the program itself can find wrong; complains. */
+static bool prepare(up *u, cli_args *a)
+{
+    char error[4500];
+    if (!cli_state_dir(a->state_dir, u->dir, sizeof u->dir, error,
+                       sizeof error) ||
+        !find_auth_key(a, error, sizeof error) ||
+        !cli_ca_read(&u->ca, a->ca_file, error, sizeof error)) {
+        cli_complain("%s", error);
+        return false;
+    }
+    cli_make_parents(u->dir);
+    u->env = rmr_posix_env();
+    u->env.log = cli_log(a->log_level);
+    u->events.json = a->json;
+    return true;
+}
+
+static bool start_adapter(up *u)
+{
+    rmr_posix_config cfg;
+    rmr_err err;
+    rmr_posix_config_init(&cfg, sizeof cfg);
+    cfg.dir = u->dir;
+    cfg.log = u->env.log;
+    err = rmr_posix_new(&u->posix, &cfg);
+    if (err == RMR_E_NOMEM) {
+        cli_complain("out of memory");
+    } else if (err != RMR_OK) {
+        char why[4500];
+        cli_state_dir_why(u->dir, why, sizeof why);
+        cli_complain("%s", why);
+    }
+    return err == RMR_OK;
+}
+
+static bool start_node(up *u, cli_args *a)
+{
+    rmr_err err = make_node(u, a);
+    rmr_machine machine;
+    /* The node has copies of all of them. */
+    cli_secret_free(a->auth_key);
+    a->auth_key = NULL;
+    cli_file_free(&u->ca);
+    if (err == RMR_E_INVAL) {
+        cli_complain("--control-url is not a valid address; it looks like "
+                     "https://headscale.example.com");
+        return false;
+    }
+    if (err == RMR_OK) {
+        machine = rmr_node_machine(u->node);
+        err = rmr_posix_add(u->posix, &machine);
+    }
+    if (err != RMR_OK) {
+        cli_complain("%s", rmr_node_err_text(err));
+    }
+    return err == RMR_OK;
+}
+
+static int run(up *u)
+{
+    rmr_err err;
+    catch_signals(u->posix);
+    err = rmr_posix_run(u->posix);
+    release_signals();
+    if (u->events.failed) {
+        return CLI_EXIT_FAILED;
+    }
+    if (err != RMR_OK) {
+        cli_complain("%s", rmr_node_err_text(err));
+        return CLI_EXIT_FAILED;
+    }
+    cli_up_stopped(&u->events);
+    return CLI_EXIT_OK;
+}
+
+int cli_up(cli_args *a)
+{
+    up u;
+    int code = CLI_EXIT_FAILED;
+
+    memset(&u, 0, sizeof u);
+    if (prepare(&u, a) && start_adapter(&u) && start_node(&u, a)) {
+        code = run(&u);
+    }
+    rmr_posix_free(u.posix);
+    rmr_node_free(u.node);
+    cli_file_free(&u.ca);
+    return code;
+}

@@ -1,0 +1,123 @@
+/* The help texts, with an example for each command. */
+#include "help.h"
+
+static const char help_all[] =
+    "remora joins this program to a tailnet, without root, a daemon or a\n"
+    "network interface.\n"
+    "\n"
+    "  remora up        joins and stays in the foreground\n"
+    "  remora status    what the running node and its peers do\n"
+    "  remora ping      asks a peer for an answer\n"
+    "  remora nc        stdin and stdout over the tailnet\n"
+    "  remora down      stops the running node\n"
+    "  remora version   the version\n"
+    "  remora help X    more about a command\n"
+    "\n"
+    "Example: join, and reach the tailnet through a SOCKS5 proxy:\n"
+    "  remora up --control-url https://headscale.example.com \\\n"
+    "            --auth-key-file key.txt --socks5 127.0.0.1:1055\n"
+    "  curl --socks5-hostname 127.0.0.1:1055 http://n2/\n"
+    "\n"
+    "Exit codes: 0 done, 1 failed (one line on stderr), 2 wrong usage.\n";
+
+static const char help_up[] =
+    "remora up: joins the tailnet and stays in the foreground\n"
+    "\n"
+    "  --control-url URL         the control server (Headscale, Tailscale);\n"
+    "                            kept in the state after the first time\n"
+    "  --login-server URL        the same, by its usual name\n"
+    "  --auth-key KEY            a key that the control server made, for the\n"
+    "                            first time only; also in $REMORA_AUTH_KEY\n"
+    "  --auth-key-file F         a file that holds it\n"
+    "  --hostname NAME           the node's name; default: this machine's\n"
+    "  --state-dir DIR           default: $XDG_STATE_HOME/remora or\n"
+    "                            ~/.local/state/remora\n"
+    "  --ephemeral               the server forgets the node when it is gone\n"
+    "  --ca-file PEM             trust these CAs instead of the system's\n"
+    "  --accept-control-key      take over a changed key of a control server\n"
+    "                            that is reached by plain http\n"
+    "  --socks5 ADDR:PORT        a SOCKS5 proxy into the tailnet\n"
+    "  --socks5-auth USER:PASS   who may use it; none: whoever reaches it\n"
+    "  --forward LOCAL=PEER:PORT local port to a peer's; may be repeated\n"
+    "  --serve PORT=ADDR:PORT    tailnet port to a local one; may be repeated\n"
+    "  --udp-port N              default 41641, or any where that is taken\n"
+    "  --json                    one object a line on stdout\n"
+    "  --log-level L             off, error, warn, info, debug or trace\n"
+    "\n"
+    "Examples:\n"
+    "  remora up --control-url https://headscale.example.com \\\n"
+    "            --auth-key-file key.txt --hostname laptop\n"
+    "  remora up                      # again later: the state is enough\n"
+    "  remora up --socks5 127.0.0.1:1055 --forward 5432=db:5432 \\\n"
+    "            --serve 80=127.0.0.1:8080\n";
+
+static const char help_status[] =
+    "remora status: what the running node and its peers do\n"
+    "\n"
+    "  --json            everything, with the names of tailscale status\n"
+    "  --state-dir DIR   of the node that is asked\n"
+    "\n"
+    "Examples:\n"
+    "  remora status\n"
+    "  remora status --json | jq -r '.Self.TailscaleIPs[0]'\n";
+
+static const char help_ping[] =
+    "remora ping: asks a peer for an answer, and says by which way it came\n"
+    "\n"
+    "  -c N, --count N   probes, one a second; default 1\n"
+    "  --icmp            ICMP echo inside the tunnel instead of disco pings\n"
+    "  --state-dir DIR   of the node that is asked\n"
+    "\n"
+    "Exit code 1 when no probe was answered.\n"
+    "\n"
+    "Examples:\n"
+    "  remora ping n2\n"
+    "  remora ping -c 3 --icmp 100.64.0.2\n";
+
+static const char help_nc[] =
+    "remora nc: stdin and stdout over the tailnet, by TCP\n"
+    "\n"
+    "  --state-dir DIR   of the node that is asked\n"
+    "\n"
+    "The end of stdin is passed on; the peer's answer may still follow.\n"
+    "\n"
+    "Examples:\n"
+    "  printf 'GET / HTTP/1.0\\r\\n\\r\\n' | remora nc n2 80\n"
+    "  ssh -o ProxyCommand='remora nc %h %p' user@n2\n";
+
+static const char help_down[] =
+    "remora down: stops the running node, and waits until it has ended\n"
+    "\n"
+    "  --state-dir DIR   of the node that is stopped\n"
+    "\n"
+    "The state stays; remora up joins again with it, without a key.\n"
+    "\n"
+    "Example:\n"
+    "  remora down\n";
+
+static const char help_version[] = "remora version: the version\n"
+                                   "\n"
+                                   "Example:\n"
+                                   "  remora version\n";
+
+const char *cli_help_text(cli_command topic)
+{
+    switch (topic) {
+    case CLI_UP:
+        return help_up;
+    case CLI_STATUS:
+        return help_status;
+    case CLI_PING:
+        return help_ping;
+    case CLI_NC:
+        return help_nc;
+    case CLI_DOWN:
+        return help_down;
+    case CLI_VERSION:
+        return help_version;
+    case CLI_HELP:
+    case CLI_NONE:
+        break;
+    }
+    return help_all;
+}

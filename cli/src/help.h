@@ -1,0 +1,12 @@
+/*
+ * What `remora help` prints.
+ */
+#ifndef CLI_HELP_H
+#define CLI_HELP_H
+
+#include "args.h"
+
+/** CLI_NONE: about the whole command. */
+const char *cli_help_text(cli_command topic);
+
+#endif

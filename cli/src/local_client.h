@@ -1,0 +1,40 @@
+/*
+ * A blocking client of a running node's local endpoint (docs/local-api.md).
+ */
+#ifndef CLI_LOCAL_CLIENT_H
+#define CLI_LOCAL_CLIENT_H
+
+#include <remora/base.h>
+#include <remora/json.h>
+
+#define CLI_LOCAL_NAME "remora.sock"
+
+typedef struct cli_local {
+    int fd; /* -1: not open */
+    uint8_t *buf;
+    size_t cap, start, end; /* read, and not given out: start to end */
+} cli_local;
+
+/** Connects to the node whose state is in `state_dir` (NULL: the default), and
+ *  makes that the working directory: a socket's name is short, a path may be
+ *  too long for it.  False: it has complained. */
+bool cli_local_open(cli_local *c, const char *state_dir);
+/** False where nothing listens any more; never complains. */
+bool cli_local_reopen(cli_local *c);
+void cli_local_close(cli_local *c);
+
+/** Sends one request line.  False: it has complained. */
+bool cli_local_send(cli_local *c, const rmr_jw *request);
+
+typedef enum cli_line {
+    CLI_LINE,       /* a line; borrowed until the next call           */
+    CLI_LINE_END,   /* the node closed the connection                 */
+    CLI_LINE_FAILED /* it has complained, also for {"error":...} lines */
+} cli_line;
+
+/** The next line, whole; a line of {"error":"..."} is complained about. */
+cli_line cli_local_line(cli_local *c, rmr_bytes *line);
+/** Bytes that came behind the last line. */
+rmr_bytes cli_local_rest(const cli_local *c);
+
+#endif

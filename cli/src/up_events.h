@@ -1,0 +1,20 @@
+/*
+ * What `remora up` says while it runs, as lines of JSON or to a person.
+ */
+#ifndef CLI_UP_EVENTS_H
+#define CLI_UP_EVENTS_H
+
+#include <remora/node.h>
+
+typedef struct cli_up_events {
+    bool json;
+    bool failed; /* it has given up, and stderr holds the sentence */
+    rmr_node_state state;
+} cli_up_events;
+
+/** The node's on_event. */
+void cli_up_event(void *user, const rmr_node_event *ev);
+/** It has ended as asked. */
+void cli_up_stopped(const cli_up_events *e);
+
+#endif

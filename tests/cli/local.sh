@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# The commands that ask a running node, against a scripted endpoint that speaks
+# docs/local-api.md.
+#   tests/cli/local.sh PATH-OF-REMORA
+. "$(dirname "$0")/cases.sh"
+command -v socat >/dev/null || {
+    echo "socat is missing; scripts/deps installs it"
+    exit 1
+}
+state=$work/state
+mkdir -m 700 "$state"
+cat >"$work/node" <<'NODE'
+#!/usr/bin/env bash
+read -r line
+printf '%s\n' "$line" >>"$1/requests"
+case $line in
+*'"status"'*)
+    printf '{"BackendState":"Running","Self":{"TailscaleIPs":["100.64.0.1","fd7a::1"],"DNSName":"n1.lab.test.","OS":"linux","Online":true,"Relay":"lab"},'
+    printf '"Peer":{"nodekey:aa":{"TailscaleIPs":["100.64.0.2"],"HostName":"x\\u001b[31m","DNSName":"n2.lab.test.","OS":"linux","Online":true,"Relay":"lab","CurAddr":"","RxBytes":1500000,"TxBytes":20,"LastHandshake":"2026-01-01T00:00:00Z"},'
+    printf '"nodekey:bb":{"TailscaleIPs":["100.64.0.3"],"HostName":"n\\u001b[31m3","Online":false}},"Deep":{"er":[{},[],"a,{\\"b"]}}\n'
+    ;;
+*'"ping","peer":"dead"'*)
+    echo '{"seq":1,"error":"timed out"}'
+    echo '{"done":true,"sent":1,"received":0}'
+    ;;
+*'"ping","peer":"who"'*) echo '{"error":"there is no peer who; remora status lists them"}' ;;
+*'"ping"'*)
+    echo '{"seq":1,"ip":"100.64.0.2","name":"n2.lab.test","ms":1.25,"via":"DERP(lab)"}'
+    echo '{"done":true,"sent":1,"received":1}'
+    ;;
+*'"nc","peer":"n2"'*)
+    echo '{"ok":true}'
+    cat
+    ;;
+*'"nc","peer":"cut"'*) printf '{"ok":true}\nearly' ;;
+*'"nc"'*) echo '{"error":"the peer refused port 9"}' ;;
+*'"down"'*)
+    echo '{"ok":true}'
+    kill "$(cat "$1/pid")"
+    ;;
+esac
+NODE
+chmod +x "$work/node"
+socat -t 30 "UNIX-LISTEN:$state/remora.sock,fork" "EXEC:$work/node $work" 2>"$work/socat.log" &
+node=$!
+echo "$node" >"$work/pid"
+trap 'kill $node 2>/dev/null; rm -rf "$work"' EXIT
+for _ in $(seq 500); do
+    [ -S "$state/remora.sock" ] && break
+    sleep 0.02
+done
+asked() { tail -n 1 "$work/requests" | grep -qF -- "$1"; }
+
+status_people() {
+    run 0 status --state-dir "$state" && printed "n2.lab.test" && printed "relay lab" &&
+        printed "1.5 MB" && printed "2 peers, 1 online" && printed "offline" &&
+        ! grep -q $'\033' "$out" && asked '{"op":"status"}'
+}
+check "status for people" status_people
+status_json() {
+    run 0 status --json --state-dir "$state" && printed '  "BackendState": "Running",' &&
+        printed '"a,{\"b"' && printed '"er": [' && ! grep -q $'\033' "$out"
+}
+check "status for programs" status_json
+default_dir() {
+    mkdir -p "$work/xdg" && ln -s "$state" "$work/xdg/remora" &&
+        XDG_STATE_HOME=$work/xdg run 0 status && printed "n2.lab.test"
+}
+check "the default state directory" default_dir
+long_dir() {
+    local long
+    long=$work/$(printf 'd%.0s' $(seq 120))
+    ln -s "$state" "$long" && run 0 status --state-dir "$long"
+}
+check "a state directory with a name too long for a socket" long_dir
+ping_answered() {
+    run 0 ping -c3 n2 --icmp --state-dir "$state" && printed "pong from n2.lab.test (100.64.0.2) via DERP(lab) in 1.25 ms" &&
+        asked '"count":3,"icmp":true'
+}
+check "ping that is answered" ping_answered
+ping_dead() { run 1 ping dead --state-dir "$state" && printed "timed out" && said "answered none of 1"; }
+check "ping that is not answered" ping_dead
+ping_who() { run 1 ping who --state-dir "$state" && one_sentence && said "there is no peer who"; }
+check "ping of nobody" ping_who
+nc_echo() {
+    head -c 3000000 /dev/urandom >"$work/big"
+    timeout 60 "$remora" nc n2 80 --state-dir "$state" <"$work/big" 2>"$err" | cmp - "$work/big"
+}
+check "nc carries three megabytes there and back, and the end" nc_echo
+nc_cut() {
+    timeout 60 "$remora" nc cut 80 --state-dir "$state" </dev/null >"$out" 2>"$err" && [ "$(cat "$out")" = early ]
+}
+check "nc gives out what came with the answer" nc_cut
+nc_refused() { run 1 nc n3 9 --state-dir "$state" && one_sentence && said "refused port 9"; }
+check "nc that is refused" nc_refused
+down() { run 0 down --state-dir "$state" && run 1 down --state-dir "$state" && said "no node runs"; }
+check "down waits for the end" down
+finish

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Wrong usage, help and exit codes of the command; no node runs.
+#   tests/cli/usage.sh PATH-OF-REMORA
+. "$(dirname "$0")/cases.sh"
+
+# wrong WORDS ARGUMENTS...: exit code 2 and one sentence that holds the words
+wrong() {
+    local words=$1
+    shift
+    run 2 "$@" && one_sentence && said "$words"
+}
+check "no command"              wrong "see remora help"
+check "an unknown command"      wrong "no command 'frob'" frob
+check "an unknown help topic"   wrong "no command 'frob'" help frob
+check "an unknown option"       wrong "no option '--bogus'" up --bogus=x
+check "an option of another command" wrong "not an option of ping" ping --ephemeral n2
+check "a missing value"         wrong "--state-dir needs a value" up --state-dir
+check "a value that is too much" wrong "takes no value" up --ephemeral=1
+check "an operand too many"     wrong "takes no 'x'" status x
+check "a control URL that is none" wrong "--control-url takes" up --control-url headscale
+check "a login server that is none" wrong "--control-url takes" up --login-server=ftp://x
+check "an empty auth key"       wrong "--auth-key takes" up --auth-key=
+check "an auth key and a file"  wrong "not both" up --auth-key k --auth-key-file f
+check "a host name with a dot"  wrong "--hostname takes" up --hostname a.b
+check "a SOCKS5 address without a port" wrong "--socks5 takes" up --socks5 127.0.0.1
+check "a SOCKS5 port of 0"      wrong "--socks5 takes" up --socks5 127.0.0.1:0
+check "an open SOCKS5 address without --socks5-auth" wrong "needs --socks5-auth" up --socks5 0.0.0.0:1055
+check "--socks5-auth without --socks5" wrong "needs --socks5" up --socks5-auth a:b
+check "--socks5-auth without a password" wrong "USER:PASS" up --socks5 127.0.0.1:1 --socks5-auth user
+check "a forward without a peer" wrong "--forward takes" up --forward 8080=n2
+check "a serve without a port"  wrong "--serve takes" up --serve 80=localhost
+check "a UDP port above 65535"  wrong "--udp-port takes" up --udp-port 65536
+check "an unknown log level"    wrong "--log-level takes" up --log-level loud
+check "ping without a peer"     wrong "needs a peer" ping
+check "ping of no probes"       wrong "-c takes" ping -c 0 n2
+check "nc without a port"       wrong "peer and a port" nc n2
+check "nc with port 0"          wrong "the port is" nc n2 0
+
+secret_is_not_repeated() {
+    run 2 up --socks5 127.0.0.1:1 --socks5-auth hunter2 && ! said hunter2 &&
+        run 2 up --bogus=hunter2 && ! said hunter2
+}
+check "a refused secret is not repeated" secret_is_not_repeated
+
+for c in up status ping nc down version; do
+    help_of() { run 0 "$c" --help && printed "remora $c" && printed "Example" && [ ! -s "$err" ]; }
+    check "$c --help has an example" help_of
+    same_help() { cp "$out" "$work/first" && run 0 help "$c" && cmp -s "$out" "$work/first"; }
+    check "help $c says the same" same_help
+done
+overview() { run 0 --help && printed "Exit codes" && run 0 help && printed "remora up"; }
+check "--help and help"         overview
+version() { run 0 version && printed "remora " && run 0 --version && printed "remora "; }
+check "version and --version"   version
+
+# failed WORDS ARGUMENTS...: exit code 1 and one sentence
+failed() {
+    local words=$1
+    shift
+    run 1 "$@" && one_sentence && said "$words"
+}
+for c in "status" "ping n2" "nc n2 80" "down"; do
+    # shellcheck disable=SC2086
+    check "$c without a node" failed "no node runs" $c --state-dir "$work/none"
+done
+check "a key file that is not there" failed "can't read" up --state-dir "$work/s" --auth-key-file "$work/none"
+: >"$work/empty"
+check "an empty key file" failed "holds no auth key" up --state-dir "$work/s" --auth-key-file "$work/empty"
+check "a CA file that is not there" failed "can't read" up --state-dir "$work/s" --ca-file "$work/none"
+check "a file in place of the state directory" failed "not a directory" up --control-url http://127.0.0.1:1 --state-dir "$work/empty"
+mkdir -m 755 "$work/open"
+check "a state directory open to others" failed "open to other" up --control-url http://127.0.0.1:1 --state-dir "$work/open"
+
+full_disk() { "$remora" help >/dev/full 2>"$err"; [ $? = 1 ] && said "can't write"; }
+[ -e /dev/full ] && check "output that can't be written" full_disk
+finish
