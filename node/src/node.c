@@ -1,0 +1,494 @@
+/* The node's life, the machine's four calls, and the pump that moves bytes
+ * between the layers until they are quiet. */
+#include "node_internal.h"
+
+#include <remora/http1.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_CONNS 4096
+#define MAX_ROUNDS 8
+#define STOP_TIMEOUT (2 * RMR_SEC)
+
+/* ---- configuration ----------------------------------------------------- */
+
+void rmr_node_config_init(rmr_node_config *cfg, size_t struct_size)
+{
+    memset(cfg, 0, struct_size);
+    cfg->struct_size = (uint32_t)struct_size;
+    cfg->udp_port = 41641;
+    cfg->tcp_buffer = (size_t)1024 * 1024;
+}
+
+static bool copy_text(char *dst, size_t cap, const char *src)
+{
+    size_t len = src ? strlen(src) : 0;
+    if (len >= cap)
+        return false;
+    if (len)
+        memcpy(dst, src, len);
+    dst[len] = 0;
+    return true;
+}
+
+static void *copy_array(rmr_node *n, const void *src, size_t count,
+                        size_t size, size_t align)
+{
+    void *dst = rmr_alloc_zero(&n->env.alloc, count * size, align);
+    if (dst)
+        memcpy(dst, src, count * size);
+    return dst;
+}
+
+static rmr_err copy_lists(rmr_node *n, const rmr_node_config *cfg)
+{
+    if (cfg->n_forwards > 1000 || cfg->n_serves > 1000)
+        return RMR_E_INVAL;
+    if (cfg->n_forwards) {
+        n->forwards =
+            copy_array(n, cfg->forwards, cfg->n_forwards,
+                       sizeof(rmr_forward), _Alignof(rmr_forward));
+        if (!n->forwards)
+            return RMR_E_NOMEM;
+        n->n_forwards = cfg->n_forwards;
+    }
+    if (cfg->n_serves) {
+        n->serves = copy_array(n, cfg->serves, cfg->n_serves,
+                               sizeof(rmr_serve), _Alignof(rmr_serve));
+        if (!n->serves)
+            return RMR_E_NOMEM;
+        n->n_serves = cfg->n_serves;
+    }
+    return RMR_OK;
+}
+
+static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
+{
+    rmr_url url;
+    if (cfg->control_url &&
+        rmr_url_parse(rmr_bytes_str(cfg->control_url), &url) != RMR_OK)
+        return RMR_E_INVAL;
+    n->socks5_auth = cfg->socks5_user && cfg->socks5_password;
+    if (!copy_text(n->url, sizeof n->url, cfg->control_url) ||
+        !copy_text(n->hostname, sizeof n->hostname,
+                   cfg->hostname ? cfg->hostname : "remora") ||
+        !copy_text(n->os_version, sizeof n->os_version, cfg->os_version) ||
+        !copy_text(n->product, sizeof n->product,
+                   cfg->product ? cfg->product : "remora") ||
+        !copy_text(n->local_name, sizeof n->local_name, cfg->local_name) ||
+        !copy_text(n->socks5_user, sizeof n->socks5_user,
+                   cfg->socks5_user) ||
+        !copy_text(n->socks5_password, sizeof n->socks5_password,
+                   cfg->socks5_password))
+        return RMR_E_INVAL;
+    /* One URL has one form, so that the state's can be compared. */
+    for (size_t len = strlen(n->url); len && n->url[len - 1] == '/';)
+        n->url[--len] = 0;
+    n->ephemeral = cfg->ephemeral;
+    n->accept_control_key = cfg->accept_control_key;
+    n->udp_port = cfg->udp_port;
+    n->socks5_addr = cfg->socks5;
+    n->tcp_buffer = cfg->tcp_buffer;
+    if (cfg->auth_key && cfg->auth_key[0]) {
+        n->auth_key_size = strlen(cfg->auth_key) + 1;
+        n->auth_key = copy_array(n, cfg->auth_key, n->auth_key_size, 1, 1);
+        if (!n->auth_key)
+            return RMR_E_NOMEM;
+    }
+    return copy_lists(n, cfg);
+}
+
+static rmr_err anchors_new(rmr_node *n, rmr_bytes pem)
+{
+    size_t added = 0, skipped = 0;
+    rmr_err err = rmr_tls_anchors_new(&n->anchors, &n->env);
+    if (err != RMR_OK || pem.len == 0)
+        return err;
+    err = rmr_tls_anchors_add_pem(n->anchors, pem, &added, &skipped);
+    if (err == RMR_E_NOMEM)
+        return err;
+    return err != RMR_OK || added == 0 ? RMR_E_NODE_CA : RMR_OK;
+}
+
+/* ---- new and free ------------------------------------------------------ */
+
+static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg,
+                         rmr_time now)
+{
+    n->started = n->now = now;
+    n->stop_deadline = n->cache_at = RMR_TIME_NEVER;
+    n->cb = *cfg->callbacks;
+    rmr_err err = rmr_crypto_init();
+    if (err == RMR_OK)
+        err = copy_config(n, cfg);
+    if (err == RMR_OK)
+        err = anchors_new(n, cfg->ca_pem);
+    if (err == RMR_OK)
+        err = rmr_slots_init(&n->conns, &n->env.alloc, sizeof(nd_conn),
+                             MAX_CONNS);
+    if (err == RMR_OK)
+        err = rmr_timers_init(&n->timers, &n->env.alloc, MAX_CONNS);
+    if (err == RMR_OK)
+        err = rmri_node_names_new(n);
+    return err;
+}
+
+rmr_err rmr_node_new(rmr_node **out, const rmr_env *env,
+                     const rmr_node_config *cfg, rmr_time now)
+{
+    static const rmr_node_callbacks none = {.struct_size = sizeof none};
+    rmr_node_config own = *cfg;
+    *out = NULL;
+    if (cfg->struct_size != sizeof *cfg)
+        return RMR_E_INVAL;
+    if (!own.callbacks)
+        own.callbacks = &none;
+    rmr_node *n =
+        rmr_alloc_zero(&env->alloc, sizeof *n, _Alignof(rmr_node));
+    if (!n)
+        return RMR_E_NOMEM;
+    n->env = *env;
+    rmr_err err = node_init(n, &own, now);
+    if (err != RMR_OK) {
+        rmr_node_free(n);
+        return err;
+    }
+    *out = n;
+    return RMR_OK;
+}
+
+static void conns_free(rmr_node *n)
+{
+    uint32_t pos = 0;
+    for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
+        rmri_node_conn_free(c);
+    rmr_slots_wipe(&n->conns);
+}
+
+void rmr_node_free(rmr_node *n)
+{
+    if (!n)
+        return;
+    rmr_alloc alloc = n->env.alloc;
+    rmri_node_cache_free(n);
+    rmri_node_state_free(n);
+    conns_free(n);
+    rmri_node_regions_free(n);
+    rmri_node_ctl_free(n);
+    rmri_node_data_free(n);
+    rmr_nm_free(n->nm);
+    rmri_node_names_free(n);
+    rmri_node_io_free_all(n);
+    rmr_timers_wipe(&n->timers);
+    rmr_tls_anchors_free(n->anchors);
+    rmr_release(&alloc, n->listeners,
+                (n->n_forwards + 2) * sizeof(nd_listener));
+    rmr_release(&alloc, n->forwards, n->n_forwards * sizeof *n->forwards);
+    rmr_release(&alloc, n->serves, n->n_serves * sizeof *n->serves);
+    rmr_release_wiped(&alloc, n->auth_key, n->auth_key_size);
+    rmr_release_wiped(&alloc, n, sizeof *n);
+}
+
+/* ---- words to the program ---------------------------------------------- */
+
+uint64_t rmri_node_wall(const rmr_node *n, rmr_time now)
+{
+    return n->wall_unix_ns + rmr_time_since(now, n->wall_at);
+}
+
+static void tell(rmr_node *n, rmr_node_event *ev)
+{
+    ev->state = n->state;
+    if (n->cb.on_event)
+        n->cb.on_event(n->cb.user, ev);
+}
+
+void rmri_node_set_state(rmr_node *n, rmr_node_state s, const char *text)
+{
+    if (n->state == s)
+        return;
+    n->state = s;
+    rmr_node_event ev = {0};
+    ev.kind = RMR_NODE_EV_STATE;
+    ev.text = text ? text : "";
+    tell(n, &ev);
+}
+
+void rmri_node_trouble(rmr_node *n, rmr_err err, const char *text)
+{
+    rmr_node_event ev = {0};
+    ev.kind = RMR_NODE_EV_TROUBLE;
+    ev.err = err;
+    ev.text = text && text[0] ? text : rmr_node_err_text(err);
+    rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER, "%s", ev.text);
+    tell(n, &ev);
+}
+
+/* Gives up.  What is on the disk stays as it is. */
+void rmri_node_fail(rmr_node *n, rmr_time now, rmr_err err, const char *text)
+{
+    if (n->stop_err != RMR_OK || n->phase >= ND_PHASE_STOPPING)
+        return;
+    n->stop_err = err;
+    rmr_node_event ev = {0};
+    ev.kind = RMR_NODE_EV_FAILED;
+    ev.err = err;
+    ev.text = text && text[0] ? text : rmr_node_err_text(err);
+    tell(n, &ev);
+    n->phase = ND_PHASE_STOPPING;
+    n->stop_deadline = now;
+    n->dirty = true;
+}
+
+rmr_node_state rmr_node_get_state(const rmr_node *n)
+{
+    return n->state;
+}
+
+/* ---- the keys are there: the layers begin ------------------------------ */
+
+static bool url_is_settled(rmr_node *n, rmr_time now)
+{
+    if (!n->url[0])
+        copy_text(n->url, sizeof n->url, n->keys.url);
+    if (!n->url[0]) {
+        rmri_node_fail(n, now, RMR_E_INVAL,
+                       "no control server is known yet: give --control-url");
+        return false;
+    }
+    if (n->keys.url[0] && strcmp(n->keys.url, n->url) != 0) {
+        rmri_node_fail(n, now, RMR_E_NODE_OTHER_URL, NULL);
+        return false;
+    }
+    return true;
+}
+
+void rmri_node_state_ready(rmr_node *n, rmr_time now)
+{
+    if (!url_is_settled(n, now))
+        return;
+    rmr_x25519_public(n->node_public, n->keys.node);
+    rmr_err err = rmr_key_generate(&n->env.rng, n->disco_private);
+    if (err == RMR_OK) {
+        rmr_x25519_public(n->disco_public, n->disco_private);
+        err = rmri_node_data_start(n, now);
+    }
+    if (err == RMR_OK)
+        err = rmri_node_peers_nm_new(n);
+    if (err == RMR_OK)
+        err = rmri_node_service_start(n, now);
+    if (err == RMR_OK)
+        err = rmri_node_ctl_start(n, now);
+    if (err != RMR_OK) {
+        rmri_node_fail(n, now, err, NULL);
+        return;
+    }
+    n->phase = ND_PHASE_UP;
+    rmri_node_set_state(n, RMR_NODE_STARTING, "");
+    if (n->state_seen)
+        rmri_node_cache_load(n);
+    n->dirty = true;
+}
+
+/* ---- the end ----------------------------------------------------------- */
+
+void rmr_node_stop(rmr_node *n, rmr_time now)
+{
+    if (n->phase >= ND_PHASE_STOPPING)
+        return;
+    n->dirty = true;
+    n->stop_deadline = rmr_time_add(now, STOP_TIMEOUT);
+    if (n->phase == ND_PHASE_UP) {
+        uint32_t pos = 0;
+        rmri_node_service_stop(n);
+        for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
+            if (c->kind != ND_CONN_LOCAL)
+                rmri_node_conn_end(c, now, true);
+        rmri_node_state_save(n);
+        if (n->cache_dirty)
+            rmri_node_cache_save(n);
+    }
+    n->phase = ND_PHASE_STOPPING;
+}
+
+static bool is_quiet(const rmr_node *n)
+{
+    if (n->state_io || n->cache_io || n->conns.used > 0)
+        return false;
+    if (!n->ns)
+        return true;
+    rmr_ns_stats st;
+    rmr_ns_get_stats(n->ns, &st);
+    return st.sockets == 0;
+}
+
+static bool has_ended(const rmr_node *n, rmr_time now)
+{
+    return n->phase == ND_PHASE_STOPPING &&
+           (now >= n->stop_deadline || is_quiet(n));
+}
+
+static void end(rmr_node *n, rmr_io_op *op)
+{
+    n->phase = ND_PHASE_STOPPED;
+    rmri_node_set_state(n, RMR_NODE_STOPPED, "");
+    op->kind = RMR_IO_STOP;
+    op->err = n->stop_err;
+}
+
+/* ---- the machine ------------------------------------------------------- */
+
+static void pump(rmr_node *n, rmr_time now)
+{
+    for (int round = 0; n->dirty && round < MAX_ROUNDS; round++) {
+        n->dirty = false;
+        if (n->state_wanted && n->phase == ND_PHASE_UP) {
+            n->state_wanted = false;
+            rmri_node_state_save(n);
+        }
+        if (n->ctl) {
+            rmri_node_ctl_pump(n, now);
+            rmri_node_regions_pump(n, now);
+            rmri_node_data_pump(n, now);
+        }
+        rmri_node_names_pump(n, now);
+    }
+}
+
+/* Later than all before; contract T3. */
+static rmr_time clamp(rmr_node *n, rmr_time now)
+{
+    if (now > n->now)
+        n->now = now;
+    return n->now;
+}
+
+static void begin_when_ready(rmr_node *n)
+{
+    if (n->phase == ND_PHASE_NEW && n->has_wall) {
+        n->phase = ND_PHASE_LOADING;
+        rmri_node_state_load(n);
+    }
+}
+
+static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
+{
+    rmr_node *n = self;
+    now = clamp(n, now);
+    n->dirty = true;
+    switch (ev->kind) {
+    case RMR_IO_WALL:
+        n->wall_unix_ns = ev->wall_unix_ns;
+        n->wall_at = now;
+        n->has_wall = true;
+        if (n->ctl) {
+            rmr_ctl_set_wall(n->ctl, now, ev->wall_unix_ns);
+            rmr_wg_set_wall(n->wg, now, ev->wall_unix_ns);
+        }
+        begin_when_ready(n);
+        return RMR_OK;
+    case RMR_IO_LINKS:
+        rmri_node_names_links(n, ev->links);
+        if (n->ctl && n->has_links)
+            rmr_ctl_retry(n->ctl, now);
+        n->has_links = true;
+        return RMR_OK;
+    case RMR_IO_STOP_REQUEST:
+        rmr_node_stop(n, now);
+        return RMR_OK;
+    default:
+        rmri_node_io_event(n, now, ev);
+        return RMR_OK;
+    }
+}
+
+static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
+                         rmr_io_op *op)
+{
+    rmr_node *n = self;
+    now = clamp(n, now);
+    memset(op, 0, sizeof *op);
+    if (scratch.len < RMR_IO_SCRATCH_MIN)
+        return RMR_E_BUFSIZE;
+    if (n->phase == ND_PHASE_STOPPED)
+        return RMR_OK;
+    for (;;) {
+        pump(n, now);
+        if (rmri_node_io_next(n, now, scratch, op))
+            return RMR_OK;
+        if (!n->dirty)
+            break;
+    }
+    if (has_ended(n, now))
+        end(n, op);
+    return RMR_OK;
+}
+
+static rmr_time m_next_deadline(const void *self)
+{
+    const rmr_node *n = self;
+    rmr_time at = n->stop_deadline;
+    if (n->phase == ND_PHASE_STOPPED)
+        return RMR_TIME_NEVER;
+    at = rmr_time_min(at, rmr_timers_next(&n->timers));
+    at = rmr_time_min(at, rmr_dns_next_deadline(n->dns));
+    at = rmr_time_min(at, rmri_node_service_deadline(n));
+    at = rmr_time_min(at, n->cache_at);
+    if (n->wg)
+        at = rmr_time_min(at, rmr_wg_next_deadline(n->wg));
+    if (n->ns)
+        at = rmr_time_min(at, rmr_ns_next_deadline(n->ns));
+    if (n->ctl)
+        at = rmr_time_min(at, rmr_ctl_next_deadline(n->ctl));
+    for (const nd_region *r = n->regions; r; r = r->next)
+        at = rmr_time_min(at, rmr_derp_next_deadline(r->derp));
+    for (const nd_link *l = n->links; l; l = l->next)
+        at = rmr_time_min(at, rmri_node_link_deadline(l));
+    return at;
+}
+
+static void conn_timer(nd_conn *c, rmr_time now)
+{
+    if (c->kind == ND_CONN_LOCAL)
+        rmri_node_local_timer(c, now);
+    else
+        rmri_node_service_timer(c, now);
+}
+
+static rmr_err m_handle_deadline(void *self, rmr_time now)
+{
+    rmr_node *n = self;
+    now = clamp(n, now);
+    n->dirty = true;
+    for (rmr_timer *t; (t = rmr_timers_pop(&n->timers, now));)
+        conn_timer(t->owner, now);
+    rmr_dns_handle_deadline(n->dns, now);
+    rmri_node_service_handle_deadline(n, now);
+    if (now >= n->cache_at)
+        rmri_node_cache_save(n);
+    for (nd_link *l = n->links, *next; l; l = next) {
+        next = l->next;
+        rmri_node_link_handle_deadline(l, now);
+    }
+    if (n->ctl)
+        rmr_ctl_handle_deadline(n->ctl, now);
+    for (nd_region *r = n->regions; r; r = r->next)
+        rmr_derp_handle_deadline(r->derp, now);
+    if (n->wg)
+        rmr_wg_handle_deadline(n->wg, now);
+    if (n->ns)
+        rmr_ns_handle_deadline(n->ns, now);
+    return RMR_OK;
+}
+
+rmr_machine rmr_node_machine(rmr_node *n)
+{
+    rmr_machine m = {n, m_event, m_next_op, m_next_deadline,
+                     m_handle_deadline};
+    return m;
+}
+
+void rmri_node_timer_set(rmr_node *n, rmr_timer *t, rmr_time at)
+{
+    rmr_timers_set(&n->timers, t, at); /* has room for every connection's */
+}

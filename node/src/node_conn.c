@@ -1,0 +1,471 @@
+/* TCP connections: those of the program (rmr_node_dial, rmr_node_listen), and
+ * those that a service joins to a stream of the adapter by a bridge.  The tag
+ * of a netstack socket is its nd_conn. */
+#include "node_internal.h"
+
+#include <string.h>
+
+nd_conn *rmri_node_conn_new(rmr_node *n, nd_conn_kind kind)
+{
+    uint64_t handle = 0;
+    nd_conn *c = rmr_slots_new(&n->conns, &handle);
+    if (!c)
+        return NULL;
+    c->n = n;
+    c->handle = handle;
+    c->kind = kind;
+    c->timer.owner = c;
+    return c;
+}
+
+void rmri_node_conn_free(nd_conn *c)
+{
+    rmr_node *n = c->n;
+    rmr_timers_cancel(&n->timers, &c->timer);
+    if (c->bridging)
+        rmr_bridge_wipe(&c->bridge);
+    if (c->socks) {
+        rmr_socks5_wipe(c->socks);
+        rmr_release(&n->env.alloc, c->socks, sizeof *c->socks);
+    }
+    rmri_node_local_free(c);
+    rmr_slots_free(&n->conns, c->handle);
+    n->dirty = true;
+}
+
+void rmri_node_conn_end(nd_conn *c, rmr_time now, bool orderly)
+{
+    rmr_node *n = c->n;
+    if (c->has_sock && n->ns) {
+        if (orderly)
+            rmr_ns_close(n->ns, now, c->sock);
+        else
+            rmr_ns_abort(n->ns, now, c->sock);
+    }
+    if (c->io) {
+        if (orderly)
+            rmri_node_io_close(c->io);
+        else
+            rmri_node_io_abort(c->io);
+    }
+    rmri_node_conn_free(c);
+}
+
+rmr_err rmri_node_conn_dial(nd_conn *c, rmr_time now, const char *host,
+                            const rmr_addr *addr, uint16_t port)
+{
+    rmr_node *n = c->n;
+    rmr_nm_node peer;
+    rmr_addr to;
+    if (!n->ns)
+        return RMR_E_NOTREADY;
+    if (addr && addr->family != RMR_AF_NONE) {
+        to = *addr;
+        if (!rmr_nm_peer_by_ip(n->nm, &to, &peer)) {
+            bool own = false;
+            for (size_t i = 0; i < n->n_ips; i++)
+                own = own || rmr_addr_ip_eq(&n->ips[i], &to);
+            if (!own)
+                return n->n_ips ? RMR_E_NOTFOUND : RMR_E_NOTREADY;
+        }
+    } else {
+        rmr_err err = rmri_node_peers_find(n, host, &peer, &to);
+        if (err != RMR_OK)
+            return err;
+    }
+    to.port = port;
+    rmr_err err = rmr_ns_tcp_connect(n->ns, now, NULL, &to, c, &c->sock);
+    c->has_sock = err == RMR_OK;
+    n->dirty = true;
+    return err;
+}
+
+/* ---- bridges: side A is the adapter's stream, B the tailnet ------------ */
+
+void rmri_node_conn_start_bridge(nd_conn *c, rmr_time now)
+{
+    rmr_bridge_init(&c->bridge, &c->n->env.alloc, 0);
+    c->bridging = true;
+    rmri_node_conn_pump(c, now);
+}
+
+static void pump_from_tailnet(nd_conn *c, rmr_time now)
+{
+    rmr_bytes view;
+    bool eof = false;
+    while (c->has_sock && !c->saw_eof &&
+           rmr_ns_tcp_peek(c->n->ns, c->sock, &view, &eof) == RMR_OK) {
+        size_t taken = 0;
+        if (view.len == 0) {
+            if (eof) {
+                c->saw_eof = true;
+                rmr_bridge_read_eof(&c->bridge, RMR_SIDE_B);
+            }
+            break;
+        }
+        rmr_bridge_read(&c->bridge, RMR_SIDE_B, view, &taken);
+        if (taken == 0)
+            break;
+        rmr_ns_tcp_consume(c->n->ns, now, c->sock, taken);
+    }
+}
+
+static void pump_to_tailnet(nd_conn *c, rmr_time now)
+{
+    if (!c->has_sock || !c->connected)
+        return;
+    rmr_bytes out;
+    while ((out = rmr_bridge_peek(&c->bridge, RMR_SIDE_B)).len > 0) {
+        size_t taken = 0;
+        if (rmr_ns_tcp_send(c->n->ns, now, c->sock, out, &taken) != RMR_OK ||
+            taken == 0)
+            break;
+        rmr_bridge_consume(&c->bridge, RMR_SIDE_B, taken);
+    }
+    if (rmr_bridge_take_eof(&c->bridge, RMR_SIDE_B))
+        rmr_ns_tcp_shutdown(c->n->ns, now, c->sock);
+}
+
+/* Moves what can be moved; may free the connection. */
+void rmri_node_conn_pump(nd_conn *c, rmr_time now)
+{
+    c->n->dirty = true;
+    pump_from_tailnet(c, now);
+    pump_to_tailnet(c, now);
+    if (!c->io)
+        return;
+    if (rmr_bridge_peek(&c->bridge, RMR_SIDE_A).len > 0)
+        rmri_node_io_output(c->io);
+    if (rmr_bridge_take_eof(&c->bridge, RMR_SIDE_A))
+        rmri_node_io_shutdown(c->io);
+    rmri_node_io_credit(c->io, rmr_bridge_space(&c->bridge, RMR_SIDE_A));
+    if (rmr_bridge_is_done(&c->bridge))
+        rmri_node_conn_end(c, now, true);
+}
+
+static void bridge_opened(void *owner, rmr_time now, const rmr_addr *local)
+{
+    (void)local;
+    rmri_node_conn_pump(owner, now); /* a serve's target answered */
+}
+
+static void bridge_failed(void *owner, rmr_time now, rmr_err why)
+{
+    nd_conn *c = owner;
+    (void)why;
+    c->io = NULL; /* gone: the tailnet side learns it by a reset */
+    rmri_node_conn_end(c, now, false);
+}
+
+static void bridge_bytes(void *owner, rmr_time now, rmr_buf data)
+{
+    nd_conn *c = owner;
+    size_t taken = 0;
+    rmr_bridge_read(&c->bridge, RMR_SIDE_A,
+                    rmr_bytes_of(data.ptr, data.len), &taken);
+    if (taken < data.len) { /* more than the credit: a broken adapter */
+        rmri_node_conn_end(c, now, false);
+        return;
+    }
+    rmri_node_conn_pump(c, now);
+}
+
+static void bridge_eof(void *owner, rmr_time now)
+{
+    nd_conn *c = owner;
+    rmr_bridge_read_eof(&c->bridge, RMR_SIDE_A);
+    rmri_node_conn_pump(c, now);
+}
+
+static size_t bridge_produce(void *owner, rmr_time now, rmr_buf scratch)
+{
+    nd_conn *c = owner;
+    size_t len = 0;
+    rmr_bytes out;
+    while ((out = rmr_bridge_peek(&c->bridge, RMR_SIDE_A)).len > 0 &&
+           len < scratch.len) {
+        size_t part =
+            out.len < scratch.len - len ? out.len : scratch.len - len;
+        memcpy(scratch.ptr + len, out.ptr, part);
+        rmr_bridge_consume(&c->bridge, RMR_SIDE_A, part);
+        len += part;
+    }
+    if (len > 0)
+        rmri_node_conn_pump(c, now); /* room for more of the tailnet's */
+    return len;
+}
+
+const nd_io_ops rmri_node_bridge_ops = {
+    .opened = bridge_opened,
+    .failed = bridge_failed,
+    .bytes = bridge_bytes,
+    .eof = bridge_eof,
+    .produce = bridge_produce,
+};
+
+/* ---- netstack's words -------------------------------------------------- */
+
+static bool is_api(const nd_conn *c)
+{
+    return c->kind == ND_CONN_API || c->kind == ND_CONN_API_LISTEN;
+}
+
+static rmr_node_conn public_of(const nd_conn *c)
+{
+    rmr_node_conn h = {c->handle};
+    return h;
+}
+
+static void dialled(nd_conn *c, rmr_time now, rmr_err err)
+{
+    if (c->kind == ND_CONN_LOCAL)
+        rmri_node_local_dialled(c, now, err);
+    else
+        rmri_node_service_dialled(c, now, err);
+}
+
+static void accept_api(rmr_node *n, nd_conn *listener, rmr_ns_sock sock,
+                       const rmr_addr *remote)
+{
+    nd_conn *c = n->cb.on_accept ? rmri_node_conn_new(n, ND_CONN_API) : NULL;
+    if (!c) {
+        rmr_ns_abort(n->ns, n->now, sock);
+        return;
+    }
+    c->sock = sock;
+    c->has_sock = c->connected = true;
+    rmr_ns_set_tag(n->ns, sock, c);
+    n->cb.on_accept(n->cb.user, listener->user_tag, public_of(c), remote);
+}
+
+static void on_accept(void *user, void *tag, rmr_ns_sock listener,
+                      rmr_ns_sock sock, const rmr_addr *remote)
+{
+    rmr_node *n = user;
+    nd_conn *l = tag;
+    (void)listener;
+    n->dirty = true;
+    if (l->kind == ND_CONN_SERVE_LISTEN)
+        rmri_node_serve_accept(n, n->now, l, sock);
+    else
+        accept_api(n, l, sock, remote);
+}
+
+static void on_connected(void *user, void *tag, rmr_ns_sock sock)
+{
+    rmr_node *n = user;
+    nd_conn *c = tag;
+    (void)sock;
+    n->dirty = true;
+    c->connected = true;
+    if (!is_api(c))
+        dialled(c, n->now, RMR_OK);
+    else if (n->cb.on_connected)
+        n->cb.on_connected(n->cb.user, c->user_tag, public_of(c));
+}
+
+static void on_readable(void *user, void *tag, rmr_ns_sock sock)
+{
+    rmr_node *n = user;
+    nd_conn *c = tag;
+    (void)sock;
+    n->dirty = true;
+    if (!c)
+        return;
+    if (is_api(c)) {
+        if (n->cb.on_readable)
+            n->cb.on_readable(n->cb.user, c->user_tag, public_of(c));
+    } else if (c->bridging) {
+        rmri_node_conn_pump(c, n->now);
+    }
+}
+
+static void on_writable(void *user, void *tag, rmr_ns_sock sock)
+{
+    rmr_node *n = user;
+    nd_conn *c = tag;
+    (void)sock;
+    n->dirty = true;
+    if (!c)
+        return;
+    if (is_api(c)) {
+        if (n->cb.on_writable)
+            n->cb.on_writable(n->cb.user, c->user_tag, public_of(c));
+    } else if (c->bridging) {
+        rmri_node_conn_pump(c, n->now);
+    }
+}
+
+static void closed_api(rmr_node *n, nd_conn *c, rmr_err why)
+{
+    rmr_node_conn h = public_of(c);
+    void *tag = c->user_tag;
+    rmri_node_conn_free(c);
+    if (n->cb.on_closed)
+        n->cb.on_closed(n->cb.user, tag, h, why);
+}
+
+static void on_closed(void *user, void *tag, rmr_ns_sock sock, rmr_err why)
+{
+    rmr_node *n = user;
+    nd_conn *c = tag;
+    (void)sock;
+    n->dirty = true;
+    if (!c)
+        return;
+    c->has_sock = false;
+    if (is_api(c)) {
+        closed_api(n, c, why);
+    } else if (!c->connected) {
+        dialled(c, n->now, why ? why : RMR_E_CLOSED);
+    } else if (why != RMR_OK || !c->bridging) {
+        rmri_node_conn_end(c, n->now, false);
+    } else {
+        /* Both ways ended in order: what is queued for A still goes out. */
+        rmr_bridge_read_eof(&c->bridge, RMR_SIDE_B);
+        c->saw_eof = true;
+        rmri_node_conn_pump(c, n->now);
+    }
+}
+
+static void on_pong(void *user, const rmr_addr *from, uint16_t id,
+                    uint16_t seq, rmr_bytes payload)
+{
+    rmr_node *n = user;
+    (void)from;
+    (void)payload;
+    rmri_node_local_icmp_pong(n, n->now, id, seq);
+}
+
+void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n)
+{
+    cb->user = n;
+    cb->on_accept = on_accept;
+    cb->on_connected = on_connected;
+    cb->on_readable = on_readable;
+    cb->on_writable = on_writable;
+    cb->on_closed = on_closed;
+    cb->on_pong = on_pong;
+}
+
+/* ---- the program's functions ------------------------------------------- */
+
+static nd_conn *api_conn(const rmr_node *n, rmr_node_conn h)
+{
+    nd_conn *c = rmr_slots_get(&n->conns, h.id);
+    return c && is_api(c) && c->has_sock ? c : NULL;
+}
+
+static void saw_time(rmr_node *n, rmr_time now)
+{
+    if (now > n->now)
+        n->now = now;
+    n->dirty = true;
+}
+
+rmr_err rmr_node_listen(rmr_node *n, rmr_time now, uint16_t port, void *tag,
+                        rmr_node_conn *out)
+{
+    rmr_addr any = {0};
+    saw_time(n, now);
+    if (!n->ns)
+        return RMR_E_NOTREADY;
+    nd_conn *c = rmri_node_conn_new(n, ND_CONN_API_LISTEN);
+    if (!c)
+        return RMR_E_NOMEM;
+    any.port = port;
+    rmr_err err = rmr_ns_tcp_listen(n->ns, &any, c, &c->sock);
+    if (err != RMR_OK) {
+        rmri_node_conn_free(c);
+        return err;
+    }
+    c->has_sock = true;
+    c->user_tag = tag;
+    out->id = c->handle;
+    return RMR_OK;
+}
+
+rmr_err rmr_node_dial(rmr_node *n, rmr_time now, const char *host,
+                      uint16_t port, void *tag, rmr_node_conn *out)
+{
+    saw_time(n, now);
+    nd_conn *c = rmri_node_conn_new(n, ND_CONN_API);
+    if (!c)
+        return RMR_E_NOMEM;
+    c->user_tag = tag;
+    rmr_err err = rmri_node_conn_dial(c, n->now, host, NULL, port);
+    if (err != RMR_OK) {
+        rmri_node_conn_free(c);
+        return err;
+    }
+    out->id = c->handle;
+    return RMR_OK;
+}
+
+rmr_err rmr_node_set_tag(rmr_node *n, rmr_node_conn h, void *tag)
+{
+    nd_conn *c = api_conn(n, h);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    c->user_tag = tag;
+    return RMR_OK;
+}
+
+rmr_err rmr_node_send(rmr_node *n, rmr_time now, rmr_node_conn h,
+                      rmr_bytes data, size_t *taken)
+{
+    nd_conn *c = api_conn(n, h);
+    *taken = 0;
+    if (!c)
+        return RMR_E_BADHANDLE;
+    saw_time(n, now);
+    return rmr_ns_tcp_send(n->ns, n->now, c->sock, data, taken);
+}
+
+rmr_err rmr_node_peek(const rmr_node *n, rmr_node_conn h, rmr_bytes *view,
+                      bool *eof)
+{
+    nd_conn *c = api_conn(n, h);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    return rmr_ns_tcp_peek(n->ns, c->sock, view, eof);
+}
+
+rmr_err rmr_node_consume(rmr_node *n, rmr_time now, rmr_node_conn h,
+                         size_t len)
+{
+    nd_conn *c = api_conn(n, h);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    saw_time(n, now);
+    return rmr_ns_tcp_consume(n->ns, n->now, c->sock, len);
+}
+
+rmr_err rmr_node_shutdown(rmr_node *n, rmr_time now, rmr_node_conn h)
+{
+    nd_conn *c = api_conn(n, h);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    saw_time(n, now);
+    return rmr_ns_tcp_shutdown(n->ns, n->now, c->sock);
+}
+
+rmr_err rmr_node_close(rmr_node *n, rmr_time now, rmr_node_conn h)
+{
+    nd_conn *c = api_conn(n, h);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    saw_time(n, now);
+    rmri_node_conn_end(c, n->now, true);
+    return RMR_OK;
+}
+
+rmr_err rmr_node_abort(rmr_node *n, rmr_time now, rmr_node_conn h)
+{
+    nd_conn *c = api_conn(n, h);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    saw_time(n, now);
+    rmri_node_conn_end(c, n->now, false);
+    return RMR_OK;
+}

@@ -1,0 +1,167 @@
+/* The control client and the node: its stream, its states, what it learns. */
+#include "node_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void link_opened(void *owner, rmr_time now)
+{
+    rmr_node *n = owner;
+    rmr_ctl_stream_opened(n->ctl, now);
+}
+
+static void link_closed(void *owner, rmr_time now, rmr_err why,
+                        const char *text)
+{
+    rmr_node *n = owner;
+    rmr_ctl_stream_closed(n->ctl, now, why, text);
+}
+
+static rmr_err link_read(void *owner, rmr_time now, rmr_buf data)
+{
+    rmr_node *n = owner;
+    n->from_server = true;
+    rmr_err err = rmr_ctl_read(n->ctl, now, data);
+    n->from_server = false;
+    return err;
+}
+
+static rmr_err link_write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
+{
+    rmr_node *n = owner;
+    return rmr_ctl_write(n->ctl, now, dst, len);
+}
+
+static const nd_link_ops ctl_link_ops = {
+    .opened = link_opened,
+    .closed = link_closed,
+    .read = link_read,
+    .write = link_write,
+};
+
+/* The cache's netmap is half read when the server's begins: stop reading. */
+static void cache_is_overtaken(rmr_node *n)
+{
+    if (n->cache_step == 0)
+        return;
+    n->cache_step = 0;
+    if (n->cache_io)
+        rmri_node_io_close(n->cache_io);
+    n->cache_io = NULL;
+    rmr_nm_frame_end(n->nm);
+}
+
+static void on_failed(rmr_node *n, rmr_err err, const char *text)
+{
+    /* Once it ran, a refusal leaves the data plane up (a server that lost its
+     * database must not cut running connections). */
+    if (n->running_told) {
+        rmri_node_trouble(n, err, text);
+        rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, "");
+        return;
+    }
+    rmri_node_fail(n, n->now, err, text);
+}
+
+static void on_state(void *user, rmr_ctl_state state, rmr_err err,
+                     const char *text)
+{
+    rmr_node *n = user;
+    n->dirty = true;
+    n->ctl_state = state;
+    if (!text)
+        text = "";
+    snprintf(n->ctl_text, sizeof n->ctl_text, "%s", text);
+    switch (state) {
+    case RMR_CTL_NEEDS_LOGIN:
+        rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, text);
+        break;
+    case RMR_CTL_CONNECTED:
+        cache_is_overtaken(n);
+        break;
+    case RMR_CTL_DOWN:
+        rmri_node_trouble(n, err, text);
+        break;
+    case RMR_CTL_FAILED:
+        on_failed(n, err, text);
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_server_key(void *user, const uint8_t key[RMR_KEY_LEN])
+{
+    rmr_node *n = user;
+    memcpy(n->keys.server, key, RMR_KEY_LEN);
+    n->keys.has_server = true;
+    n->state_wanted = true;
+}
+
+static void on_registered(void *user, const char *login, const char *display)
+{
+    rmr_node *n = user;
+    (void)display;
+    n->keys.registered = true;
+    n->keys.has_old_node = false;
+    rmr_wipe(n->keys.old_node, sizeof n->keys.old_node);
+    snprintf(n->keys.login, sizeof n->keys.login, "%s", login ? login : "");
+    n->state_wanted = true;
+    if (n->auth_key)
+        rmr_release_wiped(&n->env.alloc, n->auth_key, n->auth_key_size);
+    n->auth_key = NULL;
+    if (n->state == RMR_NODE_NEEDS_LOGIN)
+        rmri_node_set_state(n, n->live ? RMR_NODE_RUNNING : RMR_NODE_STARTING,
+                            "");
+}
+
+rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
+{
+    rmr_ctl_config cfg;
+    rmr_ctl_callbacks cb = {0};
+    cb.struct_size = sizeof cb;
+    cb.user = n;
+    cb.on_state = on_state;
+    cb.on_server_key = on_server_key;
+    cb.on_registered = on_registered;
+    rmr_ctl_config_init(&cfg, sizeof cfg);
+    cfg.url = n->url;
+    cfg.auth_key = n->auth_key;
+    cfg.hostname = n->hostname;
+    cfg.os_version = n->os_version;
+    cfg.product = n->product;
+    cfg.ephemeral = n->ephemeral;
+    cfg.accept_control_key = n->accept_control_key;
+    memcpy(cfg.machine_key, n->keys.machine, RMR_KEY_LEN);
+    memcpy(cfg.node_public, n->node_public, RMR_KEY_LEN);
+    if (n->keys.has_old_node)
+        rmr_x25519_public(cfg.old_node_public, n->keys.old_node);
+    memcpy(cfg.disco_public, n->disco_public, RMR_KEY_LEN);
+    if (n->keys.has_server)
+        memcpy(cfg.server_key, n->keys.server, RMR_KEY_LEN);
+    cfg.wall_unix_ns = rmri_node_wall(n, now);
+    cfg.netmap = n->nm;
+    cfg.callbacks = &cb;
+    rmr_err err = rmr_ctl_new(&n->ctl, &n->env, &cfg, now);
+    rmr_wipe(cfg.machine_key, sizeof cfg.machine_key);
+    if (err == RMR_OK)
+        rmri_node_link_init(&n->ctl_link, n, &ctl_link_ops, n);
+    return err;
+}
+
+void rmri_node_ctl_pump(rmr_node *n, rmr_time now)
+{
+    rmr_dial dial;
+    if (rmr_ctl_wants_close(n->ctl))
+        rmri_node_link_close(&n->ctl_link, now);
+    if (n->phase == ND_PHASE_UP && rmr_ctl_wants_stream(n->ctl, now, &dial))
+        rmri_node_link_dial(&n->ctl_link, now, &dial);
+    rmri_node_link_output(&n->ctl_link);
+}
+
+void rmri_node_ctl_free(rmr_node *n)
+{
+    rmri_node_link_wipe(&n->ctl_link);
+    rmr_ctl_free(n->ctl);
+    n->ctl = NULL;
+}

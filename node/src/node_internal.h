@@ -1,0 +1,499 @@
+/* The node's parts and what they know of each other.  One file a subject:
+ *   node.c         life, the machine's four calls, the pump
+ *   node_io.c      objects of the adapter's world, the queue of operations
+ *   node_link.c    a stream dialled for a layer: resolve, connect, TLS
+ *   node_names.c   the stub resolver and its socket
+ *   node_state.c   the state blob: keys, URL, pinned key
+ *   node_cache.c   the last netmap, stored and loaded
+ *   node_ctl.c     the control client
+ *   node_regions.c DERP regions, the home region
+ *   node_peers.c   netmap -> WireGuard peers, own addresses
+ *   node_data.c    packets between netstack, WireGuard and the paths
+ *   node_disco.c   answers to disco pings, pings of our own
+ *   node_conn.c    TCP connections of the program and of the services
+ *   node_service.c SOCKS5, forwards, serves
+ *   node_local.c   the local endpoint
+ *   node_status.c  the status object
+ */
+#ifndef REMORA_NODE_INTERNAL_H
+#define REMORA_NODE_INTERNAL_H
+
+#include <remora/bridge.h>
+#include <remora/control.h>
+#include <remora/crypto.h>
+#include <remora/derp.h>
+#include <remora/dial.h>
+#include <remora/disco.h>
+#include <remora/dns.h>
+#include <remora/filter.h>
+#include <remora/handle.h>
+#include <remora/hash.h>
+#include <remora/io.h>
+#include <remora/json.h>
+#include <remora/netmap.h>
+#include <remora/netstack.h>
+#include <remora/node.h>
+#include <remora/pkt.h>
+#include <remora/socks5.h>
+#include <remora/timer.h>
+#include <remora/tls.h>
+#include <remora/wgcore.h>
+
+#define ND_MTU 1280
+#define ND_LAYER "node"
+#define ND_MAX_IPS 8
+#define ND_MAX_EXPIRED 64
+
+typedef struct nd_io nd_io;
+typedef struct nd_link nd_link;
+typedef struct nd_conn nd_conn;
+typedef struct nd_region nd_region;
+
+/* ---- node_io.c: sockets, listeners, streams, blobs -------------------- */
+
+typedef enum nd_io_kind {
+    ND_IO_UDP,
+    ND_IO_LISTENER,
+    ND_IO_STREAM,
+    ND_IO_LOAD,
+    ND_IO_STORE
+} nd_io_kind;
+
+/* What the owner of an object hears.  Members that can't come are NULL. */
+typedef struct nd_io_ops {
+    void (*opened)(void *owner, rmr_time now, const rmr_addr *local);
+    /* It could not be opened, was reset, or (blobs) failed; the object is gone
+     * after this call. */
+    void (*failed)(void *owner, rmr_time now, rmr_err why);
+    void (*bytes)(void *owner, rmr_time now, rmr_buf data);
+    void (*eof)(void *owner, rmr_time now);
+    void (*accepted)(void *owner, rmr_time now, uint64_t child,
+                     const rmr_addr *remote);
+    void (*accept_failed)(void *owner, rmr_time now, rmr_err why);
+    void (*datagrams)(void *owner, rmr_time now, const rmr_addr *from,
+                      rmr_buf data, uint32_t seg_size);
+    /* A stream's bytes, or a blob's part, into scratch; 0: none now. */
+    size_t (*produce)(void *owner, rmr_time now, rmr_buf scratch);
+    /* One UDP_SEND (addr, data, seg_size) into op; false: none now. */
+    bool (*produce_udp)(void *owner, rmr_time now, rmr_buf scratch,
+                        rmr_io_op *op);
+    /* LOAD: a part; more: others follow.  After the last the object is gone. */
+    void (*loaded)(void *owner, rmr_time now, rmr_bytes part, bool more);
+    /* STORE: durable; the object is gone. */
+    void (*stored)(void *owner, rmr_time now);
+} nd_io_ops;
+
+struct nd_io {
+    rmr_node *n;
+    const nd_io_ops *ops;
+    void *owner; /* NULL: closing, nobody listens */
+    nd_io *prev, *next; /* in the ready list */
+    nd_io *all_prev, *all_next;
+    uint64_t id;
+    size_t credit; /* to be given to the adapter */
+    size_t credit_out; /* given, not used yet */
+    rmr_addr addr;
+    rmr_dur timeout;
+    char name[64]; /* local endpoint or blob */
+    nd_io_kind kind;
+    bool in_ready, asked /* the opening operation went out */, open;
+    bool want_shutdown, want_close, want_abort, want_pause, want_resume;
+    bool sending; /* a STREAM_SEND is out, or a UDP socket is blocked */
+    bool has_output; /* produce may have something */
+    bool shut, last_part;
+};
+
+nd_io *rmri_node_io_connect(rmr_node *n, const rmr_addr *to, const char *name,
+                            rmr_dur timeout, const nd_io_ops *ops,
+                            void *owner);
+nd_io *rmri_node_io_listen(rmr_node *n, const rmr_addr *at, const char *name,
+                           const nd_io_ops *ops, void *owner);
+nd_io *rmri_node_io_udp(rmr_node *n, const rmr_addr *at, const nd_io_ops *ops,
+                        void *owner);
+nd_io *rmri_node_io_adopt(rmr_node *n, uint64_t child, const nd_io_ops *ops,
+                          void *owner);
+nd_io *rmri_node_io_load(rmr_node *n, const char *name, const nd_io_ops *ops,
+                         void *owner);
+/* produce gives the parts; it sets io->last_part with the last one. */
+nd_io *rmri_node_io_store(rmr_node *n, const char *name, const nd_io_ops *ops,
+                          void *owner);
+void rmri_node_io_output(nd_io *io); /* produce has something now */
+/* Lets `total` bytes be outstanding: gives what is missing to that. */
+void rmri_node_io_credit(nd_io *io, size_t total);
+void rmri_node_io_shutdown(nd_io *io);
+void rmri_node_io_close(nd_io *io); /* the owner forgets it */
+void rmri_node_io_abort(nd_io *io);
+void rmri_node_io_pause(nd_io *io, bool on);
+rmr_err rmri_node_io_event(rmr_node *n, rmr_time now, const rmr_io_event *ev);
+/* false: nothing to do now */
+bool rmri_node_io_next(rmr_node *n, rmr_time now, rmr_buf scratch,
+                       rmr_io_op *op);
+void rmri_node_io_free_all(rmr_node *n);
+
+/* ---- node_link.c ------------------------------------------------------ */
+
+typedef struct nd_link_ops { /* the layer above the stream */
+    void (*opened)(void *owner, rmr_time now);
+    void (*closed)(void *owner, rmr_time now, rmr_err why, const char *text);
+    rmr_err (*read)(void *owner, rmr_time now, rmr_buf data);
+    rmr_err (*write)(void *owner, rmr_time now, rmr_buf dst, size_t *len);
+} nd_link_ops;
+
+typedef enum nd_link_state {
+    ND_LINK_IDLE,
+    ND_LINK_RESOLVING,
+    ND_LINK_CONNECTING,
+    ND_LINK_TLS,
+    ND_LINK_OPEN
+} nd_link_state;
+
+struct nd_link {
+    rmr_node *n;
+    const nd_link_ops *ops;
+    void *owner;
+    nd_link *next; /* all links of the node */
+    nd_link_state state;
+    rmr_dial dial;
+    nd_io *io;
+    rmr_tls *tls;
+    rmr_addr addrs[RMR_DNS_MAX_ADDRS];
+    size_t n_addrs, next_addr;
+    rmr_addr remote;
+    rmr_time deadline; /* of the whole attempt */
+    uint64_t query;
+    rmr_err last_err;
+    rmr_ring held; /* ciphertext that TLS could not take yet */
+};
+
+void rmri_node_link_init(nd_link *l, rmr_node *n, const nd_link_ops *ops,
+                         void *owner);
+void rmri_node_link_dial(nd_link *l, rmr_time now, const rmr_dial *to);
+/* Ends it without telling the layer. */
+void rmri_node_link_close(nd_link *l, rmr_time now);
+void rmri_node_link_wipe(nd_link *l); /* and out of the node's list */
+void rmri_node_link_output(nd_link *l);
+rmr_time rmri_node_link_deadline(const nd_link *l);
+void rmri_node_link_handle_deadline(nd_link *l, rmr_time now);
+void rmri_node_link_resolved(nd_link *l, rmr_time now, rmr_err err,
+                             const rmr_addr *addrs, size_t count);
+
+/* ---- node_regions.c --------------------------------------------------- */
+
+struct nd_region {
+    rmr_node *n;
+    nd_region *next;
+    rmr_derp *derp;
+    nd_link link;
+    rmr_derp_node *nodes; /* as the DERP map had them */
+    size_t n_nodes;
+    char code[32];
+    uint16_t id;
+    bool up;
+    uint32_t failures; /* since it was up last */
+};
+
+void rmri_node_regions_map_changed(rmr_node *n, rmr_time now);
+void rmri_node_regions_free(rmr_node *n);
+void rmri_node_regions_pump(rmr_node *n, rmr_time now);
+nd_region *rmri_node_region(rmr_node *n, rmr_time now, uint16_t id);
+/* Sends a datagram to a node by a region; false: dropped. */
+bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
+                            const uint8_t key[RMR_KEY_LEN], rmr_bytes data);
+/* Would more packets of the stack only be dropped in a full queue? */
+bool rmri_node_regions_congested(const rmr_node *n);
+const char *rmri_node_region_code(const rmr_node *n, uint16_t id);
+
+/* ---- node_conn.c ------------------------------------------------------ */
+
+typedef enum nd_conn_kind {
+    ND_CONN_API,
+    ND_CONN_API_LISTEN,
+    ND_CONN_SOCKS,
+    ND_CONN_FORWARD,
+    ND_CONN_SERVE_LISTEN,
+    ND_CONN_SERVE,
+    ND_CONN_LOCAL
+} nd_conn_kind;
+
+typedef enum nd_local_mode {
+    ND_LOCAL_LINE,   /* reading the request          */
+    ND_LOCAL_STATUS, /* writing the status object    */
+    ND_LOCAL_PING,
+    ND_LOCAL_NC_DIAL, /* waits for the tailnet side  */
+    ND_LOCAL_CLOSING
+} nd_local_mode;
+
+/* What a local connection needs beside the stream; see node_local.c. */
+typedef struct nd_local {
+    nd_local_mode mode;
+    char line[1024]; /* the request */
+    size_t line_len;
+    rmr_ring out;
+    bool client_eof;
+    /* status */
+    uint64_t status_pos;
+    uint32_t status_step;
+    bool status_any; /* a peer was written */
+    /* ping */
+    uint64_t ping_peer; /* netmap id */
+    rmr_addr ping_ip;
+    uint32_t ping_count, ping_sent, ping_received, ping_waiting;
+    bool ping_icmp;
+    uint16_t ping_id;
+    struct {
+        uint8_t txid[RMR_DISCO_TXID_LEN];
+        rmr_time sent_at;
+        bool open;
+    } probe[8];
+    rmr_time ping_next;
+} nd_local;
+
+struct nd_conn {
+    rmr_node *n;
+    uint64_t handle; /* of itself in n->conns */
+    nd_conn_kind kind;
+    void *user_tag;
+    /* the tailnet side */
+    rmr_ns_sock sock;
+    bool has_sock, connected, saw_eof;
+    /* the adapter's side */
+    nd_io *io;
+    bool bridging;
+    rmr_bridge bridge;
+    rmr_socks5 *socks;
+    nd_local *local;
+    uint16_t serve_index;
+    rmr_timer timer;
+};
+
+nd_conn *rmri_node_conn_new(rmr_node *n, nd_conn_kind kind);
+/* Frees it; its sides must have been let go. */
+void rmri_node_conn_free(nd_conn *c);
+/* Lets both sides go: close where all went well, else reset. */
+void rmri_node_conn_end(nd_conn *c, rmr_time now, bool orderly);
+rmr_err rmri_node_conn_dial(nd_conn *c, rmr_time now, const char *host,
+                            const rmr_addr *addr, uint16_t port);
+void rmri_node_conn_start_bridge(nd_conn *c, rmr_time now);
+void rmri_node_conn_pump(nd_conn *c, rmr_time now);
+extern const nd_io_ops rmri_node_bridge_ops;
+void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n);
+
+/* ---- node_service.c --------------------------------------------------- */
+
+typedef struct nd_listener { /* of the adapter: SOCKS5, a forward, local */
+    rmr_node *n;
+    nd_io *io;
+    nd_conn_kind kind;
+    rmr_addr at;
+    rmr_forward forward;
+    rmr_backoff rest;
+    bool open;
+} nd_listener;
+
+rmr_err rmri_node_service_start(rmr_node *n, rmr_time now);
+void rmri_node_service_stop(rmr_node *n);
+rmr_time rmri_node_service_deadline(const rmr_node *n);
+void rmri_node_service_handle_deadline(rmr_node *n, rmr_time now);
+void rmri_node_service_dialled(nd_conn *c, rmr_time now, rmr_err err);
+void rmri_node_service_timer(nd_conn *c, rmr_time now);
+void rmri_node_serve_accept(rmr_node *n, rmr_time now, nd_conn *listener,
+                            rmr_ns_sock sock);
+
+/* ---- node_local.c, node_status.c -------------------------------------- */
+
+void rmri_node_local_accept(rmr_node *n, rmr_time now, uint64_t child);
+void rmri_node_local_dialled(nd_conn *c, rmr_time now, rmr_err err);
+void rmri_node_local_timer(nd_conn *c, rmr_time now);
+/* A pong of disco or ICMP came; `via` names the path. */
+void rmri_node_local_pong(rmr_node *n, rmr_time now,
+                          const uint8_t txid[RMR_DISCO_TXID_LEN],
+                          const char *via);
+void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now, uint16_t id,
+                               uint16_t seq);
+void rmri_node_local_free(nd_conn *c);
+/* The next piece of the status object; 0: it is complete. */
+size_t rmri_node_status_piece(rmr_node *n, rmr_time now, nd_local *l,
+                              rmr_buf dst);
+
+/* ---- the node --------------------------------------------------------- */
+
+typedef struct nd_keys { /* what the state blob holds; secret */
+    uint8_t machine[RMR_KEY_LEN], node[RMR_KEY_LEN], old_node[RMR_KEY_LEN];
+    uint8_t server[RMR_KEY_LEN]; /* pinned, public */
+    bool has_old_node, has_server, registered;
+    char url[512];
+    char login[128];
+    uint64_t wg_floor_unix_ns;
+} nd_keys;
+
+typedef enum nd_phase {
+    ND_PHASE_NEW,      /* waits for WALL and the state blob */
+    ND_PHASE_LOADING,
+    ND_PHASE_UP,       /* layers exist */
+    ND_PHASE_STOPPING, /* saying goodbye */
+    ND_PHASE_STOPPED
+} nd_phase;
+
+#define ND_ROUTE_CACHE 64
+#define ND_SHARED_CACHE 32
+
+struct rmr_node {
+    rmr_env env;
+    rmr_node_callbacks cb;
+    /* configuration, copied */
+    char url[512];
+    char *auth_key; /* wiped when registered */
+    size_t auth_key_size;
+    char hostname[64], os_version[64], product[64];
+    char socks5_user[256], socks5_password[256];
+    bool socks5_auth, ephemeral, accept_control_key;
+    uint16_t udp_port;
+    rmr_addr socks5_addr;
+    rmr_forward *forwards;
+    size_t n_forwards;
+    rmr_serve *serves;
+    size_t n_serves;
+    char local_name[64];
+    size_t tcp_buffer;
+    rmr_tls_anchors *anchors;
+
+    nd_phase phase;
+    rmr_node_state state;
+    rmr_time started, now; /* now: the latest seen (T3) */
+    uint64_t wall_unix_ns;
+    rmr_time wall_at;
+    bool has_wall, has_links, running_told, in_callback, dirty;
+    rmr_err stop_err;
+    rmr_time stop_deadline;
+    bool stop_told;
+
+    /* node_io.c */
+    rmr_hash ids;
+    nd_io *ready_head, *ready_tail, *all_io;
+    uint64_t last_id;
+
+    rmr_timers timers;
+    nd_link *links;
+
+    /* names */
+    rmr_dns *dns;
+    nd_io *dns_udp[2]; /* v4, v6 */
+    uint64_t last_query;
+    uint8_t dns_pkt[RMR_DNS_MAX_MSG]; /* a question waiting for its socket */
+    size_t dns_pkt_len;
+    rmr_addr dns_pkt_to;
+
+    /* state */
+    nd_keys keys;
+    nd_io *state_io;
+    uint8_t *state_text; /* being loaded or stored */
+    size_t state_len, state_cap, state_sent;
+    bool state_dirty /* save once more */, state_wanted /* save this turn */,
+        state_seen;
+    /* cache of the netmap */
+    nd_io *cache_io;
+    uint64_t cache_pos;
+    rmr_blake2s cache_hash;
+    uint32_t cache_step;
+    uint8_t cache_tail[128];
+    size_t cache_tail_len;
+    bool cache_dirty, cache_loaded;
+    rmr_time cache_at;
+
+    /* layers */
+    uint8_t node_public[RMR_KEY_LEN];
+    uint8_t disco_private[RMR_KEY_LEN], disco_public[RMR_KEY_LEN];
+    rmr_nm *nm;
+    rmr_ctl *ctl;
+    nd_link ctl_link;
+    rmr_ctl_state ctl_state;
+    char ctl_text[512];
+    rmr_wg *wg;
+    rmr_ns *ns;
+    rmr_addr ips[ND_MAX_IPS]; /* own, on the tailnet */
+    size_t n_ips;
+    rmr_wg_peer expired[ND_MAX_EXPIRED]; /* to be forgotten */
+    size_t n_expired;
+    bool from_server; /* inside rmr_ctl_read */
+    bool live; /* a netmap came from the server, not from the cache */
+    bool has_jailed;
+
+    nd_region *regions;
+    uint16_t home;       /* 0: none */
+    uint16_t home_told;  /* to the control server */
+
+    /* paths */
+    nd_io *udp[2]; /* v4, v6 */
+    uint16_t udp_bound;
+    bool udp_any[2]; /* the wanted port was taken: any will do */
+    rmr_ring udp_out; /* records: see node_data.c */
+    uint8_t *pkt_buf;
+    uint64_t rx_udp, tx_udp, dropped_no_path, dropped_filter, dropped_disco;
+    struct {
+        uint8_t theirs[RMR_KEY_LEN], shared[RMR_KEY_LEN];
+        bool used;
+    } shared_cache[ND_SHARED_CACHE];
+
+    rmr_slots conns;
+    nd_listener *listeners;
+    size_t n_listeners;
+};
+
+uint64_t rmri_node_wall(const rmr_node *n, rmr_time now);
+/* node.c */
+void rmri_node_fail(rmr_node *n, rmr_time now, rmr_err err, const char *text);
+void rmri_node_trouble(rmr_node *n, rmr_err err, const char *text);
+void rmri_node_set_state(rmr_node *n, rmr_node_state s, const char *text);
+void rmri_node_timer_set(rmr_node *n, rmr_timer *t, rmr_time at);
+/* node_names.c */
+void rmri_node_names_links(rmr_node *n, const rmr_io_links *links);
+rmr_err rmri_node_names_query(rmr_node *n, rmr_time now, uint64_t *id,
+                              const char *name);
+void rmri_node_names_pump(rmr_node *n, rmr_time now);
+rmr_err rmri_node_names_new(rmr_node *n);
+void rmri_node_names_free(rmr_node *n);
+/* node_state.c */
+void rmri_node_state_load(rmr_node *n);
+void rmri_node_state_save(rmr_node *n);
+void rmri_node_state_free(rmr_node *n);
+/* node.c: the keys are there */
+void rmri_node_state_ready(rmr_node *n, rmr_time now);
+/* node_cache.c */
+void rmri_node_cache_load(rmr_node *n);
+void rmri_node_cache_changed(rmr_node *n, rmr_time now);
+void rmri_node_cache_save(rmr_node *n);
+void rmri_node_cache_free(rmr_node *n);
+/* node_ctl.c */
+rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now);
+void rmri_node_ctl_pump(rmr_node *n, rmr_time now);
+void rmri_node_ctl_free(rmr_node *n);
+/* node_peers.c */
+rmr_err rmri_node_peers_nm_new(rmr_node *n);
+void rmri_node_peers_wg_callbacks(rmr_wg_callbacks *cb);
+void rmri_node_peers_forget_expired(rmr_node *n, rmr_time now);
+/* The WireGuard peer for a packet's destination, made when it is needed. */
+rmr_wg_peer rmri_node_peers_route(rmr_node *n, rmr_time now,
+                                  rmr_bytes ip_packet);
+/* Finds a peer by address or name. */
+rmr_err rmri_node_peers_find(rmr_node *n, const char *text, rmr_nm_node *out,
+                             rmr_addr *ip);
+rmr_wg_endpoint rmri_node_endpoint_derp(uint16_t region,
+                                        const uint8_t key[RMR_KEY_LEN]);
+/* node_data.c */
+rmr_err rmri_node_data_start(rmr_node *n, rmr_time now);
+void rmri_node_data_pump(rmr_node *n, rmr_time now);
+void rmri_node_data_free(rmr_node *n);
+void rmri_node_data_from_derp(rmr_node *n, rmr_time now, uint16_t region,
+                              const uint8_t src[RMR_KEY_LEN], rmr_buf data);
+bool rmri_node_data_send_udp(rmr_node *n, const rmr_addr *to, rmr_bytes data);
+/* node_disco.c */
+void rmri_node_disco_from_derp(rmr_node *n, rmr_time now, uint16_t region,
+                               const uint8_t src[RMR_KEY_LEN],
+                               rmr_bytes data);
+void rmri_node_disco_from_udp(rmr_node *n, rmr_time now, const rmr_addr *from,
+                              rmr_bytes data);
+rmr_err rmri_node_disco_ping(rmr_node *n, rmr_time now,
+                             const rmr_nm_node *peer,
+                             const uint8_t txid[RMR_DISCO_TXID_LEN]);
+
+#endif

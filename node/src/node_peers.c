@@ -1,0 +1,265 @@
+/* From the netmap to the data plane: own addresses, and WireGuard peers, which
+ * are made when a packet goes to them or an initiation comes from them, and
+ * forgotten when their keys were erased. */
+#include "node_internal.h"
+
+#include <string.h>
+
+rmr_wg_endpoint rmri_node_endpoint_derp(uint16_t region,
+                                        const uint8_t key[RMR_KEY_LEN])
+{
+    rmr_wg_endpoint e = {0};
+    e.bytes[0] = 'D';
+    e.bytes[1] = (uint8_t)(region >> 8);
+    e.bytes[2] = (uint8_t)region;
+    memcpy(e.bytes + 3, key, RMR_KEY_LEN);
+    e.len = e.bucket_len = 3 + RMR_KEY_LEN;
+    return e;
+}
+
+/* Prefixes that WireGuard may route to a peer while no routes are accepted:
+ * single addresses that are the peer's own or in the tailnet's ranges. */
+static bool is_tailnet_ip(const rmr_prefix *p)
+{
+    static const uint8_t ula[] = {0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0};
+    if (p->family == RMR_AF_INET)
+        return p->bits == 32 && p->ip[0] == 100 && (p->ip[1] & 0xc0) == 64;
+    return p->bits == 128 && memcmp(p->ip, ula, sizeof ula) == 0;
+}
+
+static bool may_route(const rmr_nm_node *peer, const rmr_prefix *p)
+{
+    if (is_tailnet_ip(p))
+        return true;
+    for (size_t i = 0; i < peer->n_addrs; i++)
+        if (rmr_prefix_eq(&peer->addrs[i], p))
+            return true;
+    return false;
+}
+
+static bool is_usable(const rmr_node *n, const rmr_nm_node *peer)
+{
+    if (peer->expired || peer->wireguard_only)
+        return false;
+    uint64_t wall = rmri_node_wall(n, n->now);
+    return peer->key_expiry_unix_ns == 0 || peer->key_expiry_unix_ns > wall;
+}
+
+#define MAX_PREFIXES 64
+
+static rmr_err configure(rmr_node *n, rmr_wg_peer wp, const rmr_nm_node *peer)
+{
+    rmr_prefix allowed[MAX_PREFIXES];
+    size_t count = 0;
+    for (size_t i = 0; i < peer->n_allowed_ips && count < MAX_PREFIXES; i++)
+        if (may_route(peer, &peer->allowed_ips[i]))
+            allowed[count++] = peer->allowed_ips[i];
+    rmr_wg_endpoint ep = {0};
+    if (peer->home_derp)
+        ep = rmri_node_endpoint_derp(peer->home_derp, peer->key);
+    rmr_err err = rmr_wg_peer_set_allowed_ips(n->wg, wp, allowed, count);
+    if (err == RMR_OK)
+        err = rmr_wg_peer_set_endpoint(n->wg, wp, &ep);
+    return err;
+}
+
+static rmr_wg_peer add_peer(rmr_node *n, rmr_time now, const rmr_nm_node *peer)
+{
+    rmr_wg_peer wp = {0}, none = {0};
+    rmr_wg_peer_config pc;
+    if (!is_usable(n, peer))
+        return none;
+    rmr_wg_peer_config_init(&pc, sizeof pc);
+    memcpy(pc.public_key, peer->key, RMR_KEY_LEN);
+    pc.user = peer->id;
+    if (rmr_wg_peer_add(n->wg, now, &pc, &wp) != RMR_OK)
+        return none;
+    if (configure(n, wp, peer) != RMR_OK) {
+        rmr_wg_peer_remove(n->wg, now, wp);
+        return none;
+    }
+    return wp;
+}
+
+static bool destination(rmr_bytes pkt, rmr_addr *to)
+{
+    if (pkt.len >= 20 && pkt.ptr[0] >> 4 == 4)
+        *to = rmr_addr_from_bytes(rmr_bytes_of(pkt.ptr + 16, 4), 0);
+    else if (pkt.len >= 40 && pkt.ptr[0] >> 4 == 6)
+        *to = rmr_addr_from_bytes(rmr_bytes_of(pkt.ptr + 24, 16), 0);
+    else
+        return false;
+    return to->family != RMR_AF_NONE;
+}
+
+rmr_wg_peer rmri_node_peers_route(rmr_node *n, rmr_time now, rmr_bytes pkt)
+{
+    rmr_wg_peer wp = rmr_wg_route(n->wg, pkt);
+    rmr_nm_node peer;
+    rmr_addr to;
+    if (wp.id || !destination(pkt, &to) ||
+        !rmr_nm_peer_by_ip(n->nm, &to, &peer))
+        return wp;
+    wp = rmr_wg_peer_find(n->wg, peer.key);
+    return wp.id ? wp : add_peer(n, now, &peer);
+}
+
+rmr_err rmri_node_peers_find(rmr_node *n, const char *text, rmr_nm_node *out,
+                             rmr_addr *ip)
+{
+    if (!n->nm || rmr_nm_peer_count(n->nm) + (n->live ? 1u : 0u) == 0)
+        return RMR_E_NOTREADY;
+    if (rmr_addr_parse_ip(rmr_bytes_str(text), ip) == RMR_OK)
+        return rmr_nm_peer_by_ip(n->nm, ip, out) ? RMR_OK : RMR_E_NOTFOUND;
+    if (!rmr_nm_peer_by_name(n->nm, text, out) || out->n_addrs == 0)
+        return RMR_E_NOTFOUND;
+    *ip = rmr_prefix_addr(&out->addrs[0]);
+    for (size_t i = 0; i < out->n_addrs; i++) {
+        if (out->addrs[i].family == RMR_AF_INET) {
+            *ip = rmr_prefix_addr(&out->addrs[i]);
+            break;
+        }
+    }
+    return RMR_OK;
+}
+
+/* ---- the netmap's words ------------------------------------------------ */
+
+static void on_peer(void *user, rmr_nm_change change, const rmr_nm_node *peer,
+                    const uint8_t old_key[RMR_KEY_LEN])
+{
+    rmr_node *n = user;
+    n->dirty = true;
+    if (peer->jailed)
+        n->has_jailed = true;
+    rmr_wg_peer wp =
+        rmr_wg_peer_find(n->wg, old_key ? old_key : peer->key);
+    if (!wp.id)
+        return;
+    bool rotated = old_key && memcmp(old_key, peer->key, RMR_KEY_LEN) != 0;
+    if (change == RMR_NM_PEER_REMOVED || rotated || !is_usable(n, peer))
+        rmr_wg_peer_remove(n->wg, n->now, wp);
+    else if (configure(n, wp, peer) != RMR_OK)
+        rmri_node_trouble(n, RMR_E_NOMEM, "a peer's change was not taken over");
+}
+
+/* Own addresses of the stack and the filter follow the self node. */
+static void self_changed(rmr_node *n)
+{
+    rmr_nm_node self;
+    if (!rmr_nm_self(n->nm, &self))
+        return;
+    for (size_t i = 0; i < n->n_ips; i++) {
+        bool still = false;
+        for (size_t j = 0; j < self.n_addrs && !still; j++) {
+            rmr_addr a = rmr_prefix_addr(&self.addrs[j]);
+            still = rmr_addr_ip_eq(&a, &n->ips[i]);
+        }
+        if (!still)
+            rmr_ns_addr_remove(n->ns, n->now, &n->ips[i]);
+    }
+    n->n_ips = 0;
+    for (size_t j = 0; j < self.n_addrs && n->n_ips < ND_MAX_IPS; j++) {
+        n->ips[n->n_ips] = rmr_prefix_addr(&self.addrs[j]);
+        rmr_ns_addr_add(n->ns, &n->ips[n->n_ips]);
+        n->n_ips++;
+    }
+    rmr_filter_set_local(rmr_nm_filter(n->nm), self.addrs, self.n_addrs);
+}
+
+static void tell_running(rmr_node *n)
+{
+    rmr_nm_node self;
+    if (!rmr_nm_self(n->nm, &self))
+        return;
+    if (self.expired) {
+        rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, "");
+        rmri_node_trouble(n, RMR_E_CTL_KEY_EXPIRED,
+                          rmr_node_err_text(RMR_E_CTL_KEY_EXPIRED));
+        return;
+    }
+    if (!self.machine_authorized) {
+        rmri_node_trouble(n, RMR_E_NOTREADY,
+                          "this node waits for approval: approve it at the "
+                          "control server");
+        return;
+    }
+    rmri_node_set_state(n, RMR_NODE_RUNNING, "");
+    if (n->running_told)
+        return;
+    n->running_told = true;
+    rmr_node_event ev = {0};
+    ev.kind = RMR_NODE_EV_RUNNING;
+    ev.state = RMR_NODE_RUNNING;
+    ev.text = "";
+    ev.ips = n->ips;
+    ev.n_ips = n->n_ips;
+    ev.hostname = self.name;
+    ev.took = rmr_time_since(n->now, n->started);
+    if (n->cb.on_event)
+        n->cb.on_event(n->cb.user, &ev);
+}
+
+static void on_frame(void *user, uint32_t changed)
+{
+    rmr_node *n = user;
+    n->dirty = true;
+    if (changed & RMR_NM_SELF)
+        self_changed(n);
+    if (changed & RMR_NM_DERP_MAP)
+        rmri_node_regions_map_changed(n, n->now);
+    if (!n->from_server)
+        return;
+    if (changed & ~(uint32_t)RMR_NM_KEEPALIVE) {
+        n->live = true;
+        rmri_node_cache_changed(n, n->now);
+        tell_running(n);
+    }
+}
+
+rmr_err rmri_node_peers_nm_new(rmr_node *n)
+{
+    rmr_nm_config cfg;
+    rmr_nm_callbacks cb = {0};
+    cb.struct_size = sizeof cb;
+    cb.user = n;
+    cb.on_peer = on_peer;
+    cb.on_frame = on_frame;
+    rmr_nm_config_init(&cfg, sizeof cfg);
+    cfg.callbacks = &cb;
+    return rmr_nm_new(&n->nm, &n->env, &cfg);
+}
+
+/* ---- WireGuard's words ------------------------------------------------- */
+
+/* A claim only: it decides nothing but that a known peer's state is made. */
+static void on_unknown(void *user, const uint8_t public_key[RMR_KEY_LEN],
+                       const rmr_wg_endpoint *from)
+{
+    rmr_node *n = user;
+    rmr_nm_node peer;
+    (void)from;
+    if (rmr_nm_peer_by_key(n->nm, public_key, &peer))
+        add_peer(n, n->now, &peer);
+}
+
+static void on_state(void *user, rmr_wg_peer peer, rmr_wg_state state)
+{
+    rmr_node *n = user;
+    n->dirty = true;
+    if (state == RMR_WG_EXPIRED && n->n_expired < ND_MAX_EXPIRED)
+        n->expired[n->n_expired++] = peer; /* not inside the callback */
+}
+
+void rmri_node_peers_forget_expired(rmr_node *n, rmr_time now)
+{
+    for (size_t i = 0; i < n->n_expired; i++)
+        rmr_wg_peer_remove(n->wg, now, n->expired[i]);
+    n->n_expired = 0;
+}
+
+void rmri_node_peers_wg_callbacks(rmr_wg_callbacks *cb)
+{
+    cb->on_unknown = on_unknown;
+    cb->on_state = on_state;
+}

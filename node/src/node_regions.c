@@ -1,0 +1,294 @@
+/* DERP regions: a connection to the home region, others while packets go there;
+ * which region is home; the DERP map's changes. */
+#include "node_internal.h"
+
+#include <string.h>
+
+/* Attempts in a row at the home region before the next one is tried. */
+#define HOME_FAILURES 3
+
+/* ---- one region -------------------------------------------------------- */
+
+static void link_opened(void *owner, rmr_time now)
+{
+    nd_region *r = owner;
+    rmr_derp_stream_opened(r->derp, now);
+}
+
+static void link_closed(void *owner, rmr_time now, rmr_err why,
+                        const char *text)
+{
+    nd_region *r = owner;
+    if (why != RMR_OK)
+        rmr_logf(&r->n->env.log, RMR_LOG_INFO, ND_LAYER,
+                 "relay region %u (%s): %s", r->id, r->code, text);
+    rmr_derp_stream_closed(r->derp, now, why);
+}
+
+static rmr_err link_read(void *owner, rmr_time now, rmr_buf data)
+{
+    nd_region *r = owner;
+    return rmr_derp_read(r->derp, now, data);
+}
+
+static rmr_err link_write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
+{
+    nd_region *r = owner;
+    return rmr_derp_write(r->derp, now, dst, len);
+}
+
+static const nd_link_ops region_link_ops = {
+    .opened = link_opened,
+    .closed = link_closed,
+    .read = link_read,
+    .write = link_write,
+};
+
+/* Peers learn our home only when it can be reached there. */
+static void tell_home(rmr_node *n)
+{
+    if (n->home_told == n->home || !n->ctl)
+        return;
+    if (rmr_ctl_set_net(n->ctl, n->now, n->home, NULL, 0) == RMR_OK)
+        n->home_told = n->home;
+}
+
+static void on_up(void *user)
+{
+    nd_region *r = user;
+    r->up = true;
+    r->failures = 0;
+    r->n->dirty = true;
+    rmr_logf(&r->n->env.log, RMR_LOG_INFO, ND_LAYER,
+             "relay region %u (%s) is connected", r->id, r->code);
+    if (r->id == r->n->home)
+        tell_home(r->n);
+}
+
+static void on_down(void *user, rmr_err why)
+{
+    nd_region *r = user;
+    r->up = false;
+    r->failures++;
+    r->n->dirty = true;
+    rmr_logf(&r->n->env.log, RMR_LOG_INFO, ND_LAYER,
+             "relay region %u (%s) is gone: %s", r->id, r->code,
+             rmr_err_name(why));
+}
+
+static void on_packet(void *user, const uint8_t src[RMR_KEY_LEN],
+                      rmr_buf packet)
+{
+    nd_region *r = user;
+    rmri_node_data_from_derp(r->n, r->n->now, r->id, src, packet);
+}
+
+static rmr_err region_start(nd_region *r, rmr_time now)
+{
+    rmr_node *n = r->n;
+    rmr_derp_config cfg;
+    rmr_derp_callbacks cb = {0};
+    cb.struct_size = sizeof cb;
+    cb.user = r;
+    cb.on_up = on_up;
+    cb.on_down = on_down;
+    cb.on_packet = on_packet;
+    rmr_derp_config_init(&cfg, sizeof cfg);
+    memcpy(cfg.private_key, n->keys.node, RMR_KEY_LEN);
+    cfg.nodes = r->nodes;
+    cfg.n_nodes = r->n_nodes;
+    cfg.preferred = cfg.always_on = r->id == n->home;
+    /* The stack stops at half of it (congested), so that TCP is held back and
+     * not dropped. */
+    cfg.queue_pkts = 512;
+    cfg.queue_bytes = 768 * 1024;
+    cfg.callbacks = &cb;
+    rmr_err err = rmr_derp_new(&r->derp, &n->env, &cfg, now);
+    rmr_wipe(cfg.private_key, sizeof cfg.private_key);
+    return err;
+}
+
+static void region_free(nd_region *r)
+{
+    rmr_node *n = r->n;
+    for (nd_region **p = &n->regions; *p; p = &(*p)->next) {
+        if (*p == r) {
+            *p = r->next;
+            break;
+        }
+    }
+    rmri_node_link_wipe(&r->link);
+    rmr_derp_free(r->derp);
+    rmr_release(&n->env.alloc, r->nodes, r->n_nodes * sizeof *r->nodes);
+    rmr_release(&n->env.alloc, r, sizeof *r);
+}
+
+static bool nodes_of(rmr_node *n, const rmr_nm_derp_region *v,
+                     rmr_derp_node **out)
+{
+    size_t size = v->n_nodes * sizeof **out;
+    rmr_derp_node *nodes =
+        rmr_alloc_zero(&n->env.alloc, size, _Alignof(rmr_derp_node));
+    if (!nodes)
+        return false;
+    for (size_t i = 0; i < v->n_nodes; i++) {
+        memcpy(&nodes[i].dial, &v->nodes[i].dial, sizeof nodes[i].dial);
+        memcpy(nodes[i].name, v->nodes[i].name, sizeof nodes[i].name);
+        nodes[i].stun_only = v->nodes[i].stun_only;
+    }
+    *out = nodes;
+    return true;
+}
+
+static nd_region *region_find(const rmr_node *n, uint16_t id)
+{
+    for (nd_region *r = n->regions; r; r = r->next)
+        if (r->id == id)
+            return r;
+    return NULL;
+}
+
+nd_region *rmri_node_region(rmr_node *n, rmr_time now, uint16_t id)
+{
+    rmr_nm_derp_region v;
+    nd_region *r = region_find(n, id);
+    if (r || id == 0 || !rmr_nm_derp_region_by_id(n->nm, id, &v) ||
+        v.n_nodes == 0)
+        return r;
+    r = rmr_alloc_zero(&n->env.alloc, sizeof *r, _Alignof(nd_region));
+    if (!r)
+        return NULL;
+    r->n = n;
+    r->id = id;
+    strncpy(r->code, v.code, sizeof r->code - 1);
+    r->n_nodes = v.n_nodes;
+    rmri_node_link_init(&r->link, n, &region_link_ops, r);
+    r->next = n->regions;
+    n->regions = r;
+    if (!nodes_of(n, &v, &r->nodes) || region_start(r, now) != RMR_OK) {
+        region_free(r);
+        return NULL;
+    }
+    return r;
+}
+
+void rmri_node_regions_free(rmr_node *n)
+{
+    while (n->regions)
+        region_free(n->regions);
+}
+
+/* ---- home -------------------------------------------------------------- */
+
+static bool can_be_home(const rmr_nm_derp_region *v)
+{
+    if (v->no_measure_no_home)
+        return false;
+    for (size_t i = 0; i < v->n_nodes; i++)
+        if (!v->nodes[i].stun_only)
+            return true;
+    return false;
+}
+
+/* The first region that can be home after `after` in the map's order; round
+ * to the first.  (Which is nearest is for a netcheck to say.) */
+static uint16_t next_home(const rmr_node *n, uint16_t after)
+{
+    rmr_nm_derp_region v;
+    uint16_t first = 0;
+    for (size_t i = 0; rmr_nm_derp_at(n->nm, i, &v); i++) {
+        if (!can_be_home(&v))
+            continue;
+        if (v.id > after)
+            return v.id;
+        if (!first)
+            first = v.id;
+    }
+    return first;
+}
+
+static void set_home(rmr_node *n, rmr_time now, uint16_t id)
+{
+    nd_region *old = region_find(n, n->home);
+    if (id == n->home && old)
+        return;
+    n->home = id;
+    if (old)
+        rmr_derp_set_preferred(old->derp, now, false);
+    nd_region *r = rmri_node_region(n, now, id);
+    if (!r)
+        return;
+    rmr_derp_set_preferred(r->derp, now, true);
+    if (r->up)
+        tell_home(n);
+}
+
+void rmri_node_regions_map_changed(rmr_node *n, rmr_time now)
+{
+    for (nd_region *r = n->regions, *next; r; r = next) {
+        rmr_nm_derp_region v;
+        rmr_derp_node *nodes = NULL;
+        next = r->next;
+        bool there = rmr_nm_derp_region_by_id(n->nm, r->id, &v);
+        bool same = there && v.n_nodes == r->n_nodes &&
+                    nodes_of(n, &v, &nodes) &&
+                    memcmp(nodes, r->nodes, v.n_nodes * sizeof *nodes) == 0;
+        if (nodes)
+            rmr_release(&n->env.alloc, nodes, v.n_nodes * sizeof *nodes);
+        if (!same)
+            region_free(r);
+    }
+    rmr_nm_derp_region v;
+    bool keep = n->home && rmr_nm_derp_region_by_id(n->nm, n->home, &v) &&
+                can_be_home(&v);
+    set_home(n, now, keep ? n->home : next_home(n, 0));
+}
+
+/* ---- every turn -------------------------------------------------------- */
+
+void rmri_node_regions_pump(rmr_node *n, rmr_time now)
+{
+    nd_region *home = region_find(n, n->home);
+    if (home && !home->up && home->failures >= HOME_FAILURES) {
+        uint16_t other = next_home(n, n->home);
+        home->failures = 0;
+        if (other != n->home)
+            set_home(n, now, other);
+    }
+    for (nd_region *r = n->regions; r; r = r->next) {
+        rmr_dial dial;
+        if (rmr_derp_wants_close(r->derp))
+            rmri_node_link_close(&r->link, now);
+        if (rmr_derp_wants_stream(r->derp, now, &dial))
+            rmri_node_link_dial(&r->link, now, &dial);
+        rmri_node_link_output(&r->link);
+    }
+}
+
+bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
+                            const uint8_t key[RMR_KEY_LEN], rmr_bytes data)
+{
+    nd_region *r = rmri_node_region(n, now, region);
+    if (!r)
+        return false;
+    rmr_err err = rmr_derp_send(r->derp, now, key, data);
+    rmri_node_link_output(&r->link);
+    n->dirty = true;
+    return err == RMR_OK || err == RMR_E_NOTREADY;
+}
+
+bool rmri_node_regions_congested(const rmr_node *n)
+{
+    for (nd_region *r = n->regions; r; r = r->next)
+        if (r->up && rmr_derp_queued_bytes(r->derp) > 256 * 1024)
+            return true;
+    return false;
+}
+
+const char *rmri_node_region_code(const rmr_node *n, uint16_t id)
+{
+    rmr_nm_derp_region v;
+    if (id && rmr_nm_derp_region_by_id(n->nm, id, &v))
+        return v.code;
+    return "";
+}

@@ -1,0 +1,209 @@
+/* The status object, with the names of `tailscale status --json` where they
+ * mean the same.  It is made a piece at a time, so that a tailnet of any size
+ * needs no buffer of its size. */
+#include "node_internal.h"
+
+#include <remora/text.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PIECE_MIN ((size_t)8 * 1024) /* room that one peer may need */
+
+enum { STEP_HEAD, STEP_PEERS, STEP_TAIL, STEP_DONE };
+
+static void put_time(rmr_jw *w, const char *key, uint64_t unix_ns)
+{
+    char text[RMR_TIME_TEXT_MAX];
+    rmr_jw_kstr(w, key,
+                unix_ns ? rmr_time_text(unix_ns, text)
+                        : "0001-01-01T00:00:00Z");
+}
+
+static void put_key(rmr_jw *w, const char *key, const uint8_t *pub)
+{
+    char text[8 + 2 * RMR_KEY_LEN + 1];
+    memcpy(text, "nodekey:", 8);
+    rmr_hex(text + 8, pub, RMR_KEY_LEN);
+    if (key)
+        rmr_jw_kstr(w, key, text);
+    else
+        rmr_jw_key(w, text);
+}
+
+static void put_node(rmr_node *n, rmr_jw *w, const rmr_nm_node *v)
+{
+    char text[RMR_PREFIX_TEXT_MAX];
+    char dns[256];
+    snprintf(dns, sizeof dns, "%s.", v->name);
+    rmr_jw_kstr(w, "ID", v->stable_id);
+    put_key(w, "PublicKey", v->key);
+    rmr_jw_kstr(w, "HostName", v->hostname);
+    rmr_jw_kstr(w, "DNSName", dns);
+    rmr_jw_kstr(w, "OS", v->os);
+    rmr_jw_kint(w, "UserID", v->user);
+    rmr_jw_key(w, "TailscaleIPs");
+    rmr_jw_array(w);
+    for (size_t i = 0; i < v->n_addrs; i++) {
+        rmr_addr a = rmr_prefix_addr(&v->addrs[i]);
+        rmr_jw_str(w, rmr_addr_ip_text(&a, text));
+    }
+    rmr_jw_array_end(w);
+    rmr_jw_key(w, "AllowedIPs");
+    rmr_jw_array(w);
+    for (size_t i = 0; i < v->n_allowed_ips && i < 64; i++)
+        rmr_jw_str(w, rmr_prefix_text(&v->allowed_ips[i], text));
+    rmr_jw_array_end(w);
+    rmr_jw_kstr(w, "Relay", rmri_node_region_code(n, v->home_derp));
+    put_time(w, "Created", v->created_unix_ns);
+    put_time(w, "LastSeen", v->online == 1 ? 0 : v->last_seen_unix_ns);
+    if (v->key_expiry_unix_ns)
+        put_time(w, "KeyExpiry", v->key_expiry_unix_ns);
+    if (v->expired)
+        rmr_jw_kbool(w, "Expired", true);
+}
+
+static void put_traffic(rmr_node *n, rmr_jw *w, rmr_time now,
+                        const rmr_nm_node *v)
+{
+    rmr_wg_peer wp = rmr_wg_peer_find(n->wg, v->key);
+    rmr_wg_peer_stats st = {0};
+    if (wp.id)
+        rmr_wg_peer_get_stats(n->wg, now, wp, &st);
+    rmr_jw_kstr(w, "CurAddr", ""); /* by relay alone, so far */
+    rmr_jw_ku64(w, "RxBytes", st.rx_bytes);
+    rmr_jw_ku64(w, "TxBytes", st.tx_bytes);
+    put_time(w, "LastHandshake", st.last_handshake_unix_ns);
+    rmr_jw_kbool(w, "Online", v->online == 1);
+    rmr_jw_kbool(w, "Active",
+                 st.last_rx && rmr_time_since(now, st.last_rx) < 120 * RMR_SEC);
+}
+
+static void put_self(rmr_node *n, rmr_jw *w)
+{
+    rmr_nm_node self;
+    rmr_jw_key(w, "Self");
+    if (!n->nm || !rmr_nm_self(n->nm, &self)) {
+        rmr_jw_null(w);
+        return;
+    }
+    rmr_jw_object(w);
+    put_node(n, w, &self);
+    rmr_jw_kbool(w, "Online", n->ctl_state == RMR_CTL_CONNECTED);
+    rmr_jw_object_end(w);
+}
+
+static void put_tailnet(rmr_node *n, rmr_jw *w)
+{
+    const char *suffix = n->nm ? rmr_nm_magic_suffix(n->nm) : "";
+    rmr_jw_kstr(w, "MagicDNSSuffix", suffix);
+    rmr_jw_key(w, "CurrentTailnet");
+    rmr_jw_object(w);
+    rmr_jw_kstr(w, "Name", n->nm ? rmr_nm_domain(n->nm) : "");
+    rmr_jw_kstr(w, "MagicDNSSuffix", suffix);
+    rmr_jw_kbool(w, "MagicDNSEnabled",
+                 n->nm && rmr_nm_magic_dns_enabled(n->nm));
+    rmr_jw_object_end(w);
+}
+
+static void put_health(rmr_node *n, rmr_jw *w)
+{
+    rmr_jw_key(w, "Health");
+    rmr_jw_array(w);
+    if (n->ctl_state == RMR_CTL_DOWN || n->ctl_state == RMR_CTL_FAILED)
+        rmr_jw_str(w, n->ctl_text);
+    for (size_t i = 0; n->nm && i < rmr_nm_health_count(n->nm) && i < 16; i++)
+        rmr_jw_str(w, rmr_nm_health_at(n->nm, i));
+    rmr_jw_array_end(w);
+}
+
+static void put_head(rmr_node *n, rmr_jw *w)
+{
+    char text[RMR_ADDR_TEXT_MAX];
+    rmr_jw_object(w);
+    rmr_jw_kstr(w, "Version", n->product);
+    rmr_jw_kbool(w, "TUN", false);
+    rmr_jw_kstr(w, "BackendState", rmr_node_state_name(n->state));
+    rmr_jw_kbool(w, "HaveNodeKey", n->keys.registered);
+    rmr_jw_kstr(w, "AuthURL",
+                n->ctl_state == RMR_CTL_NEEDS_LOGIN ? n->ctl_text : "");
+    rmr_jw_kstr(w, "ControlURL", n->url);
+    rmr_jw_key(w, "TailscaleIPs");
+    rmr_jw_array(w);
+    for (size_t i = 0; i < n->n_ips; i++)
+        rmr_jw_str(w, rmr_addr_ip_text(&n->ips[i], text));
+    rmr_jw_array_end(w);
+    rmr_jw_ku64(w, "UDPPort", n->udp_bound);
+    put_self(n, w);
+    put_health(n, w);
+    put_tailnet(n, w);
+    rmr_jw_key(w, "Peer");
+    rmr_jw_object(w);
+}
+
+/* A piece has its own writer; the braces of the whole are placed by hand, since
+ * a writer sees its piece alone. */
+static size_t head_piece(rmr_node *n, rmr_buf dst)
+{
+    rmr_jw w;
+    rmr_jw_init(&w, dst);
+    put_head(n, &w);
+    return w.failed ? 0 : w.len;
+}
+
+static size_t peer_piece(rmr_node *n, rmr_time now, const rmr_nm_node *v,
+                         bool first, rmr_buf dst)
+{
+    rmr_jw w;
+    size_t len = 0;
+    rmr_jw_init(&w, dst);
+    rmr_jw_object(&w); /* its brace is replaced by the comma */
+    put_key(&w, NULL, v->key);
+    rmr_jw_object(&w);
+    put_node(n, &w, v);
+    put_traffic(n, &w, now, v);
+    rmr_jw_object_end(&w);
+    len = w.len;
+    if (w.failed || len == 0)
+        return 0;
+    dst.ptr[0] = ',';
+    if (first)
+        memmove(dst.ptr, dst.ptr + 1, --len);
+    return len;
+}
+
+static size_t peers_piece(rmr_node *n, rmr_time now, nd_local *l, rmr_buf dst)
+{
+    size_t len = 0;
+    rmr_nm_node v;
+    while (dst.len - len >= PIECE_MIN) {
+        if (!n->nm || !n->wg || !rmr_nm_next_peer(n->nm, &l->status_pos, &v)) {
+            l->status_step = STEP_TAIL;
+            break;
+        }
+        size_t got = peer_piece(n, now, &v, !l->status_any,
+                                rmr_buf_of(dst.ptr + len, dst.len - len));
+        l->status_any = l->status_any || got > 0;
+        len += got;
+    }
+    return len;
+}
+
+size_t rmri_node_status_piece(rmr_node *n, rmr_time now, nd_local *l,
+                              rmr_buf dst)
+{
+    size_t len = 0;
+    if (dst.len < 2 * PIECE_MIN)
+        return 0;
+    if (l->status_step == STEP_HEAD) {
+        l->status_step = STEP_PEERS;
+        return head_piece(n, dst);
+    }
+    if (l->status_step == STEP_PEERS)
+        len = peers_piece(n, now, l, dst);
+    if (l->status_step == STEP_TAIL && len == 0) {
+        memcpy(dst.ptr, "}}\n", 3);
+        l->status_step = STEP_DONE;
+        return 3;
+    }
+    return len;
+}
