@@ -3,15 +3,34 @@
  *
  * Ciphertext goes in and out by read and write, plaintext by send and peek.
  * It opens no connections and reads no files: trust anchors are given as PEM.
- * TLS 1.3 is not there (BearSSL 0.6 has none).
+ * TLS 1.3 is not there (BearSSL 0.6 has none), nor are resumption, ALPN, client
+ * certificates or revocation.
  *
  * Certificates: chain and name against the anchors; a name may be a DNS name or
  * an IP address (SAN iPAddress, RFC 5280 4.2.1.6); or a pin, the SHA-256 of
  * the whole certificate, as DERP uses it; or no check where the host allows it.
  *
- * Threading: one object, one thread.  Memory: about 40 KiB a connection, from
- * rmr_env.alloc.  Time: `now` for the contract, wall time for certificates at
- * creation.  Randomness: the engine is seeded from rmr_env.rng alone.
+ * Threading: one object, one thread; connections may share anchors that no one
+ * changes.  Memory: about 40 KiB a connection, from rmr_env.alloc.  Time: wall
+ * time for certificates at creation.  Randomness: the engine is seeded from
+ * rmr_env.rng alone, once, at creation.
+ *
+ *     rmr_tls_config_init(&cfg, sizeof cfg);
+ *     cfg.server_name = "derp.example";
+ *     cfg.anchors = anchors;
+ *     cfg.wall_unix_ns = wall;
+ *     rmr_tls_client_new(&t, &env, &cfg);
+ *     for (;;) {
+ *         while (rmr_tls_write(t, buf, &n) == RMR_OK && n > 0)
+ *             send_to_peer(n bytes of buf);
+ *         e = rmr_tls_read(t, in, &n);     // keep in.len - n for later
+ *         rmr_tls_peek(t, &view);          // deal with it, then:
+ *         rmr_tls_consume(t, view.len);
+ *         rmr_tls_send(t, request, &n);    // 0 until rmr_tls_is_open
+ *         if (e != RMR_OK || rmr_tls_is_closed(t))
+ *             break;                       // rmr_tls_err_text(e)
+ *     }
+ *     rmr_tls_free(t);
  *
  * Source: RFC 5246, 5280, 6066 (SNI), 6125 (names), 7905 (ChaCha20 suites).
  */
@@ -37,21 +56,59 @@ enum rmr_tls_errcode {
                                                             close_notify     */
 };
 
-/** What a TLS error means, for the user; never NULL.                   [look] */
+/**
+ * What a TLS error means, for the user.                               [look]
+ *
+ * \return A constant string, never NULL; for other errors their name.
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API const char *rmr_tls_err_text(rmr_err e);
 
 /* ---- trust anchors ---------------------------------------------------- */
 
 typedef struct rmr_tls_anchors rmr_tls_anchors; /* shared by connections */
 
-/** Errors: NOMEM. */
+/**
+ * An empty set; a connection with it trusts no one.
+ *
+ * Errors: NOMEM.
+ * Lifetime: until rmr_tls_anchors_free().
+ * Source: none.
+ */
 RMR_API rmr_err rmr_tls_anchors_new(rmr_tls_anchors **out, const rmr_env *env);
+
+/**
+ * Frees; NULL is allowed.  No connection may have it any more.
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API void rmr_tls_anchors_free(rmr_tls_anchors *a);
-/** Adds every certificate of a PEM text; ones that can't be an anchor (a key
- *  that BearSSL does not know) are skipped and counted.
- *  \param added  May be NULL.  Errors: MALFORMED (no certificate), NOMEM. */
+
+/**
+ * Adds every certificate of a PEM text.                             [submit]
+ *
+ * A certificate that says it is a CA vouches for others; one that does not
+ * (a self-signed server's) vouches for itself alone.  Ones that can't be an
+ * anchor (broken, or a key that BearSSL does not know) are skipped and counted.
+ *
+ * \param added, skipped  May be NULL.
+ *
+ * Effects: all or, on NOMEM, nothing is added.  No connection that was given
+ *          this set may live.
+ * Errors: MALFORMED (no certificate in the text), NOMEM.
+ * Source: RFC 7468; RFC 5280 6.1.1 (d).
+ */
 RMR_API rmr_err rmr_tls_anchors_add_pem(rmr_tls_anchors *a, rmr_bytes pem,
                                         size_t *added, size_t *skipped);
+
+/**
+ * How many anchors there are.                                         [look]
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API size_t rmr_tls_anchors_count(const rmr_tls_anchors *a);
 
 /* ---- one connection --------------------------------------------------- */
@@ -65,37 +122,148 @@ typedef struct rmr_tls_config {
     const char *verify_name;  /* copied; NULL: server_name                   */
     const uint8_t *pin_sha256; /* 32, copied; NULL: none.  Replaces the chain;
                                  certificates whose CN begins "derpkey" are
-                                 skipped, exactly one other must match       */
+                                 skipped, exactly one other must match, be in
+                                 its dates, and have the DNS name to verify
+                                 (an address is not looked for)              */
     bool insecure;            /* accept any certificate (a pin still holds)  */
-    const rmr_tls_anchors *anchors; /* retained until the connection is freed */
+    const rmr_tls_anchors *anchors; /* retained until the connection is freed;
+                                 needed where there is no pin and not insecure */
     uint64_t wall_unix_ns;
 } rmr_tls_config;
 
+/**
+ * Everything off; no names, no anchors.
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API void rmr_tls_config_init(rmr_tls_config *cfg, size_t struct_size);
-/** A client; its hello is ready to be written.  Errors: INVAL, NOMEM, RNG. */
+
+/**
+ * A client; its hello is ready to be written.
+ *
+ * Errors: INVAL (a name that is none, or nothing to judge the peer by), NOMEM,
+ *         RNG.
+ * Lifetime: until rmr_tls_free(); env and cfg are copied, anchors retained.
+ * Source: RFC 5246 7.4.1.2.
+ */
 RMR_API rmr_err rmr_tls_client_new(rmr_tls **out, const rmr_env *env,
                                    const rmr_tls_config *cfg);
-RMR_API void rmr_tls_free(rmr_tls *t); /* wipes; NULL is allowed */
 
-/** Ciphertext from the peer; may take less than offered (plaintext must be
- *  consumed or output written first).                                  [pump]
- *  Errors: RMR_E_TLS_*; sticky. */
+/**
+ * Wipes and frees; NULL is allowed.
+ *
+ * Errors: none.
+ * Source: contract S2.
+ */
+RMR_API void rmr_tls_free(rmr_tls *t);
+
+/**
+ * Ciphertext from the peer.                                           [pump]
+ *
+ * \param consumed  May be less than offered: then plaintext must be consumed
+ *                  or output be written first.
+ *
+ * Effects: may create plaintext and output; may open or close.  What follows a
+ *          close_notify is dropped.
+ * Errors: RMR_E_TLS_* but TRUNCATED; NOMEM; sticky.
+ * Source: RFC 5246 6, 7.
+ */
 RMR_API rmr_err rmr_tls_read(rmr_tls *t, rmr_bytes in, size_t *consumed);
-/** The peer's stream ended.  RMR_E_TLS_TRUNCATED when no close_notify came. */
+
+/**
+ * The peer's stream ended.                                            [pump]
+ *
+ * Errors: RMR_E_TLS_TRUNCATED when no close_notify came and we have not shut
+ *         the connection ourselves; the sticky error.
+ * Source: RFC 5246 7.2.1.
+ */
 RMR_API rmr_err rmr_tls_read_eof(rmr_tls *t);
-/** Ciphertext for the peer, as much as fits; *len 0: none now.         [pump] */
+
+/**
+ * Ciphertext for the peer, as much as fits.                           [pump]
+ *
+ * \param len  0: none now.
+ *
+ * Effects: plaintext that was gathered becomes a record.
+ * Errors: the sticky one, once an alert that says it has been written.
+ * Source: RFC 5246 6.2.
+ */
 RMR_API rmr_err rmr_tls_write(rmr_tls *t, rmr_buf dst, size_t *len);
-/** Plaintext to send; taken 0 before the handshake is done.  Sent by the next
- *  writes; small pieces are gathered into a record until rmr_tls_write. */
+
+/**
+ * Plaintext to send; small pieces are gathered into a record until
+ * rmr_tls_write.                                                    [submit]
+ *
+ * \param taken  0 before the handshake is done, and while a full record waits
+ *               to be written.
+ *
+ * Effects: output.
+ * Errors: CLOSED (either side has shut); the sticky one.
+ * Source: RFC 5246 6.2.1.
+ */
 RMR_API rmr_err rmr_tls_send(rmr_tls *t, rmr_bytes data, size_t *taken);
-/** Plaintext that came, in place until the next non-const call. */
+
+/**
+ * The zero-copy form of rmr_tls_send: a place in the engine's own buffer for
+ * plaintext; fill some of it, then commit how much.                 [submit]
+ *
+ * \param place  len 0: none now, or the handshake is not done.  Good until the
+ *               next non-const call.
+ *
+ * Errors: as rmr_tls_send.
+ * Source: none.
+ */
+RMR_API rmr_err rmr_tls_reserve(rmr_tls *t, rmr_buf *place);
+
+/**
+ * Sends the first n bytes of what was reserved.                     [submit]
+ *
+ * Effects: output.
+ * Errors: STATE (more than was reserved); as rmr_tls_send.
+ * Source: none.
+ */
+RMR_API rmr_err rmr_tls_commit(rmr_tls *t, size_t n);
+
+/**
+ * Plaintext that came, in place until the next non-const call.  It may be
+ * overwritten (decrypted in place).                                   [look]
+ *
+ * Errors: the sticky one, when nothing is left to see.
+ * Source: none.
+ */
 RMR_API rmr_err rmr_tls_peek(const rmr_tls *t, rmr_buf *view);
+
+/**
+ * Drops the first n bytes of it.                                    [submit]
+ *
+ * Effects: rmr_tls_read can take more.
+ * Errors: INVAL (more than there are).
+ * Source: none.
+ */
 RMR_API rmr_err rmr_tls_consume(rmr_tls *t, size_t n);
-/** Sends close_notify. */
+
+/**
+ * Sends close_notify, after what was given to send.  Plaintext that was not
+ * consumed and all that still comes is dropped.                     [submit]
+ *
+ * Effects: output.  Before the handshake is done it only closes.
+ * Errors: the sticky one.
+ * Source: RFC 5246 7.2.1.
+ */
 RMR_API rmr_err rmr_tls_shutdown(rmr_tls *t);
-RMR_API bool rmr_tls_is_open(const rmr_tls *t);   /* handshake done */
-RMR_API bool rmr_tls_is_closed(const rmr_tls *t); /* close_notify came, or error */
-/** For logs: "ECDHE_RSA_WITH_AES_128_GCM_SHA256", or "" before the hello. */
+
+/** The handshake was done; stays true after a close.                  [look]
+ *  Errors: none.  Source: none. */
+RMR_API bool rmr_tls_is_open(const rmr_tls *t);
+
+/** close_notify came, or an error.                                    [look]
+ *  Errors: none.  Source: none. */
+RMR_API bool rmr_tls_is_closed(const rmr_tls *t);
+
+/** For logs: "ECDHE_RSA_WITH_AES_128_GCM_SHA256", or "" before the server's
+ *  hello.                                                             [look]
+ *  Errors: none.  Source: none. */
 RMR_API const char *rmr_tls_suite(const rmr_tls *t);
 
 #ifdef __cplusplus

@@ -1,0 +1,52 @@
+/* What the files of the TLS client share. */
+#ifndef RMRI_TLS_INTERNAL_H
+#define RMRI_TLS_INTERNAL_H
+
+#include <bearssl/bearssl.h>
+#include <remora/tls.h>
+#include "tls_cert.h"
+
+struct rmr_tls_anchors {
+    rmr_alloc alloc;
+    br_x509_trust_anchor *list; /* each owns one block: name, then key */
+    size_t len, cap;
+};
+
+/*
+ * The judge of the peer's chain, as BearSSL's engine calls it.
+ *
+ * Each certificate is gathered first, because the relay's meta certificate
+ * must be known and dropped before br_x509_minimal sees it.
+ */
+typedef struct rmri_tls_x509 {
+    const br_x509_class *vtable; /* first: BearSSL's "this" */
+    const rmr_alloc *alloc;
+    rmri_tls_name name;
+    bool has_pin, insecure;
+    uint8_t pin[32];
+    uint64_t wall_unix_ns;
+
+    br_x509_minimal_context chain;
+    br_x509_decoder_context key; /* of the leaf, where chain is not asked */
+
+    uint8_t *cert; /* the one that is being gathered */
+    size_t cert_len, cert_cap, cert_want;
+    size_t n_certs; /* all, to bound them  */
+    size_t n_real;  /* without meta ones   */
+    bool name_ok, pin_ok, dates_ok; /* of the leaf */
+    rmr_err err;    /* why the chain was refused, or RMR_OK to ask BearSSL */
+} rmri_tls_x509;
+
+/* hashes, RSA and EC must be those of the engine; anchors may be NULL. */
+void rmri_tls_x509_init(rmri_tls_x509 *x, const rmr_alloc *alloc,
+                        const rmr_tls_anchors *anchors,
+                        const br_ssl_engine_context *eng);
+void rmri_tls_x509_wipe(rmri_tls_x509 *x);
+
+/* Versions, suites, algorithms of the engine. */
+void rmri_tls_engine_setup(br_ssl_client_context *cc);
+/* RMR_OK for BR_ERR_OK. */
+rmr_err rmri_tls_err_of(int bearssl_code);
+const char *rmri_tls_suite_name(uint16_t suite);
+
+#endif
