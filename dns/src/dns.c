@@ -341,17 +341,17 @@ static void finish_sub(rmr_dns *d, query *q, sub *s, rmr_err e)
 /* This try failed: the next server, or the end.  May free q. */
 static void fail_try(rmr_dns *d, query *q, sub *s, rmr_err e)
 {
+    /* Queries to come don't wait for a dead server. */
+    if (e == RMR_E_TIMEOUT && d->n_servers && d->first == s->server)
+        d->first = (uint8_t)((s->server + 1) % d->n_servers);
     /* Asking a server again that has just said no is of no use. */
     bool all_refused = e != RMR_E_TIMEOUT && ++s->n_failed >= d->n_servers;
     if (d->n_servers == 0 || all_refused || s->tries >= d->cfg.tries) {
         finish_sub(d, q, s, e);
         return;
     }
-    uint8_t next = (uint8_t)((s->server + 1) % d->n_servers);
     s->no_edns = false;
-    if (e == RMR_E_TIMEOUT && d->first == s->server)
-        d->first = next; /* queries to come don't wait for a dead server */
-    begin_try(d, s, next);
+    begin_try(d, s, (uint8_t)((s->server + 1) % d->n_servers));
 }
 
 /* ---- servers ---------------------------------------------------------- */
