@@ -342,10 +342,12 @@ static rmr_err in_number(rmr_json *j, const uint8_t **at, const uint8_t *end)
     }
     *at = p;
     size_t n = (size_t)(p - run);
-    if (p == end)
-        return keep(j, run, n);
-    if (!number_may_end(j->sub))
-        return RMR_E_MALFORMED;
+    if (p == end || !number_may_end(j->sub)) {
+        /* Too long comes before malformed, as it does when the bytes come one
+         * by one. */
+        rmr_err err = keep(j, run, n);
+        return err || p == end ? err : RMR_E_MALFORMED;
+    }
     return end_scalar(j, RMR_JSON_NUMBER, run, n);
 }
 

@@ -165,7 +165,7 @@ static void put_string(rmr_jw *w, rmr_bytes s)
     put(w, "\"", 1);
 }
 
-void rmr_jw_key(rmr_jw *w, const char *key)
+void rmr_jw_key_bytes(rmr_jw *w, rmr_bytes key)
 {
     if (!in_object(w) || w->has_key) {
         misuse(w);
@@ -173,9 +173,14 @@ void rmr_jw_key(rmr_jw *w, const char *key)
     }
     if (w->need_comma)
         put(w, ",", 1);
-    put_string(w, rmr_bytes_str(key));
+    put_string(w, key);
     put(w, ":", 1);
     w->has_key = true;
+}
+
+void rmr_jw_key(rmr_jw *w, const char *key)
+{
+    rmr_jw_key_bytes(w, rmr_bytes_str(key));
 }
 
 void rmr_jw_bytes(rmr_jw *w, rmr_bytes s)

@@ -403,6 +403,13 @@ static void a_scalar_may_fill_the_scratch_and_no_more(void **state)
                 fail_msg("%s in %u", rows[i], (unsigned)cap);
         }
     }
+    /* Too long and then broken: always too long. */
+    run three = plain;
+    three.scratch = 3;
+    assert_int_equal(run_all(&three, rmr_bytes_str("[0.3e+]"), &log),
+                     RMR_E_TOOBIG);
+    assert_int_equal(run_all(&three, rmr_bytes_str("\"1234\x01\""), &log),
+                     RMR_E_TOOBIG);
     run none = plain;
     none.scratch = 0;
     assert_int_equal(

@@ -155,6 +155,7 @@ RMR_API void rmr_jw_object_end(rmr_jw *w);
 RMR_API void rmr_jw_array(rmr_jw *w);
 RMR_API void rmr_jw_array_end(rmr_jw *w);
 RMR_API void rmr_jw_key(rmr_jw *w, const char *key);
+RMR_API void rmr_jw_key_bytes(rmr_jw *w, rmr_bytes key);
 RMR_API void rmr_jw_str(rmr_jw *w, const char *s);
 /** Bytes that are not UTF-8 are written as U+FFFD. */
 RMR_API void rmr_jw_bytes(rmr_jw *w, rmr_bytes s);
