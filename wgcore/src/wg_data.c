@@ -209,6 +209,7 @@ rmr_err rmri_wg_read_data(rmr_wg *wg, const rmr_wg_endpoint *from, rmr_buf d)
     if (e)
         return RMR_E_AUTH;
     rmri_wg_replay_mark(&k->replay, counter);
+    k->last_rx = wg->now;
 
     inner in = {0, NULL, 0};
     rmr_err refused = len ? check_inner(wg, p, b, len, &in) : RMR_OK;

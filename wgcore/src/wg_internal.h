@@ -132,7 +132,7 @@ typedef struct wg_key {
     uint32_t remote;
     bool initiator; /* we were                                        */
     bool can_send;  /* false: the own private key changed             */
-    rmr_time born;
+    rmr_time born, last_rx;
     uint64_t counter; /* of the next packet to send                   */
     wg_replay replay;
     rmr_aead_ctx send, recv;

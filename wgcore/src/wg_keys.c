@@ -87,9 +87,18 @@ void rmri_wg_keys_erase(rmr_wg *wg, wg_peer *p)
     rmri_wg_key_delete(wg, &p->next);
 }
 
+/* The other side never used `next`: it went on with `current` for longer than a
+ * lost response or confirmation explains. */
+static bool next_is_dead(const rmr_wg *wg, const wg_peer *p)
+{
+    return !wg->like_reference && p->current &&
+           p->current->last_rx >= rmr_time_add(p->next->born, WG_REKEY_TIMEOUT);
+}
+
 /*
- * A response to our initiation was consumed: we may send at once.  A `next`
- * that never was confirmed stays for receiving.
+ * A response to our initiation was consumed: we may send at once.  The key that
+ * the other side sends under until then stays, for receiving: a `next` that
+ * isn't confirmed yet, or else the old current.
  *
  * Crossing initiations leave both sides with two keys.  So that they end on
  * one, that of the smaller public key wins: its initiator takes it as current
@@ -99,11 +108,13 @@ void rmri_wg_slot_initiated(rmr_wg *wg, wg_peer *p, wg_key *k, bool crossed)
 {
     bool peer_wins = crossed && memcmp(p->pub, wg->pub, RMR_KEY_LEN) < 0;
     rmri_wg_key_delete(wg, &p->previous);
-    if (p->next && !peer_wins) {
+    if (p->next && !peer_wins && !next_is_dead(wg, p)) {
         rmri_wg_key_delete(wg, &p->current);
         p->previous = p->next;
         p->next = NULL;
     } else {
+        if (!peer_wins)
+            rmri_wg_key_delete(wg, &p->next);
         p->previous = p->current;
     }
     p->current = k;

@@ -66,6 +66,8 @@ static rmr_err write_peer(rmr_wg *wg, wg_peer *p, rmr_buf dst, size_t *len)
         return RMR_OK;
     if (rmri_wg_can_send(p, wg->now))
         return write_staged(wg, p, dst, len);
+    if (p->deadline[WG_RETX] != RMR_TIME_NEVER)
+        return RMR_OK; /* a handshake is under way */
     /* The key died in the meantime. */
     e = rmri_wg_flush_staged(wg, p);
     rmri_wg_rearm(wg, p);
