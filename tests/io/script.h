@@ -1,0 +1,103 @@
+/*
+ * A machine that a test scripts: operations are queued with do_*(), what the
+ * adapter tells is kept in order and taken with await() and its kin.
+ *
+ * What await() waits for is an event, never a time; it gives up after ten
+ * seconds, and then the test has failed.
+ */
+#ifndef REMORA_TEST_SCRIPT_H
+#define REMORA_TEST_SCRIPT_H
+
+#include "adapter.h"
+
+#define SCRIPT_OPS 4096
+#define LOOPBACK4 rmr_addr_v4(127, 0, 0, 1, 0)
+
+typedef struct told { /* an event, with a copy of its data */
+    rmr_io_event ev;
+    rmr_time now;
+    uint8_t *data;
+    bool is_taken;
+} told;
+
+typedef struct script {
+    adapter *a;
+    rmr_io_op ops[SCRIPT_OPS]; /* data and names are copies */
+    size_t first_op, n_ops;
+    told *events;
+    size_t n_events, cap_events, first_event; /* before it all are taken */
+    size_t n_next_op, n_deadlines;
+    rmr_time deadline, deadline_now;
+    rmr_err event_result; /* given to the next event */
+    bool gives_ops_in_event; /* queue a READ of 1 for each ACCEPTED */
+    bool pauses_on_accept;   /* queue an ACCEPT_PAUSE for each ACCEPTED */
+    bool is_stopped;         /* STOP was given; then every call is wrong */
+} script;
+
+/* Adds itself to the adapter. */
+void script_init(script *s, adapter *a);
+/* After the adapter was freed. */
+void script_wipe(script *s);
+
+void do_op(script *s, const rmr_io_op *op);
+void do_udp_open(script *s, uint64_t id, rmr_addr local);
+void do_udp_send(script *s, uint64_t id, rmr_addr to, const void *data,
+                 size_t len, uint32_t seg_size);
+void do_connect(script *s, uint64_t id, rmr_addr to, rmr_dur timeout);
+void do_listen(script *s, uint64_t id, rmr_addr local);
+void do_local(script *s, rmr_io_op_kind kind, uint64_t id, const char *name);
+void do_simple(script *s, rmr_io_op_kind kind, uint64_t id);
+void do_read(script *s, uint64_t id, size_t credit);
+void do_send(script *s, uint64_t id, const void *data, size_t len);
+void do_load(script *s, uint64_t id, const char *name);
+void do_store(script *s, uint64_t id, const char *name, const void *data,
+              size_t len, bool more);
+void do_stop(script *s, rmr_err err);
+
+/* The first event of that kind and id that was not taken before; NULL at once
+ * when it is not there. */
+const told *seen(script *s, rmr_io_event_kind kind, uint64_t id);
+/* The same, turning until it is there. */
+const told *await(script *s, rmr_io_event_kind kind, uint64_t id);
+/* FAILED of that id: its reason. */
+rmr_err await_failed(script *s, uint64_t id);
+/* OPENED of that id: the local address. */
+rmr_addr await_opened(script *s, uint64_t id);
+/* Turns that do not wait. */
+void turns(script *s, int n);
+/* Events of that id that were not taken; 0 is every id. */
+size_t left(const script *s, uint64_t id);
+
+/* Gives credit and collects bytes until there are `len`; returns them in a
+ * buffer that the caller frees. */
+uint8_t *await_bytes(script *s, uint64_t id, size_t len);
+/* A whole blob: its parts joined; the caller frees them. */
+uint8_t *await_blob(script *s, uint64_t id, size_t *len, size_t *parts);
+
+/* Two ends of one stream over loopback, both the script's. */
+typedef struct ends {
+    uint64_t a, b; /* a connected, b was accepted */
+} ends;
+ends make_stream(script *s, uint64_t listener, uint64_t id);
+
+/* Bytes that differ from place to place, by a seed. */
+uint8_t *pattern(size_t len, uint32_t seed);
+
+/* What most tests start with: a directory, an adapter, one machine. */
+typedef struct fixture {
+    char *dir;
+    adapter *a;
+    script s;
+} fixture;
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
+#define IO_TEST(name)                                                          \
+    cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+/* A new directory for a test, and its removal. */
+char *temp_dir(void);
+void remove_dir(char *dir);
+/* Files in it, hidden ones too. */
+size_t count_files(const char *dir);
+
+#endif
