@@ -456,6 +456,8 @@ void rmri_node_names_free(rmr_node *n);
 void rmri_node_state_load(rmr_node *n);
 void rmri_node_state_save(rmr_node *n);
 void rmri_node_state_free(rmr_node *n);
+rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text);
+rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body);
 /* node.c: the keys are there */
 void rmri_node_state_ready(rmr_node *n, rmr_time now);
 /* node_cache.c */

@@ -31,6 +31,16 @@ void rmri_node_state_free(rmr_node *n)
     text_free(n);
 }
 
+/* The first line: magic, hash of the rest, newline; and a NUL. */
+static void state_head(char head[HEAD_LEN + 1],
+                       const uint8_t hash[RMR_HASH_LEN])
+{
+    memcpy(head, magic, sizeof magic - 1);
+    rmr_hex(head + sizeof magic - 1, hash, RMR_HASH_LEN);
+    head[HEAD_LEN - 1] = '\n';
+    head[HEAD_LEN] = 0;
+}
+
 /* ---- reading ----------------------------------------------------------- */
 
 enum {
@@ -104,20 +114,11 @@ static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
     }
 }
 
-static rmr_err state_parse(nd_keys *k, rmr_bytes text)
+/* The JSON behind the head; its hash has been checked. */
+rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body)
 {
-    uint8_t want[RMR_HASH_LEN], have[RMR_HASH_LEN], scratch[600];
+    uint8_t scratch[600];
     static const uint8_t zero[RMR_KEY_LEN];
-    if (text.len < HEAD_LEN ||
-        memcmp(text.ptr, magic, sizeof magic - 1) != 0 ||
-        rmr_unhex(want, sizeof want,
-                  rmr_bytes_of(text.ptr + sizeof magic - 1,
-                               2 * RMR_HASH_LEN)) != RMR_OK)
-        return RMR_E_MALFORMED;
-    rmr_bytes body = rmr_bytes_of(text.ptr + HEAD_LEN, text.len - HEAD_LEN);
-    rmr_blake2s_256(have, body, rmr_bytes_of(NULL, 0));
-    if (memcmp(want, have, sizeof want) != 0)
-        return RMR_E_MALFORMED;
     rmr_json_bind b;
     rmr_json_bind_callbacks cb = {0};
     cb.user = k;
@@ -132,6 +133,20 @@ static rmr_err state_parse(nd_keys *k, rmr_bytes text)
                           memcmp(k->node, zero, sizeof zero) == 0))
         err = RMR_E_MALFORMED;
     return err;
+}
+
+rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text)
+{
+    uint8_t hash[RMR_HASH_LEN];
+    char head[HEAD_LEN + 1];
+    if (text.len < HEAD_LEN)
+        return RMR_E_MALFORMED;
+    rmr_bytes body = rmr_bytes_of(text.ptr + HEAD_LEN, text.len - HEAD_LEN);
+    rmr_blake2s_256(hash, body, rmr_bytes_of(NULL, 0));
+    state_head(head, hash);
+    if (memcmp(text.ptr, head, HEAD_LEN) != 0)
+        return RMR_E_MALFORMED;
+    return rmri_node_state_parse_body(k, body);
 }
 
 static void keys_new(rmr_node *n, rmr_time now)
@@ -172,8 +187,8 @@ static void load_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     n->state_io = NULL;
     rmr_err err = RMR_E_MALFORMED;
     if (n->state_len <= n->state_cap)
-        err = state_parse(&n->keys,
-                          rmr_bytes_of(n->state_text, n->state_len));
+        err = rmri_node_state_parse(
+            &n->keys, rmr_bytes_of(n->state_text, n->state_len));
     text_free(n);
     if (err != RMR_OK) {
         rmr_wipe(&n->keys, sizeof n->keys);
@@ -238,13 +253,11 @@ static rmr_err state_build(rmr_node *n)
     if (err != RMR_OK)
         return err;
     uint8_t hash[RMR_HASH_LEN];
-    char hex[2 * RMR_HASH_LEN + 1];
+    char head[HEAD_LEN + 1];
     rmr_blake2s_256(hash, rmr_bytes_of(n->state_text + HEAD_LEN, len),
                     rmr_bytes_of(NULL, 0));
-    memcpy(n->state_text, magic, sizeof magic - 1);
-    rmr_hex(hex, hash, sizeof hash);
-    memcpy(n->state_text + sizeof magic - 1, hex, 2 * RMR_HASH_LEN);
-    n->state_text[HEAD_LEN - 1] = '\n';
+    state_head(head, hash);
+    memcpy(n->state_text, head, HEAD_LEN);
     n->state_len = HEAD_LEN + len;
     n->state_sent = 0;
     return RMR_OK;

@@ -1,0 +1,203 @@
+#include "lab.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_event(void *user, const rmr_node_event *ev)
+{
+    lab *l = user;
+    if (ev->kind == RMR_NODE_EV_FAILED) {
+        l->failed_events++;
+        l->failed_err = ev->err;
+        snprintf(l->failed_text, sizeof l->failed_text, "%s", ev->text);
+    }
+    if (ev->kind == RMR_NODE_EV_RUNNING)
+        l->running_events++;
+}
+
+void lab_init(lab *l)
+{
+    memset(l, 0, sizeof *l);
+    test_rng_seed(&l->rng, 1);
+    l->env = test_env(&l->alloc, &l->rng, &l->log);
+    l->now = RMR_SEC;
+}
+
+void lab_config(lab *l, rmr_node_config *cfg)
+{
+    static rmr_node_callbacks cb;
+    memset(&cb, 0, sizeof cb);
+    cb.struct_size = sizeof cb;
+    cb.user = l;
+    cb.on_event = on_event;
+    rmr_node_config_init(cfg, sizeof *cfg);
+    cfg->control_url = "http://127.0.0.1:9";
+    cfg->auth_key = "tskey-auth-secret";
+    cfg->callbacks = &cb;
+}
+
+lab_blob *lab_blob_get(lab *l, const char *name)
+{
+    for (size_t i = 0; i < LAB_BLOBS; i++)
+        if (l->blobs[i].there && strcmp(l->blobs[i].name, name) == 0)
+            return &l->blobs[i];
+    return NULL;
+}
+
+static void give(lab *l, rmr_io_event *ev)
+{
+    if (l->m.event(l->m.self, l->now, ev) != RMR_OK)
+        abort();
+}
+
+static void answer(lab *l, rmr_io_event_kind kind, uint64_t id, rmr_err err)
+{
+    rmr_io_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = kind;
+    ev.id = id;
+    ev.err = err;
+    ev.addr = rmr_addr_v4(127, 0, 0, 1, 4242);
+    give(l, &ev);
+}
+
+static void load(lab *l, const rmr_io_op *op)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)op->name.len,
+             (const char *)op->name.ptr);
+    lab_blob *b = lab_blob_get(l, name);
+    if (l->load_err || !b) {
+        answer(l, RMR_IO_FAILED, op->id,
+               l->load_err ? l->load_err : RMR_E_NOTFOUND);
+        return;
+    }
+    /* In two parts, as an adapter may. */
+    rmr_io_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_IO_LOADED;
+    ev.id = op->id;
+    size_t half = b->len / 2;
+    ev.data = rmr_buf_of(b->data, half);
+    ev.more = true;
+    give(l, &ev);
+    ev.data = rmr_buf_of(b->data + half, b->len - half);
+    ev.more = false;
+    give(l, &ev);
+}
+
+static void store(lab *l, const rmr_io_op *op)
+{
+    char name[64];
+    l->stores++;
+    snprintf(name, sizeof name, "%.*s", (int)op->name.len,
+             (const char *)op->name.ptr);
+    if (l->store_err) {
+        answer(l, RMR_IO_FAILED, op->id, l->store_err);
+        return;
+    }
+    lab_blob *b = lab_blob_get(l, name);
+    for (size_t i = 0; !b && i < LAB_BLOBS; i++)
+        if (!l->blobs[i].there)
+            b = &l->blobs[i];
+    if (!b || op->more)
+        abort(); /* the tests' blobs are of one part */
+    free(b->data);
+    b->data = malloc(op->data.len ? op->data.len : 1);
+    if (!b->data)
+        abort();
+    memcpy(b->data, op->data.ptr, op->data.len);
+    b->len = op->data.len;
+    b->there = true;
+    memcpy(b->name, name, sizeof name);
+    answer(l, RMR_IO_STORED, op->id, RMR_OK);
+}
+
+static void perform(lab *l, const rmr_io_op *op)
+{
+    switch (op->kind) {
+    case RMR_IO_LOAD:
+        load(l, op);
+        break;
+    case RMR_IO_STORE:
+        store(l, op);
+        break;
+    case RMR_IO_LISTEN:
+        answer(l, l->listen_err ? RMR_IO_FAILED : RMR_IO_OPENED, op->id,
+               l->listen_err);
+        break;
+    case RMR_IO_UDP_OPEN:
+        answer(l, l->udp_err ? RMR_IO_FAILED : RMR_IO_OPENED, op->id,
+               l->udp_err);
+        break;
+    case RMR_IO_CONNECT:
+        l->connects++;
+        l->last_connect = op->addr;
+        answer(l, RMR_IO_FAILED, op->id, RMR_E_REFUSED);
+        break;
+    case RMR_IO_STOP:
+        l->stopped = true;
+        l->stop_err = op->err;
+        break;
+    default:
+        break;
+    }
+}
+
+void lab_turn(lab *l)
+{
+    for (int i = 0; i < 1000; i++) {
+        rmr_io_op op;
+        if (l->m.next_op(l->m.self, l->now,
+                         rmr_buf_of(l->scratch, sizeof l->scratch),
+                         &op) != RMR_OK)
+            abort();
+        if (op.kind == RMR_IO_NONE)
+            return;
+        l->ops++;
+        perform(l, &op);
+    }
+    abort(); /* it never comes to rest */
+}
+
+rmr_err lab_start(lab *l, rmr_node_config *cfg)
+{
+    rmr_err err = rmr_node_new(&l->node, &l->env, cfg, l->now);
+    if (err != RMR_OK)
+        return err;
+    l->m = rmr_node_machine(l->node);
+    rmr_io_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_IO_WALL;
+    ev.wall_unix_ns = 1790000000u * RMR_SEC;
+    give(l, &ev);
+    lab_turn(l);
+    return RMR_OK;
+}
+
+void lab_run(lab *l, rmr_dur d)
+{
+    rmr_time end = rmr_time_add(l->now, d);
+    for (int i = 0; i < 100000; i++) {
+        rmr_time at = l->m.next_deadline(l->m.self);
+        if (at > end)
+            break;
+        if (at > l->now)
+            l->now = at;
+        if (l->m.handle_deadline(l->m.self, l->now) != RMR_OK)
+            abort();
+        lab_turn(l);
+        if (l->stopped)
+            return;
+    }
+    l->now = end;
+}
+
+void lab_free(lab *l)
+{
+    rmr_node_free(l->node);
+    l->node = NULL;
+    for (size_t i = 0; i < LAB_BLOBS; i++)
+        free(l->blobs[i].data);
+}

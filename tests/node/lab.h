@@ -1,0 +1,52 @@
+/* A small adapter for tests of the node: blobs in memory, every socket opens
+ * unless told otherwise, and every operation is written down. */
+#ifndef REMORA_NODE_LAB_H
+#define REMORA_NODE_LAB_H
+
+#include "support.h"
+
+#include <remora/io.h>
+#include <remora/node.h>
+
+#define LAB_BLOBS 4
+
+typedef struct lab_blob {
+    char name[64];
+    uint8_t *data;
+    size_t len;
+    bool there;
+} lab_blob;
+
+typedef struct lab {
+    test_alloc alloc;
+    test_rng rng;
+    test_log log;
+    rmr_env env;
+    rmr_node *node;
+    rmr_machine m;
+    rmr_time now;
+    lab_blob blobs[LAB_BLOBS];
+    rmr_err load_err, store_err, listen_err, udp_err;
+    uint8_t scratch[RMR_IO_SCRATCH_MIN];
+    /* what was seen */
+    size_t ops, connects, stores;
+    rmr_addr last_connect;
+    bool stopped;
+    rmr_err stop_err;
+    int failed_events, running_events;
+    rmr_err failed_err;
+    char failed_text[512];
+} lab;
+
+void lab_init(lab *l);
+void lab_free(lab *l);
+/* With the lab's callbacks; the config may be changed before. */
+void lab_config(lab *l, rmr_node_config *cfg);
+rmr_err lab_start(lab *l, rmr_node_config *cfg);
+/* Runs until the node wants nothing more at this instant. */
+void lab_turn(lab *l);
+/* Lets time pass by the node's own deadlines. */
+void lab_run(lab *l, rmr_dur d);
+lab_blob *lab_blob_get(lab *l, const char *name);
+
+#endif

@@ -1,0 +1,308 @@
+/* The node and its state: first start, restart, damage, and errors at start. */
+#include "lab.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <remora/control.h>
+#include <stdlib.h>
+#include <string.h>
+
+static lab l;
+
+static int setup(void **state)
+{
+    (void)state;
+    lab_init(&l);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    lab_free(&l);
+    return l.alloc.live_blocks == 0 ? 0 : -1;
+}
+
+static void a_first_start_makes_keys_stores_them_and_dials_control(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    lab_blob *b = lab_blob_get(&l, "remora.state");
+    assert_non_null(b);
+    assert_memory_equal(b->data, "remora-state 1 ", 15);
+    assert_true(l.connects >= 1);
+    assert_int_equal(l.last_connect.port, 9);
+    assert_int_equal(rmr_node_get_state(l.node), RMR_NODE_STARTING);
+    assert_int_equal(l.failed_events, 0);
+}
+
+static void a_refused_control_server_is_tried_again_with_back_off(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    lab_run(&l, 60 * RMR_SEC);
+    assert_true(l.connects > 5);
+    assert_true(l.connects < 200);
+    assert_int_equal(l.failed_events, 0);
+}
+
+static void a_restart_reads_the_same_state_and_needs_no_key(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    lab_blob before = *lab_blob_get(&l, "remora.state");
+    uint8_t *copy = malloc(before.len);
+    memcpy(copy, before.data, before.len);
+    rmr_node_free(l.node);
+    lab_config(&l, &cfg);
+    cfg.auth_key = NULL;
+    cfg.control_url = NULL; /* from the state */
+    size_t connects = l.connects;
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    assert_true(l.connects > connects);
+    assert_int_equal(l.failed_events, 0);
+    lab_blob *after = lab_blob_get(&l, "remora.state");
+    assert_int_equal(after->len, before.len);
+    assert_memory_equal(after->data, copy, before.len);
+    free(copy);
+}
+
+static void another_control_url_is_refused_and_the_state_kept(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    rmr_node_free(l.node);
+    lab_config(&l, &cfg);
+    cfg.control_url = "http://127.0.0.2:9";
+    l.stores = 0;
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    assert_int_equal(l.failed_err, RMR_E_NODE_OTHER_URL);
+    assert_int_equal(l.stores, 0);
+}
+
+static void start_with_blob(const uint8_t *data, size_t len)
+{
+    rmr_node_config cfg;
+    lab_blob *b = lab_blob_get(&l, "remora.state");
+    free(b->data);
+    b->data = malloc(len ? len : 1);
+    memcpy(b->data, data, len);
+    b->len = len;
+    l.failed_events = 0;
+    l.failed_err = RMR_OK;
+    l.stopped = false;
+    l.stores = 0;
+    lab_config(&l, &cfg);
+    cfg.auth_key = NULL;
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+}
+
+static void assert_damaged(const uint8_t *data, size_t len)
+{
+    start_with_blob(data, len);
+    assert_int_equal(l.failed_events, 1);
+    assert_int_equal(l.failed_err, RMR_E_NODE_STATE_DAMAGED);
+    assert_true(l.stopped);
+    assert_int_equal(l.stop_err, RMR_E_NODE_STATE_DAMAGED);
+    assert_int_equal(l.stores, 0);
+    lab_blob *b = lab_blob_get(&l, "remora.state");
+    assert_int_equal(b->len, len);
+    assert_memory_equal(b->data, data, len);
+    rmr_node_free(l.node);
+    l.node = NULL;
+}
+
+static void a_damaged_state_is_told_and_left_as_it_is(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    rmr_node_free(l.node);
+    l.node = NULL;
+    lab_blob *b = lab_blob_get(&l, "remora.state");
+    size_t len = b->len;
+    uint8_t *good = malloc(len);
+    uint8_t *bad = malloc(len);
+    memcpy(good, b->data, len);
+    for (size_t cut = 0; cut < len; cut++)
+        assert_damaged(good, cut);
+    for (size_t i = 0; i < len; i++) {
+        memcpy(bad, good, len);
+        bad[i] ^= (uint8_t)(1u << (i % 8));
+        assert_damaged(bad, len);
+    }
+    free(good);
+    free(bad);
+}
+
+static void an_unwritable_state_ends_the_first_start(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    l.store_err = RMR_E_DENIED;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    assert_int_equal(l.failed_err, RMR_E_NODE_STATE_WRITE);
+    assert_true(l.stopped);
+}
+
+static void an_unreadable_state_ends_the_start_without_a_write(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    l.load_err = RMR_E_IO;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    assert_int_equal(l.failed_err, RMR_E_NODE_STATE_READ);
+    assert_int_equal(l.stores, 0);
+}
+
+static void a_taken_socks_port_is_named(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    l.listen_err = RMR_E_INUSE;
+    lab_config(&l, &cfg);
+    cfg.socks5 = rmr_addr_v4(127, 0, 0, 1, 1080);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    assert_int_equal(l.failed_err, RMR_E_NODE_LISTEN);
+    assert_non_null(strstr(l.failed_text, "127.0.0.1:1080"));
+}
+
+static void a_second_node_of_one_directory_is_refused(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    l.listen_err = RMR_E_INUSE;
+    lab_config(&l, &cfg);
+    cfg.local_name = "remora.sock";
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    assert_int_equal(l.failed_err, RMR_E_NODE_IN_USE);
+}
+
+static void stop_ends_in_order(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    rmr_node_stop(l.node, l.now);
+    lab_turn(&l);
+    lab_run(&l, 3 * RMR_SEC);
+    assert_true(l.stopped);
+    assert_int_equal(l.stop_err, RMR_OK);
+}
+
+static void no_secret_reaches_the_log(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    lab_run(&l, 30 * RMR_SEC);
+    assert_false(test_log_has(&l.log, "tskey-auth-secret"));
+    assert_false(test_log_has(&l.log, "privkey"));
+    lab_blob *b = lab_blob_get(&l, "remora.state");
+    const char *key = "privkey:";
+    char hex[65];
+    for (size_t i = 0; i + 72 < b->len; i++) {
+        if (memcmp(b->data + i, key, 8) != 0)
+            continue;
+        memcpy(hex, b->data + i + 8, 64);
+        hex[64] = 0;
+        assert_false(test_log_has(&l.log, hex));
+        hex[16] = 0;
+        assert_false(test_log_has(&l.log, hex));
+    }
+}
+
+static void every_failing_allocation_of_new_is_survived(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    for (size_t i = 1; i < 200; i++) {
+        lab_config(&l, &cfg);
+        l.alloc.calls = 0;
+        l.alloc.fail_at = i;
+        rmr_err err = rmr_node_new(&l.node, &l.env, &cfg, l.now);
+        l.alloc.fail_at = 0;
+        if (err == RMR_OK) {
+            assert_true(i > 3);
+            return;
+        }
+        assert_int_equal(err, RMR_E_NOMEM);
+        assert_null(l.node);
+        assert_int_equal(l.alloc.live_blocks, 0);
+    }
+    fail();
+}
+
+static void every_failing_allocation_of_a_start_is_survived(void **st)
+{
+    (void)st;
+    for (size_t i = 1; i < 2000; i++) {
+        rmr_node_config cfg;
+        lab_free(&l);
+        lab_init(&l);
+        lab_config(&l, &cfg);
+        cfg.socks5 = rmr_addr_v4(127, 0, 0, 1, 1080);
+        cfg.local_name = "remora.sock";
+        l.alloc.fail_at = i;
+        rmr_err err = lab_start(&l, &cfg);
+        if (err != RMR_OK)
+            continue;
+        bool reached = l.alloc.failed > 0;
+        lab_run(&l, RMR_SEC);
+        if (!reached && l.alloc.failed == 0)
+            return;
+    }
+    fail();
+}
+
+static void a_failing_random_source_ends_the_start(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    l.rng.fail_at = 1;
+    rmr_err err = lab_start(&l, &cfg);
+    if (err == RMR_OK)
+        assert_int_equal(l.failed_events, 1);
+    else
+        assert_int_equal(err, RMR_E_RNG);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_first_start_makes_keys_stores_them_and_dials_control),
+        T(a_refused_control_server_is_tried_again_with_back_off),
+        T(a_restart_reads_the_same_state_and_needs_no_key),
+        T(another_control_url_is_refused_and_the_state_kept),
+        T(a_damaged_state_is_told_and_left_as_it_is),
+        T(an_unwritable_state_ends_the_first_start),
+        T(an_unreadable_state_ends_the_start_without_a_write),
+        T(a_taken_socks_port_is_named),
+        T(a_second_node_of_one_directory_is_refused),
+        T(stop_ends_in_order),
+        T(no_secret_reaches_the_log),
+        T(every_failing_allocation_of_new_is_survived),
+        T(every_failing_allocation_of_a_start_is_survived),
+        T(a_failing_random_source_ends_the_start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
