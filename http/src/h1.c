@@ -93,14 +93,6 @@ static int on_url(llhttp_t *p, const char *at, size_t len)
     return append(self_of(p), &self_of(p)->head.target, at, len);
 }
 
-/* llhttp takes HTTP/0.9 and 2.0 too. */
-static int on_version_complete(llhttp_t *p)
-{
-    if (p->http_major != 1 || p->http_minor > 1)
-        return fail(self_of(p), RMR_E_HTTP_SYNTAX);
-    return 0;
-}
-
 static int on_header_field(llhttp_t *p, const char *at, size_t len)
 {
     rmr_h1 *h = self_of(p);
@@ -189,7 +181,7 @@ static bool no_body_follows(const rmr_h1 *h)
 /* A length that is above the limit is refused before its first byte. */
 static rmr_err check_length(const rmr_h1 *h)
 {
-    if ((h->parser.flags & F_SKIPBODY) || h->head.upgrade ||
+    if ((h->parser.flags & F_SKIPBODY) || h->head.status == 101 ||
         !(h->parser.flags & F_CONTENT_LENGTH))
         return RMR_OK;
     return h->parser.content_length > h->cfg.body_max ? RMR_E_HTTP_BODY
@@ -207,24 +199,18 @@ static void apply_upgrade(rmr_h1 *h)
     }
 }
 
-static rmr_err head_done(rmr_h1 *h)
+static bool is_sane(const rmr_h1 *h)
 {
-    llhttp_t *p = &h->parser;
-    h->phase = P_BODY;
-    h->body_used = 0;
-    h->extra_used = 0;
-    if (no_body_follows(h))
-        p->flags |= F_SKIPBODY;
-    if (!h->cfg.requests && p->status_code / 100 == 1 &&
-        p->status_code != 101) {
-        h->interim = true; /* RFC 9110 15.2: may be ignored */
-        return RMR_OK;
-    }
-    h->interim = false;
-    if (!h->cfg.requests && (p->status_code < 100 || p->status_code > 999))
-        return RMR_E_HTTP_SYNTAX;
-    h->expect_no_body = false;
+    const llhttp_t *p = &h->parser;
+    /* llhttp takes HTTP/0.9 (by its name, or without a version) and 2.0. */
+    if (p->http_major != 1 || p->http_minor > 1)
+        return false;
+    return h->cfg.requests || (p->status_code >= 100 && p->status_code <= 999);
+}
 
+static rmr_err tell_head(rmr_h1 *h)
+{
+    const llhttp_t *p = &h->parser;
     h->head.status = h->cfg.requests ? 0 : p->status_code;
     h->head.headers = h->headers;
     h->head.n_headers = h->n_headers;
@@ -232,15 +218,33 @@ static rmr_err head_done(rmr_h1 *h)
     h->head.keep_alive =
         llhttp_should_keep_alive(p) != 0 && h->head.status != 101;
     h->decline_upgrade = false;
-    if (h->cfg.callbacks.on_head) {
-        h->in_on_head = true;
-        rmr_err e = h->cfg.callbacks.on_head(h->cfg.callbacks.user, &h->head);
-        h->in_on_head = false;
-        if (e != RMR_OK)
-            return e;
-        if (h->doomed)
-            return RMR_E_CLOSED;
-    }
+    if (!h->cfg.callbacks.on_head)
+        return RMR_OK;
+    h->in_on_head = true;
+    rmr_err e = h->cfg.callbacks.on_head(h->cfg.callbacks.user, &h->head);
+    h->in_on_head = false;
+    return e == RMR_OK && h->doomed ? RMR_E_CLOSED : e;
+}
+
+static rmr_err head_done(rmr_h1 *h)
+{
+    llhttp_t *p = &h->parser;
+    h->phase = P_BODY;
+    h->body_used = 0;
+    h->extra_used = 0;
+    if (!is_sane(h))
+        return RMR_E_HTTP_SYNTAX;
+    if (no_body_follows(h))
+        p->flags |= F_SKIPBODY;
+    /* RFC 9110 15.2: interim responses may be ignored. */
+    h->interim = !h->cfg.requests && p->status_code / 100 == 1 &&
+                 p->status_code != 101;
+    if (h->interim)
+        return RMR_OK;
+    h->expect_no_body = false;
+    rmr_err e = tell_head(h);
+    if (e != RMR_OK)
+        return e;
     apply_upgrade(h);
     return check_length(h);
 }
@@ -290,7 +294,7 @@ static rmr_err after_pause(rmr_h1 *h)
 }
 
 /* Gives llhttp bytes up to its next pause. */
-static rmr_err step(rmr_h1 *h, rmr_bytes in, size_t *used)
+static rmr_err step(rmr_h1 *h, rmr_bytes in, size_t *used, bool *paused)
 {
     rmr_err then;
     bool head = h->phase == P_HEAD;
@@ -307,7 +311,8 @@ static rmr_err step(rmr_h1 *h, rmr_bytes in, size_t *used)
         h->head_used += *used;
     if (h->err != RMR_OK)
         return h->err;
-    if (code == HPE_PAUSED)
+    *paused = code == HPE_PAUSED;
+    if (*paused)
         return after_pause(h);
     return code == HPE_OK ? then : RMR_E_HTTP_SYNTAX;
 }
@@ -319,11 +324,11 @@ static rmr_err read_all(rmr_h1 *h, rmr_bytes in, size_t *consumed)
     bool again = in.len > 0;
     while (again && e == RMR_OK && !h->upgraded && !h->doomed) {
         size_t used = 0;
-        enum phase before = h->phase;
-        e = step(h, rmr_bytes_of(in.ptr + off, in.len - off), &used);
+        bool paused = false;
+        e = step(h, rmr_bytes_of(in.ptr + off, in.len - off), &used, &paused);
         off += used;
-        /* A message without a body ends at no further byte. */
-        again = off < in.len || (before == P_HEAD && h->phase == P_BODY);
+        /* What is behind a pause may need no further byte. */
+        again = off < in.len || paused;
     }
     *consumed = off;
     return e;
@@ -386,7 +391,6 @@ static void set_callbacks(llhttp_settings_t *s)
     llhttp_settings_init(s);
     s->on_method = on_method;
     s->on_url = on_url;
-    s->on_version_complete = on_version_complete;
     s->on_header_field = on_header_field;
     s->on_header_value = on_header_value;
     s->on_header_value_complete = on_header_value_complete;
