@@ -68,6 +68,8 @@ typedef struct rmr_ns_callbacks {
                     uint16_t seq, rmr_bytes payload);
 } rmr_ns_callbacks;
 
+typedef enum rmr_ns_cc { RMR_NS_CC_CUBIC, RMR_NS_CC_NEWRENO } rmr_ns_cc;
+
 typedef struct rmr_ns_config {
     uint32_t struct_size;      /* written by rmr_ns_config_init              */
     uint32_t mtu;              /* default 1280                               */
@@ -80,6 +82,7 @@ typedef struct rmr_ns_config {
     rmr_dur time_wait;         /* default 60 s                               */
     bool no_nagle;             /* default false                              */
     const rmr_ns_callbacks *callbacks; /* copied */
+    uint32_t congestion;       /* rmr_ns_cc, default CUBIC                   */
 } rmr_ns_config;
 
 typedef struct rmr_ns_stats {

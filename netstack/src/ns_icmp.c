@@ -1,0 +1,277 @@
+/* ICMP and ICMPv6: echo, errors about what we sent, errors that we send
+ * (RFC 792, RFC 4443, RFC 1122 3.2.2). */
+#include "ns_internal.h"
+
+#define ERRORS_PER_SECOND 100u
+#define ERRORS_BURST 50u
+#define DEST_PER_SECOND 10u
+
+enum {
+    V4_ECHO_REPLY = 0,
+    V4_UNREACHABLE = 3,
+    V4_ECHO = 8,
+    V4_TIME = 11,
+    V4_PARAM = 12,
+    V6_UNREACHABLE = 1,
+    V6_TOO_BIG = 2,
+    V6_TIME = 3,
+    V6_PARAM = 4,
+    V6_ECHO = 128,
+    V6_ECHO_REPLY = 129
+};
+
+/* ---- limits ----------------------------------------------------------- */
+
+bool rmri_ns_bucket_take(ns_bucket *b, rmr_time now, uint32_t per_second,
+                         uint32_t burst)
+{
+    rmr_dur gone = rmr_time_since(now, b->at);
+    uint64_t more = gone >= 100 * RMR_SEC ? UINT32_MAX
+                                          : gone / RMR_US * per_second / 1000;
+    if (b->at == 0)
+        more = UINT32_MAX;
+    if (more) {
+        uint64_t milli = b->milli + more;
+        b->milli = milli > burst * 1000u ? burst * 1000u : (uint32_t)milli;
+        b->at = now ? now : 1;
+    }
+    if (b->milli < 1000)
+        return false;
+    b->milli -= 1000;
+    return true;
+}
+
+static bool may_complain(rmr_ns *ns, const ns_ip *to)
+{
+    uint64_t h = rmr_siphash13(&ns->limit_key, to->b, sizeof to->b);
+    ns_bucket *d = &ns->icmp_dest[h % NS_ICMP_DESTS];
+    return rmri_ns_bucket_take(d, ns->now, DEST_PER_SECOND, DEST_PER_SECOND) &&
+           rmri_ns_bucket_take(&ns->icmp_all, ns->now, ERRORS_PER_SECOND,
+                               ERRORS_BURST);
+}
+
+/* ---- out -------------------------------------------------------------- */
+
+/* Finishes an ICMP message of `len` bytes behind the IP header at `p`. */
+static void seal(uint8_t *p, uint8_t family, const ns_ip *src, const ns_ip *to,
+                 size_t len)
+{
+    uint8_t proto = family == RMR_AF_INET ? NS_PROTO_ICMP : NS_PROTO_ICMP6;
+    size_t hl = rmri_ns_ip_write(p, family, src, to, proto, len, 0);
+    uint64_t sum = family == RMR_AF_INET
+                       ? 0
+                       : rmri_ns_sum_pseudo(family, src, to, proto, len);
+    p[hl + 2] = p[hl + 3] = 0;
+    rmri_ns_sum_store(p + hl + 2, rmri_ns_sum(sum, p + hl, len));
+}
+
+static rmr_err echo_out(rmr_ns *ns, uint8_t family, const ns_ip *src,
+                        const ns_ip *to, uint8_t type, uint32_t id_seq,
+                        rmr_bytes payload)
+{
+    size_t hl = ns_ip_header_len(family), len = 8 + payload.len;
+    if (hl + len > ns->cfg.mtu)
+        return RMR_E_TOOBIG;
+    uint8_t *p = rmri_ns_pktq_add(ns, hl + len);
+    if (!p)
+        return RMR_E_FULL;
+    p[hl] = type;
+    p[hl + 1] = 0;
+    rmr_store_be32(p + hl + 4, id_seq);
+    if (payload.len)
+        memcpy(p + hl + 8, payload.ptr, payload.len);
+    seal(p, family, src, to, len);
+    return RMR_OK;
+}
+
+rmr_err rmr_ns_ping(rmr_ns *ns, rmr_time now, const rmr_addr *to, uint16_t id,
+                    uint16_t seq, rmr_bytes payload)
+{
+    if (now > ns->now)
+        ns->now = now;
+    if (!to || (to->family != RMR_AF_INET && to->family != RMR_AF_INET6))
+        return RMR_E_INVAL;
+    ns_ip src, dst = rmri_ns_ip_of(to);
+    if (!rmri_ns_own_addr(ns, to->family, &src))
+        return RMR_E_UNREACHABLE;
+    uint8_t type = to->family == RMR_AF_INET ? V4_ECHO : V6_ECHO;
+    return echo_out(ns, to->family, &src, &dst, type,
+                    (uint32_t)id << 16 | seq, payload);
+}
+
+static bool is_error(uint8_t family, uint8_t type)
+{
+    if (family == RMR_AF_INET6)
+        return type < 128;
+    return type == V4_UNREACHABLE || type == 4 || type == 5 ||
+           type == V4_TIME || type == V4_PARAM;
+}
+
+static void type_of(uint8_t family, ns_icmp_why why, uint8_t *type,
+                    uint8_t *code)
+{
+    bool v4 = family == RMR_AF_INET;
+    switch (why) {
+    case NS_ICMP_PORT_UNREACHABLE:
+        *type = v4 ? V4_UNREACHABLE : V6_UNREACHABLE;
+        *code = v4 ? 3 : 4;
+        break;
+    case NS_ICMP_REASSEMBLY_TIME:
+        *type = v4 ? V4_TIME : V6_TIME;
+        *code = 1;
+        break;
+    case NS_ICMP_PARAM_HEADER:
+    case NS_ICMP_PARAM_NEXT:
+    case NS_ICMP_PARAM_OPTION:
+        *type = V6_PARAM;
+        *code = (uint8_t)(why - NS_ICMP_PARAM_HEADER);
+        break;
+    }
+}
+
+void rmri_ns_icmp_error(rmr_ns *ns, const ns_pkt *about, ns_icmp_why why,
+                        uint32_t pointer)
+{
+    uint8_t type = 0, code = 0;
+    uint8_t icmp = about->family == RMR_AF_INET ? NS_PROTO_ICMP
+                                                : NS_PROTO_ICMP6;
+    /* Never about an error (RFC 1122 3.2.2, RFC 4443 2.4 e).  Sources that no
+     * host has were refused before. */
+    if (about->proto == icmp &&
+        (about->l4_len == 0 || is_error(about->family, about->l4[0])))
+        return;
+    if (!may_complain(ns, &about->src))
+        return;
+    type_of(about->family, why, &type, &code);
+    size_t hl = ns_ip_header_len(about->family);
+    size_t most = about->family == RMR_AF_INET ? 576 : 1280;
+    if (most > ns->cfg.mtu)
+        most = ns->cfg.mtu;
+    size_t quote = most - hl - 8;
+    if (quote > about->ip_len)
+        quote = about->ip_len;
+    uint8_t *p = rmri_ns_pktq_add(ns, hl + 8 + quote);
+    if (!p)
+        return;
+    p[hl] = type;
+    p[hl + 1] = code;
+    rmr_store_be32(p + hl + 4, pointer);
+    memcpy(p + hl + 8, about->ip, quote);
+    seal(p, about->family, &about->dst, &about->src, 8 + quote);
+}
+
+/* ---- in: errors ------------------------------------------------------- */
+
+/* What an error means for a connection that is being opened. */
+static bool meaning(uint8_t family, uint8_t type, uint8_t code, rmr_err *why,
+                    bool *hard)
+{
+    bool v4 = family == RMR_AF_INET;
+    *hard = false;
+    *why = RMR_E_UNREACHABLE;
+    if (type == (v4 ? V4_UNREACHABLE : V6_UNREACHABLE)) {
+        if (v4 && code == 4)
+            return false; /* path MTU */
+        *hard = true;
+        if (v4 ? code == 2 || code == 3 : code == 4)
+            *why = RMR_E_REFUSED;
+        return true;
+    }
+    if (v4)
+        return type == V4_TIME || type == V4_PARAM;
+    return type == V6_TIME || type == V6_PARAM;
+}
+
+/* Finds the transport header of a quoted packet; IPv6 without extension
+ * headers alone, as we send none. */
+static bool quoted(uint8_t family, rmr_bytes q, ns_tuple *t, rmr_bytes *l4)
+{
+    memset(t, 0, sizeof *t);
+    t->family = family;
+    size_t hl = NS_IP6_HEADER;
+    if (family == RMR_AF_INET) {
+        if (q.len < NS_IP4_HEADER || q.ptr[0] >> 4 != 4)
+            return false;
+        hl = (q.ptr[0] & 15u) * 4u;
+        if (hl < NS_IP4_HEADER || (rmr_load_be16(q.ptr + 6) & 0x1fff) != 0)
+            return false;
+    } else if (q.len < NS_IP6_HEADER || q.ptr[0] >> 4 != 6) {
+        return false;
+    }
+    if (q.len < hl + 8)
+        return false;
+    if (family == RMR_AF_INET) {
+        memcpy(t->local.b, q.ptr + 12, 4);
+        memcpy(t->remote.b, q.ptr + 16, 4);
+        t->proto = q.ptr[9];
+    } else {
+        memcpy(t->local.b, q.ptr + 8, 16);
+        memcpy(t->remote.b, q.ptr + 24, 16);
+        t->proto = q.ptr[6];
+    }
+    *l4 = rmr_bytes_of(q.ptr + hl, q.len - hl);
+    t->lport = rmr_load_be16(l4->ptr);
+    t->rport = rmr_load_be16(l4->ptr + 2);
+    return true;
+}
+
+static rmr_err error_input(rmr_ns *ns, const ns_pkt *p)
+{
+    rmr_err why;
+    bool hard;
+    ns_tuple t;
+    rmr_bytes l4;
+    if (!meaning(p->family, p->l4[0], p->l4[1], &why, &hard) ||
+        !quoted(p->family, rmr_bytes_of(p->l4 + 8, p->l4_len - 8), &t, &l4))
+        return RMR_OK;
+    if (t.proto == NS_PROTO_TCP)
+        rmri_ns_tcp_icmp_error(ns, &t, rmr_load_be32(l4.ptr + 4), why, hard);
+    return RMR_OK;
+}
+
+/* ---- in --------------------------------------------------------------- */
+
+static rmr_err pong(rmr_ns *ns, const ns_pkt *p)
+{
+    if (ns->cb.on_pong) {
+        rmr_addr from = rmri_ns_addr_of(p->family, &p->src, 0);
+        ns->in_callback = true;
+        ns->cb.on_pong(ns->cb.user, &from, rmr_load_be16(p->l4 + 4),
+                       rmr_load_be16(p->l4 + 6),
+                       rmr_bytes_of(p->l4 + 8, p->l4_len - 8));
+        ns->in_callback = false;
+    }
+    return RMR_OK;
+}
+
+rmr_err rmri_ns_icmp_input(rmr_ns *ns, const ns_pkt *p)
+{
+    bool v4 = p->family == RMR_AF_INET;
+    if (p->l4_len < 8) {
+        ns->stats.discard_malformed++;
+        return RMR_E_MALFORMED;
+    }
+    uint64_t sum = v4 ? 0
+                      : rmri_ns_sum_pseudo(p->family, &p->src, &p->dst,
+                                           NS_PROTO_ICMP6, p->l4_len);
+    if (!p->loop &&
+        rmri_ns_sum_fold(rmri_ns_sum(sum, p->l4, p->l4_len)) != 0xffff) {
+        ns->stats.discard_checksum++;
+        return RMR_E_MALFORMED;
+    }
+    uint8_t type = p->l4[0];
+    if (type == (v4 ? V4_ECHO : V6_ECHO) && p->l4[1] == 0) {
+        rmr_err e = echo_out(ns, p->family, &p->dst, &p->src,
+                             v4 ? V4_ECHO_REPLY : V6_ECHO_REPLY,
+                             rmr_load_be32(p->l4 + 4),
+                             rmr_bytes_of(p->l4 + 8, p->l4_len - 8));
+        if (!e)
+            ns->stats.icmp_echo_answered++;
+        return e == RMR_E_FULL ? e : RMR_OK;
+    }
+    if (type == (v4 ? V4_ECHO_REPLY : V6_ECHO_REPLY))
+        return pong(ns, p);
+    if (is_error(p->family, type))
+        return error_input(ns, p);
+    return RMR_OK; /* redirects, router and neighbour messages, masks */
+}

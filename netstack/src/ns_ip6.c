@@ -1,0 +1,185 @@
+/* IPv6 in (RFC 8200): the walk over extension headers. */
+#include "ns_internal.h"
+
+#define EXT_HOP 0
+#define EXT_ROUTING 43
+#define EXT_FRAGMENT 44
+#define EXT_ESP 50
+#define EXT_AH 51
+#define EXT_NONE 59
+#define EXT_DEST 60
+
+#define EXT_MAX_HEADERS 8
+#define EXT_MAX_BYTES 512u
+
+typedef struct walk {
+    ns_pkt *p;
+    size_t at;      /* of the next header in the packet */
+    size_t next_at; /* of the byte that names it        */
+    uint8_t next;
+} walk;
+
+static rmr_err malformed(rmr_ns *ns)
+{
+    ns->stats.discard_malformed++;
+    return RMR_E_MALFORMED;
+}
+
+static rmr_err complain(rmr_ns *ns, const walk *w, ns_icmp_why why, size_t at)
+{
+    rmri_ns_icmp_error(ns, w->p, why, (uint32_t)at);
+    return malformed(ns);
+}
+
+/* Multicast, unspecified, loopback and v4-mapped sources. */
+static bool bad_source(const uint8_t *a)
+{
+    static const uint8_t zero[12] = {0};
+    if (a[0] == 0xff)
+        return true;
+    if (memcmp(a, zero, 10) != 0)
+        return false;
+    if (a[10] == 0xff && a[11] == 0xff)
+        return true;
+    return a[10] == 0 && a[11] == 0 && a[12] == 0 && a[13] == 0 &&
+           a[14] == 0 && a[15] <= 1;
+}
+
+/* Options of a hop-by-hop or destination header (RFC 8200 4.2). */
+static rmr_err options(rmr_ns *ns, const walk *w, size_t from, size_t to)
+{
+    const uint8_t *h = w->p->ip;
+    size_t i = from;
+    while (i < to) {
+        if (h[i] == 0) { /* Pad1 */
+            i++;
+            continue;
+        }
+        if (to - i < 2 || h[i + 1] > to - i - 2)
+            return malformed(ns);
+        if (h[i] != 1) { /* not PadN: nothing else is known */
+            switch (h[i] >> 6) {
+            case 0:
+                break;
+            case 1:
+                return malformed(ns);
+            default: /* 2, 3: our addresses are never multicast */
+                return complain(ns, w, NS_ICMP_PARAM_OPTION, i);
+            }
+        }
+        i += 2u + h[i + 1];
+    }
+    return RMR_OK;
+}
+
+static rmr_err fragment(rmr_ns *ns, walk *w)
+{
+    const uint8_t *h = w->p->ip + w->at;
+    uint16_t off = rmr_load_be16(h + 2);
+    ns_frag_in f = {0};
+    f.p = w->p;
+    f.next = h[0];
+    f.id = rmr_load_be32(h + 4);
+    f.off = off & 0xfff8u;
+    f.more = (off & 1) != 0;
+    f.header = w->p->ip;
+    f.header_len = w->at;
+    f.proto_at = w->next_at;
+    w->p->l4 = h + 8;
+    w->p->l4_len = w->p->ip_len - w->at - 8;
+    return rmri_ns_frag_input(ns, &f);
+}
+
+/* One extension header: moves on, or ends the packet with *done. */
+static rmr_err step(rmr_ns *ns, walk *w, bool first, bool *done)
+{
+    const uint8_t *h = w->p->ip + w->at;
+    size_t left = w->p->ip_len - w->at;
+    if (left < 8)
+        return malformed(ns);
+    size_t len = 8 + 8u * h[1];
+    if (w->next == EXT_FRAGMENT)
+        len = 8;
+    if (len > left || w->at + len > NS_IP6_HEADER + EXT_MAX_BYTES)
+        return malformed(ns);
+    rmr_err e;
+    switch (w->next) {
+    case EXT_HOP:
+        if (!first)
+            return complain(ns, w, NS_ICMP_PARAM_NEXT, w->next_at);
+        e = options(ns, w, w->at + 2, w->at + len);
+        break;
+    case EXT_DEST:
+        e = options(ns, w, w->at + 2, w->at + len);
+        break;
+    case EXT_ROUTING: /* RFC 5095, RFC 8200 4.4 */
+        e = RMR_OK;
+        if (h[2] == 0 || h[3] != 0)
+            return complain(ns, w, NS_ICMP_PARAM_HEADER,
+                            w->at + (h[3] ? 2u : 0u));
+        break;
+    default: /* EXT_FRAGMENT; atomic ones are handled alone (RFC 6946) */
+        if ((rmr_load_be16(h + 2) & 0xfff9u) != 0) {
+            *done = true;
+            return fragment(ns, w);
+        }
+        e = RMR_OK;
+        break;
+    }
+    if (e)
+        return e;
+    w->next_at = w->at;
+    w->next = h[0];
+    w->at += len;
+    return RMR_OK;
+}
+
+static bool is_extension(uint8_t next)
+{
+    return next == EXT_HOP || next == EXT_ROUTING || next == EXT_FRAGMENT ||
+           next == EXT_DEST;
+}
+
+rmr_err rmri_ns_ip6_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
+{
+    (void)whole;
+    const uint8_t *h = in.ptr;
+    if (in.len < NS_IP6_HEADER)
+        return malformed(ns);
+    size_t total = NS_IP6_HEADER + rmr_load_be16(h + 4);
+    if (total == NS_IP6_HEADER || total > in.len || bad_source(h + 8))
+        return malformed(ns);
+    ns_pkt p = {0};
+    p.ip = h;
+    p.ip_len = total;
+    p.family = RMR_AF_INET6;
+    p.tos = (uint8_t)(rmr_load_be16(h) >> 4);
+    p.loop = loop;
+    memcpy(p.src.b, h + 8, 16);
+    memcpy(p.dst.b, h + 24, 16);
+    if (!rmri_ns_is_local(ns, p.family, &p.dst)) {
+        ns->stats.discard_not_local++;
+        return RMR_E_UNKNOWN;
+    }
+    if (!loop && rmri_ns_is_local(ns, p.family, &p.src))
+        return malformed(ns);
+
+    walk w = {&p, NS_IP6_HEADER, 6, h[6]};
+    for (int i = 0; is_extension(w.next); i++) {
+        bool done = false;
+        if (i == EXT_MAX_HEADERS)
+            return malformed(ns);
+        rmr_err e = step(ns, &w, i == 0, &done);
+        if (e || done)
+            return e;
+    }
+    if (w.next == EXT_NONE)
+        return RMR_OK;
+    p.proto = w.next;
+    p.l4 = h + w.at;
+    p.l4_len = total - w.at;
+    if (w.next != NS_PROTO_TCP && w.next != NS_PROTO_UDP &&
+        w.next != NS_PROTO_ICMP6)
+        return complain(ns, &w, NS_ICMP_PARAM_NEXT, w.next_at);
+    return rmri_ns_deliver(ns, &p);
+}

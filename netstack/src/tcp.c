@@ -1,0 +1,369 @@
+/* The application's calls on TCP sockets. */
+#include "tcp_internal.h"
+
+static void clock_in(rmr_ns *ns, rmr_time now)
+{
+    if (now > ns->now)
+        ns->now = now;
+}
+
+rmr_err rmr_ns_tcp_listen(rmr_ns *ns, const rmr_addr *local, void *tag,
+                          rmr_ns_sock *out)
+{
+    ns_bind b;
+    if (!local || !out || local->port == 0)
+        return RMR_E_INVAL;
+    rmr_err e = rmri_ns_bind_of(ns, local, NS_PROTO_TCP, &b);
+    if (e)
+        return e;
+    if (rmri_ns_bind_exact(ns, &b))
+        return RMR_E_INUSE;
+    if (ns->socks.used >= ns->cfg.max_sockets)
+        return RMR_E_FULL;
+    uint64_t id;
+    tcp_listener *l = rmr_slots_new(&ns->socks, &id);
+    if (!l)
+        return RMR_E_NOMEM;
+    l->head.id = id;
+    l->head.kind = NS_KIND_LISTENER;
+    l->bind = b;
+    l->tag = tag;
+    e = rmr_hash_put(&ns->binds, &b, sizeof b, (uint64_t)(uintptr_t)&l->head);
+    if (e) {
+        rmr_slots_free(&ns->socks, id);
+        return e;
+    }
+    out->id = id;
+    return RMR_OK;
+}
+
+/* The tuple of a new connection, with its local side filled in. */
+static rmr_err dial_tuple(rmr_ns *ns, const rmr_addr *local,
+                          const rmr_addr *remote, ns_tuple *t)
+{
+    memset(t, 0, sizeof *t);
+    if (!remote || remote->port == 0 ||
+        (remote->family != RMR_AF_INET && remote->family != RMR_AF_INET6))
+        return RMR_E_INVAL;
+    t->family = remote->family;
+    t->proto = NS_PROTO_TCP;
+    t->remote = rmri_ns_ip_of(remote);
+    t->rport = remote->port;
+    static const ns_ip zero;
+    ns_ip from = zero;
+    if (local && local->family != RMR_AF_NONE) {
+        if (local->family != remote->family)
+            return RMR_E_INVAL;
+        from = rmri_ns_ip_of(local);
+    }
+    if (ns_ip_eq(&from, &zero)) {
+        /* To an own address: from the same one. */
+        if (rmri_ns_is_local(ns, t->family, &t->remote))
+            t->local = t->remote;
+        else if (!rmri_ns_own_addr(ns, t->family, &t->local))
+            return RMR_E_UNREACHABLE;
+    } else if (rmri_ns_is_local(ns, t->family, &from)) {
+        t->local = from;
+    } else {
+        return RMR_E_UNREACHABLE;
+    }
+    t->lport = local ? local->port : 0;
+    if (t->lport == 0)
+        return rmri_ns_pick_tcp_port(ns, t) ? RMR_OK : RMR_E_INUSE;
+    if (t->lport == t->rport && ns_ip_eq(&t->local, &t->remote))
+        return RMR_E_INVAL;
+    return RMR_OK;
+}
+
+/* A tuple in TIME-WAIT may be used again when timestamps tell the connections
+ * apart (RFC 6191).  *iss is raised above the old connection's numbers. */
+static rmr_err claim_tuple(rmr_ns *ns, const ns_tuple *t, uint32_t *iss)
+{
+    ns_head *h = rmri_ns_find_flow(ns, t);
+    *iss = rmri_ns_isn(ns, t);
+    if (!h)
+        return RMR_OK;
+    tcp_tw *w = (tcp_tw *)(void *)h;
+    if (h->kind != NS_KIND_TIME_WAIT || !w->has_ts ||
+        rmr_time_since(ns->now, w->born) <= RMR_SEC)
+        return RMR_E_INUSE;
+    uint32_t above = w->snd_nxt + 65535;
+    if (seq_le(*iss, above))
+        *iss = above + 1;
+    rmri_tcp_tw_free(ns, w);
+    return RMR_OK;
+}
+
+rmr_err rmr_ns_tcp_connect(rmr_ns *ns, rmr_time now, const rmr_addr *local,
+                           const rmr_addr *remote, void *tag, rmr_ns_sock *out)
+{
+    ns_tuple t;
+    uint32_t iss;
+    clock_in(ns, now);
+    if (!out)
+        return RMR_E_INVAL;
+    rmr_err e = dial_tuple(ns, local, remote, &t);
+    if (!e)
+        e = claim_tuple(ns, &t, &iss);
+    if (e)
+        return e;
+    tcp_conn *c = rmri_tcp_conn_new(ns, &t, &e);
+    if (!c)
+        return e;
+    c->tag = tag;
+    c->state = RMR_NS_SYN_SENT;
+    c->iss = c->snd_una = iss;
+    c->snd_nxt = iss + 1;
+    c->flags |= CF_SYN_DUE | CF_ACTIVE;
+    c->mss_snd = rmri_tcp_own_mss(ns, t.family);
+    rmri_tcp_want_output(ns, c);
+    out->id = c->head.id;
+    return RMR_OK;
+}
+
+rmr_err rmr_ns_set_tag(rmr_ns *ns, rmr_ns_sock s, void *tag)
+{
+    ns_head *h = rmr_slots_get(&ns->socks, s.id);
+    if (h && h->kind == NS_KIND_LISTENER) {
+        ((tcp_listener *)(void *)h)->tag = tag;
+        return RMR_OK;
+    }
+    if (h && h->kind == NS_KIND_UDP) {
+        ((ns_udp *)(void *)h)->tag = tag;
+        return RMR_OK;
+    }
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    c->tag = tag;
+    return RMR_OK;
+}
+
+/* ---- data ------------------------------------------------------------- */
+
+rmr_err rmr_ns_tcp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
+                        rmr_bytes data, size_t *taken)
+{
+    clock_in(ns, now);
+    *taken = 0;
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    if (!tcp_can_send(c))
+        return RMR_E_STATE;
+    size_t room = c->snd_limit - c->snd.len;
+    rmr_bytes in = rmr_bytes_of(data.ptr, data.len < room ? data.len : room);
+    *taken = rmri_ns_cq_append(&c->snd, &ns->pool, in, ns->pool.max);
+    if (*taken)
+        rmri_tcp_want_output(ns, c);
+    if (*taken < data.len) {
+        c->flags |= CF_WANT_WRITE;
+        /* Not for want of room: no ACK will tell when there is memory. */
+        if (*taken < in.len) {
+            c->t_write = rmr_time_add(ns->now, TCP_RETRY_MEMORY);
+            rmri_tcp_arm(ns, c);
+        }
+    }
+    return RMR_OK;
+}
+
+size_t rmr_ns_tcp_send_space(const rmr_ns *ns, rmr_ns_sock s)
+{
+    const tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    return c && tcp_can_send(c) ? c->snd_limit - c->snd.len : 0;
+}
+
+rmr_err rmr_ns_tcp_peek(const rmr_ns *ns, rmr_ns_sock s, rmr_bytes *view,
+                        bool *eof)
+{
+    *view = rmr_bytes_of(NULL, 0);
+    *eof = false;
+    const tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    *view = rmri_ns_cq_peek(&c->rcv, &ns->pool);
+    *eof = c->rcv.len == 0 && (c->flags & CF_FIN_TAKEN);
+    return RMR_OK;
+}
+
+rmr_err rmr_ns_tcp_consume(rmr_ns *ns, rmr_time now, rmr_ns_sock s, size_t n)
+{
+    clock_in(ns, now);
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    if (n > c->rcv.len)
+        return RMR_E_INVAL;
+    if (n == 0)
+        return RMR_OK;
+    rmri_ns_cq_drop(&c->rcv, &ns->pool, n);
+    if (c->rcv.len == 0 && c->ooo.n == 0)
+        rmri_ns_cq_trim(&c->rcv, &ns->pool);
+    if (c->flags & CF_DONE) {
+        if (c->rcv.len == 0)
+            rmri_tcp_event(ns, c, EV_CLOSED);
+        return RMR_OK;
+    }
+    rmri_tcp_tune(ns, c, n);
+    if (rmri_tcp_window_due(ns, c)) {
+        c->flags |= CF_ACK_NOW;
+        rmri_tcp_want_output(ns, c);
+    }
+    return RMR_OK;
+}
+
+/* ---- ends ------------------------------------------------------------- */
+
+static void queue_fin(rmr_ns *ns, tcp_conn *c)
+{
+    if (c->flags & CF_FIN_QUEUED)
+        return;
+    c->flags |= CF_FIN_QUEUED;
+    if (c->state == RMR_NS_ESTABLISHED)
+        c->state = RMR_NS_FIN_WAIT_1;
+    else if (c->state == RMR_NS_CLOSE_WAIT)
+        c->state = RMR_NS_LAST_ACK;
+    rmri_tcp_want_output(ns, c);
+}
+
+rmr_err rmr_ns_tcp_shutdown(rmr_ns *ns, rmr_time now, rmr_ns_sock s)
+{
+    clock_in(ns, now);
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    if (c->flags & CF_DONE)
+        return RMR_E_STATE;
+    queue_fin(ns, c);
+    return RMR_OK;
+}
+
+static void udp_close(rmr_ns *ns, ns_udp *u)
+{
+    (void)rmr_hash_del(&ns->binds, &u->bind, sizeof u->bind);
+    rmr_slots_free(&ns->socks, u->head.id);
+}
+
+/* A listener or a UDP socket: at once.  False: it is neither. */
+static bool close_bound(rmr_ns *ns, rmr_ns_sock s)
+{
+    ns_head *h = rmr_slots_get(&ns->socks, s.id);
+    if (h && h->kind == NS_KIND_LISTENER)
+        rmri_tcp_listener_close(ns, (tcp_listener *)(void *)h);
+    else if (h && h->kind == NS_KIND_UDP)
+        udp_close(ns, (ns_udp *)(void *)h);
+    else
+        return false;
+    return true;
+}
+
+static void abort_conn(rmr_ns *ns, tcp_conn *c)
+{
+    if (!(c->flags & CF_DONE) && c->state > RMR_NS_SYN_SENT)
+        rmri_tcp_reset_ack(ns, &c->tuple, c->snd_nxt, c->rcv_nxt);
+    rmri_tcp_conn_free(ns, c);
+}
+
+rmr_err rmr_ns_close(rmr_ns *ns, rmr_time now, rmr_ns_sock s)
+{
+    clock_in(ns, now);
+    if (close_bound(ns, s))
+        return RMR_OK;
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    if ((c->flags & CF_DONE) || c->state == RMR_NS_SYN_SENT || c->rcv.len) {
+        abort_conn(ns, c);
+        return RMR_OK;
+    }
+    c->flags |= CF_ORPHAN;
+    c->events = 0;
+    ns_list_unlink(&c->ev);
+    c->t_write = c->t_keep = RMR_TIME_NEVER;
+    c->t_state = rmr_time_add(ns->now, TCP_ORPHAN);
+    queue_fin(ns, c);
+    rmri_tcp_arm(ns, c);
+    return RMR_OK;
+}
+
+rmr_err rmr_ns_abort(rmr_ns *ns, rmr_time now, rmr_ns_sock s)
+{
+    clock_in(ns, now);
+    if (close_bound(ns, s))
+        return RMR_OK;
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    abort_conn(ns, c);
+    return RMR_OK;
+}
+
+/* ---- options and state ------------------------------------------------ */
+
+rmr_err rmr_ns_tcp_set_nodelay(rmr_ns *ns, rmr_ns_sock s, bool on)
+{
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    c->flags = on ? c->flags | CF_NODELAY : c->flags & ~(uint32_t)CF_NODELAY;
+    if (on)
+        rmri_tcp_want_output(ns, c);
+    return RMR_OK;
+}
+
+rmr_err rmr_ns_tcp_set_keepalive(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
+                                 rmr_dur idle, rmr_dur interval,
+                                 uint32_t probes)
+{
+    clock_in(ns, now);
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    if (idle && (interval == 0 || probes == 0))
+        return RMR_E_INVAL;
+    c->keep_idle = idle;
+    c->keep_gap = interval;
+    c->keep_probes = (uint8_t)(probes > 255 ? 255 : probes);
+    c->keep_sent = 0;
+    c->t_keep = idle && tcp_synced(c) && !(c->flags & CF_DONE)
+                    ? rmr_time_add(ns->now, idle)
+                    : RMR_TIME_NEVER;
+    if (!(c->flags & CF_DONE))
+        rmri_tcp_arm(ns, c);
+    return RMR_OK;
+}
+
+rmr_err rmr_ns_tcp_get_info(const rmr_ns *ns, rmr_ns_sock s,
+                            rmr_ns_tcp_info *out)
+{
+    memset(out, 0, sizeof *out);
+    ns_head *h = rmr_slots_get(&ns->socks, s.id);
+    if (h && h->kind == NS_KIND_LISTENER) {
+        const ns_bind *b = &((tcp_listener *)(void *)h)->bind;
+        out->state = RMR_NS_LISTEN;
+        out->local = rmri_ns_addr_of(b->family, &b->ip, b->port);
+        return RMR_OK;
+    }
+    const tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    out->state = (rmr_ns_tcp_state)c->state;
+    out->local = rmri_ns_addr_of(c->tuple.family, &c->tuple.local,
+                                 c->tuple.lport);
+    out->remote = rmri_ns_addr_of(c->tuple.family, &c->tuple.remote,
+                                  c->tuple.rport);
+    out->srtt = c->srtt;
+    out->rto = c->rto;
+    out->mss = c->mss_snd;
+    out->cwnd_bytes = c->cwnd;
+    out->ssthresh_bytes = c->ssthresh;
+    out->in_flight_bytes = tcp_flight(c);
+    out->snd_wnd_bytes = c->snd_wnd;
+    out->rcv_wnd_bytes = c->rcv_adv - c->rcv_nxt;
+    out->retransmits = c->retransmits;
+    out->unsent_bytes = tcp_synced(c) && !(c->flags & CF_DONE) ? tcp_unsent(c)
+                                                               : 0;
+    out->unacked_bytes = c->snd.len - out->unsent_bytes;
+    out->unread_bytes = c->rcv.len;
+    return RMR_OK;
+}

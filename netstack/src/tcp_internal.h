@@ -1,0 +1,503 @@
+/* What the TCP files share: the connection, its parts, and who does what. */
+#ifndef RMRI_TCP_INTERNAL_H
+#define RMRI_TCP_INTERNAL_H
+
+#include "ns_internal.h"
+
+#define TCP_HEADER 20u
+#define TCP_WINDOW_MAX (1u << 30) /* 65535 << 14, RFC 7323 2.3 */
+#define TCP_MSS_MIN 64u           /* CVE-2019-11479 */
+#define TCP_MSS_DEFAULT4 536u
+#define TCP_MSS_DEFAULT6 1220u
+#define TCP_WINDOW_START (64u * 1024u)
+#define TCP_IW_SEGS 10u
+#define TCP_IW_BYTES 14600u
+#define TCP_RANGES_MAX 64u
+#define TCP_SACK_MAX 4u
+#define TCP_QUICK_ACKS 16u
+#define TCP_DUPTHRESH 3u
+#define TCP_TS_LEN 12u
+
+#define TCP_RTO_FIRST RMR_SEC
+#define TCP_RTO_FIRST_MAX (3 * RMR_SEC)
+#define TCP_RTO_MIN (200 * RMR_MS)
+#define TCP_RTO_MAX (60 * RMR_SEC)
+/* The least 4 * rttvar: on a steady path the peer's delayed ACK and its batches
+ * must not look like a loss (G of RFC 6298 2.3). */
+#define TCP_RTO_VAR_MIN (100 * RMR_MS)
+#define TCP_SYN_TRIES 6u
+#define TCP_SYNACK_TRIES 5u
+#define TCP_SYNACK_TRIES_BUSY 3u
+#define TCP_DATA_TRIES 15u
+#define TCP_DELACK (40 * RMR_MS)
+#define TCP_OVERRIDE (200 * RMR_MS)
+#define TCP_ORPHAN (60 * RMR_SEC)
+#define TCP_RETRY_MEMORY (50 * RMR_MS)
+#define TCP_PAWS_IDLE (24ull * 24 * 3600 * RMR_SEC)
+#define TCP_OOW_GAP (500 * RMR_MS)
+#define TCP_CHALLENGES 5u /* a second and connection */
+
+enum {
+    TH_FIN = 1,
+    TH_SYN = 2,
+    TH_RST = 4,
+    TH_PSH = 8,
+    TH_ACK = 16,
+    TH_URG = 32
+};
+
+/* Sequence numbers are compared modulo 2^32 and nowhere else than here. */
+static inline bool seq_lt(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) < 0;
+}
+static inline bool seq_le(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) <= 0;
+}
+static inline bool seq_gt(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) > 0;
+}
+static inline bool seq_ge(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) >= 0;
+}
+static inline uint32_t seq_max(uint32_t a, uint32_t b)
+{
+    return seq_gt(a, b) ? a : b;
+}
+static inline uint32_t u32_min(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+static inline uint32_t u32_max(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* ---- segments in ------------------------------------------------------ */
+
+typedef struct tcp_block {
+    uint32_t start, end;
+} tcp_block;
+
+typedef struct tcp_opts {
+    uint32_t tsval, tsecr;
+    uint16_t mss; /* 0: absent */
+    uint8_t ws;   /* at most 14 */
+    bool has_ws, sack_ok, has_ts;
+    uint8_t n_sack;
+    tcp_block sack[TCP_SACK_MAX];
+} tcp_opts;
+
+typedef struct tcp_seg {
+    uint32_t seq, ack;
+    uint16_t wnd; /* as it stands in the header */
+    uint8_t flags;
+    const uint8_t *data;
+    uint32_t len; /* of the data, without SYN and FIN */
+    tcp_opts o;
+    ns_tuple tuple;
+    /* A SYN for a tuple in TIME-WAIT: our numbers must be above these. */
+    bool has_floor;
+    uint32_t iss_floor;
+} tcp_seg;
+
+static inline uint32_t seg_len(const tcp_seg *s)
+{
+    return s->len + ((s->flags & TH_SYN) != 0) + ((s->flags & TH_FIN) != 0);
+}
+
+/* ---- what was sent (tcp_segq.c) --------------------------------------- */
+
+enum {
+    SENT_SACKED = 1,
+    SENT_LOST = 2,    /* and not sent again yet */
+    SENT_RETRANS = 4, /* sent more than once */
+    SENT_FIN = 8      /* the last number of it is the FIN */
+};
+
+typedef struct tcp_sent { /* one segment between SND.UNA and SND.NXT */
+    rmr_time at;          /* last sent */
+    uint32_t seq;
+    uint16_t len; /* with the FIN */
+    uint8_t flags;
+    uint8_t pad;
+} tcp_sent;
+
+typedef struct tcp_segq { /* a ring, ordered by sequence, without gaps */
+    tcp_sent *v;
+    uint32_t cap, first, n;
+} tcp_segq;
+
+static inline tcp_sent *segq_at(const tcp_segq *q, uint32_t i)
+{
+    return &q->v[(q->first + i) & (q->cap - 1)];
+}
+bool rmri_tcp_segq_push(tcp_segq *q, const rmr_alloc *a, const tcp_sent *s);
+void rmri_tcp_segq_pop(tcp_segq *q);
+/* The first segment that ends behind seq; q->n when there is none. */
+uint32_t rmri_tcp_segq_find(const tcp_segq *q, uint32_t seq);
+void rmri_tcp_segq_wipe(tcp_segq *q, const rmr_alloc *a);
+
+/* ---- what came out of order (tcp_reasm.c) ----------------------------- */
+
+typedef struct tcp_range {
+    uint32_t start, end;
+    uint32_t stamp; /* larger: newer */
+} tcp_range;
+
+typedef struct tcp_ranges { /* sorted, disjoint, not touching */
+    tcp_range *v;
+    uint8_t n, cap;
+    uint32_t stamp;
+} tcp_ranges;
+
+typedef enum tcp_insert {
+    TCP_INSERT_NEW,
+    TCP_INSERT_DUP, /* all of it was there */
+    TCP_INSERT_FULL /* no room, or no memory */
+} tcp_insert;
+tcp_insert rmri_tcp_ranges_add(tcp_ranges *r, const rmr_alloc *a,
+                               uint32_t start, uint32_t end);
+/* Takes off the first range when it begins at or below seq; returns the new
+ * left edge. */
+uint32_t rmri_tcp_ranges_join(tcp_ranges *r, uint32_t seq);
+/* Up to `max` blocks, newest first. */
+uint32_t rmri_tcp_ranges_blocks(const tcp_ranges *r, tcp_block *out,
+                                uint32_t max);
+bool rmri_tcp_ranges_has(const tcp_ranges *r, uint32_t start, uint32_t end);
+void rmri_tcp_ranges_wipe(tcp_ranges *r, const rmr_alloc *a);
+
+/* ---- congestion control (tcp_cc.c) ------------------------------------ */
+
+struct tcp_conn;
+
+typedef struct tcp_cc_ops {
+    const char *name;
+    /* cwnd was used up and `acked` bytes were acknowledged. */
+    void (*grow)(struct tcp_conn *c, rmr_time now, uint32_t acked);
+    /* The new ssthresh after a loss; `flight` bytes are out. */
+    uint32_t (*reduce)(struct tcp_conn *c, uint32_t flight);
+    /* Behind a timeout or a long silence. */
+    void (*restart)(struct tcp_conn *c);
+} tcp_cc_ops;
+
+extern const tcp_cc_ops rmri_tcp_cc_cubic, rmri_tcp_cc_newreno;
+
+typedef struct tcp_cubic {
+    rmr_time epoch;   /* 0: none */
+    rmr_time last;    /* of the last growth */
+    uint64_t w_est;   /* what Reno would have, in 1/1024 bytes */
+    uint32_t w_max;   /* bytes */
+    uint32_t w_prior; /* cwnd before the last reduction */
+    uint32_t k_ms;
+    uint32_t origin;  /* bytes, the plateau */
+} tcp_cubic;
+
+/* ---- connections ------------------------------------------------------ */
+
+enum { /* c->flags */
+    CF_SYN_DUE = 1u << 0,    /* SYN or SYN-ACK is to be sent */
+    CF_ACK_NOW = 1u << 1,    /* an ACK is due, whatever the policy says */
+    CF_ACK_PENDING = 1u << 2,/* something is unacknowledged */
+    CF_PROBE = 1u << 3,      /* empty segment at SND.UNA - 1 (window, alive) */
+    CF_TLP = 1u << 4,        /* a tail loss probe is due */
+    CF_FIN_QUEUED = 1u << 5,
+    CF_FIN_SENT = 1u << 6,
+    CF_FIN_SEEN = 1u << 7,   /* c->fin_seq is known */
+    CF_FIN_TAKEN = 1u << 8,  /* and was reached */
+    CF_ORPHAN = 1u << 9,     /* the handle was closed */
+    CF_DONE = 1u << 10,      /* only unread data is left */
+    CF_NODELAY = 1u << 11,
+    CF_TS = 1u << 12,
+    CF_SACK = 1u << 13,
+    CF_WS = 1u << 14,
+    CF_WANT_WRITE = 1u << 15,/* on_writable is owed */
+    CF_FORCE = 1u << 16,     /* one repeat regardless of cwnd */
+    CF_OVERRIDE = 1u << 17,  /* send less than a full segment now */
+    CF_DSACK = 1u << 18,     /* c->dsack is to be reported */
+    CF_REORDERING = 1u << 19,/* RACK: was seen */
+    CF_TLP_RETRANS = 1u << 20,
+    CF_TLP_OUT = 1u << 21,   /* c->tlp_end is valid */
+    CF_PERSIST = 1u << 22,   /* t_rto is the persist timer */
+    CF_SYN_RETRANS = 1u << 23,
+    CF_RACK = 1u << 24,      /* rack_at is valid */
+    CF_ACTIVE = 1u << 25     /* dialled */
+};
+
+enum { /* c->events */
+    EV_ACCEPT = 1,
+    EV_CONNECTED = 2,
+    EV_READABLE = 4,
+    EV_WRITABLE = 8,
+    EV_CLOSED = 16
+};
+
+typedef enum tcp_ca {
+    TCP_CA_OPEN,
+    TCP_CA_RECOVERY, /* by PRR until SND.UNA reaches c->recover */
+    TCP_CA_LOSS      /* after a timeout, likewise */
+} tcp_ca;
+
+typedef struct tcp_conn {
+    ns_head head;
+    ns_tuple tuple;
+    void *tag;
+    ns_node out, ev;
+    rmr_timer timer;
+    /* Logical deadlines; the timer is at or before the earliest. */
+    rmr_time t_rto, t_probe, t_ack, t_keep, t_state, t_write;
+    uint64_t listener; /* the handle, until accepted */
+    uint32_t flags;
+    uint8_t state;     /* rmr_ns_tcp_state */
+    uint8_t events;
+    uint8_t ca;        /* tcp_ca */
+    uint8_t snd_ws, rcv_ws;
+    uint8_t tries;     /* timeouts without progress */
+    uint8_t backoff;   /* doublings of the RTO, until a new sample */
+    uint8_t unanswered; /* window probes */
+    uint8_t quick;     /* ACKs that are not delayed */
+    uint8_t dupacks;
+    uint8_t chal_left;
+    uint8_t keep_probes, keep_sent;
+    uint8_t rack_mult, rack_persist;
+    uint8_t cc; /* rmr_ns_cc */
+    rmr_err why;       /* for on_closed */
+
+    uint32_t iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, max_wnd;
+    uint32_t irs, rcv_nxt, rcv_adv, last_ack;
+    uint32_t fin_seq;
+    uint32_t rcv_limit, snd_limit; /* of the buffers now */
+    uint16_t mss_snd;              /* payload of a full segment */
+    uint16_t mss_rcv;              /* the largest segment that came */
+    ns_cq snd, rcv;
+    tcp_segq segq;
+    tcp_ranges ooo;
+    tcp_block dsack;
+
+    uint32_t ts_recent, ts_off;
+    rmr_time ts_recent_at;
+    rmr_dur srtt, rttvar, rto, min_rtt;
+
+    uint32_t pipe;      /* bytes that are in the network, we think */
+    uint32_t lost;      /* bytes marked lost, not sent again */
+    uint32_t sacked;    /* bytes */
+    uint32_t dup_bytes; /* without SACK: delivered, by the duplicate ACKs */
+    uint32_t rtx_hint;  /* nothing lost below */
+    uint32_t cwnd, ssthresh, recover;
+    uint32_t max_pipe, max_pipe_end; /* the most in flight of this round */
+    uint32_t prr_fs, prr_delivered, prr_out;
+    uint32_t prior_cwnd, prior_ssthresh; /* to undo */
+    uint32_t undo_bytes; /* repeats that no D-SACK has answered */
+    tcp_cubic cubic;
+    rmr_time rack_at;
+    rmr_dur rack_rtt;
+    uint32_t rack_end, rack_fack, rack_round;
+    uint32_t tlp_end;
+
+    uint64_t addr_sum; /* of the pseudo header without the length */
+    uint32_t label;
+    rmr_time last_rcv, last_snd, last_data;
+    rmr_time oow_at, chal_at;
+    rmr_dur keep_idle, keep_gap;
+    rmr_time tune_at;    /* receive window tuning: begin of the round */
+    uint32_t tune_bytes; /* consumed since then */
+    uint32_t rcv_rtt_ms;
+    uint64_t retransmits;
+} tcp_conn;
+
+typedef struct tcp_listener {
+    ns_head head;
+    ns_bind bind;
+    void *tag;
+    uint32_t n_half;
+} tcp_listener;
+
+typedef struct tcp_half { /* SYN-RECEIVED of a listener */
+    ns_head head;
+    ns_tuple tuple;
+    uint64_t listener;
+    rmr_timer timer;
+    rmr_time sent_at;
+    uint32_t iss, irs, ts_recent, ts_off;
+    uint16_t mss; /* the peer's, 0: none given */
+    uint8_t ws, tries;
+    bool has_ws, sack_ok, has_ts;
+} tcp_half;
+
+typedef struct tcp_tw { /* TIME-WAIT */
+    ns_head head;
+    ns_tuple tuple;
+    ns_node node;
+    rmr_time deadline, born;
+    uint32_t rcv_nxt, snd_nxt, ts_recent, ts_off;
+    uint8_t has_ts, ws;
+} tcp_tw;
+
+static inline bool tcp_synced(const tcp_conn *c)
+{
+    return c->state >= RMR_NS_ESTABLISHED;
+}
+/* May data still be queued? */
+static inline bool tcp_can_send(const tcp_conn *c)
+{
+    return (c->state == RMR_NS_ESTABLISHED ||
+            c->state == RMR_NS_CLOSE_WAIT) &&
+           !(c->flags & CF_FIN_QUEUED);
+}
+static inline uint32_t tcp_flight(const tcp_conn *c)
+{
+    return c->snd_nxt - c->snd_una;
+}
+/* Data that was never sent. */
+static inline size_t tcp_unsent(const tcp_conn *c)
+{
+    uint32_t sent = tcp_flight(c) - ((c->flags & CF_FIN_SENT) != 0 &&
+                                     tcp_flight(c) != 0);
+    return c->snd.len - sent;
+}
+static inline uint32_t tcp_ts_now(const rmr_ns *ns, uint32_t off)
+{
+    return (uint32_t)(ns->now / RMR_MS) + off;
+}
+
+/* ---- connection life (tcp_conn.c) ------------------------------------- */
+
+tcp_conn *rmri_tcp_conn_get(const rmr_ns *ns, uint64_t id);
+/* A zeroed connection in no table, with its defaults. */
+tcp_conn *rmri_tcp_conn_new(rmr_ns *ns, const ns_tuple *t, rmr_err *why);
+void rmri_tcp_conn_free(rmr_ns *ns, tcp_conn *c);
+/* Gives back its buffers. */
+void rmri_tcp_conn_wipe(rmr_ns *ns, tcp_conn *c);
+/* It has (maybe) something to send. */
+void rmri_tcp_want_output(rmr_ns *ns, tcp_conn *c);
+void rmri_tcp_event(rmr_ns *ns, tcp_conn *c, uint8_t ev);
+void rmri_tcp_run_events(rmr_ns *ns, tcp_conn *c);
+/* The end: the flow is released; on_closed(why) follows, or for an orphan the
+ * block is freed at once.  `c` may be gone afterwards. */
+void rmri_tcp_finish(rmr_ns *ns, tcp_conn *c, rmr_err why);
+/* Both sides have closed: TIME-WAIT entry (if `wait`), then as above, but
+ * unread data stays. */
+void rmri_tcp_done(rmr_ns *ns, tcp_conn *c, bool wait);
+void rmri_tcp_addr_gone(rmr_ns *ns, uint8_t family, const ns_ip *ip);
+/* Takes the peer's options of its SYN, and the first sizes from them. */
+void rmri_tcp_take_options(const rmr_ns *ns, tcp_conn *c, uint16_t mss,
+                           const tcp_opts *o);
+void rmri_tcp_established(rmr_ns *ns, tcp_conn *c);
+
+/* ---- in (tcp_input.c, tcp_ack.c, tcp_data.c) -------------------------- */
+
+void rmri_tcp_conn_input(rmr_ns *ns, tcp_conn *c, tcp_seg *s);
+void rmri_tcp_options_parse(const uint8_t *p, size_t n, tcp_opts *o);
+void rmri_tcp_ack(rmr_ns *ns, tcp_conn *c, const tcp_seg *s);
+void rmri_tcp_take_window(tcp_conn *c, const tcp_seg *s);
+/* Takes the data and FIN of a segment that passed all checks; false when the
+ * connection is gone. */
+bool rmri_tcp_data(rmr_ns *ns, tcp_conn *c, const tcp_seg *s);
+uint32_t rmri_tcp_window(const rmr_ns *ns, const tcp_conn *c);
+bool rmri_tcp_window_due(const rmr_ns *ns, const tcp_conn *c);
+void rmri_tcp_tune(rmr_ns *ns, tcp_conn *c, size_t consumed);
+void rmri_tcp_challenge(rmr_ns *ns, tcp_conn *c);
+
+/* ---- out (tcp_output.c, tcp_write.c) ---------------------------------- */
+
+size_t rmri_tcp_build(rmr_ns *ns, tcp_conn *c, uint8_t *dst);
+
+typedef struct tcp_out { /* one segment to be written */
+    const ns_tuple *tuple;
+    uint32_t seq, ack;
+    uint16_t wnd;
+    uint8_t flags;
+    uint8_t opts_len; /* a multiple of 4 */
+    uint8_t opts[40];
+} tcp_out;
+
+/* Headers before `len` bytes of payload that lie there already; `sum` is that
+ * of the pseudo header without its length, and of the payload.  Returns the
+ * headers' length. */
+size_t rmri_tcp_write(uint8_t *dst, const tcp_out *o, size_t len, uint64_t sum,
+                      uint32_t label);
+static inline size_t tcp_headers_len(const tcp_out *o)
+{
+    return ns_ip_header_len(o->tuple->family) + TCP_HEADER + o->opts_len;
+}
+/* Queues a segment without data that no connection block sends. */
+void rmri_tcp_emit(rmr_ns *ns, const tcp_out *o);
+void rmri_tcp_reset(rmr_ns *ns, const ns_tuple *t, uint32_t seq);
+void rmri_tcp_reset_ack(rmr_ns *ns, const ns_tuple *t, uint32_t seq,
+                        uint32_t ack);
+/* The RST that answers a segment that belongs nowhere (RFC 9293 3.10.7.1). */
+void rmri_tcp_refuse(rmr_ns *ns, const tcp_seg *s);
+
+typedef struct tcp_syn { /* what a SYN or SYN-ACK carries */
+    uint16_t mss;
+    uint8_t ws;
+    bool has_ws, sack_ok, has_ts;
+    uint32_t tsval, tsecr;
+} tcp_syn;
+void rmri_tcp_syn_options(tcp_out *o, const tcp_syn *s);
+void rmri_tcp_ts_option(tcp_out *o, uint32_t tsval, uint32_t tsecr);
+void rmri_tcp_sack_option(tcp_out *o, const tcp_block *b, uint32_t n);
+uint16_t rmri_tcp_own_mss(const rmr_ns *ns, uint8_t family);
+uint8_t rmri_tcp_own_ws(const rmr_ns *ns);
+
+/* ---- loss, congestion (tcp_recovery.c, tcp_sack.c, tcp_cc.c) ---------- */
+
+typedef struct tcp_acked { /* what one ACK brought */
+    uint32_t cum;       /* bytes below the new SND.UNA */
+    uint32_t delivered; /* newly, cumulative or by SACK */
+    rmr_dur rtt;        /* 0: no sample */
+    bool dsack, sack_new, newly_lost;
+    tcp_block dsack_block;
+} tcp_acked;
+
+void rmri_tcp_sack_input(rmr_ns *ns, tcp_conn *c, const tcp_seg *s,
+                         tcp_acked *a);
+/* A segment is known to have arrived (RFC 8985 6.2 step 2). */
+void rmri_tcp_rack_update(rmr_ns *ns, tcp_conn *c, const tcp_sent *s,
+                          const tcp_seg *seg);
+/* Marks what is lost; arms the reordering timer for what may be. */
+void rmri_tcp_rack_detect(rmr_ns *ns, tcp_conn *c, tcp_acked *a);
+void rmri_tcp_mark_lost(tcp_conn *c, tcp_sent *s);
+void rmri_tcp_recovery(rmr_ns *ns, tcp_conn *c, tcp_acked *a, bool dup);
+void rmri_tcp_timeout(rmr_ns *ns, tcp_conn *c); /* the RTO's effect */
+void rmri_tcp_tlp_ack(rmr_ns *ns, tcp_conn *c, const tcp_seg *s,
+                      const tcp_acked *a);
+uint32_t rmri_tcp_pipe(const tcp_conn *c);
+uint32_t rmri_tcp_iw(const tcp_conn *c);
+void rmri_tcp_cc_init(tcp_conn *c);
+const tcp_cc_ops *rmri_tcp_cc(const tcp_conn *c);
+uint32_t rmri_tcp_cubic_k_ms(uint32_t deficit, uint32_t mss);
+uint32_t rmri_tcp_cubic_window(const tcp_cubic *q, uint32_t mss,
+                               uint64_t t_ms);
+
+/* ---- timers (tcp_timers.c) -------------------------------------------- */
+
+void rmri_tcp_rtt_sample(tcp_conn *c, rmr_dur r);
+void rmri_tcp_arm(rmr_ns *ns, tcp_conn *c); /* the timer from the deadlines */
+/* Deadlines of what is in flight, or waits for the window. */
+void rmri_tcp_arm_loss(rmr_ns *ns, tcp_conn *c, bool progress);
+void rmri_tcp_timer(rmr_ns *ns, tcp_conn *c);
+
+/* ---- listeners and TIME-WAIT ------------------------------------------ */
+
+void rmri_tcp_listen_input(rmr_ns *ns, tcp_listener *l, const tcp_seg *s);
+void rmri_tcp_half_input(rmr_ns *ns, tcp_half *h, tcp_seg *s);
+void rmri_tcp_half_timer(rmr_ns *ns, tcp_half *h);
+void rmri_tcp_half_free(rmr_ns *ns, tcp_half *h);
+void rmri_tcp_listener_close(rmr_ns *ns, tcp_listener *l);
+/* Replaces the connection's flow by a small entry; false without memory. */
+bool rmri_tcp_tw_enter(rmr_ns *ns, tcp_conn *c);
+/* True: the segment is a SYN for a new connection, and the entry is gone. */
+bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s);
+void rmri_tcp_tw_free(rmr_ns *ns, tcp_tw *w);
+void rmri_tcp_tw_timer(rmr_ns *ns);
+
+bool rmri_ns_flow_is(const void *user, uint64_t value, const void *key,
+                     size_t key_len);
+bool rmri_ns_bind_is(const void *user, uint64_t value, const void *key,
+                     size_t key_len);
+
+#endif
