@@ -58,4 +58,8 @@ static inline const uint8_t *rmri_base_skip_plain(const uint8_t *p,
     return p;
 }
 
+/* snprintf takes the decimal point from the locale, and it can be any sequence
+ * of bytes; it becomes a point again. */
+void rmri_base_fix_point(char *text);
+
 #endif

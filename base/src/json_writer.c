@@ -211,9 +211,7 @@ void rmr_jw_u64(rmr_jw *w, uint64_t v)
     value(w, text);
 }
 
-/* snprintf takes the decimal point from the locale; whatever that is becomes
- * a point again. */
-static void fix_point(char *text)
+void rmri_base_fix_point(char *text)
 {
     size_t n = 0;
     for (const char *p = text; *p; p++) {
@@ -236,11 +234,11 @@ void rmr_jw_double(rmr_jw *w, double v)
         return;
     }
     (void)snprintf(text, sizeof text, "%.15g", v);
-    fix_point(text);
+    rmri_base_fix_point(text);
     if (rmr_json_double(RMR_JSON_NUMBER, rmr_bytes_str(text), &back) ||
         memcmp(&back, &v, sizeof v) != 0) {
         (void)snprintf(text, sizeof text, "%.17g", v);
-        fix_point(text);
+        rmri_base_fix_point(text);
     }
     value(w, text);
 }

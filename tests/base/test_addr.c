@@ -367,6 +367,23 @@ static void a_prefix_contains_by_its_bits_alone(void **state)
     }
 }
 
+static void prefixes_are_equal_in_every_part(void **state)
+{
+    (void)state;
+    rmr_prefix a, b;
+    assert_int_equal(rmr_prefix_parse(rmr_bytes_str("10.0.0.0/8"), &a), RMR_OK);
+    b = a;
+    assert_true(rmr_prefix_eq(&a, &b));
+    b.bits = 9;
+    assert_false(rmr_prefix_eq(&a, &b));
+    b = a;
+    b.ip[3] = 1;
+    assert_false(rmr_prefix_eq(&a, &b));
+    b = a;
+    b.family = RMR_AF_INET6;
+    assert_false(rmr_prefix_eq(&a, &b));
+}
+
 static void prefixes_hold_only_their_own_family(void **state)
 {
     (void)state;
@@ -399,6 +416,7 @@ int main(void)
         cmocka_unit_test(private_and_loopback_ranges_have_exact_ends),
         cmocka_unit_test(prefixes_are_read_and_written),
         cmocka_unit_test(a_prefix_contains_by_its_bits_alone),
+        cmocka_unit_test(prefixes_are_equal_in_every_part),
         cmocka_unit_test(prefixes_hold_only_their_own_family),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,6 +83,7 @@ static void byte_comparisons_look_at_length_and_content(void **state)
     assert_true(rmr_bytes_eq_str(rmr_bytes_str("abc"), "abc"));
     assert_false(rmr_bytes_eq_str(rmr_bytes_str("abc"), "ab"));
     assert_false(rmr_bytes_eq_str(rmr_bytes_str("abc"), "abd"));
+    assert_false(rmr_bytes_eq_str(rmr_bytes_str("a"), "b"));
     assert_false(rmr_bytes_eq_str(rmr_bytes_of("ab\0", 3), "ab"));
     assert_true(
         rmr_bytes_eq_nocase(rmr_bytes_str("aBz[@"), rmr_bytes_str("AbZ[@")));

@@ -98,7 +98,7 @@ static void numbers_are_written_in_their_byte_order(void **state)
 {
     (void)state;
     for (int i = 0; i < 7; i++) {
-        uint8_t b[8];
+        uint8_t b[8] = {0};
         rmr_wr w = rmr_wr_of(rmr_buf_of(b, width[i]));
         write_one(&w, i, value[i]);
         assert_int_equal(rmr_wr_end(&w), RMR_OK);

@@ -2,6 +2,7 @@
  * through the reader. */
 #include <remora/json.h>
 
+#include "json_internal.h"
 #include "json_log.h"
 #include "support.h"
 
@@ -125,6 +126,32 @@ static void bytes_that_are_not_utf8_become_replacements(void **state)
 #undef R
 }
 
+/* The same ranges as the reader's, at each end. */
+static void utf8_is_judged_as_the_reader_judges_it(void **state)
+{
+    (void)state;
+    for (unsigned lead = 0x80; lead < 0x100; lead++) {
+        for (unsigned second = 0x7e; second < 0xc2; second++) {
+            for (size_t len = 1; len < 5; len++) {
+                /* What stands behind the end would go on well. */
+                const char in[4] = {(char)lead, (char)second, (char)0xbf,
+                                    (char)0x80};
+                char out[32], doc[16];
+                string_text(rmr_bytes_of(in, len), out, sizeof out);
+                (void)snprintf(doc, sizeof doc, "\"%.*s\"", (int)len, in);
+                rmr_json j;
+                uint8_t scratch[16];
+                json_log log;
+                memset(&log, 0, sizeof log);
+                rmr_json_init(&j, rmr_buf_of(scratch, sizeof scratch),
+                              json_log_fn, &log);
+                bool good = !rmr_json_feed(&j, rmr_bytes_str(doc));
+                assert_int_equal(strcmp(out, doc) == 0, good);
+            }
+        }
+    }
+}
+
 static void doubles_take_the_shorter_exact_form(void **state)
 {
     (void)state;
@@ -169,6 +196,26 @@ static void doubles_take_the_shorter_exact_form(void **state)
             rmr_json_double(RMR_JSON_NUMBER, rmr_bytes_of(out, len), &back),
             RMR_OK);
         assert_memory_equal(&back, &v, sizeof v);
+    }
+}
+
+static void the_point_of_any_locale_becomes_a_point(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {{"0,5", "0.5"},
+                                          {"-1\xd9\xab"
+                                           "25e-07",
+                                           "-1.25e-07"},
+                                          {"1e+20", "1e+20"},
+                                          {"90", "90"},
+                                          {"1:9", "1.9"},
+                                          {"1/0", "1.0"},
+                                          {"2.5", "2.5"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "%s", rows[i][0]);
+        rmri_base_fix_point(text);
+        assert_string_equal(text, rows[i][1]);
     }
 }
 
@@ -362,7 +409,9 @@ int main(void)
         cmocka_unit_test(every_smaller_buffer_is_too_small),
         cmocka_unit_test(strings_are_escaped_where_json_asks_for_it),
         cmocka_unit_test(bytes_that_are_not_utf8_become_replacements),
+        cmocka_unit_test(utf8_is_judged_as_the_reader_judges_it),
         cmocka_unit_test(doubles_take_the_shorter_exact_form),
+        cmocka_unit_test(the_point_of_any_locale_becomes_a_point),
         cmocka_unit_test(misuse_is_noted_and_sticks),
         cmocka_unit_test(nesting_is_bounded_as_in_the_reader),
         cmocka_unit_test(what_is_written_is_read_back),
