@@ -328,6 +328,7 @@ bool rmri_wg_next_reply(rmr_wg *wg, rmr_buf dst, size_t *len,
 
 /* wg_tai64n.c */
 uint64_t rmri_wg_wall(const rmr_wg *wg);
+void rmri_wg_tai64n(uint64_t unix_ns, uint8_t out[WG_STAMP_LEN]);
 void rmri_wg_stamp(rmr_wg *wg, uint8_t out[WG_STAMP_LEN]);
 
 /* wg_timers.c */

@@ -18,6 +18,13 @@ static uint64_t whitened(uint64_t unix_ns)
     return unix_ns - ns + (ns & ~WHITEN);
 }
 
+void rmri_wg_tai64n(uint64_t unix_ns, uint8_t out[WG_STAMP_LEN])
+{
+    uint64_t t = whitened(unix_ns);
+    rmr_store_be64(out, TAI_OFFSET + t / RMR_SEC);
+    rmr_store_be32(out + 8, (uint32_t)(t % RMR_SEC));
+}
+
 /* Strictly above the last one for any peer (contract T6): a responder that has
  * seen a later stamp refuses ours. */
 void rmri_wg_stamp(rmr_wg *wg, uint8_t out[WG_STAMP_LEN])
@@ -30,6 +37,5 @@ void rmri_wg_stamp(rmr_wg *wg, uint8_t out[WG_STAMP_LEN])
                 : whitened(last + WHITEN + 1);
     }
     wg->stamp_unix_ns = t;
-    rmr_store_be64(out, TAI_OFFSET + t / RMR_SEC);
-    rmr_store_be32(out + 8, (uint32_t)(t % RMR_SEC));
+    rmri_wg_tai64n(t, out);
 }
