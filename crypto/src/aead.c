@@ -17,9 +17,8 @@ rmr_err rmr_chapoly_open(uint8_t *pt, const uint8_t key[RMR_KEY_LEN],
 {
     if (c.len < RMR_TAG_LEN)
         return RMR_E_AUTH;
-    return crypto_aead_chacha20poly1305_ietf_decrypt(pt, NULL, NULL, c.ptr,
-                                                     c.len, ad.ptr, ad.len,
-                                                     nonce, key)
+    return crypto_aead_chacha20poly1305_ietf_decrypt(
+               pt, NULL, NULL, c.ptr, c.len, ad.ptr, ad.len, nonce, key)
                ? RMR_E_AUTH
                : RMR_OK;
 }
@@ -38,9 +37,8 @@ rmr_err rmr_xchapoly_open(uint8_t *pt, const uint8_t key[RMR_KEY_LEN],
 {
     if (c.len < RMR_TAG_LEN)
         return RMR_E_AUTH;
-    return crypto_aead_xchacha20poly1305_ietf_decrypt(pt, NULL, NULL, c.ptr,
-                                                      c.len, ad.ptr, ad.len,
-                                                      nonce, key)
+    return crypto_aead_xchacha20poly1305_ietf_decrypt(
+               pt, NULL, NULL, c.ptr, c.len, ad.ptr, ad.len, nonce, key)
                ? RMR_E_AUTH
                : RMR_OK;
 }
@@ -73,9 +71,9 @@ static rmr_err bulk_open(rmr_aead_ctx *ctx, uint64_t counter, uint8_t *buf,
 {
     uint8_t nonce[12];
     counter_nonce(nonce, counter);
-    return crypto_aead_chacha20poly1305_ietf_decrypt(
-               buf, NULL, NULL, buf, len + RMR_TAG_LEN, NULL, 0, nonce,
-               ctx->opaque)
+    return crypto_aead_chacha20poly1305_ietf_decrypt(buf, NULL, NULL, buf,
+                                                     len + RMR_TAG_LEN, NULL, 0,
+                                                     nonce, ctx->opaque)
                ? RMR_E_AUTH
                : RMR_OK;
 }

@@ -84,11 +84,9 @@ static void seal(rmr_noise *n, const uint8_t k[32], rmr_bytes pt, uint8_t *c)
     mix_hash(n, c, pt.len + RMR_TAG_LEN);
 }
 
-static rmr_err open(rmr_noise *n, const uint8_t k[32], rmr_bytes c,
-                    uint8_t *pt)
+static rmr_err open(rmr_noise *n, const uint8_t k[32], rmr_bytes c, uint8_t *pt)
 {
-    rmr_err e =
-        rmr_chapoly_open(pt, k, zero_nonce, rmr_bytes_of(n->h, 32), c);
+    rmr_err e = rmr_chapoly_open(pt, k, zero_nonce, rmr_bytes_of(n->h, 32), c);
     if (!e)
         mix_hash(n, c.ptr, c.len);
     return e;

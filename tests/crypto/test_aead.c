@@ -67,15 +67,14 @@ static void xchapoly_seals_and_opens_the_vectors(void **state)
                          RMR_OK);
         assert_memory_equal(buf, x.pt, x.len);
         x.sealed[x.len] ^= 1;
-        assert_int_equal(
-            rmr_xchapoly_open(buf, x.key, x.nonce, ad,
-                              rmr_bytes_of(x.sealed, x.len + 16)),
-            RMR_E_AUTH);
+        assert_int_equal(rmr_xchapoly_open(buf, x.key, x.nonce, ad,
+                                           rmr_bytes_of(x.sealed, x.len + 16)),
+                         RMR_E_AUTH);
     }
     tv_free(root);
 }
 
-static void the_bulk_table_agrees_with_the_single_form_on_every_counter(void **s)
+static void the_bulk_table_agrees_with_the_single_form(void **s)
 {
     (void)s;
     static row x;
@@ -150,8 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chapoly_seals_and_opens_the_vectors),
         cmocka_unit_test(xchapoly_seals_and_opens_the_vectors),
-        cmocka_unit_test(
-            the_bulk_table_agrees_with_the_single_form_on_every_counter),
+        cmocka_unit_test(the_bulk_table_agrees_with_the_single_form),
         cmocka_unit_test(any_changed_bit_is_refused),
         cmocka_unit_test(bytes_shorter_than_a_tag_are_refused),
     };

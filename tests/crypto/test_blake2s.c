@@ -12,7 +12,7 @@
 
 static const rmr_bytes none = {NULL, 0};
 
-static void plain_hashes_equal_the_vectors_however_the_input_is_cut(void **state)
+static void hashes_equal_the_vectors_however_the_input_is_cut(void **state)
 {
     (void)state;
     tv *root = tv_load("wireguard-primitives.json");
@@ -133,8 +133,7 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            plain_hashes_equal_the_vectors_however_the_input_is_cut),
+        cmocka_unit_test(hashes_equal_the_vectors_however_the_input_is_cut),
         cmocka_unit_test(a_mac_has_16_in_its_parameter_block),
         cmocka_unit_test(hmac_equals_the_vectors_however_the_input_is_cut),
         cmocka_unit_test(an_hmac_key_longer_than_a_block_is_hashed_first),

@@ -36,12 +36,13 @@ static void public_and_shared_keys_equal_the_vectors(void **state)
     tv_free(root);
 }
 
-static void the_iterated_ladder_of_rfc_7748_holds_after_1000_rounds(void **state)
+static void the_ladder_of_rfc_7748_holds_after_1000_rounds(void **state)
 {
     (void)state;
     uint8_t k[32] = {9}, u[32] = {9}, r[32], want[32];
-    test_unhex(want, 32,
-               "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51");
+    test_unhex(
+        want, 32,
+        "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51");
     for (int i = 0; i < 1000; i++) {
         assert_int_equal(rmr_x25519(r, k, u), RMR_OK);
         memcpy(u, k, 32);
@@ -118,7 +119,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(public_and_shared_keys_equal_the_vectors),
-        cmocka_unit_test(the_iterated_ladder_of_rfc_7748_holds_after_1000_rounds),
+        cmocka_unit_test(the_ladder_of_rfc_7748_holds_after_1000_rounds),
         cmocka_unit_test(a_low_order_public_key_is_refused_with_a_zero_result),
         cmocka_unit_test(a_generated_key_is_the_callers_randomness_clamped),
         cmocka_unit_test(a_failing_source_of_randomness_gives_no_key),

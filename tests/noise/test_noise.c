@@ -161,24 +161,23 @@ static void every_shorter_message_is_malformed_or_refused(void **state)
     rmr_noise fresh = p.r;
     for (size_t k = 0; k < p.len1; k++) {
         rmr_err e = read_1(&p, rmr_bytes_of(p.msg1, k));
-        assert_int_equal(e, k < RMR_NOISE_MSG1_LEN ? RMR_E_MALFORMED
-                                                   : RMR_E_AUTH);
+        assert_int_equal(e,
+                         k < RMR_NOISE_MSG1_LEN ? RMR_E_MALFORMED : RMR_E_AUTH);
         p.r = fresh;
     }
     answer(&p);
     for (size_t k = 0; k < p.len2; k++)
         assert_int_equal(rmr_noise_read_2(&p.i, rmr_bytes_of(p.msg2, k),
                                           rmr_buf_of(pl, 8), &n),
-                         k < RMR_NOISE_MSG2_LEN ? RMR_E_MALFORMED
-                                                : RMR_E_AUTH);
+                         k < RMR_NOISE_MSG2_LEN ? RMR_E_MALFORMED : RMR_E_AUTH);
     p.r = fresh;
     assert_int_equal(
         rmr_noise_read_1_static(&p.r, rmr_bytes_of(p.msg1, p.len1), claimed),
         RMR_OK);
-    assert_int_equal(
-        rmr_noise_read_1_payload(&p.r, rmr_bytes_of(p.msg1, 10), NULL, NULL,
-                                 rmr_buf_of(pl, 8), &n),
-        RMR_E_MALFORMED);
+    assert_int_equal(rmr_noise_read_1_payload(&p.r, rmr_bytes_of(p.msg1, 10),
+                                              NULL, NULL, rmr_buf_of(pl, 8),
+                                              &n),
+                     RMR_E_MALFORMED);
 }
 
 static void a_short_buffer_changes_nothing(void **state)
@@ -190,12 +189,12 @@ static void a_short_buffer_changes_nothing(void **state)
     make(&p, RMR_NOISE_IK);
     rmr_bytes m1 = rmr_bytes_of(p.msg1, p.len1);
     assert_int_equal(rmr_noise_read_1_static(&p.r, m1, claimed), RMR_OK);
-    assert_int_equal(rmr_noise_read_1_payload(&p.r, m1, NULL, NULL,
-                                              rmr_buf_of(out, 1), &n),
-                     RMR_E_BUFSIZE);
-    assert_int_equal(rmr_noise_read_1_payload(&p.r, m1, NULL, NULL,
-                                              rmr_buf_of(out, 2), &n),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_noise_read_1_payload(&p.r, m1, NULL, NULL, rmr_buf_of(out, 1), &n),
+        RMR_E_BUFSIZE);
+    assert_int_equal(
+        rmr_noise_read_1_payload(&p.r, m1, NULL, NULL, rmr_buf_of(out, 2), &n),
+        RMR_OK);
     assert_int_equal(
         rmr_noise_write_2(&p.r, p.re, none, rmr_buf_of(out, 47), &n),
         RMR_E_BUFSIZE);
@@ -205,9 +204,8 @@ static void a_short_buffer_changes_nothing(void **state)
     assert_int_equal(rmr_noise_write_2(&p.r, p.re, rmr_bytes_str("x"),
                                        rmr_buf_of(out, 49), &n),
                      RMR_OK);
-    assert_int_equal(
-        rmr_noise_read_2(&p.i, rmr_bytes_of(out, 49), nowhere, &n),
-        RMR_E_BUFSIZE);
+    assert_int_equal(rmr_noise_read_2(&p.i, rmr_bytes_of(out, 49), nowhere, &n),
+                     RMR_E_BUFSIZE);
     make(&p, RMR_NOISE_IK);
     rmr_noise_config c = {.pattern = RMR_NOISE_IK,
                           .initiator = true,
@@ -296,9 +294,9 @@ static void different_psks_or_prologues_do_not_meet(void **state)
     rmr_bytes m1 = rmr_bytes_of(p.msg1, p.len1);
     /* The PSK enters with message 2: only that one fails. */
     assert_int_equal(rmr_noise_read_1_static(&p.r, m1, claimed), RMR_OK);
-    assert_int_equal(rmr_noise_read_1_payload(&p.r, m1, psk, NULL,
-                                              rmr_buf_of(pl, 8), &n),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_noise_read_1_payload(&p.r, m1, psk, NULL, rmr_buf_of(pl, 8), &n),
+        RMR_OK);
     assert_int_equal(
         rmr_noise_write_2(&p.r, p.re, none, rmr_buf_of(p.msg2, 48), &n),
         RMR_OK);

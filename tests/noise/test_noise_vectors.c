@@ -20,8 +20,9 @@ static void hex32(tv *v, const char *key, uint8_t out[32])
 static void the_initial_hash_is_that_of_the_protocol_name(void **state)
 {
     (void)state;
-    static const char *const names[] = {"Noise_IK_25519_ChaChaPoly_BLAKE2s",
-                                        "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"};
+    static const char *const names[] = {
+        "Noise_IK_25519_ChaChaPoly_BLAKE2s",
+        "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"};
     for (int p = 0; p < 2; p++) {
         uint8_t priv[32] = {1}, want[32];
         rmr_noise n;

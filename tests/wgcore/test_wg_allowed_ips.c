@@ -122,7 +122,7 @@ typedef struct entry {
 static rmr_prefix masked(rmr_prefix x)
 {
     for (unsigned i = x.bits; i < 128; i++)
-        x.ip[i / 8] &= (uint8_t)~(0x80u >> i % 8);
+        x.ip[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
     return x;
 }
 
@@ -165,8 +165,8 @@ static void random_programs_agree_with_a_list(void **state)
             wg_peer *p = &t->peer[(x >> 8) % t->n];
             if (x >> 32 & 31) {
                 rmr_prefix pf = {{0}, family, 0};
-                pf.bits = (uint8_t)((x >> 40) %
-                                    (family == RMR_AF_INET ? 33 : 129));
+                pf.bits =
+                    (uint8_t)((x >> 40) % (family == RMR_AF_INET ? 33 : 129));
                 random_ip(&g, family, pf.ip);
                 insert(t, p, &pf);
                 pf = masked(pf);
@@ -226,8 +226,8 @@ static void replacing_a_set_is_whole_or_not_at_all(void **state)
     rmr_prefix set[3] = {{{10, 0, 0, 0}, RMR_AF_INET, 24},
                          {{0}, RMR_AF_INET6, 0},
                          {{10, 0, 0, 2}, RMR_AF_INET, 33}};
-    assert_int_equal(
-        rmr_wg_peer_set_allowed_ips(f.a.wg, f.a.peer, set, 3), RMR_E_INVAL);
+    assert_int_equal(rmr_wg_peer_set_allowed_ips(f.a.wg, f.a.peer, set, 3),
+                     RMR_E_INVAL);
     assert_int_equal(count(wgf_state(&f.a)), 1);
     for (size_t n = 1;; n++) {
         size_t blocks = f.a.alloc.live_blocks;

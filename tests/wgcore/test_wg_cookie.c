@@ -54,9 +54,9 @@ static void one_case(tv *h, tv *c)
     wgf_script(&sc.r.rng, x, 32);
     assert_int_equal(tv_get_hex(c, "nonce", x, 24), 24);
     wgf_script(&sc.r.rng, x, 24);
-    assert_int_equal(rmr_wg_read_pkt(sc.r.wg, WGF_T0, &sc.s.at,
-                                     rmr_buf_of(sc.msg, sc.len)),
-                     RMR_E_RATELIMIT);
+    assert_int_equal(
+        rmr_wg_read_pkt(sc.r.wg, WGF_T0, &sc.s.at, rmr_buf_of(sc.msg, sc.len)),
+        RMR_E_RATELIMIT);
     assert_int_equal(rmr_wg_write_pkt(sc.r.wg, WGF_T0,
                                       rmr_buf_of(reply, WGF_BUF), &n, &info),
                      RMR_OK);
@@ -71,9 +71,9 @@ static void one_case(tv *h, tv *c)
     wgf_script(&sc.s.rng, sc.msg + 4, 4);
     assert_int_equal(rmri_wg_hs_initiate(sc.s.wg, p), RMR_OK);
     assert_int_equal(tv_get_hex(c, "trigger_mac1", p->mac1, 16), 16);
-    assert_int_equal(rmr_wg_read_pkt(sc.s.wg, WGF_T0, &sc.r.at,
-                                     rmr_buf_of(reply, 64)),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_wg_read_pkt(sc.s.wg, WGF_T0, &sc.r.at, rmr_buf_of(reply, 64)),
+        RMR_OK);
     tv_get_hex(c, "cookie", cookie, 16);
     assert_memory_equal(p->cookie, cookie, 16);
     rmri_wg_add_macs(sc.s.wg, p, sc.msg, sc.len - 32);
@@ -81,8 +81,8 @@ static void one_case(tv *h, tv *c)
     assert_memory_equal(sc.msg, sc.want, sc.len);
 
     /* With mac2 it gets past the gate. */
-    rmr_err e = rmr_wg_read_pkt(sc.r.wg, WGF_T0, &sc.s.at,
-                                rmr_buf_of(sc.msg, sc.len));
+    rmr_err e =
+        rmr_wg_read_pkt(sc.r.wg, WGF_T0, &sc.s.at, rmr_buf_of(sc.msg, sc.len));
     assert_int_equal(e, sc.len == WG_INITIATION_LEN ? RMR_OK : RMR_E_UNKNOWN);
     wgf_side_close(&sc.r);
     wgf_side_close(&sc.s);

@@ -36,8 +36,7 @@ static void bench_open(bench *b, tv *hs)
 
     tv_get_hex(hs, "timestamp", ts, 12);
     uint64_t sec = rmr_load_be64(ts) - ((uint64_t)1 << 62) - 10;
-    rmr_wg_set_wall(i->wg, b->f.now,
-                    sec * RMR_SEC + rmr_load_be32(ts + 8));
+    rmr_wg_set_wall(i->wg, b->f.now, sec * RMR_SEC + rmr_load_be32(ts + 8));
     rmr_store_le32(x, (uint32_t)tv_get_int(hs, "initiator_index"));
     wgf_script(&i->rng, x, 4);
     tv_get_hex(hs, "initiator_ephemeral_private", x, 32);

@@ -88,8 +88,8 @@ static void random_programs_agree_with_a_set(void **state)
             }
             if (at >= SPAN)
                 continue;
-            bool want = (at > last || last - at <= WG_REPLAY_WINDOW) &&
-                        !seen[at];
+            bool want =
+                (at > last || last - at <= WG_REPLAY_WINDOW) && !seen[at];
             assert_int_equal(feed(&r, at), want);
             if (want) {
                 seen[at] = true;

@@ -117,9 +117,8 @@ static void act(line *l, tv *a)
 
 static int64_t ms_of(rmr_time t)
 {
-    return t == RMR_TIME_NEVER
-               ? INT64_MAX
-               : (int64_t)((t - WGF_T0 + RMR_MS - 1) / RMR_MS);
+    return t == RMR_TIME_NEVER ? INT64_MAX
+                               : (int64_t)((t - WGF_T0 + RMR_MS - 1) / RMR_MS);
 }
 
 static void run(line *l, tv *s)
@@ -254,7 +253,7 @@ static void stop(line *l)
     free(l);
 }
 
-static void all_timelines_are_met_when_behaving_like_the_references(void **state)
+static void all_timelines_are_met_when_like_the_references(void **state)
 {
     (void)state;
     tv *root = tv_load("wireguard-timeline.json");
@@ -330,7 +329,7 @@ static void a_lost_confirmation_heals_after_5_seconds(void **state)
 }
 
 /* The references both lose their attempt; ours keeps the two roles apart. */
-static void simultaneous_first_packets_arrive_within_one_round_trip(void **state)
+static void simultaneous_first_packets_arrive_in_a_round_trip(void **state)
 {
     (void)state;
     tv *root = tv_load("wireguard-timeline.json");
@@ -347,12 +346,10 @@ static void simultaneous_first_packets_arrive_within_one_round_trip(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            all_timelines_are_met_when_behaving_like_the_references),
+        cmocka_unit_test(all_timelines_are_met_when_like_the_references),
         cmocka_unit_test(the_others_are_met_by_the_shipped_behaviour_too),
         cmocka_unit_test(a_lost_confirmation_heals_after_5_seconds),
-        cmocka_unit_test(
-            simultaneous_first_packets_arrive_within_one_round_trip),
+        cmocka_unit_test(simultaneous_first_packets_arrive_in_a_round_trip),
     };
     return cmocka_run_group_tests(tests, wgf_group_setup, NULL);
 }

@@ -215,9 +215,9 @@ size_t wgf_take(wgf *f, wgf_side *s, uint8_t buf[WGF_BUF])
 {
     rmr_wg_pkt_info info;
     size_t n = 0;
-    assert_int_equal(rmr_wg_write_pkt(s->wg, f->now, rmr_buf_of(buf, WGF_BUF),
-                                      &n, &info),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_wg_write_pkt(s->wg, f->now, rmr_buf_of(buf, WGF_BUF), &n, &info),
+        RMR_OK);
     return n;
 }
 

@@ -84,8 +84,7 @@ void wgf_run(wgf *f, rmr_time until);
 void wgf_handshake(wgf *f); /* A begins; both have a key then */
 
 /* An IPv4 packet of `len` bytes, A to B or B to A. */
-size_t wgf_packet(const wgf *f, const wgf_side *from, uint8_t *dst,
-                  size_t len);
+size_t wgf_packet(const wgf *f, const wgf_side *from, uint8_t *dst, size_t len);
 rmr_err wgf_send(wgf *f, wgf_side *s, size_t len);
 /* By rmr_wg_seal, the datagram to buf. */
 rmr_err wgf_seal(wgf *f, wgf_side *s, size_t len, uint8_t buf[WGF_BUF],

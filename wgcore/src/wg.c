@@ -28,8 +28,8 @@ static void count_release(void *user, void *ptr, size_t size)
 static rmr_err init_tables(rmr_wg *wg)
 {
     const rmr_rng *rng = &wg->env.rng;
-    rmr_err e = rmr_slots_init(&wg->peers, &wg->alloc, sizeof(wg_peer),
-                               wg->max_peers);
+    rmr_err e =
+        rmr_slots_init(&wg->peers, &wg->alloc, sizeof(wg_peer), wg->max_peers);
     if (!e)
         e = rmr_hash_init(&wg->by_pub, &wg->alloc, rng, wg->max_peers,
                           rmri_wg_pub_eq, wg);
@@ -215,8 +215,8 @@ void rmri_wg_log(rmr_wg *wg, rmr_log_level level, const wg_peer *p,
                  const char *what)
 {
     if (level <= wg->env.log.max_level)
-        rmr_logf(&wg->env.log, level, "wg", "[%02x%02x%02x%02x] %s",
-                 p->pub[0], p->pub[1], p->pub[2], p->pub[3], what);
+        rmr_logf(&wg->env.log, level, "wg", "[%02x%02x%02x%02x] %s", p->pub[0],
+                 p->pub[1], p->pub[2], p->pub[3], what);
 }
 
 /* Told by the next pump call, so that no submit function calls back. */
@@ -273,8 +273,7 @@ static rmr_err dispatch(rmr_wg *wg, const rmr_wg_endpoint *from, rmr_buf d)
     case WG_DATA:
         return rmri_wg_read_data(wg, from, d);
     case WG_INITIATION:
-        return rmri_wg_hs_read_initiation(wg, from,
-                                          rmr_bytes_of(d.ptr, d.len));
+        return rmri_wg_hs_read_initiation(wg, from, rmr_bytes_of(d.ptr, d.len));
     case WG_RESPONSE:
         return rmri_wg_hs_read_response(wg, from, rmr_bytes_of(d.ptr, d.len));
     case WG_COOKIE:

@@ -30,8 +30,7 @@ rmr_err rmri_wg_buckets_init(wg_buckets *b, const rmr_alloc *a,
 {
     wg_list_init(&b->lru);
     rmr_err e = rmr_hash_init(&b->by_key, a, rng, WG_BUCKETS_MAX, key_eq, b);
-    return e ? e
-             : rmr_slots_init(&b->slots, a, sizeof(bucket), WG_BUCKETS_MAX);
+    return e ? e : rmr_slots_init(&b->slots, a, sizeof(bucket), WG_BUCKETS_MAX);
 }
 
 void rmri_wg_buckets_wipe(wg_buckets *b)

@@ -77,8 +77,7 @@ static rmr_err send_cookie(rmr_wg *wg, const rmr_wg_endpoint *from,
     if (wg->n_replies == WG_REPLIES)
         return RMR_OK;
     if (!secret_is_fresh(wg)) {
-        rmr_err e =
-            rmr_rng_fill(&wg->env.rng, wg->secret, sizeof wg->secret);
+        rmr_err e = rmr_rng_fill(&wg->env.rng, wg->secret, sizeof wg->secret);
         if (e)
             return e;
         wg->secret_at = wg->now;
@@ -91,10 +90,9 @@ static rmr_err send_cookie(rmr_wg *wg, const rmr_wg_endpoint *from,
     if (e)
         return e;
     cookie_of(wg, from, cookie);
-    rmr_xchapoly_seal(
-        r->msg + 32, wg->cookie_key, r->msg + 8,
-        rmr_bytes_of(msg.ptr + msg.len - WG_MACS_LEN, WG_MAC_LEN),
-        rmr_bytes_of(cookie, sizeof cookie));
+    rmr_xchapoly_seal(r->msg + 32, wg->cookie_key, r->msg + 8,
+                      rmr_bytes_of(msg.ptr + msg.len - WG_MACS_LEN, WG_MAC_LEN),
+                      rmr_bytes_of(cookie, sizeof cookie));
     rmr_wipe(cookie, sizeof cookie);
     r->to = *from;
     wg->n_replies++;
@@ -116,9 +114,8 @@ rmr_err rmri_wg_gate(rmr_wg *wg, const rmr_wg_endpoint *from, rmr_bytes msg)
         return e ? e : RMR_E_RATELIMIT;
     }
     rmr_bytes key = rmr_bytes_of(from->bytes, from->bucket_len);
-    return rmri_wg_buckets_allow(&wg->buckets, wg->now, key)
-               ? RMR_OK
-               : RMR_E_RATELIMIT;
+    return rmri_wg_buckets_allow(&wg->buckets, wg->now, key) ? RMR_OK
+                                                             : RMR_E_RATELIMIT;
 }
 
 bool rmri_wg_next_reply(rmr_wg *wg, rmr_buf dst, size_t *len,

@@ -218,7 +218,6 @@ rmr_err rmri_wg_read_data(rmr_wg *wg, const rmr_wg_endpoint *from, rmr_buf d)
         p->rx_pkts++;
     uint64_t id = p->id;
     e = received(wg, p, k, len > 0);
-    deliver(wg, id, moved ? from : NULL,
-            rmr_buf_of(b, refused ? 0 : in.len));
+    deliver(wg, id, moved ? from : NULL, rmr_buf_of(b, refused ? 0 : in.len));
     return e ? e : refused;
 }

@@ -62,10 +62,9 @@ static rmr_err build_initiation(rmr_wg *wg, wg_peer *p, wg_hs *hs)
         rmri_wg_stamp(wg, stamp);
         rmr_store_le32(hs->msg, WG_INITIATION);
         rmr_store_le32(hs->msg + 4, hs->ix.id);
-        e = rmr_noise_write_1(&hs->noise, e_priv,
-                              rmr_bytes_of(stamp, sizeof stamp),
-                              rmr_buf_of(hs->msg + INIT_AT, INIT_NOISE_LEN),
-                              &len);
+        e = rmr_noise_write_1(
+            &hs->noise, e_priv, rmr_bytes_of(stamp, sizeof stamp),
+            rmr_buf_of(hs->msg + INIT_AT, INIT_NOISE_LEN), &len);
     }
     rmr_wipe(e_priv, sizeof e_priv);
     return e;
@@ -190,9 +189,9 @@ static rmr_err answer_make(rmr_wg *wg, wg_peer *p, rmr_noise *n, answer *a)
         return RMR_E_NOMEM;
     rmr_err e = rmr_key_generate(&wg->env.rng, e_priv);
     if (!e)
-        e = rmr_noise_write_2(
-            n, e_priv, rmr_bytes_of(NULL, 0),
-            rmr_buf_of(a->msg + RESP_AT, RMR_NOISE_MSG2_LEN), &len);
+        e = rmr_noise_write_2(n, e_priv, rmr_bytes_of(NULL, 0),
+                              rmr_buf_of(a->msg + RESP_AT, RMR_NOISE_MSG2_LEN),
+                              &len);
     rmr_wipe(e_priv, sizeof e_priv);
     if (!e)
         e = rmri_wg_index_new(wg, &a->key->ix); /* last: nothing to undo */
@@ -295,8 +294,8 @@ rmr_err rmri_wg_hs_read_response(rmr_wg *wg, const rmr_wg_endpoint *from,
     rmr_noise n = p->hs->noise;
     size_t len;
     wg_key *k = NULL;
-    e = rmr_noise_read_2(&n, rmr_bytes_of(msg.ptr + RESP_AT,
-                                          RMR_NOISE_MSG2_LEN),
+    e = rmr_noise_read_2(&n,
+                         rmr_bytes_of(msg.ptr + RESP_AT, RMR_NOISE_MSG2_LEN),
                          rmr_buf_of(NULL, 0), &len);
     if (!e && !(k = rmri_wg_key_alloc(wg, p)))
         e = RMR_E_NOMEM;

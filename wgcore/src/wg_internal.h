@@ -355,8 +355,8 @@ void rmri_wg_stage_drop(rmr_wg *wg, wg_peer *p); /* all; counted */
 size_t rmri_wg_padded(size_t len, size_t mtu);
 rmr_err rmri_wg_read_data(rmr_wg *wg, const rmr_wg_endpoint *from,
                           rmr_buf datagram);
-/* Header, padding and tag around `len` bytes at buf + 16; the datagram's length.
- * The peer's current key must be usable. */
+/* Header, padding and tag around `len` bytes at buf + 16; returns the length
+ * of the datagram.  The peer's current key must be usable. */
 size_t rmri_wg_seal_current(rmr_wg *wg, wg_peer *p, uint8_t *buf, size_t len);
 rmr_err rmri_wg_sent_data(rmr_wg *wg, wg_peer *p, size_t inner, size_t outer);
 

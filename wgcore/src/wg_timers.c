@@ -49,8 +49,7 @@ void rmri_wg_on_any_received(wg_peer *p)
 void rmri_wg_on_data_sent(rmr_wg *wg, wg_peer *p)
 {
     if (p->deadline[WG_NH] == RMR_TIME_NEVER)
-        set(wg, p, WG_NH,
-            WG_KEEPALIVE_TIMEOUT + WG_REKEY_TIMEOUT + jitter(wg));
+        set(wg, p, WG_NH, WG_KEEPALIVE_TIMEOUT + WG_REKEY_TIMEOUT + jitter(wg));
 }
 
 void rmri_wg_on_data_received(rmr_wg *wg, wg_peer *p)
@@ -88,8 +87,7 @@ static bool is_waiting(const wg_peer *p)
  * event: after a lost key confirmation, for instance. */
 static void suppressed(rmr_wg *wg, wg_peer *p)
 {
-    if (wg->like_reference || !is_waiting(p) ||
-        rmri_wg_can_send(p, wg->now) ||
+    if (wg->like_reference || !is_waiting(p) || rmri_wg_can_send(p, wg->now) ||
         p->deadline[WG_RETX] != RMR_TIME_NEVER)
         return;
     p->deadline[WG_RETX] =

@@ -17,6 +17,17 @@
  *
  * Source: RFC 7748 (X25519), RFC 7693 (BLAKE2s), RFC 2104, RFC 8439,
  * draft-irtf-cfrg-xchacha-03, NaCl crypto_box.
+ *
+ *     uint8_t priv[RMR_KEY_LEN], pub[RMR_KEY_LEN], shared[RMR_KEY_LEN];
+ *     if (rmr_crypto_init()) return;
+ *     rmr_key_generate(&env.rng, priv);
+ *     rmr_x25519_public(pub, priv);
+ *     if (rmr_box_shared(shared, priv, their_pub)) return;
+ *     rmr_rng_fill(&env.rng, nonce, sizeof nonce);
+ *     rmr_box_seal(out, shared, nonce, message);
+ *     if (rmr_box_open(text, shared, their_nonce, rmr_bytes_of(in, len)))
+ *         return;                          not from them
+ *     rmr_wipe(shared, sizeof shared);
  */
 #ifndef REMORA_CRYPTO_H
 #define REMORA_CRYPTO_H
@@ -35,26 +46,50 @@ extern "C" {
 #define RMR_BOX_NONCE_LEN 24
 
 /**
- * Chooses the implementations for this processor.  Calls sodium_init() once
- * and libb2's dispatcher; may be called again, from one thread at a time. [submit]
+ * Chooses the implementations for this processor.                  [submit]
  *
- * Errors: RMR_E_INTERNAL where libsodium refuses to start.
- * Source: decisions 15 (named impurities).
+ * Effects: calls sodium_init() and libb2's dispatcher, which keep their choice
+ *          in globals of those libraries.  May be called again; one thread at
+ *          a time, and before any other function here.
+ * Errors:  INTERNAL where libsodium refuses to start.
+ * Source:  libsodium, "Usage"; libb2, blake2-dispatch.
  */
 RMR_API rmr_err rmr_crypto_init(void);
 
 /* ---- X25519 ----------------------------------------------------------- */
 
-/** A clamped private key from the caller's randomness.  Errors: RMR_E_RNG. */
+/**
+ * A clamped private key from the caller's randomness.              [submit]
+ *
+ * Effects: draws 32 bytes once.
+ * Errors:  RNG; `priv` is zero then.
+ * Source:  RFC 7748 5.
+ */
 RMR_API rmr_err rmr_key_generate(const rmr_rng *rng,
                                  uint8_t priv[RMR_KEY_LEN]);
-/** Clamps 32 bytes in place (RFC 7748 5). */
+/**
+ * Clamps 32 bytes in place.                                          [look]
+ *
+ * Effects: none besides.  Errors: none.
+ * Source:  RFC 7748 5.
+ */
 RMR_API void rmr_key_clamp(uint8_t priv[RMR_KEY_LEN]);
-/** The public key of a private one. */
+/**
+ * The public key of a private one.                                   [look]
+ *
+ * Effects: none besides.  Errors: none.
+ * Source:  RFC 7748 6.1.
+ */
 RMR_API void rmr_x25519_public(uint8_t pub[RMR_KEY_LEN],
                                const uint8_t priv[RMR_KEY_LEN]);
-/** The shared point.  Errors: RMR_E_AUTH where it is all zero (a low-order
- *  public key); `out` is zero then. */
+/**
+ * The shared point of two keys.                                      [look]
+ *
+ * Effects: none besides.
+ * Errors:  AUTH where it is all zero, because the public key is of low order;
+ *          `out` is zero then.
+ * Source:  RFC 7748 6.1.
+ */
 RMR_API rmr_err rmr_x25519(uint8_t out[RMR_KEY_LEN],
                            const uint8_t priv[RMR_KEY_LEN],
                            const uint8_t pub[RMR_KEY_LEN]);
@@ -65,39 +100,101 @@ typedef struct rmr_blake2s { /* caller-owned; wipe after keyed use */
     uint64_t opaque[32];
 } rmr_blake2s;
 
-/** \param out_len 1...32; \param key_len 0...32 (keyed hash, not HMAC). */
+/**
+ * Begins a hash; update it with any pieces, then take it by final.  [look]
+ *
+ * \param out_len  1...32.
+ * \param key      May be NULL when key_len is 0.
+ * \param key_len  0...32; a keyed hash, which is not HMAC.
+ *
+ * Effects: on the state alone.  Errors: none.
+ * Source:  RFC 7693 2.9, 3.
+ */
 RMR_API void rmr_blake2s_init(rmr_blake2s *s, size_t out_len, const void *key,
                               size_t key_len);
+/** The next piece.  Effects: on the state alone.  Errors: none.
+ *  Source: RFC 7693 3.3. */
 RMR_API void rmr_blake2s_update(rmr_blake2s *s, const void *data, size_t len);
+/** The hash, of the length that init was told; the state is used up.
+ *  Effects: on the state alone.  Errors: none.  Source: RFC 7693 3.3. */
 RMR_API void rmr_blake2s_final(rmr_blake2s *s, uint8_t *out);
-/** HASH: BLAKE2s-256 of a || b (either may be empty). */
+/**
+ * HASH: BLAKE2s-256 of a || b.                                       [look]
+ *
+ * \param a, b  Either may be empty; both may overlap `out`.
+ *
+ * Effects: none besides.  Errors: none.
+ * Source:  RFC 7693.
+ */
 RMR_API void rmr_blake2s_256(uint8_t out[RMR_HASH_LEN], rmr_bytes a,
                              rmr_bytes b);
-/** MAC: keyed BLAKE2s with an output of 16 bytes; key of 16 or 32 bytes. */
+/**
+ * MAC: keyed BLAKE2s with an output length of 16 (not a cut one of 32). [look]
+ *
+ * \param key  16 or 32 bytes.
+ *
+ * Effects: none besides.  Errors: none.
+ * Source:  RFC 7693 2.9; WireGuard paper 5.4.
+ */
 RMR_API void rmr_blake2s_mac(uint8_t out[16], rmr_bytes key, rmr_bytes data);
-/** HMAC-BLAKE2s-256 (RFC 2104) of a || b. */
+/**
+ * HMAC-BLAKE2s-256 of a || b.                                        [look]
+ *
+ * \param a, b  Either may be empty; both may overlap `out`.
+ *
+ * Effects: none besides.  Errors: none.
+ * Source:  RFC 2104.
+ */
 RMR_API void rmr_hmac_blake2s(uint8_t out[RMR_HASH_LEN], rmr_bytes key,
                               rmr_bytes a, rmr_bytes b);
-/** HKDF with 1 to 3 outputs; o2 and o3 may be NULL.  Noise 4.3, KDFn. */
+/**
+ * HKDF with 1 to 3 outputs.                                          [look]
+ *
+ * \param o1      May be `ck`.
+ * \param o2, o3  May be NULL.
+ *
+ * Effects: none besides.  Errors: none.
+ * Source:  Noise rev. 34, 4.3; WireGuard paper 5.4 (Kdf).
+ */
 RMR_API void rmr_hkdf(uint8_t o1[RMR_HASH_LEN], uint8_t *o2, uint8_t *o3,
                       const uint8_t ck[RMR_HASH_LEN], rmr_bytes ikm);
 
 /* ---- AEADs ------------------------------------------------------------ */
 
-/** ChaCha20-Poly1305 (RFC 8439): c = ciphertext || tag, of pt.len + 16 bytes;
- *  may be in place (c == pt.ptr). */
+/**
+ * ChaCha20-Poly1305.                                                 [look]
+ *
+ * \param c  Gets ciphertext || tag, pt.len + 16 bytes; may be pt.ptr.
+ *
+ * Effects: none besides.  Errors: none.
+ * Source:  RFC 8439 2.8.
+ */
 RMR_API void rmr_chapoly_seal(uint8_t *c, const uint8_t key[RMR_KEY_LEN],
                               const uint8_t nonce[12], rmr_bytes ad,
                               rmr_bytes pt);
-/** \param c Ciphertext || tag; `pt` gets c.len - 16 bytes, may be c.ptr.
- *  Errors: RMR_E_AUTH; the content of pt is unspecified then, never used. */
+/**
+ * Opens what rmr_chapoly_seal made.                                  [look]
+ *
+ * \param pt  Gets c.len - 16 bytes; may be c.ptr.
+ * \param c   Ciphertext || tag.
+ *
+ * Effects: none besides.
+ * Errors:  AUTH, also when c is shorter than a tag; the content of pt is
+ *          unspecified then and must not be used.
+ * Source:  RFC 8439 2.8.
+ */
 RMR_API rmr_err rmr_chapoly_open(uint8_t *pt, const uint8_t key[RMR_KEY_LEN],
                                  const uint8_t nonce[12], rmr_bytes ad,
                                  rmr_bytes c);
-/** XChaCha20-Poly1305, as above with a nonce of 24 bytes. */
+/** XChaCha20-Poly1305: as rmr_chapoly_seal with a nonce of 24 bytes.
+ *  Effects: none besides.  Errors: none.
+ *  Source: draft-irtf-cfrg-xchacha-03. */
 RMR_API void rmr_xchapoly_seal(uint8_t *c, const uint8_t key[RMR_KEY_LEN],
                                const uint8_t nonce[RMR_XNONCE_LEN],
                                rmr_bytes ad, rmr_bytes pt);
+/** As rmr_chapoly_open with a nonce of 24 bytes.
+ *  Effects: none besides.  Errors: AUTH.
+ *  Source: draft-irtf-cfrg-xchacha-03. */
 RMR_API rmr_err rmr_xchapoly_open(uint8_t *pt, const uint8_t key[RMR_KEY_LEN],
                                   const uint8_t nonce[RMR_XNONCE_LEN],
                                   rmr_bytes ad, rmr_bytes c);
@@ -106,9 +203,14 @@ RMR_API rmr_err rmr_xchapoly_open(uint8_t *pt, const uint8_t key[RMR_KEY_LEN],
  * counter, no associated data, in place.  The table lets a host plug its own
  * (a faster one, or hardware). */
 #define RMR_AEAD_CTX_MAX 256
+#ifdef __cplusplus
+#define RMR_ALIGNAS(n) alignas(n)
+#else
+#define RMR_ALIGNAS(n) _Alignas(n)
+#endif
 
 typedef struct rmr_aead_ctx { /* counts as a key: wipe */
-    _Alignas(64) uint8_t opaque[RMR_AEAD_CTX_MAX];
+    RMR_ALIGNAS(64) uint8_t opaque[RMR_AEAD_CTX_MAX];
 } rmr_aead_ctx;
 
 typedef struct rmr_aead_item { /* one message of a batch */
@@ -132,21 +234,47 @@ typedef struct rmr_aead {
     void (*open_n)(rmr_aead_ctx *ctx, rmr_aead_item *items, size_t n);
 } rmr_aead;
 
-/** The best table for this machine; a constant.  After rmr_crypto_init(). */
+/**
+ * The table for this machine, a constant; after rmr_crypto_init().   [look]
+ *
+ * Effects: none.  Errors: none.
+ * Source:  RFC 8439 2.8.
+ */
 RMR_API const rmr_aead *rmr_aead_default(void);
 
 /* ---- NaCl box --------------------------------------------------------- */
 
-/** The key of a pair: HSalsa20(X25519(priv, pub), 0), to be kept while the pair
- *  talks.  Errors: RMR_E_AUTH for a low-order public key. */
+/**
+ * The key of a pair, HSalsa20(X25519(priv, pub), 0); keep it while the pair
+ * talks.                                                             [look]
+ *
+ * Effects: none besides.
+ * Errors:  AUTH for a public key of low order; `shared` is zero then.
+ * Source:  NaCl crypto_box_beforenm.
+ */
 RMR_API rmr_err rmr_box_shared(uint8_t shared[RMR_KEY_LEN],
                                const uint8_t priv[RMR_KEY_LEN],
                                const uint8_t pub[RMR_KEY_LEN]);
-/** c = tag (16) || ciphertext, of pt.len + 16 bytes.  crypto_box_easy form. */
+/**
+ * Seals a box.                                                       [look]
+ *
+ * \param c  Gets tag (16) || ciphertext, pt.len + 16 bytes.
+ *
+ * Effects: none besides.  Errors: none.
+ * Source:  NaCl crypto_box, in libsodium's crypto_box_easy form.
+ */
 RMR_API void rmr_box_seal(uint8_t *c, const uint8_t shared[RMR_KEY_LEN],
                           const uint8_t nonce[RMR_BOX_NONCE_LEN],
                           rmr_bytes pt);
-/** Errors: RMR_E_AUTH (also when c is shorter than a tag). */
+/**
+ * Opens a box.                                                       [look]
+ *
+ * \param pt  Gets c.len - 16 bytes.
+ *
+ * Effects: none besides.
+ * Errors:  AUTH, also when c is shorter than a tag.
+ * Source:  NaCl crypto_box_open.
+ */
 RMR_API rmr_err rmr_box_open(uint8_t *pt, const uint8_t shared[RMR_KEY_LEN],
                              const uint8_t nonce[RMR_BOX_NONCE_LEN],
                              rmr_bytes c);

@@ -63,41 +63,103 @@ typedef struct rmr_noise { /* caller-owned; fields are the layer's */
     uint8_t pattern, initiator, step, has_ss;
 } rmr_noise;
 
-/** Errors: RMR_E_INVAL (initiator without remote_public).            [submit] */
+/**
+ * Begins a handshake.                                              [submit]
+ *
+ * \param cfg  Copied, with what it points to but the prologue, which is only
+ *             hashed.
+ *
+ * Effects: fills `n`.
+ * Errors:  INVAL (no local_private, an initiator without remote_public, an
+ *          unknown pattern); `n` is untouched then.
+ * Source:  Noise rev. 34, 5.3 (Initialize), 7.5.
+ */
 RMR_API rmr_err rmr_noise_init(rmr_noise *n, const rmr_noise_config *cfg);
+/** Clears all secrets; the state is unusable then.                 [submit]
+ *  Effects: on `n` alone.  Errors: none.  Source: contract S2. */
 RMR_API void rmr_noise_wipe(rmr_noise *n);
 
-/** Initiator: message 1 with a payload into dst; *len = RMR_NOISE_MSG1_LEN +
- *  payload.len.  Errors: RMR_E_STATE, RMR_E_BUFSIZE, RMR_E_AUTH (low-order
- *  remote key). */
+/**
+ * Initiator: message 1 with a payload.                             [submit]
+ *
+ * \param e_priv  A fresh private key; copied.  Never use one twice.
+ * \param dst     Gets *len = RMR_NOISE_MSG1_LEN + payload.len bytes.
+ *
+ * Effects: the state waits for message 2.
+ * Errors:  STATE, BUFSIZE, AUTH (low-order remote key); unchanged then.
+ * Source:  Noise 5.3 (WriteMessage): -> e, es, s, ss.
+ */
 RMR_API rmr_err rmr_noise_write_1(rmr_noise *n, const uint8_t e_priv[32],
                                   rmr_bytes payload, rmr_buf dst, size_t *len);
-/** Responder, first half: opens the sender's static key, which is a claim
- *  until rmr_noise_read_1_payload succeeds.  Errors: RMR_E_STATE,
- *  RMR_E_MALFORMED, RMR_E_AUTH; the state is as before then. */
+/**
+ * Responder, first half: opens the sender's static key.            [submit]
+ *
+ * \param msg      The whole message, given again to the second half.
+ * \param claimed  Gets the key.  A claim, fit for a look-up alone, until
+ *                 rmr_noise_read_1_payload succeeds.
+ *
+ * Effects: the state waits for the second half.
+ * Errors:  STATE, MALFORMED (too short), AUTH; unchanged then.
+ * Source:  Noise 5.3 (ReadMessage): -> e, es, s.
+ */
 RMR_API rmr_err rmr_noise_read_1_static(rmr_noise *n, rmr_bytes msg,
                                         uint8_t claimed[32]);
-/** Responder, second half, after look-up of the claimed key: `psk` and
- *  `static_static` may be given here (NULL: as configured).  The payload goes to
- *  dst.  Errors: RMR_E_STATE, RMR_E_BUFSIZE, RMR_E_AUTH; on RMR_E_AUTH
- *  the state must be wiped. */
+/**
+ * Responder, second half, after the look-up of the claimed key.    [submit]
+ *
+ * \param psk            Of that peer; NULL: as configured.
+ * \param static_static  X25519(local private, claimed); NULL: as configured,
+ *                       or computed.
+ * \param dst            Gets the payload, *len bytes.
+ *
+ * Effects: the state may write message 2; the static key is authentic.
+ * Errors:  STATE, MALFORMED, BUFSIZE, AUTH (wipe the state: nobody can go on
+ *          with that message); unchanged then.
+ * Source:  Noise 5.3 (ReadMessage): ss, payload.
+ */
 RMR_API rmr_err rmr_noise_read_1_payload(rmr_noise *n, rmr_bytes msg,
                                          const uint8_t *psk,
                                          const uint8_t *static_static,
                                          rmr_buf dst, size_t *len);
-/** Responder: message 2 with a payload.  Errors: as write_1. */
+/**
+ * Responder: message 2 with a payload.                             [submit]
+ *
+ * \param e_priv  A fresh private key; copied.
+ * \param dst     Gets *len = RMR_NOISE_MSG2_LEN + payload.len bytes.
+ *
+ * Effects: the handshake is done on this side.
+ * Errors:  STATE, BUFSIZE, AUTH (low-order remote key); unchanged then.
+ * Source:  Noise 5.3 (WriteMessage): <- e, ee, se [psk].
+ */
 RMR_API rmr_err rmr_noise_write_2(rmr_noise *n, const uint8_t e_priv[32],
                                   rmr_bytes payload, rmr_buf dst, size_t *len);
-/** Initiator: reads message 2.  Errors: RMR_E_STATE, RMR_E_MALFORMED,
- *  RMR_E_BUFSIZE, RMR_E_AUTH; the state is as before then, so that a forged
- *  reply doesn't end the handshake. */
+/**
+ * Initiator: reads message 2.                                      [submit]
+ *
+ * \param dst  Gets the payload, *len bytes.
+ *
+ * Effects: the handshake is done.
+ * Errors:  STATE, MALFORMED, BUFSIZE, AUTH; unchanged then, so that a forged
+ *          reply doesn't end the handshake.
+ * Source:  Noise 5.3 (ReadMessage): <- e, ee, se [psk].
+ */
 RMR_API rmr_err rmr_noise_read_2(rmr_noise *n, rmr_bytes msg, rmr_buf dst,
                                  size_t *len);
-/** Both: the transport keys; `send` is what this side seals with.  Wipes the
- *  ephemeral and the chaining key.  Errors: RMR_E_STATE. */
+/**
+ * Both: the transport keys, once.                                  [submit]
+ *
+ * \param send  What this side seals with.
+ * \param recv  What it opens with.
+ *
+ * Effects: clears the ephemeral, the chaining key and the PSK; the hash stays.
+ * Errors:  STATE.
+ * Source:  Noise 5.2 (Split).
+ */
 RMR_API rmr_err rmr_noise_split(rmr_noise *n, uint8_t send[32],
                                 uint8_t recv[32]);
-/** The handshake hash h, for channel binding. */
+/** The handshake hash h (32 bytes), for channel binding.             [look]
+ *  Lifetime: while `n` lives.  Effects: none.  Errors: none.
+ *  Source: Noise 11.2. */
 RMR_API const uint8_t *rmr_noise_hash(const rmr_noise *n);
 
 #ifdef __cplusplus
