@@ -71,7 +71,7 @@ static void side_peer(side *s, const uint8_t pub[32], uint8_t name,
 
 static void pair_new(side *a, side *b)
 {
-    uint8_t ka[32] = {1}, kb[32] = {2}, pa[32], pb[32];
+    uint8_t ka[32] = {8}, kb[32] = {16}, pa[32], pb[32];
     rmr_key_clamp(ka);
     rmr_key_clamp(kb);
     rmr_x25519_public(pa, ka);
@@ -116,6 +116,21 @@ static void settle(side *a, side *b, rmr_time now)
             (void)rmr_wg_read_pkt(a->wg, now, &from_b, rmr_buf_of(buf, lb));
         if (!la && !lb)
             return;
+    }
+}
+
+/* Lets time pass by the tunnels' own deadlines, until all is quiet. */
+static rmr_time pass(side *a, side *b, rmr_time now, rmr_dur d)
+{
+    rmr_time end = rmr_time_add(now, d);
+    for (;;) {
+        rmr_time at = rmr_time_min(rmr_wg_next_deadline(a->wg),
+                                   rmr_wg_next_deadline(b->wg));
+        if (at > end)
+            return end;
+        must(rmr_wg_handle_deadline(a->wg, at), "deadline");
+        must(rmr_wg_handle_deadline(b->wg, at), "deadline");
+        settle(a, b, at);
     }
 }
 
@@ -171,9 +186,7 @@ static void bench_handshake(double seconds)
     do {
         for (int i = 0; i < 20; i++, n++) {
             /* Past the life of every key: the next packet needs a new one. */
-            now += 600 * RMR_SEC;
-            must(rmr_wg_handle_deadline(a.wg, now), "deadline");
-            must(rmr_wg_handle_deadline(b.wg, now), "deadline");
+            now = pass(&a, &b, now, 600 * RMR_SEC);
             must(rmr_wg_send(a.wg, now, a.peer, rmr_bytes_of(plain, PKT)),
                  "send");
             settle(&a, &b, now);
@@ -181,8 +194,8 @@ static void bench_handshake(double seconds)
         took = bench_cpu() - start;
     } while (took < seconds);
     rmr_wg_get_stats(a.wg, &st);
-    if (st.handshakes_completed < n) {
-        fprintf(stderr, "bench: %llu handshakes of %llu\n",
+    if (st.handshakes_completed != n) {
+        fprintf(stderr, "bench: %llu handshakes for %llu\n",
                 (unsigned long long)st.handshakes_completed,
                 (unsigned long long)n);
         exit(1);
