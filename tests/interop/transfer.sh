@@ -25,7 +25,7 @@ step "remora to remora, MagicDNS name" fetch $r2 http://r1.lab.test:8088/big
 # Upwards: the same file by PUT.
 upload() {
     local sum began
-    began=$(date +%s%N)
+    began=$(now_ms)
     curl -fsS --max-time 120 --socks5-hostname "$1" -T "$d/www/big" "$2/up/big" >/dev/null || return 1
     sum=$(sha256sum <"$d/www/up/big" | cut -d' ' -f1)
     rm -f "$d/www/up/big"
