@@ -175,6 +175,14 @@ RMR_API bool rmr_nm_derp_region_by_id(const rmr_nm *nm, uint16_t id,
 RMR_API const char *rmr_nm_domain(const rmr_nm *nm);        /* display name */
 RMR_API const char *rmr_nm_magic_suffix(const rmr_nm *nm);  /* of our FQDN  */
 RMR_API bool rmr_nm_magic_dns_enabled(const rmr_nm *nm);
+/** The search domains, NULL behind the last. */
+RMR_API const char *rmr_nm_dns_domain_at(const rmr_nm *nm, size_t i);
+/** Does this node, or a peer, have the attribute (a key of CapMap)? */
+RMR_API bool rmr_nm_self_has_cap(const rmr_nm *nm, const char *name);
+RMR_API bool rmr_nm_peer_has_cap(const rmr_nm *nm, uint64_t id,
+                                 const char *name);
+/** The server's clock as it told last, Unix ns; 0: it has not. */
+RMR_API uint64_t rmr_nm_control_time(const rmr_nm *nm);
 RMR_API size_t rmr_nm_health_count(const rmr_nm *nm);
 RMR_API const char *rmr_nm_health_at(const rmr_nm *nm, size_t i);
 /** The packet filter that the rules compiled to; never NULL.  Before the first

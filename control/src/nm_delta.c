@@ -1,0 +1,294 @@
+/*
+ * Changes of peers, each applied as it is read.
+ *
+ * The protocol has an order: PeersRemoved, PeersChanged, PeerSeenChange,
+ * OnlineChange, PeersChangedPatch; JSON members come in any order (Go writes
+ * PeersChanged before PeersRemoved, and the patches before the two maps).  The
+ * outcome is that of the right order all the same, by marks on the peers:
+ *  - a peer that PeersChanged set in this frame is not removed by a
+ *    PeersRemoved that comes later in it;
+ *  - a PeersChanged that comes later keeps the fields that a patch or a map of
+ *    this frame has set;
+ *  - a map that comes later leaves what a patch of this frame has set.
+ * One thing differs: a patch that stands before the PeersChanged that adds its
+ * peer is lost, for there is nothing to mark yet.
+ */
+#include "nm_internal.h"
+
+#include <string.h>
+
+static void mark(rmr_nm *nm, nm_peer *p, unsigned bits)
+{
+    if (p->frame != nm->frame) {
+        p->frame = nm->frame;
+        p->touched = 0;
+    }
+    p->touched |= (uint16_t)bits;
+}
+
+static unsigned marks(const rmr_nm *nm, const nm_peer *p)
+{
+    return p->frame == nm->frame ? p->touched : 0;
+}
+
+static void tell(rmr_nm *nm, rmr_nm_change change, const nm_peer *p,
+                 const uint8_t *old_key)
+{
+    rmr_nm_node view;
+    nm->changed |= RMR_NM_PEERS;
+    if (change == RMR_NM_PEER_ADDED)
+        nm->stats.peers_added++;
+    else if (change == RMR_NM_PEER_REMOVED)
+        nm->stats.peers_removed++;
+    else
+        nm->stats.peers_changed++;
+    if (nm->filter_has_caps || nm->n_unsigned)
+        nm->recompile = true;
+    if (!nm->cb.on_peer)
+        return;
+    rmri_nm_view(nm, p, &view);
+    nm->busy = true;
+    nm->cb.on_peer(nm->cb.user, change, &view, old_key);
+    nm->busy = false;
+}
+
+/* `p` becomes the peer at `at`; an equal one only leaves its marks. */
+static rmr_err put_in_place(rmr_nm *nm, size_t at, nm_peer *p)
+{
+    nm_peer *old = nm->peers[at];
+    if (rmri_nm_peer_equal(old, p)) {
+        old->frame = p->frame;
+        old->touched = p->touched;
+        rmri_nm_peer_free(nm, p);
+        return RMR_OK;
+    }
+    bool was_unsigned = (old->flags & NM_F_UNSIGNED) != 0;
+    rmr_err e = rmri_nm_replace(nm, at, p);
+    if (e) {
+        rmri_nm_peer_free(nm, p);
+        return e;
+    }
+    nm->recompile = nm->recompile || was_unsigned;
+    tell(nm, RMR_NM_PEER_CHANGED, p, old->key);
+    rmri_nm_peer_free(nm, old);
+    return RMR_OK;
+}
+
+static rmr_err add_new(rmr_nm *nm)
+{
+    nm_peer *p = NULL;
+    if (nm->n_peers >= nm->max_peers) {
+        rmri_nm_drop(nm);
+        return RMR_OK;
+    }
+    rmr_err e = rmri_nm_pack(nm, &nm->draft, &p);
+    if (e)
+        return e;
+    mark(nm, p, NM_T_LISTED);
+    e = rmri_nm_insert(nm, p);
+    if (e) {
+        rmri_nm_peer_free(nm, p);
+        return e;
+    }
+    tell(nm, RMR_NM_PEER_ADDED, p, p->key);
+    return RMR_OK;
+}
+
+/* ---- fields that deltas set ------------------------------------------- */
+
+static rmr_err copy_list(rmr_nm *nm, rmri_ctl_vec *to, const rmri_ctl_vec *from)
+{
+    to->len = 0;
+    if (from->len == 0)
+        return RMR_OK;
+    void *at = rmri_ctl_vec_add(to, &nm->alloc, from->len, SIZE_MAX);
+    if (!at)
+        return RMR_E_NOMEM;
+    memcpy(at, from->p, from->len);
+    return RMR_OK;
+}
+
+/* The fields named by `bits`, from one draft to another. */
+static rmr_err copy_fields(rmr_nm *nm, nm_draft *to, const nm_draft *from,
+                           unsigned bits)
+{
+    if (bits & NM_T_P_DERP)
+        to->head.home_derp = from->head.home_derp;
+    if (bits & NM_T_P_CAP)
+        to->head.cap = from->head.cap;
+    if (bits & NM_T_P_KEY)
+        memcpy(to->head.key, from->head.key, RMR_KEY_LEN);
+    if (bits & NM_T_P_DISCO)
+        memcpy(to->head.disco, from->head.disco, RMR_KEY_LEN);
+    if (bits & (NM_T_P_ONLINE | NM_T_ONLINE))
+        to->head.online = from->head.online;
+    if (bits & (NM_T_P_SEEN | NM_T_SEEN))
+        to->head.last_seen = from->head.last_seen;
+    if (bits & NM_T_P_EXPIRY)
+        to->head.key_expiry = from->head.key_expiry;
+    if ((bits & NM_T_P_ENDPOINTS) &&
+        copy_list(nm, &to->endpoints, &from->endpoints))
+        return RMR_E_NOMEM;
+    if ((bits & NM_T_P_CAPMAP) && copy_list(nm, &to->caps, &from->caps))
+        return RMR_E_NOMEM;
+    return RMR_OK;
+}
+
+/* ---- sections --------------------------------------------------------- */
+
+static rmr_err commit_self(rmr_nm *nm)
+{
+    nm_peer *p = NULL;
+    rmr_err e = rmri_nm_pack(nm, &nm->draft, &p);
+    if (e)
+        return e;
+    nm->had_node = true;
+    if (nm->self && rmri_nm_peer_equal(nm->self, p)) {
+        rmri_nm_peer_free(nm, p);
+        return RMR_OK;
+    }
+    nm_parts k;
+    rmri_nm_parts(p, &k);
+    e = rmr_filter_set_local(nm->filter, k.addrs, p->n_addrs);
+    if (e) {
+        rmri_nm_peer_free(nm, p);
+        return e;
+    }
+    rmri_nm_peer_free(nm, nm->self);
+    nm->self = p;
+    nm->changed |= RMR_NM_SELF;
+    return RMR_OK;
+}
+
+static rmr_err commit_listed(rmr_nm *nm)
+{
+    nm_peer *p = NULL, *old;
+    rmr_err e;
+    size_t at = rmri_nm_lower_bound(nm, nm->draft.head.id);
+    if (at == nm->n_peers || nm->peers[at]->id != nm->draft.head.id)
+        return add_new(nm);
+    old = nm->peers[at];
+    unsigned kept = marks(nm, old);
+    if (kept & ~(unsigned)NM_T_LISTED && nm->section == F_CHANGED) {
+        e = rmri_nm_unpack(nm, old, &nm->work);
+        if (!e)
+            e = copy_fields(nm, &nm->draft, &nm->work, kept);
+        if (e)
+            return e;
+    } else {
+        kept = 0;
+    }
+    e = rmri_nm_pack(nm, &nm->draft, &p);
+    if (e)
+        return e;
+    mark(nm, p, kept | NM_T_LISTED);
+    return put_in_place(nm, at, p);
+}
+
+static rmr_err commit_patch(rmr_nm *nm)
+{
+    nm_draft *d = &nm->draft;
+    nm_peer *p = NULL;
+    size_t at = rmri_nm_lower_bound(nm, d->head.id);
+    if (at == nm->n_peers || nm->peers[at]->id != d->head.id)
+        return RMR_OK; /* unknown ids are ignored */
+    nm_peer *old = nm->peers[at];
+    const unsigned stale = NM_T_P_DISCO | NM_T_P_ONLINE | NM_T_P_SEEN;
+    if ((d->present & stale) == stale && !d->head.online &&
+        d->head.last_seen <= old->last_seen)
+        return RMR_OK;
+    nm->stats.patches++;
+    rmr_err e = rmri_nm_unpack(nm, old, &nm->work);
+    if (!e)
+        e = copy_fields(nm, &nm->work, d, d->present);
+    if (!e)
+        e = rmri_nm_pack(nm, &nm->work, &p);
+    if (e)
+        return e;
+    mark(nm, p, d->present);
+    return put_in_place(nm, at, p);
+}
+
+rmr_err rmri_nm_commit_draft(rmr_nm *nm)
+{
+    if (nm->draft.bad || nm->draft.head.id == 0) {
+        rmri_nm_drop(nm);
+        return RMR_OK;
+    }
+    if (nm->section == F_NODE)
+        return commit_self(nm);
+    return nm->section == F_PATCH ? commit_patch(nm) : commit_listed(nm);
+}
+
+/* Takes `n` peers, already out of the array, out of all else. */
+static void bury(rmr_nm *nm, nm_peer **gone, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (gone[i]->flags & NM_F_UNSIGNED)
+            nm->recompile = true;
+        rmri_nm_unindex(nm, gone[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        tell(nm, RMR_NM_PEER_REMOVED, gone[i], gone[i]->key);
+        rmri_nm_peer_free(nm, gone[i]);
+    }
+}
+
+void rmri_nm_remove(rmr_nm *nm, uint64_t id)
+{
+    size_t at = rmri_nm_lower_bound(nm, id);
+    if (at == nm->n_peers || nm->peers[at]->id != id)
+        return;
+    nm_peer *p = nm->peers[at];
+    if (marks(nm, p) & NM_T_LISTED)
+        return;
+    nm->n_peers--;
+    memmove(nm->peers + at, nm->peers + at + 1,
+            (nm->n_peers - at) * sizeof *nm->peers);
+    bury(nm, &p, 1);
+}
+
+void rmri_nm_sweep(rmr_nm *nm)
+{
+    enum { BATCH = 512 };
+    nm_peer *gone[BATCH];
+    size_t n;
+    do {
+        size_t kept = 0;
+        n = 0;
+        for (size_t i = 0; i < nm->n_peers; i++) {
+            nm_peer *p = nm->peers[i];
+            if (n < BATCH && !(marks(nm, p) & NM_T_LISTED))
+                gone[n++] = p;
+            else
+                nm->peers[kept++] = p;
+        }
+        nm->n_peers = kept;
+        bury(nm, gone, n);
+    } while (n == BATCH);
+}
+
+void rmri_nm_set_online(rmr_nm *nm, uint64_t id, bool online)
+{
+    nm_peer *p = rmri_nm_find(nm, id);
+    if (!p || marks(nm, p) & NM_T_P_ONLINE)
+        return;
+    mark(nm, p, NM_T_ONLINE);
+    if (p->online == (int8_t)online)
+        return;
+    p->online = (int8_t)online;
+    tell(nm, RMR_NM_PEER_CHANGED, p, p->key);
+}
+
+void rmri_nm_set_seen(rmr_nm *nm, uint64_t id, bool seen)
+{
+    nm_peer *p = rmri_nm_find(nm, id);
+    uint64_t at = seen ? nm->now : 0;
+    if (!p || marks(nm, p) & NM_T_P_SEEN)
+        return;
+    mark(nm, p, NM_T_SEEN);
+    if (p->last_seen == at)
+        return;
+    p->last_seen = at;
+    tell(nm, RMR_NM_PEER_CHANGED, p, p->key);
+}

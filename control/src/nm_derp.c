@@ -1,0 +1,283 @@
+/* DERPMap: regions are staged while they are read and replace the old ones when
+ * the whole map of regions was sound. */
+#include "nm_internal.h"
+
+#include <remora/text.h>
+
+#include <string.h>
+
+enum { DERP_PORT = 443, STUN_PORT = 3478 };
+
+static void free_regions(rmr_nm *nm, nm_region *r, size_t n, size_t cap)
+{
+    for (size_t i = 0; i < n; i++)
+        rmri_ctl_vec_free(&r[i].nodes, &nm->alloc);
+    rmr_release(&nm->alloc, r, cap * sizeof *r);
+}
+
+void rmri_nm_derp_discard(rmr_nm *nm)
+{
+    free_regions(nm, nm->new_regions, nm->n_new_regions, nm->cap_new_regions);
+    nm->new_regions = NULL;
+    nm->n_new_regions = nm->cap_new_regions = 0;
+    nm->region = NULL;
+    nm->derp_node = NULL;
+}
+
+void rmri_nm_derp_free(rmr_nm *nm)
+{
+    rmri_nm_derp_discard(nm);
+    free_regions(nm, nm->regions, nm->n_regions, nm->n_regions);
+}
+
+/* ---- regions ---------------------------------------------------------- */
+
+static rmr_err region_begin(rmr_nm *nm)
+{
+    if (nm->n_new_regions == nm->cap_new_regions) {
+        size_t cap = nm->cap_new_regions ? nm->cap_new_regions * 2 : 4;
+        nm_region *r =
+            rmr_alloc_zero(&nm->alloc, cap * sizeof *r, _Alignof(nm_region));
+        if (!r)
+            return RMR_E_NOMEM;
+        if (nm->n_new_regions)
+            memcpy(r, nm->new_regions, nm->n_new_regions * sizeof *r);
+        rmr_release(&nm->alloc, nm->new_regions,
+                    nm->cap_new_regions * sizeof *r);
+        nm->new_regions = r;
+        nm->cap_new_regions = cap;
+    }
+    nm->region = &nm->new_regions[nm->n_new_regions];
+    memset(nm->region, 0, sizeof *nm->region);
+    if (nm->region_key <= UINT16_MAX)
+        nm->region->id = (uint16_t)nm->region_key;
+    return RMR_OK;
+}
+
+/* Puts the region that was read to its place by id. */
+static void region_end(rmr_nm *nm)
+{
+    nm_region r = *nm->region;
+    size_t at = nm->n_new_regions;
+    nm->region = NULL;
+    while (at > 0 && nm->new_regions[at - 1].id > r.id)
+        at--;
+    bool known = at > 0 && nm->new_regions[at - 1].id == r.id;
+    if (r.id == 0 || known || nm->n_new_regions >= NM_MAX_REGIONS) {
+        rmri_ctl_vec_free(&r.nodes, &nm->alloc);
+        rmri_nm_drop(nm);
+        return;
+    }
+    memmove(nm->new_regions + at + 1, nm->new_regions + at,
+            (nm->n_new_regions - at) * sizeof r);
+    nm->new_regions[at] = r;
+    nm->n_new_regions++;
+}
+
+static bool same_regions(const rmr_nm *nm)
+{
+    if (nm->n_regions != nm->n_new_regions)
+        return false;
+    for (size_t i = 0; i < nm->n_regions; i++) {
+        const nm_region *a = &nm->regions[i], *b = &nm->new_regions[i];
+        if (a->id != b->id || a->no_measure_no_home != b->no_measure_no_home ||
+            a->avoid != b->avoid || !rmri_ctl_same(a->code, b->code) ||
+            !rmri_ctl_same(a->name, b->name) || a->nodes.len != b->nodes.len ||
+            (a->nodes.len && memcmp(a->nodes.p, b->nodes.p, a->nodes.len) != 0))
+            return false;
+    }
+    return true;
+}
+
+static rmr_err regions_end(rmr_nm *nm)
+{
+    nm_region *r = NULL;
+    size_t n = nm->n_new_regions;
+    if (same_regions(nm)) {
+        rmri_nm_derp_discard(nm);
+        return RMR_OK;
+    }
+    if (n) { /* exactly as many as there are */
+        r = rmr_alloc_zero(&nm->alloc, n * sizeof *r, _Alignof(nm_region));
+        if (!r)
+            return RMR_E_NOMEM;
+        memcpy(r, nm->new_regions, n * sizeof *r);
+    }
+    free_regions(nm, nm->regions, nm->n_regions, nm->n_regions);
+    nm->regions = r;
+    nm->n_regions = n;
+    nm->n_new_regions = 0; /* the nodes have moved */
+    rmri_nm_derp_discard(nm);
+    for (size_t i = 0; i < n; i++)
+        rmri_ctl_vec_trim(&r[i].nodes, &nm->alloc);
+    nm->changed |= RMR_NM_DERP_MAP;
+    return RMR_OK;
+}
+
+/* ---- nodes ------------------------------------------------------------ */
+
+static rmr_err node_begin(rmr_nm *nm)
+{
+    rmri_ctl_vec *v = &nm->region->nodes;
+    nm->derp_node = NULL;
+    if (v->len / sizeof(rmr_nm_derp_node) >= NM_MAX_REGION_NODES) {
+        rmri_nm_drop(nm);
+        return RMR_OK;
+    }
+    rmr_nm_derp_node *d = rmri_ctl_vec_add(v, &nm->alloc, sizeof *d, SIZE_MAX);
+    if (!d)
+        return RMR_E_NOMEM;
+    d->dial.port = DERP_PORT;
+    d->dial.tls = true;
+    d->dial.timeout = 10 * RMR_SEC;
+    d->stun_port = STUN_PORT;
+    nm->derp_node = d;
+    return RMR_OK;
+}
+
+static void node_end(rmr_nm *nm)
+{
+    rmr_nm_derp_node *d = nm->derp_node;
+    nm->derp_node = NULL;
+    if (!d || d->dial.host[0] != '\0' || d->dial.n_addrs)
+        return;
+    /* Nothing to dial: the last element goes. */
+    nm->region->nodes.len -= sizeof *d;
+    rmri_nm_drop(nm);
+}
+
+/* "": resolve the name; "none": not by that family; else the address. */
+static void node_ip(rmr_nm *nm, rmr_dial *d, uint8_t family, rmr_bytes text)
+{
+    rmr_addr a;
+    if (text.len == 0)
+        return;
+    if (rmr_bytes_eq_str(text, "none")) {
+        d->no_v4 = d->no_v4 || family == RMR_AF_INET;
+        d->no_v6 = d->no_v6 || family == RMR_AF_INET6;
+        return;
+    }
+    if (rmr_addr_parse_ip(text, &a) || a.family != family || d->n_addrs > 1) {
+        rmri_nm_drop(nm);
+        return;
+    }
+    d->addrs[d->n_addrs++] = a;
+}
+
+static void node_port(rmr_nm *nm, rmr_nm_derp_node *d, uint32_t id,
+                      rmr_json_kind kind, rmr_bytes text)
+{
+    int64_t v;
+    if (rmr_json_int(kind, text, &v) || v > UINT16_MAX) {
+        rmri_nm_drop(nm);
+        return;
+    }
+    if (id == D_STUN_PORT)
+        d->stun_port = v < 0 ? -1 : v == 0 ? STUN_PORT : (int32_t)v;
+    else if (v > 0)
+        d->dial.port = (uint16_t)v;
+}
+
+static void node_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                       rmr_bytes text)
+{
+    rmr_nm_derp_node *d = nm->derp_node;
+    if (!d)
+        return;
+    switch (id) {
+    case D_NODE_NAME:
+        rmri_nm_text(nm, d->name, sizeof d->name, text);
+        break;
+    case D_HOST:
+        rmri_nm_text(nm, d->dial.host, sizeof d->dial.host, text);
+        break;
+    case D_CERT:
+        rmri_nm_text(nm, d->dial.cert_name, sizeof d->dial.cert_name, text);
+        break;
+    case D_IPV4:
+        node_ip(nm, &d->dial, RMR_AF_INET, text);
+        break;
+    case D_IPV6:
+        node_ip(nm, &d->dial, RMR_AF_INET6, text);
+        break;
+    case D_STUN_PORT:
+    case D_DERP_PORT:
+        node_port(nm, d, id, kind, text);
+        break;
+    case D_STUN_ONLY:
+        d->stun_only = kind == RMR_JSON_TRUE;
+        break;
+    default: /* D_INSECURE */
+        d->dial.insecure = kind == RMR_JSON_TRUE;
+        break;
+    }
+}
+
+/* ---- dispatch --------------------------------------------------------- */
+
+rmr_err rmri_nm_derp_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
+{
+    bool object = kind == RMR_JSON_OBJECT;
+    bool end = kind == RMR_JSON_OBJECT_END;
+    if (id == D_REGIONS && object)
+        rmri_nm_derp_discard(nm);
+    else if (id == D_REGIONS && end)
+        return regions_end(nm);
+    else if (id == D_REGION && object && !nm->region)
+        return region_begin(nm);
+    else if (id == D_REGION && end && nm->region)
+        region_end(nm);
+    else if (id == D_NODES && object && nm->region)
+        return node_begin(nm);
+    else if (id == D_NODES && end && nm->region)
+        node_end(nm);
+    return RMR_OK;
+}
+
+static void region_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                         rmr_bytes text)
+{
+    nm_region *r = nm->region;
+    int64_t v;
+    if (!r)
+        return;
+    switch (id) {
+    case D_REGION_ID:
+        if (rmr_json_int(kind, text, &v) || v < 0 || v > UINT16_MAX)
+            rmri_nm_drop(nm);
+        else if (v)
+            r->id = (uint16_t)v;
+        break;
+    case D_REGION_CODE:
+        rmri_nm_text(nm, r->code, sizeof r->code, text);
+        break;
+    case D_REGION_NAME:
+        rmri_nm_text(nm, r->name, sizeof r->name, text);
+        break;
+    case D_AVOID:
+        r->avoid = kind == RMR_JSON_TRUE;
+        break;
+    default: /* D_NO_MEASURE */
+        r->no_measure_no_home = kind == RMR_JSON_TRUE;
+        break;
+    }
+}
+
+rmr_err rmri_nm_derp_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                           rmr_bytes text)
+{
+    if (id == D_REGION) {
+        /* A key with null for a region says nothing. */
+        if (kind == RMR_JSON_KEY &&
+            rmr_parse_u64(text, UINT16_MAX, &nm->region_key))
+            nm->region_key = 0;
+        return RMR_OK;
+    }
+    if (kind == RMR_JSON_NULL)
+        return RMR_OK;
+    if (id >= D_NODE_NAME)
+        node_value(nm, id, kind, text);
+    else
+        region_value(nm, id, kind, text);
+    return RMR_OK;
+}

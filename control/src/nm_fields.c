@@ -1,0 +1,277 @@
+/* The members of a MapResponse that are wanted, in the order in which Go
+ * servers write them, and who takes which. */
+#include "nm_internal.h"
+
+#include <remora/text.h>
+
+#define COUNT(a) ((uint32_t)(sizeof(a) / sizeof *(a)))
+#define LEAF(key, id)                                                          \
+    {                                                                          \
+        key, id, NULL, 0                                                       \
+    }
+#define NEST(key, id, table)                                                   \
+    {                                                                          \
+        key, id, table, COUNT(table)                                           \
+    }
+
+static const rmr_json_field hostinfo[] = {
+    LEAF("OS", N_OS),
+    LEAF("Hostname", N_HOSTNAME),
+};
+
+static const rmr_json_field cap_map[] = {
+    LEAF("*", N_CAP_NAME),
+};
+
+static const rmr_json_field node[] = {
+    LEAF("ID", N_ID),
+    LEAF("StableID", N_STABLE_ID),
+    LEAF("Name", N_NAME),
+    LEAF("User", N_USER),
+    LEAF("Key", N_KEY),
+    LEAF("KeyExpiry", N_KEY_EXPIRY),
+    LEAF("DiscoKey", N_DISCO_KEY),
+    LEAF("Addresses", N_ADDRESSES),
+    LEAF("AllowedIPs", N_ALLOWED_IPS),
+    LEAF("Endpoints", N_ENDPOINTS),
+    LEAF("DERP", N_DERP),
+    LEAF("HomeDERP", N_HOME_DERP),
+    NEST("Hostinfo", N_HOSTINFO, hostinfo),
+    LEAF("Created", N_CREATED),
+    LEAF("Cap", N_CAP),
+    LEAF("PrimaryRoutes", N_PRIMARY_ROUTES),
+    LEAF("LastSeen", N_LAST_SEEN),
+    LEAF("Online", N_ONLINE),
+    LEAF("MachineAuthorized", N_AUTHORIZED),
+    LEAF("Capabilities", N_CAPABILITIES),
+    NEST("CapMap", N_CAP_MAP, cap_map),
+    LEAF("UnsignedPeerAPIOnly", N_UNSIGNED),
+    LEAF("Expired", N_EXPIRED),
+    LEAF("IsWireGuardOnly", N_WIREGUARD_ONLY),
+    LEAF("IsJailed", N_JAILED),
+};
+
+static const rmr_json_field patch[] = {
+    LEAF("NodeID", N_ID),
+    LEAF("DERPRegion", N_PATCH_DERP),
+    LEAF("Cap", N_CAP),
+    NEST("CapMap", N_CAP_MAP, cap_map),
+    LEAF("Endpoints", N_ENDPOINTS),
+    LEAF("Key", N_KEY),
+    LEAF("DiscoKey", N_DISCO_KEY),
+    LEAF("Online", N_ONLINE),
+    LEAF("LastSeen", N_LAST_SEEN),
+    LEAF("KeyExpiry", N_KEY_EXPIRY),
+};
+
+static const rmr_json_field derp_node[] = {
+    LEAF("Name", D_NODE_NAME),
+    LEAF("HostName", D_HOST),
+    LEAF("CertName", D_CERT),
+    LEAF("IPv4", D_IPV4),
+    LEAF("IPv6", D_IPV6),
+    LEAF("STUNPort", D_STUN_PORT),
+    LEAF("STUNOnly", D_STUN_ONLY),
+    LEAF("DERPPort", D_DERP_PORT),
+    LEAF("InsecureForTests", D_INSECURE),
+};
+
+static const rmr_json_field derp_region[] = {
+    LEAF("RegionID", D_REGION_ID),         LEAF("RegionCode", D_REGION_CODE),
+    LEAF("RegionName", D_REGION_NAME),     LEAF("Avoid", D_AVOID),
+    LEAF("NoMeasureNoHome", D_NO_MEASURE), NEST("Nodes", D_NODES, derp_node),
+};
+
+static const rmr_json_field derp_regions[] = {
+    NEST("*", D_REGION, derp_region),
+};
+
+static const rmr_json_field derp_map[] = {
+    NEST("Regions", D_REGIONS, derp_regions),
+};
+
+static const rmr_json_field dst_ports[] = {
+    LEAF("First", R_FIRST),
+    LEAF("Last", R_LAST),
+};
+
+static const rmr_json_field dst[] = {
+    LEAF("IP", R_DST_IP),
+    LEAF("Bits", R_DST_BITS),
+    NEST("Ports", R_DST_PORTS, dst_ports),
+};
+
+static const rmr_json_field rule[] = {
+    LEAF("SrcIPs", R_SRC_IPS),
+    LEAF("SrcBits", R_SRC_BITS),
+    NEST("DstPorts", R_DST, dst),
+    LEAF("IPProto", R_PROTO),
+};
+
+static const rmr_json_field filters[] = {
+    NEST("*", R_NAMED, rule),
+};
+
+static const rmr_json_field by_id_seen[] = {
+    LEAF("*", F_SEEN),
+};
+
+static const rmr_json_field by_id_online[] = {
+    LEAF("*", F_ONLINE),
+};
+
+static const rmr_json_field ping[] = {
+    LEAF("URL", F_PING_URL),
+    LEAF("URLIsNoise", F_PING_NOISE),
+    LEAF("Types", F_PING_TYPES),
+};
+
+static const rmr_json_field dns[] = {
+    LEAF("Domains", F_DNS_DOMAINS),
+    LEAF("Proxied", F_DNS_PROXIED),
+};
+
+static const rmr_json_field user[] = {
+    LEAF("ID", F_USER_ID),
+    LEAF("LoginName", F_USER_LOGIN),
+    LEAF("DisplayName", F_USER_DISPLAY),
+};
+
+static const rmr_json_field message[] = {
+    LEAF("Title", F_MESSAGE_TITLE),
+    LEAF("Text", F_MESSAGE_TEXT),
+};
+
+static const rmr_json_field messages[] = {
+    NEST("*", F_MESSAGE, message),
+};
+
+static const rmr_json_field lock[] = {
+    LEAF("Disabled", F_LOCK_DISABLED),
+};
+
+static const rmr_json_field root[] = {
+    LEAF("KeepAlive", F_KEEPALIVE),
+    NEST("PingRequest", F_PING, ping),
+    LEAF("PopBrowserURL", F_POP_BROWSER),
+    NEST("Node", F_NODE, node),
+    NEST("DERPMap", D_MAP, derp_map),
+    NEST("Peers", F_PEERS, node),
+    NEST("PeersChanged", F_CHANGED, node),
+    LEAF("PeersRemoved", F_REMOVED),
+    NEST("PeersChangedPatch", F_PATCH, patch),
+    NEST("PeerSeenChange", F_SEEN, by_id_seen),
+    NEST("OnlineChange", F_ONLINE, by_id_online),
+    NEST("DNSConfig", F_DNS, dns),
+    LEAF("Domain", F_DOMAIN),
+    NEST("PacketFilter", R_FILTER, rule),
+    NEST("PacketFilters", R_FILTERS, filters),
+    NEST("UserProfiles", F_USERS, user),
+    LEAF("Health", F_HEALTH),
+    NEST("DisplayMessages", F_MESSAGES, messages),
+    LEAF("ControlTime", F_CONTROL_TIME),
+    NEST("TKAInfo", F_LOCK, lock),
+};
+
+const rmr_json_field *const rmri_nm_root = root;
+const uint32_t rmri_nm_n_root = COUNT(root);
+
+/* ---- dispatch --------------------------------------------------------- */
+
+static bool is_list(uint32_t id)
+{
+    return id == F_NODE || id == F_PEERS || id == F_CHANGED || id == F_PATCH;
+}
+
+/* After a full list the other peer fields of its frame are not read. */
+static bool is_overruled(const rmr_nm *nm, uint32_t id)
+{
+    return nm->full_list && id >= F_CHANGED && id <= F_ONLINE;
+}
+
+static rmr_err list_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
+{
+    if (kind == RMR_JSON_OBJECT) {
+        nm->section = id;
+        if (id == F_PEERS && !nm->full_list) {
+            nm->full_list = true;
+            nm->frame++; /* what deltas before it marked does not count */
+        }
+        rmri_nm_draft_begin(&nm->draft);
+        return RMR_OK;
+    }
+    if (kind != RMR_JSON_OBJECT_END)
+        return RMR_OK;
+    return rmri_nm_commit_draft(nm);
+}
+
+rmr_err rmri_nm_nest(void *arg, uint32_t id, rmr_json_kind kind)
+{
+    rmr_nm *nm = (rmr_nm *)arg;
+    if (id == 0) /* one object, nothing else */
+        return kind == RMR_JSON_OBJECT || kind == RMR_JSON_OBJECT_END
+                   ? RMR_OK
+                   : RMR_E_MALFORMED;
+    if (nm->keepalive && id != F_PING)
+        return RMR_OK;
+    if (is_overruled(nm, id))
+        return RMR_OK;
+    if (is_list(id))
+        return list_nest(nm, id, kind);
+    if (id >= R_FILTER)
+        return rmri_nm_rules_nest(nm, id, kind);
+    if (id >= D_MAP)
+        return rmri_nm_derp_nest(nm, id, kind);
+    if (id >= N_ID)
+        return rmri_nm_draft_nest(nm, id, kind);
+    return rmri_nm_misc_nest(nm, id, kind);
+}
+
+static rmr_err id_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                        rmr_bytes text)
+{
+    int64_t v;
+    if (id == F_REMOVED) {
+        if (rmr_json_int(kind, text, &v) == RMR_OK && v > 0)
+            rmri_nm_remove(nm, (uint64_t)v);
+        else if (kind != RMR_JSON_NULL)
+            rmri_nm_drop(nm);
+        return RMR_OK;
+    }
+    if (kind == RMR_JSON_KEY) {
+        if (rmr_parse_u64(text, INT64_MAX, &nm->delta_id)) {
+            nm->delta_id = 0;
+            rmri_nm_drop(nm);
+        }
+        return RMR_OK;
+    }
+    if (kind != RMR_JSON_TRUE && kind != RMR_JSON_FALSE)
+        return RMR_OK;
+    if (id == F_SEEN)
+        rmri_nm_set_seen(nm, nm->delta_id, kind == RMR_JSON_TRUE);
+    else
+        rmri_nm_set_online(nm, nm->delta_id, kind == RMR_JSON_TRUE);
+    return RMR_OK;
+}
+
+rmr_err rmri_nm_value(void *arg, uint32_t id, rmr_json_kind kind,
+                      rmr_bytes text)
+{
+    rmr_nm *nm = (rmr_nm *)arg;
+    bool request = id >= F_KEEPALIVE && id <= F_CONTROL_TIME;
+    if (id == 0)
+        return RMR_E_MALFORMED;
+    if ((nm->keepalive && !request) || is_overruled(nm, id))
+        return RMR_OK;
+    if (is_list(id)) /* null, or something that is no node */
+        return RMR_OK;
+    if (id >= F_REMOVED && id <= F_ONLINE)
+        return id_value(nm, id, kind, text);
+    if (id >= R_FILTER)
+        return rmri_nm_rules_value(nm, id, kind, text);
+    if (id >= D_MAP)
+        return rmri_nm_derp_value(nm, id, kind, text);
+    if (id >= N_ID)
+        return rmri_nm_draft_value(nm, id, kind, text);
+    return rmri_nm_misc_value(nm, id, kind, text);
+}

@@ -1,0 +1,423 @@
+/* Inside the netmap: packed peers, their indexes, and the decoder's state. */
+#ifndef REMORA_CONTROL_NM_INTERNAL_H
+#define REMORA_CONTROL_NM_INTERNAL_H
+
+#include <remora/filter.h>
+#include <remora/hash.h>
+#include <remora/json.h>
+#include <remora/netmap.h>
+
+#include "str.h"
+#include "vec.h"
+
+/* Bounds of one node; what is above is dropped and counted. */
+#define NM_MAX_ADDRS 16
+#define NM_MAX_ROUTES 4096
+#define NM_MAX_ENDPOINTS 64
+#define NM_MAX_CAPS 128
+#define NM_TEXT_MAX 256 /* with NUL */
+
+/* Bounds of the rest. */
+#define NM_SCRATCH 8192 /* the longest wanted JSON scalar */
+#define NM_MAX_CAP_NAMES 4096
+#define NM_MAX_REGIONS 1024
+#define NM_MAX_REGION_NODES 64
+#define NM_MAX_RULE_BYTES ((size_t)8 << 20) /* of one list; nm_save.c */
+#define NM_MAX_FILTERS 256
+#define NM_MAX_HEALTH 64
+#define NM_HEALTH_TEXT 512
+#define NM_MAX_DOMAINS 64
+
+/* ---- peers ------------------------------------------------------------ */
+
+enum { /* nm_peer.flags */
+       NM_F_EXPIRED = 1 << 0,
+       NM_F_AUTHORIZED = 1 << 1,
+       NM_F_WIREGUARD_ONLY = 1 << 2,
+       NM_F_JAILED = 1 << 3,
+       NM_F_UNSIGNED = 1 << 4, /* UnsignedPeerAPIOnly */
+       NM_F_OWN_ALLOWED =
+           1 << 5 /* allowed_ips differ from addrs and follow them */
+};
+
+enum { /* nm_peer.touched: what happened to it in the frame `frame` */
+       NM_T_LISTED = 1 << 0, /* in Peers or PeersChanged */
+       NM_T_SEEN = 1 << 1,   /* by PeerSeenChange */
+       NM_T_ONLINE = 1 << 2, /* by OnlineChange */
+       NM_T_P_DERP = 1 << 3, /* by PeersChangedPatch: ... */
+       NM_T_P_CAP = 1 << 4,
+       NM_T_P_CAPMAP = 1 << 5,
+       NM_T_P_ENDPOINTS = 1 << 6,
+       NM_T_P_KEY = 1 << 7,
+       NM_T_P_DISCO = 1 << 8,
+       NM_T_P_ONLINE = 1 << 9,
+       NM_T_P_SEEN = 1 << 10,
+       NM_T_P_EXPIRY = 1 << 11
+};
+
+/*
+ * One node in one block.  Behind the head, in this order: endpoints
+ * (rmr_addr), capability names (uint16_t, interned), addrs, allowed_ips (with
+ * NM_F_OWN_ALLOWED alone), primary routes (rmr_prefix, no alignment), and the
+ * four strings, each with a NUL.
+ */
+typedef struct nm_peer {
+    uint64_t id;
+    int64_t user;
+    uint64_t key_expiry, last_seen, created; /* Unix ns */
+    uint8_t key[RMR_KEY_LEN], disco[RMR_KEY_LEN];
+    uint32_t size;  /* of the block */
+    uint32_t frame; /* the last frame in which it was touched */
+    uint16_t touched;
+    uint16_t home_derp, cap;
+    uint16_t n_allowed, n_primary;
+    uint8_t n_addrs, n_endpoints, n_caps;
+    int8_t online;
+    uint8_t flags;
+    uint8_t stable_len, name_len, host_len, os_len;
+} nm_peer;
+
+/* A node while it is decoded, or while it is changed. */
+typedef struct nm_draft {
+    nm_peer head;     /* the scalars */
+    uint32_t present; /* NM_T_P_... that a patch has */
+    uint16_t legacy_derp;
+    bool own_allowed; /* AllowedIPs was neither absent nor null */
+    bool bad;         /* its identity is malformed: drop it whole */
+    rmri_ctl_vec endpoints, caps, addrs, allowed, primary;
+    char stable[NM_TEXT_MAX], name[NM_TEXT_MAX];
+    char host[NM_TEXT_MAX], os[NM_TEXT_MAX];
+} nm_draft;
+
+enum { NM_BY_KEY, NM_BY_DISCO, NM_BY_IP, NM_BY_NAME, NM_INDEXES };
+
+/* ---- the rest --------------------------------------------------------- */
+
+typedef struct nm_region {
+    uint16_t id;
+    bool no_measure_no_home, avoid;
+    char code[32], name[64];
+    rmri_ctl_vec nodes; /* rmr_nm_derp_node */
+} nm_region;
+
+typedef struct nm_user {
+    int64_t id;
+    uint32_t size; /* of the block */
+    uint16_t login_len;
+    char text[]; /* login NUL display NUL */
+} nm_user;
+
+typedef struct nm_rules { /* a named packet filter */
+    char name[64];
+    bool drop;        /* staged: delete that name */
+    rmri_ctl_vec ops; /* nm_rules.c */
+} nm_rules;
+
+typedef struct nm_message { /* a health line */
+    char id[64];            /* of a DisplayMessage; "": of the legacy list */
+    uint32_t frame;         /* that set it */
+    char text[NM_HEALTH_TEXT];
+} nm_message;
+
+typedef struct nm_rule_draft {
+    rmri_ctl_vec src, proto, dst; /* ops of the rule that is read */
+    char dst_ip[100];
+    int64_t first, last;
+    bool bad_ip;
+} nm_rule_draft;
+
+struct rmr_nm {
+    rmr_env env;
+    rmr_alloc alloc; /* env.alloc, counted in stats.memory_bytes */
+    rmr_nm_callbacks cb;
+    uint32_t max_peers;
+    bool busy; /* within a callback */
+    rmr_nm_stats stats;
+
+    nm_peer *self;
+    nm_peer **peers; /* sorted by id */
+    size_t n_peers, cap_peers;
+    size_t n_unsigned; /* peers with NM_F_UNSIGNED */
+    rmr_hash index[NM_INDEXES];
+    /* Peers whose key in an index belongs to a peer of lower id. */
+    size_t shadowed[NM_INDEXES];
+    rmr_hash cap_index;
+    rmri_ctl_vec cap_names; /* char *: NUL-terminated blocks */
+
+    nm_region *regions; /* sorted by id */
+    size_t n_regions;
+    nm_user **users; /* sorted by id */
+    size_t n_users, cap_users;
+    char domain[NM_TEXT_MAX];
+    bool magic_dns;
+    rmri_ctl_vec dns_domains; /* NUL-terminated strings, one after the other */
+    nm_message *health;
+    size_t n_health, cap_health;
+    rmr_filter *filter;
+    rmri_ctl_vec filters; /* nm_rules, sorted by name */
+    bool filter_has_caps;
+    int64_t clock_offset; /* ControlTime - our clock, when far apart; ns */
+    uint64_t control_time;
+    bool lock_warned;
+
+    /* the frame that is read */
+    rmr_json_bind json;
+    uint8_t scratch[NM_SCRATCH];
+    bool in_frame, keepalive, full_list, had_node;
+    bool stream_pending; /* the stream's first frame is still to come */
+    bool first_frame;    /* the frame that ends is that one */
+    rmr_err frame_err;
+    uint32_t frame;         /* mark of this frame on peers, from 1 */
+    uint32_t message_frame; /* and on messages */
+    uint64_t now;           /* Unix ns */
+    uint32_t changed;
+    bool recompile;
+    uint32_t section; /* field id of the node list that is read */
+    nm_draft draft, work;
+    uint64_t delta_id; /* key of a PeerSeenChange or OnlineChange member */
+    char ping_url[1024], ping_types[128];
+    bool ping_noise;
+    nm_region *new_regions; /* staged, NM_MAX_REGIONS at most */
+    size_t n_new_regions, cap_new_regions;
+    nm_region *region; /* that is read; NULL: none */
+    rmr_nm_derp_node *derp_node;
+    uint64_t region_key;
+    rmri_ctl_vec staged; /* nm_rules */
+    nm_rules *set;       /* in `staged`, that is read; NULL: none */
+    nm_rule_draft rule;
+    bool rule_reject, clear_filters, saw_filter, saw_filters;
+    bool new_magic_dns, saw_dns;
+    rmri_ctl_vec new_domains;
+    int64_t user_id;
+    char user_login[NM_TEXT_MAX], user_display[NM_TEXT_MAX];
+    char msg_id[64], msg_title[NM_TEXT_MAX], msg_text[NM_HEALTH_TEXT];
+    bool saw_health, lock_disabled;
+    char filter_key[64];
+};
+
+/* ---- fields (nm_fields.c) --------------------------------------------- */
+
+enum nm_field {
+    F_KEEPALIVE = 1,
+    F_PING,
+    F_PING_URL,
+    F_PING_NOISE,
+    F_PING_TYPES,
+    F_POP_BROWSER,
+    F_CONTROL_TIME,
+    F_LOCK,
+    F_LOCK_DISABLED,
+    F_DOMAIN,
+    F_DNS,
+    F_DNS_PROXIED,
+    F_DNS_DOMAINS,
+    F_USERS,
+    F_USER_ID,
+    F_USER_LOGIN,
+    F_USER_DISPLAY,
+    F_HEALTH,
+    F_MESSAGES,
+    F_MESSAGE,
+    F_MESSAGE_TITLE,
+    F_MESSAGE_TEXT,
+    /* node lists */
+    F_NODE = 100,
+    F_PEERS,
+    F_CHANGED,
+    F_PATCH,
+    F_REMOVED,
+    F_SEEN,
+    F_ONLINE,
+    /* members of a node or a patch */
+    N_ID = 200,
+    N_STABLE_ID,
+    N_NAME,
+    N_USER,
+    N_KEY,
+    N_KEY_EXPIRY,
+    N_DISCO_KEY,
+    N_ADDRESSES,
+    N_ALLOWED_IPS,
+    N_ENDPOINTS,
+    N_HOME_DERP,
+    N_DERP,
+    N_HOSTINFO,
+    N_HOSTNAME,
+    N_OS,
+    N_CREATED,
+    N_LAST_SEEN,
+    N_CAP,
+    N_PRIMARY_ROUTES,
+    N_ONLINE,
+    N_AUTHORIZED,
+    N_CAPABILITIES,
+    N_CAP_MAP,
+    N_CAP_NAME,
+    N_EXPIRED,
+    N_WIREGUARD_ONLY,
+    N_JAILED,
+    N_UNSIGNED,
+    N_PATCH_DERP,
+    /* DERPMap */
+    D_MAP = 300,
+    D_REGIONS,
+    D_REGION,
+    D_REGION_ID,
+    D_REGION_CODE,
+    D_REGION_NAME,
+    D_AVOID,
+    D_NO_MEASURE,
+    D_NODES,
+    D_NODE_NAME,
+    D_HOST,
+    D_CERT,
+    D_IPV4,
+    D_IPV6,
+    D_STUN_PORT,
+    D_STUN_ONLY,
+    D_DERP_PORT,
+    D_INSECURE,
+    /* packet filters */
+    R_FILTER = 400,
+    R_FILTERS,
+    R_NAMED,
+    R_SRC_IPS,
+    R_SRC_BITS,
+    R_PROTO,
+    R_DST,
+    R_DST_IP,
+    R_DST_BITS,
+    R_DST_PORTS,
+    R_FIRST,
+    R_LAST
+};
+
+extern const rmr_json_field *const rmri_nm_root;
+extern const uint32_t rmri_nm_n_root;
+rmr_err rmri_nm_nest(void *user, uint32_t id, rmr_json_kind kind);
+rmr_err rmri_nm_value(void *user, uint32_t id, rmr_json_kind kind,
+                      rmr_bytes text);
+
+/* ---- nm.c ------------------------------------------------------------- */
+
+/* Did the frame that is read, or was read last, have a Node?  The client
+ * drops a stream whose first frame had none. */
+bool rmri_nm_frame_had_node(const rmr_nm *nm);
+bool rmri_nm_frame_was_keepalive(const rmr_nm *nm);
+/* A text of at most cap - 1 bytes without NUL; else "" and counted. */
+void rmri_nm_text(rmr_nm *nm, char *dst, size_t cap, rmr_bytes text);
+void rmri_nm_drop(rmr_nm *nm);
+/* Our time with the server's offset; 0: unknown or senseless. */
+uint64_t rmri_nm_adjusted_now(const rmr_nm *nm);
+
+/* ---- nm_draft.c ------------------------------------------------------- */
+
+void rmri_nm_draft_begin(nm_draft *d);
+void rmri_nm_draft_free(nm_draft *d, const rmr_alloc *a);
+rmr_err rmri_nm_draft_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind);
+rmr_err rmri_nm_draft_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                            rmr_bytes text);
+/* Makes a block of a draft.  Errors: NOMEM. */
+rmr_err rmri_nm_pack(rmr_nm *nm, nm_draft *d, nm_peer **out);
+/* And back.  Errors: NOMEM. */
+rmr_err rmri_nm_unpack(rmr_nm *nm, const nm_peer *p, nm_draft *d);
+/* The interned number of a capability name. */
+rmr_err rmri_nm_intern(rmr_nm *nm, rmr_bytes name, uint16_t *out);
+const char *rmri_nm_cap_name(const rmr_nm *nm, uint16_t cap);
+bool rmri_nm_find_cap(const rmr_nm *nm, const char *name, uint16_t *out);
+
+/* ---- nm_peer.c -------------------------------------------------------- */
+
+/* The parts of a block. */
+typedef struct nm_parts {
+    const rmr_addr *endpoints;
+    const uint16_t *caps;
+    const rmr_prefix *addrs, *allowed, *primary;
+    const char *stable, *name, *host, *os;
+} nm_parts;
+
+void rmri_nm_parts(const nm_peer *p, nm_parts *out);
+void rmri_nm_view(const rmr_nm *nm, const nm_peer *p, rmr_nm_node *out);
+void rmri_nm_peer_free(rmr_nm *nm, nm_peer *p);
+bool rmri_nm_peer_equal(const nm_peer *a, const nm_peer *b);
+bool rmri_nm_has_cap(const nm_peer *p, uint16_t cap);
+/* Index of the first peer with an id of at least `id`. */
+size_t rmri_nm_lower_bound(const rmr_nm *nm, uint64_t id);
+nm_peer *rmri_nm_find(const rmr_nm *nm, uint64_t id);
+rmr_err rmri_nm_indexes_init(rmr_nm *nm);
+/* Adds a peer of a new id; owns `p` when it succeeds.  Errors: NOMEM. */
+rmr_err rmri_nm_insert(rmr_nm *nm, nm_peer *p);
+/* Puts `p` in the place of the peer at `at`, which has the same id; the old
+ * block is then the caller's.  Errors: NOMEM, unchanged. */
+rmr_err rmri_nm_replace(rmr_nm *nm, size_t at, nm_peer *p);
+/* Takes the peer at `at` out of the indexes; the array is the caller's. */
+void rmri_nm_unindex(rmr_nm *nm, nm_peer *p);
+
+/* ---- nm_delta.c ------------------------------------------------------- */
+
+rmr_err rmri_nm_commit_draft(rmr_nm *nm);
+void rmri_nm_remove(rmr_nm *nm, uint64_t id);
+void rmri_nm_set_online(rmr_nm *nm, uint64_t id, bool online);
+void rmri_nm_set_seen(rmr_nm *nm, uint64_t id, bool seen);
+/* Removes all peers that this frame did not list. */
+void rmri_nm_sweep(rmr_nm *nm);
+
+/* ---- nm_derp.c -------------------------------------------------------- */
+
+rmr_err rmri_nm_derp_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind);
+rmr_err rmri_nm_derp_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                           rmr_bytes text);
+void rmri_nm_derp_discard(rmr_nm *nm); /* what is staged */
+void rmri_nm_derp_free(rmr_nm *nm);
+
+/* ---- nm_rules.c ------------------------------------------------------- */
+
+rmr_err rmri_nm_rules_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind);
+rmr_err rmri_nm_rules_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                            rmr_bytes text);
+void rmri_nm_rules_discard(rmr_nm *nm);
+void rmri_nm_rules_free(rmr_nm *nm);
+/* Applies what was staged, after a whole frame.  Errors: NOMEM. */
+rmr_err rmri_nm_rules_apply(rmr_nm *nm);
+/* Compiles all named filters; on failure the filter lets nothing in. */
+rmr_err rmri_nm_rules_compile(rmr_nm *nm);
+
+/* What a filter's bytes say, step by step. */
+typedef struct nm_op {
+    uint8_t op; /* OP_... */
+    rmr_ip_range range;
+    uint16_t cap, first, last;
+    uint8_t proto;
+} nm_op;
+
+enum nm_opcode { /* one rule is RULE src... PROTOS proto... DSTS dst... END */
+                 OP_RULE = 1,
+                 OP_SRC4,
+                 OP_SRC6,
+                 OP_SRC_ANY,
+                 OP_SRC_CAP,
+                 OP_PROTOS,
+                 OP_PROTO,
+                 OP_PROTO_NONE, /* the list had numbers, but none that can be */
+                 OP_DSTS,
+                 OP_DST4,
+                 OP_DST6,
+                 OP_DST_ANY,
+                 OP_END,
+                 OP_REJECT /* in place of a rule: the list must not be trusted
+                            */
+};
+
+/* The op at *at, which moves on; false at the end. */
+bool rmri_nm_op_next(const rmri_ctl_vec *ops, size_t *at, nm_op *out);
+
+/* ---- nm_misc.c -------------------------------------------------------- */
+
+rmr_err rmri_nm_misc_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind);
+rmr_err rmri_nm_misc_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                           rmr_bytes text);
+/* After the first frame of a stream: what it did not say is not so. */
+void rmri_nm_misc_first_frame(rmr_nm *nm);
+void rmri_nm_misc_free(rmr_nm *nm);
+
+#endif

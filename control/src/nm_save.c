@@ -1,0 +1,523 @@
+/*
+ * The table as one MapResponse.  It is written in small units, so that a call
+ * can stop at any of them: the position is (section, index, step), and the
+ * steps of a node go through its lists element by element.
+ */
+#include "nm_internal.h"
+
+#include <remora/cursor.h>
+#include <remora/text.h>
+
+#include <stdio.h>
+#include <string.h>
+
+/* No unit is longer: a DERP node of two names of 254 escaped characters. */
+#define UNIT_MAX 8192
+#define SAVE_MIN 65536
+
+enum section {
+    S_BEGIN,
+    S_SELF,
+    S_DERP,
+    S_DNS,
+    S_FILTERS,
+    S_USERS,
+    S_HEALTH,
+    S_PEERS,
+    S_END,
+    S_DONE
+};
+
+typedef struct place {
+    uint32_t section, index, step;
+} place;
+
+static uint64_t pack_place(place p)
+{
+    return (uint64_t)p.section << 56 | (uint64_t)p.index << 28 | p.step;
+}
+
+static place unpack_place(uint64_t pos)
+{
+    place p = {(uint32_t)(pos >> 56), (uint32_t)(pos >> 28) & 0xfffffff,
+               (uint32_t)pos & 0xfffffff};
+    return p;
+}
+
+static void next_section(place *p)
+{
+    p->section++;
+    p->index = p->step = 0;
+}
+
+static void next_index(place *p)
+{
+    p->index++;
+    p->step = 0;
+}
+
+/* ---- pieces of JSON --------------------------------------------------- */
+
+static void put_json_str(rmr_wr *w, const char *s)
+{
+    rmr_jw j;
+    size_t len = 0;
+    rmr_jw_init(&j, rmr_buf_of(w->base + w->len, w->cap - w->len));
+    rmr_jw_str(&j, s);
+    if (rmr_jw_end(&j, &len))
+        w->failed = true;
+    else
+        w->len += len;
+}
+
+static void put_kstr(rmr_wr *w, const char *key, const char *s)
+{
+    rmr_wr_fmt(w, ",\"%s\":", key);
+    put_json_str(w, s);
+}
+
+static void put_key(rmr_wr *w, const char *key, const char *prefix,
+                    const uint8_t k[RMR_KEY_LEN])
+{
+    char hex[2 * RMR_KEY_LEN + 1];
+    rmr_wr_fmt(w, ",\"%s\":\"%s%s\"", key, prefix,
+               rmr_hex(hex, k, RMR_KEY_LEN));
+}
+
+/* With all nine digits, unlike rmr_time_text. */
+static void put_time(rmr_wr *w, const char *key, uint64_t unix_ns)
+{
+    char text[RMR_TIME_TEXT_MAX];
+    size_t n = 0;
+    if (unix_ns == 0)
+        return;
+    (void)rmr_time_text(unix_ns, text);
+    while (text[n] && text[n] != '.')
+        n++;
+    text[n] = '\0';
+    rmr_wr_fmt(w, ",\"%s\":\"%s.%09luZ\"", key, text,
+               (unsigned long)(unix_ns % RMR_SEC));
+}
+
+static void put_flag(rmr_wr *w, const char *key, bool on)
+{
+    if (on)
+        rmr_wr_fmt(w, ",\"%s\":true", key);
+}
+
+/* ---- nodes ------------------------------------------------------------ */
+
+static void put_scalars(rmr_wr *w, const nm_peer *p)
+{
+    nm_parts k;
+    rmri_nm_parts(p, &k);
+    rmr_wr_fmt(w, "{\"ID\":%llu,\"User\":%lld", (unsigned long long)p->id,
+               (long long)p->user);
+    put_kstr(w, "StableID", k.stable);
+    rmr_wr_str(w, ",\"Name\":");
+    put_json_str(w, k.name);
+    put_key(w, "Key", "nodekey:", p->key);
+    put_key(w, "DiscoKey", "discokey:", p->disco);
+    put_time(w, "KeyExpiry", p->key_expiry);
+    put_time(w, "Created", p->created);
+    put_time(w, "LastSeen", p->last_seen);
+    rmr_wr_fmt(w, ",\"HomeDERP\":%u,\"Cap\":%u", p->home_derp, p->cap);
+    if (p->online >= 0)
+        rmr_wr_fmt(w, ",\"Online\":%s", p->online ? "true" : "false");
+    put_flag(w, "Expired", p->flags & NM_F_EXPIRED);
+    put_flag(w, "MachineAuthorized", p->flags & NM_F_AUTHORIZED);
+    put_flag(w, "IsWireGuardOnly", p->flags & NM_F_WIREGUARD_ONLY);
+    put_flag(w, "IsJailed", p->flags & NM_F_JAILED);
+    put_flag(w, "UnsignedPeerAPIOnly", p->flags & NM_F_UNSIGNED);
+    rmr_wr_str(w, ",\"Hostinfo\":{\"OS\":");
+    put_json_str(w, k.os);
+    put_kstr(w, "Hostname", k.host);
+    rmr_wr_str(w, "}");
+}
+
+enum { L_ADDRS, L_ALLOWED, L_PRIMARY, L_ENDPOINTS, L_CAPS, LISTS };
+
+static size_t list_len(const nm_peer *p, unsigned list)
+{
+    const size_t n[LISTS] = {p->n_addrs, p->n_allowed, p->n_primary,
+                             p->n_endpoints, p->n_caps};
+    return n[list];
+}
+
+static void put_item(const rmr_nm *nm, rmr_wr *w, const nm_peer *p,
+                     unsigned list, size_t i)
+{
+    char text[RMR_ADDR_TEXT_MAX];
+    nm_parts k;
+    rmri_nm_parts(p, &k);
+    if (list == L_CAPS) {
+        put_json_str(w, rmri_nm_cap_name(nm, k.caps[i]));
+        rmr_wr_str(w, ":[]");
+    } else if (list == L_ENDPOINTS) {
+        rmr_wr_fmt(w, "\"%s\"", rmr_addr_text(&k.endpoints[i], text));
+    } else {
+        const rmr_prefix *v = list == L_ADDRS     ? k.addrs
+                              : list == L_ALLOWED ? k.allowed
+                                                  : k.primary;
+        rmr_wr_fmt(w, "\"%s\"", rmr_prefix_text(&v[i], text));
+    }
+}
+
+/* Step 0: the scalars; then each list as an opening, its items, a closing.
+ * \return false after the last step. */
+static bool put_node(const rmr_nm *nm, rmr_wr *w, const nm_peer *p,
+                     uint32_t *step)
+{
+    static const char *const open[LISTS] = {
+        ",\"Addresses\":[", ",\"AllowedIPs\":[", ",\"PrimaryRoutes\":[",
+        ",\"Endpoints\":[", ",\"CapMap\":{"};
+    size_t at = *step;
+    if (at == 0) {
+        put_scalars(w, p);
+        (*step)++;
+        return true;
+    }
+    at--;
+    for (unsigned list = 0; list < LISTS; list++) {
+        size_t n = list_len(p, list);
+        bool wanted = n || (list == L_ALLOWED && (p->flags & NM_F_OWN_ALLOWED));
+        if (!wanted)
+            continue;
+        if (at <= n + 1) {
+            if (at == 0)
+                rmr_wr_str(w, open[list]);
+            else if (at == n + 1)
+                rmr_wr_str(w, list == L_CAPS ? "}" : "]");
+            else {
+                rmr_wr_str(w, at > 1 ? "," : "");
+                put_item(nm, w, p, list, at - 1);
+            }
+            (*step)++;
+            return true;
+        }
+        at -= n + 2;
+    }
+    rmr_wr_str(w, "}");
+    return false;
+}
+
+/* ---- sections --------------------------------------------------------- */
+
+static void unit_self(const rmr_nm *nm, rmr_wr *w, place *p)
+{
+    if (!nm->self) {
+        next_section(p);
+        return;
+    }
+    if (p->step == 0)
+        rmr_wr_str(w, ",\"Node\":");
+    if (!put_node(nm, w, nm->self, &p->step))
+        next_section(p);
+}
+
+static void put_derp_node(rmr_wr *w, const rmr_nm_derp_node *d)
+{
+    char text[RMR_ADDR_TEXT_MAX];
+    rmr_wr_str(w, "{\"Name\":");
+    put_json_str(w, d->name);
+    put_kstr(w, "HostName", d->dial.host);
+    put_kstr(w, "CertName", d->dial.cert_name);
+    for (size_t i = 0; i < d->dial.n_addrs; i++) {
+        bool v4 = d->dial.addrs[i].family == RMR_AF_INET;
+        put_kstr(w, v4 ? "IPv4" : "IPv6",
+                 rmr_addr_ip_text(&d->dial.addrs[i], text));
+    }
+    if (d->dial.no_v4)
+        put_kstr(w, "IPv4", "none");
+    if (d->dial.no_v6)
+        put_kstr(w, "IPv6", "none");
+    rmr_wr_fmt(w, ",\"STUNPort\":%ld,\"DERPPort\":%u", (long)d->stun_port,
+               d->dial.port);
+    put_flag(w, "STUNOnly", d->stun_only);
+    put_flag(w, "InsecureForTests", d->dial.insecure);
+    rmr_wr_str(w, "}");
+}
+
+/* Step 0: the region's head; then a node a step. */
+static void unit_derp(const rmr_nm *nm, rmr_wr *w, place *p)
+{
+    if (nm->n_regions == 0 || p->index == nm->n_regions) {
+        rmr_wr_str(w, nm->n_regions ? "}}" : "");
+        next_section(p);
+        return;
+    }
+    const nm_region *r = &nm->regions[p->index];
+    const rmr_nm_derp_node *d =
+        (const rmr_nm_derp_node *)(const void *)r->nodes.p;
+    size_t n = r->nodes.len / sizeof *d;
+    if (p->step == 0) {
+        rmr_wr_str(w, p->index ? "," : ",\"DERPMap\":{\"Regions\":{");
+        rmr_wr_fmt(w, "\"%u\":{\"RegionID\":%u", r->id, r->id);
+        put_kstr(w, "RegionCode", r->code);
+        put_kstr(w, "RegionName", r->name);
+        put_flag(w, "Avoid", r->avoid);
+        put_flag(w, "NoMeasureNoHome", r->no_measure_no_home);
+        rmr_wr_str(w, ",\"Nodes\":[");
+        p->step++;
+    } else if (p->step <= n) {
+        rmr_wr_str(w, p->step > 1 ? "," : "");
+        put_derp_node(w, &d[p->step - 1]);
+        p->step++;
+    } else {
+        rmr_wr_str(w, "]}");
+        next_index(p);
+    }
+}
+
+static void unit_dns(const rmr_nm *nm, rmr_wr *w, place *p)
+{
+    const char *domain = rmr_nm_dns_domain_at(nm, p->index);
+    if (p->step == 0) {
+        if (nm->domain[0])
+            put_kstr(w, "Domain", nm->domain);
+        rmr_wr_fmt(w, ",\"DNSConfig\":{\"Proxied\":%s,\"Domains\":[",
+                   nm->magic_dns ? "true" : "false");
+        p->step = 1;
+    } else if (domain) {
+        rmr_wr_str(w, p->index ? "," : "");
+        put_json_str(w, domain);
+        p->index++;
+    } else {
+        rmr_wr_str(w, "]}");
+        next_section(p);
+    }
+}
+
+/* The prefix that a range is; -1: none. */
+static int range_bits(const rmr_ip_range *r)
+{
+    size_t n = r->family == RMR_AF_INET ? 32 : 128, bits = 0;
+    while (bits < n &&
+           !((r->first[bits / 8] ^ r->last[bits / 8]) & 0x80u >> bits % 8))
+        bits++;
+    for (size_t i = bits; i < n; i++) {
+        unsigned m = 0x80u >> i % 8;
+        if ((r->first[i / 8] & m) || !(r->last[i / 8] & m))
+            return -1;
+    }
+    return (int)bits;
+}
+
+static void put_range(rmr_wr *w, const rmr_ip_range *r)
+{
+    char text[RMR_ADDR_TEXT_MAX];
+    rmr_addr a;
+    int bits = range_bits(r);
+    memset(&a, 0, sizeof a);
+    a.family = r->family;
+    memcpy(a.ip, r->first, sizeof a.ip);
+    rmr_wr_fmt(w, "\"%s", rmr_addr_ip_text(&a, text));
+    memcpy(a.ip, r->last, sizeof a.ip);
+    if (bits < 0)
+        rmr_wr_fmt(w, "-%s", rmr_addr_ip_text(&a, text));
+    else if (bits < (r->family == RMR_AF_INET ? 32 : 128))
+        rmr_wr_fmt(w, "/%d", bits);
+    rmr_wr_str(w, "\"");
+}
+
+static bool is_opening(uint8_t op)
+{
+    return op == OP_RULE || op == OP_PROTOS || op == OP_DSTS;
+}
+
+static void put_op(const rmr_nm *nm, rmr_wr *w, const nm_op *o, uint8_t prev)
+{
+    bool item = !is_opening(o->op) && o->op != OP_END;
+    if ((item && prev && !is_opening(prev)) || (o->op == OP_RULE && prev))
+        rmr_wr_str(w, ",");
+    switch (o->op) {
+    case OP_RULE:
+        rmr_wr_str(w, "{\"SrcIPs\":[");
+        break;
+    case OP_PROTOS:
+        rmr_wr_str(w, "],\"IPProto\":[");
+        break;
+    case OP_DSTS:
+        rmr_wr_str(w, "],\"DstPorts\":[");
+        break;
+    case OP_END:
+        rmr_wr_str(w, "]}");
+        break;
+    case OP_REJECT:
+        rmr_wr_str(w, "{\"SrcBits\":[1]}");
+        break;
+    case OP_SRC4:
+    case OP_SRC6:
+        put_range(w, &o->range);
+        break;
+    case OP_SRC_ANY:
+        rmr_wr_str(w, "\"*\"");
+        break;
+    case OP_SRC_CAP: {
+        char text[NM_TEXT_MAX + 4];
+        (void)snprintf(text, sizeof text, "cap:%s",
+                       rmri_nm_cap_name(nm, o->cap));
+        put_json_str(w, text);
+        break;
+    }
+    case OP_PROTO:
+        rmr_wr_fmt(w, "%u", o->proto);
+        break;
+    case OP_PROTO_NONE:
+        rmr_wr_str(w, "256"); /* any number that is none */
+        break;
+    default: /* destinations */
+        rmr_wr_str(w, "{\"IP\":");
+        if (o->op == OP_DST_ANY)
+            rmr_wr_str(w, "\"*\"");
+        else
+            put_range(w, &o->range);
+        rmr_wr_fmt(w, ",\"Ports\":{\"First\":%u,\"Last\":%u}}", o->first,
+                   o->last);
+        break;
+    }
+}
+
+/* The step is (offset of the op << 4 | op before it) + 1. */
+static void unit_filters(const rmr_nm *nm, rmr_wr *w, place *p)
+{
+    const nm_rules *s = (const nm_rules *)(const void *)nm->filters.p;
+    size_t n = nm->filters.len / sizeof *s;
+    if (p->index == n) {
+        rmr_wr_str(w, n ? "}" : "");
+        next_section(p);
+        return;
+    }
+    s += p->index;
+    if (p->step == 0) {
+        rmr_wr_str(w, p->index ? "," : ",\"PacketFilters\":{");
+        put_json_str(w, s->name);
+        rmr_wr_str(w, ":[");
+        p->step = 1;
+        return;
+    }
+    size_t at = (p->step - 1) >> 4;
+    uint8_t prev = (uint8_t)((p->step - 1) & 15);
+    nm_op o;
+    if (!rmri_nm_op_next(&s->ops, &at, &o)) {
+        rmr_wr_str(w, "]");
+        next_index(p);
+        return;
+    }
+    put_op(nm, w, &o, prev);
+    p->step = (uint32_t)(at << 4 | o.op) + 1;
+}
+
+static void unit_users(const rmr_nm *nm, rmr_wr *w, place *p)
+{
+    if (p->index == nm->n_users) {
+        rmr_wr_str(w, nm->n_users ? "]" : "");
+        next_section(p);
+        return;
+    }
+    const nm_user *u = nm->users[p->index];
+    rmr_wr_str(w, p->index ? "," : ",\"UserProfiles\":[");
+    rmr_wr_fmt(w, "{\"ID\":%lld", (long long)u->id);
+    put_kstr(w, "LoginName", u->text);
+    put_kstr(w, "DisplayName", u->text + u->login_len + 1);
+    rmr_wr_str(w, "}");
+    next_index(p);
+}
+
+/* Step 0: the legacy list; step 1: the messages. */
+static void unit_health(const rmr_nm *nm, rmr_wr *w, place *p)
+{
+    static const char *const open[2] = {",\"Health\":[",
+                                        ",\"DisplayMessages\":{\"*\":null"};
+    if (p->index == 0)
+        rmr_wr_str(w, open[p->step]);
+    if (p->index < nm->n_health) {
+        const nm_message *m = &nm->health[p->index];
+        bool first = true;
+        for (size_t i = 0; i < p->index; i++)
+            first = first && nm->health[i].id[0];
+        if (p->step == 0 && !m->id[0]) {
+            rmr_wr_str(w, first ? "" : ",");
+            put_json_str(w, m->text);
+        } else if (p->step == 1 && m->id[0]) {
+            rmr_wr_str(w, ",");
+            put_json_str(w, m->id);
+            rmr_wr_str(w, ":{\"Text\":");
+            put_json_str(w, m->text);
+            rmr_wr_str(w, "}");
+        }
+        p->index++;
+        return;
+    }
+    rmr_wr_str(w, p->step ? "}" : "]");
+    if (p->step)
+        next_section(p);
+    else
+        p->step = 1, p->index = 0;
+}
+
+static void unit_peers(const rmr_nm *nm, rmr_wr *w, place *p)
+{
+    if (p->index == nm->n_peers) {
+        rmr_wr_str(w, nm->n_peers ? "]" : "");
+        next_section(p);
+        return;
+    }
+    if (p->step == 0)
+        rmr_wr_str(w, p->index ? "," : ",\"Peers\":[");
+    if (!put_node(nm, w, nm->peers[p->index], &p->step))
+        next_index(p);
+}
+
+static void unit(const rmr_nm *nm, rmr_wr *w, place *p)
+{
+    switch (p->section) {
+    case S_BEGIN:
+        rmr_wr_str(w, "{\"KeepAlive\":false");
+        next_section(p);
+        break;
+    case S_SELF:
+        unit_self(nm, w, p);
+        break;
+    case S_DERP:
+        unit_derp(nm, w, p);
+        break;
+    case S_DNS:
+        unit_dns(nm, w, p);
+        break;
+    case S_FILTERS:
+        unit_filters(nm, w, p);
+        break;
+    case S_USERS:
+        unit_users(nm, w, p);
+        break;
+    case S_HEALTH:
+        unit_health(nm, w, p);
+        break;
+    case S_PEERS:
+        unit_peers(nm, w, p);
+        break;
+    default:
+        rmr_wr_str(w, "}");
+        next_section(p);
+        break;
+    }
+}
+
+rmr_err rmr_nm_save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst, size_t *len)
+{
+    place p = unpack_place(*pos);
+    *len = 0;
+    if (dst.len < SAVE_MIN)
+        return RMR_E_BUFSIZE;
+    if (p.section > S_DONE)
+        return RMR_E_INVAL;
+    rmr_wr w = rmr_wr_of(dst);
+    while (p.section < S_DONE && w.cap - w.len >= UNIT_MAX)
+        unit(nm, &w, &p);
+    if (w.failed)
+        return RMR_E_INTERNAL;
+    *len = w.len;
+    *pos = pack_place(p);
+    return RMR_OK;
+}
