@@ -180,7 +180,8 @@ void *rmr_slots_next(const rmr_slots *s, uint32_t *pos, uint64_t *handle)
         uint32_t index = (*pos)++;
         slot_head *h = head_at(s, index);
         if (h->is_used) {
-            *handle = handle_of(h->gen, index);
+            if (handle)
+                *handle = handle_of(h->gen, index);
             return item_of(h);
         }
     }
