@@ -22,6 +22,7 @@ typedef struct up {
     rmr_env env;
     cli_up_events events;
     cli_file ca;
+    bool quiet; /* what fails now is said in one sentence, not twice */
     char dir[4096];
     char hostname[64];
     char os_version[128];
@@ -147,7 +148,7 @@ static bool prepare(up *u, cli_args *a)
     }
     cli_make_parents(u->dir);
     u->env = rmr_posix_env();
-    u->env.log = cli_log(a->log_level);
+    u->env.log = cli_log(a->log_level, &u->quiet);
     u->events.json = a->json;
     return true;
 }
@@ -159,7 +160,9 @@ static bool start_adapter(up *u)
     rmr_posix_config_init(&cfg, sizeof cfg);
     cfg.dir = u->dir;
     cfg.log = u->env.log;
+    u->quiet = true;
     err = rmr_posix_new(&u->posix, &cfg);
+    u->quiet = false;
     if (err == RMR_E_NOMEM) {
         cli_complain("out of memory");
     } else if (err != RMR_OK) {

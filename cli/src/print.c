@@ -47,17 +47,20 @@ static void write_log(void *user, rmr_log_level level, const char *layer,
 {
     static const char *const names[] = { "off",  "error", "warn",
                                          "info", "debug", "trace" };
-    (void)user;
+    const bool *quiet = user;
+    if (*quiet) {
+        return;
+    }
     (void)fprintf(stderr, "%-5s %-8s ", names[level], layer);
     cli_print_clean(stderr, rmr_bytes_of(msg, len));
     (void)putc('\n', stderr);
 }
 
-rmr_log cli_log(rmr_log_level max)
+rmr_log cli_log(rmr_log_level max, bool *quiet)
 {
     rmr_log log;
     log.write = write_log;
-    log.user = NULL;
+    log.user = quiet;
     log.max_level = max;
     return log;
 }

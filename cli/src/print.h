@@ -18,8 +18,9 @@ void cli_print_clean(FILE *to, rmr_bytes text);
 /** The same into dst, cut to fit, NUL-terminated. */
 void cli_clean_copy(char *dst, size_t cap, rmr_bytes text);
 
-/** A sink that prints lines of `max` and below on stderr. */
-rmr_log cli_log(rmr_log_level max);
+/** A sink that prints lines of `max` and below on stderr, while *quiet is
+ *  false; retains `quiet`. */
+rmr_log cli_log(rmr_log_level max, bool *quiet);
 
 /** "1.5 MB" and the like, into dst. */
 #define CLI_SIZE_TEXT_MAX 24
