@@ -12,6 +12,21 @@
  * the call unless a function says "copied" or "retained until".
  *
  * Threading: all functions here are pure or touch only their arguments.
+ * Memory: only rmr_alloc_zero takes any, from the allocator it is given.
+ * Time: none is read; instants and lengths are the caller's numbers.
+ * Source: docs/integrating.md.
+ *
+ *     rmr_env env = { { my_alloc, my_release, heap },
+ *                     { my_fill, source },
+ *                     { my_write, sink, RMR_LOG_INFO } };
+ *     struct thing *t = rmr_alloc_zero(&env.alloc, sizeof *t, 8);
+ *     if (!t) return RMR_E_NOMEM;
+ *     rmr_err err = rmr_rng_fill(&env.rng, t->key, sizeof t->key);
+ *     if (err)
+ *         rmr_logf(&env.log, RMR_LOG_ERROR, "mine", "%s", rmr_err_name(err));
+ *     t->deadline = rmr_time_add(now, 5 * RMR_SEC);
+ *     ...
+ *     rmr_release_wiped(&env.alloc, t, sizeof *t);
  */
 #ifndef REMORA_BASE_H
 #define REMORA_BASE_H
@@ -45,8 +60,8 @@ typedef uint64_t rmr_dur;  /* length of time, ns                             */
 /**
  * t + d, or RMR_TIME_NEVER where that would wrap; NEVER stays NEVER.  [look]
  *
- * Errors: none.
- * Source: contract T6 (additions saturate).
+ * Effects: none.  Errors: none.
+ * Source:  contract T6 (additions saturate).
  */
 static inline rmr_time rmr_time_add(rmr_time t, rmr_dur d)
 {
@@ -56,14 +71,16 @@ static inline rmr_time rmr_time_add(rmr_time t, rmr_dur d)
 /**
  * The time from `since` to `now`; 0 where `since` is later.           [look]
  *
- * Errors: none.
- * Source: contract T3 (a clock that went back is not an error).
+ * Effects: none.  Errors: none.
+ * Source:  contract T3 (a clock that went back is not an error).
  */
 static inline rmr_dur rmr_time_since(rmr_time now, rmr_time since)
 {
     return now > since ? now - since : 0;
 }
 
+/** The earlier of two instants, NEVER being the latest.               [look]
+ *  Effects: none.  Errors: none.  Source: contract T4. */
 static inline rmr_time rmr_time_min(rmr_time a, rmr_time b)
 {
     return a < b ? a : b;
@@ -139,8 +156,9 @@ enum rmr_layer {
 /**
  * The class of a result: what the caller should do about it.          [look]
  *
- * Errors: none; a positive or unknown value is RMR_CLASS_FATAL.
- * Source: docs/integrating.md, errors.
+ * Effects: none.
+ * Errors:  none; a positive or unknown value is RMR_CLASS_FATAL.
+ * Source:  docs/integrating.md, errors.
  */
 RMR_API rmr_errclass rmr_err_class(rmr_err e);
 
@@ -149,8 +167,8 @@ RMR_API rmr_errclass rmr_err_class(rmr_err e);
  *
  * \return A constant string, never NULL.  Codes of single layers are
  *         "layer error"; those layers have texts of their own.
- * Errors: none.
- * Source: none.
+ * Effects: none.  Errors: none.
+ * Source:  docs/integrating.md, errors.
  */
 RMR_API const char *rmr_err_name(rmr_err e);
 
@@ -166,6 +184,8 @@ typedef struct rmr_buf { /* borrowed, write */
     size_t len;
 } rmr_buf;
 
+/** Borrowed bytes of a pointer and a length.                          [look]
+ *  Effects: none.  Errors: none.  Source: contract M1. */
 static inline rmr_bytes rmr_bytes_of(const void *ptr, size_t len)
 {
     rmr_bytes b;
@@ -174,6 +194,8 @@ static inline rmr_bytes rmr_bytes_of(const void *ptr, size_t len)
     return b;
 }
 
+/** A borrowed buffer of a pointer and a length.                       [look]
+ *  Effects: none.  Errors: none.  Source: contract M1. */
 static inline rmr_buf rmr_buf_of(void *ptr, size_t len)
 {
     rmr_buf b;
@@ -182,16 +204,21 @@ static inline rmr_buf rmr_buf_of(void *ptr, size_t len)
     return b;
 }
 
-/** The bytes of a C string, without its NUL; NULL gives no bytes.      [look] */
+/** The bytes of a C string, without its NUL; NULL gives no bytes.     [look]
+ *  Effects: none.  Errors: none.  Source: contract M1. */
 RMR_API rmr_bytes rmr_bytes_str(const char *s);
 
-/** Equal length and content.  Not for secrets: its time depends on them. */
+/** Equal length and content.  Not for secrets: its time depends on   [look]
+ *  them, see rmr_equal_ct.
+ *  Effects: none.  Errors: none.  Source: contract S2. */
 RMR_API bool rmr_bytes_eq(rmr_bytes a, rmr_bytes b);
 
-/** Equal to a C string. */
+/** Equal to a C string; NULL is as "".                               [look]
+ *  Effects: none.  Errors: none.  Source: as rmr_bytes_eq. */
 RMR_API bool rmr_bytes_eq_str(rmr_bytes a, const char *s);
 
-/** Equal but for the case of ASCII letters. */
+/** Equal but for the case of ASCII letters.                           [look]
+ *  Effects: none.  Errors: none.  Source: RFC 9110 5.1, RFC 4343. */
 RMR_API bool rmr_bytes_eq_nocase(rmr_bytes a, rmr_bytes b);
 
 /* ---- environment ------------------------------------------------------ */
@@ -230,29 +257,45 @@ typedef struct rmr_env { /* copied by every _new */
 } rmr_env;
 
 /**
- * Memory of `size` bytes, zeroed.                                     [look]
+ * Memory of `size` bytes, zeroed.
  *
+ * \param align  A power of two.
  * \return NULL when the host has none; size 0 gives NULL.
+ *
+ * Effects:  one call of the host's alloc.
+ * Errors:   NULL.
  * Lifetime: until rmr_release() with the same size.
- * Source: contract M2.
+ * Source:   contract M2.
  */
 RMR_API void *rmr_alloc_zero(const rmr_alloc *a, size_t size, size_t align);
+/** Gives memory back; NULL does nothing.
+ *  Effects: one call of the host's release.  Errors: none.
+ *  Source: contract M2. */
 RMR_API void rmr_release(const rmr_alloc *a, void *ptr, size_t size);
 
-/** The same, cleared first in a way that no compiler removes.          [look] */
+/** The same, cleared first in a way that no compiler removes.
+ *  Effects: as rmr_release.  Errors: none.  Source: contract S2. */
 RMR_API void rmr_release_wiped(const rmr_alloc *a, void *ptr, size_t size);
 
-/** Overwrites `len` bytes with zeros; never optimised away.  Contract S2. */
+/** Overwrites `len` bytes with zeros; never optimised away.
+ *  Effects: none besides.  Errors: none.  Source: contract S2. */
 RMR_API void rmr_wipe(void *ptr, size_t len);
 
-/** Equal content in a time that depends on `len` alone.  Contract S2. */
+/** Equal content, in a time that depends on `len` alone.             [look]
+ *  Effects: none.  Errors: none.  Source: contract S2. */
 RMR_API bool rmr_equal_ct(const void *a, const void *b, size_t len);
 
-/** \return RMR_OK, or RMR_E_RNG where the host's source failed. */
+/** Random bytes from the host; none are asked for when len is 0.
+ *  Effects: one call of the host's fill.
+ *  Errors: RNG, whatever the host's source answered; use nothing of dst then.
+ *  Source: contract, randomness (no fallback). */
 RMR_API rmr_err rmr_rng_fill(const rmr_rng *rng, void *dst, size_t len);
 
 /** Formats and hands over one line of at most 511 bytes; does nothing above
- *  the log's level or without a sink.  Secrets have no formatter (S3). */
+ *  the log's level or without a sink.  Control characters become '?', so that
+ *  a peer's text can't forge a line.  Secrets have no formatter.
+ *  Effects: one call of the host's write.  Errors: none; what does not fit is
+ *  cut.  Source: contract S3. */
 RMR_API void rmr_logf(const rmr_log *log, rmr_log_level level,
                       const char *layer, const char *fmt, ...) RMR_PRINTF(4, 5);
 

@@ -23,9 +23,9 @@
  *  - UDP.  UDP_SEND has no answer.  A full socket keeps the batch it was given,
  *    BLOCKED says so; the machine gives no more to that socket until WRITABLE.
  *  - Memory.  What an event points to is lent for the call.  What an operation
- *    points to lies in the scratch given to next_op, or is constant; the adapter
- *    may use the scratch until it calls next_op again; it has written or copied
- *    what it needs by then.
+ *    points to lies in the scratch given to next_op, or is constant; the
+ *    adapter may use the scratch until it calls next_op again; it has written
+ *    or copied what it needs by then.
  *  - Turns.  One `now` per turn.  After events and deadlines the adapter calls
  *    next_op until it answers RMR_IO_NONE.
  *  - Time of day comes as a WALL event: the first event of all, and again after
@@ -77,8 +77,8 @@ typedef struct rmr_io_op {
     uint32_t seg_size; /* UDP_SEND: data is datagrams of this size, the last
                           may be shorter; 0 = one datagram                    */
     size_t credit;     /* READ                                                */
-    bool more;         /* STORE: further parts follow under the same id; the blob is
-                          replaced when the last one has come                 */
+    bool more;         /* STORE: further parts follow under the same id; the
+                          blob is replaced when the last one has come         */
     rmr_dur timeout;   /* CONNECT, RESOLVE; 0 = the adapter's default         */
     rmr_err err;       /* STOP                                                */
 } rmr_io_op;

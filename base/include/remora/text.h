@@ -1,7 +1,21 @@
 /*
  * remora/text.h - hex, base64, decimal numbers, RFC 3339 times.
  *
+ * Reading is strict: no white space, no signs, no second text for one value.
+ * None of it is in constant time; keys in text go through it all the same, for
+ * they come from files and messages, not from a guesser who measures.
+ *
  * Source: RFC 4648 4 (base64) and 8 (hex), RFC 3339 5.6.
+ * Threading: pure functions.  Memory: none.
+ * Time: none is read; wall time is Unix nanoseconds, without leap seconds.
+ *
+ *     uint8_t key[32];
+ *     char hex[65], when[RMR_TIME_TEXT_MAX];
+ *     uint64_t expiry, port;
+ *     if (rmr_unhex(key, sizeof key, text)) fail();
+ *     if (rmr_parse_u64(digits, 65535, &port)) fail();
+ *     if (rmr_parse_time(expiry_text, &expiry)) fail();
+ *     say(rmr_hex(hex, key, sizeof key), rmr_time_text(expiry, when));
  */
 #ifndef REMORA_TEXT_H
 #define REMORA_TEXT_H
@@ -12,24 +26,38 @@
 extern "C" {
 #endif
 
-/** Lower-case hex of src and a NUL into dst of at least 2 * len + 1. */
+/** Lower-case hex and a NUL into dst of at least 2 * len + 1; returns [look]
+ *  dst.  Effects: on dst.  Errors: none.  Source: RFC 4648 8. */
 RMR_API char *rmr_hex(char *dst, const void *src, size_t len);
-/** Exactly 2 * len digits of either case.  Errors: RMR_E_MALFORMED. */
+/** Exactly 2 * len digits of either case, to len bytes.               [look]
+ *  Effects: on dst.  Errors: MALFORMED; dst may be written in part then.
+ *  Source: RFC 4648 8. */
 RMR_API rmr_err rmr_unhex(void *dst, size_t len, rmr_bytes text);
 /** Size of base64 text for n bytes, with padding, without a NUL. */
 #define RMR_BASE64_LEN(n) (((n) + 2) / 3 * 4)
-/** Standard base64 with padding and a NUL into dst of RMR_BASE64_LEN + 1. */
+/** Base64 with padding and a NUL into dst of RMR_BASE64_LEN + 1;      [look]
+ *  returns dst.  Effects: on dst.  Errors: none.  Source: RFC 4648 4. */
 RMR_API char *rmr_base64(char *dst, const void *src, size_t len);
-/** Strict standard base64 with padding.  *len is what dst holds on input and
- *  what was written on output.  Errors: RMR_E_MALFORMED, RMR_E_BUFSIZE. */
+/** Base64 with padding to bytes.  *len is what dst holds on input     [look]
+ *  and what was written on output.
+ *  Effects: on dst and *len.
+ *  Errors: MALFORMED (also where the bits beyond the last byte are not zero),
+ *  BUFSIZE; *len is untouched then, dst may be written in part.
+ *  Source: RFC 4648 4, 3.5. */
 RMR_API rmr_err rmr_unbase64(void *dst, size_t *len, rmr_bytes text);
-/** Decimal digits alone, no sign, no space.  Errors: RMR_E_MALFORMED. */
+/** Decimal digits alone, up to `max`; leading zeros are allowed.      [look]
+ *  Effects: on *out.  Errors: MALFORMED (a number above max too); *out is
+ *  untouched then.  Source: none. */
 RMR_API rmr_err rmr_parse_u64(rmr_bytes text, uint64_t max, uint64_t *out);
-/** RFC 3339 time to Unix nanoseconds; years 1970 to 2261.  An earlier time
- *  ("0001-01-01T00:00:00Z" is Go's "none") gives 0.  Errors: RMR_E_MALFORMED */
+/** RFC 3339 time to Unix nanoseconds; years 1970 to 2261.  An earlier [look]
+ *  time ("0001-01-01T00:00:00Z" is Go's "none") gives 0, a later one INT64_MAX.
+ *  Digits below a nanosecond are dropped; a leap second is the next second.
+ *  Effects: on *unix_ns.  Errors: MALFORMED; *unix_ns is untouched then.
+ *  Source: RFC 3339 5.6, 5.7. */
 RMR_API rmr_err rmr_parse_time(rmr_bytes text, uint64_t *unix_ns);
-/** "2026-11-21T09:17:51.371Z" (milliseconds) and a NUL; returns dst. */
 #define RMR_TIME_TEXT_MAX 32
+/** "2026-11-21T09:17:51.371Z" (milliseconds, cut) and a NUL; returns  [look]
+ *  dst.  Effects: on dst.  Errors: none.  Source: RFC 3339 5.6. */
 RMR_API char *rmr_time_text(uint64_t unix_ns, char dst[RMR_TIME_TEXT_MAX]);
 
 #ifdef __cplusplus
