@@ -12,85 +12,68 @@
 
 #define LOOK_EVERY (3 * RMR_SEC)
 #define TEXT_MAX ((size_t)1 << 20) /* of a file; the rest is not told */
-#define MAX_ADDRS 256
+#define COUNT(a) (sizeof(a) / sizeof *(a))
 
-/* A whole text file with a NUL behind it; NULL: none. */
+static const char *const files[] = {"/etc/resolv.conf", "/etc/hosts"};
+
+/* A text file; of one that is too long, the whole lines at its start. */
 static char *read_text(const char *path, size_t *len)
 {
     FILE *f = fopen(path, "re");
-    char *text = malloc(TEXT_MAX + 1);
-    *len = 0;
-    if (f && text)
-        *len = fread(text, 1, TEXT_MAX, f);
+    char *text = f ? malloc(TEXT_MAX) : NULL;
+    *len = text ? fread(text, 1, TEXT_MAX, f) : 0;
     if (f)
         (void)fclose(f);
-    if (!text)
-        return NULL;
-    if (*len == TEXT_MAX) /* no half line at the end */
-        while (*len && text[*len - 1] != '\n')
-            --*len;
-    text[*len] = '\0';
-    char *small = realloc(text, *len + 1);
-    return small ? small : text;
-}
-
-static bool has_changed(const char *path, struct timespec *seen)
-{
-    struct stat st;
-    struct timespec t = {0, 0};
-    if (stat(path, &st) == 0)
-        t = st.st_mtim;
-    if (t.tv_sec == seen->tv_sec && t.tv_nsec == seen->tv_nsec)
-        return false;
-    *seen = t;
-    return true;
+    for (size_t i = *len; *len == TEXT_MAX && i > 0; i--)
+        *len = text[i - 1] == '\n' ? i : *len;
+    char *small = *len ? realloc(text, *len) : NULL;
+    if (*len == 0)
+        free(text);
+    return small || *len == 0 ? small : text;
 }
 
 /* resolv.conf(5): "nameserver", and the last of "search" and "domain". */
-static void read_resolv(links *l)
+void rmri_posix_read_resolv(links *l, const char *path)
 {
-    size_t len;
-    char *text = read_text("/etc/resolv.conf", &len), *rest = NULL;
+    char line[sizeof l->search], *save;
+    FILE *f = fopen(path, "re");
     l->n_servers = 0;
     l->search[0] = '\0';
-    for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line;
-         line = strtok_r(NULL, "\n", &rest)) {
-        char *words = NULL, *key = strtok_r(line, " \t", &words), *word;
-        if (!key)
+    while (f && fgets(line, sizeof line, f)) {
+        const char *key = strtok_r(line, " \t\r\n", &save);
+        bool is_server = key && strcmp(key, "nameserver") == 0;
+        if (!is_server &&
+            (!key || (strcmp(key, "search") && strcmp(key, "domain"))))
             continue;
-        bool is_server = strcmp(key, "nameserver") == 0;
-        if (!is_server && strcmp(key, "search") && strcmp(key, "domain"))
-            continue;
-        if (!is_server)
-            l->search[0] = '\0';
-        while ((word = strtok_r(NULL, " \t\r", &words)) != NULL) {
-            rmr_addr *a = &l->servers[l->n_servers];
-            size_t at = strlen(l->search);
-            if (!is_server && at + strlen(word) + 2 <= sizeof l->search)
-                (void)snprintf(l->search + at, sizeof l->search - at, "%s%s",
-                               at ? " " : "", word);
-            else if (is_server && l->n_servers < 8 &&
-                     rmr_addr_parse_ip(rmr_bytes_str(word), a) == RMR_OK) {
-                a->port = 53;
-                l->n_servers++;
+        size_t at = 0;
+        for (const char *w; (w = strtok_r(NULL, " \t\r\n", &save));) {
+            rmr_addr a;
+            if (!is_server) { /* shorter than the line it is from */
+                at += (size_t)snprintf(l->search + at, sizeof l->search - at,
+                                       "%s%s", at ? " " : "", w);
+            } else if (l->n_servers < COUNT(l->servers) &&
+                       rmr_addr_parse_ip(rmr_bytes_str(w), &a) == RMR_OK) {
+                a.port = 53;
+                l->servers[l->n_servers++] = a;
             }
         }
     }
-    free(text);
+    if (f)
+        (void)fclose(f);
 }
 
 static rmr_addr addr_of(const struct ifaddrs *i)
 {
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
     rmr_addr a;
     memset(&a, 0, sizeof a);
-    if (!i->ifa_addr || !(i->ifa_flags & IFF_UP))
-        return a;
-    if (i->ifa_addr->sa_family == AF_INET) {
-        struct sockaddr_in v4;
+    int family = i->ifa_addr && (i->ifa_flags & IFF_UP) ? i->ifa_addr->sa_family
+                                                        : AF_UNSPEC;
+    if (family == AF_INET) {
         memcpy(&v4, i->ifa_addr, sizeof v4);
         a = rmr_addr_from_bytes(rmr_bytes_of(&v4.sin_addr, 4), 0);
-    } else if (i->ifa_addr->sa_family == AF_INET6) {
-        struct sockaddr_in6 v6;
+    } else if (family == AF_INET6) {
         memcpy(&v6, i->ifa_addr, sizeof v6);
         a = rmr_addr_from_bytes(rmr_bytes_of(&v6.sin6_addr, 16), 0);
         a.zone = v6.sin6_scope_id;
@@ -99,50 +82,51 @@ static rmr_addr addr_of(const struct ifaddrs *i)
 }
 
 /* Own addresses; loopback ones only where there are no others. */
-static bool read_addrs(links *l)
+static void read_addrs(links *l)
 {
     struct ifaddrs *all = NULL;
-    rmr_addr *list = calloc(MAX_ADDRS, sizeof *list);
-    size_t n = 0;
-    if (!list || getifaddrs(&all) != 0) {
-        free(list);
-        return false;
-    }
-    for (int loopback = 0; loopback < 2 && n == 0; loopback++) {
-        for (const struct ifaddrs *i = all; i && n < MAX_ADDRS;
-             i = i->ifa_next) {
-            list[n] = addr_of(i);
-            n += list[n].family != RMR_AF_NONE &&
-                 rmr_addr_is_loopback(&list[n]) == (loopback == 1);
+    if (getifaddrs(&all) != 0)
+        return;
+    l->n_addrs = 0;
+    for (int loopback = 0; loopback < 2 && l->n_addrs == 0; loopback++) {
+        for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
+            rmr_addr a = addr_of(i);
+            if (a.family && l->n_addrs < COUNT(l->addrs) &&
+                rmr_addr_is_loopback(&a) == (loopback == 1))
+                l->addrs[l->n_addrs++] = a;
         }
     }
     freeifaddrs(all);
-    if (n == l->n_addrs && l->addrs &&
-        memcmp(list, l->addrs, n * sizeof *list) == 0) {
-        free(list);
-        return false;
-    }
-    free(l->addrs);
-    l->addrs = list;
-    l->n_addrs = n;
-    return true;
 }
 
 void rmri_posix_links_check(rmr_posix *p)
 {
     links *l = &p->links;
-    if (l->addrs && rmr_time_since(p->now, p->links_at) < LOOK_EVERY)
+    if (l->looked_at && rmr_time_since(p->now, l->looked_at) < LOOK_EVERY)
         return;
-    p->links_at = p->now;
-    bool is_new = read_addrs(l);
-    if (has_changed("/etc/resolv.conf", &l->resolv_time)) {
-        read_resolv(l);
+    rmr_addr old[COUNT(l->addrs)];
+    size_t n_old = l->n_addrs;
+    bool is_new = l->looked_at == 0;
+    memcpy(old, l->addrs, sizeof old);
+    l->looked_at = p->now;
+    read_addrs(l);
+    is_new = is_new || n_old != l->n_addrs ||
+             memcmp(old, l->addrs, n_old * sizeof *old) != 0;
+    for (size_t i = 0; i < 2; i++) {
+        struct stat st;
+        struct timespec t = {0, 0};
+        if (stat(files[i], &st) == 0)
+            t = st.st_mtim;
+        if (t.tv_sec == l->seen[i].tv_sec && t.tv_nsec == l->seen[i].tv_nsec)
+            continue;
+        l->seen[i] = t;
         is_new = true;
-    }
-    if (has_changed("/etc/hosts", &l->hosts_time)) {
-        free(l->hosts);
-        l->hosts = read_text("/etc/hosts", &l->hosts_len);
-        is_new = true;
+        if (i == 0) {
+            rmri_posix_read_resolv(l, files[0]);
+        } else {
+            free(l->hosts);
+            l->hosts = read_text(files[1], &l->hosts_len);
+        }
     }
     for (mach *m = p->machs; is_new && m; m = m->next)
         rmri_posix_links_tell(p, m);
@@ -150,23 +134,16 @@ void rmri_posix_links_check(rmr_posix *p)
 
 void rmri_posix_links_tell(rmr_posix *p, mach *m)
 {
-    rmr_io_links told;
-    rmr_io_event ev;
-    memset(&told, 0, sizeof told);
-    memset(&ev, 0, sizeof ev);
-    told.addrs = p->links.addrs;
-    told.n_addrs = p->links.n_addrs;
-    told.name_servers = p->links.servers;
-    told.n_name_servers = p->links.n_servers;
-    told.hosts = rmr_bytes_of(p->links.hosts, p->links.hosts_len);
-    told.search = rmr_bytes_str(p->links.search);
-    ev.kind = RMR_IO_LINKS;
+    const links *l = &p->links;
+    rmr_io_links told = {
+        .addrs = l->addrs,
+        .n_addrs = l->n_addrs,
+        .name_servers = l->servers,
+        .n_name_servers = l->n_servers,
+        .hosts = rmr_bytes_of(l->hosts, l->hosts_len),
+        .search = rmr_bytes_str(l->search),
+    };
+    rmr_io_event ev = rmri_posix_event(RMR_IO_LINKS, 0, RMR_OK);
     ev.links = &told;
-    rmri_posix_tell(p, m, &ev);
-}
-
-void rmri_posix_links_free(links *l)
-{
-    free(l->addrs);
-    free(l->hosts);
+    rmri_posix_tell(p, m, ev);
 }

@@ -15,6 +15,14 @@
 
 #define PATIENCE (10 * RMR_SEC)
 
+void (*script_hook)(bool is_inside);
+
+static void hook(bool is_inside)
+{
+    if (script_hook)
+        script_hook(is_inside);
+}
+
 /* ---- the machine ------------------------------------------------------- */
 
 static void keep(script *s, rmr_time now, const rmr_io_event *ev)
@@ -40,6 +48,7 @@ static void keep(script *s, rmr_time now, const rmr_io_event *ev)
 static rmr_err on_event(void *self, rmr_time now, const rmr_io_event *ev)
 {
     script *s = self;
+    hook(true);
     assert_false(s->is_stopped);
     if (s->n_events == 0)
         assert_int_equal(ev->kind, RMR_IO_WALL);
@@ -52,6 +61,7 @@ static rmr_err on_event(void *self, rmr_time now, const rmr_io_event *ev)
         do_simple(s, RMR_IO_ACCEPT_PAUSE, ev->id);
     rmr_err e = s->event_result;
     s->event_result = RMR_OK;
+    hook(false);
     return e;
 }
 
@@ -64,18 +74,15 @@ static void free_op(rmr_io_op *op)
 
 /* Copies into the scratch and spoils the rest of it: the adapter must be done
  * with the operation before. */
-static rmr_err on_next_op(void *self, rmr_time now, rmr_buf scratch,
-                          rmr_io_op *op)
+static void next_op(script *s, rmr_buf scratch, rmr_io_op *op)
 {
-    script *s = self;
-    (void)now;
     assert_false(s->is_stopped);
     assert_true(scratch.len >= RMR_IO_SCRATCH_MIN);
     s->n_next_op++;
     memset(scratch.ptr, 0xdd, scratch.len);
     if (s->n_ops == 0) {
         op->kind = RMR_IO_NONE;
-        return RMR_OK;
+        return;
     }
     rmr_io_op *next = &s->ops[s->first_op];
     *op = *next;
@@ -90,6 +97,15 @@ static rmr_err on_next_op(void *self, rmr_time now, rmr_buf scratch,
     s->first_op = (s->first_op + 1) % SCRIPT_OPS;
     s->n_ops--;
     s->is_stopped = op->kind == RMR_IO_STOP;
+}
+
+static rmr_err on_next_op(void *self, rmr_time now, rmr_buf scratch,
+                          rmr_io_op *op)
+{
+    (void)now;
+    hook(true);
+    next_op(self, scratch, op);
+    hook(false);
     return RMR_OK;
 }
 
@@ -243,12 +259,12 @@ void do_stop(script *s, rmr_err err)
     do_op(s, &op);
 }
 
-/* ---- events ---------------------------------------------------------------- */
+/* ---- events ----------------------------------------------------------------
+ */
 
 const told *seen(script *s, rmr_io_event_kind kind, uint64_t id)
 {
-    while (s->first_event < s->n_events &&
-           s->events[s->first_event].is_taken)
+    while (s->first_event < s->n_events && s->events[s->first_event].is_taken)
         s->first_event++;
     for (size_t i = s->first_event; i < s->n_events; i++) {
         told *t = &s->events[i];
@@ -341,7 +357,8 @@ ends make_stream(script *s, uint64_t listener, uint64_t id)
     return e;
 }
 
-/* ---- bytes and files ---------------------------------------------------------- */
+/* ---- bytes and files
+ * ---------------------------------------------------------- */
 
 uint8_t *pattern(size_t len, uint32_t seed)
 {

@@ -28,11 +28,15 @@ typedef struct script {
     size_t n_events, cap_events, first_event; /* before it all are taken */
     size_t n_next_op, n_deadlines;
     rmr_time deadline, deadline_now;
-    rmr_err event_result; /* given to the next event */
+    rmr_err event_result;    /* given to the next event */
     bool gives_ops_in_event; /* queue a READ of 1 for each ACCEPTED */
     bool pauses_on_accept;   /* queue an ACCEPT_PAUSE for each ACCEPTED */
     bool is_stopped;         /* STOP was given; then every call is wrong */
 } script;
+
+/* When set: called with true at the start of each of the machine's functions
+ * and with false at its end. */
+extern void (*script_hook)(bool is_inside);
 
 /* Adds itself to the adapter. */
 void script_init(script *s, adapter *a);

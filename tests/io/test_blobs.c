@@ -220,8 +220,8 @@ static void a_full_disk_leaves_the_old_blob(void **state)
 }
 
 /* As root every directory is writable: then it is tried as another user. */
-static void an_unwritable_directory_is_denied_and_leaves_the_old_blob(
-    void **state)
+static void
+an_unwritable_directory_is_denied_and_leaves_the_old_blob(void **state)
 {
     fixture *f = *state;
     uid_t me = geteuid();
@@ -271,8 +271,8 @@ static void names_with_paths_or_dots_in_front_are_refused(void **state)
     char longest[300];
     memset(longest, 'n', sizeof longest);
     longest[299] = '\0';
-    const char *bad[] = {"", ".", "..", ".hidden", "a/b", "/etc/passwd",
-                         "../x", longest};
+    const char *bad[] = {"",    ".",           "..",   ".hidden",
+                         "a/b", "/etc/passwd", "../x", longest};
     uint64_t id = 1;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         do_load(&f->s, id, bad[i]);

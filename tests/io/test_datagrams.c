@@ -117,8 +117,8 @@ static void an_empty_datagram_arrives(void **state)
     assert_int_equal(await(&f->s, RMR_IO_DATAGRAMS, 1)->ev.data.len, 0);
 }
 
-static void the_largest_datagram_arrives_and_a_larger_one_is_too_big(
-    void **state)
+static void
+the_largest_datagram_arrives_and_a_larger_one_is_too_big(void **state)
 {
     fixture *f = *state;
     uint8_t *data = pattern(70000, 2);

@@ -143,7 +143,8 @@ static void operations_made_in_an_event_are_done(void **state)
     (void)await(&f->s, RMR_IO_BYTES, e.b);
 }
 
-/* ---- descriptors ---------------------------------------------------------- */
+/* ---- descriptors ----------------------------------------------------------
+ */
 
 /* The lowest descriptor that is free is where the next one would go. */
 static void forbid_descriptors(struct rlimit *old)

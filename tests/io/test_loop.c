@@ -78,8 +78,7 @@ static void a_deadline_in_the_past_is_handled_in_the_next_turn(void **state)
     assert_int_equal(f->s.n_deadlines, 1);
 }
 
-static void the_operations_of_a_deadline_are_done_in_the_same_turn(
-    void **state)
+static void the_operations_of_a_deadline_are_done_in_the_same_turn(void **state)
 {
     fixture *f = *state;
     turns(&f->s, 1);
@@ -172,8 +171,8 @@ static void one_machine_stops_and_the_other_goes_on(void **state)
     (void)await_opened(&f->s, 1);
 }
 
-static void a_machine_with_a_fatal_result_is_dropped_with_its_sockets(
-    void **state)
+static void
+a_machine_with_a_fatal_result_is_dropped_with_its_sockets(void **state)
 {
     fixture *f = *state;
     script second;

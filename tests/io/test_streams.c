@@ -95,7 +95,7 @@ static void nothing_is_delivered_without_credit(void **state)
     size_t n = 0;
     while (n < 3) {
         t = await(&f->s, RMR_IO_BYTES, e.b);
-        assert_memory_equal(t->data, "345" + n, t->ev.data.len);
+        assert_memory_equal(t->data, &"345"[n], t -> ev.data.len);
         n += t->ev.data.len;
     }
     turns(&f->s, 5);

@@ -25,15 +25,15 @@ rmr_err rmri_posix_open_dir(rmr_posix *p, const char *dir)
         return RMR_E_IO;
     if (st.st_uid == geteuid() && (st.st_mode & 077) == 0)
         return RMR_OK;
-    rmr_logf(&p->env.log, RMR_LOG_ERROR, "posix",
+    rmr_logf(&p->log, RMR_LOG_ERROR, "posix",
              "%s must belong to this user, with mode 0700", dir);
     return RMR_E_DENIED;
 }
 
 /* A plain file name: no path, and none of our temporary files. */
-bool rmri_posix_name(rmr_bytes name, char out[NAME_MAX_LEN + 1])
+bool rmri_posix_name(rmr_bytes name, char out[NAME_SIZE])
 {
-    if (name.len == 0 || name.len > NAME_MAX_LEN || name.ptr[0] == '.' ||
+    if (name.len == 0 || name.len >= NAME_SIZE || name.ptr[0] == '.' ||
         memchr(name.ptr, '/', name.len) || memchr(name.ptr, 0, name.len))
         return false;
     memcpy(out, name.ptr, name.len);
@@ -41,7 +41,8 @@ bool rmri_posix_name(rmr_bytes name, char out[NAME_MAX_LEN + 1])
     return true;
 }
 
-/* ---- loading ---------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------
+ */
 
 static bool read_all(int fd, uint8_t *dst, size_t len)
 {
@@ -71,44 +72,43 @@ static rmr_err load_parts(rmr_posix *p, mach *m, uint64_t id, int fd)
         return RMR_E_IO;
     uint64_t left = (uint64_t)st.st_size;
     do {
-        rmr_io_event ev;
-        memset(&ev, 0, sizeof ev);
-        ev.kind = RMR_IO_LOADED;
-        ev.id = id;
+        rmr_io_event ev = rmri_posix_event(RMR_IO_LOADED, id, RMR_OK);
         ev.data = rmr_buf_of(p->in, left < PART_MAX ? (size_t)left : PART_MAX);
         if (!read_all(fd, p->in, ev.data.len))
             return RMR_E_IO;
         left -= ev.data.len;
         ev.more = left != 0;
-        rmri_posix_tell(p, m, &ev);
+        rmri_posix_tell(p, m, ev);
     } while (left && m->is_live);
     return RMR_OK;
 }
 
-void rmri_posix_load(rmr_posix *p, mach *m, const rmr_io_op *op)
+void rmri_posix_load(rmr_posix *p, mach *m, obj *o, const rmr_io_op *op)
 {
-    char name[NAME_MAX_LEN + 1];
+    char name[NAME_SIZE];
     rmr_err err = RMR_E_UNSUPPORTED;
+    (void)o;
     if (p->dir && rmri_posix_name(op->name, name)) {
         /* O_NONBLOCK: a FIFO put there does not stop the loop. */
         int fd = openat(p->dir_fd, name,
                         O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd < 0) {
+        if (fd < 0)
             err = errno == ENOENT ? RMR_E_NOTFOUND : file_err(errno);
-        } else {
+        else
             err = load_parts(p, m, op->id, fd);
+        if (fd >= 0)
             (void)close(fd);
-        }
     }
     if (err != RMR_OK)
-        rmri_posix_answer(p, m, op->id, RMR_IO_FAILED, err);
+        rmri_posix_tell(p, m, rmri_posix_event(RMR_IO_FAILED, op->id, err));
 }
 
-/* ---- storing ---------------------------------------------------------------- */
+/* ---- storing ----------------------------------------------------------------
+ */
 
-static void temp_name(const obj *o, char out[NAME_MAX_LEN + 8])
+static void temp_name(const obj *o, char out[NAME_SIZE + 8])
 {
-    (void)snprintf(out, NAME_MAX_LEN + 8, ".%s.new", o->name);
+    (void)snprintf(out, NAME_SIZE + 8, ".%s.new", o->name);
 }
 
 /* Opens and locks the temporary file, which may be left from a crash.  Whoever
@@ -116,7 +116,7 @@ static void temp_name(const obj *o, char out[NAME_MAX_LEN + 8])
  * is no longer this file's, and the next try makes a new one. */
 static rmr_err open_temp(const rmr_posix *p, obj *o)
 {
-    char temp[NAME_MAX_LEN + 8];
+    char temp[NAME_SIZE + 8];
     temp_name(o, temp);
     for (int tries = 0; tries < 8; tries++) {
         struct stat a, b;
@@ -141,8 +141,7 @@ static rmr_err open_temp(const rmr_posix *p, obj *o)
 
 static rmr_err begin(const rmr_posix *p, obj *o, rmr_bytes wanted)
 {
-    char name[NAME_MAX_LEN + 1];
-    o->is_hup = true; /* poll has no business with a file */
+    char name[NAME_SIZE];
     if (!p->dir || !rmri_posix_name(wanted, name))
         return RMR_E_UNSUPPORTED;
     o->name = strdup(name);
@@ -166,32 +165,31 @@ static rmr_err write_all(int fd, rmr_bytes data)
 /* Durable before it takes the old blob's place, and then the name too. */
 static rmr_err commit(const rmr_posix *p, obj *o)
 {
-    char temp[NAME_MAX_LEN + 8];
+    char temp[NAME_SIZE + 8];
     temp_name(o, temp);
-    if (fsync(o->fd) != 0 ||
-        renameat(p->dir_fd, temp, p->dir_fd, o->name) != 0)
+    if (fsync(o->fd) != 0 || renameat(p->dir_fd, temp, p->dir_fd, o->name) != 0)
         return file_err(errno);
     (void)close(o->fd); /* no longer a temporary file: see store_drop */
     o->fd = -1;
     return fsync(p->dir_fd) == 0 ? RMR_OK : RMR_E_IO;
 }
 
-void rmri_posix_store_drop(rmr_posix *p, obj *o)
+void rmri_posix_store_drop(const rmr_posix *p, const obj *o)
 {
-    char temp[NAME_MAX_LEN + 8];
+    char temp[NAME_SIZE + 8];
     if (o->fd < 0)
         return;
     temp_name(o, temp);
     (void)unlinkat(p->dir_fd, temp, 0);
 }
 
-void rmri_posix_store(rmr_posix *p, mach *m, const rmr_io_op *op)
+void rmri_posix_store(rmr_posix *p, mach *m, obj *o, const rmr_io_op *op)
 {
-    obj *o = rmri_posix_find(p, m, op->id);
+    rmr_io_op stop = {.err = RMR_E_NOMEM};
     if (!o) {
-        o = rmri_posix_obj(p, m, op->id, OBJ_STORE, -1);
+        o = rmri_posix_new(p, m, op->id, OBJ_STORE, -1);
         if (!o) { /* later parts could not be told from a first one */
-            rmri_posix_end(p, m, RMR_E_NOMEM, true);
+            rmri_posix_stop(p, m, NULL, &stop);
             return;
         }
         o->err = begin(p, o, op->name);
@@ -202,9 +200,9 @@ void rmri_posix_store(rmr_posix *p, mach *m, const rmr_io_op *op)
         o->err = write_all(o->fd, op->data);
     if (op->more)
         return;
-    if (o->err == RMR_OK)
-        o->err = commit(p, o);
-    rmr_err err = o->err;
-    rmri_posix_obj_free(p, o);
-    rmri_posix_answer(p, m, op->id, err ? RMR_IO_FAILED : RMR_IO_STORED, err);
+    rmr_err err = o->err == RMR_OK ? commit(p, o) : o->err;
+    rmri_posix_drop(p, o);
+    rmri_posix_tell(
+        p, m,
+        rmri_posix_event(err ? RMR_IO_FAILED : RMR_IO_STORED, op->id, err));
 }
