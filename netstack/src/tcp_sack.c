@@ -82,8 +82,6 @@ void rmri_tcp_rack_update(rmr_ns *ns, tcp_conn *c, const tcp_sent *t,
 {
     rmr_dur rtt = rmr_time_since(ns->now, t->at);
     uint32_t end = t->seq + t->len;
-    if (rtt == 0)
-        rtt = RMR_US;
     if (t->flags & SENT_RETRANS) {
         /* Maybe it was the first copy that arrived. */
         uint32_t sent = (uint32_t)(t->at / RMR_MS) + c->ts_off;
@@ -93,7 +91,7 @@ void rmri_tcp_rack_update(rmr_ns *ns, tcp_conn *c, const tcp_sent *t,
             return;
     } else {
         if (c->min_rtt == 0 || rtt < c->min_rtt)
-            c->min_rtt = rtt;
+            c->min_rtt = rtt ? rtt : RMR_US;
         if (seq_lt(end, c->rack_fack))
             c->flags |= CF_REORDERING;
     }
@@ -129,6 +127,17 @@ void rmri_tcp_mark_lost(tcp_conn *c, tcp_sent *t)
         c->rtx_hint = t->seq;
 }
 
+/* Was it sent after the newest segment that has arrived?  One batch shares one
+ * instant: then the sequence decides, but for a repeat, which may have gone
+ * out behind anything of its batch. */
+static bool sent_later(const tcp_conn *c, const tcp_sent *t)
+{
+    if (t->at != c->rack_at)
+        return t->at > c->rack_at;
+    return (t->flags & SENT_RETRANS) ||
+           seq_ge(t->seq + t->len, c->rack_end);
+}
+
 void rmri_tcp_rack_detect(rmr_ns *ns, tcp_conn *c, tcp_acked *a)
 {
     rmr_dur limit = rmr_time_add(c->rack_rtt, reorder_window(c)), wait = 0;
@@ -139,9 +148,7 @@ void rmri_tcp_rack_detect(rmr_ns *ns, tcp_conn *c, tcp_acked *a)
         tcp_sent *t = segq_at(&c->segq, i);
         if (t->flags & (SENT_SACKED | SENT_LOST))
             continue;
-        if (t->at > c->rack_at ||
-            (t->at == c->rack_at &&
-             seq_ge(t->seq + t->len, c->rack_end))) {
+        if (sent_later(c, t)) {
             /* Everything behind a first transmission is as new. */
             if (!(t->flags & SENT_RETRANS))
                 break;

@@ -1,8 +1,10 @@
 /* Round-trip times and the logical timers of a connection. */
 #include "tcp_internal.h"
 
-#define PTO_MIN (10 * RMR_MS)
-#define PTO_ONE_SEGMENT (200 * RMR_MS) /* the peer's delayed ACK */
+/* On fast paths the peer's delayed ACK (40 ms in Linux) comes before a probe;
+ * that of a lone segment may take up to 200 ms. */
+#define PTO_MIN (50 * RMR_MS)
+#define PTO_ONE_SEGMENT (200 * RMR_MS)
 
 /* RFC 6298 2, with the gains scaled to the samples of a round trip (RFC 7323
  * appendix G). */
