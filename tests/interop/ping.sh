@@ -7,7 +7,13 @@ must control_start -authkey labkey -fake 2
 must ts_start 1
 must ts_up 1
 must remora_start r1
-must remora_start r2
+REMORA_AUTH_KEY=labkey must remora_run r2 --control-url "$control_url" --hostname r2
+must remora_wait r2
+
+# Other users may look at these.
+no_key_in() { ! tr '\0' '\n' <"/proc/${pid_of[remora-$1]}/$2" | grep labkey; }
+step "the auth key is wiped from the command line" no_key_in r1 cmdline
+step "the auth key is wiped from the environment" no_key_in r2 environ
 
 ts_pongs() { ts 1 ping --c 3 --timeout 5s --until-direct=false "$@" | tee /dev/stderr | grep -q '^pong from'; }
 step "tailscale ping of remora, IPv4" ts_pongs "$(remora_ip4 r1)"

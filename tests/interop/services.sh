@@ -13,7 +13,9 @@ must until_ok 30 grep -q '"what":"join"' "$d/log/tsnetpeer.log"
 must remora_start r1 --socks5 127.0.0.1:1055 --socks5-auth ann:s3cret \
     --forward 18088=n1:8088 --forward 127.0.0.1:17777=n1.lab.test:7777 --forward "17778=$(ts_ip 1 4):7777" \
     --forward 18089=nobody:80
-must remora_start r2 --socks5 127.0.0.1:1056 --serve 7777=127.0.0.1:7777 --serve 80=localhost:8088 --serve 81=127.0.0.1:9
+echo labkey >"$d/key"
+must remora_run r2 --control-url "$control_url" --hostname r2 --auth-key-file "$d/key" --socks5 127.0.0.1:1056 --serve 7777=127.0.0.1:7777 --serve 80=localhost:8088 --serve 81=127.0.0.1:9
+must remora_wait r2
 
 # ---- SOCKS5 ----------------------------------------------------------------
 r1=127.0.0.1:1055 r2=127.0.0.1:1056 n1=127.0.0.1:1081
