@@ -263,7 +263,7 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
     bool options_over = false;
 
     memset(a, 0, sizeof *a);
-    a->log_level = RMR_LOG_WARN;
+    a->log_level = RMR_LOG_ERROR; /* trouble is told by events */
     a->count = 1;
     if (argc < 2) {
         return cli_usage(a, "which command? up, status, ping, nc, down, "

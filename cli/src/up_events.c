@@ -2,6 +2,7 @@
 #include "up_events.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <remora/json.h>
 
@@ -98,6 +99,16 @@ static void tell_error(const cli_up_events *e, const char *event,
     end(&w);
 }
 
+/* The node tries again and again; a person is told once. */
+static void tell_trouble(cli_up_events *e, const char *sentence)
+{
+    if (e->json || strcmp(e->trouble, sentence) == 0) {
+        return;
+    }
+    (void)snprintf(e->trouble, sizeof e->trouble, "%s", sentence);
+    cli_complain("%s (trying on)", sentence);
+}
+
 void cli_up_event(void *user, const rmr_node_event *ev)
 {
     cli_up_events *e = user;
@@ -106,17 +117,16 @@ void cli_up_event(void *user, const rmr_node_event *ev)
                                : rmr_node_err_text(ev->err);
     switch (ev->kind) {
     case RMR_NODE_EV_STATE:
-        e->state = ev->state;
+        e->trouble[0] = '\0';
         tell_state(e, ev);
         break;
     case RMR_NODE_EV_RUNNING:
+        e->trouble[0] = '\0';
         tell_running(e, ev);
         break;
     case RMR_NODE_EV_TROUBLE:
         tell_error(e, "trouble", ev, sentence);
-        if (!e->json) {
-            cli_complain("%s (trying on)", sentence);
-        }
+        tell_trouble(e, sentence);
         break;
     case RMR_NODE_EV_FAILED:
         e->failed = true;

@@ -9,7 +9,7 @@
 typedef struct cli_up_events {
     bool json;
     bool failed; /* it has given up, and stderr holds the sentence */
-    rmr_node_state state;
+    char trouble[512]; /* what a person was last told, so as not to repeat it */
 } cli_up_events;
 
 /** The node's on_event. */
