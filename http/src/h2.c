@@ -174,12 +174,12 @@ static int pay_credit(rmr_h2 *h)
 
 /* nghttp2 does not say that it has queued a GOAWAY for a violation, but then
  * it takes no more requests, for none of the other reasons. */
-static bool is_violated(const rmr_h2 *h)
+static void notice_violation(rmr_h2 *h)
 {
-    return h->violated ||
-           (!h->goaway &&
-            nghttp2_session_get_next_stream_id(h->session) <= INT32_MAX &&
-            !nghttp2_session_check_request_allowed(h->session));
+    if (h->broken == RMR_OK && !h->goaway &&
+        nghttp2_session_get_next_stream_id(h->session) <= INT32_MAX &&
+        !nghttp2_session_check_request_allowed(h->session))
+        h->broken = RMR_E_HTTP_H2;
 }
 
 static rmr_err fail(rmr_h2 *h, rmr_err e)
@@ -198,8 +198,8 @@ rmr_err rmr_h2_read(rmr_h2 *h, rmr_bytes in)
         return h->err;
     if (h->ended)
         return RMR_E_CLOSED;
-    if (h->violated)
-        return RMR_E_HTTP_H2;
+    if (h->broken != RMR_OK)
+        return h->broken;
     h->busy = true;
     int rv = pay_credit(h);
     if (rv == 0 && in.len > 0) {
@@ -209,10 +209,11 @@ rmr_err rmr_h2_read(rmr_h2 *h, rmr_bytes in)
     rmr_err e = RMR_OK;
     if (rv != 0 && !h->doomed) {
         e = fail(h, err_of(rv));
-    } else if (!h->doomed && is_violated(h)) {
-        h->violated = true;
-        e = RMR_E_HTTP_H2;
-        close_all(h);
+    } else if (!h->doomed) {
+        notice_violation(h);
+        e = h->broken;
+        if (e != RMR_OK)
+            close_all(h);
     }
     return leave(h, e);
 }
@@ -281,7 +282,7 @@ rmr_err rmr_h2_write(rmr_h2 *h, rmr_buf dst, size_t *len)
     if (rv != 0 && !h->doomed) {
         *len = 0;
         e = fail(h, err_of(rv));
-    } else if (!h->doomed && h->violated) {
+    } else if (!h->doomed && h->broken != RMR_OK) {
         close_all(h);
     }
     return leave(h, e);
@@ -377,7 +378,7 @@ rmr_err rmr_h2_request(rmr_h2 *h, const char *method, const char *authority,
     *stream = 0;
     if (!is_request(method, authority, path, headers, n_headers))
         return RMR_E_INVAL;
-    if (h->err != RMR_OK || h->ended || h->violated || h->goaway ||
+    if (h->err != RMR_OK || h->ended || h->broken != RMR_OK || h->goaway ||
         !nghttp2_session_check_request_allowed(h->session))
         return RMR_E_CLOSED;
     rmri_h2_stream *s = free_slot(h);
@@ -439,7 +440,7 @@ rmr_err rmr_h2_cancel(rmr_h2 *h, int32_t stream)
 
 bool rmr_h2_is_closed(const rmr_h2 *h)
 {
-    if (h->err != RMR_OK || h->ended || h->violated)
+    if (h->err != RMR_OK || h->ended || h->broken != RMR_OK)
         return true;
     for (uint32_t i = 0; i < h->cfg.max_streams; i++) {
         if (h->streams[i].id)

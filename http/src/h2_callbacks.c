@@ -163,7 +163,7 @@ static rmr_err why_closed(const rmr_h2 *h, const rmri_h2_stream *s,
         return RMR_E_RESET;
     if (code == NGHTTP2_NO_ERROR && s->ended && s->head_done)
         return RMR_OK;
-    if (h->violated || h->ended)
+    if (h->broken != RMR_OK || h->ended)
         return RMR_E_CLOSED;
     return code == NGHTTP2_REFUSED_STREAM ? RMR_E_REFUSED : RMR_E_RESET;
 }
@@ -195,15 +195,19 @@ static int on_frame_not_send(nghttp2_session *session,
     return go_on(h);
 }
 
-/* A GOAWAY of ours with an error says that the peer broke the protocol. */
+/* A GOAWAY of ours with an error says that the peer broke the protocol; or, by
+ * INTERNAL_ERROR, that there was no memory to compress a head with. */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame,
                          void *user)
 {
     (void)session;
     rmr_h2 *h = user;
-    if (frame->hd.type == NGHTTP2_GOAWAY &&
-        frame->goaway.error_code != NGHTTP2_NO_ERROR)
-        h->violated = true;
+    if (frame->hd.type != NGHTTP2_GOAWAY || h->broken != RMR_OK)
+        return 0;
+    if (frame->goaway.error_code == NGHTTP2_INTERNAL_ERROR)
+        h->broken = RMR_E_NOMEM;
+    else if (frame->goaway.error_code != NGHTTP2_NO_ERROR)
+        h->broken = RMR_E_HTTP_H2;
     return 0;
 }
 

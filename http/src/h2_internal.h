@@ -27,7 +27,7 @@ struct rmr_h2 {
     bool doomed;   /* freed by a callback; released by the pump    */
     bool ended;    /* the byte stream is over                      */
     bool goaway;   /* from the peer                                */
-    bool violated; /* by the peer: only our GOAWAY goes out now    */
+    rmr_err broken; /* only our GOAWAY goes out now, for this reason */
     bool owes_credit;
     bool data_written;  /* send_data gave the turn back to write   */
     uint64_t unconsumed; /* body bytes handed out, not consumed    */
