@@ -170,7 +170,8 @@ static void clear_head(rmr_h1 *h)
     h->text_len = 0;
 }
 
-/* RFC 9112 6.3, case 1.  llhttp would believe a Content-Length here. */
+/* RFC 9112 6.3, case 1.  llhttp would believe a Content-Length here.  (What
+ * follows a 101 is no body, but the next protocol.) */
 static bool no_body_follows(const rmr_h1 *h)
 {
     unsigned status = h->parser.status_code;
@@ -186,17 +187,6 @@ static rmr_err check_length(const rmr_h1 *h)
         return RMR_OK;
     return h->parser.content_length > h->cfg.body_max ? RMR_E_HTTP_BODY
                                                       : RMR_OK;
-}
-
-static void apply_upgrade(rmr_h1 *h)
-{
-    if (h->decline_upgrade) {
-        h->head.upgrade = false;
-        h->parser.upgrade = 0;
-    } else if (!h->cfg.requests && h->head.upgrade) {
-        /* What follows a 101 is never a body, whatever its headers say. */
-        h->parser.upgrade = 1;
-    }
 }
 
 static bool is_sane(const rmr_h1 *h)
@@ -245,7 +235,10 @@ static rmr_err head_done(rmr_h1 *h)
     rmr_err e = tell_head(h);
     if (e != RMR_OK)
         return e;
-    apply_upgrade(h);
+    if (h->decline_upgrade) {
+        h->head.upgrade = false;
+        p->upgrade = 0;
+    }
     return check_length(h);
 }
 

@@ -1,11 +1,11 @@
 /*
  * The lines of a message head, before llhttp sees them.
  *
- * llhttp 8.1 takes some forms that RFC 9112 tells a recipient to refuse or
- * that differ between implementations, and so serve to smuggle: a CR without
- * LF (2.2; CVE-2023-30589), white space before a colon (5.1), folded lines
- * (5.2).  This scan stops at the first of them, and at the end of the head, so
- * that the size of a head is known to the byte.
+ * Three forms are read differently by different programs and so serve to
+ * smuggle: folded lines (RFC 9112 5.2), which llhttp takes; a CR without LF
+ * (2.2; CVE-2023-30589) and white space before a colon (5.1), which it takes
+ * unless it was built to be strict.  This scan stops at the first of them, and
+ * at the end of the head, so that the size of a head is known to the byte.
  */
 #include "h1_internal.h"
 

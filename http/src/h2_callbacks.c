@@ -143,9 +143,13 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id,
     return go_on(h);
 }
 
+/* In two steps: nghttp2_session_consume would not count the bytes for the
+ * stream when there is no memory for the connection's frame. */
 void rmri_h2_credit(rmr_h2 *h, int32_t id, size_t n)
 {
-    if (nghttp2_session_consume(h->session, id, n) == 0)
+    if (nghttp2_session_consume_connection(h->session, n) != 0)
+        h->owes_credit = true;
+    if (nghttp2_session_consume_stream(h->session, id, n) == 0)
         return;
     /* The bytes are counted; only the frame is missing. */
     rmri_h2_stream *s = rmri_h2_find(h, id);

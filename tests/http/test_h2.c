@@ -386,6 +386,33 @@ static void a_connection_stalls_until_the_other_stream_is_consumed(void **s)
     tear_down();
 }
 
+/* No memory for the WINDOW_UPDATE, when all there is has been consumed and no
+ * later consume can make up for it. */
+static void credit_that_found_no_memory_goes_out_with_the_next_pump(void **s)
+{
+    (void)s;
+    rmr_h2_config cfg = config();
+    cfg.stream_window = 70000;
+    cfg.connection_window = 70000;
+    h2_peer_config pc = {0};
+    set_up_with(&cfg, &pc);
+    x.consume = false;
+    get("/", "");
+    pump();
+    h2_peer_respond(&x.p, 1, "200", "", 100000, false, false);
+    pump();
+    assert_int_equal(x.body_bytes, 70000);
+    x.a.fail_at = x.a.calls + 1;
+    x.a.fail_after = true;
+    assert_int_equal(rmr_h2_consume(x.h, 1, 70000), RMR_OK);
+    assert_true(x.a.failed > 0);
+    x.a.fail_at = 0;
+    pump();
+    assert_int_equal(x.body_bytes, 100000);
+    assert_string_equal(x.log, "1 head 200\n1 close ok\n");
+    tear_down();
+}
+
 static void padding_costs_no_credit_for_good(void **s)
 {
     (void)s;
@@ -1041,6 +1068,8 @@ int main(void)
         cmocka_unit_test(a_stream_stalls_at_its_window_and_goes_on_with_credit),
         cmocka_unit_test(
             a_connection_stalls_until_the_other_stream_is_consumed),
+        cmocka_unit_test(
+            credit_that_found_no_memory_goes_out_with_the_next_pump),
         cmocka_unit_test(padding_costs_no_credit_for_good),
         cmocka_unit_test(a_request_body_waits_for_the_servers_window),
         cmocka_unit_test(pings_are_answered),
