@@ -30,7 +30,6 @@ both_ways() { until_ok 60 hello $r1 "$n1_url" && until_ok 60 hello $n1 "$r1_url"
 step "traffic both ways" both_ways
 
 # ---- remora from its state -------------------------------------------------
-registers() { grep -c 'Got tailcfg.RegisterRequest' "$d/log/control.log" || :; }
 auths() { grep -c '"AuthKey"' "$d/log/control.log" || :; }
 again() { # again HOW: stopped that way, then run with the state alone
     local nodes auths_before
@@ -47,7 +46,7 @@ again() { # again HOW: stopped that way, then run with the state alone
     [ "$(auths)" = "$auths_before" ] || { echo "it sent a key"; return 1; }
 }
 has_ended() { ! runs "remora-$1"; }
-auth_was_sent() { [ "$(auths)" = 2 ]; } # n1's and r1's: the search finds them
+auth_was_sent() { [ "$(auths)" -ge 2 ]; } # n1's and r1's: the search finds them
 step "the first registration sent the key" auth_was_sent
 step "from its state: same address, no key" again stopped
 step "traffic both ways after that" both_ways
