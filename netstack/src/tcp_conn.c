@@ -288,8 +288,9 @@ void rmri_tcp_established(rmr_ns *ns, tcp_conn *c)
     c->t_rto = RMR_TIME_NEVER;
     c->tries = 0;
     c->backoff = 0;
-    c->recover = c->rack_fack = c->max_pipe_end = c->rack_round = c->snd_una;
+    c->rack_fack = c->max_pipe_end = c->rack_round = c->snd_una;
     c->rtx_hint = c->snd_una;
+    c->recover = c->iss; /* the first loss may be that of the first byte */
     /* RFC 6298 5.7, unless a sample tells more. */
     if ((c->flags & CF_SYN_RETRANS) && c->srtt == 0)
         c->rto = TCP_RTO_FIRST_MAX;

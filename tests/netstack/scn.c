@@ -11,6 +11,7 @@
 
 #define MAX_PKTS 128
 #define WAIT_MAX (3 * RMR_SEC)
+#define LATE_MAX (70 * RMR_SEC)
 
 enum { F = 1, S = 2, R = 4, P = 8, A = 16, U = 32, E = 64, C = 128 };
 
@@ -179,6 +180,7 @@ typedef struct seg { /* as written in a step */
     uint32_t n_sack, sack[8];
     bool has_off, has_len;
     uint32_t off, len;
+    uint32_t step; /* a run of segments of this length */
     uint8_t raw[40];
     size_t raw_len;
     char frag[16];
@@ -215,7 +217,9 @@ static bool parse_sack(const char *s, seg *g)
 
 static bool parse_field(world *w, char *f, seg *g)
 {
-    if (is_word(f, "mss")) {
+    if (f[0] == '/') {
+        g->step = (uint32_t)atoi(f + 1);
+    } else if (is_word(f, "mss")) {
         g->has_mss = true;
         g->mss = (uint32_t)atoi(f + 3);
     } else if (is_word(f, "ws")) {
@@ -405,6 +409,14 @@ static bool step_in(world *w, const char *text, const char *frag)
     uint8_t b[8192];
     if (!parse_seg(w, text, &g))
         return false;
+    while (g.step && g.end - g.seq > g.step) {
+        seg part = g;
+        part.end = g.seq + g.step;
+        feed(w, b, put_segment(w, &part, b));
+        if (!pump(w))
+            return false;
+        g.seq += g.step;
+    }
     size_t total = put_segment(w, &g, b);
     if (frag[0])
         feed_pieces(w, b, total, frag);
@@ -560,12 +572,9 @@ static bool match(world *w, const seg *g, const pkt *p)
     return match_options(w, g, &o);
 }
 
-static bool step_out(world *w, const char *text)
+static bool match_next(world *w, const seg *g, rmr_dur wait)
 {
-    seg g;
-    if (!parse_seg(w, text, &g))
-        return false;
-    if (!w->q_n && !run_to(w, w->now + WAIT_MAX, true))
+    if (!w->q_n && wait && !run_to(w, w->now + wait, true))
         return false;
     if (!w->q_n)
         return bad(w, "%s", "nothing was sent");
@@ -574,7 +583,35 @@ static bool step_out(world *w, const char *text)
     w->q_n--;
     if (w->active && !w->our_iss_known)
         w->port = rmr_load_be16(p->b + 20);
-    return match(w, &g, p);
+    return match(w, g, p);
+}
+
+static bool step_out(world *w, const char *text, rmr_dur wait)
+{
+    seg g;
+    if (!parse_seg(w, text, &g))
+        return false;
+    while (g.step && g.end - g.seq > g.step) {
+        seg part = g;
+        part.end = g.seq + g.step;
+        if (!match_next(w, &part, wait))
+            return false;
+        g.seq += g.step;
+    }
+    return match_next(w, &g, wait);
+}
+
+static bool step_anything(world *w)
+{
+    while (w->q_n) {
+        const uint8_t *t = w->q[w->q_head].b + 20;
+        got_opts o;
+        if (read_options(t + 20, (t[12] >> 4) * 4u - 20, &o) && o.ts)
+            w->tsecr = o.tsval;
+        w->q_head = (w->q_head + 1) % MAX_PKTS;
+        w->q_n--;
+    }
+    return true;
 }
 
 static bool step_silence(world *w, const char *text)
@@ -737,6 +774,14 @@ static bool step_event(world *w, const char *t)
         return closed_with(w, RMR_E_REFUSED);
     if (!strcmp(t, "timeout"))
         return closed_with(w, RMR_E_TIMEOUT);
+    if (is_word(t, "cwnd ")) { /* in segments */
+        rmr_ns_tcp_info info;
+        if (rmr_ns_tcp_get_info(w->ns, w->sock, &info) || !info.mss)
+            return bad(w, "%s", "no connection");
+        return info.cwnd_bytes / info.mss == (uint32_t)atoi(t + 5)
+                   ? true
+                   : bad(w, "it is %u bytes", info.cwnd_bytes);
+    }
     if (!strcmp(t, "freed"))
         return st.sockets == (w->listener.id ? 1u : 0u) && st.time_wait == 0
                    ? true
@@ -801,14 +846,18 @@ static bool run_one(world *w, const char *t)
     if (is_word(t, "EST") || is_word(t, "ACT"))
         return open_conn(w, t);
     if (t[0] == '+') {
-        if (!run_to(w, w->now + (rmr_dur)atoi(t + 1) * RMR_MS, false))
-            return false;
-        return true;
+        return run_to(w, w->now + strtoull(t + 1, NULL, 10) * RMR_MS, false);
     }
     if (is_word(t, ">none"))
         return step_silence(w, t + 5 + (t[5] == ' '));
+    if (!strcmp(t, ">any"))
+        return step_anything(w);
+    if (is_word(t, ">now "))
+        return step_out(w, t + 5, 0);
+    if (is_word(t, ">late "))
+        return step_out(w, t + 6, LATE_MAX);
     if (is_word(t, "> "))
-        return step_out(w, t + 2);
+        return step_out(w, t + 2, WAIT_MAX);
     if (is_word(t, "<frag ")) {
         char order[16] = "";
         (void)sscanf(t + 6, "%15[0-9]", order);
