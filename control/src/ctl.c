@@ -1,0 +1,548 @@
+/* The TS2021 client: configuration, attempts and their back-off, and the pumps.
+ *
+ * Whatever goes wrong inside a pump is only noted (rmri_ctl_die) and acted upon
+ * when the pump ends (settle), so that no parser is freed under its own
+ * callback. */
+#include "ctl_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- life ------------------------------------------------------------- */
+
+void rmr_ctl_config_init(rmr_ctl_config *cfg, size_t struct_size)
+{
+    memset(cfg, 0, struct_size);
+    if (struct_size >= sizeof cfg->struct_size)
+        cfg->struct_size = (uint32_t)struct_size;
+}
+
+static void wiping_release(void *user, void *ptr, size_t size)
+{
+    rmr_ctl *c = (rmr_ctl *)user;
+    if (ptr)
+        rmr_wipe(ptr, size);
+    c->env.alloc.release(c->env.alloc.user, ptr, size);
+}
+
+static void *plain_alloc(void *user, size_t size, size_t align)
+{
+    rmr_ctl *c = (rmr_ctl *)user;
+    return c->env.alloc.alloc(c->env.alloc.user, size, align);
+}
+
+static bool copy_text(char *dst, size_t cap, const char *src, const char *none)
+{
+    size_t n;
+    if (!src)
+        src = none;
+    n = strlen(src);
+    if (n >= cap)
+        return false;
+    memcpy(dst, src, n + 1);
+    return true;
+}
+
+/* "https://host:port/base/": what stands before /key and /machine. */
+static rmr_err set_url(rmr_ctl *c, const char *url)
+{
+    if (!url || rmr_url_parse(rmr_bytes_str(url), &c->url))
+        return RMR_E_INVAL;
+    size_t n = strlen(c->url.path);
+    if (rmri_ctl_has_byte(rmr_bytes_of(c->url.path, n), '?'))
+        return RMR_E_INVAL;
+    while (n && c->url.path[n - 1] == '/')
+        n--;
+    if (n > 400)
+        return RMR_E_INVAL;
+    memcpy(c->base, c->url.path, n);
+    c->base[n] = '\0';
+    (void)rmr_url_authority(&c->url, c->authority);
+    return RMR_OK;
+}
+
+/* The wrapped form "<key>--TL<...>" is for tailnet lock: its first part alone
+ * would join unsigned. */
+static rmr_err set_auth_key(rmr_ctl *c, const char *key)
+{
+    if (!key || !key[0])
+        return RMR_OK;
+    size_t n = strlen(key);
+    if (n > 1024 || rmri_ctl_contains(rmr_bytes_of(key, n), "--TL"))
+        return RMR_E_INVAL;
+    c->auth_key = rmr_alloc_zero(&c->env.alloc, n + 1, 1);
+    if (!c->auth_key)
+        return RMR_E_NOMEM;
+    c->auth_key_size = n + 1;
+    memcpy(c->auth_key, key, n);
+    return RMR_OK;
+}
+
+static bool is_zero(const uint8_t key[RMR_KEY_LEN])
+{
+    static const uint8_t zero[RMR_KEY_LEN] = {0};
+    return rmr_equal_ct(key, zero, sizeof zero);
+}
+
+static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
+{
+    rmr_err e = set_url(c, cfg->url);
+    if (!e)
+        e = set_auth_key(c, cfg->auth_key);
+    if (e)
+        return e;
+    if (!copy_text(c->hostname, sizeof c->hostname, cfg->hostname, "") ||
+        !copy_text(c->os, sizeof c->os, cfg->os, "linux") ||
+        !copy_text(c->os_version, sizeof c->os_version, cfg->os_version, "") ||
+        !copy_text(c->product, sizeof c->product, cfg->product, "remora") ||
+        is_zero(cfg->machine_key) || is_zero(cfg->node_public))
+        return RMR_E_INVAL;
+    c->ephemeral = cfg->ephemeral;
+    c->accept_key = cfg->accept_control_key;
+    c->compress = !cfg->no_compression;
+    memcpy(c->machine_key, cfg->machine_key, RMR_KEY_LEN);
+    memcpy(c->node_key, cfg->node_public, RMR_KEY_LEN);
+    memcpy(c->old_node_key, cfg->old_node_public, RMR_KEY_LEN);
+    memcpy(c->disco_key, cfg->disco_public, RMR_KEY_LEN);
+    memcpy(c->server_key, cfg->server_key, RMR_KEY_LEN);
+    c->has_server_key = !is_zero(cfg->server_key);
+    c->fetch_key = !c->has_server_key;
+    c->wall_ns = cfg->wall_unix_ns;
+    c->nm = cfg->netmap;
+    if (cfg->callbacks) {
+        size_t n = cfg->callbacks->struct_size;
+        memcpy(&c->cb, cfg->callbacks, n < sizeof c->cb ? n : sizeof c->cb);
+    }
+    return RMR_OK;
+}
+
+rmr_err rmr_ctl_new(rmr_ctl **out, const rmr_env *env,
+                    const rmr_ctl_config *cfg, rmr_time now)
+{
+    rmr_ctl_config full;
+    if (!out || !env || !cfg || cfg->struct_size < sizeof cfg->struct_size)
+        return RMR_E_INVAL;
+    rmr_ctl_config_init(&full, sizeof full);
+    memcpy(&full, cfg,
+           cfg->struct_size < sizeof full ? cfg->struct_size : sizeof full);
+    if (!full.netmap)
+        return RMR_E_INVAL;
+    rmr_ctl *c = rmr_alloc_zero(&env->alloc, sizeof *c, _Alignof(rmr_ctl));
+    if (!c) {
+        rmr_wipe(&full, sizeof full);
+        return RMR_E_NOMEM;
+    }
+    c->env = *env;
+    c->wiping.alloc = plain_alloc;
+    c->wiping.release = wiping_release;
+    c->wiping.user = c;
+    c->now = c->wall_at = now;
+    c->phase = PH_WANT;
+    c->need_register = true;
+    c->update_due = true;
+    c->map_since = RMR_TIME_NEVER;
+    rmr_err e = set_config(c, &full);
+    rmr_wipe(&full, sizeof full);
+    if (e) {
+        rmr_ctl_free(c);
+        return e;
+    }
+    *out = c;
+    return RMR_OK;
+}
+
+static void forget_auth_key(rmr_ctl *c)
+{
+    rmr_release_wiped(&c->env.alloc, c->auth_key, c->auth_key_size);
+    c->auth_key = NULL;
+    c->auth_key_size = 0;
+}
+
+void rmr_ctl_free(rmr_ctl *c)
+{
+    if (!c)
+        return;
+    rmri_ctl_conn_drop(c);
+    forget_auth_key(c);
+    rmri_ctl_vec_free(&c->endpoints, &c->env.alloc);
+    rmr_alloc a = c->env.alloc;
+    rmr_release_wiped(&a, c, sizeof *c);
+}
+
+/* ---- helpers ---------------------------------------------------------- */
+
+void rmri_ctl_emit(rmr_ctl *c, rmr_ctl_state state, rmr_err err,
+                   const char *text)
+{
+    if (c->cb.on_state)
+        c->cb.on_state(c->cb.user, state, err, text);
+}
+
+void rmri_ctl_die(rmr_ctl *c, rmr_err err, const char *fmt, ...)
+{
+    va_list ap;
+    if (c->dying)
+        return;
+    c->dying = err;
+    va_start(ap, fmt);
+    (void)vsnprintf(c->text, sizeof c->text, fmt, ap);
+    va_end(ap);
+}
+
+uint64_t rmri_ctl_wall(const rmr_ctl *c)
+{
+    if (c->wall_ns == 0)
+        return 0;
+    return rmr_time_add(c->wall_ns, rmr_time_since(c->now, c->wall_at));
+}
+
+rmr_err rmri_ctl_backoff(rmr_ctl *c, uint32_t n, rmr_dur *out)
+{
+    uint32_t draw;
+    rmr_err e = rmr_rng_fill(&c->env.rng, &draw, sizeof draw);
+    if (e)
+        return e;
+    rmr_dur d = CTL_BACKOFF_MAX;
+    if (n < 55) /* 55 squared times 10 ms is above the bound */
+        d = (rmr_dur)n * n * CTL_BACKOFF_UNIT;
+    d = d < CTL_BACKOFF_MAX ? d : CTL_BACKOFF_MAX;
+    /* 0.5 to 1.5 of it */
+    *out = d / 2 + (rmr_dur)((double)d * ((double)draw / 4294967296.0));
+    return RMR_OK;
+}
+
+/* How many bytes of the key stand at the beginning of this text. */
+static size_t key_at(const rmr_ctl *c, const char *text)
+{
+    size_t n = 0;
+    while (c->auth_key && c->auth_key[n] && c->auth_key[n] == text[n])
+        n++;
+    return n;
+}
+
+void rmri_ctl_server_words(const rmr_ctl *c, char *dst, size_t cap,
+                           rmr_bytes text)
+{
+    static const char mask[] = "[auth key]";
+    enum {
+        PART = 12
+    }; /* more than the part that all keys share; a text that
+          was cut off ends within the key */
+    char clean[CTL_TEXT];
+    size_t n = 0;
+    rmri_ctl_copy_clean(clean, sizeof clean, text);
+    for (size_t i = 0; clean[i] && n + sizeof mask < cap;) {
+        size_t k = key_at(c, clean + i);
+        if (k >= PART || (k && k + 1 == c->auth_key_size)) {
+            memcpy(dst + n, mask, sizeof mask - 1);
+            n += sizeof mask - 1;
+            i += k;
+        } else {
+            dst[n++] = clean[i++];
+        }
+    }
+    dst[n] = '\0';
+}
+
+/* ---- attempts --------------------------------------------------------- */
+
+/* Codes that need the user; all else is tried again. */
+static bool is_final(rmr_err e)
+{
+    return (e <= RMR_E_CTL_REFUSED && e >= RMR_E_CTL_KEY_EXPIRED) ||
+           e == RMR_E_RNG;
+}
+
+static void log_failure(const rmr_ctl *c, rmr_err err, const char *text)
+{
+    rmr_logf(&c->env.log, RMR_LOG_WARN, "control", "%s%s%s",
+             rmr_ctl_err_text(err), text[0] ? ": " : "", text);
+}
+
+/* Ends the attempt or the connection; says so, and plans the next. */
+static void fail(rmr_ctl *c, rmr_err err)
+{
+    char text[CTL_TEXT];
+    rmr_dur wait = 0;
+    memcpy(text, c->text, sizeof text);
+    c->text[0] = '\0';
+    c->dying = RMR_OK;
+    if (c->map_since != RMR_TIME_NEVER &&
+        rmr_time_since(c->now, c->map_since) >= CTL_STEADY)
+        c->failures = 0;
+    if (c->failures < UINT32_MAX)
+        c->failures++;
+    c->stats.failures++;
+    rmri_ctl_conn_drop(c);
+    c->key_is_fresh = false;
+    c->held_err = RMR_OK;
+    if (!is_final(err) && rmri_ctl_backoff(c, c->failures, &wait))
+        err = RMR_E_RNG;
+    log_failure(c, err, text);
+    if (is_final(err)) {
+        c->phase = PH_FAILED;
+        rmri_ctl_emit(c, RMR_CTL_FAILED, err, text);
+        return;
+    }
+    c->phase = PH_IDLE;
+    c->retry_at = rmr_time_add(c->now, wait);
+    rmri_ctl_emit(c, RMR_CTL_DOWN, err, text);
+}
+
+/* The end of a pump: what was noted in it happens now. */
+static rmr_err settle(rmr_ctl *c, rmr_err e)
+{
+    if (c->dying) {
+        e = c->dying;
+        fail(c, e);
+    } else if (c->redial) {
+        rmri_ctl_conn_drop(c);
+        c->phase = PH_WANT;
+    }
+    c->redial = false;
+    c->busy = false;
+    return e;
+}
+
+static rmr_err enter(rmr_ctl *c, rmr_time now)
+{
+    if (c->busy)
+        return RMR_E_REENTRANT;
+    c->busy = true;
+    c->now = now > c->now ? now : c->now;
+    return RMR_OK;
+}
+
+/* The wait is over? */
+static void wake(rmr_ctl *c)
+{
+    if (c->phase == PH_IDLE && c->now >= c->retry_at)
+        c->phase = PH_WANT;
+}
+
+bool rmr_ctl_wants_stream(rmr_ctl *c, rmr_time now, rmr_dial *out)
+{
+    if (c->busy)
+        return false;
+    c->now = now > c->now ? now : c->now;
+    wake(c);
+    if (c->phase != PH_WANT || c->want_close)
+        return false;
+    memset(out, 0, sizeof *out);
+    memcpy(out->host, c->url.host, sizeof c->url.host);
+    out->port = c->url.port;
+    out->tls = c->url.https;
+    out->timeout = CTL_SETUP_TIMEOUT;
+    if (rmr_addr_parse_ip(rmr_bytes_str(c->url.host), &out->addrs[0]) ==
+        RMR_OK) {
+        out->addrs[0].port = c->url.port;
+        out->n_addrs = 1;
+    }
+    c->phase = PH_DIALING;
+    c->stats.connects++;
+    c->busy = true;
+    rmri_ctl_emit(c, RMR_CTL_CONNECTING, RMR_OK, "");
+    c->busy = false;
+    return true;
+}
+
+rmr_err rmr_ctl_stream_opened(rmr_ctl *c, rmr_time now)
+{
+    rmr_err e = enter(c, now);
+    if (e)
+        return e;
+    if (c->phase != PH_DIALING) {
+        c->busy = false;
+        return RMR_E_STATE;
+    }
+    c->has_stream = true;
+    c->setup_deadline = rmr_time_add(c->now, CTL_SETUP_TIMEOUT);
+    rmri_ctl_conn_opened(c);
+    return settle(c, RMR_OK);
+}
+
+void rmr_ctl_stream_closed(rmr_ctl *c, rmr_time now, rmr_err why,
+                           const char *text)
+{
+    if (enter(c, now))
+        return;
+    bool dialing = c->phase == PH_DIALING;
+    if (!dialing && !c->has_stream) { /* the one that we gave up */
+        c->want_close = false;
+        c->busy = false;
+        return;
+    }
+    c->has_stream = false;
+    if (dialing)
+        rmri_ctl_die(c, why ? why : RMR_E_CLOSED, "%s", text ? text : "");
+    else
+        rmri_ctl_conn_eof(c, why, text ? text : "");
+    (void)settle(c, RMR_OK);
+}
+
+bool rmr_ctl_wants_close(rmr_ctl *c)
+{
+    bool want = c->want_close;
+    c->want_close = false;
+    return want;
+}
+
+/* ---- pumps ------------------------------------------------------------ */
+
+rmr_err rmr_ctl_read(rmr_ctl *c, rmr_time now, rmr_buf in)
+{
+    rmr_err e = enter(c, now);
+    if (e)
+        return e;
+    if (!c->has_stream) {
+        c->busy = false;
+        return RMR_E_CLOSED;
+    }
+    c->stats.rx_bytes += in.len;
+    rmri_ctl_conn_read(c, in);
+    rmri_ctl_h2_kick(c);
+    return settle(c, RMR_OK);
+}
+
+/* What stands in c->out, as much as fits. */
+static void copy_out(rmr_ctl *c, rmr_buf dst, size_t *len)
+{
+    size_t n = c->out_len - c->out_pos, room = dst.len - *len;
+    n = n < room ? n : room;
+    if (n)
+        memcpy(dst.ptr + *len, c->out + c->out_pos, n);
+    *len += n;
+    c->out_pos += n;
+    if (c->out_pos < c->out_len)
+        return;
+    rmr_wipe(c->out, c->out_len); /* it may be plain text of ours */
+    c->out_len = c->out_pos = 0;
+}
+
+rmr_err rmr_ctl_write(rmr_ctl *c, rmr_time now, rmr_buf dst, size_t *len)
+{
+    *len = 0;
+    rmr_err e = enter(c, now);
+    if (e)
+        return e;
+    if (!c->has_stream) {
+        c->busy = false;
+        return RMR_OK;
+    }
+    rmri_ctl_h2_kick(c);
+    copy_out(c, dst, len);
+    if ((c->phase == PH_EARLY || c->phase == PH_HTTP2) && !c->dying)
+        e = rmri_ctl_noise_write(c, dst, len);
+    if (e)
+        rmri_ctl_die(c, e, "%s", "");
+    c->stats.tx_bytes += *len;
+    return settle(c, e);
+}
+
+rmr_time rmr_ctl_next_deadline(const rmr_ctl *c)
+{
+    switch (c->phase) {
+    case PH_IDLE:
+        return c->retry_at;
+    case PH_KEY:
+    case PH_UPGRADE:
+    case PH_NOISE:
+        return c->setup_deadline;
+    case PH_EARLY:
+    case PH_HTTP2:
+        return rmri_ctl_h2_deadline(c);
+    default:
+        return RMR_TIME_NEVER;
+    }
+}
+
+rmr_err rmr_ctl_handle_deadline(rmr_ctl *c, rmr_time now)
+{
+    rmr_err e = enter(c, now);
+    if (e)
+        return e;
+    wake(c);
+    if (c->phase >= PH_KEY && c->phase <= PH_EARLY &&
+        c->now >= c->setup_deadline) {
+        static const char *const what[] = {
+            "the request for its key", "the protocol upgrade",
+            "the Noise handshake", "the Noise handshake"};
+        rmri_ctl_die(c, RMR_E_CTL_SILENT, "no answer to %s for 10 s",
+                     what[c->phase - PH_KEY]);
+    }
+    if (c->phase == PH_EARLY || c->phase == PH_HTTP2)
+        rmri_ctl_h2_handle_deadline(c);
+    rmri_ctl_h2_kick(c);
+    (void)settle(c, RMR_OK);
+    return RMR_OK;
+}
+
+/* ---- submit ----------------------------------------------------------- */
+
+void rmr_ctl_set_wall(rmr_ctl *c, rmr_time now, uint64_t unix_ns)
+{
+    c->now = now > c->now ? now : c->now;
+    c->wall_ns = unix_ns;
+    c->wall_at = c->now;
+}
+
+rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now, uint16_t home_derp,
+                        const rmr_addr *endpoints, size_t n)
+{
+    rmri_ctl_vec v = {0};
+    size_t size;
+    if (n && !endpoints)
+        return RMR_E_INVAL;
+    n = n < CTL_MAX_ENDPOINTS ? n : CTL_MAX_ENDPOINTS;
+    size = n * sizeof *endpoints;
+    c->now = now > c->now ? now : c->now;
+    if (home_derp == c->home_derp && size == c->endpoints.len &&
+        (size == 0 || memcmp(c->endpoints.p, endpoints, size) == 0))
+        return RMR_OK;
+    if (size) {
+        void *at = rmri_ctl_vec_add(&v, &c->env.alloc, size, SIZE_MAX);
+        if (!at)
+            return RMR_E_NOMEM;
+        memcpy(at, endpoints, size);
+    }
+    rmri_ctl_vec_free(&c->endpoints, &c->env.alloc);
+    c->endpoints = v;
+    c->home_derp = home_derp;
+    c->update_due = true;
+    c->update_at = c->now;
+    c->update_failures = 0;
+    return RMR_OK;
+}
+
+rmr_err rmr_ctl_set_node_key(rmr_ctl *c, rmr_time now,
+                             const uint8_t node_public[RMR_KEY_LEN],
+                             const uint8_t old_public[RMR_KEY_LEN])
+{
+    if (is_zero(node_public))
+        return RMR_E_INVAL;
+    memcpy(c->node_key, node_public, RMR_KEY_LEN);
+    memcpy(c->old_node_key, old_public, RMR_KEY_LEN);
+    c->need_register = true;
+    c->register_at = 0;
+    c->auth_url[0] = '\0';
+    if (c->req[REQ_REGISTER].stream)
+        rmri_ctl_h2_cancel(c, REQ_REGISTER);
+    if (c->phase == PH_FAILED)
+        rmr_ctl_retry(c, now);
+    return RMR_OK;
+}
+
+void rmr_ctl_retry(rmr_ctl *c, rmr_time now)
+{
+    c->now = now > c->now ? now : c->now;
+    if (c->phase != PH_FAILED && c->phase != PH_IDLE)
+        return;
+    c->phase = PH_WANT;
+    c->failures = 0;
+}
+
+void rmr_ctl_get_stats(const rmr_ctl *c, rmr_ctl_stats *out)
+{
+    *out = c->stats;
+}

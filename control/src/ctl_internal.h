@@ -1,0 +1,234 @@
+/* Inside the TS2021 client. */
+#ifndef REMORA_CONTROL_CTL_INTERNAL_H
+#define REMORA_CONTROL_CTL_INTERNAL_H
+
+#include <remora/control.h>
+#include <remora/h2.h>
+#include <remora/http1.h>
+#include <remora/json.h>
+#include <remora/noise.h>
+#include <remora/text.h>
+
+#include "ctl_record.h"
+#include "ctl_zstd.h"
+#include "nm_internal.h"
+#include "str.h"
+#include "vec.h"
+
+#define CTL_SETUP_TIMEOUT (10 * RMR_SEC)    /* key, upgrade, handshake in all */
+#define CTL_REGISTER_TIMEOUT (30 * RMR_SEC) /* not while a login is awaited */
+#define CTL_FOLLOWUP_TIMEOUT (20 * 60 * RMR_SEC)
+#define CTL_UPDATE_TIMEOUT (30 * RMR_SEC)
+#define CTL_WATCHDOG (120 * RMR_SEC)
+#define CTL_BACKOFF_UNIT (10 * RMR_MS) /* times n squared */
+#define CTL_BACKOFF_MAX (30 * RMR_SEC)
+#define CTL_STEADY                                                             \
+    (30 * RMR_SEC) /* a stream that lived so long was a success */
+#define CTL_MAX_FRAME ((uint64_t)64 << 20)
+#define CTL_MAX_EARLY ((uint32_t)10 << 20)
+#define CTL_MAX_KEY_BODY (64 * 1024)
+#define CTL_MAX_REPLY ((size_t)1 << 20)
+#define CTL_MAX_ENDPOINTS 64
+#define CTL_TEXT 512
+#define CTL_URL_MAX 1024
+#define CTL_SCRATCH 4096
+
+typedef enum ctl_phase {
+    PH_IDLE,    /* backs off until `retry_at` */
+    PH_WANT,    /* rmr_ctl_wants_stream will answer true */
+    PH_DIALING, /* the host dials */
+    PH_KEY,     /* GET /key */
+    PH_UPGRADE, /* POST /ts2021 */
+    PH_NOISE,   /* waits for message 2 */
+    PH_EARLY,   /* records; the first nine bytes are not here yet */
+    PH_HTTP2,
+    PH_FAILED
+} ctl_phase;
+
+typedef enum ctl_kind { REQ_REGISTER, REQ_MAP, REQ_UPDATE, REQS } ctl_kind;
+
+typedef struct ctl_request { /* one at a time of each kind */
+    int32_t stream;          /* 0: none */
+    uint16_t status;         /* 0: no head yet */
+    rmr_time deadline;
+    char body[256]; /* the beginning of an answer that is not 200 */
+    size_t body_len;
+} ctl_request;
+
+typedef struct ctl_reply { /* RegisterResponse */
+    char error[CTL_TEXT];
+    char auth_url[CTL_URL_MAX];
+    char login[NM_TEXT_MAX], display[NM_TEXT_MAX], user_display[NM_TEXT_MAX];
+    bool has_error, expired, has_signature, bad_url;
+} ctl_reply;
+
+struct rmr_ctl {
+    rmr_env env;
+    rmr_alloc wiping; /* env.alloc, but what is released is cleared first */
+    rmr_ctl_callbacks cb;
+    rmr_nm *nm;
+    rmr_ctl_stats stats;
+    bool busy; /* within a pump */
+    rmr_time now;
+
+    /* configuration */
+    rmr_url url;
+    char authority[272];
+    char base[512]; /* path before /key and /machine, without final '/' */
+    char *auth_key; /* NULL: none, or used up */
+    size_t auth_key_size;
+    char hostname[NM_TEXT_MAX], os[64], os_version[64], product[64];
+    bool ephemeral, accept_key, compress;
+    uint8_t machine_key[RMR_KEY_LEN];
+    uint8_t node_key[RMR_KEY_LEN], old_node_key[RMR_KEY_LEN]; /* public */
+    uint8_t disco_key[RMR_KEY_LEN];
+    uint64_t wall_ns; /* at wall_at */
+    rmr_time wall_at;
+    uint16_t home_derp;
+    rmri_ctl_vec endpoints; /* rmr_addr */
+
+    /* the server's key */
+    uint8_t server_key[RMR_KEY_LEN];
+    bool has_server_key;
+    bool fetch_key;    /* GET /key comes first */
+    bool key_is_fresh; /* fetched since the last failure */
+    rmr_err held_err;  /* a failed handshake, told if the key did not change */
+    char held_text[CTL_TEXT];
+
+    /* the connection */
+    ctl_phase phase;
+    bool has_stream; /* the host has one open */
+    bool want_close;
+    bool redial;   /* close, and go on with another stream at once */
+    rmr_err dying; /* the pump ends with this failure */
+    char text[CTL_TEXT];
+    rmr_time setup_deadline, retry_at;
+    uint32_t failures;
+    rmr_h1 *h1;
+    uint16_t h1_status;
+    bool h1_keep_alive, h1_done;
+    char h1_word[CTL_TEXT]; /* Upgrade or Location of the answer */
+    rmr_json_bind json;     /* of /key or a RegisterResponse */
+    uint8_t scratch[CTL_SCRATCH];
+    rmr_err json_err;
+    size_t json_len;
+    uint8_t found_key[RMR_KEY_LEN];
+    bool found;
+    char body[320]; /* the beginning of a body */
+    size_t body_len;
+    rmr_noise noise;
+    uint8_t hello[RMRI_CTL_FRAME_MAX]; /* the frame that answers message 1 */
+    size_t hello_len;
+    rmri_ctl_record record;
+    uint8_t early[9];
+    size_t early_len;
+    uint32_t early_skip;
+    rmr_h2 *h2;
+    uint8_t out[RMRI_CTL_FRAME_MAX];
+    size_t out_len, out_pos;
+
+    /* requests */
+    ctl_request req[REQS];
+    ctl_reply reply;
+    bool registered, need_register, told_login;
+    bool sent_auth_key;   /* in the register request that runs */
+    rmr_time register_at; /* not before this (429, the same AuthURL again) */
+    uint32_t same_url;
+    char auth_url[CTL_URL_MAX]; /* awaited login; "": none */
+    bool map_refused;           /* the map request was, since registration */
+    bool update_due;
+    rmr_time update_at;
+    uint32_t update_failures;
+
+    /* the map stream */
+    bool map_open;      /* its head came */
+    rmr_time map_since; /* first netmap of the stream; NEVER: none yet */
+    uint8_t frame_head[4];
+    size_t frame_head_len;
+    uint32_t frame_left;
+    uint64_t frame_out; /* decoded bytes of this frame */
+    bool in_frame, frame_plain, frame_begun;
+    rmri_ctl_zstd *zstd;
+    bool ask_plain;     /* the window was too large: ask again uncompressed */
+    rmr_dur last_quiet; /* silence before the last two ends: a proxy's limit? */
+};
+
+/* ---- ctl.c ------------------------------------------------------------ */
+
+void rmri_ctl_emit(rmr_ctl *c, rmr_ctl_state state, rmr_err err,
+                   const char *text);
+/* The pump that runs ends the connection with this failure; the first counts.
+ * printf-like details for the user, "" for the plain sentence. */
+void rmri_ctl_die(rmr_ctl *c, rmr_err err, const char *fmt, ...)
+    RMR_PRINTF(3, 4);
+/* n squared times 10 ms, at most 30 s, times 0.5 ... 1.5.  Errors: RNG. */
+rmr_err rmri_ctl_backoff(rmr_ctl *c, uint32_t n, rmr_dur *out);
+uint64_t rmri_ctl_wall(const rmr_ctl *c);
+/* What a server said, made fit for a message: no control characters, and never
+ * our auth key, which some servers echo. */
+void rmri_ctl_server_words(const rmr_ctl *c, char *dst, size_t cap,
+                           rmr_bytes text);
+
+/* ---- ctl_conn.c ------------------------------------------------------- */
+
+void rmri_ctl_conn_opened(rmr_ctl *c);
+void rmri_ctl_conn_read(rmr_ctl *c, rmr_buf in);
+void rmri_ctl_conn_eof(rmr_ctl *c, rmr_err why, const char *text);
+void rmri_ctl_conn_drop(rmr_ctl *c);
+
+/* ---- ctl_noise.c ------------------------------------------------------ */
+
+/* The X-Tailscale-Handshake value.  Errors: RNG, AUTH. */
+rmr_err rmri_ctl_noise_begin(rmr_ctl *c,
+                             char b64[RMR_BASE64_LEN(RMRI_CTL_INIT_LEN) + 1]);
+void rmri_ctl_noise_read(rmr_ctl *c, rmr_buf in);
+/* The handshake came to nothing: look for a new key of the server first. */
+void rmri_ctl_handshake_failed(rmr_ctl *c, const char *text);
+rmr_err rmri_ctl_noise_write(rmr_ctl *c, rmr_buf dst, size_t *len);
+
+/* ---- ctl_h2.c --------------------------------------------------------- */
+
+rmr_err rmri_ctl_h2_begin(rmr_ctl *c);
+/* Sends the requests that are due. */
+void rmri_ctl_h2_kick(rmr_ctl *c);
+rmr_time rmri_ctl_h2_deadline(const rmr_ctl *c);
+void rmri_ctl_h2_handle_deadline(rmr_ctl *c);
+void rmri_ctl_h2_drop(rmr_ctl *c);
+/* Forgets a request; its stream is cancelled. */
+void rmri_ctl_h2_cancel(rmr_ctl *c, ctl_kind kind);
+
+/* ---- ctl_register.c --------------------------------------------------- */
+
+rmr_err rmri_ctl_register_send(rmr_ctl *c);
+void rmri_ctl_register_begin(rmr_ctl *c); /* its body follows */
+void rmri_ctl_register_body(rmr_ctl *c, rmr_bytes data);
+void rmri_ctl_register_end(rmr_ctl *c);
+/* Seconds of a Retry-After header; a date, or none: random 5 to 10 s. */
+rmr_err rmri_ctl_retry_after(rmr_ctl *c, rmr_bytes value, rmr_dur *out);
+
+/* ---- ctl_map.c -------------------------------------------------------- */
+
+rmr_err rmri_ctl_map_send(rmr_ctl *c);
+void rmri_ctl_map_head(rmr_ctl *c);
+void rmri_ctl_map_body(rmr_ctl *c, rmr_bytes data);
+void rmri_ctl_map_end(rmr_ctl *c, rmr_err why);
+void rmri_ctl_map_drop(rmr_ctl *c);
+/* For a message: "" or what a steady silence before each end tells. */
+void rmri_ctl_map_ended_text(rmr_ctl *c, char *dst, size_t cap);
+rmr_err rmri_ctl_update_send(rmr_ctl *c);
+void rmri_ctl_update_end(rmr_ctl *c, bool ok);
+
+/* ---- ctl_json.c ------------------------------------------------------- */
+
+typedef enum ctl_body { BODY_REGISTER, BODY_MAP, BODY_UPDATE } ctl_body;
+#define CTL_BODY_MAX 16384
+rmr_err rmri_ctl_body(rmr_ctl *c, ctl_body what, rmr_buf dst, size_t *len);
+
+/* ---- ctl_text.c ------------------------------------------------------- */
+
+/* What an answer to the upgrade that is not 101 means (control.md 3.5). */
+rmr_err rmri_ctl_classify_upgrade(uint16_t status, rmr_bytes body);
+/* Does this answer mean that our version is refused? */
+bool rmri_ctl_is_version_refusal(uint16_t status, rmr_bytes body);
+
+#endif

@@ -1,0 +1,102 @@
+/* The bodies of RegisterRequest and MapRequest. */
+#include "ctl_internal.h"
+
+#include <remora/text.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static void put_key(rmr_jw *w, const char *name, const char *prefix,
+                    const uint8_t key[RMR_KEY_LEN])
+{
+    char text[96], hex[2 * RMR_KEY_LEN + 1];
+    (void)snprintf(text, sizeof text, "%s%s", prefix,
+                   rmr_hex(hex, key, RMR_KEY_LEN));
+    rmr_jw_kstr(w, name, text);
+}
+
+/* \param net  With NetInfo, which a register request does not need. */
+static void put_hostinfo(rmr_jw *w, const rmr_ctl *c, bool net)
+{
+    rmr_jw_key(w, "Hostinfo");
+    rmr_jw_object(w);
+    rmr_jw_kstr(w, "IPNVersion", c->product);
+    rmr_jw_kstr(w, "OS", c->os);
+    if (c->os_version[0])
+        rmr_jw_kstr(w, "OSVersion", c->os_version);
+    rmr_jw_kstr(w, "Hostname", c->hostname);
+    rmr_jw_kbool(w, "NoLogsNoSupport", true);
+    rmr_jw_kbool(w, "Userspace", true);
+    rmr_jw_kbool(w, "UserspaceRouter", true);
+    if (net && c->home_derp) {
+        rmr_jw_key(w, "NetInfo");
+        rmr_jw_object(w);
+        rmr_jw_kint(w, "PreferredDERP", c->home_derp);
+        rmr_jw_object_end(w);
+    }
+    rmr_jw_object_end(w);
+}
+
+static void put_register(rmr_jw *w, const rmr_ctl *c)
+{
+    put_key(w, "OldNodeKey", "nodekey:", c->old_node_key);
+    if (c->auth_key && !c->auth_url[0]) {
+        rmr_jw_key(w, "Auth");
+        rmr_jw_object(w);
+        rmr_jw_kstr(w, "AuthKey", c->auth_key);
+        rmr_jw_object_end(w);
+    }
+    rmr_jw_kstr(w, "Expiry", "0001-01-01T00:00:00Z");
+    rmr_jw_kstr(w, "Followup", c->auth_url);
+    if (c->ephemeral)
+        rmr_jw_kbool(w, "Ephemeral", true);
+}
+
+static void put_endpoints(rmr_jw *w, const rmr_ctl *c)
+{
+    const rmr_addr *a = (const rmr_addr *)(const void *)c->endpoints.p;
+    size_t n = c->endpoints.len / sizeof *a;
+    char text[RMR_ADDR_TEXT_MAX];
+    rmr_jw_key(w, "Endpoints");
+    rmr_jw_array(w);
+    for (size_t i = 0; i < n; i++)
+        rmr_jw_str(w, rmr_addr_text(&a[i], text));
+    rmr_jw_array_end(w);
+    rmr_jw_key(w, "EndpointTypes"); /* 0: not said */
+    rmr_jw_array(w);
+    for (size_t i = 0; i < n; i++)
+        rmr_jw_int(w, 0);
+    rmr_jw_array_end(w);
+}
+
+/* Some servers apply what a stream request says, so it too has all that is
+ * known (control.md 7.1). */
+static void put_map(rmr_jw *w, const rmr_ctl *c, bool stream)
+{
+    if (c->compress)
+        rmr_jw_kstr(w, "Compress", "zstd");
+    rmr_jw_kbool(w, "KeepAlive", true);
+    put_key(w, "DiscoKey", "discokey:", c->disco_key);
+    if (stream)
+        rmr_jw_kbool(w, "Stream", true);
+    else
+        rmr_jw_kbool(w, "OmitPeers", true);
+    if (c->endpoints.len)
+        put_endpoints(w, c);
+}
+
+rmr_err rmri_ctl_body(rmr_ctl *c, ctl_body what, rmr_buf dst, size_t *len)
+{
+    rmr_jw w;
+    rmr_jw_init(&w, dst);
+    rmr_jw_object(&w);
+    rmr_jw_kint(&w, "Version", RMR_CTL_CAPABILITY);
+    put_key(&w, "NodeKey", "nodekey:", c->node_key);
+    if (what == BODY_REGISTER)
+        put_register(&w, c);
+    else
+        put_map(&w, c, what == BODY_MAP);
+    put_hostinfo(&w, c, what != BODY_REGISTER);
+    rmr_jw_object_end(&w);
+    return rmr_jw_end(&w, len);
+}

@@ -1,0 +1,275 @@
+/* POST /machine/register and what its answer means. */
+#include "ctl_internal.h"
+
+#include <remora/text.h>
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    G_ERROR = 1,
+    G_SIGNATURE,
+    G_EXPIRED,
+    G_AUTH_URL,
+    G_USER,
+    G_USER_DISPLAY,
+    G_LOGIN,
+    G_LOGIN_NAME,
+    G_LOGIN_DISPLAY
+};
+
+static const rmr_json_field user_fields[] = {
+    {"DisplayName", G_USER_DISPLAY, NULL, 0}};
+static const rmr_json_field login_fields[] = {
+    {"LoginName", G_LOGIN_NAME, NULL, 0},
+    {"DisplayName", G_LOGIN_DISPLAY, NULL, 0}};
+static const rmr_json_field fields[] = {
+    {"User", G_USER, user_fields, 1},
+    {"Login", G_LOGIN, login_fields, 2},
+    {"NodeKeyExpired", G_EXPIRED, NULL, 0},
+    {"AuthURL", G_AUTH_URL, NULL, 0},
+    {"NodeKeySignature", G_SIGNATURE, NULL, 0},
+    {"Error", G_ERROR, NULL, 0}};
+
+/* ---- request ---------------------------------------------------------- */
+
+/* "ts-lb" is for load balancers; with two keys the old one comes first. */
+static size_t put_ts_lb(const rmr_ctl *c, rmr_header h[2], char text[2][80])
+{
+    static const uint8_t zero[RMR_KEY_LEN] = {0};
+    char hex[2 * RMR_KEY_LEN + 1];
+    size_t n = 0;
+    const uint8_t *keys[2] = {c->old_node_key, c->node_key};
+    for (size_t i = 0; i < 2; i++) {
+        if (memcmp(keys[i], zero, sizeof zero) == 0)
+            continue;
+        (void)snprintf(text[n], 80, "nodekey:%s",
+                       rmr_hex(hex, keys[i], RMR_KEY_LEN));
+        h[n].name = rmr_bytes_str("ts-lb");
+        h[n].value = rmr_bytes_str(text[n]);
+        n++;
+    }
+    return n;
+}
+
+rmr_err rmri_ctl_register_send(rmr_ctl *c)
+{
+    rmr_header headers[2];
+    char text[2][80], path[544];
+    size_t len = 0, n = put_ts_lb(c, headers, text);
+    ctl_request *r = &c->req[REQ_REGISTER];
+    uint8_t *body = rmr_alloc_zero(&c->env.alloc, CTL_BODY_MAX, 1);
+    if (!body)
+        return RMR_E_NOMEM;
+    (void)snprintf(path, sizeof path, "%s/machine/register", c->base);
+    memset(r, 0, sizeof *r);
+    rmr_err e =
+        rmri_ctl_body(c, BODY_REGISTER, rmr_buf_of(body, CTL_BODY_MAX), &len);
+    if (!e)
+        e = rmr_h2_request(c->h2, "POST", c->authority, path, headers, n,
+                           rmr_bytes_of(body, len), r, &r->stream);
+    rmr_release_wiped(&c->env.alloc, body, CTL_BODY_MAX);
+    if (e)
+        return e;
+    bool waits = c->auth_url[0] != '\0';
+    c->sent_auth_key = c->auth_key != NULL && !waits;
+    r->deadline = rmr_time_add(c->now, waits ? CTL_FOLLOWUP_TIMEOUT
+                                             : CTL_REGISTER_TIMEOUT);
+    if (waits)
+        rmri_ctl_emit(c, RMR_CTL_NEEDS_LOGIN, RMR_E_CTL_NEEDS_LOGIN,
+                      c->auth_url);
+    else
+        rmri_ctl_emit(c, RMR_CTL_REGISTERING, RMR_OK, "");
+    return RMR_OK;
+}
+
+/* ---- answer ----------------------------------------------------------- */
+
+static void keep(char *dst, size_t cap, rmr_bytes text)
+{
+    rmri_ctl_copy_clean(dst, cap, text);
+}
+
+/* A URL that the user shall open: printable, http or https. */
+static void keep_auth_url(ctl_reply *g, rmr_bytes text)
+{
+    rmr_url url;
+    if (text.len == 0)
+        return;
+    g->bad_url = true;
+    if (text.len >= sizeof g->auth_url || rmr_url_parse(text, &url))
+        return;
+    memcpy(g->auth_url, text.ptr, text.len);
+    g->auth_url[text.len] = '\0';
+    g->bad_url = false;
+}
+
+static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
+                        rmr_bytes text)
+{
+    rmr_ctl *c = (rmr_ctl *)user;
+    ctl_reply *g = &c->reply;
+    if (id == G_EXPIRED)
+        g->expired = kind == RMR_JSON_TRUE;
+    if (kind != RMR_JSON_STRING)
+        return RMR_OK;
+    switch (id) {
+    case G_ERROR:
+        g->has_error = text.len > 0;
+        rmri_ctl_server_words(c, g->error, sizeof g->error, text);
+        break;
+    case G_SIGNATURE:
+        g->has_signature = text.len > 0;
+        break;
+    case G_AUTH_URL:
+        keep_auth_url(g, text);
+        break;
+    case G_USER_DISPLAY:
+        keep(g->user_display, sizeof g->user_display, text);
+        break;
+    case G_LOGIN_NAME:
+        keep(g->login, sizeof g->login, text);
+        break;
+    case G_LOGIN_DISPLAY:
+        keep(g->display, sizeof g->display, text);
+        break;
+    default:
+        break;
+    }
+    return RMR_OK;
+}
+
+void rmri_ctl_register_begin(rmr_ctl *c)
+{
+    const rmr_json_bind_callbacks cb = {c, NULL, on_value};
+    memset(&c->reply, 0, sizeof c->reply);
+    rmr_json_bind_init(&c->json, rmr_buf_of(c->scratch, sizeof c->scratch),
+                       fields, sizeof fields / sizeof *fields, &cb);
+    c->json_err = RMR_OK;
+    c->json_len = 0;
+}
+
+void rmri_ctl_register_body(rmr_ctl *c, rmr_bytes data)
+{
+    c->json_len += data.len;
+    if (c->json_len > CTL_MAX_REPLY)
+        c->json_err = RMR_E_TOOBIG;
+    if (!c->json_err)
+        c->json_err = rmr_json_bind_feed(&c->json, data);
+}
+
+/* Servers word it as "invalid pre auth key", "authkey expired", ... */
+static rmr_err refusal(const rmr_ctl *c)
+{
+    rmr_bytes text = rmr_bytes_str(c->reply.error);
+    bool about_key = rmri_ctl_contains(text, "authkey") ||
+                     rmri_ctl_contains(text, "auth key") ||
+                     rmri_ctl_contains(text, "auth-key") ||
+                     rmri_ctl_contains(text, "preauth");
+    return c->sent_auth_key && about_key ? RMR_E_CTL_AUTH_KEY
+                                         : RMR_E_CTL_REFUSED;
+}
+
+/* The user must open a URL; the request is sent again with it, and the server
+ * holds that until the login is done. */
+static void await_login(rmr_ctl *c)
+{
+    rmr_dur wait = 0;
+    if (rmri_ctl_same(c->auth_url, c->reply.auth_url)) {
+        if (rmri_ctl_backoff(c, ++c->same_url, &wait)) {
+            rmri_ctl_die(c, RMR_E_RNG, "%s", "");
+            return;
+        }
+    } else {
+        memcpy(c->auth_url, c->reply.auth_url, sizeof c->auth_url);
+        c->same_url = 0;
+    }
+    c->register_at = rmr_time_add(c->now, wait);
+}
+
+static void registered(rmr_ctl *c)
+{
+    const ctl_reply *g = &c->reply;
+    const char *display = g->display[0] ? g->display : g->user_display;
+    c->registered = true;
+    c->need_register = false;
+    c->auth_url[0] = '\0';
+    c->same_url = 0;
+    c->stats.registers++;
+    rmr_release_wiped(&c->env.alloc, c->auth_key, c->auth_key_size);
+    c->auth_key = NULL;
+    c->auth_key_size = 0;
+    memset(c->old_node_key, 0, sizeof c->old_node_key);
+    c->update_due = true;
+    c->update_at = c->now;
+    /* A stream that runs is of the key before. */
+    rmri_ctl_h2_cancel(c, REQ_MAP);
+    rmr_logf(&c->env.log, RMR_LOG_INFO, "control", "registered as %s",
+             g->login[0] ? g->login : "an unnamed user");
+    if (c->cb.on_registered)
+        c->cb.on_registered(c->cb.user, g->login, display);
+}
+
+static void take_reply(rmr_ctl *c)
+{
+    const ctl_reply *g = &c->reply;
+    if (g->has_error)
+        rmri_ctl_die(c, refusal(c), "%s", g->error);
+    else if (g->has_signature)
+        rmri_ctl_die(c, RMR_E_CTL_LOCKED, "%s", "");
+    else if (g->expired)
+        rmri_ctl_die(c, RMR_E_CTL_KEY_EXPIRED, "%s", "");
+    else if (g->bad_url)
+        rmri_ctl_die(c, RMR_E_CTL_REFUSED, "its login URL is no URL");
+    else if (g->auth_url[0])
+        await_login(c);
+    else
+        registered(c);
+}
+
+void rmri_ctl_register_end(rmr_ctl *c)
+{
+    const ctl_request *r = &c->req[REQ_REGISTER];
+    char words[200];
+    rmr_bytes body = rmr_bytes_of(r->body, r->body_len);
+    if (r->status == 200) {
+        if (!c->json_err)
+            c->json_err = rmr_json_bind_end(&c->json);
+        if (c->json_err)
+            rmri_ctl_die(c, RMR_E_CTL_HTTP,
+                         "the answer to the registration can't be read");
+        else
+            take_reply(c);
+        rmr_wipe(c->scratch, sizeof c->scratch);
+        return;
+    }
+    rmri_ctl_server_words(c, words, sizeof words, body);
+    if (r->status == 429) {
+        char text[80];
+        (void)snprintf(
+            text, sizeof text, "the server asks to wait %lu s",
+            (unsigned long)(rmr_time_since(c->register_at, c->now) / RMR_SEC));
+        rmri_ctl_emit(c, RMR_CTL_REGISTERING, RMR_OK, text);
+    } else if (rmri_ctl_is_version_refusal(r->status, body)) {
+        rmri_ctl_die(c, RMR_E_CTL_TOO_NEW, "we have %d; %s", RMR_CTL_CAPABILITY,
+                     words);
+    } else {
+        rmri_ctl_die(c, RMR_E_CTL_HTTP, "HTTP %u to the registration%s%s",
+                     r->status, words[0] ? ": " : "", words);
+    }
+}
+
+/* RFC 9110 10.2.3; a date would need a clock that both sides trust. */
+rmr_err rmri_ctl_retry_after(rmr_ctl *c, rmr_bytes value, rmr_dur *out)
+{
+    uint64_t s = 0;
+    uint16_t draw;
+    rmr_err e = rmr_parse_u64(value, 3600, &s);
+    if (!e && s > 0) {
+        *out = s * RMR_SEC;
+        return RMR_OK;
+    }
+    e = rmr_rng_fill(&c->env.rng, &draw, sizeof draw);
+    *out = 5 * RMR_SEC + draw * (5 * RMR_SEC / 65536);
+    return e;
+}

@@ -1,0 +1,25 @@
+/* One zstd frame, decoded piece by piece in memory from rmr_alloc, which is
+ * all given back when the frame is over. */
+#ifndef REMORA_CONTROL_ZSTD_H
+#define REMORA_CONTROL_ZSTD_H
+
+#include <remora/base.h>
+
+/* Decisions 11: a window of at most 8 MiB. */
+#define RMRI_CTL_WINDOW_LOG 23
+
+typedef struct rmri_ctl_zstd rmri_ctl_zstd;
+
+typedef rmr_err (*rmri_ctl_zstd_out)(void *user, rmr_bytes data);
+
+/* Errors: NOMEM. */
+rmr_err rmri_ctl_zstd_new(rmri_ctl_zstd **out, const rmr_alloc *a);
+void rmri_ctl_zstd_free(rmri_ctl_zstd *z);
+/* Takes all of `in`.  Errors: MALFORMED (also bytes behind the frame), TOOBIG
+ * (the window), NOMEM, or what `out` said. */
+rmr_err rmri_ctl_zstd_feed(rmri_ctl_zstd *z, rmr_bytes in,
+                           rmri_ctl_zstd_out out, void *user);
+/* Has the frame come to its end? */
+bool rmri_ctl_zstd_is_done(const rmri_ctl_zstd *z);
+
+#endif
