@@ -1,6 +1,6 @@
 /* A program of operations on a bridge, against counters: what comes out is what
- * went in, in order, and an end is told after the last byte.  The same bytes are
- * also read as port maps. */
+ * went in, in order, and an end is told after the last byte.  The same bytes
+ * are also read as port maps. */
 #include <remora/bridge.h>
 
 #include "support.h"

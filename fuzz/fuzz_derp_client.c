@@ -1,8 +1,9 @@
 /* A DERP client under a program of operations: streams that open, break and say
  * anything, sends, time, failing memory.  Two clients run side by side, one fed
  * in pieces; both must do the same.  The harness has the relay's key, so that
- * logins succeed.  Invariants: deadlines are later than the time handled, memory
- * is bounded, what is written is frames, nothing is written without a stream. */
+ * logins succeed.  Invariants: deadlines are later than the time handled,
+ * memory is bounded, what is written is frames, nothing is written without a
+ * stream. */
 #include <remora/derp.h>
 
 #include <remora/cursor.h>
@@ -28,7 +29,7 @@ typedef struct client {
     rmr_derp *d;
     test_alloc mem;
     test_rng rng;
-    size_t step; /* of what it is fed */
+    size_t step;  /* of what it is fed */
     uint64_t sum; /* of all events and of what was written */
     bool up;
     /* what it writes: the request's end, then frames */
@@ -169,8 +170,19 @@ static void begin_stream(world *w, client *c, uint8_t arg)
 
 static void greet(world *w, client *c)
 {
-    uint8_t frame[45] = {RMR_DERP_SERVER_KEY, 0, 0, 0, 40, 0x44, 0x45, 0x52,
-                         0x50, 0xf0, 0x9f, 0x94, 0x91};
+    uint8_t frame[45] = {RMR_DERP_SERVER_KEY,
+                         0,
+                         0,
+                         0,
+                         40,
+                         0x44,
+                         0x45,
+                         0x52,
+                         0x50,
+                         0xf0,
+                         0x9f,
+                         0x94,
+                         0x91};
     memcpy(frame + 13, w->relay_public, 32);
     feed(w, c, (const uint8_t *)head_101, sizeof head_101 - 1);
     feed(w, c, frame, sizeof frame);
@@ -187,8 +199,7 @@ static void tell_info(world *w, client *c, const uint8_t *json, size_t n)
 static void packet(world *w, client *c, size_t n)
 {
     static const uint8_t zeros[70000];
-    (void)rmr_derp_send(c->d, w->now, w->relay_public,
-                        rmr_bytes_of(zeros, n));
+    (void)rmr_derp_send(c->d, w->now, w->relay_public, rmr_bytes_of(zeros, n));
 }
 
 static void handle(world *w, client *c)
@@ -254,7 +265,7 @@ static void operate(world *w, client *c, uint8_t op, uint8_t arg,
 static bool make(world *w, client *c, uint8_t how)
 {
     rmr_derp_node nodes[2];
-    rmr_derp_callbacks cb = {sizeof cb, c, on_up, on_down, on_packet,
+    rmr_derp_callbacks cb = {sizeof cb,    c,        on_up, on_down, on_packet,
                              on_peer_gone, on_health};
     rmr_derp_config cfg;
     memset(nodes, 0, sizeof nodes);
@@ -315,8 +326,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.c[0].mem.fail_at = data[1];
     w.c[0].step = 1 << 20;
     w.c[1].step = 1 + data[2] % 64;
-    if (make(&w, &w.c[0], data[0]) &&
-        (!twins || make(&w, &w.c[1], data[0])))
+    if (make(&w, &w.c[0], data[0]) && (!twins || make(&w, &w.c[1], data[0])))
         run(&w, data + 3, size - 3, twins);
     for (int i = 0; i < 2; i++) {
         rmr_derp_free(w.c[i].d);

@@ -53,9 +53,11 @@ static const uint8_t *take(const uint8_t **p, size_t *left, size_t n)
 
 static void ask(world *w, uint8_t b)
 {
-    static const char *const names[] = {"a.example", "box", "box.", "host",
-                                        "10.0.0.1", "localhost", "x.invalid",
-                                        "long.name.of.many.labels.example"};
+    static const char *const names[] = {
+        "a.example", "box",
+        "box.",      "host",
+        "10.0.0.1",  "localhost",
+        "x.invalid", "long.name.of.many.labels.example"};
     if (w->next_id >= 64)
         return;
     w->open |= (uint64_t)1 << w->next_id;

@@ -28,12 +28,11 @@ static void run(result *r, const uint8_t *data, size_t size, bool password,
 {
     rmr_socks5 s;
     memset(r, 0, sizeof *r);
-    need(rmr_socks5_init(&s, password ? "me" : NULL,
-                         password ? "pw" : NULL) == RMR_OK);
+    need(rmr_socks5_init(&s, password ? "me" : NULL, password ? "pw" : NULL) ==
+         RMR_OK);
     while (r->taken < size && r->err == RMR_OK) {
         size_t n = size - r->taken < step ? size - r->taken : step, took;
-        r->err =
-            rmr_socks5_read(&s, rmr_bytes_of(data + r->taken, n), &took);
+        r->err = rmr_socks5_read(&s, rmr_bytes_of(data + r->taken, n), &took);
         need(took <= n);
         r->taken += took;
         if (took == 0)

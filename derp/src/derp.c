@@ -54,8 +54,7 @@ static bool copy_config(const rmr_derp_config *cfg, rmr_derp_config *c,
 
 static bool is_usable(const rmr_derp_node *n)
 {
-    return !n->stun_only && n->dial.host[0] &&
-           memchr(n->dial.host, '\0', sizeof n->dial.host);
+    return !n->stun_only && n->dial.host[0];
 }
 
 /* The node at *at or the next one behind it that can be dialled. */
@@ -79,8 +78,11 @@ static bool copy_nodes(rmr_derp *d, const rmr_derp_config *c)
         return false;
     memcpy(d->nodes, c->nodes, c->n_nodes * sizeof *d->nodes);
     d->n_nodes = c->n_nodes;
-    for (size_t i = 0; i < d->n_nodes; i++)
-        d->nodes[i].name[sizeof d->nodes[i].name - 1] = '\0';
+    for (size_t i = 0; i < d->n_nodes; i++) {
+        rmr_derp_node *n = &d->nodes[i];
+        n->name[sizeof n->name - 1] = '\0';
+        n->dial.host[sizeof n->dial.host - 1] = '\0';
+    }
     return true;
 }
 
@@ -103,8 +105,7 @@ rmr_err rmr_derp_new(rmr_derp **out, const rmr_env *env,
     rmr_derp_callbacks cb;
     size_t at = 0;
     *out = NULL;
-    bool ok = copy_config(cfg, &c, &cb) &&
-              find_usable(c.nodes, c.n_nodes, &at);
+    bool ok = copy_config(cfg, &c, &cb) && find_usable(c.nodes, c.n_nodes, &at);
     rmr_derp *d =
         ok ? rmr_alloc_zero(&env->alloc, sizeof *d, _Alignof(rmr_derp)) : NULL;
     if (d) {
@@ -163,8 +164,8 @@ bool rmr_derp_wants_stream(rmr_derp *d, rmr_time now, rmr_dial *out)
     if (out->timeout == 0)
         out->timeout = RMRI_DERP_DIAL_TIMEOUT;
     d->state = DERP_DIALLING;
-    d->stage_end = rmr_time_add(d->now, rmr_time_add(out->timeout,
-                                                     RMRI_DERP_DIAL_SLACK));
+    d->stage_end =
+        rmr_time_add(d->now, rmr_time_add(out->timeout, RMRI_DERP_DIAL_SLACK));
     return true;
 }
 
@@ -288,7 +289,8 @@ void rmr_derp_set_preferred(rmr_derp *d, rmr_time now, bool on)
     rmri_derp_clamp(d, now);
     d->preferred = on;
     d->always_on = on;
-    d->last_send = d->now; /* a home that was left has its idle time from here */
+    d->last_send =
+        d->now; /* a home that was left has its idle time from here */
     rmri_derp_want(d);
 }
 

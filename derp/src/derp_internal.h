@@ -55,8 +55,8 @@ bool rmri_derp_bucket_take(rmri_derp_bucket *b, rmr_time now, size_t bytes);
 /* ---- client ----------------------------------------------------------- */
 
 typedef enum rmri_derp_state {
-    DERP_IDLE,     /* no stream; one may be wanted from retry_at on */
-    DERP_WANT,     /* the host may ask where to dial                */
+    DERP_IDLE, /* no stream; one may be wanted from retry_at on */
+    DERP_WANT, /* the host may ask where to dial                */
     DERP_DIALLING,
     DERP_UPGRADE,  /* the HTTP request is on its way                */
     DERP_GREETING, /* 101; waits for ServerKey                      */
@@ -93,11 +93,11 @@ struct rmr_derp {
 
     /* when */
     rmr_dur idle_close;
-    uint32_t n_failed;      /* in a row; 0 after any frame */
-    rmr_time retry_at;      /* IDLE */
-    rmr_time stage_end;     /* DIALLING to LOGIN */
+    uint32_t n_failed;  /* in a row; 0 after any frame */
+    rmr_time retry_at;  /* IDLE */
+    rmr_time stage_end; /* DIALLING to LOGIN */
     rmr_time last_frame, last_send;
-    bool was_told_restart;  /* by this connection */
+    bool was_told_restart; /* by this connection */
     rmr_dur restart_in, restart_for;
     rmr_time restart_until; /* failures before it are expected; 0: none */
 
@@ -110,13 +110,13 @@ struct rmr_derp {
     /* out */
     uint8_t ctl[RMRI_DERP_CTL_MAX];
     size_t ctl_len, ctl_sent;
-    rmr_ring queue;         /* whole SendPacket frames */
+    rmr_ring queue; /* whole SendPacket frames */
     uint32_t n_queued, queue_pkts;
-    size_t head_left;       /* of a frame that was cut by a small buffer */
+    size_t head_left; /* of a frame that was cut by a small buffer */
     bool told_preferred;
     bool pong_due, ping_due;
     uint8_t pong[8], ping[8];
-    rmr_time ping_end;      /* NEVER: no ping of ours is open */
+    rmr_time ping_end; /* NEVER: no ping of ours is open */
     rmri_derp_bucket bucket;
 
     rmr_derp_stats stats;

@@ -135,8 +135,7 @@ bool rmri_derp_bucket_take(rmri_derp_bucket *b, rmr_time now, size_t bytes)
     if (b->rate == 0)
         return true;
     rmr_time from = b->full_at > now ? b->full_at : now;
-    rmr_time full_at =
-        rmr_time_add(from, (uint64_t)bytes * RMR_SEC / b->rate);
+    rmr_time full_at = rmr_time_add(from, (uint64_t)bytes * RMR_SEC / b->rate);
     if (full_at - now > b->depth)
         return false;
     b->full_at = full_at;

@@ -92,8 +92,7 @@ static rmr_err take_server_info(rmr_derp *d, rmr_buf body)
 
 static void take_packet(rmr_derp *d, rmr_buf body)
 {
-    rmr_buf packet =
-        rmr_buf_of(body.ptr + RMR_KEY_LEN, body.len - RMR_KEY_LEN);
+    rmr_buf packet = rmr_buf_of(body.ptr + RMR_KEY_LEN, body.len - RMR_KEY_LEN);
     d->stats.rx_pkts++;
     d->stats.rx_bytes += packet.len;
     if (d->cb.on_packet)

@@ -34,12 +34,13 @@ rmr_err rmri_derp_put_request(rmr_derp *d)
 {
     const rmr_dial *dial = &d->nodes[d->node_at].dial;
     const char *ideal = d->nodes[0].name;
-    bool v6 = memchr(dial->host, ':', strlen(dial->host)) != NULL;
+    bool v6 = false;
+    for (const char *p = dial->host; *p; p++)
+        v6 = v6 || *p == ':';
     char host[RMR_HOST_MAX + 2];
-    rmr_header h[3] = {
-        {rmr_bytes_str("Connection"), rmr_bytes_str("Upgrade")},
-        {rmr_bytes_str("Upgrade"), rmr_bytes_str("DERP")},
-        {rmr_bytes_str("Ideal-Node"), rmr_bytes_str(ideal)}};
+    rmr_header h[3] = {{rmr_bytes_str("Connection"), rmr_bytes_str("Upgrade")},
+                       {rmr_bytes_str("Upgrade"), rmr_bytes_str("DERP")},
+                       {rmr_bytes_str("Ideal-Node"), rmr_bytes_str(ideal)}};
     size_t n = d->node_at != 0 && ideal[0] && is_plain(ideal) ? 3 : 2;
     (void)snprintf(host, sizeof host, v6 ? "[%s]" : "%s", dial->host);
     return rmr_h1_build_request(rmr_buf_of(d->ctl, sizeof d->ctl), &d->ctl_len,
@@ -76,8 +77,8 @@ rmr_err rmri_derp_put_login(rmr_derp *d, const uint8_t relay[RMR_KEY_LEN])
         return RMR_E_DERP_LOGIN;
     if (rmr_rng_fill(&d->env.rng, nonce, sizeof nonce) != RMR_OK)
         return RMR_E_RNG;
-    size_t n = rmri_derp_build_client_info(frame, d->public_key, d->shared,
-                                           nonce);
+    size_t n =
+        rmri_derp_build_client_info(frame, d->public_key, d->shared, nonce);
     uint8_t *p = reserve(d, n);
     if (!p) /* a relay that greets before it has read our request */
         return RMR_E_DERP_LOGIN;
@@ -86,8 +87,8 @@ rmr_err rmri_derp_put_login(rmr_derp *d, const uint8_t relay[RMR_KEY_LEN])
     return RMR_OK;
 }
 
-/* Between two packets: what has become due.  Only behind an emptied ctl, so that
- * it always fits. */
+/* Between two packets: what has become due.  Only behind an emptied ctl, so
+ * that it always fits. */
 static void put_due(rmr_derp *d)
 {
     if (d->ctl_sent != d->ctl_len)
@@ -121,12 +122,11 @@ static size_t head_frame(const rmr_derp *d)
     return RMRI_DERP_HEADER + rmr_load_be32(h + 1);
 }
 
-/* Makes room; the oldest go first.  A frame of which a part was written can't be
- * dropped, nor what is behind it: then the new one is. */
+/* Makes room; the oldest go first.  A frame of which a part was written can't
+ * be dropped, nor what is behind it: then the new one is. */
 static bool drop_for(rmr_derp *d, size_t need, bool *dropped)
 {
-    while (d->n_queued >= d->queue_pkts ||
-           rmr_ring_space(&d->queue) < need) {
+    while (d->n_queued >= d->queue_pkts || rmr_ring_space(&d->queue) < need) {
         *dropped = true;
         d->stats.dropped_queue++;
         if (d->head_left || d->n_queued == 0)

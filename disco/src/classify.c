@@ -68,8 +68,8 @@ rmr_disco_view rmr_disco_split(rmr_bytes datagram, bool from_derp)
     }
     if (is_geneve(datagram)) {
         uint16_t proto = rmr_load_be16(datagram.ptr + 2);
-        rmr_bytes inside = rmr_bytes_of(datagram.ptr + GENEVE_LEN,
-                                        datagram.len - GENEVE_LEN);
+        rmr_bytes inside =
+            rmr_bytes_of(datagram.ptr + GENEVE_LEN, datagram.len - GENEVE_LEN);
         if (proto == GENEVE_WIREGUARD) {
             unwrap(&v);
             return v;

@@ -14,7 +14,8 @@ static bool has_envelope(rmr_bytes d)
            memcmp(d.ptr, rmri_disco_magic, sizeof rmri_disco_magic) == 0;
 }
 
-/* `plain` has room for d.len - OVERHEAD bytes, or is where the ciphertext is. */
+/* `plain` has room for d.len - OVERHEAD bytes, or is where the ciphertext is.
+ */
 static rmr_err open_into(uint8_t *plain, rmr_bytes d,
                          const uint8_t shared[RMR_KEY_LEN], rmr_disco_msg *out)
 {
@@ -60,7 +61,8 @@ rmr_err rmr_disco_seal(rmr_buf dst, size_t *len,
     if (dst.len < OVERHEAD)
         return RMR_E_BUFSIZE;
     uint8_t *plain = dst.ptr + OVERHEAD;
-    rmr_err e = rmri_disco_build(rmr_buf_of(plain, dst.len - OVERHEAD), &n, msg);
+    rmr_err e =
+        rmri_disco_build(rmr_buf_of(plain, dst.len - OVERHEAD), &n, msg);
     if (e != RMR_OK)
         return e;
     memcpy(dst.ptr, rmri_disco_magic, RMRI_DISCO_MAGIC_LEN);

@@ -88,8 +88,7 @@ static bool is_valid(const rmr_disco_msg *m)
     switch (m->type) {
     case RMR_DISCO_PING:
         return m->padding <= RMR_DISCO_MAX_PADDING &&
-               (!m->has_node_key ||
-                !is_zero(m->node_key, sizeof m->node_key));
+               (!m->has_node_key || !is_zero(m->node_key, sizeof m->node_key));
     case RMR_DISCO_PONG:
         return rmr_addr_ip_len(&m->src) != 0;
     case RMR_DISCO_CALL_ME_MAYBE:

@@ -19,11 +19,11 @@ typedef struct sub {
     sub_state state;
     uint16_t id; /* the same for all tries: more ids are more to guess */
     uint16_t type;
-    uint8_t server;   /* index of the server of this try */
-    uint8_t asked;    /* bits: servers that may answer   */
-    uint32_t tries;   /* begun, this one included        */
+    uint8_t server; /* index of the server of this try */
+    uint8_t asked;  /* bits: servers that may answer   */
+    uint32_t tries; /* begun, this one included        */
     uint32_t n_failed;
-    bool no_edns;     /* this server refused EDNS        */
+    bool no_edns; /* this server refused EDNS        */
     rmr_time deadline;
     rmr_err err;
     size_t n_ips;
@@ -157,8 +157,7 @@ static bool next_name(rmr_dns *d, query *q)
     while (!q->is_bare) {
         /* The list may have been replaced by a shorter one. */
         size_t at = q->search_at < d->search_len ? q->search_at : d->search_len;
-        rmr_bytes rest =
-            rmr_bytes_of(d->search + at, d->search_len - at);
+        rmr_bytes rest = rmr_bytes_of(d->search + at, d->search_len - at);
         rmr_bytes domain = rmri_dns_next_word(&rest);
         q->search_at = d->search_len - rest.len;
         q->is_bare = domain.len == 0;
@@ -210,9 +209,9 @@ static bool answer_literal(rmr_dns *d, uint64_t id, const char *name)
 static bool answer_from_hosts(rmr_dns *d, uint64_t id, const char *name)
 {
     rmr_addr addrs[RMR_DNS_MAX_ADDRS];
-    size_t n = rmri_dns_find_host(rmr_bytes_of(d->hosts, d->hosts_len),
-                                  rmr_bytes_str(name), addrs,
-                                  RMR_DNS_MAX_ADDRS);
+    size_t n =
+        rmri_dns_find_host(rmr_bytes_of(d->hosts, d->hosts_len),
+                           rmr_bytes_str(name), addrs, RMR_DNS_MAX_ADDRS);
     if (n)
         call_back(d, id, RMR_OK, addrs, n);
     return n > 0;
@@ -258,8 +257,8 @@ rmr_err rmr_dns_query(rmr_dns *d, rmr_time now, uint64_t id, const char *name)
     clamp(d, now);
     bool done = answer_literal(d, id, name);
     if (!done) {
-        rmr_err e = rmri_dns_name_of(rmr_bytes_str(name),
-                                     rmr_bytes_of(NULL, 0), &wire);
+        rmr_err e =
+            rmri_dns_name_of(rmr_bytes_str(name), rmr_bytes_of(NULL, 0), &wire);
         if (e != RMR_OK)
             return e;
         done = answer_special(d, id, &wire) || answer_from_hosts(d, id, name);
@@ -456,10 +455,10 @@ static void take_answer(rmr_dns *d, query *q, sub *s, const rmri_dns_head *h,
         begin_try(d, s, server);
         return;
     }
-    rmr_err e = h->rcode == RMRI_DNS_NOERROR
-                    ? rmri_dns_parse_ips(h, s->ips, RMR_DNS_MAX_ADDRS,
-                                         &s->n_ips)
-                    : RMR_E_REFUSED;
+    rmr_err e =
+        h->rcode == RMRI_DNS_NOERROR
+            ? rmri_dns_parse_ips(h, s->ips, RMR_DNS_MAX_ADDRS, &s->n_ips)
+            : RMR_E_REFUSED;
     if (e != RMR_OK) {
         s->n_ips = 0;
         d->stats.failures++;

@@ -1,8 +1,6 @@
 /* hosts(5) text: an address, then its names; '#' begins a comment. */
 #include "dns_internal.h"
 
-#include <string.h>
-
 static bool is_blank(uint8_t c)
 {
     return c == ' ' || c == '\t' || c == '\r';
@@ -69,7 +67,8 @@ size_t rmri_dns_cut(rmr_bytes text, size_t max, const char *ends)
     if (text.len <= max)
         return text.len;
     for (size_t n = max; n > 0; n--)
-        if (memchr(ends, text.ptr[n - 1], strlen(ends)))
-            return n;
+        for (const char *p = ends; *p; p++)
+            if (text.ptr[n - 1] == (uint8_t)*p)
+                return n;
     return 0;
 }

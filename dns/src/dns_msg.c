@@ -102,8 +102,8 @@ bool rmri_dns_name_ends(const rmri_dns_name *n, const char *label)
     return false;
 }
 
-/* RFC 1035 4.1.4.  A pointer must lead to before the piece that it ends, so that
- * each one goes further back and the walk ends. */
+/* RFC 1035 4.1.4.  A pointer must lead to before the piece that it ends, so
+ * that each one goes further back and the walk ends. */
 bool rmri_dns_read_name(rmr_bytes msg, size_t *at, rmri_dns_name *out)
 {
     size_t pos = *at, piece = pos, len = 0;

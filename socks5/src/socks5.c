@@ -267,8 +267,7 @@ rmr_err rmr_socks5_read(rmr_socks5 *s, rmr_bytes in, size_t *consumed)
         return RMR_E_STATE;
     while (s->state == RMR_SOCKS5_READING && *consumed < in.len) {
         rmr_err e;
-        rmr_bytes rest =
-            rmr_bytes_of(in.ptr + *consumed, in.len - *consumed);
+        rmr_bytes rest = rmr_bytes_of(in.ptr + *consumed, in.len - *consumed);
         *consumed += fill(s, rest, message_len(s));
         if (is_hopeless(s, &e))
             return refuse(s, e);

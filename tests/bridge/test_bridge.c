@@ -128,9 +128,8 @@ static void nothing_is_taken_from_a_side_after_its_end(void **state)
     size_t n = 7;
     begin(&r, 0);
     rmr_bridge_read_eof(&r.b, RMR_SIDE_A);
-    assert_int_equal(
-        rmr_bridge_read(&r.b, RMR_SIDE_A, rmr_bytes_str("x"), &n),
-        RMR_E_STATE);
+    assert_int_equal(rmr_bridge_read(&r.b, RMR_SIDE_A, rmr_bytes_str("x"), &n),
+                     RMR_E_STATE);
     assert_int_equal(n, 0);
     assert_int_equal(rmr_bridge_space(&r.b, RMR_SIDE_A), 0);
     end(&r);
@@ -149,9 +148,8 @@ static void a_reset_drops_all_and_is_done(void **state)
     assert_int_equal(rmr_bridge_peek(&r.b, RMR_SIDE_B).len, 0);
     assert_false(rmr_bridge_take_eof(&r.b, RMR_SIDE_B));
     assert_int_equal(rmr_bridge_space(&r.b, RMR_SIDE_B), 0);
-    assert_int_equal(
-        rmr_bridge_read(&r.b, RMR_SIDE_B, rmr_bytes_str("x"), &n),
-        RMR_E_STATE);
+    assert_int_equal(rmr_bridge_read(&r.b, RMR_SIDE_B, rmr_bytes_str("x"), &n),
+                     RMR_E_STATE);
     assert_int_equal(r.mem.live_blocks, 0);
     end(&r);
 }
@@ -170,8 +168,8 @@ static void an_emptied_queue_holds_no_memory(void **state)
     end(&r);
 }
 
-static void without_memory_nothing_is_taken_and_it_can_be_tried_again(
-    void **state)
+static void
+without_memory_nothing_is_taken_and_it_can_be_tried_again(void **state)
 {
     (void)state;
     rig r;

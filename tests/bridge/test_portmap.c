@@ -48,14 +48,33 @@ static void forwards_are_read(void **state)
 
 static void broken_forwards_are_refused_and_leave_the_result_alone(void **state)
 {
-    static const char *const bad[] = {
-        "", "=", "8080", "8080=", "=peer:80", "8080=peer", "8080=peer:",
-        "8080=:80", "0=peer:80", "8080=peer:0", "65536=peer:80",
-        "8080=peer:65536", "8080=fd7a::1:80", "8080=[peer]:80",
-        "8080=[10.0.0.1]:80", "8080=[fd7a::1:80", "::1:8080=peer:80",
-        "name:8080=peer:80", "8080=pe er:80", "8080=pe=er:80", " 8080=peer:80",
-        "+8080=peer:80", "8080=peer:80 ", "8080=[]:80", "127.0.0.1:=peer:80",
-        ":8080=peer:80", "008080=peer:80"};
+    static const char *const bad[] = {"",
+                                      "=",
+                                      "8080",
+                                      "8080=",
+                                      "=peer:80",
+                                      "8080=peer",
+                                      "8080=peer:",
+                                      "8080=:80",
+                                      "0=peer:80",
+                                      "8080=peer:0",
+                                      "65536=peer:80",
+                                      "8080=peer:65536",
+                                      "8080=fd7a::1:80",
+                                      "8080=[peer]:80",
+                                      "8080=[10.0.0.1]:80",
+                                      "8080=[fd7a::1:80",
+                                      "::1:8080=peer:80",
+                                      "name:8080=peer:80",
+                                      "8080=pe er:80",
+                                      "8080=pe=er:80",
+                                      " 8080=peer:80",
+                                      "+8080=peer:80",
+                                      "8080=peer:80 ",
+                                      "8080=[]:80",
+                                      "127.0.0.1:=peer:80",
+                                      ":8080=peer:80",
+                                      "008080=peer:80"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         rmr_forward f, before;
@@ -112,11 +131,25 @@ static void serves_are_read(void **state)
 
 static void broken_serves_are_refused(void **state)
 {
-    static const char *const bad[] = {
-        "", "=", "80", "80=", "=8088", "0=8088", "80=0", "80=127.0.0.1",
-        "80=127.0.0.1:0", "80=127.0.0.1:", "80=:8088", "80=name:8088",
-        "80=::1:8088", "80=[::1]8088", "65536=80", "80=65536", "80=-1",
-        "80=1=1", "x=80"};
+    static const char *const bad[] = {"",
+                                      "=",
+                                      "80",
+                                      "80=",
+                                      "=8088",
+                                      "0=8088",
+                                      "80=0",
+                                      "80=127.0.0.1",
+                                      "80=127.0.0.1:0",
+                                      "80=127.0.0.1:",
+                                      "80=:8088",
+                                      "80=name:8088",
+                                      "80=::1:8088",
+                                      "80=[::1]8088",
+                                      "65536=80",
+                                      "80=65536",
+                                      "80=-1",
+                                      "80=1=1",
+                                      "x=80"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         rmr_serve s;

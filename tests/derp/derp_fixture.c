@@ -188,10 +188,10 @@ void fx_drain(fixture *f, size_t size)
     f->out_len = 0;
     do {
         assert_true(f->out_len + size <= sizeof f->out);
-        assert_int_equal(
-            rmr_derp_write(f->d, f->now,
-                           rmr_buf_of(f->out + f->out_len, size), &n),
-            RMR_OK);
+        assert_int_equal(rmr_derp_write(f->d, f->now,
+                                        rmr_buf_of(f->out + f->out_len, size),
+                                        &n),
+                         RMR_OK);
         assert_true(n <= size);
         f->out_len += n;
     } while (n);

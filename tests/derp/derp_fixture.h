@@ -26,15 +26,15 @@ typedef struct fixture {
     rmr_derp *d;
     rmr_time now;
     tv *vectors;
-    char log[16384];        /* a line an event */
-    uint8_t script[64];     /* randomness that comes first */
+    char log[16384];    /* a line an event */
+    uint8_t script[64]; /* randomness that comes first */
     size_t script_len, script_at;
     rmr_derp_node nodes[4];
     rmr_derp_config cfg;
     rmr_derp_callbacks cb;
     const uint8_t *last_packet; /* where the last one lay */
     void (*in_packet)(struct fixture *f);
-    uint8_t out[80000];     /* what the client wrote last */
+    uint8_t out[80000]; /* what the client wrote last */
     size_t out_len;
 } fixture;
 
@@ -56,10 +56,10 @@ void fx_drain(fixture *f, size_t size);
 void fx_expect_out(fixture *f, const uint8_t *want, size_t len);
 void fx_expect_out_frame(fixture *f, const char *name);
 
-void fx_dial(fixture *f);    /* the client asks; the host begins */
-void fx_open(fixture *f);    /* dial, and the stream is open */
-void fx_greet(fixture *f);   /* open, 101 and ServerKey */
-void fx_up(fixture *f);      /* all of it, output taken */
+void fx_dial(fixture *f);  /* the client asks; the host begins */
+void fx_open(fixture *f);  /* dial, and the stream is open */
+void fx_greet(fixture *f); /* open, 101 and ServerKey */
+void fx_up(fixture *f);    /* all of it, output taken */
 
 void fx_log(fixture *f, const char *want); /* compares and empties */
 void fx_pass(fixture *f, rmr_dur t);       /* time, and what is due */

@@ -71,7 +71,13 @@ static bool opens(const char *json, rmri_derp_server_info *info)
 static void a_server_info_must_be_a_json_object(void **state)
 {
     static const char *const bad[] = {
-        "", "{", "[]", "7", "\"x\"", "null", "{} {}",
+        "",
+        "{",
+        "[]",
+        "7",
+        "\"x\"",
+        "null",
+        "{} {}",
         "{\"TokenBucketBytesPerSecond\":\"x\"}",
         "{\"TokenBucketBytesPerSecond\":1.5}",
         "{\"TokenBucketBytesPerSecond\":99999999999999999999}"};

@@ -122,6 +122,24 @@ static void a_home_says_so_right_behind_the_login(void **state)
     fx_end(&f);
 }
 
+static void a_home_says_so_again_on_each_connection(void **state)
+{
+    (void)state;
+    fixture f;
+    fx_prepare(&f, true, 1);
+    f.cfg.preferred = true;
+    assert_int_equal(fx_make(&f), RMR_OK);
+    for (int i = 0; i < 3; i++) {
+        fx_greet(&f);
+        fx_drain(&f, 2000);
+        assert_int_equal(f.out_len, 109 + 6);
+        assert_int_equal(f.out[109], RMR_DERP_NOTE_PREFERRED);
+        rmr_derp_stream_closed(f.d, f.now, RMR_E_RESET);
+        f.now += RMR_SEC;
+    }
+    fx_end(&f);
+}
+
 static void output_is_the_same_in_bits_of_any_size(void **state)
 {
     (void)state;
@@ -148,8 +166,7 @@ static void output_is_the_same_in_bits_of_any_size(void **state)
 
 /* ---- what goes wrong --------------------------------------------------- */
 
-static void expect_end(fixture *f, rmr_err got, rmr_err want,
-                       const char *log)
+static void expect_end(fixture *f, rmr_err got, rmr_err want, const char *log)
 {
     assert_int_equal(got, want);
     fx_log(f, log);
@@ -173,8 +190,8 @@ static void other_answers_than_101_end_the_attempt(void **state)
         fixture f;
         fx_begin(&f, true);
         fx_open(&f);
-        expect_end(&f, fx_feed(&f, bad[i], strlen(bad[i])),
-                   RMR_E_DERP_UPGRADE, "down upgrade\n");
+        expect_end(&f, fx_feed(&f, bad[i], strlen(bad[i])), RMR_E_DERP_UPGRADE,
+                   "down upgrade\n");
         fx_end(&f);
     }
 }
@@ -189,7 +206,8 @@ static void an_endless_head_ends_the_attempt(void **state)
     fx_open(&f);
     e = fx_feed(&f, "HTTP/1.1 101 S\r\n", 16);
     for (int i = 0; e == RMR_OK && i < 1000; i++) {
-        (void)snprintf(line, sizeof line, "X-%d: yyyyyyyyyyyyyyyyyyyyyy\r\n", i);
+        (void)snprintf(line, sizeof line, "X-%d: yyyyyyyyyyyyyyyyyyyyyy\r\n",
+                       i);
         e = fx_feed(&f, line, strlen(line));
     }
     expect_end(&f, e, RMR_E_DERP_UPGRADE, "down upgrade\n");
@@ -363,8 +381,8 @@ static void each_stage_has_its_end(void **state)
 
 /* ---- memory and randomness --------------------------------------------- */
 
-static void each_failing_allocation_is_told_and_the_next_attempt_works(
-    void **state)
+static void
+each_failing_allocation_is_told_and_the_next_attempt_works(void **state)
 {
     (void)state;
     size_t n_failed = 0;
@@ -421,9 +439,9 @@ static void without_randomness_for_the_login_the_object_is_done(void **state)
     assert_int_equal(rmr_derp_read(f.d, f.now, rmr_buf_of(b, 1)), RMR_E_RNG);
     assert_int_equal(rmr_derp_write(f.d, f.now, rmr_buf_of(b, 8), &n),
                      RMR_E_RNG);
-    assert_int_equal(rmr_derp_send(f.d, f.now, f.cfg.private_key,
-                                   rmr_bytes_of(b, 1)),
-                     RMR_E_RNG);
+    assert_int_equal(
+        rmr_derp_send(f.d, f.now, f.cfg.private_key, rmr_bytes_of(b, 1)),
+        RMR_E_RNG);
     assert_int_equal(rmr_derp_handle_deadline(f.d, f.now), RMR_E_RNG);
     assert_int_equal(rmr_derp_stream_opened(f.d, f.now), RMR_E_RNG);
     assert_false(rmr_derp_wants_stream(f.d, f.now + RMR_SEC, &dial));
@@ -528,6 +546,7 @@ int main(void)
         cmocka_unit_test(the_dial_is_the_node_s_with_a_timeout),
         cmocka_unit_test(the_login_is_that_of_the_vector),
         cmocka_unit_test(a_home_says_so_right_behind_the_login),
+        cmocka_unit_test(a_home_says_so_again_on_each_connection),
         cmocka_unit_test(output_is_the_same_in_bits_of_any_size),
         cmocka_unit_test(other_answers_than_101_end_the_attempt),
         cmocka_unit_test(an_endless_head_ends_the_attempt),

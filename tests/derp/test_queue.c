@@ -64,19 +64,19 @@ static void one_write_takes_as_many_whole_frames_as_fit(void **state)
     for (int i = 0; i < 10; i++)
         assert_int_equal(send(&f, "hello"), RMR_OK); /* 42 bytes each */
     assert_int_equal(rmr_derp_queued_bytes(f.d), 420);
-    assert_int_equal(
-        rmr_derp_write(f.d, f.now, rmr_buf_of(f.out, 200), &n), RMR_OK);
+    assert_int_equal(rmr_derp_write(f.d, f.now, rmr_buf_of(f.out, 200), &n),
+                     RMR_OK);
     assert_int_equal(n, 4 * 42);
     assert_int_equal(rmr_derp_queued_bytes(f.d), 6 * 42);
-    assert_int_equal(
-        rmr_derp_write(f.d, f.now, rmr_buf_of(f.out, 1000), &n), RMR_OK);
+    assert_int_equal(rmr_derp_write(f.d, f.now, rmr_buf_of(f.out, 1000), &n),
+                     RMR_OK);
     assert_int_equal(n, 6 * 42);
     rmr_derp_stats s = fx_stats(&f);
     assert_int_equal(s.tx_pkts, 10);
     assert_int_equal(s.tx_bytes, 50);
     assert_int_equal(s.tx_frames, 11); /* and the login */
-    assert_int_equal(
-        rmr_derp_write(f.d, f.now, rmr_buf_of(NULL, 0), &n), RMR_OK);
+    assert_int_equal(rmr_derp_write(f.d, f.now, rmr_buf_of(NULL, 0), &n),
+                     RMR_OK);
     assert_int_equal(n, 0);
     fx_end(&f);
 }
@@ -158,8 +158,8 @@ static void a_packet_that_is_half_written_is_never_dropped(void **state)
     fx_up(&f);
     assert_int_equal(send(&f, "aaaaa"), RMR_OK);
     assert_int_equal(send(&f, "bbbbb"), RMR_OK);
-    assert_int_equal(
-        rmr_derp_write(f.d, f.now, rmr_buf_of(f.out, 10), &n), RMR_OK);
+    assert_int_equal(rmr_derp_write(f.d, f.now, rmr_buf_of(f.out, 10), &n),
+                     RMR_OK);
     assert_int_equal(n, 10);
     assert_int_equal(send(&f, "ccccc"), RMR_E_FULL); /* itself */
     fx_drain(&f, 2000);
@@ -179,8 +179,8 @@ static void what_is_queued_when_the_connection_ends_is_dropped(void **state)
     fx_up(&f);
     assert_int_equal(send(&f, "aaaaa"), RMR_OK);
     assert_int_equal(send(&f, "bbbbb"), RMR_OK);
-    assert_int_equal(
-        rmr_derp_write(f.d, f.now, rmr_buf_of(f.out, 10), &n), RMR_OK);
+    assert_int_equal(rmr_derp_write(f.d, f.now, rmr_buf_of(f.out, 10), &n),
+                     RMR_OK);
     rmr_derp_stream_closed(f.d, f.now, RMR_E_RESET);
     assert_int_equal(fx_stats(&f).dropped_down, 2);
     assert_int_equal(rmr_derp_queued_bytes(f.d), 0);

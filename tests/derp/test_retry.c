@@ -247,8 +247,8 @@ static void a_restart_at_once_is_at_once(void **state)
 
 /* ---- the rule of deadlines --------------------------------------------- */
 
-/* Ten minutes with a relay that comes and goes; every 10 ms when `ticking`, else at
- * deadlines alone.  What happens goes into `trace`. */
+/* Ten minutes with a relay that comes and goes; every 10 ms when `ticking`,
+ * else at deadlines alone.  What happens goes into `trace`. */
 static void run_relay(char *trace, size_t cap, bool ticking)
 {
     fixture f;

@@ -4,14 +4,25 @@
 /* All that vectors have from a relay, in a row; returns the length. */
 static size_t whole_session(fixture *f, uint8_t *dst, size_t cap)
 {
-    static const char *const names[] = {
-        "server_key", "server_info", "recv_packet", "server_pong",
-        "peer_gone_not_here", "peer_gone_disconnected", "peer_gone_legacy_32",
-        "peer_present_clientA", "peer_present_clientB",
-        "peer_present_meshClient", "peer_present_legacy_32",
-        "peer_present_legacy_50", "keep_alive", "health_problem",
-        "health_clear", "restarting", "server_ping_oversized",
-        "server_info_token_bucket", "recv_packet"};
+    static const char *const names[] = {"server_key",
+                                        "server_info",
+                                        "recv_packet",
+                                        "server_pong",
+                                        "peer_gone_not_here",
+                                        "peer_gone_disconnected",
+                                        "peer_gone_legacy_32",
+                                        "peer_present_clientA",
+                                        "peer_present_clientB",
+                                        "peer_present_meshClient",
+                                        "peer_present_legacy_32",
+                                        "peer_present_legacy_50",
+                                        "keep_alive",
+                                        "health_problem",
+                                        "health_clear",
+                                        "restarting",
+                                        "server_ping_oversized",
+                                        "server_info_token_bucket",
+                                        "recv_packet"};
     size_t n = strlen(HEAD_101);
     memcpy(dst, HEAD_101, n);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -134,16 +145,15 @@ static void a_whole_packet_is_handed_out_where_it_lies(void **state)
     size_t calls = f.mem.calls;
     size_t n = packet_frame(in, 1400, 0xab);
     size_t m = packet_frame(in + n, 100, 0xcd);
-    assert_int_equal(
-        rmr_derp_read(f.d, f.now, rmr_buf_of(in, n + m)), RMR_OK);
+    assert_int_equal(rmr_derp_read(f.d, f.now, rmr_buf_of(in, n + m)), RMR_OK);
     fx_log(&f, "packet 77 1400:abababababababab\n"
                "packet 77 100:cdcdcdcdcdcdcdcd\n");
     assert_ptr_equal(f.last_packet, in + n + 37);
     /* Also when only its header came before. */
     (void)packet_frame(in, 100, 0xef);
     assert_int_equal(rmr_derp_read(f.d, f.now, rmr_buf_of(in, 5)), RMR_OK);
-    assert_int_equal(
-        rmr_derp_read(f.d, f.now, rmr_buf_of(in + 5, 132)), RMR_OK);
+    assert_int_equal(rmr_derp_read(f.d, f.now, rmr_buf_of(in + 5, 132)),
+                     RMR_OK);
     assert_ptr_equal(f.last_packet, in + 37);
     assert_int_equal(f.mem.calls, calls);
     fx_log(&f, "packet 77 100:efefefefefefefef\n");
@@ -153,8 +163,8 @@ static void a_whole_packet_is_handed_out_where_it_lies(void **state)
 static void packets_of_every_size_come_through(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0, 1, 1500, 2048 - 32, 2048 - 31, 60000,
-                                   65535, 65536};
+    static const size_t sizes[] = {0,         1,     1500,  2048 - 32,
+                                   2048 - 31, 60000, 65535, 65536};
     fixture f;
     uint8_t *in = malloc(70000);
     assert_non_null(in);
@@ -168,10 +178,9 @@ static void packets_of_every_size_come_through(void **state)
                 assert_int_equal(
                     fx_feed(&f, in + at, n - at < step ? n - at : step),
                     RMR_OK);
-            (void)snprintf(want, sizeof want, "packet 77 %u:%.*s\n",
-                           (unsigned)sizes[i],
-                           (int)(sizes[i] < 8 ? 2 * sizes[i] : 16),
-                           "1111111111111111");
+            (void)snprintf(
+                want, sizeof want, "packet 77 %u:%.*s\n", (unsigned)sizes[i],
+                (int)(sizes[i] < 8 ? 2 * sizes[i] : 16), "1111111111111111");
             fx_log(&f, want);
         }
     }
@@ -180,8 +189,8 @@ static void packets_of_every_size_come_through(void **state)
     fx_end(&f);
 }
 
-static void what_is_longer_than_a_packet_is_skipped_up_to_a_mebibyte(
-    void **state)
+static void
+what_is_longer_than_a_packet_is_skipped_up_to_a_mebibyte(void **state)
 {
     (void)state;
     fixture f;
@@ -256,8 +265,8 @@ static void a_ping_is_answered_between_packets(void **state)
     assert_int_equal(
         rmr_derp_send(f.d, f.now, key, rmr_bytes_str("0123456789")), RMR_OK);
     size_t len;
-    assert_int_equal(
-        rmr_derp_write(f.d, f.now, rmr_buf_of(f.out, 20), &len), RMR_OK);
+    assert_int_equal(rmr_derp_write(f.d, f.now, rmr_buf_of(f.out, 20), &len),
+                     RMR_OK);
     assert_int_equal(len, 20);
     assert_int_equal(fx_feed_frame(&f, "server_ping_oversized"), RMR_OK);
     fx_drain(&f, 7);
@@ -367,8 +376,8 @@ static void a_ping_without_randomness_is_the_end(void **state)
     fx_end(&f);
 }
 
-static void a_region_that_is_not_home_closes_after_a_minute_without_sends(
-    void **state)
+static void
+a_region_that_is_not_home_closes_after_a_minute_without_sends(void **state)
 {
     (void)state;
     fixture f;

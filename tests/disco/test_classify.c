@@ -74,8 +74,8 @@ static void the_control_bit_is_told(void **state)
         assert_true(v.geneve);
         assert_int_equal(v.control, tv_bool(tv_get(g, "control")));
         assert_int_equal(v.vni, tv_get_int(g, "vni"));
-        assert_int_equal(v.cls, disco ? RMR_DATAGRAM_DISCO
-                                      : RMR_DATAGRAM_WIREGUARD);
+        assert_int_equal(v.cls,
+                         disco ? RMR_DATAGRAM_DISCO : RMR_DATAGRAM_WIREGUARD);
         seen++;
     }
     assert_int_equal(seen, 3);

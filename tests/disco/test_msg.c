@@ -107,8 +107,8 @@ static void check_packet(tv *root, tv *v, size_t *known)
     (*known)++;
     message_of(root, v, plain[0], &want);
     check_open(d, shared, &want);
-    assert_int_equal(
-        rmri_disco_build(rmr_buf_of(out, sizeof out), &len, &want), RMR_OK);
+    assert_int_equal(rmri_disco_build(rmr_buf_of(out, sizeof out), &len, &want),
+                     RMR_OK);
     assert_int_equal(len, plain_len);
     assert_memory_equal(out, plain, len);
     assert_int_equal(rmr_disco_seal(rmr_buf_of(out, sizeof out), &len, own,

@@ -43,15 +43,28 @@ static void host_names_have_their_wire_form(void **state)
 static void what_is_no_host_name_is_refused(void **state)
 {
     static const char *const bad[] = {
-        "", ".", "..", "a..b", ".a", "a..", "a b", "a/b", "1.2.3", "127.1",
-        "a.123", "1", "0", "a\xc3\xa9", "a\n",
+        "",
+        ".",
+        "..",
+        "a..b",
+        ".a",
+        "a..",
+        "a b",
+        "a/b",
+        "1.2.3",
+        "127.1",
+        "a.123",
+        "1",
+        "0",
+        "a\xc3\xa9",
+        "a\n",
         "a.0123456789012345678901234567890123456789012345678901234567890123"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         rmri_dns_name n = {.len = 99};
-        assert_int_equal(rmri_dns_name_of(rmr_bytes_str(bad[i]),
-                                          rmr_bytes_of(NULL, 0), &n),
-                         RMR_E_INVAL);
+        assert_int_equal(
+            rmri_dns_name_of(rmr_bytes_str(bad[i]), rmr_bytes_of(NULL, 0), &n),
+            RMR_E_INVAL);
         assert_int_equal(n.len, 99);
     }
 }
@@ -80,11 +93,23 @@ static void a_query_has_the_form_of_the_rfc(void **state)
     uint8_t want[64], got[RMR_DNS_MAX_QUERY];
     size_t len;
     rmri_dns_name n = name_of("a.example");
-    size_t want_len =
-        test_unhex(want, sizeof want,
-                   "1234" "0100" "0001" "0000" "0000" "0001"
-                   "0161" "076578616d706c65" "00" "001c" "0001"
-                   "00" "0029" "04d0" "00000000" "0000");
+    size_t want_len = test_unhex(want, sizeof want,
+                                 "1234"
+                                 "0100"
+                                 "0001"
+                                 "0000"
+                                 "0000"
+                                 "0001"
+                                 "0161"
+                                 "076578616d706c65"
+                                 "00"
+                                 "001c"
+                                 "0001"
+                                 "00"
+                                 "0029"
+                                 "04d0"
+                                 "00000000"
+                                 "0000");
     assert_int_equal(rmri_dns_build(rmr_buf_of(got, sizeof got), &len, 0x1234,
                                     &n, RMRI_DNS_AAAA, true),
                      RMR_OK);
@@ -95,16 +120,25 @@ static void a_query_has_the_form_of_the_rfc(void **state)
                      RMR_OK);
     assert_int_equal(len, want_len - 11);
     assert_int_equal(got[11], 0);
-    assert_int_equal(rmri_dns_build(rmr_buf_of(got, 20), &len, 1, &n,
-                                    RMRI_DNS_A, false),
-                     RMR_E_BUFSIZE);
+    assert_int_equal(
+        rmri_dns_build(rmr_buf_of(got, 20), &len, 1, &n, RMRI_DNS_A, false),
+        RMR_E_BUFSIZE);
 }
 
 /* header, then a question for a.example, type A unless said */
-#define HEAD(flags, answers) "0001" flags "0001" answers "0000" "0000"
-#define QUESTION "0161" "076578616d706c65" "00" "0001" "0001"
+#define HEAD(flags, answers)                                                   \
+    "0001" flags "0001" answers "0000"                                         \
+    "0000"
+#define QUESTION                                                               \
+    "0161"                                                                     \
+    "076578616d706c65"                                                         \
+    "00"                                                                       \
+    "0001"                                                                     \
+    "0001"
 #define QNAME "c00c"
-#define REC(owner, type, len, data) owner type "0001" "0000003c" len data
+#define REC(owner, type, len, data)                                            \
+    owner type "0001"                                                          \
+               "0000003c" len data
 #define REC_A(owner, ip) REC(owner, "0001", "0004", ip)
 
 typedef struct answer_case {
@@ -139,8 +173,8 @@ static const answer_case answers[] = {
              REC(QNAME, "0005", "0003", "016200"),
      RMR_OK, 1, 8},
     {"an alias to nowhere",
-     HEAD("8180", "0001") QUESTION REC(QNAME, "0005", "0003", "016200"),
-     RMR_OK, 0, 0},
+     HEAD("8180", "0001") QUESTION REC(QNAME, "0005", "0003", "016200"), RMR_OK,
+     0, 0},
     {"an alias to itself",
      HEAD("8180", "0001") QUESTION REC(QNAME, "0005", "0002", "c00c"),
      RMR_E_MALFORMED, 0, 0},
@@ -149,7 +183,10 @@ static const answer_case answers[] = {
          REC("016200", "0005", "0002", "c00c"),
      RMR_E_MALFORMED, 0, 0},
     {"another class is passed over",
-     HEAD("8180", "0001") QUESTION QNAME "0001" "0003" "0000003c" "0004"
+     HEAD("8180", "0001") QUESTION QNAME "0001"
+                                         "0003"
+                                         "0000003c"
+                                         "0004"
                                          "c0000201",
      RMR_OK, 0, 0},
     {"an unknown type is passed over",
@@ -160,13 +197,17 @@ static const answer_case answers[] = {
      HEAD("8180", "0001") QUESTION REC(QNAME, "0001", "0003", "c00002"),
      RMR_E_MALFORMED, 0, 0},
     {"fewer records than counted",
-     HEAD("8180", "0002") QUESTION REC_A(QNAME, "c0000201"), RMR_E_MALFORMED,
-     0, 0},
+     HEAD("8180", "0002") QUESTION REC_A(QNAME, "c0000201"), RMR_E_MALFORMED, 0,
+     0},
     {"cut off, with what came whole",
      HEAD("8380", "0002") QUESTION REC_A(QNAME, "0a000001") "c00c0001", RMR_OK,
      1, 10},
     {"a record longer than the message",
-     HEAD("8180", "0001") QUESTION QNAME "0001" "0001" "0000003c" "ffff" "01",
+     HEAD("8180", "0001") QUESTION QNAME "0001"
+                                         "0001"
+                                         "0000003c"
+                                         "ffff"
+                                         "01",
      RMR_E_MALFORMED, 0, 0},
     {"an alias whose name ends early in its data",
      HEAD("8180", "0001") QUESTION REC(QNAME, "0005", "0004", "016200aa"),
@@ -235,15 +276,29 @@ static void every_prefix_of_every_answer_is_safe(void **state)
 static void heads_that_are_no_answers_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "", "0001", "00018180000100000000",
-        HEAD("0180", "0000") QUESTION,              /* a query          */
-        HEAD("8980", "0000") QUESTION,              /* another opcode   */
-        "0001" "8180" "0002" "0000" "0000" "0000" QUESTION QUESTION,
-        HEAD("8180", "0000") "0161",                /* half a question  */
-        HEAD("8180", "0000") "0161" "00" "000100",  /* no class         */
-        HEAD("8180", "0000") "0161" "00" "00010003" /* another class    */,
-        HEAD("8180", "0000") "41" "00",             /* reserved label   */
-        HEAD("8180", "0000") "80" "00" "00010001"};
+        "",
+        "0001",
+        "00018180000100000000",
+        HEAD("0180", "0000") QUESTION, /* a query          */
+        HEAD("8980", "0000") QUESTION, /* another opcode   */
+        "0001"
+        "8180"
+        "0002"
+        "0000"
+        "0000"
+        "0000" QUESTION QUESTION,
+        HEAD("8180", "0000") "0161", /* half a question  */
+        HEAD("8180", "0000") "0161"
+                             "00"
+                             "000100", /* no class         */
+        HEAD("8180", "0000") "0161"
+                             "00"
+                             "00010003" /* another class    */,
+        HEAD("8180", "0000") "41"
+                             "00", /* reserved label   */
+        HEAD("8180", "0000") "80"
+                             "00"
+                             "00010001"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         uint8_t *msg;
@@ -259,7 +314,13 @@ static void an_answer_without_a_question_is_told(void **state)
 {
     (void)state;
     uint8_t *msg;
-    size_t len = load("0001" "8181" "0000" "0000" "0000" "0000", &msg);
+    size_t len = load("0001"
+                      "8181"
+                      "0000"
+                      "0000"
+                      "0000"
+                      "0000",
+                      &msg);
     rmri_dns_head h;
     assert_int_equal(rmri_dns_parse_head(rmr_bytes_of(msg, len), &h), RMR_OK);
     assert_false(h.has_question);
@@ -283,8 +344,8 @@ static void names_of_255_bytes_are_read_and_longer_ones_are_not(void **state)
         memset(msg + at, 'b', 61 + extra);
         at += 61 + extra;
         msg[at++] = 0;
-        assert_int_equal(
-            rmri_dns_read_name(rmr_bytes_of(msg, at), &pos, &n), extra == 0);
+        assert_int_equal(rmri_dns_read_name(rmr_bytes_of(msg, at), &pos, &n),
+                         extra == 0);
         if (extra == 0) {
             assert_int_equal(n.len, 255);
             assert_int_equal(pos, at);
@@ -324,8 +385,7 @@ int main(void)
         cmocka_unit_test(every_prefix_of_every_answer_is_safe),
         cmocka_unit_test(heads_that_are_no_answers_are_refused),
         cmocka_unit_test(an_answer_without_a_question_is_told),
-        cmocka_unit_test(
-            names_of_255_bytes_are_read_and_longer_ones_are_not),
+        cmocka_unit_test(names_of_255_bytes_are_read_and_longer_ones_are_not),
         cmocka_unit_test(pointers_only_lead_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,7 @@ typedef struct rig {
     rmr_env env;
     rmr_dns *d;
     rmr_time now;
-    char log[2048]; /* "id name-of-error addr addr...\n" for each answer */
+    char log[2048];     /* "id name-of-error addr addr...\n" for each answer */
     uint64_t ask_again; /* in a callback: another query */
     bool pump_inside;
 } rig;
@@ -132,8 +132,8 @@ static bool next(rig *r, ask *a)
     if (a->len == 0)
         return false;
     size_t at = 12;
-    assert_true(rmri_dns_read_name(rmr_bytes_of(a->msg, a->len), &at,
-                                   &a->name));
+    assert_true(
+        rmri_dns_read_name(rmr_bytes_of(a->msg, a->len), &at, &a->name));
     a->id = rmr_load_be16(a->msg);
     a->type = rmr_load_be16(a->msg + at);
     a->question_end = at + 4;
@@ -188,8 +188,14 @@ static rmr_err answer(rig *r, const ask *a, unsigned flags, const char *ip1,
     return rmr_dns_read_pkt(r->d, r->now, &a->to, rmr_bytes_of(msg, len));
 }
 
-enum { OK = 0x8180, CUT = 0x8380, FORMERR = 0x8181, SERVFAIL = 0x8182,
-       NXDOMAIN = 0x8183, REFUSED = 0x8185 };
+enum {
+    OK = 0x8180,
+    CUT = 0x8380,
+    FORMERR = 0x8181,
+    SERVFAIL = 0x8182,
+    NXDOMAIN = 0x8183,
+    REFUSED = 0x8185
+};
 
 static void pass(rig *r, rmr_dur d)
 {
@@ -402,8 +408,8 @@ static void a_long_sleep_costs_one_try_not_all(void **state)
     end(&r);
 }
 
-static void a_failing_server_hands_on_at_once_and_all_failing_is_refused(
-    void **state)
+static void
+a_failing_server_hands_on_at_once_and_all_failing_is_refused(void **state)
 {
     (void)state;
     rig r;
@@ -549,13 +555,13 @@ static void an_answer_must_match_id_question_and_server(void **state)
     assert_int_equal(answer(&r, &wrong, OK, "6.6.6.6", NULL), RMR_E_UNKNOWN);
     /* A server that we have, but did not ask. */
     wrong = a;
-    assert_int_equal(
-        rmr_addr_parse(rmr_bytes_str(server_texts[1]), &wrong.to), RMR_OK);
+    assert_int_equal(rmr_addr_parse(rmr_bytes_str(server_texts[1]), &wrong.to),
+                     RMR_OK);
     assert_int_equal(answer(&r, &wrong, OK, "6.6.6.6", NULL), RMR_E_UNKNOWN);
     /* Our own query, reflected; and an answer without a question. */
-    assert_int_equal(rmr_dns_read_pkt(r.d, r.now, &a.to,
-                                      rmr_bytes_of(a.msg, a.len)),
-                     RMR_E_MALFORMED);
+    assert_int_equal(
+        rmr_dns_read_pkt(r.d, r.now, &a.to, rmr_bytes_of(a.msg, a.len)),
+        RMR_E_MALFORMED);
     uint8_t bare[12] = {0, 0, 0x81, 0x80};
     rmr_store_be16(bare, a.id);
     assert_int_equal(
@@ -612,8 +618,7 @@ static void single_labels_get_the_search_domains_in_order(void **state)
     rig r;
     begin(&r, 1);
     assert_int_equal(
-        use_servers(&r, 1, "", " one.example  bad..name two.example."),
-        RMR_OK);
+        use_servers(&r, 1, "", " one.example  bad..name two.example."), RMR_OK);
     query(&r, 9, "box");
     fail_both(&r, "box.one.example");
     fail_both(&r, "box.two.example");

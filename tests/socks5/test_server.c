@@ -11,7 +11,10 @@
 #include <cmocka.h>
 
 #define GREET "050100"
-#define REQ_V4 "05010001" "c0000201" "0050"
+#define REQ_V4                                                                 \
+    "05010001"                                                                 \
+    "c0000201"                                                                 \
+    "0050"
 
 typedef struct socks_case {
     const char *name;
@@ -30,41 +33,92 @@ static const socks_case cases[] = {
     {"an IPv4 address", NULL, NULL, GREET REQ_V4, "0500", RMR_OK,
      RMR_SOCKS5_REQUESTED, NULL, "192.0.2.1:80", 80, 0},
     {"an IPv6 address", NULL, NULL,
-     GREET "05010004" "20010db8000000000000000000000001" "01bb", "0500", RMR_OK,
-     RMR_SOCKS5_REQUESTED, NULL, "[2001:db8::1]:443", 443, 0},
+     GREET "05010004"
+           "20010db8000000000000000000000001"
+           "01bb",
+     "0500", RMR_OK, RMR_SOCKS5_REQUESTED, NULL, "[2001:db8::1]:443", 443, 0},
     {"a mapped IPv4 address is unmapped", NULL, NULL,
-     GREET "05010004" "00000000000000000000ffff0a000001" "0050", "0500", RMR_OK,
-     RMR_SOCKS5_REQUESTED, NULL, "10.0.0.1:80", 80, 0},
-    {"a name", NULL, NULL, GREET "05010003" "06" "706565722e61" "1f90", "0500",
-     RMR_OK, RMR_SOCKS5_REQUESTED, "peer.a", NULL, 8080, 0},
+     GREET "05010004"
+           "00000000000000000000ffff0a000001"
+           "0050",
+     "0500", RMR_OK, RMR_SOCKS5_REQUESTED, NULL, "10.0.0.1:80", 80, 0},
+    {"a name", NULL, NULL,
+     GREET "05010003"
+           "06"
+           "706565722e61"
+           "1f90",
+     "0500", RMR_OK, RMR_SOCKS5_REQUESTED, "peer.a", NULL, 8080, 0},
     {"a literal that is given as a name stays a name", NULL, NULL,
-     GREET "05010003" "08" "31302e302e302e31" "0050", "0500", RMR_OK,
-     RMR_SOCKS5_REQUESTED, "10.0.0.1", NULL, 80, 0},
+     GREET "05010003"
+           "08"
+           "31302e302e302e31"
+           "0050",
+     "0500", RMR_OK, RMR_SOCKS5_REQUESTED, "10.0.0.1", NULL, 80, 0},
     {"a reserved byte other than zero is ignored", NULL, NULL,
-     GREET "0501ff01" "c0000201" "0050", "0500", RMR_OK, RMR_SOCKS5_REQUESTED,
-     NULL, "192.0.2.1:80", 80, 0},
+     GREET "0501ff01"
+           "c0000201"
+           "0050",
+     "0500", RMR_OK, RMR_SOCKS5_REQUESTED, NULL, "192.0.2.1:80", 80, 0},
     {"many methods, ours among them", NULL, NULL, "0503020100" REQ_V4, "0500",
      RMR_OK, RMR_SOCKS5_REQUESTED, NULL, "192.0.2.1:80", 80, 0},
     {"bytes behind the request stay", NULL, NULL, GREET REQ_V4 "aabbcc", "0500",
      RMR_OK, RMR_SOCKS5_REQUESTED, NULL, "192.0.2.1:80", 80, 3},
     {"the right password", "me", "pw",
-     "05020002" "01" "026d65" "027077" REQ_V4, "0502" "0100", RMR_OK,
-     RMR_SOCKS5_REQUESTED, NULL, "192.0.2.1:80", 80, 0},
-    {"a wrong password", "me", "pw", "050102" "01" "026d65" "027078",
-     "0502" "0101", RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
-    {"a wrong user", "me", "pw", "050102" "01" "026d66" "027077",
-     "0502" "0101", RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
-    {"a password that is a prefix", "me", "pw", "050102" "01" "026d65" "0170",
-     "0502" "0101", RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
+     "05020002"
+     "01"
+     "026d65"
+     "027077" REQ_V4,
+     "0502"
+     "0100",
+     RMR_OK, RMR_SOCKS5_REQUESTED, NULL, "192.0.2.1:80", 80, 0},
+    {"a wrong password", "me", "pw",
+     "050102"
+     "01"
+     "026d65"
+     "027078",
+     "0502"
+     "0101",
+     RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
+    {"a wrong user", "me", "pw",
+     "050102"
+     "01"
+     "026d66"
+     "027077",
+     "0502"
+     "0101",
+     RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
+    {"a password that is a prefix", "me", "pw",
+     "050102"
+     "01"
+     "026d65"
+     "0170",
+     "0502"
+     "0101",
+     RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
     {"a password with a NUL behind it", "me", "pw",
-     "050102" "01" "026d65" "03707700", "0502" "0101", RMR_E_AUTH,
-     RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
-    {"an empty user and password", "me", "pw", "050102" "01" "00" "00",
-     "0502" "0101", RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
-    {"another version of the password message", "me", "pw", "050102" "05",
-     "0502" "0101", RMR_E_MALFORMED, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
-    {"no password is offered where one is wanted", "me", "pw", "050100",
-     "05ff", RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
+     "050102"
+     "01"
+     "026d65"
+     "03707700",
+     "0502"
+     "0101",
+     RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
+    {"an empty user and password", "me", "pw",
+     "050102"
+     "01"
+     "00"
+     "00",
+     "0502"
+     "0101",
+     RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
+    {"another version of the password message", "me", "pw",
+     "050102"
+     "05",
+     "0502"
+     "0101",
+     RMR_E_MALFORMED, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
+    {"no password is offered where one is wanted", "me", "pw", "050100", "05ff",
+     RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
     {"only a password is offered where none is wanted", NULL, NULL, "050102",
      "05ff", RMR_E_AUTH, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
     {"no method at all", NULL, NULL, "0500", "05ff", RMR_E_AUTH,
@@ -74,25 +128,49 @@ static const socks_case cases[] = {
     {"HTTP gets no answer", NULL, NULL, "47", "", RMR_E_MALFORMED,
      RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
     {"BIND is refused after the whole request", NULL, NULL,
-     GREET "05020001" "c0000201" "0050", "0500" "05070001000000000000",
+     GREET "05020001"
+           "c0000201"
+           "0050",
+     "0500"
+     "05070001000000000000",
      RMR_E_UNSUPPORTED, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
     {"UDP ASSOCIATE is refused", NULL, NULL,
-     GREET "05030003" "0161" "0050", "0500" "05070001000000000000",
+     GREET "05030003"
+           "0161"
+           "0050",
+     "0500"
+     "05070001000000000000",
      RMR_E_UNSUPPORTED, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
     {"an unknown address type is refused", NULL, NULL, GREET "05010002",
-     "0500" "05080001000000000000", RMR_E_UNSUPPORTED, RMR_SOCKS5_FAILED, NULL,
-     NULL, 0, 0},
+     "0500"
+     "05080001000000000000",
+     RMR_E_UNSUPPORTED, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
     {"another version in the request", NULL, NULL, GREET "04",
-     "0500" "05010001000000000000", RMR_E_MALFORMED, RMR_SOCKS5_FAILED, NULL,
-     NULL, 0, 0},
-    {"an empty name is refused", NULL, NULL, GREET "05010003" "00" "0050",
-     "0500" "05010001000000000000", RMR_E_MALFORMED, RMR_SOCKS5_FAILED, NULL,
-     NULL, 0, 0},
+     "0500"
+     "05010001000000000000",
+     RMR_E_MALFORMED, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
+    {"an empty name is refused", NULL, NULL,
+     GREET "05010003"
+           "00"
+           "0050",
+     "0500"
+     "05010001000000000000",
+     RMR_E_MALFORMED, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
     {"a name with a NUL is refused", NULL, NULL,
-     GREET "05010003" "03" "610062" "0050", "0500" "05010001000000000000",
+     GREET "05010003"
+           "03"
+           "610062"
+           "0050",
+     "0500"
+     "05010001000000000000",
      RMR_E_MALFORMED, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
     {"a name with a newline is refused", NULL, NULL,
-     GREET "05010003" "03" "610a62" "0050", "0500" "05010001000000000000",
+     GREET "05010003"
+           "03"
+           "610a62"
+           "0050",
+     "0500"
+     "05010001000000000000",
      RMR_E_MALFORMED, RMR_SOCKS5_FAILED, NULL, NULL, 0, 0},
     {"half a request waits", NULL, NULL, GREET "05010001c000", "0500", RMR_OK,
      RMR_SOCKS5_READING, NULL, NULL, 0, 0},
@@ -322,8 +400,8 @@ static void a_sent_password_does_not_stay_in_memory(void **state)
     size_t taken;
     memcpy(in + 7, secret, 8);
     for (int right = 0; right < 2; right++) {
-        assert_int_equal(
-            rmr_socks5_init(&s, "u", right ? secret : "another1"), RMR_OK);
+        assert_int_equal(rmr_socks5_init(&s, "u", right ? secret : "another1"),
+                         RMR_OK);
         assert_int_equal(rmr_socks5_read(&s, rmr_bytes_of(in, 15), &taken),
                          right ? RMR_OK : RMR_E_AUTH);
         const uint8_t *p = (const uint8_t *)&s;
@@ -343,8 +421,7 @@ static void errors_have_their_codes(void **state)
                      RMR_SOCKS5_HOST_UNREACHABLE);
     assert_int_equal(rmr_socks5_code_of(RMR_E_REFUSED),
                      RMR_SOCKS5_CONN_REFUSED);
-    assert_int_equal(rmr_socks5_code_of(RMR_E_TIMEOUT),
-                     RMR_SOCKS5_TTL_EXPIRED);
+    assert_int_equal(rmr_socks5_code_of(RMR_E_TIMEOUT), RMR_SOCKS5_TTL_EXPIRED);
     assert_int_equal(rmr_socks5_code_of(RMR_E_UNSUPPORTED),
                      RMR_SOCKS5_BAD_ADDRESS);
     assert_int_equal(rmr_socks5_code_of(RMR_E_NOMEM), RMR_SOCKS5_GENERAL);

@@ -2,9 +2,9 @@
  * remora/bridge.h - two byte streams joined: back-pressure, half-close, reset;
  * port maps; and the pause of a listener that ran out of descriptors.
  *
- * A bridge has two sides, A and B.  What comes from one side is queued (64 KiB a
- * direction) until the other side took it; an end of stream passes on after the
- * bytes before it; a reset ends both.  It owns no stream and opens none: the
+ * A bridge has two sides, A and B.  What comes from one side is queued (64 KiB
+ * a direction) until the other side took it; an end of stream passes on after
+ * the bytes before it; a reset ends both.  It owns no stream and opens none: the
  * host reads, writes, shuts and closes.
  *
  * Threading: one object, one thread.  Memory: the two queues, taken while they
@@ -157,9 +157,9 @@ typedef struct rmr_serve { /* PORT=ADDR:PORT; ADDR may be "localhost" */
  * Reads "8080=peer:80", "127.0.0.1:8080=peer:80" or
  * "[::1]:8080=[fd7a::1]:80".                                            [look]
  *
- * The local address may be "localhost".  PEER is a name of letters, digits, '-',
- * '_' and '.', an IPv4 address, or an IPv6 address in brackets (stored without
- * them).  No port may be 0.
+ * The local address may be "localhost".  PEER is a name of letters, digits,
+ * '-', '_' and '.', an IPv4 address, or an IPv6 address in brackets (stored
+ * without them).  No port may be 0.
  *
  * Errors: RMR_E_MALFORMED; *out is untouched then.
  * Source: none.

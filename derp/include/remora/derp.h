@@ -5,8 +5,8 @@
  * where to (re)connect; the host dials (remora/dial.h), puts TLS on top where
  * asked and moves the bytes; the layer does not see whether there is TLS.  It
  * carries opaque packets between node keys; they may be lost, and it does not
- * choose regions.  The relay's side is remora/derp_srv.h (later), and so are the
- * WebSocket form and mesh peers.
+ * choose regions.  The relay's side is remora/derp_srv.h (later), and so are
+ * the WebSocket form and mesh peers.
  *
  * Threading: one object, one thread.  Callbacks come from pump functions alone;
  * within them submit and look functions may be called.  Memory: bounded by the
@@ -22,7 +22,8 @@
  *         on failure:  rmr_derp_stream_closed(d, now, err);
  *         bytes in:    rmr_derp_read(d, now, in);
  *         bytes out:   rmr_derp_write(d, now, dst, &len);
- *         if (now >= rmr_derp_next_deadline(d)) rmr_derp_handle_deadline(d, now);
+ *         if (now >= rmr_derp_next_deadline(d))
+ *             rmr_derp_handle_deadline(d, now);
  */
 #ifndef REMORA_DERP_H
 #define REMORA_DERP_H
@@ -104,9 +105,9 @@ typedef struct rmr_derp_config {
     const rmr_derp_callbacks *callbacks;
 } rmr_derp_config;
 
-/* rx_bytes and tx_bytes are of packets, without their frames.  dropped_rate: above
- * the rate that the relay advised; dropped_down: queued when the connection
- * ended; ignored_frames: unknown or short ones; failures: attempts and
+/* rx_bytes and tx_bytes are of packets, without their frames.  dropped_rate:
+ * above the rate that the relay advised; dropped_down: queued when the
+ * connection ended; ignored_frames: unknown or short ones; failures: attempts and
  * connections that ended with an error. */
 typedef struct rmr_derp_stats {
     uint64_t rx_frames, tx_frames, rx_pkts, tx_pkts, rx_bytes, tx_bytes;
@@ -127,8 +128,8 @@ RMR_API void rmr_derp_config_init(rmr_derp_config *cfg, size_t struct_size);
 /**
  * A client of one region, without a stream yet.                      [submit]
  *
- * \param cfg  Copied, with the nodes and the callbacks; the caller wipes its own
- *             private key.
+ * \param cfg  Copied, with the nodes and the callbacks; the caller wipes its
+ *             own private key.
  *
  * Effects: wants a stream at once when always_on.
  * Errors: RMR_E_INVAL (no node that can be dialled, no callbacks), RMR_E_NOMEM.
@@ -150,9 +151,9 @@ RMR_API void rmr_derp_free(rmr_derp *d);
  * True once per attempt: the host dials `out` now, and then calls
  * rmr_derp_stream_opened or rmr_derp_stream_closed.                  [submit]
  *
- * The node comes from the region's list, the next one after a failure, the first
- * one after a connection that was up; back-off min(n^2 * 10 ms, 5 s) times
- * [0.5, 1.5) is kept by the layer, n failures in a row.  out->timeout is 10 s
+ * The node comes from the region's list, the next one after a failure, the
+ * first one after a connection that was up; back-off min(n^2 * 10 ms, 5 s)
+ * times [0.5, 1.5) is kept by the layer, n failures in a row.  out->timeout is 10 s
  * where the node has none.
  *
  * Effects: sets a deadline for the host's answer (the timeout and 5 s).
@@ -211,8 +212,8 @@ RMR_API bool rmr_derp_wants_close(rmr_derp *d);
 RMR_API rmr_err rmr_derp_read(rmr_derp *d, rmr_time now, rmr_buf in);
 
 /**
- * Stream bytes out, as many frames as fit; *len 0: none now.  A frame is cut only
- * when it is longer than dst; the host sends every byte, in order.      [pump]
+ * Stream bytes out, as many frames as fit; *len 0: none now.  A frame is cut
+ * only when it is longer than dst; the host sends every byte, in order. [pump]
  *
  * Effects: moves no deadline.
  * Errors: RMR_E_REENTRANT; RMR_E_RNG (fatal).
@@ -246,8 +247,9 @@ RMR_API rmr_err rmr_derp_send(rmr_derp *d, rmr_time now,
 RMR_API void rmr_derp_set_preferred(rmr_derp *d, rmr_time now, bool on);
 
 /**
- * Asks the relay for a sign of life: without an answer within 5 s the connection
- * ends with RMR_E_TIMEOUT.  For after a change of the network.       [submit]
+ * Asks the relay for a sign of life: without an answer within 5 s the
+ * connection ends with RMR_E_TIMEOUT.  For after a change of the network.
+ *                                                                     [submit]
  *
  * Effects: creates output; sets a deadline.  One at a time.
  * Errors: RMR_E_STATE (not up), RMR_E_RNG (fatal).
@@ -273,8 +275,9 @@ RMR_API bool rmr_derp_is_up(const rmr_derp *d);
 RMR_API size_t rmr_derp_queued_bytes(const rmr_derp *d);
 
 /**
- * When something is due: the next attempt, the end of a stage (dialling, login),
- * 120 s without a frame, a ping without an answer, the idle end.        [look]
+ * When something is due: the next attempt, the end of a stage (dialling,
+ * login), 120 s without a frame, a ping without an answer, the idle end.
+ *                                                                       [look]
  *
  * Errors: none.
  * Source: contract T4.
@@ -301,7 +304,8 @@ RMR_API rmr_err rmr_derp_handle_deadline(rmr_derp *d, rmr_time now);
 RMR_API void rmr_derp_get_stats(const rmr_derp *d, rmr_derp_stats *out);
 
 /**
- * What an error of this layer means, for the user; for others their name. [look]
+ * What an error of this layer means, for the user; for others their name.
+ *                                                                       [look]
  *
  * \return A constant string, never NULL.
  * Errors: none.

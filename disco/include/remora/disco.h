@@ -6,8 +6,8 @@
  * (Path choice comes on top, later.)  The messages of peer relays (types 4 to
  * 9) are told by their type and not read further.
  *
- * Threading: pure functions.  Memory: none allocated; rmr_disco_open takes 9 KiB
- * of stack.  Time: none.
+ * Threading: pure functions.  Memory: none allocated; rmr_disco_open takes
+ * 9 KiB of stack.  Time: none.
  * Source: Tailscale's disco protocol, as its 1.98 clients speak it.
  *
  *     rmr_disco_view v = rmr_disco_split(datagram, false);
@@ -74,8 +74,8 @@ typedef struct rmr_disco_view { /* a datagram, told apart */
 RMR_API rmr_addr rmr_disco_derp_addr(uint16_t region);
 
 /**
- * What a datagram from a UDP socket is.  What is wrapped in Geneve is classed as
- * its inside; rmr_disco_split tells which it was.                       [look]
+ * What a datagram from a UDP socket is.  What is wrapped in Geneve is classed
+ * as its inside; rmr_disco_split tells which it was.                    [look]
  *
  * Errors: none; what is nothing else is WIREGUARD, no bytes are EMPTY.
  * Source: the order of Tailscale's receive demultiplexer: STUN, Geneve, disco.
@@ -118,7 +118,8 @@ RMR_API rmr_err rmr_disco_open(rmr_bytes datagram,
                                rmr_disco_msg *out);
 
 /**
- * The same for any length: the datagram is overwritten with its plaintext. [look]
+ * The same for any length: the datagram is overwritten with its plaintext.
+ *                                                                       [look]
  *
  * Errors: RMR_E_MALFORMED, RMR_E_AUTH (the datagram's content is unspecified
  *         after this one); *out is all zero then.
