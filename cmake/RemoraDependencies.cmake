@@ -4,9 +4,13 @@
 find_package(PkgConfig REQUIRED)
 option(REMORA_STATIC_DEPS "link dependencies from static archives" OFF)
 
-# remora_system_library(b2 HEADER blake2.h NAMES b2): the target remora_sys_b2.
+# remora_system_library(b2 HEADER blake2.h NAMES b2): the target remora::sys_b2,
+# and the alias remora_sys_b2.  An installed remora finds it again for itself
+# (remora-config.cmake.in), so that no path of this machine is exported.
 function(remora_system_library name)
   cmake_parse_arguments(A "" "HEADER" "NAMES" ${ARGN})
+  set_property(GLOBAL APPEND PROPERTY REMORA_SYSTEM
+    "remora_find_system(${name} ${A_HEADER} ${A_NAMES})")
   set(names ${A_NAMES})
   if(REMORA_STATIC_DEPS)
     list(TRANSFORM names PREPEND lib)
@@ -23,14 +27,11 @@ function(remora_system_library name)
   if(NOT REMORA_${name}_INCLUDE OR NOT lib)
     message(FATAL_ERROR "${name} was not found; run scripts/deps first")
   endif()
-  add_library(remora_sys_${name} INTERFACE)
-  target_include_directories(remora_sys_${name} SYSTEM INTERFACE
-    $<BUILD_INTERFACE:${REMORA_${name}_INCLUDE}>)
-  target_link_libraries(remora_sys_${name} INTERFACE $<BUILD_INTERFACE:${lib}>
-    $<INSTALL_INTERFACE:${A_NAMES}>)
-  if(REMORA_INSTALL)
-    install(TARGETS remora_sys_${name} EXPORT remora-sys)
-  endif()
+  add_library(remora::sys_${name} INTERFACE IMPORTED GLOBAL)
+  set_target_properties(remora::sys_${name} PROPERTIES
+    INTERFACE_INCLUDE_DIRECTORIES ${REMORA_${name}_INCLUDE}
+    INTERFACE_LINK_LIBRARIES ${lib})
+  add_library(remora_sys_${name} ALIAS remora::sys_${name})
 endfunction()
 
 remora_system_library(sodium HEADER sodium.h NAMES sodium)
@@ -38,9 +39,6 @@ remora_system_library(b2 HEADER blake2.h NAMES b2)
 remora_system_library(bearssl HEADER bearssl.h NAMES bearssl)
 remora_system_library(nghttp2 HEADER nghttp2/nghttp2.h NAMES nghttp2)
 remora_system_library(zstd HEADER zstd.h NAMES zstd)
-if(REMORA_INSTALL)
-  install(EXPORT remora-sys NAMESPACE remora:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/remora)
-endif()
 
 # llhttp: the system's library where there is one of version 9 or newer (older
 # ones are lax unless they were built with LLHTTP_STRICT_MODE); else its C

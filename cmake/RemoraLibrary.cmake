@@ -39,14 +39,19 @@ function(remora_add_library room)
     target_link_libraries(${t} PRIVATE ${link})
   endforeach()
   set_property(GLOBAL APPEND PROPERTY REMORA_LIBRARIES ${room})
+  set_property(GLOBAL PROPERTY REMORA_DEPENDS_${room} ${A_DEPENDS})
   if(NOT A_IMPURE)
     set_property(GLOBAL APPEND PROPERTY REMORA_PURE ${room})
   endif()
   if(REMORA_INSTALL)
-    install(TARGETS ${t} EXPORT remora-${room} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-    install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-    install(EXPORT remora-${room} NAMESPACE remora:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/remora)
+    install(TARGETS ${t} EXPORT remora-${room} ARCHIVE
+            DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+    install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+            COMPONENT development)
+    install(EXPORT remora-${room} NAMESPACE remora:: COMPONENT development
+            DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/remora)
     set(PC_ROOM ${room})
+    remora_pc_dirs()
     set(requires)
     foreach(dep IN LISTS A_DEPENDS)
       list(APPEND requires "remora-${dep} = ${PROJECT_VERSION}")
@@ -55,8 +60,49 @@ function(remora_add_library room)
     list(JOIN requires ", " PC_REQUIRES)
     configure_file(${REMORA_SOURCE_DIR}/cmake/remora-lib.pc.in remora-${room}.pc @ONLY)
     install(FILES ${CMAKE_CURRENT_BINARY_DIR}/remora-${room}.pc
-            DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+            DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
   endif()
+endfunction()
+
+# PC_LIBDIR and PC_INCLUDEDIR, from where the .pc file lies: an installed tree
+# can be moved.
+macro(remora_pc_dirs)
+  if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+    set(PC_LIBDIR "${CMAKE_INSTALL_FULL_LIBDIR}")
+    set(PC_INCLUDEDIR "${CMAKE_INSTALL_FULL_INCLUDEDIR}")
+  else()
+    set(PC_LIBDIR "\${pcfiledir}/..")
+    file(RELATIVE_PATH PC_INCLUDEDIR "/${CMAKE_INSTALL_LIBDIR}/pkgconfig"
+         "/${CMAKE_INSTALL_INCLUDEDIR}")
+    set(PC_INCLUDEDIR "\${pcfiledir}/${PC_INCLUDEDIR}")
+  endif()
+endmacro()
+
+# Called once, after every room: what find_package(remora) reads.
+function(remora_install_config)
+  if(NOT REMORA_INSTALL)
+    return()
+  endif()
+  include(CMakePackageConfigHelpers)
+  get_property(CONFIG_ROOMS GLOBAL PROPERTY REMORA_LIBRARIES)
+  get_property(system GLOBAL PROPERTY REMORA_SYSTEM)
+  list(JOIN system "\n" CONFIG_SYSTEM)
+  set(CONFIG_DEPENDS)
+  foreach(room IN LISTS CONFIG_ROOMS)
+    get_property(depends GLOBAL PROPERTY REMORA_DEPENDS_${room})
+    string(APPEND CONFIG_DEPENDS "set(_remora_depends_${room} ${depends})\n")
+  endforeach()
+  set(dir ${CMAKE_INSTALL_LIBDIR}/cmake/remora)
+  configure_package_config_file(
+    ${REMORA_SOURCE_DIR}/cmake/remora-config.cmake.in
+    ${PROJECT_BINARY_DIR}/remora-config.cmake INSTALL_DESTINATION ${dir})
+  # Before 1.0 a minor version may break what it likes.
+  write_basic_package_version_file(
+    ${PROJECT_BINARY_DIR}/remora-config-version.cmake
+    COMPATIBILITY SameMinorVersion)
+  install(FILES ${PROJECT_BINARY_DIR}/remora-config.cmake
+                ${PROJECT_BINARY_DIR}/remora-config-version.cmake
+          DESTINATION ${dir} COMPONENT development)
 endfunction()
 
 # remora_add_test(wgcore wg_handshake [SOURCES tests/wgcore/test_wg_handshake.c]

@@ -7,11 +7,22 @@
  * file, fsync, rename, fsync of the directory).  Local endpoints are unix
  * sockets in the same directory.
  *
- * Threading: one loop, one thread; rmr_posix_wake() alone may be called from
- * signal handlers and other threads.  Memory: malloc.  Time: CLOCK_MONOTONIC
- * (CLOCK_BOOTTIME where there is one), sampled once a turn.
+ * Threading: one loop, one thread; rmr_posix_wake() and
+ * rmr_posix_request_stop() alone may be called from signal handlers and other
+ * threads.  Memory: malloc, 140 KiB an adapter.  Time: CLOCK_MONOTONIC (CLOCK_BOOTTIME where there is
+ * one), sampled once a turn, after its wait.
  *
- * Source: POSIX.1-2008.
+ *     rmr_posix_config_init(&cfg, sizeof cfg);
+ *     cfg.dir = "/var/lib/example";
+ *     if (rmr_posix_new(&p, &cfg) != RMR_OK)
+ *         return 1;
+ *     rmr_env env = rmr_posix_env();
+ *     ... make a machine with env and rmr_posix_now() ...
+ *     rmr_posix_add(p, &machine);
+ *     err = rmr_posix_run(p);          // SIGTERM: rmr_posix_request_stop(p)
+ *     rmr_posix_free(p);
+ *
+ * Source: POSIX.1-2008; the rules in remora/io.h.
  */
 #ifndef REMORA_POSIX_H
 #define REMORA_POSIX_H
@@ -27,36 +38,111 @@ typedef struct rmr_posix rmr_posix;
 
 typedef struct rmr_posix_config {
     uint32_t struct_size;
-    const char *dir;      /* for blobs and local endpoints; copied; NULL: LOAD
-                             and STORE fail with UNSUPPORTED                   */
-    bool no_links;        /* don't tell interfaces and name servers            */
-    rmr_log log;          /* for the adapter's own words                       */
+    const char *dir; /* for blobs and local endpoints; copied; NULL: LOAD
+                        and STORE fail with UNSUPPORTED                   */
+    bool no_links;   /* don't tell interfaces and name servers            */
+    rmr_log log;     /* for the adapter's own words                       */
 } rmr_posix_config;
 
+/**
+ * No directory, links told, no log.
+ *
+ * Effects: *cfg is overwritten.
+ * Errors:  none.
+ * Source:  none.
+ */
 RMR_API void rmr_posix_config_init(rmr_posix_config *cfg, size_t struct_size);
-/** malloc, getrandom, no log. */
+
+/**
+ * malloc, getentropy, no log.                                         [look]
+ *
+ * Errors: none; its RNG answers RMR_E_RNG when the system's fails.
+ * Source: none.
+ */
 RMR_API rmr_env rmr_posix_env(void);
-/** The adapter's clock, in the machines' time. */
+
+/**
+ * The adapter's clock, in the machines' time.                         [look]
+ *
+ * Errors: none.
+ * Source: POSIX.1-2008, clock_gettime; CLOCK_BOOTTIME goes on in sleep.
+ */
 RMR_API rmr_time rmr_posix_now(void);
 
-/** Creates `dir` (0700) when missing.  Errors: NOMEM, IO, DENIED (the directory
- *  can't be made, is not ours or is open to others). */
+/**
+ * An adapter without machines.                                      [submit]
+ *
+ * Effects: creates `dir` (0700) when it is missing, but not its parents.
+ * Errors:  NOMEM; IO; DENIED (the directory can't be made, is not ours, or is
+ *          open to others).  *out is NULL then.
+ * Source:  none.
+ */
 RMR_API rmr_err rmr_posix_new(rmr_posix **out, const rmr_posix_config *cfg);
-/** Closes everything at once. */
+
+/**
+ * Closes everything at once.                                          [pump]
+ *
+ * Effects: nothing that is queued is sent; unfinished STOREs leave the old
+ *          blob; files of local endpoints are removed; machines are not told.
+ *          NULL does nothing.
+ * Errors:  none.
+ * Source:  none.
+ */
 RMR_API void rmr_posix_free(rmr_posix *p);
-/** Adds a machine; retained until it stops or the adapter is freed.  Tells it
- *  WALL and LINKS at once.  Errors: NOMEM. */
+
+/**
+ * Adds a machine.                                                     [pump]
+ *
+ * Effects:  tells it WALL and, unless no_links was set, LINKS at once.
+ * Errors:   NOMEM.
+ * Lifetime: m->self is retained until the machine has stopped (or answered
+ *           with a fatal result), or the adapter is freed.
+ * Source:   remora/io.h.
+ */
 RMR_API rmr_err rmr_posix_add(rmr_posix *p, const rmr_machine *m);
-/** Runs until every machine has stopped.  The result is the first machine's
- *  (op.err of its RMR_IO_STOP), or IO. */
+
+/**
+ * Runs until every machine has stopped and its streams are flushed.   [pump]
+ *
+ * \return The first machine's result: op.err of its RMR_IO_STOP, or the fatal
+ *         result with which it was dropped.
+ *
+ * Errors: IO (poll failed) besides.
+ * Source: remora/io.h.
+ */
 RMR_API rmr_err rmr_posix_run(rmr_posix *p);
-/** One turn: waits at most `max_wait` for something to do, does it.  For hosts
- *  with a loop of their own.  *running: machines left. */
+
+/**
+ * One turn, for hosts with a loop of their own: performs what the machines
+ * want, waits at most `max_wait` for something to do, and does it.    [pump]
+ *
+ * \param running  Machines left; one that has stopped counts until the streams
+ *                 that it closed are flushed, which is bounded.
+ *
+ * Errors: IO (poll failed).
+ * Source: remora/io.h.
+ */
 RMR_API rmr_err rmr_posix_turn(rmr_posix *p, rmr_dur max_wait,
                                size_t *running);
-/** Async-signal-safe: every machine gets RMR_IO_STOP_REQUEST in the next turn. */
+
+/**
+ * Every machine gets RMR_IO_STOP_REQUEST in the next turn.  Async-signal-safe,
+ * and allowed from any thread.                                      [submit]
+ *
+ * Effects: as rmr_posix_wake.
+ * Errors:  none.
+ * Source:  remora/io.h.
+ */
 RMR_API void rmr_posix_request_stop(rmr_posix *p);
-/** Async-signal-safe: ends the wait of the running turn. */
+
+/**
+ * Ends the wait of the running or next turn.  Async-signal-safe, and allowed
+ * from any thread.                                                  [submit]
+ *
+ * Effects: none besides; errno is kept.
+ * Errors:  none.
+ * Source:  none.
+ */
 RMR_API void rmr_posix_wake(rmr_posix *p);
 
 #ifdef __cplusplus

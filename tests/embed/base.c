@@ -1,0 +1,5 @@
+#include <remora/base.h>
+int main(void)
+{
+    return rmr_err_name(RMR_OK) == 0;
+}
