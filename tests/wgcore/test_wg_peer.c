@@ -274,6 +274,37 @@ static void a_peer_may_be_removed_in_each_callback(void **state)
     }
 }
 
+static void what_was_to_be_told_of_a_removed_peer_is_not(void **state)
+{
+    (void)state;
+    wgf f;
+    uint8_t d[WGF_BUF];
+    here = &f;
+    wgf_open(&f);
+    wg_peer *p = wgf_state(&f.a);
+    rmri_wg_event(f.a.wg, p, RMR_WG_GAVE_UP);
+    rmri_wg_event(f.a.wg, p, RMR_WG_EXPIRED);
+    f.a.inside = remove_self;
+    assert_int_equal(wgf_take(&f, &f.a, d), 0);
+    assert_int_equal(f.a.n_state[RMR_WG_GAVE_UP], 1);
+    assert_int_equal(f.a.n_state[RMR_WG_EXPIRED], 0);
+    /* Removed from outside, before it was told. */
+    f.a.peer = wgf_add(&f.a, f.now, f.b.pub, NULL, &f.b.at);
+    wgf_send(&f, &f.a, 40);
+    rmr_wg_peer_remove(f.a.wg, f.now, f.a.peer);
+    assert_int_equal(wgf_take(&f, &f.a, d), 0);
+    assert_int_equal(f.a.n_state[RMR_WG_HANDSHAKE_STARTED], 0);
+    /* And another that takes its place. */
+    f.a.peer = wgf_add(&f.a, f.now, f.b.pub, NULL, &f.b.at);
+    wgf_send(&f, &f.a, 40);
+    rmr_wg_peer_remove(f.a.wg, f.now, f.a.peer);
+    f.a.peer = wgf_add(&f.a, f.now, f.b.pub, NULL, &f.b.at);
+    wgf_send(&f, &f.a, 40);
+    assert_int_equal(wgf_take(&f, &f.a, d), 148);
+    assert_int_equal(f.a.n_state[RMR_WG_HANDSHAKE_STARTED], 1);
+    wgf_close(&f);
+}
+
 static void let_in(wgf_side *s, rmr_wg_peer none)
 {
     (void)none;
@@ -376,6 +407,30 @@ static void a_new_local_key_ends_sending_and_begins_anew(void **state)
     assert_int_equal(f.b.last_peer.id, p.id);
     uint8_t zero[32] = {0};
     assert_int_equal(rmr_wg_set_private_key(f.a.wg, f.now, zero), RMR_E_INVAL);
+    wgf_close(&f);
+}
+
+static void
+a_key_that_waits_for_its_confirmation_does_not_outlive_ours(void **s)
+{
+    (void)s;
+    wgf f;
+    uint8_t d[WGF_BUF], fresh[32];
+    size_t n;
+    wgf_open(&f);
+    wgf_send(&f, &f.a, 40);
+    assert_int_equal(wgf_take(&f, &f.a, d), 148);
+    wgf_give(&f, &f.b, d, 148);
+    assert_int_equal(wgf_take(&f, &f.b, d), 92);
+    wgf_give(&f, &f.a, d, 92);
+    memcpy(fresh, f.b.priv, 32);
+    fresh[5] ^= 0xff;
+    assert_int_equal(rmr_wg_set_private_key(f.b.wg, f.now, fresh), RMR_OK);
+    n = wgf_take(&f, &f.a, d);
+    assert_int_equal(wgf_give(&f, &f.b, d, n), RMR_OK);
+    assert_int_equal(f.b.n_packets, 1);
+    assert_non_null(wgf_state(&f.b)->current);
+    assert_int_equal(wgf_seal(&f, &f.b, 40, d, &n), RMR_E_NOTREADY);
     wgf_close(&f);
 }
 
@@ -490,7 +545,10 @@ int main(void)
         cmocka_unit_test(a_stranger_that_never_completes_expires),
         cmocka_unit_test(old_initiations_stay_refused_over_a_removal),
         cmocka_unit_test(a_new_local_key_ends_sending_and_begins_anew),
+        cmocka_unit_test(
+            a_key_that_waits_for_its_confirmation_does_not_outlive_ours),
         cmocka_unit_test(a_peer_that_has_our_new_key_is_removed),
+        cmocka_unit_test(what_was_to_be_told_of_a_removed_peer_is_not),
         cmocka_unit_test(ten_thousand_peers_cost_what_the_readme_says),
         cmocka_unit_test(numbers_count_both_directions),
     };

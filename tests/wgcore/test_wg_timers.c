@@ -378,6 +378,78 @@ static void staged_packets_always_have_a_deadline(void **state)
     }
 }
 
+/* The net below: nothing was sent since 120 s, so only a receipt can renew. */
+static void an_initiator_that_only_receives_renews_at_165_seconds(void **state)
+{
+    (void)state;
+    wgf f;
+    uint8_t d[WGF_BUF];
+    wgf_open(&f);
+    wgf_handshake(&f);
+    wgf_run(&f, f.now + 30 * RMR_SEC);
+    rmr_time born = wgf_state(&f.a)->current->born;
+    f.now = born + 165 * RMR_SEC;
+    wgf_send(&f, &f.b, 40);
+    size_t n = wgf_take(&f, &f.b, d);
+    assert_int_equal(wgf_give(&f, &f.a, d, n), RMR_OK);
+    assert_int_equal(wgf_take(&f, &f.a, d), 0);
+    f.now += 1;
+    wgf_send(&f, &f.b, 40);
+    n = wgf_take(&f, &f.b, d);
+    assert_int_equal(wgf_give(&f, &f.a, d, n), RMR_OK);
+    assert_int_equal(wgf_take(&f, &f.a, d), 148);
+    /* Once: a lost answer is the retry's matter. */
+    uint32_t attempts = wgf_state(&f.a)->attempts = 3;
+    f.now += 6 * RMR_SEC;
+    wgf_send(&f, &f.b, 40);
+    n = wgf_take(&f, &f.b, d);
+    assert_int_equal(wgf_give(&f, &f.a, d, n), RMR_OK);
+    assert_int_equal(wgf_take(&f, &f.a, d), 0);
+    assert_int_equal(wgf_state(&f.a)->attempts, attempts);
+    wgf_close(&f);
+}
+
+static void a_completed_handshake_forgets_its_attempts(void **state)
+{
+    (void)state;
+    wgf f;
+    uint8_t d[WGF_BUF];
+    rmr_wg_peer_stats st;
+    wgf_open(&f);
+    wgf_send(&f, &f.a, 40);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(wgf_take(&f, &f.a, d), 148);
+        f.now = rmr_wg_next_deadline(f.a.wg);
+        rmr_wg_handle_deadline(f.a.wg, f.now);
+    }
+    rmr_wg_peer_get_stats(f.a.wg, f.now, f.a.peer, &st);
+    assert_int_equal(st.handshake_attempts, 3);
+    wgf_exchange(&f);
+    rmr_wg_peer_get_stats(f.a.wg, f.now, f.a.peer, &st);
+    assert_int_equal(st.handshake_attempts, 0);
+    wgf_close(&f);
+}
+
+/* Its turn comes while an initiation is suppressed, also right before the
+ * series gives up. */
+static void a_keepalive_shorter_than_the_retry_never_stops(void **state)
+{
+    (void)state;
+    wgf f;
+    uint8_t d[WGF_BUF];
+    wgf_open(&f);
+    rmr_wg_peer_set_keepalive(f.a.wg, f.now, f.a.peer, 3);
+    while (f.now < WGF_T0 + 1000 * RMR_SEC) {
+        while (wgf_take(&f, &f.a, d))
+            ;
+        rmr_time next = rmr_wg_next_deadline(f.a.wg);
+        assert_true(next <= f.now + 5 * RMR_SEC);
+        f.now = next;
+        assert_int_equal(rmr_wg_handle_deadline(f.a.wg, f.now), RMR_OK);
+    }
+    wgf_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +467,9 @@ int main(void)
         cmocka_unit_test(renewal_under_traffic_loses_nothing),
         cmocka_unit_test(keepalives_switch_on_at_once_and_off),
         cmocka_unit_test(a_keepalive_without_an_answer_retries_for_ever),
+        cmocka_unit_test(an_initiator_that_only_receives_renews_at_165_seconds),
+        cmocka_unit_test(a_completed_handshake_forgets_its_attempts),
+        cmocka_unit_test(a_keepalive_shorter_than_the_retry_never_stops),
         cmocka_unit_test(staged_packets_always_have_a_deadline),
     };
     return cmocka_run_group_tests(tests, wgf_group_setup, NULL);

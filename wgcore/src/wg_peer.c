@@ -198,8 +198,6 @@ rmr_err rmr_wg_peer_set_keepalive(rmr_wg *wg, rmr_time now, rmr_wg_peer peer,
         p->deadline[WG_PK] = RMR_TIME_NEVER;
     else if (!was_on)
         e = rmri_wg_keepalive(wg, p); /* at once */
-    if (seconds && p->deadline[WG_PK] == RMR_TIME_NEVER)
-        rmri_wg_on_traversal(wg, p);
     rmri_wg_rearm(wg, p);
     if (e)
         wg->fatal = e;

@@ -221,9 +221,6 @@ static rmr_err run_peer(rmr_wg *wg, wg_peer *p)
         p->deadline[i] = RMR_TIME_NEVER;
         e = expire(wg, p, i);
     }
-    /* A keepalive that waits for a handshake sent nothing: its next turn. */
-    if (p->keepalive_s && p->deadline[WG_PK] == RMR_TIME_NEVER)
-        set(wg, p, WG_PK, p->keepalive_s * RMR_SEC);
     rmri_wg_rearm(wg, p);
     return e;
 }
