@@ -145,7 +145,7 @@ static void consume(run *r, size_t n)
 {
     rmr_err e = rmr_h2_consume(r->h, r->last ? r->last : 1, n);
     check(e == (n > r->unconsumed ? RMR_E_INVAL : RMR_OK));
-    if (e == RMR_OK && !rmr_h2_is_closed(r->h))
+    if (e == RMR_OK)
         r->unconsumed -= n;
 }
 

@@ -1,7 +1,7 @@
 /*
  * The lines of a message head, before llhttp sees them.
  *
- * Three forms are read differently by different programs and so serve to
+ * Some forms are read differently by different programs and so serve to
  * smuggle: folded lines (RFC 9112 5.2), which llhttp takes; a CR without LF
  * (2.2; CVE-2023-30589) and white space before a colon (5.1), which it takes
  * unless it was built to be strict.  This scan stops at the first of them, and
@@ -21,6 +21,7 @@ static enum rmri_h1_scan_result scan_line_start(rmri_h1_scan *s, uint8_t c)
         return RMRI_H1_SCAN_END;
     case ' ':
     case '\t':
+    case ':': /* a name is never empty (RFC 9110 5.1); llhttp takes it */
         return RMRI_H1_SCAN_BAD;
     default:
         s->state = S_NAME;

@@ -417,10 +417,9 @@ rmr_err rmr_h2_consume(rmr_h2 *h, int32_t stream, size_t n)
 {
     if (stream <= 0 || n > h->unconsumed)
         return RMR_E_INVAL;
-    if (h->err != RMR_OK || h->ended)
-        return RMR_OK;
     h->unconsumed -= n;
-    rmri_h2_credit(h, stream, n);
+    if (h->err == RMR_OK && h->broken == RMR_OK && !h->ended)
+        rmri_h2_credit(h, stream, n);
     return RMR_OK;
 }
 

@@ -56,7 +56,7 @@ static rmr_bytes keep(rmr_h2 *h, const uint8_t *p, size_t len)
     return kept;
 }
 
-/* nghttp2 has checked that it is three digits. */
+/* nghttp2 has checked that it is three digits; "051" would pass. */
 static uint16_t parse_status(const uint8_t *v, size_t len)
 {
     unsigned status = 0;
@@ -76,9 +76,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame,
     if (!s)
         return 0;
     if (namelen > 0 && name[0] == ':') {
-        if (namelen == 7 && memcmp(name, ":status", 7) == 0)
-            h->status = parse_status(value, valuelen);
-        return 0;
+        if (namelen != 7 || memcmp(name, ":status", 7) != 0)
+            return 0;
+        h->status = parse_status(value, valuelen);
+        return h->status < 100 ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
     }
     /* RFC 9113 6.5.2 counts 32 more for each header. */
     size_t left = h->cfg.max_header_bytes - h->head_bytes;

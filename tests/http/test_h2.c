@@ -718,6 +718,22 @@ static void a_head_above_the_limit_ends_its_stream_alone(void **s)
     tear_down();
 }
 
+static void a_status_below_100_is_none(void **s)
+{
+    (void)s;
+    set_up();
+    get("/1", "");
+    get("/2", "");
+    pump();
+    h2_peer_respond(&x.p, 1, "051", "", 5, false, false);
+    h2_peer_respond(&x.p, 3, "200", "", 5, false, false);
+    pump();
+    assert_null(strstr(x.log, "1 head"));
+    assert_non_null(strstr(x.log, "1 close reset\n"));
+    assert_non_null(strstr(x.log, "3 close ok\n"));
+    tear_down();
+}
+
 static void sixty_four_headers_fit_and_one_more_does_not(void **s)
 {
     (void)s;
@@ -1084,6 +1100,7 @@ int main(void)
         cmocka_unit_test(a_request_may_be_cancelled_before_it_leaves),
         cmocka_unit_test(a_cancelled_stream_that_ends_first_is_closed_once),
         cmocka_unit_test(a_head_above_the_limit_ends_its_stream_alone),
+        cmocka_unit_test(a_status_below_100_is_none),
         cmocka_unit_test(sixty_four_headers_fit_and_one_more_does_not),
         cmocka_unit_test(a_violation_is_told_at_once_and_the_peer_hears_why),
         cmocka_unit_test(a_flood_of_pings_does_not_take_memory_without_end),
