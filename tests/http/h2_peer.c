@@ -107,8 +107,8 @@ void h2_peer_init(h2_peer *p, const h2_peer_config *cfg)
 {
     memset(p, 0, sizeof *p);
     p->padding = cfg->padding;
-    nghttp2_session_callbacks *cb;
-    nghttp2_option *opt;
+    nghttp2_session_callbacks *cb = NULL;
+    nghttp2_option *opt = NULL;
     if (nghttp2_session_callbacks_new(&cb) || nghttp2_option_new(&opt))
         die("no memory");
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
