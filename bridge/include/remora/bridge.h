@@ -4,8 +4,8 @@
  *
  * A bridge has two sides, A and B.  What comes from one side is queued (64 KiB
  * a direction) until the other side took it; an end of stream passes on after
- * the bytes before it; a reset ends both.  It owns no stream and opens none: the
- * host reads, writes, shuts and closes.
+ * the bytes before it; a reset ends both.  It owns no stream and opens none:
+ * the host reads, writes, shuts and closes.
  *
  * Threading: one object, one thread.  Memory: the two queues, taken while they
  * hold something, through the rmr_alloc given.  Time: only in rmr_backoff.

@@ -107,8 +107,8 @@ typedef struct rmr_derp_config {
 
 /* rx_bytes and tx_bytes are of packets, without their frames.  dropped_rate:
  * above the rate that the relay advised; dropped_down: queued when the
- * connection ended; ignored_frames: unknown or short ones; failures: attempts and
- * connections that ended with an error. */
+ * connection ended; ignored_frames: unknown or short ones; failures: attempts
+ * and connections that ended with an error. */
 typedef struct rmr_derp_stats {
     uint64_t rx_frames, tx_frames, rx_pkts, tx_pkts, rx_bytes, tx_bytes;
     uint64_t dropped_queue, dropped_rate, dropped_down, ignored_frames;
@@ -153,8 +153,8 @@ RMR_API void rmr_derp_free(rmr_derp *d);
  *
  * The node comes from the region's list, the next one after a failure, the
  * first one after a connection that was up; back-off min(n^2 * 10 ms, 5 s)
- * times [0.5, 1.5) is kept by the layer, n failures in a row.  out->timeout is 10 s
- * where the node has none.
+ * times [0.5, 1.5) is kept by the layer, n failures in a row.  out->timeout is
+ * 10 s where the node has none.
  *
  * Effects: sets a deadline for the host's answer (the timeout and 5 s).
  * Errors: none.
