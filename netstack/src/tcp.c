@@ -153,7 +153,9 @@ rmr_err rmr_ns_tcp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
         return RMR_E_STATE;
     size_t room = c->snd_limit - c->snd.len;
     rmr_bytes in = rmr_bytes_of(data.ptr, data.len < room ? data.len : room);
-    *taken = rmri_ns_cq_append(&c->snd, &ns->pool, in, ns->pool.max);
+    /* What is to be sent leaves a quarter of the memory to what arrives: two
+     * full stacks could not even take each other's ACKed data otherwise. */
+    *taken = rmri_ns_cq_append(&c->snd, &ns->pool, in, ns->pool.max / 4 * 3);
     if (*taken)
         rmri_tcp_want_output(ns, c);
     if (*taken < data.len) {

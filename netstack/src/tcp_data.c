@@ -44,20 +44,24 @@ static rmr_dur tune_round(const tcp_conn *c)
     return r < RMR_MS ? RMR_MS : r;
 }
 
-/* Twice what the application takes in a round trip must fit, so that a sender
- * in slow start is never held by us. */
+/* Twice what the application takes in a round trip must fit; four times while
+ * that grows, because a sender in slow start doubles before we have measured.
+ * So it is never held by us. */
 void rmri_tcp_tune(rmr_ns *ns, tcp_conn *c, size_t consumed)
 {
     c->tune_bytes += (uint32_t)consumed;
     if (rmr_time_since(ns->now, c->tune_at) < tune_round(c))
         return;
-    uint64_t want = 2ull * c->tune_bytes +
-                    16ull * rmri_tcp_own_mss(ns, c->tuple.family);
+    uint64_t want = 2ull * c->tune_bytes;
+    if (c->tune_bytes > c->tune_prev + c->tune_prev / 4)
+        want *= 2;
+    want += 16ull * rmri_tcp_own_mss(ns, c->tuple.family);
     if (want > ns->cfg.tcp_recv_max)
         want = ns->cfg.tcp_recv_max;
     if (want > c->rcv_limit && ns->pool.used < ns->pool.max / 4 * 3)
         c->rcv_limit = (uint32_t)want;
     c->tune_at = ns->now;
+    c->tune_prev = c->tune_bytes;
     c->tune_bytes = 0;
 }
 

@@ -304,6 +304,7 @@ typedef struct tcp_conn {
     rmr_dur keep_idle, keep_gap;
     rmr_time tune_at;    /* receive window tuning: begin of the round */
     uint32_t tune_bytes; /* consumed since then */
+    uint32_t tune_prev;  /* and in the round before */
     uint32_t rcv_rtt_ms;
     uint64_t retransmits;
 } tcp_conn;

@@ -14,6 +14,13 @@ rmr_addr sim_addr(int host, uint16_t port)
     return rmr_addr_v4(100, 64, 0, (uint8_t)(host + 1), port);
 }
 
+rmr_addr sim_addr6(int host, uint16_t port)
+{
+    uint8_t ip[16] = {0xfd, 0x7a};
+    ip[15] = (uint8_t)(host + 1);
+    return rmr_addr_from_bytes(rmr_bytes_of(ip, 16), port);
+}
+
 /* A cheap stream that can be computed at any place. */
 uint8_t sim_byte(uint64_t seed, uint64_t offset)
 {
@@ -90,6 +97,9 @@ static void transmit(sim *s, int from, const uint8_t *data, size_t len)
     rmr_time at = s->now;
     h->pkts_out++;
     h->bytes_out += len;
+    s->trace = (s->trace ^ s->now) * 0x100000001b3ull;
+    for (size_t i = 0; i < len; i++)
+        s->trace = (s->trace ^ data[i]) * 0x100000001b3ull;
     if (dice(s, 1000) < l->loss_milli)
         return;
     if (l->rate) {
@@ -177,6 +187,7 @@ static void on_closed(void *user, void *tag, rmr_ns_sock sock, rmr_err why)
     a->closed = true;
     a->open = false;
     a->why = why;
+    a->eof |= why == RMR_OK; /* all was read, or this would come later */
     a->n_closed++;
 }
 
@@ -292,6 +303,8 @@ static void host_init(sim *s, int i, uint64_t seed, const rmr_ns_config *given)
     rmr_addr me = sim_addr(i, 0);
     assert_int_equal(rmr_ns_new(&h->ns, &env, &cfg, s->now), RMR_OK);
     assert_int_equal(rmr_ns_addr_add(h->ns, &me), RMR_OK);
+    me = sim_addr6(i, 0);
+    assert_int_equal(rmr_ns_addr_add(h->ns, &me), RMR_OK);
 }
 
 void sim_init(sim *s, uint64_t seed, const rmr_ns_config *cfg0,
@@ -321,14 +334,14 @@ void sim_free(sim *s)
 
 void sim_listen(sim *s, int host, uint16_t port)
 {
-    rmr_addr at = sim_addr(host, port);
+    rmr_addr at = s->v6 ? sim_addr6(host, port) : sim_addr(host, port);
     rmr_ns_sock l;
     assert_int_equal(rmr_ns_tcp_listen(s->h[host].ns, &at, NULL, &l), RMR_OK);
 }
 
 void sim_connect(sim *s)
 {
-    rmr_addr to = sim_addr(0, 80);
+    rmr_addr to = s->v6 ? sim_addr6(0, 80) : sim_addr(0, 80);
     sim_listen(s, 0, 80);
     sim_app *a = &s->h[1].app;
     assert_int_equal(rmr_ns_tcp_connect(s->h[1].ns, s->now, NULL, &to, a,
@@ -402,6 +415,21 @@ static rmr_time next_time(const sim *s)
     return t;
 }
 
+/* Contract T5: early calls do nothing. */
+static void idle_ticks(sim *s, rmr_time until)
+{
+    while (s->tick && s->now + s->tick < until) {
+        s->now += s->tick;
+        for (int i = 0; i < 2; i++) {
+            rmr_time before = rmr_ns_next_deadline(s->h[i].ns);
+            assert_int_equal(rmr_ns_handle_deadline(s->h[i].ns, s->now),
+                             RMR_OK);
+            assert_int_equal(rmr_ns_next_deadline(s->h[i].ns), before);
+            assert_false(flush(s, i));
+        }
+    }
+}
+
 bool sim_run_until(sim *s, rmr_time until, bool (*done)(sim *s))
 {
     for (;;) {
@@ -409,6 +437,7 @@ bool sim_run_until(sim *s, rmr_time until, bool (*done)(sim *s))
         if (done && done(s))
             return true;
         rmr_time t = next_time(s);
+        idle_ticks(s, t < until ? t : until);
         if (t > until) {
             s->now = until;
             return false;

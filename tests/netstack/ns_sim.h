@@ -66,6 +66,9 @@ typedef struct sim {
     size_t n, cap;
     uint64_t seq;
     uint64_t delivered;
+    uint64_t trace; /* digest of all packets and their times */
+    rmr_dur tick;   /* handle_deadline is called so often besides, 0: no */
+    bool v6;
 } sim;
 
 void sim_init(sim *s, uint64_t seed, const rmr_ns_config *cfg0,
@@ -81,6 +84,7 @@ bool sim_run_until(sim *s, rmr_time until, bool (*done)(sim *s));
 /* All packets and work that are due now. */
 void sim_settle(sim *s);
 rmr_addr sim_addr(int host, uint16_t port);
+rmr_addr sim_addr6(int host, uint16_t port);
 uint8_t sim_byte(uint64_t seed, uint64_t offset);
 void sim_app_turn(sim *s, sim_app *a);
 
