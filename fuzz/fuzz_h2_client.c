@@ -40,11 +40,11 @@ static void ask(run *r, size_t body_len)
     h.name = rmr_bytes_str("a");
     h.value = rmr_bytes_str("b");
     int32_t id;
-    rmr_err e = rmr_h2_request(r->h, body_len ? "POST" : "GET", "host", "/",
-                               &h, 1, rmr_bytes_of(body, body_len), r, &id);
-    check(e == RMR_OK ? id > 0
-                      : e == RMR_E_FULL || e == RMR_E_CLOSED ||
-                            e == RMR_E_NOMEM);
+    rmr_err e = rmr_h2_request(r->h, body_len ? "POST" : "GET", "host", "/", &h,
+                               1, rmr_bytes_of(body, body_len), r, &id);
+    check(e == RMR_OK
+              ? id > 0
+              : e == RMR_E_FULL || e == RMR_E_CLOSED || e == RMR_E_NOMEM);
     if (e != RMR_OK)
         return;
     r->asked++;

@@ -166,9 +166,8 @@ static void url(rmr_bytes in)
     if (rmr_url_parse(in, &u) != RMR_OK)
         return;
     char auth[272], text[1024];
-    int n = snprintf(text, sizeof text, "%s://%s%s",
-                     u.https ? "https" : "http", rmr_url_authority(&u, auth),
-                     u.path);
+    int n = snprintf(text, sizeof text, "%s://%s%s", u.https ? "https" : "http",
+                     rmr_url_authority(&u, auth), u.path);
     check(n > 0 && (size_t)n < sizeof text);
     check(rmr_url_parse(rmr_bytes_str(text), &again) == RMR_OK);
     check(u.https == again.https && u.port == again.port &&

@@ -61,7 +61,8 @@ static int fail(rmr_h1 *h, rmr_err e)
 }
 
 /* Appends to the part that is being read: llhttp cuts parts as its input is
- * cut, and nothing else is appended in between, so a part stays in one piece. */
+ * cut, and nothing else is appended in between, so a part stays in one piece.
+ */
 static int append(rmr_h1 *h, rmr_bytes *part, const char *at, size_t len)
 {
     if (len > h->cfg.head_max - h->text_len)
@@ -227,8 +228,8 @@ static rmr_err head_done(rmr_h1 *h)
     if (no_body_follows(h))
         p->flags |= F_SKIPBODY;
     /* RFC 9110 15.2: interim responses may be ignored. */
-    h->interim = !h->cfg.requests && p->status_code / 100 == 1 &&
-                 p->status_code != 101;
+    h->interim =
+        !h->cfg.requests && p->status_code / 100 == 1 && p->status_code != 101;
     if (h->interim)
         return RMR_OK;
     h->expect_no_body = false;

@@ -85,8 +85,7 @@ static void release(rmr_h2 *h)
     nghttp2_session_del(h->session);
     for (uint32_t i = 0; h->streams && i < h->cfg.max_streams; i++)
         rmr_release(&alloc, h->streams[i].body, h->streams[i].body_len);
-    rmr_release(&alloc, h->streams,
-                h->cfg.max_streams * sizeof h->streams[0]);
+    rmr_release(&alloc, h->streams, h->cfg.max_streams * sizeof h->streams[0]);
     rmr_release(&alloc, h->text, h->cfg.max_header_bytes);
     rmr_release(&alloc, h, sizeof *h);
 }
@@ -106,9 +105,9 @@ rmr_err rmr_h2_client_new(rmr_h2 **out, const rmr_env *env,
     fill_defaults(&h->cfg);
     h->mem = rmri_h2_mem(&h->alloc);
     h->text = rmr_alloc_zero(&h->alloc, h->cfg.max_header_bytes, 1);
-    h->streams = rmr_alloc_zero(&h->alloc,
-                                h->cfg.max_streams * sizeof h->streams[0],
-                                _Alignof(rmri_h2_stream));
+    h->streams =
+        rmr_alloc_zero(&h->alloc, h->cfg.max_streams * sizeof h->streams[0],
+                       _Alignof(rmri_h2_stream));
     int rv = h->text && h->streams ? new_session(h) : NGHTTP2_ERR_NOMEM;
     if (rv == 0)
         rv = submit_settings(h);
@@ -396,8 +395,7 @@ rmr_err rmr_h2_request(rmr_h2 *h, const char *method, const char *authority,
     char length[24];
     if (wants_length(method, body)) {
         (void)snprintf(length, sizeof length, "%zu", body.len);
-        nv[n++] =
-            nv_of(rmr_bytes_str("content-length"), rmr_bytes_str(length));
+        nv[n++] = nv_of(rmr_bytes_str("content-length"), rmr_bytes_str(length));
     }
 
     rmr_err e = take_body(h, s, body);

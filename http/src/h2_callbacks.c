@@ -84,8 +84,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame,
     /* RFC 9113 6.5.2 counts 32 more for each header. */
     size_t left = h->cfg.max_header_bytes - h->head_bytes;
     if (namelen > left || valuelen > left - namelen ||
-        32 > left - namelen - valuelen ||
-        h->n_headers == RMR_H1_MAX_HEADERS) {
+        32 > left - namelen - valuelen || h->n_headers == RMR_H1_MAX_HEADERS) {
         s->head_too_big = 1;
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
@@ -195,8 +194,7 @@ static int on_frame_not_send(nghttp2_session *session,
         return 0;
     rmri_h2_stream *s = rmri_h2_find(h, frame->hd.stream_id);
     if (s)
-        rmri_h2_close_stream(h, s,
-                             s->cancelled ? RMR_E_RESET : RMR_E_REFUSED);
+        rmri_h2_close_stream(h, s, s->cancelled ? RMR_E_RESET : RMR_E_REFUSED);
     return go_on(h);
 }
 
@@ -279,10 +277,9 @@ void rmri_h2_set_callbacks(nghttp2_session_callbacks *cb)
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb,
                                                               on_data_chunk);
-    nghttp2_session_callbacks_set_on_stream_close_callback(cb,
-                                                           on_stream_close);
-    nghttp2_session_callbacks_set_on_frame_not_send_callback(
-        cb, on_frame_not_send);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(cb,
+                                                             on_frame_not_send);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
     nghttp2_session_callbacks_set_send_data_callback(cb, send_data);
 }

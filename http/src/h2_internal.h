@@ -22,14 +22,14 @@ struct rmr_h2 {
     rmr_h2_config cfg;
     nghttp2_session *session;
     nghttp2_mem mem;
-    rmr_err err;   /* sticky                                       */
-    bool busy;     /* inside a pump: callbacks may run             */
-    bool doomed;   /* freed by a callback; released by the pump    */
-    bool ended;    /* the byte stream is over                      */
-    bool goaway;   /* from the peer                                */
+    rmr_err err;    /* sticky                                       */
+    bool busy;      /* inside a pump: callbacks may run             */
+    bool doomed;    /* freed by a callback; released by the pump    */
+    bool ended;     /* the byte stream is over                      */
+    bool goaway;    /* from the peer                                */
     rmr_err broken; /* only our GOAWAY goes out now, for this reason */
     bool owes_credit;
-    bool data_written;  /* send_data gave the turn back to write   */
+    bool data_written;   /* send_data gave the turn back to write   */
     uint64_t unconsumed; /* body bytes handed out, not consumed    */
 
     rmr_buf dst; /* of the write that runs */

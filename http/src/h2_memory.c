@@ -5,8 +5,7 @@
 #include "h2_internal.h"
 
 #define ALIGNMENT _Alignof(max_align_t)
-#define FRONT \
-    ((sizeof(size_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT)
+#define FRONT ((sizeof(size_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT)
 
 static void *mem_malloc(size_t size, void *user)
 {

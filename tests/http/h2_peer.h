@@ -24,7 +24,7 @@ typedef struct h2_peer {
     bool log_window_updates;
     size_t padding;
     int32_t window_update_sum; /* of stream 0 */
-    bool dead; /* nghttp2 refused the client's bytes */
+    bool dead;                 /* nghttp2 refused the client's bytes */
 } h2_peer;
 
 typedef struct h2_peer_config {

@@ -154,7 +154,7 @@ static void feed(run *r, const struct c *c, size_t first, size_t step)
         assert_true(used <= n);
         off += used;
         if (used < n && e == RMR_OK)
-            break; /* upgraded */
+            break;         /* upgraded */
         if (e != RMR_OK) { /* sticky */
             assert_int_equal(rmr_h1_read(r->h, rmr_bytes_str("x"), &used), e);
             assert_int_equal(used, 0);
@@ -214,10 +214,12 @@ static const struct c responses[] = {
      .in = "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi",
      .log = "head 200; Content-Length=2\nbody hi\ndone\nok"},
     {.name = "connection close",
-     .in = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
+     .in =
+         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
      .log = "head 200; Connection=close; Content-Length=2\nbody hi\ndone\nok"},
     {.name = "bytes after connection close",
-     .in = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi!",
+     .in =
+         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi!",
      .log = "head 200; Connection=close; Content-Length=2\nbody hi\ndone\n"
             "syntax"},
     {.name = "chunked with extension and trailer",
@@ -335,9 +337,7 @@ static const struct c broken_responses[] = {
     {.name = "empty name",
      .in = "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
      .log = "syntax"},
-    {.name = "no colon",
-     .in = "HTTP/1.1 200 OK\r\nA\r\n\r\n",
-     .log = "syntax"},
+    {.name = "no colon", .in = "HTTP/1.1 200 OK\r\nA\r\n\r\n", .log = "syntax"},
     {.name = "control character in a value",
      .in = "HTTP/1.1 200 OK\r\nA: \x01\r\n\r\n",
      .log = "syntax"},
@@ -454,14 +454,22 @@ static const struct c requests[] = {
      .in = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
      .log = "syntax",
      .requests = true},
-    {.name = "HTTP/2.0", .in = "GET / HTTP/2.0\r\n\r\n", .log = "syntax",
+    {.name = "HTTP/2.0",
+     .in = "GET / HTTP/2.0\r\n\r\n",
+     .log = "syntax",
      .requests = true},
-    {.name = "no version", .in = "GET /\r\n\r\n", .log = "syntax",
+    {.name = "no version",
+     .in = "GET /\r\n\r\n",
+     .log = "syntax",
      .requests = true},
-    {.name = "unknown method", .in = "FROB / HTTP/1.1\r\n\r\n",
-     .log = "syntax", .requests = true},
-    {.name = "space in the target", .in = "GET /a b HTTP/1.1\r\n\r\n",
-     .log = "syntax", .requests = true},
+    {.name = "unknown method",
+     .in = "FROB / HTTP/1.1\r\n\r\n",
+     .log = "syntax",
+     .requests = true},
+    {.name = "space in the target",
+     .in = "GET /a b HTTP/1.1\r\n\r\n",
+     .log = "syntax",
+     .requests = true},
     {.name = "chunked is not last",
      .in = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
      .log = "syntax",
@@ -475,10 +483,12 @@ static const struct c requests[] = {
      .body_max = 5},
     {.name = "smuggling by a lone CR behind an empty value (CVE-2023-30589)",
      .in = "GET / HTTP/1.1\r\nA:\rContent-Length: 5\r\n\r\n",
-     .log = "syntax", .requests = true},
+     .log = "syntax",
+     .requests = true},
     {.name = "smuggling by a lone CR",
      .in = "GET / HTTP/1.1\r\nA: b\r\rContent-Length: 5\r\n\r\n",
-     .log = "syntax", .requests = true},
+     .log = "syntax",
+     .requests = true},
 };
 
 static void run_cases(const struct c *c, size_t n)
@@ -525,9 +535,8 @@ static void sixty_four_headers_fit_and_one_more_does_not(void **s)
         struct c c = {.name = "many"};
         rmr_h1 *h = new_parser(&r, &c, &env);
         size_t used;
-        assert_int_equal(
-            rmr_h1_read(h, rmr_bytes_str(text), &used),
-            n == RMR_H1_MAX_HEADERS ? RMR_OK : RMR_E_HTTP_HEAD);
+        assert_int_equal(rmr_h1_read(h, rmr_bytes_str(text), &used),
+                         n == RMR_H1_MAX_HEADERS ? RMR_OK : RMR_E_HTTP_HEAD);
         rmr_h1_free(h);
     }
 }
@@ -541,7 +550,8 @@ static void a_callback_s_error_stops_the_parser_for_good(void **s)
     rmr_h1 *h = new_parser(&r, &c, &env);
     r.answer = RMR_E_DENIED;
     size_t used;
-    rmr_bytes in = rmr_bytes_str("HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nab");
+    rmr_bytes in =
+        rmr_bytes_str("HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nab");
     assert_int_equal(rmr_h1_read(h, in, &used), RMR_E_DENIED);
     assert_int_equal(used, in.len - 2);
     assert_int_equal(rmr_h1_read(h, in, &used), RMR_E_DENIED);
@@ -657,7 +667,8 @@ static void callbacks_may_be_left_out(void **s)
     rmr_h1_config cfg = {0};
     rmr_h1 *h;
     assert_int_equal(rmr_h1_new(&h, &env, &cfg), RMR_OK);
-    rmr_bytes in = rmr_bytes_str("HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nab");
+    rmr_bytes in =
+        rmr_bytes_str("HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nab");
     size_t used;
     assert_int_equal(rmr_h1_read(h, in, &used), RMR_OK);
     assert_int_equal(used, in.len);

@@ -91,8 +91,8 @@ static void a_buffer_that_is_one_too_small_is_told(void **s)
     }
 }
 
-static rmr_err request(const char *method, const char *target,
-                       const char *host, rmr_header h)
+static rmr_err request(const char *method, const char *target, const char *host,
+                       rmr_header h)
 {
     char dst[256];
     size_t len;
@@ -128,15 +128,14 @@ static void nothing_can_break_out_of_its_line(void **s)
     char dst[256];
     size_t len;
     rmr_buf out = rmr_buf_of(dst, sizeof dst);
-    assert_int_equal(rmr_h1_build_response(out, &len, 200, "O\r\nK", NULL, 0,
-                                           NULL),
-                     RMR_E_INVAL);
+    assert_int_equal(
+        rmr_h1_build_response(out, &len, 200, "O\r\nK", NULL, 0, NULL),
+        RMR_E_INVAL);
     assert_int_equal(rmr_h1_build_response(out, &len, 99, "", NULL, 0, NULL),
                      RMR_E_INVAL);
     assert_int_equal(rmr_h1_build_response(out, &len, 1000, "", NULL, 0, NULL),
                      RMR_E_INVAL);
-    assert_int_equal(rmr_h1_build_response(out, &len, 200, NULL, NULL, 0,
-                                           NULL),
+    assert_int_equal(rmr_h1_build_response(out, &len, 200, NULL, NULL, 0, NULL),
                      RMR_E_INVAL);
     assert_int_equal(rmr_h1_build_response(out, &len, 200, "", &nul, 1, NULL),
                      RMR_E_INVAL);

@@ -99,9 +99,10 @@ static void data_goes_both_ways_in_pieces_of_any_size(void **s)
         open_up(&x, i);
         size_t sent = 0, came = 0, given = 0;
         while (sent < total || came < total) {
-            size_t n = total - sent < steps[i] * 3 ? total - sent : steps[i] * 3;
-            assert_int_equal(
-                rmr_tls_send(x.t, rmr_bytes_of(up + sent, n), &n), RMR_OK);
+            size_t n =
+                total - sent < steps[i] * 3 ? total - sent : steps[i] * 3;
+            assert_int_equal(rmr_tls_send(x.t, rmr_bytes_of(up + sent, n), &n),
+                             RMR_OK);
             sent += n;
             if (given == came && given < total) {
                 n = total - given < 20000 ? total - given : 20000;
@@ -363,8 +364,7 @@ static void an_answer_that_is_no_tls_is_a_protocol_error(void **s)
     for (size_t step = 1; step < 100; step += 98) {
         assert_int_equal(answer(http, sizeof http - 1, step),
                          RMR_E_TLS_PROTOCOL);
-        assert_int_equal(answer(ssh, sizeof ssh - 1, step),
-                         RMR_E_TLS_PROTOCOL);
+        assert_int_equal(answer(ssh, sizeof ssh - 1, step), RMR_E_TLS_PROTOCOL);
         assert_int_equal(answer(no_hello, sizeof no_hello, step),
                          RMR_E_TLS_PROTOCOL);
     }
@@ -671,10 +671,11 @@ static void bad_arguments_are_refused(void **s)
 static void every_error_has_a_text_of_its_own(void **s)
 {
     (void)s;
-    static const rmr_err all[] = {
-        RMR_E_TLS_PROTOCOL, RMR_E_TLS_UNKNOWN_CA, RMR_E_TLS_NAME,
-        RMR_E_TLS_EXPIRED,  RMR_E_TLS_PIN,        RMR_E_TLS_CERT,
-        RMR_E_TLS_ALERT,    RMR_E_TLS_TRUNCATED,  RMR_E_NOMEM, RMR_OK};
+    static const rmr_err all[] = {RMR_E_TLS_PROTOCOL, RMR_E_TLS_UNKNOWN_CA,
+                                  RMR_E_TLS_NAME,     RMR_E_TLS_EXPIRED,
+                                  RMR_E_TLS_PIN,      RMR_E_TLS_CERT,
+                                  RMR_E_TLS_ALERT,    RMR_E_TLS_TRUNCATED,
+                                  RMR_E_NOMEM,        RMR_OK};
     size_t n = sizeof all / sizeof all[0];
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++)

@@ -32,12 +32,11 @@ static void names_and_dates_are_read(void **s)
     der_file f = load("leaf-rsa.pem");
     rmri_tls_cert c = read_ok(&f);
     assert_true(rmr_bytes_eq_str(c.cn, "host.test"));
-    assert_int_equal(c.not_before, 1577836800);          /* 2020-01-01, UTC  */
-    assert_true(c.not_after == INT64_C(4102444800));     /* 2100-01-01, long */
+    assert_int_equal(c.not_before, 1577836800);      /* 2020-01-01, UTC  */
+    assert_true(c.not_after == INT64_C(4102444800)); /* 2100-01-01, long */
     assert_false(rmri_tls_cert_is_derp_meta(&c));
     assert_false(rmri_tls_cert_is_valid_at(&c, 0));
-    assert_false(
-        rmri_tls_cert_is_valid_at(&c, UINT64_C(1577836799999999999)));
+    assert_false(rmri_tls_cert_is_valid_at(&c, UINT64_C(1577836799999999999)));
     assert_true(rmri_tls_cert_is_valid_at(&c, UINT64_C(1577836800) * RMR_SEC));
     assert_true(rmri_tls_cert_is_valid_at(&c, UINT64_C(4102444800) * RMR_SEC));
     assert_false(rmri_tls_cert_is_valid_at(&c, UINT64_C(4102444801) * RMR_SEC));
@@ -130,19 +129,22 @@ static rmr_err read_made(const char *validity, const char *subject,
 {
     static struct der d;
     d.len = 0;
-    put_hex(&d, "020101" /* serial */ "3000" /* algorithm */ "3000" /* issuer */);
+    put_hex(&d,
+            "020101" /* serial */ "3000" /* algorithm */ "3000" /* issuer */);
     put_hex(&d, validity);
     put_hex(&d, subject);
     put_hex(&d, "3000" /* key */);
     put_hex(&d, extensions);
     wrap(&d, 0x30);
-    put_hex(&d, "3000" "030100");
+    put_hex(&d, "3000"
+                "030100");
     wrap(&d, 0x30);
     return rmri_tls_cert_read(rmr_bytes_of(d.b, d.len), c);
 }
 
 /* 200101000000Z, 20500101000000Z */
-#define DATES "3020170d3230303130313030303030305a180f32303530303130313030303030305a"
+#define DATES                                                                  \
+    "3020170d3230303130313030303030305a180f32303530303130313030303030305a"
 
 static rmr_err read_dates(const char *first)
 {
@@ -167,12 +169,24 @@ static void only_the_two_forms_of_time_are_taken(void **s)
     assert_int_equal(read_dates("200229235959Z"), RMR_OK); /* a leap day */
     assert_int_equal(read_dates("20000229235959Z"), RMR_OK);
     static const char *const bad[] = {
-        "2001010000Z",       "200101000000",    "200101000000+0100",
-        "200101000000.5Z",   "201301000000Z",   "200001000000Z",
-        "200100000000Z",     "200132000000Z",   "190229000000Z",
-        "21000229000000Z",   "200101240000Z",   "200101006000Z",
-        "200101000060Z",     "2001010000x0Z",   "20010100000 Z",
-        "20200101000000.0Z", "",                "200101000000z",
+        "2001010000Z",
+        "200101000000",
+        "200101000000+0100",
+        "200101000000.5Z",
+        "201301000000Z",
+        "200001000000Z",
+        "200100000000Z",
+        "200132000000Z",
+        "190229000000Z",
+        "21000229000000Z",
+        "200101240000Z",
+        "200101006000Z",
+        "200101000060Z",
+        "2001010000x0Z",
+        "20010100000 Z",
+        "20200101000000.0Z",
+        "",
+        "200101000000z",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         if (read_dates(bad[i]) != RMR_E_MALFORMED)
@@ -185,11 +199,10 @@ static void years_are_counted_right(void **s)
     (void)s;
     rmri_tls_cert c;
     /* 500101000000Z is 1950, 99991231235959Z the last of all. */
-    assert_int_equal(
-        read_made("3020170d3530303130313030303030305a"
-                  "180f39393939313233313233353935395a",
-                  "3000", "", &c),
-        RMR_OK);
+    assert_int_equal(read_made("3020170d3530303130313030303030305a"
+                               "180f39393939313233313233353935395a",
+                               "3000", "", &c),
+                     RMR_OK);
     assert_true(c.not_before == INT64_C(-631152000));
     assert_true(c.not_after == INT64_C(253402300799));
 }
@@ -198,8 +211,8 @@ static void der_must_be_of_the_shortest_form(void **s)
 {
     (void)s;
     static const char *const bad[] = {
-        "308100",     "30820000",   "3080",     "30810100",
-        "3083000100", "3084000001", "1f8101",   "30",
+        "308100",     "30820000",   "3080",   "30810100",
+        "3083000100", "3084000001", "1f8101", "30",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         rmri_tls_cert c;
@@ -220,8 +233,8 @@ static void the_last_common_name_counts(void **s)
                      RMR_OK);
     assert_true(rmr_bytes_eq_str(c.cn, "b"));
     /* another attribute; an attribute with more in it */
-    assert_int_equal(
-        read_made(DATES, "300c310a3008060355040a0c0161", "", &c), RMR_OK);
+    assert_int_equal(read_made(DATES, "300c310a3008060355040a0c0161", "", &c),
+                     RMR_OK);
     assert_int_equal(c.cn.len, 0);
     assert_int_equal(
         read_made(DATES, "300e310c300a06035504030c01610500", "", &c),
@@ -235,28 +248,61 @@ static void alternative_names_come_once_and_whole(void **s)
     rmri_tls_name n;
     assert_int_equal(rmri_tls_name_parse("a.b", &n), RMR_OK);
     /* [3] { SEQUENCE { SEQUENCE { san, OCTETS { SEQUENCE { dns "a.b" }}}}} */
-    const char *good = "a312" "3010" "300e" "0603551d11" "0407" "3005"
+    const char *good = "a312"
+                       "3010"
+                       "300e"
+                       "0603551d11"
+                       "0407"
+                       "3005"
                        "8203612e62";
     assert_int_equal(read_made(DATES, "3000", good, &c), RMR_OK);
     assert_true(rmri_tls_cert_has_name(&c, &n));
-    const char *twice = "a322" "3020"
+    const char *twice = "a322"
+                        "3020"
                         "300e0603551d11040730058203612e62"
                         "300e0603551d11040730058203612e62";
     assert_int_equal(read_made(DATES, "3000", twice, &c), RMR_E_MALFORMED);
-    const char *empty = "a30d" "300b" "3009" "0603551d11" "0402" "3000";
+    const char *empty = "a30d"
+                        "300b"
+                        "3009"
+                        "0603551d11"
+                        "0402"
+                        "3000";
     assert_int_equal(read_made(DATES, "3000", empty, &c), RMR_E_MALFORMED);
-    const char *behind = "a314" "3012" "3010" "0603551d11" "0409" "3005"
-                         "8203612e62" "0500";
+    const char *behind = "a314"
+                         "3012"
+                         "3010"
+                         "0603551d11"
+                         "0409"
+                         "3005"
+                         "8203612e62"
+                         "0500";
     assert_int_equal(read_made(DATES, "3000", behind, &c), RMR_E_MALFORMED);
-    const char *cut = "a312" "3010" "300e" "0603551d11" "0407" "3005"
+    const char *cut = "a312"
+                      "3010"
+                      "300e"
+                      "0603551d11"
+                      "0407"
+                      "3005"
                       "8204612e62";
     assert_int_equal(read_made(DATES, "3000", cut, &c), RMR_E_MALFORMED);
-    const char *critical = "a315" "3013" "3011" "0603551d11" "0101ff" "0407"
-                           "3005" "8203612e62";
+    const char *critical = "a315"
+                           "3013"
+                           "3011"
+                           "0603551d11"
+                           "0101ff"
+                           "0407"
+                           "3005"
+                           "8203612e62";
     assert_int_equal(read_made(DATES, "3000", critical, &c), RMR_OK);
     assert_true(rmri_tls_cert_has_name(&c, &n));
     /* a name of another kind (rfc822Name) does not count */
-    const char *mail = "a312" "3010" "300e" "0603551d11" "0407" "3005"
+    const char *mail = "a312"
+                       "3010"
+                       "300e"
+                       "0603551d11"
+                       "0407"
+                       "3005"
                        "8103612e62";
     assert_int_equal(read_made(DATES, "3000", mail, &c), RMR_OK);
     assert_false(rmri_tls_cert_has_name(&c, &n));
@@ -271,17 +317,17 @@ static void dns_names_match_as_rfc_6125_says(void **s)
         const char *pattern, *name;
         bool match;
     } t[] = {
-        {"a.b", "a.b", true},        {"A.B", "a.b", true},
-        {"a.b.", "a.b", true},       {"a.b", "a.bc", false},
-        {"a.bc", "a.b", false},      {"", "a", false},
-        {".", "a", false},           {"*.b", "a.b", true},
-        {"*.B.c", "a.b.c", true},    {"*.b", "b", false},
-        {"*.b", "x.a.b", false},     {"*.b", "a.c", false},
-        {"*", "a", false},           {"*.", "a", false},
-        {"*.", "a.", false},         {"*a.b", "aa.b", false},
-        {"a*.b", "aa.b", false},     {"a.*", "a.b", false},
-        {"*.*", "a.b", false},       {"*.a.b", "*.a.b", true},
-        {"*..b", "a.b", false},      {"a.b..", "a.b", false},
+        {"a.b", "a.b", true},     {"A.B", "a.b", true},
+        {"a.b.", "a.b", true},    {"a.b", "a.bc", false},
+        {"a.bc", "a.b", false},   {"", "a", false},
+        {".", "a", false},        {"*.b", "a.b", true},
+        {"*.B.c", "a.b.c", true}, {"*.b", "b", false},
+        {"*.b", "x.a.b", false},  {"*.b", "a.c", false},
+        {"*", "a", false},        {"*.", "a", false},
+        {"*.", "a.", false},      {"*a.b", "aa.b", false},
+        {"a*.b", "aa.b", false},  {"a.*", "a.b", false},
+        {"*.*", "a.b", false},    {"*.a.b", "*.a.b", true},
+        {"*..b", "a.b", false},   {"a.b..", "a.b", false},
     };
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
         if (rmri_tls_dns_match(rmr_bytes_str(t[i].pattern), t[i].name) !=
@@ -301,9 +347,9 @@ static void addresses_match_by_their_bytes_alone(void **s)
     static const struct {
         const char *name;
         bool match;
-    } t[] = {{"192.0.2.1", true},    {"192.0.2.2", false},
-             {"2001:db8::1", true},  {"2001:db8::2", false},
-             {"address", false},     {"192.0.2", false}};
+    } t[] = {{"192.0.2.1", true},   {"192.0.2.2", false},
+             {"2001:db8::1", true}, {"2001:db8::2", false},
+             {"address", false},    {"192.0.2", false}};
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
         rmri_tls_name n;
         assert_int_equal(rmri_tls_name_parse(t[i].name, &n), RMR_OK);
@@ -316,7 +362,8 @@ static void addresses_match_by_their_bytes_alone(void **s)
     c.san = rmr_bytes_of(five, sizeof five);
     assert_false(rmri_tls_cert_has_name(&c, &n));
     /* nor is an address as text */
-    static const uint8_t text[] = "\x82\x09" "192.0.2.1";
+    static const uint8_t text[] = "\x82\x09"
+                                  "192.0.2.1";
     c.san = rmr_bytes_of(text, sizeof text - 1);
     assert_false(rmri_tls_cert_has_name(&c, &n));
 }
@@ -344,17 +391,16 @@ static void a_bundle_gives_its_anchors_and_counts_the_rest(void **s)
     assert_int_equal(rmr_tls_anchors_new(&a, &env), RMR_OK);
     assert_int_equal(rmr_tls_anchors_count(a), 0);
     /* Also without the last newline. */
-    assert_int_equal(
-        rmr_tls_anchors_add_pem(a, rmr_bytes_of(text, len - 1), &added,
-                                &skipped),
-        RMR_OK);
+    assert_int_equal(rmr_tls_anchors_add_pem(a, rmr_bytes_of(text, len - 1),
+                                             &added, &skipped),
+                     RMR_OK);
     assert_int_equal(added, 4);
     assert_int_equal(skipped, 1); /* Ed25519 */
     assert_int_equal(rmr_tls_anchors_count(a), 4);
     for (int i = 0; i < 4; i++)
-        assert_int_equal(rmr_tls_anchors_add_pem(a, rmr_bytes_of(text, len),
-                                                 NULL, NULL),
-                         RMR_OK);
+        assert_int_equal(
+            rmr_tls_anchors_add_pem(a, rmr_bytes_of(text, len), NULL, NULL),
+            RMR_OK);
     assert_int_equal(rmr_tls_anchors_count(a), 20);
     rmr_tls_anchors_free(a);
     rmr_tls_anchors_free(NULL);
@@ -370,17 +416,17 @@ static void text_without_a_certificate_is_malformed(void **s)
     rmr_tls_anchors *a;
     assert_int_equal(rmr_tls_anchors_new(&a, &env), RMR_OK);
     size_t added = 9, skipped = 9;
-    assert_int_equal(rmr_tls_anchors_add_pem(a, rmr_bytes_str(""), &added,
-                                             &skipped),
-                     RMR_E_MALFORMED);
+    assert_int_equal(
+        rmr_tls_anchors_add_pem(a, rmr_bytes_str(""), &added, &skipped),
+        RMR_E_MALFORMED);
     assert_int_equal(added, 0);
     assert_int_equal(skipped, 0);
-    assert_int_equal(rmr_tls_anchors_add_pem(a, rmr_bytes_str("hello\n"), NULL,
-                                             NULL),
-                     RMR_E_MALFORMED);
-    assert_int_equal(rmr_tls_anchors_add_pem(a, rmr_bytes_of(key, len), NULL,
-                                             NULL),
-                     RMR_E_MALFORMED);
+    assert_int_equal(
+        rmr_tls_anchors_add_pem(a, rmr_bytes_str("hello\n"), NULL, NULL),
+        RMR_E_MALFORMED);
+    assert_int_equal(
+        rmr_tls_anchors_add_pem(a, rmr_bytes_of(key, len), NULL, NULL),
+        RMR_E_MALFORMED);
     assert_int_equal(rmr_tls_anchors_count(a), 0);
     rmr_tls_anchors_free(a);
 }
@@ -399,9 +445,9 @@ static void a_broken_certificate_does_not_hide_the_next(void **s)
     rmr_env env = test_env(NULL, NULL, NULL);
     rmr_tls_anchors *a;
     assert_int_equal(rmr_tls_anchors_new(&a, &env), RMR_OK);
-    assert_int_equal(rmr_tls_anchors_add_pem(a, rmr_bytes_of(text, n), &added,
-                                             &skipped),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_tls_anchors_add_pem(a, rmr_bytes_of(text, n), &added, &skipped),
+        RMR_OK);
     assert_int_equal(added, 1);
     assert_int_equal(skipped, 2);
     rmr_tls_anchors_free(a);
@@ -427,10 +473,9 @@ static void a_certificate_of_any_size_is_read_or_skipped(void **s)
 static void adding_anchors_is_all_or_nothing(void **s)
 {
     (void)s;
-    static const char *const files[] = {"ca-rsa.pem", "ca-ec.pem",
-                                        "leaf-not-ca.pem", "self.pem",
-                                        "self-ca.pem", "self-rsa.pem",
-                                        "leaf-ec.pem"};
+    static const char *const files[] = {
+        "ca-rsa.pem",  "ca-ec.pem",    "leaf-not-ca.pem", "self.pem",
+        "self-ca.pem", "self-rsa.pem", "leaf-ec.pem"};
     static char text[16384];
     size_t len = join(text, sizeof text, files, 7);
     for (size_t n = 1;; n++) {
@@ -439,8 +484,7 @@ static void adding_anchors_is_all_or_nothing(void **s)
         rmr_tls_anchors *a;
         rmr_err e = rmr_tls_anchors_new(&a, &env);
         if (e == RMR_OK)
-            e = rmr_tls_anchors_add_pem(a, rmr_bytes_of(text, len), NULL,
-                                        NULL);
+            e = rmr_tls_anchors_add_pem(a, rmr_bytes_of(text, len), NULL, NULL);
         if (a)
             assert_int_equal(rmr_tls_anchors_count(a), e == RMR_OK ? 10 : 0);
         if (e == RMR_OK) {

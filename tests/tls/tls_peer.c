@@ -67,8 +67,8 @@ static void load_chain(tls_peer *p, const char *certs)
     char list[256];
     (void)snprintf(list, sizeof list, "%s", certs);
     for (char *name = strtok(list, "+"); name; name = strtok(NULL, "+"))
-        p->n_chain += peer_load_pem(name, p->files + p->n_chain,
-                                    PEER_CERTS - p->n_chain);
+        p->n_chain +=
+            peer_load_pem(name, p->files + p->n_chain, PEER_CERTS - p->n_chain);
     for (size_t i = 0; i < p->n_chain; i++) {
         p->chain[i].data = p->files[i].bytes;
         p->chain[i].data_len = p->files[i].len;
@@ -88,8 +88,7 @@ void peer_init(tls_peer *p, const char *certs, const char *key)
         br_ssl_server_init_full_rsa(&p->sc, p->chain, p->n_chain,
                                     br_skey_decoder_get_rsa(&p->key));
     else if (br_skey_decoder_key_type(&p->key) == BR_KEYTYPE_EC)
-        br_ssl_server_init_full_ec(&p->sc, p->chain, p->n_chain,
-                                   BR_KEYTYPE_EC,
+        br_ssl_server_init_full_ec(&p->sc, p->chain, p->n_chain, BR_KEYTYPE_EC,
                                    br_skey_decoder_get_ec(&p->key));
     else
         die("unknown key", key);

@@ -30,8 +30,7 @@ static rmr_err take_config(rmr_tls *t, const rmr_tls_config *cfg,
         rmri_tls_name_parse(cfg->server_name, server) != RMR_OK)
         return RMR_E_INVAL;
     rmri_tls_x509 *x = &t->judge;
-    const char *verify =
-        cfg->verify_name ? cfg->verify_name : cfg->server_name;
+    const char *verify = cfg->verify_name ? cfg->verify_name : cfg->server_name;
     if (rmri_tls_name_parse(verify, &x->name) != RMR_OK)
         return RMR_E_INVAL;
     if (!cfg->anchors && !cfg->pin_sha256 && !cfg->insecure)

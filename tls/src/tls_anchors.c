@@ -52,8 +52,8 @@ static rmr_err make_room(rmr_tls_anchors *a)
     if (a->len < a->cap)
         return RMR_OK;
     size_t cap = a->cap ? a->cap * 2 : 8;
-    br_x509_trust_anchor *list = rmr_alloc_zero(
-        &a->alloc, cap * sizeof *list, _Alignof(br_x509_trust_anchor));
+    br_x509_trust_anchor *list = rmr_alloc_zero(&a->alloc, cap * sizeof *list,
+                                                _Alignof(br_x509_trust_anchor));
     if (!list)
         return RMR_E_NOMEM;
     if (a->len)

@@ -207,18 +207,18 @@ static void read_extensions(rmr_bytes content, rmr_rd *parent,
 static void read_tbs(rmr_rd *tbs, rmri_tls_cert *out)
 {
     bool found;
-    (void)rmri_der_optional(tbs, 0xa0, &found);       /* version    */
-    (void)rmri_der_expect(tbs, RMRI_DER_INTEGER);     /* serial     */
-    (void)rmri_der_expect(tbs, RMRI_DER_SEQUENCE);    /* signature  */
-    (void)rmri_der_expect(tbs, RMRI_DER_SEQUENCE);    /* issuer     */
+    (void)rmri_der_optional(tbs, 0xa0, &found);    /* version    */
+    (void)rmri_der_expect(tbs, RMRI_DER_INTEGER);  /* serial     */
+    (void)rmri_der_expect(tbs, RMRI_DER_SEQUENCE); /* signature  */
+    (void)rmri_der_expect(tbs, RMRI_DER_SEQUENCE); /* issuer     */
     rmr_rd validity = rmri_der_enter(tbs, RMRI_DER_SEQUENCE);
     out->not_before = read_time(&validity);
     out->not_after = read_time(&validity);
     if (rmr_rd_end_exact(&validity) != RMR_OK)
         tbs->failed = true;
     out->cn = read_common_name(tbs);
-    (void)rmri_der_expect(tbs, RMRI_DER_SEQUENCE);    /* public key */
-    (void)rmri_der_optional(tbs, 0x81, &found);       /* unique ids */
+    (void)rmri_der_expect(tbs, RMRI_DER_SEQUENCE); /* public key */
+    (void)rmri_der_optional(tbs, 0x81, &found);    /* unique ids */
     (void)rmri_der_optional(tbs, 0x82, &found);
     rmr_bytes extensions = rmri_der_optional(tbs, 0xa3, &found);
     if (found)
@@ -234,8 +234,7 @@ rmr_err rmri_tls_cert_read(rmr_bytes der, rmri_tls_cert *out)
     read_tbs(&tbs, out);
     (void)rmri_der_expect(&cert, RMRI_DER_SEQUENCE); /* algorithm */
     (void)rmri_der_expect(&cert, 0x03);              /* signature */
-    if (rmr_rd_end_exact(&tbs) != RMR_OK ||
-        rmr_rd_end_exact(&cert) != RMR_OK ||
+    if (rmr_rd_end_exact(&tbs) != RMR_OK || rmr_rd_end_exact(&cert) != RMR_OK ||
         rmr_rd_end_exact(&all) != RMR_OK) {
         memset(out, 0, sizeof *out);
         return RMR_E_MALFORMED;

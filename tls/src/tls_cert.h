@@ -14,7 +14,7 @@
 typedef struct rmri_tls_cert {
     rmr_bytes cn; /* the last common name of the subject, or no bytes */
     int64_t not_before, not_after; /* Unix seconds */
-    rmr_bytes san; /* the GeneralNames' content, or no bytes */
+    rmr_bytes san;                 /* the GeneralNames' content, or no bytes */
 } rmri_tls_cert;
 
 /** Errors: MALFORMED. */
@@ -27,8 +27,8 @@ bool rmri_tls_cert_is_derp_meta(const rmri_tls_cert *c);
 
 /* A name that a certificate must hold: an address, or else a DNS name. */
 typedef struct rmri_tls_name {
-    rmr_addr ip;    /* RMR_AF_NONE: a DNS name   */
-    char dns[254];  /* lower case, no final dot  */
+    rmr_addr ip;   /* RMR_AF_NONE: a DNS name   */
+    char dns[254]; /* lower case, no final dot  */
 } rmri_tls_name;
 
 /** Errors: INVAL (empty, too long, or not a name). */

@@ -31,10 +31,10 @@ typedef struct rmri_tls_x509 {
 
     uint8_t *cert; /* the one that is being gathered */
     size_t cert_len, cert_cap, cert_want;
-    size_t n_certs; /* all, to bound them  */
-    size_t n_real;  /* without meta ones   */
+    size_t n_certs;                 /* all, to bound them  */
+    size_t n_real;                  /* without meta ones   */
     bool name_ok, pin_ok, dates_ok; /* of the leaf */
-    rmr_err err;    /* why the chain was refused, or RMR_OK to ask BearSSL */
+    rmr_err err; /* why the chain was refused, or RMR_OK to ask BearSSL */
 } rmri_tls_x509;
 
 /* hashes, RSA and EC must be those of the engine; anchors may be NULL. */

@@ -172,9 +172,13 @@ static const br_x509_pkey *get_pkey(const br_x509_class *const *ctx,
     return x->key.decoded && x->key.err == 0 ? &x->key.pkey : NULL;
 }
 
-static const br_x509_class judge_class = {
-    sizeof(rmri_tls_x509), start_chain, start_cert, append,
-    end_cert,              end_chain,   get_pkey};
+static const br_x509_class judge_class = {sizeof(rmri_tls_x509),
+                                          start_chain,
+                                          start_cert,
+                                          append,
+                                          end_cert,
+                                          end_chain,
+                                          get_pkey};
 
 /* Days from 1 January of the year 0 to 1970 (BearSSL's epoch). */
 #define DAYS_TO_1970 719528u

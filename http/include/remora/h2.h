@@ -58,10 +58,10 @@ typedef struct rmr_h2_callbacks {
 } rmr_h2_callbacks;
 
 typedef struct rmr_h2_config {
-    uint32_t stream_window;     /* bytes, 0: 64 KiB                            */
-    uint32_t connection_window; /* bytes, 0: 256 KiB                           */
-    uint32_t max_streams;       /* open at once, 0: 32                         */
-    size_t max_header_bytes;    /* of one response head, 0: 16 KiB             */
+    uint32_t stream_window;     /* bytes, 0: 64 KiB             */
+    uint32_t connection_window; /* bytes, 0: 256 KiB            */
+    uint32_t max_streams;       /* open at once, 0: 32          */
+    size_t max_header_bytes;    /* of one head, 0: 16 KiB       */
     rmr_h2_callbacks callbacks;
 } rmr_h2_config;
 

@@ -40,12 +40,12 @@ extern "C" {
 #define RMR_H1_MAX_HEADERS 64
 
 enum rmr_http_errcode {
-    RMR_E_HTTP_SYNTAX = RMR_ERR(RMR_LAYER_HTTP, 4, 1), /* not HTTP/1.1        */
-    RMR_E_HTTP_HEAD = RMR_ERR(RMR_LAYER_HTTP, 4, 2),   /* head above the limit */
-    RMR_E_HTTP_BODY = RMR_ERR(RMR_LAYER_HTTP, 4, 3),   /* body above the limit */
-    RMR_E_HTTP_H2 = RMR_ERR(RMR_LAYER_HTTP, 4, 4),     /* HTTP/2 violation     */
-    RMR_E_HTTP_GOAWAY = RMR_ERR(RMR_LAYER_HTTP, 3, 1), /* HTTP/2 GOAWAY        */
-    RMR_E_HTTP_EOF = RMR_ERR(RMR_LAYER_HTTP, 3, 2)     /* ended in the middle  */
+    RMR_E_HTTP_SYNTAX = RMR_ERR(RMR_LAYER_HTTP, 4, 1), /* not HTTP/1.1      */
+    RMR_E_HTTP_HEAD = RMR_ERR(RMR_LAYER_HTTP, 4, 2),   /* head too big      */
+    RMR_E_HTTP_BODY = RMR_ERR(RMR_LAYER_HTTP, 4, 3),   /* body too big      */
+    RMR_E_HTTP_H2 = RMR_ERR(RMR_LAYER_HTTP, 4, 4),     /* HTTP/2 violation  */
+    RMR_E_HTTP_GOAWAY = RMR_ERR(RMR_LAYER_HTTP, 3, 1), /* HTTP/2 GOAWAY     */
+    RMR_E_HTTP_EOF = RMR_ERR(RMR_LAYER_HTTP, 3, 2)     /* cut in the middle */
 };
 
 typedef struct rmr_h1 rmr_h1;

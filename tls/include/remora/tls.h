@@ -116,18 +116,19 @@ RMR_API size_t rmr_tls_anchors_count(const rmr_tls_anchors *a);
 typedef struct rmr_tls rmr_tls;
 
 typedef struct rmr_tls_config {
-    uint32_t struct_size;     /* written by rmr_tls_config_init              */
-    const char *server_name;  /* copied; a DNS name (sent as SNI) or an IP
-                                 literal (no SNI)                            */
-    const char *verify_name;  /* copied; NULL: server_name                   */
-    const uint8_t *pin_sha256; /* 32, copied; NULL: none.  Replaces the chain;
-                                 certificates whose CN begins "derpkey" are
-                                 skipped, exactly one other must match, be in
-                                 its dates, and have the DNS name to verify
-                                 (an address is not looked for)              */
-    bool insecure;            /* accept any certificate (a pin still holds)  */
-    const rmr_tls_anchors *anchors; /* retained until the connection is freed;
-                                 needed where there is no pin and not insecure */
+    uint32_t struct_size; /* written by rmr_tls_config_init */
+    /* Copied; a DNS name (sent as SNI) or an IP literal (no SNI). */
+    const char *server_name;
+    /* Copied; what the certificate must be of; NULL: server_name. */
+    const char *verify_name;
+    /* 32 bytes, copied; NULL: none.  Replaces the chain: certificates whose CN
+     * begins "derpkey" are skipped; exactly one other must match, be in its
+     * dates, and have the DNS name to verify (an address is not looked for). */
+    const uint8_t *pin_sha256;
+    bool insecure; /* accept any certificate (a pin still holds) */
+    /* Retained until the connection is freed; needed where there is no pin and
+     * not insecure. */
+    const rmr_tls_anchors *anchors;
     uint64_t wall_unix_ns;
 } rmr_tls_config;
 
