@@ -78,13 +78,15 @@ static void mix_psk(rmr_noise *n, uint8_t k[32])
     rmr_wipe(tau, sizeof tau);
 }
 
-static void seal(rmr_noise *n, const uint8_t k[32], rmr_bytes pt, uint8_t *c)
+static void seal_mixed(rmr_noise *n, const uint8_t k[32], rmr_bytes pt,
+                       uint8_t *c)
 {
     rmr_chapoly_seal(c, k, zero_nonce, rmr_bytes_of(n->h, 32), pt);
     mix_hash(n, c, pt.len + RMR_TAG_LEN);
 }
 
-static rmr_err open(rmr_noise *n, const uint8_t k[32], rmr_bytes c, uint8_t *pt)
+static rmr_err open_mixed(rmr_noise *n, const uint8_t k[32], rmr_bytes c,
+                          uint8_t *pt)
 {
     rmr_err e = rmr_chapoly_open(pt, k, zero_nonce, rmr_bytes_of(n->h, 32), c);
     if (!e)
@@ -150,11 +152,11 @@ static rmr_err make_1(rmr_noise *n, rmr_bytes payload, uint8_t *dst)
     rmr_err e = mix_dh(n, k, n->e_priv, n->rs);
     if (!e) {
         memcpy(dst, n->e_pub, 32);
-        seal(n, k, rmr_bytes_of(n->s_pub, 32), dst + 32);
+        seal_mixed(n, k, rmr_bytes_of(n->s_pub, 32), dst + 32);
         e = mix_ss(n, k);
     }
     if (!e)
-        seal(n, k, payload, dst + 80);
+        seal_mixed(n, k, payload, dst + 80);
     rmr_wipe(k, sizeof k);
     return e;
 }
@@ -190,7 +192,7 @@ rmr_err rmr_noise_read_1_static(rmr_noise *n, rmr_bytes msg,
     mix_e(&work, work.re);
     rmr_err e = mix_dh(&work, k, work.s_priv, work.re);
     if (!e)
-        e = open(&work, k, rmr_bytes_of(msg.ptr + 32, 48), work.rs);
+        e = open_mixed(&work, k, rmr_bytes_of(msg.ptr + 32, 48), work.rs);
     rmr_wipe(k, sizeof k);
     if (!e) {
         work.step = STEP_CLAIMED;
@@ -220,7 +222,8 @@ rmr_err rmr_noise_read_1_payload(rmr_noise *n, rmr_bytes msg,
     }
     rmr_err e = mix_ss(&work, k);
     if (!e)
-        e = open(&work, k, rmr_bytes_of(msg.ptr + 80, msg.len - 80), dst.ptr);
+        e = open_mixed(&work, k, rmr_bytes_of(msg.ptr + 80, msg.len - 80),
+                       dst.ptr);
     rmr_wipe(k, sizeof k);
     if (!e) {
         work.step = STEP_READ_1;
@@ -256,7 +259,7 @@ rmr_err rmr_noise_write_2(rmr_noise *n, const uint8_t e_priv[32],
     rmr_err e = mix_2(&work, k);
     if (!e) {
         memcpy(dst.ptr, work.e_pub, 32);
-        seal(&work, k, payload, dst.ptr + 32);
+        seal_mixed(&work, k, payload, dst.ptr + 32);
         work.step = STEP_DONE;
         *len = RMR_NOISE_MSG2_LEN + payload.len;
     }
@@ -278,7 +281,8 @@ rmr_err rmr_noise_read_2(rmr_noise *n, rmr_bytes msg, rmr_buf dst, size_t *len)
     mix_e(&work, work.re);
     rmr_err e = mix_2(&work, k);
     if (!e)
-        e = open(&work, k, rmr_bytes_of(msg.ptr + 32, msg.len - 32), dst.ptr);
+        e = open_mixed(&work, k, rmr_bytes_of(msg.ptr + 32, msg.len - 32),
+                       dst.ptr);
     rmr_wipe(k, sizeof k);
     if (!e) {
         work.step = STEP_DONE;

@@ -114,6 +114,8 @@ static wg_node *take(wg_ips *t, wg_ip ip, unsigned bits, uint8_t family)
 static void disown(wg_node *n)
 {
     wg_peer *p = n->peer;
+    if (!p)
+        return;
     if (n->owner_prev)
         n->owner_prev->owner_next = n->owner_next;
     else
@@ -175,8 +177,7 @@ void rmri_wg_ips_insert(wg_ips *t, wg_peer *p, const rmr_prefix *prefix)
 
     while (*at && (*at)->bits <= bits && covers(*at, ip)) {
         if ((*at)->bits == bits) {
-            if ((*at)->peer)
-                disown(*at); /* an equal prefix moves */
+            disown(*at); /* an equal prefix moves */
             own(*at, p);
             return;
         }

@@ -76,7 +76,7 @@ static inline void wg_link_del(wg_link *l)
 /* ---- replay window (RFC 6479) ----------------------------------------- */
 
 #define WG_REPLAY_WORDS 128
-#define WG_REPLAY_WINDOW ((WG_REPLAY_WORDS - 1) * 64)
+#define WG_REPLAY_WINDOW ((uint64_t)(WG_REPLAY_WORDS - 1) * 64)
 
 typedef struct wg_replay { /* all zero: nothing seen */
     uint64_t last;         /* the greatest accepted counter */
