@@ -137,6 +137,8 @@ static void on_accept(void *user, void *tag, rmr_ns_sock listener,
     (void)tag;
     (void)listener;
     assert_int_not_equal(remote->port, 0);
+    if (h->sim->keep_all)
+        return;
     sim_app *a = &h->app;
     if (a->sock.id && !a->closed) {
         if (h->n_more == 8) {
@@ -156,6 +158,8 @@ static void on_connected(void *user, void *tag, rmr_ns_sock sock)
 {
     sim_app *a = tag;
     (void)user;
+    if (a->host->sim->keep_all)
+        return;
     assert_int_equal(a->sock.id, sock.id);
     a->open = true;
     a->connected++;

@@ -69,6 +69,7 @@ typedef struct sim {
     uint64_t trace; /* digest of all packets and their times */
     rmr_dur tick;   /* handle_deadline is called so often besides, 0: no */
     bool v6;
+    bool keep_all; /* accepted sockets are left alone */
 } sim;
 
 void sim_init(sim *s, uint64_t seed, const rmr_ns_config *cfg0,

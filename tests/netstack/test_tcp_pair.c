@@ -237,6 +237,56 @@ static void the_window_grows_with_the_path(void **state)
     sim_free(&s);
 }
 
+static rmr_ns_tcp_info info_of(sim *s, int host)
+{
+    rmr_ns_tcp_info info;
+    assert_int_equal(rmr_ns_tcp_get_info(s->h[host].ns, s->h[host].app.sock,
+                                         &info),
+                     RMR_OK);
+    return info;
+}
+
+static void send_junk(sim *s, int host, size_t n)
+{
+    static const uint8_t junk[200000];
+    size_t taken;
+    assert_int_equal(rmr_ns_tcp_send(s->h[host].ns, s->now,
+                                     s->h[host].app.sock,
+                                     rmr_bytes_of(junk, n), &taken),
+                     RMR_OK);
+    assert_int_equal(taken, n);
+}
+
+/* G04 */
+static void an_idle_or_little_used_window_does_not_grow(void **state)
+{
+    (void)state;
+    sim s;
+    sim_init(&s, 9, NULL, NULL);
+    s.h[1].app.manual = true;
+    s.h[0].app.total = 1; /* it reads, and never shuts */
+    s.h[0].app.sent = 1;
+    s.h[0].app.shut = true;
+    sim_connect(&s);
+    sim_run(&s, s.now + RMR_SEC);
+    uint32_t mss = info_of(&s, 1).mss, iw = info_of(&s, 1).cwnd_bytes;
+    for (int i = 0; i < 100; i++) {
+        send_junk(&s, 1, mss);
+        sim_run(&s, s.now + 11 * RMR_MS);
+    }
+    assert_int_equal(info_of(&s, 1).cwnd_bytes, iw);
+    for (int i = 0; i < 20; i++) {
+        send_junk(&s, 1, 60000);
+        sim_run(&s, s.now + 50 * RMR_MS);
+    }
+    assert_true(info_of(&s, 1).cwnd_bytes > 3 * iw);
+    sim_run(&s, s.now + 10 * RMR_SEC);
+    send_junk(&s, 1, 60000);
+    sim_settle(&s);
+    assert_int_equal(info_of(&s, 1).in_flight_bytes, 10u * mss);
+    sim_free(&s);
+}
+
 /* ---- readers and ends ------------------------------------------------- */
 
 static void a_reader_that_stops_stops_the_writer(void **state)
@@ -453,6 +503,37 @@ static void a_thousand_connections_leave_nothing_behind(void **state)
     sim_free(&s);
 }
 
+/* Z01 */
+static void ten_thousand_idle_connections_fit_8_mib(void **state)
+{
+    (void)state;
+    sim s;
+    rmr_ns_config cfg;
+    rmr_ns_stats st;
+    rmr_ns_config_init(&cfg, sizeof cfg);
+    cfg.max_sockets = 10001;
+    cfg.backlog = 1000;
+    sim_init(&s, 3, &cfg, &cfg);
+    s.link.delay = 0;
+    s.keep_all = true;
+    sim_listen(&s, 0, 80);
+    rmr_addr to = sim_addr(0, 80);
+    for (int i = 1; i <= 10000; i++) {
+        rmr_ns_sock sock;
+        assert_int_equal(rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to,
+                                            &s.h[1].app, &sock),
+                         RMR_OK);
+        if (i % 500 == 0)
+            sim_run(&s, s.now + RMR_MS);
+    }
+    rmr_ns_get_stats(s.h[0].ns, &st);
+    assert_int_equal(st.sockets, 10001);
+    assert_int_equal(st.tcp_accepted, 10000);
+    assert_true(s.h[0].alloc.live_bytes < 8u << 20);
+    assert_int_equal(rmr_ns_next_deadline(s.h[0].ns), RMR_TIME_NEVER);
+    sim_free(&s);
+}
+
 static void time_wait_entries_are_bounded(void **state)
 {
     (void)state;
@@ -614,6 +695,7 @@ int main(void)
         cmocka_unit_test(reordering_alone_causes_few_repeats),
         cmocka_unit_test(one_percent_of_loss_leaves_a_usable_speed),
         cmocka_unit_test(the_window_grows_with_the_path),
+        cmocka_unit_test(an_idle_or_little_used_window_does_not_grow),
         cmocka_unit_test(a_reader_that_stops_stops_the_writer),
         cmocka_unit_test(two_zero_windows_exchange_few_segments),
         cmocka_unit_test(either_side_may_close_first),
@@ -622,6 +704,7 @@ int main(void)
         cmocka_unit_test(a_refused_connection_is_told),
         cmocka_unit_test(an_abort_resets_the_peer),
         cmocka_unit_test(a_thousand_connections_leave_nothing_behind),
+        cmocka_unit_test(ten_thousand_idle_connections_fit_8_mib),
         cmocka_unit_test(time_wait_entries_are_bounded),
         cmocka_unit_test(little_memory_slows_but_does_not_stop),
         cmocka_unit_test(no_failing_allocation_stops_a_transfer),

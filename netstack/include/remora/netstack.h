@@ -42,6 +42,10 @@ typedef struct rmr_ns_sock { /* index and generation; 0: none */
 
 #define RMR_NS_MAX_ADDRS 16
 
+/* Each may be NULL; without on_accept every connection is refused.  Inside one,
+ * submit and look functions may be called, also for the same socket; pump
+ * functions answer RMR_E_REENTRANT there, and rmr_ns_free does nothing.
+ * The order for one socket: accept or connected, readable, writable, closed. */
 typedef struct rmr_ns_callbacks {
     uint32_t struct_size;
     void *user;
@@ -56,14 +60,16 @@ typedef struct rmr_ns_callbacks {
     /* A socket whose send buffer was full takes data again. */
     void (*on_writable)(void *user, void *tag, rmr_ns_sock sock);
     /* The socket is gone, by error or after both sides closed: OK, RESET,
-     * REFUSED, TIMEOUT, UNREACHABLE.  Last callback of a socket; its handle is
-     * stale afterwards.  Not called after rmr_ns_abort. */
+     * REFUSED, TIMEOUT, UNREACHABLE.  OK comes only when all that was received
+     * has been consumed: the end of stream then, also for who never peeked at
+     * it.  Last callback of a socket; its handle is stale afterwards.  Not
+     * called after rmr_ns_close or rmr_ns_abort. */
     void (*on_closed)(void *user, void *tag, rmr_ns_sock sock, rmr_err why);
     /* A UDP datagram; borrowed. */
     void (*on_datagram)(void *user, void *tag, rmr_ns_sock sock,
                         const rmr_addr *from, const rmr_addr *to,
                         rmr_bytes data);
-    /* An echo reply to rmr_ns_ping. */
+    /* An echo reply, also to a ping that is not ours: compare id and seq. */
     void (*on_pong)(void *user, const rmr_addr *from, uint16_t id,
                     uint16_t seq, rmr_bytes payload);
 } rmr_ns_callbacks;
@@ -72,13 +78,14 @@ typedef enum rmr_ns_cc { RMR_NS_CC_CUBIC, RMR_NS_CC_NEWRENO } rmr_ns_cc;
 
 typedef struct rmr_ns_config {
     uint32_t struct_size;      /* written by rmr_ns_config_init              */
-    uint32_t mtu;              /* default 1280                               */
+    uint32_t mtu;              /* 576...65535, default 1280                  */
     uint32_t max_sockets;      /* default 4096                               */
     uint32_t max_time_wait;    /* default 4096 small entries                 */
     size_t tcp_recv_max;       /* bytes a connection, default 1 MiB          */
     size_t tcp_send_max;       /* bytes a connection, default 1 MiB          */
-    size_t memory_max;         /* socket buffers together, default 64 MiB    */
-    uint32_t backlog;          /* half-open and unaccepted a listener, 128   */
+    size_t memory_max;         /* socket buffers together, default 64 MiB; a
+                                  quarter of it is kept for what arrives     */
+    uint32_t backlog;          /* half-open connections a listener, 128      */
     rmr_dur time_wait;         /* default 60 s                               */
     bool no_nagle;             /* default false                              */
     const rmr_ns_callbacks *callbacks; /* copied */
@@ -92,7 +99,7 @@ typedef struct rmr_ns_stats {
     uint64_t tcp_accepted, tcp_connected, tcp_resets_sent, tcp_resets_got,
         tcp_retransmits, tcp_timeouts, tcp_challenge_acks;
     uint64_t icmp_echo_answered, clock_back;
-    uint32_t sockets, time_wait;
+    uint32_t sockets, time_wait; /* sockets: also those that are closing */
     size_t buffer_bytes;
 } rmr_ns_stats;
 
@@ -120,93 +127,294 @@ typedef struct rmr_ns_tcp_info {
     size_t unsent_bytes, unacked_bytes, unread_bytes;
 } rmr_ns_tcp_info;
 
+/* ---- the stack -------------------------------------------------------- */
+
+/**
+ * Writes the defaults; struct_size is the caller's sizeof.          [look]
+ *
+ * Errors: none.
+ * Source: style guide, sized structs.
+ */
 RMR_API void rmr_ns_config_init(rmr_ns_config *cfg, size_t struct_size);
-/** Draws its secrets (ISN, ports, hashing) from env->rng.
- *  Errors: INVAL, NOMEM, RNG.                                       [submit] */
+
+/**
+ * A stack without addresses.                                       [submit]
+ *
+ * Effects: draws its secrets (initial numbers, ports, hashing) from env->rng.
+ * Errors:  INVAL, NOMEM, RNG; *out is untouched then.
+ * Lifetime: until rmr_ns_free; `env` and `cfg` are copied.
+ * Source:  RFC 6528 (numbers), RFC 6056 (ports).
+ */
 RMR_API rmr_err rmr_ns_new(rmr_ns **out, const rmr_env *env,
                            const rmr_ns_config *cfg, rmr_time now);
-/** NULL is allowed.  No callbacks, nothing is sent.                    [pump] */
+
+/**
+ * Frees it; NULL is allowed.                                         [pump]
+ *
+ * Effects: no callbacks, nothing is sent.  Nothing at all inside a callback.
+ * Errors:  none.
+ * Source:  none.
+ */
 RMR_API void rmr_ns_free(rmr_ns *ns);
 
-/** Own addresses.  Connections from a removed address are reset.
- *  Errors: FULL (RMR_NS_MAX_ADDRS), INVAL.                          [submit] */
+/**
+ * Adds an own address; a known one is no error.                    [submit]
+ *
+ * Errors: FULL (RMR_NS_MAX_ADDRS), INVAL.
+ * Source: none.
+ */
 RMR_API rmr_err rmr_ns_addr_add(rmr_ns *ns, const rmr_addr *ip);
+
+/**
+ * Removes an own address.                                          [submit]
+ *
+ * Effects: its connections are reset: on_closed(RESET) by the next pump call,
+ *          and the peers are told.  Listeners and UDP sockets stay.
+ * Errors:  INVAL (not there).
+ * Source:  none.
+ */
 RMR_API rmr_err rmr_ns_addr_remove(rmr_ns *ns, rmr_time now,
                                    const rmr_addr *ip);
 
-/** Feed one IP packet; borrowed, not changed.  Bytes behind the packet's own
- *  length are ignored.                                                 [pump]
- *  Errors: MALFORMED, UNKNOWN (not for us), FULL: dropped and counted. */
+/**
+ * Feeds one IP packet.                                               [pump]
+ *
+ * \param ip_packet  Borrowed for the call, not changed.  Bytes behind the
+ *                   packet's own length are ignored.
+ *
+ * Effects: any callbacks; may create output; may move the deadline.
+ * Errors:  MALFORMED, UNKNOWN (not for us), FULL, NOMEM: dropped and counted;
+ *          REENTRANT.
+ * Source:  RFC 791, RFC 8200; then the protocol's.
+ */
 RMR_API rmr_err rmr_ns_read_pkt(rmr_ns *ns, rmr_time now, rmr_bytes ip_packet);
-/** The next IP packet to send.  *len 0: none now.  A `dst` shorter than the MTU
- *  is BUFSIZE.  Work a call is bounded; call until *len is 0.          [pump] */
+
+/**
+ * Writes the next IP packet to send; call until *len is 0.           [pump]
+ *
+ * \param dst  At least the MTU; headroom is the caller's own business.
+ *
+ * Effects: packets to own addresses are read at once, so any callback may
+ *          fire.  Work is bounded: at most 256 of these a call; when there are
+ *          more, *len is 0 and the deadline is due right after `now`.
+ * Errors:  BUFSIZE (nothing is lost), REENTRANT.
+ * Source:  contract, write.
+ */
 RMR_API rmr_err rmr_ns_write_pkt(rmr_ns *ns, rmr_time now, rmr_buf dst,
                                  size_t *len);
+
+/**
+ * When handle_deadline is due; RMR_TIME_NEVER when idle.             [look]
+ *
+ * It may be early: a connection's timer that was moved later is looked at when
+ * its old time comes.
+ *
+ * Errors: none.
+ * Source: contract T4.
+ */
 RMR_API rmr_time rmr_ns_next_deadline(const rmr_ns *ns);
+
+/**
+ * Does what is due at `now`.                                         [pump]
+ *
+ * Effects: any callbacks; may create output; the deadline is later than `now`
+ *          afterwards.  Early calls do nothing.
+ * Errors:  REENTRANT.
+ * Source:  contract T5.
+ */
 RMR_API rmr_err rmr_ns_handle_deadline(rmr_ns *ns, rmr_time now);
 
 /* ---- TCP -------------------------------------------------------------- */
 
-/** \param local  Address (family NONE or all zero: any own address) and port.
- *  Errors: INUSE, INVAL, FULL, NOMEM.                               [submit] */
+/**
+ * Listens for connections.                                         [submit]
+ *
+ * \param local  Address (family NONE or all zero: any own address) and port.
+ *               One that is not ours yet is allowed.
+ *
+ * Effects: on_accept for each connection.
+ * Errors:  INUSE, INVAL, FULL, NOMEM.
+ * Lifetime: until rmr_ns_close.
+ * Source:  RFC 9293 3.10.1.
+ */
 RMR_API rmr_err rmr_ns_tcp_listen(rmr_ns *ns, const rmr_addr *local, void *tag,
                                   rmr_ns_sock *out);
-/** \param local  NULL: an own address of the remote's family and a free port.
- *  Effects: on_connected or on_closed later.
- *  Errors: UNREACHABLE (no own address of that family), INUSE, FULL, NOMEM. */
+
+/**
+ * Dials.                                                           [submit]
+ *
+ * \param local  NULL, or zero parts: an own address of the remote's family (to
+ *               an own address: that one) and a free port.
+ *
+ * Effects: on_connected or on_closed (REFUSED, TIMEOUT after 127 s,
+ *          UNREACHABLE) later.
+ * Errors:  UNREACHABLE (no such own address), INUSE, INVAL, FULL, NOMEM.
+ * Lifetime: until on_closed, rmr_ns_close or rmr_ns_abort.
+ * Source:  RFC 9293 3.10.1, RFC 6191 (a tuple in TIME-WAIT).
+ */
 RMR_API rmr_err rmr_ns_tcp_connect(rmr_ns *ns, rmr_time now,
                                    const rmr_addr *local,
                                    const rmr_addr *remote, void *tag,
                                    rmr_ns_sock *out);
+
+/**
+ * Sets what callbacks of the socket (any kind) are given.          [submit]
+ *
+ * Errors: BADHANDLE.
+ * Source: none.
+ */
 RMR_API rmr_err rmr_ns_set_tag(rmr_ns *ns, rmr_ns_sock s, void *tag);
-/** Queues as much as fits.  *taken < data.len: on_writable will come.
- *  Errors: BADHANDLE, STATE (not connected yet: taken 0, or shut down). */
+
+/**
+ * Queues as much as fits.                                          [submit]
+ *
+ * \param data  Copied.
+ *
+ * Effects: *taken < data.len: on_writable will come, also when it was memory
+ *          that was short.
+ * Errors:  BADHANDLE, STATE (not connected yet, or shut down; *taken is 0).
+ * Source:  RFC 9293 3.10.2.
+ */
 RMR_API rmr_err rmr_ns_tcp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
                                 rmr_bytes data, size_t *taken);
-/** Room in the send buffer now.                                        [look] */
+
+/**
+ * Room in the send buffer now, memory permitting.                    [look]
+ *
+ * Errors: 0 for a handle that is stale or can't send.
+ * Source: none.
+ */
 RMR_API size_t rmr_ns_tcp_send_space(const rmr_ns *ns, rmr_ns_sock s);
-/** The first contiguous bytes to read, until the next non-const call.
- *  view->len 0 with *eof true: the far end has shut down and all was read. */
+
+/**
+ * The first contiguous bytes to read.                                [look]
+ *
+ * \param eof  True with view->len 0: the far end has shut down and all was
+ *             read.
+ *
+ * Errors:  BADHANDLE.
+ * Lifetime: the view is good until the next non-const call.
+ * Source:  RFC 9293 3.10.3.
+ */
 RMR_API rmr_err rmr_ns_tcp_peek(const rmr_ns *ns, rmr_ns_sock s,
                                 rmr_bytes *view, bool *eof);
-/** Drops n read bytes and opens the window.  Errors: INVAL (more than there
- *  are), BADHANDLE.                                                 [submit] */
+
+/**
+ * Drops n read bytes and opens the window.                         [submit]
+ *
+ * Effects: may create output.
+ * Errors:  INVAL (more than there are), BADHANDLE.
+ * Source:  RFC 9293 3.8.6.2.2.
+ */
 RMR_API rmr_err rmr_ns_tcp_consume(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
                                    size_t n);
-/** No more from us; reading goes on (FIN after what is queued).     [submit] */
+
+/**
+ * No more from us; reading goes on.  FIN after what is queued.     [submit]
+ *
+ * Errors: BADHANDLE, STATE (both sides have closed already).
+ * Source: RFC 9293 3.6.
+ */
 RMR_API rmr_err rmr_ns_tcp_shutdown(rmr_ns *ns, rmr_time now, rmr_ns_sock s);
-/** Orderly close of both directions; for UDP and listeners at once.  What is
- *  queued is still sent; on_closed is not called and the handle is stale at
- *  once.  Unread data makes it a reset (RFC 2525 2.17).             [submit] */
+
+/**
+ * Closes a socket of any kind; its handle is stale at once.        [submit]
+ *
+ * Effects: listeners and UDP sockets end at once; half-open connections of a
+ *          listener are reset, those that were accepted stay.  A connection
+ *          still sends what is queued, for as long as that makes progress in
+ *          60 s.  Unread data makes it a reset.  No callback follows.
+ * Errors:  BADHANDLE.
+ * Source:  RFC 9293 3.10.4, RFC 2525 2.17.
+ */
 RMR_API rmr_err rmr_ns_close(rmr_ns *ns, rmr_time now, rmr_ns_sock s);
-/** RST, and the handle is stale at once.                            [submit] */
+
+/**
+ * As close, but a connection is reset.                             [submit]
+ *
+ * Errors: BADHANDLE.
+ * Source: RFC 9293 3.10.5.
+ */
 RMR_API rmr_err rmr_ns_abort(rmr_ns *ns, rmr_time now, rmr_ns_sock s);
+
+/**
+ * Nagle's algorithm off (true) or on.                              [submit]
+ *
+ * Errors: BADHANDLE.
+ * Source: RFC 9293 3.7.4.
+ */
 RMR_API rmr_err rmr_ns_tcp_set_nodelay(rmr_ns *ns, rmr_ns_sock s, bool on);
-/** idle 0: off (the default).                                       [submit] */
+
+/**
+ * Probes a connection that was silent for `idle`, each `interval`. [submit]
+ *
+ * \param idle    0: off (the default).
+ * \param probes  At most 255 count; after that many without an answer the peer
+ *                is reset and on_closed(TIMEOUT) fires.
+ *
+ * Errors: BADHANDLE, INVAL (interval or probes 0).
+ * Source: RFC 9293 3.8.4.
+ */
 RMR_API rmr_err rmr_ns_tcp_set_keepalive(rmr_ns *ns, rmr_time now,
                                          rmr_ns_sock s, rmr_dur idle,
                                          rmr_dur interval, uint32_t probes);
+
+/**
+ * State and numbers of a connection or listener.                     [look]
+ *
+ * Errors: BADHANDLE; *out is zeroed then.
+ * Source: none.
+ */
 RMR_API rmr_err rmr_ns_tcp_get_info(const rmr_ns *ns, rmr_ns_sock s,
                                     rmr_ns_tcp_info *out);
 
 /* ---- UDP -------------------------------------------------------------- */
 
-/** \param local  As for listen; port 0: a free one.
- *  Errors: INUSE, FULL, NOMEM. */
+/**
+ * Receives datagrams.                                              [submit]
+ *
+ * \param local  As for listen; NULL: any; port 0: a free one.
+ *
+ * Effects: on_datagram for each.
+ * Errors:  INUSE, INVAL, FULL, NOMEM.
+ * Lifetime: until rmr_ns_close.
+ * Source:  RFC 768.
+ */
 RMR_API rmr_err rmr_ns_udp_bind(rmr_ns *ns, const rmr_addr *local, void *tag,
                                 rmr_ns_sock *out);
-/** \param from  NULL: the socket's, or the own address of `to`'s family.
- *  Errors: BADHANDLE, TOOBIG, UNREACHABLE, FULL (output queue). */
+
+/**
+ * Queues one datagram.                                             [submit]
+ *
+ * \param from  Its address; NULL: the socket's, or an own one of `to`'s family.
+ * \param data  Copied.  At most what fits one packet of the MTU.
+ *
+ * Errors: BADHANDLE, INVAL, TOOBIG, UNREACHABLE (no such own address), FULL
+ *         (256 KiB wait for write_pkt, or no memory).
+ * Source: RFC 768.
+ */
 RMR_API rmr_err rmr_ns_udp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
                                 const rmr_addr *from, const rmr_addr *to,
                                 rmr_bytes data);
 
 /* ---- ICMP ------------------------------------------------------------- */
 
-/** An echo request.  Errors: UNREACHABLE, TOOBIG, FULL. */
+/**
+ * Queues an echo request.  Requests to us are answered by the stack. [submit]
+ *
+ * Effects: on_pong for each answer.
+ * Errors:  INVAL, UNREACHABLE (no own address of that family), TOOBIG, FULL.
+ * Source:  RFC 792, RFC 4443 4.
+ */
 RMR_API rmr_err rmr_ns_ping(rmr_ns *ns, rmr_time now, const rmr_addr *to,
                             uint16_t id, uint16_t seq, rmr_bytes payload);
 
+/**
+ * Reads all counters.                                                [look]
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API void rmr_ns_get_stats(const rmr_ns *ns, rmr_ns_stats *out);
 
 #ifdef __cplusplus
