@@ -457,6 +457,18 @@ rmr_time rmr_ctl_next_deadline(const rmr_ctl *c)
     }
 }
 
+/* Some servers do not even close when they can't open our message. */
+static void setup_timed_out(rmr_ctl *c)
+{
+    if (c->phase == PH_NOISE)
+        rmri_ctl_handshake_failed(c, "no answer to the handshake for 10 s");
+    else
+        rmri_ctl_die(c, RMR_E_CTL_SILENT, "no answer to %s for 10 s",
+                     c->phase == PH_KEY       ? "the request for its key"
+                     : c->phase == PH_UPGRADE ? "the protocol upgrade"
+                                              : "the handshake");
+}
+
 rmr_err rmr_ctl_handle_deadline(rmr_ctl *c, rmr_time now)
 {
     rmr_err e = enter(c, now);
@@ -464,13 +476,8 @@ rmr_err rmr_ctl_handle_deadline(rmr_ctl *c, rmr_time now)
         return e;
     wake(c);
     if (c->phase >= PH_KEY && c->phase <= PH_EARLY &&
-        c->now >= c->setup_deadline) {
-        static const char *const what[] = {
-            "the request for its key", "the protocol upgrade",
-            "the Noise handshake", "the Noise handshake"};
-        rmri_ctl_die(c, RMR_E_CTL_SILENT, "no answer to %s for 10 s",
-                     what[c->phase - PH_KEY]);
-    }
+        c->now >= c->setup_deadline)
+        setup_timed_out(c);
     if (c->phase == PH_EARLY || c->phase == PH_HTTP2)
         rmri_ctl_h2_handle_deadline(c);
     rmri_ctl_h2_kick(c);

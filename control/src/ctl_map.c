@@ -224,7 +224,8 @@ static void end_frame(rmr_ctl *c)
     drop_frame(c); /* the window goes before the netmap compiles */
     rmr_err e = whole ? rmr_nm_frame_end(c->nm) : RMR_E_MALFORMED;
     if (e) {
-        rmri_ctl_die(c, e == RMR_E_NOMEM ? e : RMR_E_CTL_MAP, "%s", "");
+        rmri_ctl_die(c, e == RMR_E_NOMEM ? e : RMR_E_CTL_MAP, "%s",
+                     whole ? "" : "a compressed frame is cut short");
         return;
     }
     c->stats.frames++;

@@ -10,8 +10,9 @@
  *  - a PeersChanged that comes later keeps the fields that a patch or a map of
  *    this frame has set;
  *  - a map that comes later leaves what a patch of this frame has set.
- * One thing differs: a patch that stands before the PeersChanged that adds its
- * peer is lost, for there is nothing to mark yet.
+ * One thing differs: a delta that stands before the PeersChanged that adds its
+ * peer (a new one, or one that PeersRemoved took away in between) is lost, for
+ * there is nothing to mark.  No server writes that.
  */
 #include "nm_internal.h"
 

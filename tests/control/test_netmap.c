@@ -40,7 +40,7 @@ static void on_peer(void *user, rmr_nm_change change, const rmr_nm_node *p,
     rmr_nm_node again;
     bool there = rmr_nm_peer(s->nm, p->id, &again);
     assert_int_equal(there, change != RMR_NM_PEER_REMOVED);
-    say(s, "%c%llu%s ", "+*-"[change], (unsigned long long)p->id,
+    say(s, "%c%llu%s ", "+*-"[change], (unsigned long long)p -> id,
         memcmp(old_key, p->key, RMR_KEY_LEN) ? "k" : "");
     if (s->reenter)
         assert_int_equal(rmr_nm_frame_feed(s->nm, rmr_bytes_str("{")),
@@ -250,12 +250,13 @@ static void headscale_deltas_are_understood(void **state)
         sample(&s, "headscale/map-stream.frame-initial-no-peers.json"),
         "[SDNFU]");
     assert_int_equal(rmr_nm_peer_count(nm), 0);
-    assert_string_equal(sample(&s, "headscale/map-stream.frame-empty-delta.json"),
-                        "[]");
-    assert_string_equal(sample(&s, "headscale/map-stream.frame-self-update.json"),
-                        "[]"); /* equal to what we have */
-    assert_string_equal(sample(&s, "headscale/map-stream.frame-peer-added.json"),
-                        "+2 [PF]");
+    assert_string_equal(
+        sample(&s, "headscale/map-stream.frame-empty-delta.json"), "[]");
+    assert_string_equal(
+        sample(&s, "headscale/map-stream.frame-self-update.json"),
+        "[]"); /* equal to what we have */
+    assert_string_equal(
+        sample(&s, "headscale/map-stream.frame-peer-added.json"), "+2 [PF]");
     assert_true(rmr_nm_peer(nm, 2, &n));
     assert_int_equal(n.online, 0);
     assert_int_equal(n.last_seen_unix_ns, 1795252678396438728);
@@ -284,8 +285,7 @@ static void headscale_deltas_are_understood(void **state)
     assert_string_equal(
         sample(&s, "headscale/map-stream.frame-patch-offline.json"), "*2 [P]");
     assert_string_equal(
-        sample(&s, "headscale/map-stream.frame-peer-expired.json"),
-        "*2k [P]");
+        sample(&s, "headscale/map-stream.frame-peer-expired.json"), "*2k [P]");
     assert_true(rmr_nm_peer(nm, 2, &n));
     assert_true(n.expired);
     assert_false(n.machine_authorized);
@@ -307,7 +307,8 @@ static void a_restrictive_policy_compiles_to_its_rules(void **state)
     seen s;
     rmr_nm *nm = make(&s, NULL, NULL);
     assert_string_equal(
-        sample(&s, "headscale/map-stream.frame-initial-restrictive-policy.json"),
+        sample(&s,
+               "headscale/map-stream.frame-initial-restrictive-policy.json"),
         "+1 +2 +4 [SPDNFU]");
     assert_int_equal(rmr_filter_rule_count(rmr_nm_filter(nm)), 2);
     assert_true(ping_passes(nm, 1, 6, 22));
@@ -353,29 +354,31 @@ static void testcontrol_frames_are_understood(void **state)
 
 /* ---- semantics -------------------------------------------------------- */
 
-#define SELF "\"Node\":{\"ID\":99,\"Name\":\"me.ex.com.\",\"Key\":" KEY("99")  \
-             ",\"Addresses\":[\"100.64.0.5/32\"]}"
+#define SELF                                                                   \
+    "\"Node\":{\"ID\":99,\"Name\":\"me.ex.com.\",\"Key\":" KEY(                \
+        "99") ",\"Addresses\":[\"100.64.0.5/32\"]}"
 #define KEY(two)                                                               \
     "\"nodekey:0000000000000000000000000000000000000000000000000000000000000"  \
     "0" two "\""
 #define PEER(id, two)                                                          \
     "{\"ID\":" id ",\"Key\":" KEY(two) ",\"Name\":\"p" id ".ex.com.\","        \
-    "\"Addresses\":[\"100.64.0." id "/32\"]}"
+                                       "\"Addresses\":[\"100.64.0." id         \
+                                       "/32\"]}"
 
-static void an_empty_list_is_no_change_but_a_new_stream_begins_anew(void **state)
+static void
+an_empty_list_is_no_change_but_a_new_stream_begins_anew(void **state)
 {
     (void)state;
     seen s;
     rmr_nm *nm = make(&s, NULL, NULL);
-    assert_string_equal(
-        frame(&s, "{" SELF ",\"Peers\":[" PEER("1", "01") "," PEER("2", "02")
-                  "]}"),
-        "+1 +2 [SP]");
+    assert_string_equal(frame(&s, "{" SELF ",\"Peers\":[" PEER(
+                                      "1", "01") "," PEER("2", "02") "]}"),
+                        "+1 +2 [SP]");
     assert_string_equal(frame(&s, "{\"Peers\":[]}"), "[]");
     assert_string_equal(frame(&s, "{\"Peers\":null}"), "[]");
-    assert_string_equal(frame(&s, "{\"Peers\":[" PEER("2", "02") "," PEER(
-                                      "3", "03") "]}"),
-                        "+3 -1 [P]");
+    assert_string_equal(
+        frame(&s, "{\"Peers\":[" PEER("2", "02") "," PEER("3", "03") "]}"),
+        "+3 -1 [P]");
     rmr_nm_stream_begin(nm);
     assert_string_equal(frame(&s, "{\"KeepAlive\":true}"), "[K]");
     assert_int_equal(rmr_nm_peer_count(nm), 2);
@@ -393,10 +396,12 @@ static void a_full_list_overrules_the_other_peer_fields(void **state)
     seen s;
     rmr_nm *nm = make(&s, NULL, NULL);
     assert_string_equal(
-        frame(&s, "{" SELF ",\"Peers\":[" PEER("1", "01") "],\"PeersChanged\":["
-                  PEER("2", "02") "],\"PeersRemoved\":[1],\"OnlineChange\":"
-                  "{\"1\":true},\"PeerSeenChange\":{\"1\":true},"
-                  "\"PeersChangedPatch\":[{\"NodeID\":1,\"Online\":true}]}"),
+        frame(&s, "{" SELF
+                  ",\"Peers\":[" PEER("1", "01") "],\"PeersChanged\":[" PEER(
+                      "2", "02") "],\"PeersRemoved\":[1],\"OnlineChange\":"
+                                 "{\"1\":true},\"PeerSeenChange\":{\"1\":true},"
+                                 "\"PeersChangedPatch\":[{\"NodeID\":1,"
+                                 "\"Online\":true}]}"),
         "+1 [SP]");
     /* Also when they come first. */
     assert_string_equal(
@@ -414,13 +419,14 @@ static void deltas_of_one_frame_come_out_as_in_the_right_order(void **state)
     rmr_nm *nm = make(&s, NULL, NULL);
     (void)frame(&s, "{" SELF ",\"Peers\":[" PEER("1", "01") "]}");
     /* Removed comes before Changed, whatever the text says. */
-    assert_string_equal(frame(&s, "{\"PeersChanged\":[" PEER("1", "02")
-                                  "],\"PeersRemoved\":[1]}"),
+    assert_string_equal(frame(&s, "{\"PeersChanged\":[" PEER(
+                                      "1", "02") "],\"PeersRemoved\":[1]}"),
                         "*1k [P]");
     assert_true(rmr_nm_peer(nm, 1, &n));
-    assert_string_equal(frame(&s, "{\"PeersRemoved\":[1],\"PeersChanged\":[" PEER(
-                                      "1", "02") "]}"),
-                        "-1 +1 [P]");
+    assert_string_equal(
+        frame(&s,
+              "{\"PeersRemoved\":[1],\"PeersChanged\":[" PEER("1", "02") "]}"),
+        "-1 +1 [P]");
     /* Patches come last, also over a Changed that is written later. */
     assert_string_equal(
         frame(&s, "{\"PeersChangedPatch\":[{\"NodeID\":1,\"Online\":true,"
@@ -459,8 +465,8 @@ static void a_stale_patch_is_dropped_whole(void **state)
     seen s;
     rmr_nm_node n;
     rmr_nm *nm = make(&s, NULL, NULL);
-    (void)frame(&s, "{" SELF ",\"Peers\":[{\"ID\":1,\"Key\":" KEY("01")
-                    ",\"LastSeen\":\"2026-11-21T09:00:00Z\"}]}");
+    (void)frame(&s, "{" SELF ",\"Peers\":[{\"ID\":1,\"Key\":" KEY(
+                        "01") ",\"LastSeen\":\"2026-11-21T09:00:00Z\"}]}");
     const char *stale =
         "{\"PeersChangedPatch\":[{\"NodeID\":1,\"Online\":false,\"DiscoKey\":"
         "\"discokey:00000000000000000000000000000000000000000000000000000000000"
@@ -487,16 +493,28 @@ static void missing_null_and_empty_fields_of_a_node_differ(void **state)
     (void)frame(
         &s,
         "{" SELF ",\"Peers\":["
-        "{\"ID\":1,\"Key\":" KEY("01") ",\"Addresses\":[\"100.64.0.1/32\"]},"
-        "{\"ID\":2,\"Key\":" KEY("02") ",\"Addresses\":[\"100.64.0.2/32\"],"
-        "\"AllowedIPs\":null,\"DERP\":\"127.3.3.40:5\",\"Online\":null},"
-        "{\"ID\":3,\"Key\":" KEY("03") ",\"Addresses\":[\"100.64.0.3/32\"],"
-        "\"AllowedIPs\":[],\"HomeDERP\":4,\"DERP\":\"127.3.3.40:5\"},"
-        "{\"AllowedIPs\":[\"10.0.0.0/8\"],\"ID\":4,\"Key\":" KEY("04")
-        ",\"Addresses\":[\"100.64.0.4/32\",\"100.64.0.4/32\",\"junk\"],"
-        "\"DERP\":\"127.3.3.41:5\",\"Capabilities\":[\"a\",\"b\"],"
-        "\"CapMap\":{\"b\":null,\"c\":[1,\"x\",{\"y\":[2]}]},"
-        "\"IsJailed\":true,\"IsWireGuardOnly\":true}]}");
+        "{\"ID\":1,\"Key\":" KEY(
+            "01") ",\"Addresses\":[\"100.64.0.1/32\"]},"
+                  "{\"ID\":2,\"Key\":" KEY(
+                      "02") ",\"Addresses\":[\"100.64.0.2/32\"],"
+                            "\"AllowedIPs\":null,\"DERP\":\"127.3.3.40:5\","
+                            "\"Online\":null},"
+                            "{\"ID\":3,\"Key\":" KEY(
+                                "03") ",\"Addresses\":[\"100.64.0.3/32\"],"
+                                      "\"AllowedIPs\":[],\"HomeDERP\":4,"
+                                      "\"DERP\":\"127.3.3.40:5\"},"
+                                      "{\"AllowedIPs\":[\"10.0.0.0/"
+                                      "8\"],\"ID\":4,\"Key\":" KEY(
+                                          "04") ",\"Addresses\":[\"100.64.0.4/"
+                                                "32\",\"100.64.0.4/"
+                                                "32\",\"junk\"],"
+                                                "\"DERP\":\"127.3.3.41:5\","
+                                                "\"Capabilities\":[\"a\",\"b\"]"
+                                                ","
+                                                "\"CapMap\":{\"b\":null,\"c\":["
+                                                "1,\"x\",{\"y\":[2]}]},"
+                                                "\"IsJailed\":true,"
+                                                "\"IsWireGuardOnly\":true}]}");
     assert_true(rmr_nm_peer(nm, 1, &n));
     assert_int_equal(n.n_allowed_ips, 1);
     assert_true(rmr_nm_peer(nm, 2, &n));
@@ -526,8 +544,13 @@ static void nodes_without_a_sound_identity_are_dropped(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "{}", "{\"Key\":" KEY("01") "}", "{\"ID\":0}", "{\"ID\":-1}",
-        "{\"ID\":1.5}", "{\"ID\":\"1\"}", "{\"ID\":9223372036854775808}",
+        "{}",
+        "{\"Key\":" KEY("01") "}",
+        "{\"ID\":0}",
+        "{\"ID\":-1}",
+        "{\"ID\":1.5}",
+        "{\"ID\":\"1\"}",
+        "{\"ID\":9223372036854775808}",
         "{\"ID\":1,\"Key\":\"nodekey:00\"}",
         "{\"ID\":1,\"Key\":\"mkey:000000000000000000000000000000000000000000000"
         "0000000000000000001\"}",
@@ -554,12 +577,19 @@ static void a_broken_frame_removes_nothing(void **state)
     (void)state;
     seen s;
     rmr_nm *nm = make(&s, NULL, NULL);
-    (void)frame(&s, "{" SELF ",\"Peers\":[" PEER("1", "01") "," PEER("2", "02")
-                    "],\"PacketFilter\":[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{"
-                    "\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]}");
+    (void)frame(
+        &s,
+        "{" SELF ",\"Peers\":[" PEER("1", "01") "," PEER(
+            "2",
+            "02") "],\"PacketFilter\":[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{"
+                  "\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]}");
     static const char *const broken[] = {
         "{\"Peers\":[" PEER("1", "01") "],\"Health\":[}",
-        "{\"Peers\":[" PEER("1", "01") "]", "", "[]", "5", "{}{}",
+        "{\"Peers\":[" PEER("1", "01") "]",
+        "",
+        "[]",
+        "5",
+        "{}{}",
         "[{\"Peers\":[" PEER("1", "01") "]}]",
         "{\"PacketFilter\":[],\"Health\":[}"};
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
@@ -584,9 +614,11 @@ static void keepalives_carry_requests_and_nothing_else(void **state)
     assert_string_equal(
         frame(&s, "{\"KeepAlive\":true,\"PingRequest\":{\"URL\":\"http://x/\","
                   "\"URLIsNoise\":true,\"Types\":\"disco\"},\"PopBrowserURL\":"
-                  "\"https://y/\"," SELF ",\"Peers\":[" PEER("1", "01") "],"
-                  "\"PeersRemoved\":[1],\"PacketFilter\":[],\"Domain\":\"d\","
-                  "\"ControlTime\":\"2026-11-21T09:17:51.5Z\"}"),
+                  "\"https://y/\"," SELF ",\"Peers\":[" PEER(
+                      "1", "01") "],"
+                                 "\"PeersRemoved\":[1],\"PacketFilter\":[],"
+                                 "\"Domain\":\"d\","
+                                 "\"ControlTime\":\"2026-11-21T09:17:51.5Z\"}"),
         "ping(http://x/,1,disco)pop(https://y/)[K]");
     assert_int_equal(rmr_nm_control_time(nm), 1795252671500000000);
     assert_string_equal(frame(&s, "{\"PingRequest\":{\"Types\":\"x\"},"
@@ -614,8 +646,9 @@ static void health_and_messages_are_one_list(void **state)
     assert_string_equal(frame(&s, "{\"Health\":[\"a\",\"b\"]}"), "[H]");
     assert_int_equal(rmr_nm_health_count(nm), 2);
     assert_string_equal(
-        frame(&s, "{\"DisplayMessages\":{\"m1\":{\"Title\":\"T\",\"Text\":\"x\","
-                  "\"Severity\":\"high\"},\"m2\":{\"Text\":\"y\"}}}"),
+        frame(&s,
+              "{\"DisplayMessages\":{\"m1\":{\"Title\":\"T\",\"Text\":\"x\","
+              "\"Severity\":\"high\"},\"m2\":{\"Text\":\"y\"}}}"),
         "[H]");
     assert_int_equal(rmr_nm_health_count(nm), 4);
     assert_string_equal(rmr_nm_health_at(nm, 2), "T: x");
@@ -648,8 +681,10 @@ static void derp_maps_follow_their_rules(void **state)
     rmr_nm *nm = make(&s, NULL, NULL);
     const char *two =
         "{\"DERPMap\":{\"Regions\":{\"10\":{\"RegionID\":10,\"RegionCode\":"
-        "\"b\",\"NoMeasureNoHome\":true,\"Nodes\":[{\"Name\":\"x\",\"HostName\":"
-        "\"b.example\",\"STUNPort\":-1,\"IPv6\":\"fd7a::1\"},{\"Name\":\"y\"}]},"
+        "\"b\",\"NoMeasureNoHome\":true,\"Nodes\":[{\"Name\":\"x\","
+        "\"HostName\":"
+        "\"b.example\",\"STUNPort\":-1,\"IPv6\":\"fd7a::1\"},{\"Name\":\"y\"}]}"
+        ","
         "\"3\":{\"RegionCode\":\"a\",\"Avoid\":true,\"Nodes\":[{\"HostName\":"
         "\"a.example\",\"CertName\":\"sha256-raw:00\",\"STUNOnly\":true,"
         "\"IPv4\":\"none\"}]},\"4\":null,\"70000\":{},\"0\":{}}}}";
@@ -671,8 +706,9 @@ static void derp_maps_follow_their_rules(void **state)
     assert_int_equal(r.nodes[0].stun_port, -1);
     assert_int_equal(r.nodes[0].dial.addrs[0].family, RMR_AF_INET6);
     assert_string_equal(frame(&s, "{\"DERPMap\":null}"), "[]");
-    assert_string_equal(frame(&s, "{\"DERPMap\":{\"Regions\":null,\"HomeParams\""
-                                  ":{\"RegionScore\":{\"1\":0.5}}}}"),
+    assert_string_equal(frame(&s,
+                              "{\"DERPMap\":{\"Regions\":null,\"HomeParams\""
+                              ":{\"RegionScore\":{\"1\":0.5}}}}"),
                         "[]");
     assert_int_equal(rmr_nm_derp_count(nm), 2);
     /* Broken in the middle: the old one stays. */
@@ -700,9 +736,9 @@ static void named_filters_are_kept_by_name(void **state)
     (void)state;
     seen s;
     rmr_nm *nm = make(&s, NULL, NULL);
-    assert_string_equal(frame(&s, "{" SELF ",\"PacketFilter\":[" ALLOW(
-                                      "100.64.0.1") "]}"),
-                        "[SF]");
+    assert_string_equal(
+        frame(&s, "{" SELF ",\"PacketFilter\":[" ALLOW("100.64.0.1") "]}"),
+        "[SF]");
     assert_int_equal(rules(nm), 1);
     assert_true(ping_passes(nm, 1, 6, 80));
     assert_string_equal(frame(&s, "{\"PacketFilter\":null}"), "[]");
@@ -713,20 +749,23 @@ static void named_filters_are_kept_by_name(void **state)
     (void)frame(&s, "{\"PacketFilters\":{\"base\":[]}}");
     assert_int_equal(rules(nm), 1);
     /* PacketFilter first, then "*", then the names, in whatever order. */
-    (void)frame(&s, "{\"PacketFilters\":{\"y\":[" ALLOW("100.64.0.3")
-                    "],\"*\":null},\"PacketFilter\":[" ALLOW("100.64.0.1")
-                    "]}");
+    (void)frame(&s, "{\"PacketFilters\":{\"y\":[" ALLOW(
+                        "100.64.0.3") "],\"*\":null},"
+                                      "\"PacketFilter\":"
+                                      "[" ALLOW("100.64.0."
+                                                "1") "]}");
     assert_int_equal(rules(nm), 1);
     assert_true(ping_passes(nm, 3, 6, 80));
     assert_false(ping_passes(nm, 1, 6, 80));
     assert_false(ping_passes(nm, 2, 6, 80));
-    (void)frame(&s, "{\"PacketFilters\":{\"base\":[" ALLOW("100.64.0.4")
-                    "]},\"PacketFilter\":[" ALLOW("100.64.0.1") "]}");
+    (void)frame(
+        &s, "{\"PacketFilters\":{\"base\":[" ALLOW(
+                "100.64.0.4") "]},\"PacketFilter\":[" ALLOW("100.64.0.1") "]}");
     assert_int_equal(rules(nm), 2);
     assert_true(ping_passes(nm, 4, 6, 80));
     assert_false(ping_passes(nm, 1, 6, 80));
-    (void)frame(&s, "{\"PacketFilters\":{\"y\":null,\"zz\":null,\"*\":["
-                ALLOW("100.64.0.9") "]}}");
+    (void)frame(&s, "{\"PacketFilters\":{\"y\":null,\"zz\":null,\"*\":[" ALLOW(
+                        "100.64.0.9") "]}}");
     assert_int_equal(rules(nm), 1);
     assert_false(ping_passes(nm, 9, 6, 80));
     (void)frame(&s, "{\"PacketFilter\":[]}");
@@ -744,19 +783,19 @@ static void odd_rules_are_read_as_the_reference_reads_them(void **state)
     (void)state;
     seen s;
     rmr_nm *nm = make(&s, NULL, NULL);
-    (void)frame(&s,
-                "{" SELF ",\"PacketFilter\":["
-                "{\"SrcIPs\":[\"bad\",\"100.64.0.1\",\"1.2.3.4/8\"],\"IPProto\":"
-                "[],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{\"First\":80,"
-                "\"Last\":81}},{\"IP\":\"oops\",\"Ports\":{\"First\":0,\"Last\":"
-                "9}},{\"IP\":\"*\",\"Ports\":{\"First\":9,\"Last\":70000}}]},"
-                "{\"SrcIPs\":[\"100.64.0.2\"],\"IPProto\":[300,-1],\"DstPorts\":"
-                "[{\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]},"
-                "{\"DstPorts\":[{\"Ports\":{\"Last\":65535,\"First\":0},\"IP\":"
-                "\"100.64.0.5\",\"Bits\":null}],\"SrcBits\":null,\"IPProto\":"
-                "[6,300],\"SrcIPs\":[\"100.64.0.3\"]},"
-                "{\"SrcIPs\":[\"*\"],\"CapGrant\":[{\"Dsts\":[\"0.0.0.0/0\"]}]}"
-                "]}");
+    (void)frame(
+        &s, "{" SELF ",\"PacketFilter\":["
+            "{\"SrcIPs\":[\"bad\",\"100.64.0.1\",\"1.2.3.4/8\"],\"IPProto\":"
+            "[],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{\"First\":80,"
+            "\"Last\":81}},{\"IP\":\"oops\",\"Ports\":{\"First\":0,\"Last\":"
+            "9}},{\"IP\":\"*\",\"Ports\":{\"First\":9,\"Last\":70000}}]},"
+            "{\"SrcIPs\":[\"100.64.0.2\"],\"IPProto\":[300,-1],\"DstPorts\":"
+            "[{\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]},"
+            "{\"DstPorts\":[{\"Ports\":{\"Last\":65535,\"First\":0},\"IP\":"
+            "\"100.64.0.5\",\"Bits\":null}],\"SrcBits\":null,\"IPProto\":"
+            "[6,300],\"SrcIPs\":[\"100.64.0.3\"]},"
+            "{\"SrcIPs\":[\"*\"],\"CapGrant\":[{\"Dsts\":[\"0.0.0.0/0\"]}]}"
+            "]}");
     assert_int_equal(rules(nm), 3);
     assert_true(ping_passes(nm, 1, 6, 80));
     assert_false(ping_passes(nm, 1, 6, 9));
@@ -792,8 +831,8 @@ static void cap_sources_follow_the_peers(void **state)
     seen s;
     rmr_nm *nm = make(&s, NULL, NULL);
     assert_string_equal(
-        frame(&s, "{" SELF ",\"Peers\":[" PEER("1", "01") "," PEER("2", "02")
-                  "],\"PacketFilter\":[" ALLOW("cap:web") "]}"),
+        frame(&s, "{" SELF ",\"Peers\":[" PEER("1", "01") "," PEER(
+                      "2", "02") "],\"PacketFilter\":[" ALLOW("cap:web") "]}"),
         "+1 +2 [SPF]");
     assert_false(ping_passes(nm, 1, 6, 80));
     assert_string_equal(
@@ -812,19 +851,22 @@ static void an_unsigned_peer_with_access_blocks_the_filter(void **state)
     (void)state;
     seen s;
     rmr_nm *nm = make(&s, NULL, NULL);
-    (void)frame(&s, "{" SELF ",\"Peers\":[" PEER("1", "01") ",{\"ID\":2,\"Key\":"
-                KEY("02") ",\"Addresses\":[\"100.64.0.2/32\"],"
-                "\"UnsignedPeerAPIOnly\":true}],\"PacketFilter\":["
-                ALLOW("100.64.0.1") "]}");
+    (void)frame(
+        &s, "{" SELF ",\"Peers\":[" PEER("1", "01") ",{\"ID\":2,\"Key\":" KEY(
+                "02") ",\"Addresses\":[\"100.64.0.2/32\"],"
+                      "\"UnsignedPeerAPIOnly\":true}],\"PacketFilter\":[" ALLOW(
+                          "100.64.0.1") "]}");
     assert_true(ping_passes(nm, 1, 6, 80));
-    (void)frame(&s, "{\"PacketFilters\":{\"x\":[" ALLOW("100.64.0.2-100.64.0.3")
-                    "]}}");
+    (void)frame(
+        &s, "{\"PacketFilters\":{\"x\":[" ALLOW("100.64.0.2-100.64.0.3") "]}}");
     assert_false(ping_passes(nm, 1, 6, 80));
     (void)frame(&s, "{\"PeersChanged\":[" PEER("2", "02") "]}");
     assert_true(ping_passes(nm, 1, 6, 80));
-    (void)frame(&s, "{\"PeersChanged\":[{\"ID\":2,\"Key\":" KEY("02")
-                ",\"AllowedIPs\":[\"100.64.0.0/24\"],\"UnsignedPeerAPIOnly\":"
-                "true}]}");
+    (void)frame(
+        &s,
+        "{\"PeersChanged\":[{\"ID\":2,\"Key\":" KEY(
+            "02") ",\"AllowedIPs\":[\"100.64.0.0/24\"],\"UnsignedPeerAPIOnly\":"
+                  "true}]}");
     assert_false(ping_passes(nm, 1, 6, 80));
     (void)frame(&s, "{\"PeersRemoved\":[2]}");
     assert_true(ping_passes(nm, 1, 6, 80));
@@ -876,8 +918,8 @@ static void of_peers_with_one_key_the_lowest_id_holds_it(void **state)
     (void)frame(&s, "{\"PeersRemoved\":[3]}");
     assert_true(rmr_nm_peer_by_key(nm, key, &n));
     assert_int_equal(n.id, 7);
-    (void)frame(&s, "{\"PeersChangedPatch\":[{\"NodeID\":7,\"Key\":" KEY("02")
-                    "}]}");
+    (void)frame(
+        &s, "{\"PeersChangedPatch\":[{\"NodeID\":7,\"Key\":" KEY("02") "}]}");
     assert_false(rmr_nm_peer_by_key(nm, key, &n));
     rmr_nm_free(nm);
 }
@@ -889,8 +931,8 @@ static void a_clock_far_off_is_corrected_for_expiry(void **state)
     rmr_nm_node n;
     rmr_nm *nm = make(&s, NULL, NULL);
     (void)frame(&s, "{" SELF ",\"ControlTime\":\"2026-11-21T10:30:00Z\","
-                    "\"Peers\":[{\"ID\":1,\"Key\":" KEY("01")
-                    ",\"KeyExpiry\":\"2026-11-21T10:00:00Z\"}]}");
+                    "\"Peers\":[{\"ID\":1,\"Key\":" KEY(
+                        "01") ",\"KeyExpiry\":\"2026-11-21T10:00:00Z\"}]}");
     assert_true(rmr_nm_peer(nm, 1, &n));
     assert_true(n.expired);
     /* Nearer than a minute: our clock is right. */
@@ -898,9 +940,10 @@ static void a_clock_far_off_is_corrected_for_expiry(void **state)
     assert_true(rmr_nm_peer(nm, 1, &n));
     assert_false(n.expired);
     /* A server whose clock is not set decides nothing. */
-    (void)frame(&s, "{\"ControlTime\":\"2020-08-03T00:00:00Z\",\"PeersChanged\""
-                    ":[{\"ID\":1,\"Key\":" KEY("01") ",\"KeyExpiry\":"
-                    "\"2019-11-21T10:00:00Z\"}]}");
+    (void)frame(&s,
+                "{\"ControlTime\":\"2020-08-03T00:00:00Z\",\"PeersChanged\""
+                ":[{\"ID\":1,\"Key\":" KEY("01") ",\"KeyExpiry\":"
+                                                 "\"2019-11-21T10:00:00Z\"}]}");
     assert_true(rmr_nm_peer(nm, 1, &n));
     assert_false(n.expired);
     rmr_nm_free(nm);
@@ -952,19 +995,35 @@ static void a_saved_table_reads_back_equal(void **state)
     for (size_t i = 0; i < N_SAMPLES; i++)
         (void)sample(&s, all_samples[i]);
     (void)frame(
-        &s, "{\"Health\":[\"line \\\"1\\\"\"],\"DisplayMessages\":{\"m\":{"
-            "\"Title\":\"T\",\"Text\":\"\\u00e4\"}},\"PacketFilters\":{\"x\":["
-            ALLOW("cap:web") ",{\"SrcIPs\":[\"10.0.0.0/8\",\"1.1.1.1-1.1.1.3\","
-            "\"::/80\",\"*\"],\"IPProto\":[6,500],\"DstPorts\":[{\"IP\":"
-            "\"fd7a::/16\",\"Ports\":{\"First\":1,\"Last\":2}},{\"IP\":\"*\","
-            "\"Ports\":{\"First\":3,\"Last\":4}}]},{\"SrcIPs\":[\"*\"],"
-            "\"IPProto\":[999],\"DstPorts\":[{\"IP\":\"1.2.3.4\"}]}],"
-            "\"empty\":[],\"rej\":[{\"SrcBits\":[3]}," ALLOW("1.2.3.4") "]},"
-            "\"PeersChanged\":[{\"ID\":77,\"Key\":" KEY("77") ",\"Online\":false"
-            ",\"LastSeen\":\"2026-11-21T08:59:59.000000001Z\",\"AllowedIPs\":[],"
-            "\"IsJailed\":true,\"IsWireGuardOnly\":true,\"Expired\":true,"
-            "\"UnsignedPeerAPIOnly\":true,\"CapMap\":{\"web\":[]},\"Hostinfo\":"
-            "{\"Hostname\":\"\\u0001\\\"\",\"OS\":\"x\"}}]}");
+        &s,
+        "{\"Health\":[\"line \\\"1\\\"\"],\"DisplayMessages\":{\"m\":{"
+        "\"Title\":\"T\",\"Text\":\"\\u00e4\"}},\"PacketFilters\":{\"x\":"
+        "[" ALLOW(
+            "cap:web") ",{\"SrcIPs\":[\"10.0.0.0/8\",\"1.1.1.1-1.1.1.3\","
+                       "\"::/"
+                       "80\",\"*\"],\"IPProto\":[6,500],\"DstPorts\":[{\"IP\":"
+                       "\"fd7a::/"
+                       "16\",\"Ports\":{\"First\":1,\"Last\":2}},{\"IP\":\"*\","
+                       "\"Ports\":{\"First\":3,\"Last\":4}}]},{\"SrcIPs\":[\"*"
+                       "\"],"
+                       "\"IPProto\":[999],\"DstPorts\":[{\"IP\":\"1.2.3.4\"}]}]"
+                       ","
+                       "\"empty\":[],\"rej\":[{\"SrcBits\":[3]}," ALLOW(
+                           "1.2.3.4") "]},"
+                                      "\"PeersChanged\":[{\"ID\":77,"
+                                      "\"Key\":" KEY(
+                                          "77") ",\"Online\":false"
+                                                ",\"LastSeen\":\"2026-11-21T08:"
+                                                "59:59.000000001Z\","
+                                                "\"AllowedIPs\":[],"
+                                                "\"IsJailed\":true,"
+                                                "\"IsWireGuardOnly\":true,"
+                                                "\"Expired\":true,"
+                                                "\"UnsignedPeerAPIOnly\":true,"
+                                                "\"CapMap\":{\"web\":[]},"
+                                                "\"Hostinfo\":"
+                                                "{\"Hostname\":\"\\u0001\\\"\","
+                                                "\"OS\":\"x\"}}]}");
     char *first = nm_dump(nm, &len);
     rmr_nm *copy = make(&s2, NULL, NULL);
     assert_int_equal(nm_feed(copy, NOW, rmr_bytes_of(first, len), 0), RMR_OK);
@@ -992,9 +1051,9 @@ static void an_empty_table_saves_and_a_small_buffer_is_refused(void **state)
     size_t len;
     uint64_t pos = 0;
     uint8_t small[1000];
-    assert_int_equal(rmr_nm_save(nm, &pos, rmr_buf_of(small, sizeof small),
-                                 &len),
-                     RMR_E_BUFSIZE);
+    assert_int_equal(
+        rmr_nm_save(nm, &pos, rmr_buf_of(small, sizeof small), &len),
+        RMR_E_BUFSIZE);
     pos = UINT64_MAX;
     static uint8_t big[65536];
     assert_int_equal(rmr_nm_save(nm, &pos, rmr_buf_of(big, sizeof big), &len),
@@ -1022,14 +1081,20 @@ static void without_memory_the_table_stays_whole(void **state)
     size_t len;
     char *init = nm_sample(
         "headscale/map-stream.frame-initial-restrictive-policy.json", &len);
-    const char *delta =
-        "{\"PeersChanged\":[" PEER("1", "31") "," PEER("40", "40") "],"
-        "\"PeersRemoved\":[2],\"PeersChangedPatch\":[{\"NodeID\":4,\"Key\":"
-        KEY("44") ",\"Endpoints\":[\"1.1.1.1:1\"],\"CapMap\":{\"new\":[]}}],"
-        "\"DERPMap\":{\"Regions\":{\"2\":{\"Nodes\":[{\"HostName\":\"h\"}]}}},"
-        "\"PacketFilters\":{\"a\":[" ALLOW("cap:new") "]},\"UserProfiles\":[{"
-        "\"ID\":5,\"LoginName\":\"z\"}],\"Health\":[\"h\"],\"DNSConfig\":{"
-        "\"Domains\":[\"x\"]}}";
+    const char *delta = "{\"PeersChanged\":[" PEER("1", "31") "," PEER(
+        "40",
+        "40") "],"
+              "\"PeersRemoved\":[2],\"PeersChangedPatch\":[{\"NodeID\":4,"
+              "\"Key\":" KEY(
+                  "44") ",\"Endpoints\":[\"1.1.1.1:1\"],\"CapMap\":{\"new\":[]}"
+                        "}],"
+                        "\"DERPMap\":{\"Regions\":{\"2\":{\"Nodes\":[{"
+                        "\"HostName\":\"h\"}]}}},"
+                        "\"PacketFilters\":{\"a\":[" ALLOW(
+                            "cap:new") "]},\"UserProfiles\":[{"
+                                       "\"ID\":5,\"LoginName\":\"z\"}],"
+                                       "\"Health\":[\"h\"],\"DNSConfig\":{"
+                                       "\"Domains\":[\"x\"]}}";
     bool done = false;
     char *want = NULL;
     for (size_t n = 1; !done; n++) {
