@@ -275,12 +275,13 @@ static size_t io_produce(void *owner, rmr_time now, rmr_buf scratch)
 {
     nd_link *l = owner;
     size_t len = 0;
-    l->n->dirty = true; /* queues drained: there may be room for more */
     if (l->tls)
-        return tls_produce(l, now, scratch);
-    if (l->state != ND_LINK_OPEN ||
-        l->ops->write(l->owner, now, scratch, &len) != RMR_OK)
-        return 0;
+        len = tls_produce(l, now, scratch);
+    else if (l->state == ND_LINK_OPEN &&
+             l->ops->write(l->owner, now, scratch, &len) != RMR_OK)
+        len = 0;
+    if (len > 0) /* queues drained: there may be room for more */
+        l->n->dirty = true;
     return len;
 }
 
