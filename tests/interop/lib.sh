@@ -126,15 +126,23 @@ bg() {
     setsid "$@" >>"$d/log/$n.log" 2>&1 </dev/null &
     pid_of[$n]=$!
 }
-# end NAME [SIGNAL]: and wait for it; its exit code is the result.
+# end NAME [SIGNAL]: and wait for it; its exit code is the result.  What does not
+# end within 20 s is killed: 124.
 end() {
-    local pid=${pid_of[$1]:-} code=0
+    local pid=${pid_of[$1]:-} code=0 late=0
     [ -n "$pid" ] || return 0
     unset "pid_of[$1]"
     kill "-${2:-TERM}" -- "-$pid" 2>/dev/null || :
+    local limit=$(($(now_ms) + 20000))
+    while kill -0 "$pid" 2>/dev/null && [ "$late" = 0 ]; do
+        [ "$(now_ms)" -lt $limit ] || late=1
+        sleep 0.02
+    done
+    [ $late = 0 ] || kill -KILL -- "-$pid" 2>/dev/null || :
     wait "$pid" 2>/dev/null || code=$?
+    [ $late = 0 ] || code=124
     return $code
-}
+} 2>/dev/null # bash would tell of each that was killed
 runs() { [ -n "${pid_of[$1]:-}" ] && kill -0 "${pid_of[$1]}" 2>/dev/null; }
 
 lab_end() {
