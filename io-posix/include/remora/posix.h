@@ -10,8 +10,7 @@
  * Threading: one loop, one thread; rmr_posix_wake() and
  * rmr_posix_request_stop() alone may be called from signal handlers and other
  * threads.  Memory: malloc, 140 KiB an adapter.  Time: CLOCK_MONOTONIC
- * (CLOCK_BOOTTIME where there is
- * one), sampled once a turn, after its wait.
+ * (CLOCK_BOOTTIME where there is one), sampled once a turn, after its wait.
  *
  *     rmr_posix_config_init(&cfg, sizeof cfg);
  *     cfg.dir = "/var/lib/example";
