@@ -129,6 +129,8 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg,
     if (err == RMR_OK)
         err = rmr_timers_init(&n->timers, &n->env.alloc, MAX_CONNS);
     if (err == RMR_OK)
+        err = rmri_node_stamps_new(n);
+    if (err == RMR_OK)
         err = rmri_node_names_new(n);
     return err;
 }
@@ -180,6 +182,7 @@ void rmr_node_free(rmr_node *n)
     rmri_node_names_free(n);
     rmri_node_io_free_all(n);
     rmr_timers_wipe(&n->timers);
+    rmri_node_stamps_free(n);
     rmr_tls_anchors_free(n->anchors);
     rmr_release(&alloc, n->listeners,
                 (n->n_forwards + 2) * sizeof(nd_listener));

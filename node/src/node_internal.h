@@ -8,6 +8,7 @@
  *   node_ctl.c     the control client
  *   node_regions.c DERP regions, the home region
  *   node_peers.c   netmap -> WireGuard peers, own addresses
+ *   node_stamps.c  handshake timestamps of forgotten peers
  *   node_data.c    packets between netstack, WireGuard and the paths
  *   node_disco.c   answers to disco pings, pings of our own
  *   node_conn.c    TCP connections of the program and of the services
@@ -414,6 +415,8 @@ struct rmr_node {
     size_t n_ips;
     rmr_wg_peer expired[ND_MAX_EXPIRED]; /* to be forgotten */
     size_t n_expired;
+    rmr_slots stamps; /* node_stamps.c */
+    rmr_hash stamp_ids;
     bool from_server; /* inside rmr_ctl_read */
     bool live; /* a netmap came from the server, not from the cache */
     bool has_jailed;
@@ -481,6 +484,15 @@ rmr_err rmri_node_peers_find(rmr_node *n, const char *text, rmr_nm_node *out,
                              rmr_addr *ip);
 rmr_wg_endpoint rmri_node_endpoint_derp(uint16_t region,
                                         const uint8_t key[RMR_KEY_LEN]);
+/* node_stamps.c */
+rmr_err rmri_node_stamps_new(rmr_node *n);
+void rmri_node_stamps_free(rmr_node *n);
+void rmri_node_stamps_keep(rmr_node *n, const uint8_t key[RMR_KEY_LEN],
+                           const uint8_t tai64n[12]);
+/* Leaves tai64n as it is when there is none. */
+void rmri_node_stamps_get(const rmr_node *n, const uint8_t key[RMR_KEY_LEN],
+                          uint8_t tai64n[12]);
+void rmri_node_stamps_drop(rmr_node *n, const uint8_t key[RMR_KEY_LEN]);
 /* node_data.c */
 rmr_err rmri_node_data_start(rmr_node *n, rmr_time now);
 void rmri_node_data_pump(rmr_node *n, rmr_time now);

@@ -72,6 +72,7 @@ static rmr_wg_peer add_peer(rmr_node *n, rmr_time now, const rmr_nm_node *peer)
     rmr_wg_peer_config_init(&pc, sizeof pc);
     memcpy(pc.public_key, peer->key, RMR_KEY_LEN);
     pc.user = peer->id;
+    rmri_node_stamps_get(n, peer->key, pc.last_tai64n);
     if (rmr_wg_peer_add(n->wg, now, &pc, &wp) != RMR_OK)
         return none;
     if (configure(n, wp, peer) != RMR_OK) {
@@ -134,6 +135,8 @@ static void on_peer(void *user, rmr_nm_change change, const rmr_nm_node *peer,
         n->has_jailed = true;
     rmr_wg_peer wp =
         rmr_wg_peer_find(n->wg, old_key ? old_key : peer->key);
+    if (change == RMR_NM_PEER_REMOVED)
+        rmri_node_stamps_drop(n, peer->key);
     if (!wp.id)
         return;
     bool rotated = old_key && memcmp(old_key, peer->key, RMR_KEY_LEN) != 0;
@@ -247,14 +250,22 @@ static void on_state(void *user, rmr_wg_peer peer, rmr_wg_state state)
 {
     rmr_node *n = user;
     n->dirty = true;
+    /* Not removed inside the callback.  What does not fit keeps its memory
+     * until it expires again. */
     if (state == RMR_WG_EXPIRED && n->n_expired < ND_MAX_EXPIRED)
-        n->expired[n->n_expired++] = peer; /* not inside the callback */
+        n->expired[n->n_expired++] = peer;
 }
 
 void rmri_node_peers_forget_expired(rmr_node *n, rmr_time now)
 {
-    for (size_t i = 0; i < n->n_expired; i++)
+    for (size_t i = 0; i < n->n_expired; i++) {
+        rmr_wg_peer_stats st;
+        rmr_nm_node peer;
+        if (rmr_wg_peer_get_stats(n->wg, now, n->expired[i], &st) == RMR_OK &&
+            rmr_nm_peer(n->nm, st.user, &peer))
+            rmri_node_stamps_keep(n, peer.key, st.last_tai64n);
         rmr_wg_peer_remove(n->wg, now, n->expired[i]);
+    }
     n->n_expired = 0;
 }
 

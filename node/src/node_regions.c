@@ -73,7 +73,7 @@ static void on_down(void *user, rmr_err why)
     r->n->dirty = true;
     rmr_logf(&r->n->env.log, RMR_LOG_INFO, ND_LAYER,
              "relay region %u (%s) is gone: %s", r->id, r->code,
-             rmr_err_name(why));
+             rmr_derp_err_text(why));
 }
 
 static void on_packet(void *user, const uint8_t src[RMR_KEY_LEN],
@@ -274,7 +274,8 @@ bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
     rmr_err err = rmr_derp_send(r->derp, now, key, data);
     rmri_node_link_output(&r->link);
     n->dirty = true;
-    return err == RMR_OK || err == RMR_E_NOTREADY;
+    /* FULL: it is queued, an older one was dropped (and counted there). */
+    return err == RMR_OK || err == RMR_E_NOTREADY || err == RMR_E_FULL;
 }
 
 bool rmri_node_regions_congested(const rmr_node *n)

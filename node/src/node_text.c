@@ -54,6 +54,8 @@ const char *rmr_node_err_text(rmr_err e)
     switch (-e / 1000) {
     case RMR_LAYER_CTL:
         return rmr_ctl_err_text(e);
+    case RMR_LAYER_DERP:
+        return rmr_derp_err_text(e);
     case RMR_LAYER_TLS:
         return rmr_tls_err_text(e);
     default:
