@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../tests/netstack/ns_check.h"
 #include "support.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -332,8 +333,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (w->left) {
         step(w, next(w));
         deadlines(w);
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 2; i++) {
             check(w->s[i].alloc.live_bytes < MEMORY_MAX);
+            ns_check(w->s[i].ns);
+        }
     }
     recover(w);
     for (int i = 0; i < 2; i++) {

@@ -1,5 +1,7 @@
 #include "ns_sim.h"
 
+#include "ns_check.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -405,6 +407,8 @@ void sim_settle(sim *s)
             apps(s, i);
             any |= flush(s, i);
         }
+        for (int i = 0; i < 2 && !s->keep_all; i++)
+            ns_check(s->h[i].ns);
         if (!any || !s->n || s->heap[0].at > s->now)
             return;
     }

@@ -1,8 +1,7 @@
 #include "scn.h"
 
+#include "ns_check.h"
 #include "support.h"
-
-#include <ns_internal.h>
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,8 +122,10 @@ static bool pump(world *w)
         if (rmr_ns_write_pkt(w->ns, w->now, rmr_buf_of(p->b, sizeof p->b),
                              &p->len))
             return bad(w, "%s", "write_pkt fails");
-        if (!p->len)
+        if (!p->len) {
+            ns_check(w->ns);
             return true;
+        }
         w->q_n++;
     }
 }

@@ -503,6 +503,53 @@ static void a_thousand_connections_leave_nothing_behind(void **state)
     sim_free(&s);
 }
 
+static void a_listener_has_no_more_half_open_than_its_backlog(void **state)
+{
+    (void)state;
+    sim s;
+    rmr_ns_config cfg;
+    rmr_ns_stats st;
+    rmr_ns_config_init(&cfg, sizeof cfg);
+    cfg.backlog = 3;
+    sim_init(&s, 3, &cfg, NULL);
+    s.keep_all = true;
+    sim_listen(&s, 0, 80);
+    rmr_addr to = sim_addr(0, 80);
+    rmr_ns_sock sock;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to,
+                                            &s.h[1].app, &sock),
+                         RMR_OK);
+    sim_run(&s, s.now + 9 * RMR_MS);
+    rmr_ns_get_stats(s.h[0].ns, &st);
+    assert_int_equal(st.discard_full, 2);
+    sim_run(&s, s.now + 5 * RMR_SEC); /* the SYNs are repeated */
+    rmr_ns_get_stats(s.h[0].ns, &st);
+    assert_int_equal(st.tcp_accepted, 5);
+    sim_free(&s);
+}
+
+static void a_closed_listener_resets_what_was_half_open(void **state)
+{
+    (void)state;
+    sim s;
+    sim_init(&s, 3, NULL, NULL);
+    rmr_addr to = sim_addr(0, 80);
+    rmr_ns_sock l;
+    sim_app *a = &s.h[1].app;
+    assert_int_equal(rmr_ns_tcp_listen(s.h[0].ns, &to, NULL, &l), RMR_OK);
+    assert_int_equal(rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, a,
+                                        &a->sock),
+                     RMR_OK);
+    sim_run(&s, s.now + 6 * RMR_MS);
+    assert_int_equal(rmr_ns_close(s.h[0].ns, s.now, l), RMR_OK);
+    sim_run(&s, s.now + RMR_SEC);
+    assert_int_equal(a->n_closed, 1);
+    assert_int_equal(a->why, RMR_E_RESET);
+    assert_int_equal(s.h[0].app.accepted, 0);
+    sim_free(&s);
+}
+
 /* Z01 */
 static void ten_thousand_idle_connections_fit_8_mib(void **state)
 {
@@ -558,6 +605,10 @@ static void time_wait_entries_are_bounded(void **state)
         rmr_ns_get_stats(s.h[1].ns, &st);
         assert_in_range(st.time_wait, 0, 5);
     }
+    assert_int_equal(st.time_wait, 5);
+    /* The newest are kept: none of them ends before its time. */
+    sim_run(&s, s.now + 59500 * RMR_MS);
+    rmr_ns_get_stats(s.h[1].ns, &st);
     assert_int_equal(st.time_wait, 5);
     check_all_gone(&s);
     sim_free(&s);
@@ -704,6 +755,8 @@ int main(void)
         cmocka_unit_test(a_refused_connection_is_told),
         cmocka_unit_test(an_abort_resets_the_peer),
         cmocka_unit_test(a_thousand_connections_leave_nothing_behind),
+        cmocka_unit_test(a_listener_has_no_more_half_open_than_its_backlog),
+        cmocka_unit_test(a_closed_listener_resets_what_was_half_open),
         cmocka_unit_test(ten_thousand_idle_connections_fit_8_mib),
         cmocka_unit_test(time_wait_entries_are_bounded),
         cmocka_unit_test(little_memory_slows_but_does_not_stop),

@@ -111,6 +111,65 @@ static void the_farthest_of_65_ranges_is_forgotten(void **state)
     assert_int_equal(al.live_blocks, 0);
 }
 
+/* ---- byte queues ------------------------------------------------------ */
+
+static void byte_queues_keep_order_holes_and_sums(void **state)
+{
+    (void)state;
+    test_alloc al = {0};
+    test_rng rng;
+    ns_pool pool = {0};
+    ns_cq q;
+    uint8_t out[5000], in[3000];
+    test_rng_seed(&rng, 12);
+    pool.alloc = test_alloc_table(&al);
+    pool.shift = NS_CHUNK_SHIFT;
+    pool.max = 1u << 20;
+    rmri_ns_cq_init(&q);
+    uint64_t head = 0, tail = 0; /* offsets in the stream */
+    for (int round = 0; round < 4000; round++) {
+        size_t n = 1 + test_rng_u64(&rng) % sizeof in;
+        if (test_rng_u64(&rng) % 2 && q.len < 100000) {
+            for (size_t i = 0; i < n; i++)
+                in[i] = (uint8_t)((tail + i) * 7 + (tail + i) / 251);
+            /* The second half first: out of order. */
+            rmr_bytes a = rmr_bytes_of(in, n / 2);
+            rmr_bytes b = rmr_bytes_of(in + n / 2, n - n / 2);
+            assert_true(rmri_ns_cq_put(&q, &pool, q.len + n / 2, b,
+                                       pool.max));
+            assert_true(rmri_ns_cq_put(&q, &pool, q.len, a, pool.max));
+            q.len += n;
+            tail += n;
+        } else if (q.len) {
+            n = 1 + test_rng_u64(&rng) % q.len;
+            rmri_ns_cq_drop(&q, &pool, n);
+            head += n;
+            if (q.len == 0)
+                rmri_ns_cq_trim(&q, &pool);
+        }
+        assert_int_equal(q.len, tail - head);
+        if (!q.len)
+            continue;
+        size_t off = test_rng_u64(&rng) % q.len;
+        n = 1 + test_rng_u64(&rng) % (q.len - off);
+        n = n < sizeof out ? n : sizeof out;
+        uint64_t sum = rmri_ns_cq_copy(&q, &pool, off, out, n);
+        assert_int_equal(rmri_ns_sum_fold(sum),
+                         rmri_ns_sum_fold(rmri_ns_sum(0, out, n)));
+        for (size_t i = 0; i < n; i++) {
+            uint64_t at = head + off + i;
+            assert_int_equal(out[i], (uint8_t)(at * 7 + at / 251));
+        }
+        rmr_bytes v = rmri_ns_cq_peek(&q, &pool);
+        assert_true(v.len > 0 && v.len <= q.len);
+        assert_int_equal(v.ptr[0], (uint8_t)(head * 7 + head / 251));
+    }
+    rmri_ns_cq_wipe(&q, &pool);
+    assert_int_equal(pool.used, 0);
+    rmri_ns_pool_wipe(&pool);
+    assert_int_equal(al.live_blocks, 0);
+}
+
 /* ---- sent segments ---------------------------------------------------- */
 
 static void sent_segments_are_found_by_sequence(void **state)
@@ -305,6 +364,30 @@ static void cubic_grows_along_its_curve(void **state)
     }
 }
 
+static void time_without_sending_does_not_count_for_cubic(void **state)
+{
+    (void)state;
+    const uint32_t mss = 1000;
+    uint32_t cwnd[2];
+    for (int idle = 0; idle < 2; idle++) {
+        tcp_conn *c = conn(mss, RMR_NS_CC_CUBIC);
+        const tcp_cc_ops *cc = rmri_tcp_cc(c);
+        rmr_time t = RMR_SEC;
+        c->srtt = 10 * RMR_MS;
+        c->cwnd = 1000 * mss;
+        c->cwnd = c->ssthresh = cc->reduce(c, c->cwnd);
+        for (int round = 0; round < 100; round++) {
+            if (round == 50 && idle)
+                t += 60 * RMR_SEC;
+            for (uint32_t left = c->cwnd; left >= mss; left -= mss)
+                cc->grow(c, t, mss);
+            t += 10 * RMR_MS;
+        }
+        cwnd[idle] = c->cwnd;
+    }
+    near(cwnd[1], cwnd[0], 0.02);
+}
+
 static void small_windows_are_as_fast_as_reno(void **state)
 {
     (void)state;
@@ -473,6 +556,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges_agree_with_a_map_of_bytes),
         cmocka_unit_test(the_farthest_of_65_ranges_is_forgotten),
+        cmocka_unit_test(byte_queues_keep_order_holes_and_sums),
         cmocka_unit_test(sent_segments_are_found_by_sequence),
         cmocka_unit_test(options_survive_writing_and_parsing),
         cmocka_unit_test(no_option_bytes_break_the_parser),
@@ -480,6 +564,7 @@ int main(void)
         cmocka_unit_test(cubic_meets_its_check_values),
         cmocka_unit_test(cubic_numbers_never_overflow),
         cmocka_unit_test(cubic_grows_along_its_curve),
+        cmocka_unit_test(time_without_sending_does_not_count_for_cubic),
         cmocka_unit_test(small_windows_are_as_fast_as_reno),
         cmocka_unit_test(newreno_adds_a_segment_a_round),
         cmocka_unit_test(a_loss_free_week_overflows_nothing),
