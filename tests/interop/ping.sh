@@ -15,19 +15,21 @@ no_key_in() { ! tr '\0' '\n' <"/proc/${pid_of[remora-$1]}/$2" | grep labkey; }
 step "the auth key is wiped from the command line" no_key_in r1 cmdline
 step "the auth key is wiped from the environment" no_key_in r2 environ
 
-ts_pongs() { ts 1 ping --c 3 --timeout 5s --until-direct=false "$@" | tee /dev/stderr | grep -q '^pong from'; }
+# so many answers, and no other
+answers() { # answers N COMMAND...
+    "${@:2}" >"$d/answers" || :
+    cat "$d/answers"
+    [ "$(grep -c '^pong from' "$d/answers")" = "$1" ]
+}
+ts_pongs() { answers 3 ts 1 ping --c 3 --timeout 5s --until-direct=false "$@"; }
+ts_icmp() { answers 1 ts 1 ping --icmp --c 1 --timeout 5s "$@"; }
 step "tailscale ping of remora, IPv4" ts_pongs "$(remora_ip4 r1)"
 step "tailscale ping of remora, IPv6" ts_pongs "$(remora_ip6 r1)"
 step "tailscale ping of remora, by name" ts_pongs r1
-step "tailscale ping --icmp of remora, IPv4" ts_pongs --icmp "$(remora_ip4 r1)"
-step "tailscale ping --icmp of remora, IPv6" ts_pongs --icmp "$(remora_ip6 r1)"
-step "tailscale ping --tsmp of remora" ts_pongs --tsmp "$(remora_ip4 r1)"
+step "tailscale ping --icmp of remora, IPv4" ts_icmp "$(remora_ip4 r1)"
+step "tailscale ping --icmp of remora, IPv6" ts_icmp "$(remora_ip6 r1)"
 
-pongs() { # pongs N REMORA ARGUMENTS...: so many answers
-    local want=$1
-    shift
-    [ "$(remora "$1" ping "${@:2}" | tee /dev/stderr | grep -c '^pong from')" = "$want" ]
-}
+pongs() { answers "$1" remora "$2" ping "${@:3}"; } # pongs N NODE ARGUMENTS...
 step "remora ping of tailscaled, IPv4" pongs 1 r1 "$(ts_ip 1 4)"
 step "remora ping of tailscaled, IPv6" pongs 1 r1 "$(ts_ip 1 6)"
 step "remora ping of tailscaled, three, by name" pongs 3 r1 -c 3 n1
@@ -55,6 +57,10 @@ status() {
             (.Relay == "lab") and (.LastHandshake | startswith("20")))' "$d/status.json"
 }
 step "remora status --json" status
-people() { remora r1 status | tee /dev/stderr | grep -q "^$(ts_ip 1 4) .*n1.lab.test" && remora r1 status | grep -q '4 peers, 3 online'; }
+people() {
+    remora r1 status >"$d/status.txt"
+    cat "$d/status.txt"
+    grep -q "^$(ts_ip 1 4) .*n1.lab.test" "$d/status.txt" && grep -q '4 peers, 3 online' "$d/status.txt"
+}
 step "remora status" people
 lab_end

@@ -63,7 +63,7 @@ step "half-close through nc to tailscaled" sum_by "$REMORA" nc --state-dir "$d/s
 step "half-close through nc to a serve" sum_by "$REMORA" nc --state-dir "$d/state/r1" r2 7777
 
 # ---- nc --------------------------------------------------------------------
-nc_http() { printf 'GET / HTTP/1.0\r\n\r\n' | remora r1 nc n1 8088 | grep -q '^hello'; }
+nc_http() { printf 'GET / HTTP/1.0\r\n\r\n' | remora r1 nc n1 8088 >"$d/out" && grep -q '^hello' "$d/out"; }
 step "nc asks a web server" nc_http
 nc_echo() { head -c 5000000 "$d/www/big" >"$d/five" && timeout 60 "$REMORA" nc --state-dir "$d/state/r1" srv 7 <"$d/five" | cmp - "$d/five"; }
 step "nc echoes five megabytes with tsnet" nc_echo

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 lab_start
 must relay_start
-must control_start -authkey labkey
+must control_start # without -authkey: it would ask the restarted tailscaled again
 must ts_start 1
 must ts_up 1
 must remora_start r1 --socks5 127.0.0.1:1055 --serve 8088=127.0.0.1:8088
@@ -54,6 +54,7 @@ step "eight downloads at once, the other way" many $n1 http://r1.lab.test:8088/b
 must end tailscaled-n1
 must ts_start 1 TS_DEBUG_ALWAYS_USE_DERP=1
 must until_ok 30 ts_running 1
+must until_ok 60 hello $r1 http://n1.lab.test:8088/ # its old session must time out first
 step "remora to tailscaled, by the relay alone" fetch $r1 http://n1.lab.test:8088/big
 step "tailscaled to remora, by the relay alone" fetch $n1 http://r1.lab.test:8088/big
 lab_end
