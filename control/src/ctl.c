@@ -107,6 +107,7 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
     memcpy(c->disco_key, cfg->disco_public, RMR_KEY_LEN);
     memcpy(c->server_key, cfg->server_key, RMR_KEY_LEN);
     c->has_server_key = !is_zero(cfg->server_key);
+    c->is_pinned = c->has_server_key;
     c->fetch_key = !c->has_server_key;
     c->wall_ns = cfg->wall_unix_ns;
     c->nm = cfg->netmap;

@@ -103,8 +103,7 @@ static void adopt_key(rmr_ctl *c)
 {
     memcpy(c->server_key, c->found_key, RMR_KEY_LEN);
     c->has_server_key = true;
-    if (c->cb.on_server_key)
-        c->cb.on_server_key(c->cb.user, c->server_key);
+    c->key_untold = true; /* until the server has proved that it has it */
 }
 
 /* Decisions 3: a changed key is taken over when TLS vouches for the server,
@@ -113,17 +112,16 @@ static void take_key(rmr_ctl *c)
 {
     bool same = c->has_server_key &&
                 rmr_equal_ct(c->server_key, c->found_key, RMR_KEY_LEN);
-    if (!c->has_server_key) {
-        adopt_key(c);
-    } else if (!same && !c->url.https && !c->accept_key) {
+    if (!same && c->is_pinned && !c->url.https && !c->accept_key) {
         rmri_ctl_die(c, RMR_E_CTL_KEY_CHANGED, "%s", c->authority);
         return;
-    } else if (!same) {
+    }
+    if (!same && c->is_pinned)
         rmr_logf(&c->env.log, RMR_LOG_WARN, "control",
                  "%s has a new key, %s: taken over", c->authority,
                  c->url.https ? "by verified TLS" : "as allowed");
+    if (!same)
         adopt_key(c);
-    }
     if (same && c->held_err) { /* so it was not the key */
         rmri_ctl_die(c, c->held_err, "%s", c->held_text);
         return;

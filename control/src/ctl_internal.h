@@ -90,6 +90,8 @@ struct rmr_ctl {
     /* the server's key */
     uint8_t server_key[RMR_KEY_LEN];
     bool has_server_key;
+    bool is_pinned;    /* configured, or a handshake with it succeeded */
+    bool key_untold;   /* on_server_key is due when the handshake succeeds */
     bool fetch_key;    /* GET /key comes first */
     bool key_is_fresh; /* fetched since the last failure */
     rmr_err held_err;  /* a failed handshake, told if the key did not change */

@@ -93,6 +93,10 @@ static void open_session(rmr_ctl *c)
     }
     c->early_len = 0;
     c->phase = PH_EARLY;
+    c->is_pinned = true;
+    if (c->key_untold && c->cb.on_server_key)
+        c->cb.on_server_key(c->cb.user, c->server_key);
+    c->key_untold = false;
 }
 
 /* The frame that answers message 1 is whole. */

@@ -17,6 +17,8 @@ static void free_regions(rmr_nm *nm, nm_region *r, size_t n, size_t cap)
 
 void rmri_nm_derp_discard(rmr_nm *nm)
 {
+    if (nm->region) /* begun, not counted yet */
+        rmri_ctl_vec_free(&nm->region->nodes, &nm->alloc);
     free_regions(nm, nm->new_regions, nm->n_new_regions, nm->cap_new_regions);
     nm->new_regions = NULL;
     nm->n_new_regions = nm->cap_new_regions = 0;

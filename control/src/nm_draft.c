@@ -186,7 +186,7 @@ static void set_text(rmr_nm *nm, char *dst, rmr_json_kind kind, rmr_bytes text)
 static void set_name(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
 {
     char *s = nm->draft.name;
-    if (text.len && text.ptr[text.len - 1] == '.')
+    while (text.len && text.ptr[text.len - 1] == '.')
         text.len--;
     set_text(nm, s, kind, text);
     for (; *s; s++) {

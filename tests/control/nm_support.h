@@ -1,4 +1,4 @@
-/* What the netmap's tests share. */
+/* What the netmap's tests and its fuzz target share. */
 #ifndef REMORA_TESTS_CONTROL_NM_SUPPORT_H
 #define REMORA_TESTS_CONTROL_NM_SUPPORT_H
 
@@ -9,23 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A file of tests/vectors/control; the caller frees it. */
-static inline char *nm_sample(const char *name, size_t *len)
-{
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/control/%s", REMORA_VECTORS, name);
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        (void)fprintf(stderr, "no sample %s\n", path);
-        abort();
-    }
-    char *p = malloc(1 << 20);
-    *len = fread(p, 1, (1 << 20) - 1, f);
-    p[*len] = '\0';
-    (void)fclose(f);
-    return p;
-}
 
 static inline rmr_err nm_feed(rmr_nm *nm, uint64_t now, rmr_bytes json,
                               size_t piece)

@@ -15,6 +15,23 @@
 #include "nm_support.h"
 #include "support.h"
 
+/* A file of tests/vectors/control; the caller frees it. */
+static char *nm_sample(const char *name, size_t *len)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/control/%s", REMORA_VECTORS, name);
+    FILE *f = fopen(path, "rb");
+    if (!f) {
+        (void)fprintf(stderr, "no sample %s\n", path);
+        abort();
+    }
+    char *p = malloc(1 << 20);
+    *len = fread(p, 1, (1 << 20) - 1, f);
+    p[*len] = '\0';
+    (void)fclose(f);
+    return p;
+}
+
 typedef struct seen {
     char text[8192]; /* what the callbacks said */
     size_t len;
@@ -677,8 +694,9 @@ static void derp_maps_follow_their_rules(void **state)
 {
     (void)state;
     seen s;
+    test_alloc a = {0};
     rmr_nm_derp_region r;
-    rmr_nm *nm = make(&s, NULL, NULL);
+    rmr_nm *nm = make(&s, &a, NULL);
     const char *two =
         "{\"DERPMap\":{\"Regions\":{\"10\":{\"RegionID\":10,\"RegionCode\":"
         "\"b\",\"NoMeasureNoHome\":true,\"Nodes\":[{\"Name\":\"x\","
@@ -712,12 +730,15 @@ static void derp_maps_follow_their_rules(void **state)
                         "[]");
     assert_int_equal(rmr_nm_derp_count(nm), 2);
     /* Broken in the middle: the old one stays. */
+    (void)frame(&s, "{\"DERPMap\":{\"Regions\":{\"1\":{\"Nodes\":[{\"HostName\":"
+                    "\"h\"},x");
     (void)frame(&s, "{\"DERPMap\":{\"Regions\":{\"1\":{\"RegionID\":1,}}}}");
     assert_int_equal(rmr_nm_derp_count(nm), 2);
     assert_string_equal(frame(&s, "{\"DERPMap\":{\"Regions\":{}}}"), "[D]");
     assert_int_equal(rmr_nm_derp_count(nm), 0);
     assert_false(rmr_nm_derp_region_by_id(nm, 3, &r));
     rmr_nm_free(nm);
+    assert_int_equal(a.live_blocks, 0);
 }
 
 /* ---- filters ---------------------------------------------------------- */
