@@ -51,6 +51,44 @@ static void cache_is_overtaken(rmr_node *n)
     rmr_nm_frame_end(n->nm);
 }
 
+/* What to do about faults that are not the control protocol's own. */
+static const char *advice(rmr_err err)
+{
+    switch (err) {
+    case RMR_E_TLS_UNKNOWN_CA:
+        return "give its authority's certificate by --ca-file";
+    case RMR_E_TLS_NAME:
+        return "use the name that the certificate has";
+    case RMR_E_TLS_PROTOCOL:
+        return "check that the URL's scheme and port are right";
+    case RMR_E_NOTFOUND:
+        return "check the name in the URL, and this machine's name servers";
+    case RMR_E_REFUSED:
+    case RMR_E_UNREACHABLE:
+    case RMR_E_TIMEOUT:
+        return "check the URL, and that the server runs";
+    default:
+        return "check the server, and what is on the way to it";
+    }
+}
+
+/* One sentence of the client's error and its details, which may be the
+ * server's words: what happened, and what to do. */
+static void say_why(rmr_node *n, rmr_err err, const char *details)
+{
+    const char *what = rmr_node_err_text(err);
+    bool more = details[0] && strcmp(details, what) != 0;
+    if (-err / 1000 == RMR_LAYER_CTL && more)
+        snprintf(n->ctl_text, sizeof n->ctl_text, "%.250s (%.250s)", what,
+                 details);
+    else if (-err / 1000 == RMR_LAYER_CTL)
+        snprintf(n->ctl_text, sizeof n->ctl_text, "%s", what);
+    else
+        snprintf(n->ctl_text, sizeof n->ctl_text,
+                 "control server %.200s: %.180s: %s", n->url,
+                 details[0] ? details : what, advice(err));
+}
+
 static void on_failed(rmr_node *n, rmr_err err, const char *text)
 {
     /* Once it ran, a refusal leaves the data plane up (a server that lost its
@@ -80,10 +118,12 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
         cache_is_overtaken(n);
         break;
     case RMR_CTL_DOWN:
-        rmri_node_trouble(n, err, text);
+        say_why(n, err, text);
+        rmri_node_trouble(n, err, n->ctl_text);
         break;
     case RMR_CTL_FAILED:
-        on_failed(n, err, text);
+        say_why(n, err, text);
+        on_failed(n, err, n->ctl_text);
         break;
     default:
         break;
