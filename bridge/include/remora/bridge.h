@@ -62,8 +62,9 @@ RMR_API void rmr_bridge_init(rmr_bridge *b, const rmr_alloc *a,
 /**
  * Frees the queues, overwriting them; the bridge is then done.       [submit]
  *
- * Errors: none.
- * Source: contract S2.
+ * Effects: both queues are overwritten and given back.
+ * Errors:  none.
+ * Source:  contract S2.
  */
 RMR_API void rmr_bridge_wipe(rmr_bridge *b);
 
@@ -71,8 +72,9 @@ RMR_API void rmr_bridge_wipe(rmr_bridge *b);
  * How many bytes of that side can be taken now: the credit to give it.  0 after
  * its end and after a reset.                                            [look]
  *
- * Errors: none.
- * Source: contract B1.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  contract B1.
  */
 RMR_API size_t rmr_bridge_space(const rmr_bridge *b, rmr_side from);
 
@@ -109,8 +111,9 @@ RMR_API void rmr_bridge_reset(rmr_bridge *b);
  * What waits for a side, in place; there may be more behind it.         [look]
  *
  * Lifetime: until the next non-const call.
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API rmr_bytes rmr_bridge_peek(const rmr_bridge *b, rmr_side to);
 
@@ -135,8 +138,9 @@ RMR_API bool rmr_bridge_take_eof(rmr_bridge *b, rmr_side to);
 /**
  * Both ends passed on, or reset: close both streams.                    [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API bool rmr_bridge_is_done(const rmr_bridge *b);
 
@@ -161,8 +165,9 @@ typedef struct rmr_serve { /* PORT=ADDR:PORT; ADDR may be "localhost" */
  * '-', '_' and '.', an IPv4 address, or an IPv6 address in brackets (stored
  * without them).  No port may be 0.
  *
- * Errors: RMR_E_MALFORMED; *out is untouched then.
- * Source: none.
+ * Effects: *out is written.
+ * Errors:  RMR_E_MALFORMED; *out is untouched then.
+ * Source:  none.
  */
 RMR_API rmr_err rmr_forward_parse(rmr_bytes text, rmr_forward *out);
 
@@ -170,8 +175,9 @@ RMR_API rmr_err rmr_forward_parse(rmr_bytes text, rmr_forward *out);
  * Reads "80=127.0.0.1:8088", "80=[::1]:8088", "80=localhost:8088", or
  * "80=8088", which means 127.0.0.1.  No port may be 0.                  [look]
  *
- * Errors: RMR_E_MALFORMED; *out is untouched then.
- * Source: none.
+ * Effects: *out is written.
+ * Errors:  RMR_E_MALFORMED; *out is untouched then.
+ * Source:  none.
  */
 RMR_API rmr_err rmr_serve_parse(rmr_bytes text, rmr_serve *out);
 
@@ -188,8 +194,9 @@ typedef struct rmr_backoff {
 /**
  * Begins awake.                                                      [submit]
  *
- * Errors: none.
- * Source: none.
+ * Effects: *b is overwritten.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_backoff_init(rmr_backoff *b);
 
@@ -215,8 +222,9 @@ RMR_API bool rmr_backoff_take(rmr_backoff *b, rmr_time now);
 /**
  * When the rest is over; RMR_TIME_NEVER when awake.                     [look]
  *
- * Errors: none.
- * Source: contract T4.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  contract T4.
  */
 RMR_API rmr_time rmr_backoff_deadline(const rmr_backoff *b);
 

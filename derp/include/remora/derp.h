@@ -120,8 +120,9 @@ typedef struct rmr_derp_stats {
 /**
  * The defaults; then set at least private_key, nodes and callbacks.  [submit]
  *
- * Errors: none.
- * Source: none.
+ * Effects: *cfg is overwritten.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_derp_config_init(rmr_derp_config *cfg, size_t struct_size);
 
@@ -142,8 +143,9 @@ RMR_API rmr_err rmr_derp_new(rmr_derp **out, const rmr_env *env,
  * Frees it, wiping its keys; no callbacks.  NULL is allowed.  Not from within a
  * callback; the host closes the stream.                                 [pump]
  *
- * Errors: none.
- * Source: contract S2.
+ * Effects: what is queued is dropped; no callbacks.
+ * Errors:  none.
+ * Source:  contract S2.
  */
 RMR_API void rmr_derp_free(rmr_derp *d);
 
@@ -191,8 +193,9 @@ RMR_API void rmr_derp_stream_closed(rmr_derp *d, rmr_time now, rmr_err why);
  * reported by on_down); answers true once.  To be asked before
  * rmr_derp_wants_stream.                                             [submit]
  *
- * Errors: none.
- * Source: none.
+ * Effects: the wish is taken; the second answer is false.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API bool rmr_derp_wants_close(rmr_derp *d);
 
@@ -260,8 +263,9 @@ RMR_API rmr_err rmr_derp_ping(rmr_derp *d, rmr_time now);
 /**
  * True from on_up to on_down.                                           [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API bool rmr_derp_is_up(const rmr_derp *d);
 
@@ -269,8 +273,9 @@ RMR_API bool rmr_derp_is_up(const rmr_derp *d);
  * Bytes of packets that wait in the queue: the host holds its stack back while
  * there are many.                                                       [look]
  *
- * Errors: none.
- * Source: contract B1.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  contract B1.
  */
 RMR_API size_t rmr_derp_queued_bytes(const rmr_derp *d);
 
@@ -279,8 +284,9 @@ RMR_API size_t rmr_derp_queued_bytes(const rmr_derp *d);
  * login), 120 s without a frame, a ping without an answer, the idle end.
  *                                                                       [look]
  *
- * Errors: none.
- * Source: contract T4.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  contract T4.
  */
 RMR_API rmr_time rmr_derp_next_deadline(const rmr_derp *d);
 
@@ -298,8 +304,9 @@ RMR_API rmr_err rmr_derp_handle_deadline(rmr_derp *d, rmr_time now);
 /**
  * The counters, by value.                                               [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_derp_get_stats(const rmr_derp *d, rmr_derp_stats *out);
 
@@ -308,8 +315,9 @@ RMR_API void rmr_derp_get_stats(const rmr_derp *d, rmr_derp_stats *out);
  *                                                                       [look]
  *
  * \return A constant string, never NULL.
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API const char *rmr_derp_err_text(rmr_err e);
 

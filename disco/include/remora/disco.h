@@ -68,8 +68,9 @@ typedef struct rmr_disco_view { /* a datagram, told apart */
 /**
  * The address that stands for "by DERP region n" in pongs: 127.3.3.40:n. [look]
  *
- * Errors: none.
- * Source: derp map, region addresses.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  derp map, region addresses.
  */
 RMR_API rmr_addr rmr_disco_derp_addr(uint16_t region);
 
@@ -77,8 +78,9 @@ RMR_API rmr_addr rmr_disco_derp_addr(uint16_t region);
  * What a datagram from a UDP socket is.  What is wrapped in Geneve is classed
  * as its inside; rmr_disco_split tells which it was.                    [look]
  *
- * Errors: none; what is nothing else is WIREGUARD, no bytes are EMPTY.
- * Source: the order of Tailscale's receive demultiplexer: STUN, Geneve, disco.
+ * Effects: none.
+ * Errors:  none; what is nothing else is WIREGUARD, no bytes are EMPTY.
+ * Source:  the order of Tailscale's receive demultiplexer: STUN, Geneve, disco.
  */
 RMR_API rmr_disco_class rmr_disco_classify(rmr_bytes datagram);
 
@@ -89,16 +91,18 @@ RMR_API rmr_disco_class rmr_disco_classify(rmr_bytes datagram);
  *                   come that way and are classed as WIREGUARD.
  *
  * Lifetime: payload points into datagram.
- * Errors: none.
- * Source: as rmr_disco_classify; RFC 8926 3.4 (Geneve's header).
+ * Effects: none.
+ * Errors:  none.
+ * Source:  as rmr_disco_classify; RFC 8926 3.4 (Geneve's header).
  */
 RMR_API rmr_disco_view rmr_disco_split(rmr_bytes datagram, bool from_derp);
 
 /**
  * The sender's disco key of a sealed message, not verified yet.         [look]
  *
- * Errors: RMR_E_MALFORMED (no disco message; key unchanged).
- * Source: disco envelope: magic 6, key 32, nonce 24, box.
+ * Effects: the key is written.
+ * Errors:  RMR_E_MALFORMED (no disco message; key unchanged).
+ * Source:  disco envelope: magic 6, key 32, nonce 24, box.
  */
 RMR_API rmr_err rmr_disco_sender(rmr_bytes datagram,
                                  uint8_t key[RMR_KEY_LEN]);
@@ -108,10 +112,11 @@ RMR_API rmr_err rmr_disco_sender(rmr_bytes datagram,
  *
  * \param shared  rmr_box_shared(own private, sender).
  *
- * Errors: RMR_E_MALFORMED, RMR_E_AUTH, RMR_E_TOOBIG (above
- *         RMR_DISCO_OPEN_MAX); *out is all zero then.  An unknown type is no
- *         error.
- * Source: NaCl crypto_box; disco payloads.
+ * Effects: *out is written.
+ * Errors:  RMR_E_MALFORMED, RMR_E_AUTH, RMR_E_TOOBIG (above
+ *          RMR_DISCO_OPEN_MAX); *out is all zero then.  An unknown type is no
+ *          error.
+ * Source:  NaCl crypto_box; disco payloads.
  */
 RMR_API rmr_err rmr_disco_open(rmr_bytes datagram,
                                const uint8_t shared[RMR_KEY_LEN],
@@ -121,9 +126,10 @@ RMR_API rmr_err rmr_disco_open(rmr_bytes datagram,
  * The same for any length: the datagram is overwritten with its plaintext.
  *                                                                       [look]
  *
- * Errors: RMR_E_MALFORMED, RMR_E_AUTH (the datagram's content is unspecified
- *         after this one); *out is all zero then.
- * Source: as rmr_disco_open.
+ * Effects: the datagram and *out are written.
+ * Errors:  RMR_E_MALFORMED, RMR_E_AUTH (the datagram's content is unspecified
+ *          after this one); *out is all zero then.
+ * Source:  as rmr_disco_open.
  */
 RMR_API rmr_err rmr_disco_open_in_place(rmr_buf datagram,
                                         const uint8_t shared[RMR_KEY_LEN],
@@ -134,9 +140,10 @@ RMR_API rmr_err rmr_disco_open_in_place(rmr_buf datagram,
  *
  * \param nonce  Fresh and random for each message.
  *
- * Errors: RMR_E_BUFSIZE (*len is 0), RMR_E_INVAL (an unknown type, an address
- *         without a family, too many candidates, too much padding).
- * Source: disco envelope and payloads, version 0.
+ * Effects: dst and *len are written.
+ * Errors:  RMR_E_BUFSIZE (*len is 0), RMR_E_INVAL (an unknown type, an address
+ *          without a family, too many candidates, too much padding).
+ * Source:  disco envelope and payloads, version 0.
  */
 RMR_API rmr_err rmr_disco_seal(rmr_buf dst, size_t *len,
                                const uint8_t own_public[RMR_KEY_LEN],

@@ -70,8 +70,9 @@ typedef struct rmr_dns_stats {
  *
  * \param env, cfg  Copied.
  *
- * Errors: RMR_E_INVAL (no on_answer), RMR_E_NOMEM.
- * Source: none.
+ * Effects: allocates; no output, no deadline.
+ * Errors:  RMR_E_INVAL (no on_answer), RMR_E_NOMEM.
+ * Source:  none.
  */
 RMR_API rmr_err rmr_dns_new(rmr_dns **out, const rmr_env *env,
                             const rmr_dns_config *cfg);
@@ -80,8 +81,9 @@ RMR_API rmr_err rmr_dns_new(rmr_dns **out, const rmr_env *env,
  * Frees it and its open queries, without callbacks; NULL is allowed. Not from
  * within a callback.                                                    [pump]
  *
- * Errors: none.
- * Source: none.
+ * Effects: open queries end without an answer.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_dns_free(rmr_dns *d);
 
@@ -123,8 +125,9 @@ RMR_API rmr_err rmr_dns_query(rmr_dns *d, rmr_time now, uint64_t id,
 /**
  * Forgets all queries of that id; no on_answer follows.              [submit]
  *
- * Errors: none.
- * Source: none.
+ * Effects: may move the deadline.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_dns_cancel(rmr_dns *d, uint64_t id);
 
@@ -154,8 +157,9 @@ RMR_API rmr_err rmr_dns_write_pkt(rmr_dns *d, rmr_time now, rmr_buf dst,
 /**
  * When a try times out; RMR_TIME_NEVER when idle.                       [look]
  *
- * Errors: none.
- * Source: contract T4.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  contract T4.
  */
 RMR_API rmr_time rmr_dns_next_deadline(const rmr_dns *d);
 
@@ -172,16 +176,18 @@ RMR_API rmr_err rmr_dns_handle_deadline(rmr_dns *d, rmr_time now);
 /**
  * True when no query is open: the host may close its socket.            [look]
  *
- * Errors: none.
- * Source: RFC 5452 9.2 (a fresh port is a fresh secret).
+ * Effects: none.
+ * Errors:  none.
+ * Source:  RFC 5452 9.2 (a fresh port is a fresh secret).
  */
 RMR_API bool rmr_dns_is_idle(const rmr_dns *d);
 
 /**
  * The counters, by value.                                               [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_dns_get_stats(const rmr_dns *d, rmr_dns_stats *out);
 

@@ -68,9 +68,10 @@ typedef struct rmr_h2_config {
 /**
  * A client; its preface and SETTINGS are ready to be written.
  *
- * Errors: INVAL (a window above 2^31 - 1, more than 65535 streams), NOMEM.
+ * Effects: allocates; makes output.
+ * Errors:  INVAL (a window above 2^31 - 1, more than 65535 streams), NOMEM.
  * Lifetime: until rmr_h2_free(); cfg and env are copied.
- * Source: RFC 9113 3.3, 3.4, 6.5.2.
+ * Source:  RFC 9113 3.3, 3.4, 6.5.2.
  */
 RMR_API rmr_err rmr_h2_client_new(rmr_h2 **out, const rmr_env *env,
                                   const rmr_h2_config *cfg);
@@ -160,8 +161,9 @@ RMR_API rmr_err rmr_h2_cancel(rmr_h2 *h, int32_t stream);
 /**
  * GOAWAY came and every stream is over, or the connection is.         [look]
  *
- * Errors: none.
- * Source: RFC 9113 6.8.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  RFC 9113 6.8.
  */
 RMR_API bool rmr_h2_is_closed(const rmr_h2 *h);
 

@@ -85,9 +85,10 @@ typedef struct rmr_h1_config {
 /**
  * A parser that waits for its first message.
  *
- * Errors: NOMEM.
+ * Effects: allocates.
+ * Errors:  NOMEM.
  * Lifetime: until rmr_h1_free(); cfg and env are copied.
- * Source: none.
+ * Source:  none.
  */
 RMR_API rmr_err rmr_h1_new(rmr_h1 **out, const rmr_env *env,
                            const rmr_h1_config *cfg);
@@ -147,8 +148,9 @@ RMR_API rmr_err rmr_h1_read_eof(rmr_h1 *h);
 /**
  * The value of the first header of that name (any case), or no bytes. [look]
  *
- * Errors: none.
- * Source: RFC 9110 5.1.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  RFC 9110 5.1.
  */
 RMR_API rmr_bytes rmr_h1_header(const rmr_h1_head *head, const char *name);
 
@@ -156,8 +158,9 @@ RMR_API rmr_bytes rmr_h1_header(const rmr_h1_head *head, const char *name);
  * Does a comma-separated header hold this token (any case)?  All headers of
  * that name are looked at.                                            [look]
  *
- * Errors: none.
- * Source: RFC 9110 5.6.1.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  RFC 9110 5.6.1.
  */
 RMR_API bool rmr_h1_header_has(const rmr_h1_head *head, const char *name,
                                const char *token);
@@ -166,9 +169,10 @@ RMR_API bool rmr_h1_header_has(const rmr_h1_head *head, const char *name,
  * A request head and body: "Host" first, then `headers`, then Content-Length
  * where `body` is not NULL (also when it is empty).                 [submit]
  *
- * Errors: BUFSIZE, INVAL (a method or name that is no token; white space in
- *         the target; CR, LF or NUL in a value).  *len is 0 then.
- * Source: RFC 9112 3, 5, 6.2.
+ * Effects: dst and *len are written.
+ * Errors:  BUFSIZE, INVAL (a method or name that is no token; white space in
+ *          the target; CR, LF or NUL in a value).  *len is 0 then.
+ * Source:  RFC 9112 3, 5, 6.2.
  */
 RMR_API rmr_err rmr_h1_build_request(rmr_buf dst, size_t *len,
                                      const char *method, const char *target,
@@ -180,8 +184,9 @@ RMR_API rmr_err rmr_h1_build_request(rmr_buf dst, size_t *len,
  * The same for a response: `headers`, then Content-Length where `body` is not
  * NULL.                                                             [submit]
  *
- * Errors: BUFSIZE, INVAL (also a status that is not of three digits).
- * Source: RFC 9112 4, 5, 6.2.
+ * Effects: dst and *len are written.
+ * Errors:  BUFSIZE, INVAL (also a status that is not of three digits).
+ * Source:  RFC 9112 4, 5, 6.2.
  */
 RMR_API rmr_err rmr_h1_build_response(rmr_buf dst, size_t *len,
                                       uint16_t status, const char *reason,
@@ -202,9 +207,10 @@ typedef struct rmr_url {
 /**
  * http and https alone; no user info.                                 [look]
  *
- * Errors: MALFORMED (also bytes that a URL must write as %xx), TOOBIG (host or
- *         path), UNSUPPORTED (another scheme).  *out is untouched then.
- * Source: RFC 3986 3; RFC 9110 4.2.
+ * Effects: *out is written.
+ * Errors:  MALFORMED (also bytes that a URL must write as %xx), TOOBIG (host or
+ *          path), UNSUPPORTED (another scheme).  *out is untouched then.
+ * Source:  RFC 3986 3; RFC 9110 4.2.
  */
 RMR_API rmr_err rmr_url_parse(rmr_bytes text, rmr_url *out);
 
@@ -213,8 +219,9 @@ RMR_API rmr_err rmr_url_parse(rmr_bytes text, rmr_url *out);
  * IPv6), as for the Host header.                                      [look]
  *
  * \return dst.
- * Errors: none.
- * Source: RFC 9110 4.2.3, 7.2.
+ * Effects: dst is written.
+ * Errors:  none.
+ * Source:  RFC 9110 4.2.3, 7.2.
  */
 RMR_API const char *rmr_url_authority(const rmr_url *u, char dst[272]);
 

@@ -56,16 +56,18 @@ RMR_API void rmr_posix_config_init(rmr_posix_config *cfg, size_t struct_size);
 /**
  * malloc, getentropy, no log.                                         [look]
  *
- * Errors: none; its RNG answers RMR_E_RNG when the system's fails.
- * Source: none.
+ * Effects: none.
+ * Errors:  none; its RNG answers RMR_E_RNG when the system's fails.
+ * Source:  none.
  */
 RMR_API rmr_env rmr_posix_env(void);
 
 /**
  * The adapter's clock, in the machines' time.                         [look]
  *
- * Errors: none.
- * Source: POSIX.1-2008, clock_gettime; CLOCK_BOOTTIME goes on in sleep.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  POSIX.1-2008, clock_gettime; CLOCK_BOOTTIME goes on in sleep.
  */
 RMR_API rmr_time rmr_posix_now(void);
 
@@ -107,8 +109,9 @@ RMR_API rmr_err rmr_posix_add(rmr_posix *p, const rmr_machine *m);
  * \return The first machine's result: op.err of its RMR_IO_STOP, or the fatal
  *         result with which it was dropped.
  *
- * Errors: IO (poll failed) besides.
- * Source: remora/io.h.
+ * Effects: all I/O of the machines; ends when they do.
+ * Errors:  IO (poll failed) besides.
+ * Source:  remora/io.h.
  */
 RMR_API rmr_err rmr_posix_run(rmr_posix *p);
 
@@ -119,8 +122,9 @@ RMR_API rmr_err rmr_posix_run(rmr_posix *p);
  * \param running  Machines left; one that has stopped counts until the streams
  *                 that it closed are flushed, which is bounded.
  *
- * Errors: IO (poll failed).
- * Source: remora/io.h.
+ * Effects: the I/O of one turn; *running is written.
+ * Errors:  IO (poll failed).
+ * Source:  remora/io.h.
  */
 RMR_API rmr_err rmr_posix_turn(rmr_posix *p, rmr_dur max_wait,
                                size_t *running);

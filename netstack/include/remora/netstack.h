@@ -132,8 +132,9 @@ typedef struct rmr_ns_tcp_info {
 /**
  * Writes the defaults; struct_size is the caller's sizeof.          [look]
  *
- * Errors: none.
- * Source: style guide, sized structs.
+ * Effects: *cfg is overwritten.
+ * Errors:  none.
+ * Source:  style guide, sized structs.
  */
 RMR_API void rmr_ns_config_init(rmr_ns_config *cfg, size_t struct_size);
 
@@ -160,8 +161,9 @@ RMR_API void rmr_ns_free(rmr_ns *ns);
 /**
  * Adds an own address; a known one is no error.                    [submit]
  *
- * Errors: FULL (RMR_NS_MAX_ADDRS), INVAL.
- * Source: none.
+ * Effects: packets to it are taken from now on.
+ * Errors:  FULL (RMR_NS_MAX_ADDRS), INVAL.
+ * Source:  none.
  */
 RMR_API rmr_err rmr_ns_addr_add(rmr_ns *ns, const rmr_addr *ip);
 
@@ -209,8 +211,9 @@ RMR_API rmr_err rmr_ns_write_pkt(rmr_ns *ns, rmr_time now, rmr_buf dst,
  * It may be early: a connection's timer that was moved later is looked at when
  * its old time comes.
  *
- * Errors: none.
- * Source: contract T4.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  contract T4.
  */
 RMR_API rmr_time rmr_ns_next_deadline(const rmr_ns *ns);
 
@@ -260,8 +263,9 @@ RMR_API rmr_err rmr_ns_tcp_connect(rmr_ns *ns, rmr_time now,
 /**
  * Sets what callbacks of the socket (any kind) are given.          [submit]
  *
- * Errors: BADHANDLE.
- * Source: none.
+ * Effects: callbacks from now on get the new tag.
+ * Errors:  BADHANDLE.
+ * Source:  none.
  */
 RMR_API rmr_err rmr_ns_set_tag(rmr_ns *ns, rmr_ns_sock s, void *tag);
 
@@ -281,8 +285,9 @@ RMR_API rmr_err rmr_ns_tcp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
 /**
  * Room in the send buffer now, memory permitting.                    [look]
  *
- * Errors: 0 for a handle that is stale or can't send.
- * Source: none.
+ * Effects: none.
+ * Errors:  0 for a handle that is stale or can't send.
+ * Source:  none.
  */
 RMR_API size_t rmr_ns_tcp_send_space(const rmr_ns *ns, rmr_ns_sock s);
 
@@ -292,6 +297,7 @@ RMR_API size_t rmr_ns_tcp_send_space(const rmr_ns *ns, rmr_ns_sock s);
  * \param eof  True with view->len 0: the far end has shut down and all was
  *             read.
  *
+ * Effects: none.
  * Errors:  BADHANDLE.
  * Lifetime: the view is good until the next non-const call.
  * Source:  RFC 9293 3.10.3.
@@ -312,8 +318,9 @@ RMR_API rmr_err rmr_ns_tcp_consume(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
 /**
  * No more from us; reading goes on.  FIN after what is queued.     [submit]
  *
- * Errors: BADHANDLE, STATE (both sides have closed already).
- * Source: RFC 9293 3.6.
+ * Effects: may create output and move the deadline.
+ * Errors:  BADHANDLE, STATE (both sides have closed already).
+ * Source:  RFC 9293 3.6.
  */
 RMR_API rmr_err rmr_ns_tcp_shutdown(rmr_ns *ns, rmr_time now, rmr_ns_sock s);
 
@@ -332,16 +339,18 @@ RMR_API rmr_err rmr_ns_close(rmr_ns *ns, rmr_time now, rmr_ns_sock s);
 /**
  * As close, but a connection is reset.                             [submit]
  *
- * Errors: BADHANDLE.
- * Source: RFC 9293 3.10.5.
+ * Effects: as rmr_ns_close; may create a reset.
+ * Errors:  BADHANDLE.
+ * Source:  RFC 9293 3.10.5.
  */
 RMR_API rmr_err rmr_ns_abort(rmr_ns *ns, rmr_time now, rmr_ns_sock s);
 
 /**
  * Nagle's algorithm off (true) or on.                              [submit]
  *
- * Errors: BADHANDLE.
- * Source: RFC 9293 3.7.4.
+ * Effects: what Nagle held back goes with the next write.
+ * Errors:  BADHANDLE.
+ * Source:  RFC 9293 3.7.4.
  */
 RMR_API rmr_err rmr_ns_tcp_set_nodelay(rmr_ns *ns, rmr_ns_sock s, bool on);
 
@@ -352,8 +361,9 @@ RMR_API rmr_err rmr_ns_tcp_set_nodelay(rmr_ns *ns, rmr_ns_sock s, bool on);
  * \param probes  At most 255 count; after that many without an answer the peer
  *                is reset and on_closed(TIMEOUT) fires.
  *
- * Errors: BADHANDLE, INVAL (interval or probes 0).
- * Source: RFC 9293 3.8.4.
+ * Effects: may move the deadline.
+ * Errors:  BADHANDLE, INVAL (interval or probes 0).
+ * Source:  RFC 9293 3.8.4.
  */
 RMR_API rmr_err rmr_ns_tcp_set_keepalive(rmr_ns *ns, rmr_time now,
                                          rmr_ns_sock s, rmr_dur idle,
@@ -362,8 +372,9 @@ RMR_API rmr_err rmr_ns_tcp_set_keepalive(rmr_ns *ns, rmr_time now,
 /**
  * State and numbers of a connection or listener.                     [look]
  *
- * Errors: BADHANDLE; *out is zeroed then.
- * Source: none.
+ * Effects: none.
+ * Errors:  BADHANDLE; *out is zeroed then.
+ * Source:  none.
  */
 RMR_API rmr_err rmr_ns_tcp_get_info(const rmr_ns *ns, rmr_ns_sock s,
                                     rmr_ns_tcp_info *out);
@@ -389,9 +400,10 @@ RMR_API rmr_err rmr_ns_udp_bind(rmr_ns *ns, const rmr_addr *local, void *tag,
  * \param from  Its address; NULL: the socket's, or an own one of `to`'s family.
  * \param data  Copied.  At most what fits one packet of the MTU.
  *
- * Errors: BADHANDLE, INVAL, TOOBIG, UNREACHABLE (no such own address), FULL
- *         (256 KiB wait for write_pkt, or no memory).
- * Source: RFC 768.
+ * Effects: creates output.
+ * Errors:  BADHANDLE, INVAL, TOOBIG, UNREACHABLE (no such own address), FULL
+ *          (256 KiB wait for write_pkt, or no memory).
+ * Source:  RFC 768.
  */
 RMR_API rmr_err rmr_ns_udp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
                                 const rmr_addr *from, const rmr_addr *to,
@@ -412,8 +424,9 @@ RMR_API rmr_err rmr_ns_ping(rmr_ns *ns, rmr_time now, const rmr_addr *to,
 /**
  * Reads all counters.                                                [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_ns_get_stats(const rmr_ns *ns, rmr_ns_stats *out);
 

@@ -81,8 +81,9 @@ RMR_API rmr_err rmr_socks5_init(rmr_socks5 *s, const char *user,
 /**
  * Forgets everything; a password that the client sent is overwritten. [submit]
  *
- * Errors: none.
- * Source: contract S2.
+ * Effects: *s is overwritten.
+ * Errors:  none.
+ * Source:  contract S2.
  */
 RMR_API void rmr_socks5_wipe(rmr_socks5 *s);
 
@@ -104,8 +105,9 @@ RMR_API rmr_err rmr_socks5_read(rmr_socks5 *s, rmr_bytes in,
 /**
  * Bytes for the client; *len 0: none now.  Any dst.len goes.           [pump]
  *
- * Errors: none.
- * Source: RFC 1928 3, 6; RFC 1929 2.
+ * Effects: what was written is no longer queued.
+ * Errors:  none.
+ * Source:  RFC 1928 3, 6; RFC 1929 2.
  */
 RMR_API rmr_err rmr_socks5_write(rmr_socks5 *s, rmr_buf dst, size_t *len);
 
@@ -125,8 +127,9 @@ RMR_API rmr_err rmr_socks5_reply(rmr_socks5 *s, rmr_socks5_code code,
 /**
  * The code that tells the client best what rmr_err happened.          [look]
  *
- * Errors: none; what has no code of its own is RMR_SOCKS5_GENERAL.
- * Source: RFC 1928 6.
+ * Effects: none.
+ * Errors:  none; what has no code of its own is RMR_SOCKS5_GENERAL.
+ * Source:  RFC 1928 6.
  */
 RMR_API rmr_socks5_code rmr_socks5_code_of(rmr_err e);
 

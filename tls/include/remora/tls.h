@@ -60,8 +60,9 @@ enum rmr_tls_errcode {
  * What a TLS error means, for the user.                               [look]
  *
  * \return A constant string, never NULL; for other errors their name.
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API const char *rmr_tls_err_text(rmr_err e);
 
@@ -72,17 +73,19 @@ typedef struct rmr_tls_anchors rmr_tls_anchors; /* shared by connections */
 /**
  * An empty set; a connection with it trusts no one.
  *
- * Errors: NOMEM.
+ * Effects: allocates.
+ * Errors:  NOMEM.
  * Lifetime: until rmr_tls_anchors_free().
- * Source: none.
+ * Source:  none.
  */
 RMR_API rmr_err rmr_tls_anchors_new(rmr_tls_anchors **out, const rmr_env *env);
 
 /**
  * Frees; NULL is allowed.  No connection may have it any more.
  *
- * Errors: none.
- * Source: none.
+ * Effects: the anchors are gone.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_tls_anchors_free(rmr_tls_anchors *a);
 
@@ -106,8 +109,9 @@ RMR_API rmr_err rmr_tls_anchors_add_pem(rmr_tls_anchors *a, rmr_bytes pem,
 /**
  * How many anchors there are.                                         [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API size_t rmr_tls_anchors_count(const rmr_tls_anchors *a);
 
@@ -135,18 +139,20 @@ typedef struct rmr_tls_config {
 /**
  * Everything off; no names, no anchors.
  *
- * Errors: none.
- * Source: none.
+ * Effects: *cfg is overwritten.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_tls_config_init(rmr_tls_config *cfg, size_t struct_size);
 
 /**
  * A client; its hello is ready to be written.
  *
- * Errors: INVAL (a name that is none, or nothing to judge the peer by), NOMEM,
- *         RNG.
+ * Effects: allocates; makes output.
+ * Errors:  INVAL (a name that is none, or nothing to judge the peer by), NOMEM,
+ *          RNG.
  * Lifetime: until rmr_tls_free(); env and cfg are copied, anchors retained.
- * Source: RFC 5246 7.4.1.2.
+ * Source:  RFC 5246 7.4.1.2.
  */
 RMR_API rmr_err rmr_tls_client_new(rmr_tls **out, const rmr_env *env,
                                    const rmr_tls_config *cfg);
@@ -154,8 +160,9 @@ RMR_API rmr_err rmr_tls_client_new(rmr_tls **out, const rmr_env *env,
 /**
  * Wipes and frees; NULL is allowed.
  *
- * Errors: none.
- * Source: contract S2.
+ * Effects: all memory is wiped and given back; nothing is sent.
+ * Errors:  none.
+ * Source:  contract S2.
  */
 RMR_API void rmr_tls_free(rmr_tls *t);
 
@@ -175,9 +182,10 @@ RMR_API rmr_err rmr_tls_read(rmr_tls *t, rmr_bytes in, size_t *consumed);
 /**
  * The peer's stream ended.                                            [pump]
  *
- * Errors: RMR_E_TLS_TRUNCATED when no close_notify came and we have not shut
- *         the connection ourselves; the sticky error.
- * Source: RFC 5246 7.2.1.
+ * Effects: the connection is closed.
+ * Errors:  RMR_E_TLS_TRUNCATED when no close_notify came and we have not shut
+ *          the connection ourselves; the sticky error.
+ * Source:  RFC 5246 7.2.1.
  */
 RMR_API rmr_err rmr_tls_read_eof(rmr_tls *t);
 
@@ -212,8 +220,9 @@ RMR_API rmr_err rmr_tls_send(rmr_tls *t, rmr_bytes data, size_t *taken);
  * \param place  len 0: none now, or the handshake is not done.  Good until the
  *               next non-const call.
  *
- * Errors: as rmr_tls_send.
- * Source: none.
+ * Effects: none that shows before rmr_tls_commit.
+ * Errors:  as rmr_tls_send.
+ * Source:  none.
  */
 RMR_API rmr_err rmr_tls_reserve(rmr_tls *t, rmr_buf *place);
 
@@ -230,8 +239,9 @@ RMR_API rmr_err rmr_tls_commit(rmr_tls *t, size_t n);
  * Plaintext that came, in place until the next non-const call.  It may be
  * overwritten (decrypted in place).                                   [look]
  *
- * Errors: the sticky one, when nothing is left to see.
- * Source: none.
+ * Effects: none.
+ * Errors:  the sticky one, when nothing is left to see.
+ * Source:  none.
  */
 RMR_API rmr_err rmr_tls_peek(const rmr_tls *t, rmr_buf *view);
 
@@ -255,16 +265,16 @@ RMR_API rmr_err rmr_tls_consume(rmr_tls *t, size_t n);
 RMR_API rmr_err rmr_tls_shutdown(rmr_tls *t);
 
 /** The handshake was done; stays true after a close.                  [look]
- *  Errors: none.  Source: none. */
+ *  Effects: none.  Errors: none.  Source: none. */
 RMR_API bool rmr_tls_is_open(const rmr_tls *t);
 
 /** close_notify came, or an error.                                    [look]
- *  Errors: none.  Source: none. */
+ *  Effects: none.  Errors: none.  Source: none. */
 RMR_API bool rmr_tls_is_closed(const rmr_tls *t);
 
 /** For logs: "ECDHE_RSA_WITH_AES_128_GCM_SHA256", or "" before the server's
  *  hello.                                                             [look]
- *  Errors: none.  Source: none. */
+ *  Effects: none.  Errors: none.  Source: none. */
 RMR_API const char *rmr_tls_suite(const rmr_tls *t);
 
 #ifdef __cplusplus
