@@ -18,8 +18,17 @@
  *     rmr_node_config_init(&cfg, sizeof cfg);
  *     cfg.control_url = "https://headscale.example.com";
  *     cfg.auth_key = key;
- *     rmr_node_new(&node, &env, &cfg, now);
- *     rmr_posix_run(rmr_node_machine(node), &posix_cfg);   // or your adapter
+ *     cfg.ca_pem = ca_bundle;
+ *     cfg.callbacks = &callbacks;
+ *     if (rmr_node_new(&node, &env, &cfg, rmr_posix_now()) != RMR_OK)
+ *         return 1;
+ *     machine = rmr_node_machine(node);
+ *     rmr_posix_add(posix, &machine);              // or your adapter
+ *     ... in callbacks.on_event, at RMR_NODE_EV_RUNNING:
+ *         rmr_node_dial(node, now, "n2", 80, tag, &conn);
+ *     err = rmr_posix_run(posix);
+ *     rmr_posix_free(posix);
+ *     rmr_node_free(node);
  */
 #ifndef REMORA_NODE_H
 #define REMORA_NODE_H
@@ -42,12 +51,12 @@ enum rmr_node_errcode {
     RMR_E_NODE_STATE_DAMAGED = RMR_ERR(RMR_LAYER_NODE, 4, 1),
     RMR_E_NODE_STATE_WRITE = RMR_ERR(RMR_LAYER_NODE, 4, 2),
     RMR_E_NODE_STATE_READ = RMR_ERR(RMR_LAYER_NODE, 4, 3),
-    RMR_E_NODE_LISTEN = RMR_ERR(RMR_LAYER_NODE, 4, 4),  /* an address is taken */
+    RMR_E_NODE_LISTEN = RMR_ERR(RMR_LAYER_NODE, 4, 4), /* an address is taken */
     RMR_E_NODE_OTHER_URL = RMR_ERR(RMR_LAYER_NODE, 4, 5), /* state of another
-                                                             control server   */
+                                                             control server  */
     RMR_E_NODE_CA = RMR_ERR(RMR_LAYER_NODE, 4, 6),
-    RMR_E_NODE_IN_USE = RMR_ERR(RMR_LAYER_NODE, 4, 7)   /* local endpoint taken:
-                                                           another node runs  */
+    RMR_E_NODE_IN_USE = RMR_ERR(RMR_LAYER_NODE, 4, 7) /* local endpoint taken:
+                                                         another node runs  */
 };
 
 typedef enum rmr_node_state { /* names as `tailscale status` has them */
@@ -60,10 +69,10 @@ typedef enum rmr_node_state { /* names as `tailscale status` has them */
 
 typedef struct rmr_node_event {
     enum {
-        RMR_NODE_EV_STATE,   /* state; text: a URL for NEEDS_LOGIN             */
-        RMR_NODE_EV_RUNNING, /* first live netmap applied, dials are accepted  */
-        RMR_NODE_EV_TROUBLE, /* err, text: it goes on trying                   */
-        RMR_NODE_EV_FAILED   /* err, text: it has given up; RMR_IO_STOP follows */
+        RMR_NODE_EV_STATE,   /* state; text: a URL for NEEDS_LOGIN            */
+        RMR_NODE_EV_RUNNING, /* first live netmap applied, dials are accepted */
+        RMR_NODE_EV_TROUBLE, /* err, text: it goes on trying                  */
+        RMR_NODE_EV_FAILED   /* err, text: it gave up; RMR_IO_STOP follows    */
     } kind;
     rmr_node_state state;
     rmr_err err;
@@ -111,46 +120,188 @@ typedef struct rmr_node_config {
     const rmr_node_callbacks *callbacks; /* copied */
 } rmr_node_config;
 
+/**
+ * UDP port 41641, 1 MiB of buffer a direction, all else off.        [submit]
+ *
+ * Effects: *cfg is overwritten.
+ * Errors:  none.
+ * Source:  none.
+ */
 RMR_API void rmr_node_config_init(rmr_node_config *cfg, size_t struct_size);
-/** Errors: INVAL (a URL that is none), RMR_E_NODE_CA (no certificate in
- *  ca_pem), NOMEM, RNG.                                             [submit] */
+
+/**
+ * A node that does nothing yet: it begins when the adapter tells it WALL.
+ *                                                                   [submit]
+ *
+ * \param env, cfg  Copied, with what they point to.
+ *
+ * Effects:  allocates.  *out is NULL after an error.
+ * Errors:   INVAL (a URL that is none, a text that is too long), NODE_CA (no
+ *           certificate in ca_pem), NOMEM, RNG.
+ * Lifetime: until rmr_node_free.
+ * Source:   none.
+ */
 RMR_API rmr_err rmr_node_new(rmr_node **out, const rmr_env *env,
                              const rmr_node_config *cfg, rmr_time now);
-/** Frees all; nothing is sent.  NULL is allowed.  Not in a callback.   [pump] */
+
+/**
+ * Frees all, wiping keys; NULL is allowed.  Not in a callback.        [pump]
+ *
+ * Effects: nothing is sent and no callback fires.
+ * Errors:  none.
+ * Source:  contract S2.
+ */
 RMR_API void rmr_node_free(rmr_node *n);
-/** The machine to give to an adapter; good until rmr_node_free.        [look] */
+
+/**
+ * The machine to give to an adapter.                                  [look]
+ *
+ * Effects:  none.
+ * Errors:   none.
+ * Lifetime: until rmr_node_free.
+ * Source:   remora/io.h.
+ */
 RMR_API rmr_machine rmr_node_machine(rmr_node *n);
-/** Asks the node to end: closes connections in order, stores what is unsaved,
- *  then gives RMR_IO_STOP.  As an RMR_IO_STOP_REQUEST event.        [submit] */
+
+/**
+ * Asks the node to end, as an RMR_IO_STOP_REQUEST event does.       [submit]
+ *
+ * Effects: closes connections in order (no on_closed follows), stores what is
+ *          unsaved, then gives RMR_IO_STOP, after 2 s at the latest.
+ * Errors:  none.
+ * Source:  remora/io.h.
+ */
 RMR_API void rmr_node_stop(rmr_node *n, rmr_time now);
 
-/** One sentence for the user for any error of the node or its layers: what it
- *  is and what to do.  Never NULL.                                     [look] */
+/**
+ * One sentence for the user for any error of the node or its layers: what it
+ * is and what to do.                                                  [look]
+ *
+ * \return A constant string, never NULL.
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
+ */
 RMR_API const char *rmr_node_err_text(rmr_err e);
 
 /* ---- TCP on the tailnet ------------------------------------------------ */
 
-/** Accepts connections from peers on a port of every own address.
- *  Errors: INUSE, FULL, NOMEM, NOTREADY (before the state was loaded). */
+/**
+ * Accepts connections from peers on a port of every own address.    [submit]
+ *
+ * Effects:  on_accept for each connection.
+ * Errors:   NOTREADY (before the state was loaded), INUSE, INVAL, FULL, NOMEM.
+ * Lifetime: until rmr_node_close or rmr_node_abort of *out.
+ * Source:   RFC 9293 3.10.1.
+ */
 RMR_API rmr_err rmr_node_listen(rmr_node *n, rmr_time now, uint16_t port,
                                 void *tag, rmr_node_conn *out);
-/** \param host  An address or a MagicDNS name.
- *  Errors: NOTFOUND (no such peer), NOTREADY (no netmap yet), FULL, NOMEM. */
+
+/**
+ * Dials a peer.                                                     [submit]
+ *
+ * \param host  An address or a MagicDNS name.
+ *
+ * Effects:  on_connected or on_closed (REFUSED, TIMEOUT, UNREACHABLE) later.
+ * Errors:   NOTFOUND (no such peer), NOTREADY (no netmap yet), INVAL, INUSE,
+ *           UNREACHABLE, FULL, NOMEM.
+ * Lifetime: until on_closed, rmr_node_close or rmr_node_abort.
+ * Source:   RFC 9293 3.10.1.
+ */
 RMR_API rmr_err rmr_node_dial(rmr_node *n, rmr_time now, const char *host,
                               uint16_t port, void *tag, rmr_node_conn *out);
+
+/**
+ * Sets what callbacks of the connection are given.                  [submit]
+ *
+ * Effects: callbacks from now on get the new tag.
+ * Errors:  BADHANDLE.
+ * Source:  none.
+ */
 RMR_API rmr_err rmr_node_set_tag(rmr_node *n, rmr_node_conn c, void *tag);
+
+/**
+ * Queues as much as fits.                                           [submit]
+ *
+ * \param data  Copied.
+ *
+ * Effects: *taken < data.len: on_writable will come.  May create output.
+ * Errors:  BADHANDLE, STATE (not connected yet, or shut down; *taken is 0).
+ * Source:  RFC 9293 3.10.2.
+ */
 RMR_API rmr_err rmr_node_send(rmr_node *n, rmr_time now, rmr_node_conn c,
                               rmr_bytes data, size_t *taken);
+
+/**
+ * The first contiguous bytes to read.                                 [look]
+ *
+ * \param eof  True with view->len 0: the peer has shut down and all was read.
+ *
+ * Effects:  none.
+ * Errors:   BADHANDLE.
+ * Lifetime: the view is good until the next call that is not const.
+ * Source:   RFC 9293 3.10.3.
+ */
 RMR_API rmr_err rmr_node_peek(const rmr_node *n, rmr_node_conn c,
                               rmr_bytes *view, bool *eof);
+
+/**
+ * Drops `len` read bytes and opens the window.                      [submit]
+ *
+ * Effects: may create output.
+ * Errors:  INVAL (more than there are), BADHANDLE.
+ * Source:  RFC 9293 3.8.6.2.2.
+ */
 RMR_API rmr_err rmr_node_consume(rmr_node *n, rmr_time now, rmr_node_conn c,
                                  size_t len);
+
+/**
+ * No more from us; reading goes on.  FIN after what is queued.      [submit]
+ *
+ * Effects: may create output and move the deadline.
+ * Errors:  BADHANDLE, STATE (both sides have closed already).
+ * Source:  RFC 9293 3.6.
+ */
 RMR_API rmr_err rmr_node_shutdown(rmr_node *n, rmr_time now, rmr_node_conn c);
+
+/**
+ * Closes a connection or a listener; its handle is stale at once.   [submit]
+ *
+ * Effects: what is queued is still sent; unread data makes it a reset.  No
+ *          callback follows.
+ * Errors:  BADHANDLE.
+ * Source:  RFC 9293 3.10.4, RFC 2525 2.17.
+ */
 RMR_API rmr_err rmr_node_close(rmr_node *n, rmr_time now, rmr_node_conn c);
+
+/**
+ * As close, but a connection is reset.                              [submit]
+ *
+ * Effects: as rmr_node_close; may create a reset.
+ * Errors:  BADHANDLE.
+ * Source:  RFC 9293 3.10.5.
+ */
 RMR_API rmr_err rmr_node_abort(rmr_node *n, rmr_time now, rmr_node_conn c);
 
+/**
+ * What the last RMR_NODE_EV_STATE said.                               [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
+ */
 RMR_API rmr_node_state rmr_node_get_state(const rmr_node *n);
-RMR_API const char *rmr_node_state_name(rmr_node_state s); /* "Running" */
+
+/**
+ * The name that `tailscale status --json` has for it, such as "Running".
+ *                                                                     [look]
+ *
+ * Effects: none.
+ * Errors:  none; "NoState" for what is no state.
+ * Source:  tailscale.com/ipn, State.
+ */
+RMR_API const char *rmr_node_state_name(rmr_node_state s);
 
 #ifdef __cplusplus
 }
