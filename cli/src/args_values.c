@@ -114,6 +114,12 @@ bool cli_value_serve(cli_args *a, const char *v)
         return cli_usage(a, "--serve takes PORT=ADDR:PORT, such as "
                             "80=127.0.0.1:8080, not '%s'", v);
     }
+    for (size_t i = 0; i < a->n_serves; i++) {
+        if (a->serves[i].port == a->serves[a->n_serves].port) {
+            return cli_usage(a, "--serve names port %u twice",
+                             (unsigned)a->serves[i].port);
+        }
+    }
     a->n_serves++;
     return true;
 }
@@ -143,8 +149,8 @@ bool cli_value_log_level(cli_args *a, const char *v)
 bool cli_value_count(cli_args *a, const char *v)
 {
     uint64_t n;
-    if (rmr_parse_u64(rmr_bytes_str(v), 1000000, &n) != RMR_OK || n == 0) {
-        return cli_usage(a, "-c takes a number of probes from 1 to 1000000, "
+    if (rmr_parse_u64(rmr_bytes_str(v), 100000, &n) != RMR_OK || n == 0) {
+        return cli_usage(a, "-c takes a number of probes from 1 to 100000, "
                             "not '%s'", v);
     }
     a->count = (uint32_t)n;

@@ -199,7 +199,7 @@ void rmri_node_serve_accept(rmr_node *n, rmr_time now, nd_conn *listener,
     rmri_node_conn_start_bridge(c, now);
 }
 
-static rmr_err serves_start(rmr_node *n)
+static rmr_err serves_start(rmr_node *n, rmr_time now)
 {
     for (size_t i = 0; i < n->n_serves; i++) {
         rmr_addr any = {0};
@@ -209,6 +209,13 @@ static rmr_err serves_start(rmr_node *n)
         any.port = n->serves[i].port;
         c->serve_index = (uint16_t)i;
         rmr_err err = rmr_ns_tcp_listen(n->ns, &any, c, &c->sock);
+        if (err == RMR_E_INUSE) {
+            char text[80];
+            snprintf(text, sizeof text,
+                     "port %u is served twice: leave one of them out",
+                     (unsigned)any.port);
+            rmri_node_fail(n, now, RMR_E_NODE_LISTEN, text);
+        }
         if (err != RMR_OK)
             return err;
         c->has_sock = true;
@@ -300,7 +307,6 @@ static size_t max_listeners(const rmr_node *n)
 
 rmr_err rmri_node_service_start(rmr_node *n, rmr_time now)
 {
-    (void)now;
     n->listeners =
         rmr_alloc_zero(&n->env.alloc, max_listeners(n) * sizeof(nd_listener),
                        _Alignof(nd_listener));
@@ -324,7 +330,7 @@ rmr_err rmri_node_service_start(rmr_node *n, rmr_time now)
         if (!l->io)
             return RMR_E_NOMEM;
     }
-    return serves_start(n);
+    return serves_start(n, now);
 }
 
 void rmri_node_service_stop(rmr_node *n)

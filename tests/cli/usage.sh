@@ -29,6 +29,7 @@ check "--socks5-auth without --socks5" wrong "needs --socks5" up --socks5-auth a
 check "--socks5-auth without a password" wrong "USER:PASS" up --socks5 127.0.0.1:1 --socks5-auth user
 check "a forward without a peer" wrong "--forward takes" up --forward 8080=n2
 check "a serve without a port"  wrong "--serve takes" up --serve 80=localhost
+check "a port served twice"     wrong "port 80 twice" up --serve 80=127.0.0.1:1 --serve 80=127.0.0.1:2
 check "a UDP port above 65535"  wrong "--udp-port takes" up --udp-port 65536
 check "an unknown log level"    wrong "--log-level takes" up --log-level loud
 check "ping without a peer"     wrong "needs a peer" ping
