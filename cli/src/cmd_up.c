@@ -116,6 +116,7 @@ static rmr_err make_node(up *u, const cli_args *a)
     cfg.hostname = a->hostname != NULL
                        ? a->hostname
                        : own_name(u->hostname, sizeof u->hostname);
+    cfg.product = "remora/" REMORA_VERSION;
     cfg.os_version = own_os_version(u->os_version, sizeof u->os_version);
     cfg.ephemeral = a->ephemeral;
     cfg.accept_control_key = a->accept_control_key;
