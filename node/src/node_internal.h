@@ -363,10 +363,9 @@ struct rmr_node {
     rmr_time started, now; /* now: the latest seen (T3) */
     uint64_t wall_unix_ns;
     rmr_time wall_at;
-    bool has_wall, has_links, running_told, in_callback, dirty;
+    bool has_wall, has_links, running_told, dirty;
     rmr_err stop_err;
     rmr_time stop_deadline;
-    bool stop_told;
 
     /* node_io.c */
     rmr_hash ids;
@@ -388,7 +387,7 @@ struct rmr_node {
     nd_keys keys;
     nd_io *state_io;
     uint8_t *state_text; /* being loaded or stored */
-    size_t state_len, state_cap, state_sent;
+    size_t state_len, state_cap;
     bool state_dirty /* save once more */, state_wanted /* save this turn */,
         state_seen;
     /* cache of the netmap */
@@ -398,7 +397,7 @@ struct rmr_node {
     uint32_t cache_step;
     uint8_t cache_tail[128];
     size_t cache_tail_len;
-    bool cache_dirty, cache_loaded;
+    bool cache_dirty;
     rmr_time cache_at;
 
     /* layers */

@@ -15,7 +15,7 @@ static void text_free(rmr_node *n)
 {
     rmr_release_wiped(&n->env.alloc, n->state_text, n->state_cap);
     n->state_text = NULL;
-    n->state_cap = n->state_len = n->state_sent = 0;
+    n->state_cap = n->state_len = 0;
 }
 
 static bool text_new(rmr_node *n)
@@ -259,7 +259,6 @@ static rmr_err state_build(rmr_node *n)
     state_head(head, hash);
     memcpy(n->state_text, head, HEAD_LEN);
     n->state_len = HEAD_LEN + len;
-    n->state_sent = 0;
     return RMR_OK;
 }
 
