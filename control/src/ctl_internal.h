@@ -228,7 +228,8 @@ rmr_err rmri_ctl_body(rmr_ctl *c, ctl_body what, rmr_buf dst, size_t *len);
 
 /* ---- ctl_text.c ------------------------------------------------------- */
 
-/* What an answer to the upgrade that is not 101 means (control.md 3.5). */
+/* What an answer to the upgrade that is not 101 means (the table in README.md).
+ */
 rmr_err rmri_ctl_classify_upgrade(uint16_t status, rmr_bytes body);
 /* Does this answer mean that our version is refused? */
 bool rmri_ctl_is_version_refusal(uint16_t status, rmr_bytes body);

@@ -70,7 +70,7 @@ static void put_endpoints(rmr_jw *w, const rmr_ctl *c)
 }
 
 /* Some servers apply what a stream request says, so it too has all that is
- * known (control.md 7.1). */
+ * known. */
 static void put_map(rmr_jw *w, const rmr_ctl *c, bool stream)
 {
     if (c->compress)

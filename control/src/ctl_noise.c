@@ -49,7 +49,7 @@ rmr_err rmri_ctl_noise_begin(rmr_ctl *c,
 
 /* ---- message 2 -------------------------------------------------------- */
 
-/* A server does not say why (it closes without a byte, control.md 3.3), so the
+/* A server does not say why (it closes without a byte), so the
  * first suspicion is its key: it is fetched again, once, and where it is
  * another the handshake is tried with that. */
 void rmri_ctl_handshake_failed(rmr_ctl *c, const char *text)

@@ -130,7 +130,7 @@ void rmri_nm_text(rmr_nm *nm, char *dst, size_t cap, rmr_bytes text)
 
 uint64_t rmri_nm_adjusted_now(const rmr_nm *nm)
 {
-    /* A clock before this is not set (control.md 12.2; the value is the
+    /* A clock before this is not set (the value is the
      * reference's). */
     const uint64_t sane = 1673373066 * (uint64_t)RMR_SEC;
     uint64_t now = nm->now;

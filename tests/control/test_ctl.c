@@ -793,7 +793,7 @@ static void keepalives_feed_the_watchdog(void **state)
     (void)state;
     rig r = {0};
     rmr_ctl_stats st;
-    /* control.md 7.2: a keep-alive as a real server sent it */
+    /* a keep-alive as a real server sent it */
     static const char keepalive[] =
         "\x1f\0\0\0\x28\xb5\x2f\xfd\x24\x12\x91\0\0\x7b\x22\x4b\x65\x65\x70"
         "\x41\x6c\x69\x76\x65\x22\x3a\x74\x72\x75\x65\x7d\x0e\x26\x0c\x10";

@@ -569,8 +569,8 @@ static void nodes_without_a_sound_identity_are_dropped(void **state)
         "{\"ID\":\"1\"}",
         "{\"ID\":9223372036854775808}",
         "{\"ID\":1,\"Key\":\"nodekey:00\"}",
-        "{\"ID\":1,\"Key\":\"mkey:000000000000000000000000000000000000000000000"
-        "0000000000000000001\"}",
+        ("{\"ID\":1,\"Key\":\"mkey:000000000000000000000000000000000000000000"
+         "0000000000000000000001\"}"),
         "{\"ID\":1,\"Key\":5}",
         "{\"ID\":1,\"DiscoKey\":\"discokey:xx\"}"};
     seen s;
@@ -601,13 +601,13 @@ static void a_broken_frame_removes_nothing(void **state)
             "02") "],\"PacketFilter\":[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{"
                   "\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]}");
     static const char *const broken[] = {
-        "{\"Peers\":[" PEER("1", "01") "],\"Health\":[}",
-        "{\"Peers\":[" PEER("1", "01") "]",
+        ("{\"Peers\":[" PEER("1", "01") "],\"Health\":[}"),
+        ("{\"Peers\":[" PEER("1", "01") "]"),
         "",
         "[]",
         "5",
         "{}{}",
-        "[{\"Peers\":[" PEER("1", "01") "]}]",
+        ("[{\"Peers\":[" PEER("1", "01") "]}]"),
         "{\"PacketFilter\":[],\"Health\":[}"};
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         (void)frame(&s, broken[i]);
@@ -730,8 +730,9 @@ static void derp_maps_follow_their_rules(void **state)
                         "[]");
     assert_int_equal(rmr_nm_derp_count(nm), 2);
     /* Broken in the middle: the old one stays. */
-    (void)frame(&s, "{\"DERPMap\":{\"Regions\":{\"1\":{\"Nodes\":[{\"HostName\":"
-                    "\"h\"},x");
+    (void)frame(&s,
+                "{\"DERPMap\":{\"Regions\":{\"1\":{\"Nodes\":[{\"HostName\":"
+                "\"h\"},x");
     (void)frame(&s, "{\"DERPMap\":{\"Regions\":{\"1\":{\"RegionID\":1,}}}}");
     assert_int_equal(rmr_nm_derp_count(nm), 2);
     assert_string_equal(frame(&s, "{\"DERPMap\":{\"Regions\":{}}}"), "[D]");

@@ -1,5 +1,7 @@
 /*
  * remora/control.h - the TS2021 client: joins a control server and follows it.
+ * It is not a server, and does not answer pings or c2n requests: it hands them
+ * on (rmr_nm_callbacks.on_ping_request).
  *
  * It fetches the server's key, upgrades to the Noise protocol, registers, polls
  * the map stream into an rmr_nm, sends updates about this node, watches the
@@ -7,11 +9,17 @@
  * connection: it says where (remora/dial.h) and the host dials, puts TLS on top
  * and moves the bytes.
  *
- * Threading: one object, one thread.  Memory: bounded; the zstd window (at most
- * 8 MiB) lives only while a compressed frame is read.  Time: `now` monotonic;
- * wall time by rmr_ctl_set_wall.
+ * Threading: one object, one thread.  Callbacks fire inside the pump functions;
+ * inside one, submit and look functions are allowed, pumps answer REENTRANT.
+ * Memory: through rmr_env.alloc, bounded; the zstd window (at most 8 MiB) lives
+ * only while a compressed frame is read, and a larger one is asked for again
+ * without compression.  Time: `now` monotonic; wall time by rmr_ctl_set_wall.
+ * Randomness: ephemeral keys and the spread of the back-off; a failure of it
+ * ends in FAILED with RMR_E_RNG.
  *
- * Source: Tailscale control protocol (ts2021), capability version 138.
+ * Source: Tailscale control protocol (ts2021), capability version 138:
+ * tailscale.com v1.98, control/controlclient, control/controlhttp,
+ * control/controlbase, tailcfg.
  *
  *     rmr_ctl_config_init(&cfg, sizeof cfg);  ... url, keys, netmap ...
  *     rmr_ctl_new(&c, &env, &cfg, now);
@@ -38,35 +46,42 @@ extern "C" {
 
 enum rmr_ctl_errcode {
     /* closed: tried again by itself */
-    RMR_E_CTL_HTTP = RMR_ERR(RMR_LAYER_CTL, 3, 1),      /* unexpected status  */
-    RMR_E_CTL_PROXY = RMR_ERR(RMR_LAYER_CTL, 3, 2),     /* strips Upgrade     */
-    RMR_E_CTL_GATEWAY = RMR_ERR(RMR_LAYER_CTL, 3, 3),   /* 502, 503, 504 ...  */
-    RMR_E_CTL_HANDSHAKE = RMR_ERR(RMR_LAYER_CTL, 3, 4), /* Noise failed       */
+    RMR_E_CTL_HTTP = RMR_ERR(RMR_LAYER_CTL, 3, 1),      /* unexpected status */
+    RMR_E_CTL_PROXY = RMR_ERR(RMR_LAYER_CTL, 3, 2),     /* strips Upgrade */
+    RMR_E_CTL_GATEWAY = RMR_ERR(RMR_LAYER_CTL, 3, 3),   /* 502, 503, 504 ... */
+    RMR_E_CTL_HANDSHAKE = RMR_ERR(RMR_LAYER_CTL, 3, 4), /* Noise failed */
     RMR_E_CTL_REWRITTEN = RMR_ERR(RMR_LAYER_CTL, 3, 5), /* bytes were changed */
-    RMR_E_CTL_SILENT = RMR_ERR(RMR_LAYER_CTL, 3, 6),    /* watchdog, 120 s    */
-    RMR_E_CTL_MAP = RMR_ERR(RMR_LAYER_CTL, 3, 7),       /* malformed map      */
-    RMR_E_CTL_ENDED = RMR_ERR(RMR_LAYER_CTL, 3, 8),     /* stream ended       */
+    RMR_E_CTL_SILENT = RMR_ERR(RMR_LAYER_CTL, 3, 6),    /* watchdog, 120 s */
+    RMR_E_CTL_MAP = RMR_ERR(RMR_LAYER_CTL, 3, 7),       /* malformed map */
+    RMR_E_CTL_ENDED = RMR_ERR(RMR_LAYER_CTL, 3, 8),     /* stream ended */
     /* fatal for joining: needs the user */
-    RMR_E_CTL_REFUSED = RMR_ERR(RMR_LAYER_CTL, 4, 1),   /* register: Error    */
-    RMR_E_CTL_AUTH_KEY = RMR_ERR(RMR_LAYER_CTL, 4, 2),  /* bad auth key       */
-    RMR_E_CTL_NEEDS_LOGIN = RMR_ERR(RMR_LAYER_CTL, 4, 3), /* no key given     */
+    RMR_E_CTL_REFUSED = RMR_ERR(RMR_LAYER_CTL, 4, 1),     /* register: Error */
+    RMR_E_CTL_AUTH_KEY = RMR_ERR(RMR_LAYER_CTL, 4, 2),    /* bad auth key */
+    RMR_E_CTL_NEEDS_LOGIN = RMR_ERR(RMR_LAYER_CTL, 4, 3), /* no key given */
     RMR_E_CTL_KEY_CHANGED = RMR_ERR(RMR_LAYER_CTL, 4, 4), /* pinned over http */
-    RMR_E_CTL_TOO_OLD = RMR_ERR(RMR_LAYER_CTL, 4, 5),   /* server: no Noise   */
-    RMR_E_CTL_TOO_NEW = RMR_ERR(RMR_LAYER_CTL, 4, 6),   /* refuses version    */
-    RMR_E_CTL_LOCKED = RMR_ERR(RMR_LAYER_CTL, 4, 7),    /* tailnet lock       */
-    RMR_E_CTL_KEY_EXPIRED = RMR_ERR(RMR_LAYER_CTL, 4, 8) /* node key expired  */
+    RMR_E_CTL_TOO_OLD = RMR_ERR(RMR_LAYER_CTL, 4, 5),     /* server: no Noise */
+    RMR_E_CTL_TOO_NEW = RMR_ERR(RMR_LAYER_CTL, 4, 6),     /* refuses version */
+    RMR_E_CTL_LOCKED = RMR_ERR(RMR_LAYER_CTL, 4, 7),      /* tailnet lock */
+    RMR_E_CTL_KEY_EXPIRED = RMR_ERR(RMR_LAYER_CTL, 4, 8)  /* node key expired */
 };
 
-/** One sentence for the user: what it is and what to do; never NULL.   [look] */
+/**
+ * One sentence for the user: what it is and what to do.               [look]
+ *
+ * \return A constant string, never NULL; for codes that are not of this layer
+ *         what rmr_err_name() says.
+ * Errors: none.
+ * Source: control/controlhttp.
+ */
 RMR_API const char *rmr_ctl_err_text(rmr_err e);
 
 typedef enum rmr_ctl_state {
-    RMR_CTL_CONNECTING,  /* dialling, key fetch, upgrade, handshake            */
+    RMR_CTL_CONNECTING, /* dialling, key fetch, upgrade, handshake */
     RMR_CTL_REGISTERING,
-    RMR_CTL_NEEDS_LOGIN, /* text: the URL to open; it goes on by itself        */
-    RMR_CTL_CONNECTED,   /* the map stream is open                             */
-    RMR_CTL_DOWN,        /* err, text: why; it tries again by itself           */
-    RMR_CTL_FAILED       /* err, text: why; it stops until rmr_ctl_retry       */
+    RMR_CTL_NEEDS_LOGIN, /* text: the URL to open; it goes on by itself */
+    RMR_CTL_CONNECTED,   /* the map stream is open */
+    RMR_CTL_DOWN,        /* err, text: why; it tries again by itself */
+    RMR_CTL_FAILED       /* err, text: why; it stops until rmr_ctl_retry */
 } rmr_ctl_state;
 
 typedef struct rmr_ctl rmr_ctl;
@@ -77,7 +92,8 @@ typedef struct rmr_ctl_callbacks {
     /* text: details from the server or the URL; may be "". */
     void (*on_state)(void *user, rmr_ctl_state state, rmr_err err,
                      const char *text);
-    /* The server's Noise key, new or changed (allowed by policy): store it. */
+    /* The server's Noise key, new or changed (allowed by policy), and proved by
+     * a handshake: store it. */
     void (*on_server_key)(void *user, const uint8_t key[RMR_KEY_LEN]);
     /* Registered with this node key: store it.  login: "user@example.com". */
     void (*on_registered)(void *user, const char *login, const char *display);
@@ -85,20 +101,21 @@ typedef struct rmr_ctl_callbacks {
 
 typedef struct rmr_ctl_config {
     uint32_t struct_size;
-    const char *url;          /* copied; http or https                         */
-    const char *auth_key;     /* copied, wiped when registered; NULL: none     */
-    const char *hostname;     /* copied                                        */
-    const char *os, *os_version, *product; /* copied; NULL: "linux", "", "remora" */
+    const char *url;      /* copied; http or https */
+    const char *auth_key; /* copied, wiped when registered; NULL: none */
+    const char *hostname; /* copied */
+    /* Copied; NULL: "linux", "", "remora". */
+    const char *os, *os_version, *product;
     bool ephemeral;
-    bool accept_control_key;  /* take over a changed key over plain http       */
+    bool accept_control_key; /* take over a changed key over plain http */
     bool no_compression;
-    uint8_t machine_key[RMR_KEY_LEN]; /* private; copied                       */
+    uint8_t machine_key[RMR_KEY_LEN]; /* private; copied */
     uint8_t node_public[RMR_KEY_LEN];
-    uint8_t old_node_public[RMR_KEY_LEN]; /* zero: none                        */
+    uint8_t old_node_public[RMR_KEY_LEN]; /* zero: none */
     uint8_t disco_public[RMR_KEY_LEN];
-    uint8_t server_key[RMR_KEY_LEN];  /* pinned; zero: none                    */
+    uint8_t server_key[RMR_KEY_LEN]; /* pinned; zero: none */
     uint64_t wall_unix_ns;
-    rmr_nm *netmap;           /* retained until free; filled by the stream     */
+    rmr_nm *netmap; /* retained until free; filled by the stream */
     const rmr_ctl_callbacks *callbacks; /* copied */
 } rmr_ctl_config;
 
@@ -108,41 +125,181 @@ typedef struct rmr_ctl_stats {
     rmr_time last_frame;
 } rmr_ctl_stats;
 
+/**
+ * Defaults: nothing set, compression on.                              [look]
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API void rmr_ctl_config_init(rmr_ctl_config *cfg, size_t struct_size);
-/** Errors: INVAL (url, auth key of the wrapped form), NOMEM, RNG.   [submit] */
+
+/**
+ * A client that wants its first stream at once.                     [submit]
+ *
+ * \param cfg  Copied, but for `netmap`, which is retained until the free.
+ *
+ * Effects: none outside.
+ * Errors: INVAL (a URL that is none or has a query; an auth key of the wrapped
+ *         form "...--TL..."; a name that is too long; no machine key, node key
+ *         or netmap), NOMEM.
+ * Lifetime: until rmr_ctl_free().
+ * Source: types/key; control/controlclient.
+ */
 RMR_API rmr_err rmr_ctl_new(rmr_ctl **out, const rmr_env *env,
                             const rmr_ctl_config *cfg, rmr_time now);
-/** Wipes keys.  NULL is allowed; no callbacks. */
+
+/**
+ * Frees, and wipes keys; NULL is allowed.  Not from a callback.       [pump]
+ *
+ * Effects: no callbacks.
+ * Errors: none.
+ * Source: contract S2.
+ */
 RMR_API void rmr_ctl_free(rmr_ctl *c);
 
-/** True once per attempt: the host dials `out` now.                 [submit] */
+/**
+ * True once per attempt: the host dials `out` now, and tells what came of it
+ * by rmr_ctl_stream_opened() or rmr_ctl_stream_closed().            [submit]
+ *
+ * Effects: on_state(CONNECTING).
+ * Errors: false when no stream is wanted, when rmr_ctl_wants_close() was not
+ *         asked yet, and within a callback.
+ * Source: control/controlclient; https alone for https URLs.
+ */
 RMR_API bool rmr_ctl_wants_stream(rmr_ctl *c, rmr_time now, rmr_dial *out);
+
+/**
+ * The stream is open, TLS too where it was asked for.                 [pump]
+ *
+ * Effects: output; key, upgrade and handshake have 10 s from here.
+ * Errors: STATE (none was wanted), RNG and NOMEM (told by on_state too),
+ *         REENTRANT.
+ * Source: control/controlclient; control/controlhttp.
+ */
 RMR_API rmr_err rmr_ctl_stream_opened(rmr_ctl *c, rmr_time now);
-/** The stream could not be opened, ended or broke; RMR_OK: orderly end.
- *  `text`: details for the user (a TLS error), may be NULL.           [pump] */
+
+/**
+ * The stream could not be opened, ended, or broke.                    [pump]
+ *
+ * \param why   RMR_OK: an orderly end.
+ * \param text  Details for the user (a TLS error); may be NULL.
+ *
+ * Effects: on_state(DOWN or FAILED), or another stream is wanted.  Nothing
+ *          when the client has given that stream up itself.
+ * Errors: none.
+ * Source: control/controlhttp; control/controlclient.
+ */
 RMR_API void rmr_ctl_stream_closed(rmr_ctl *c, rmr_time now, rmr_err why,
                                    const char *text);
-/** The host should close the stream now (answers true once).        [submit] */
+
+/**
+ * The host should close the stream now; answers true once.          [submit]
+ *
+ * Effects: none more.
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API bool rmr_ctl_wants_close(rmr_ctl *c);
-/** Stream bytes in, all taken; overwritten (decrypted in place).  An error has
- *  been told by on_state; close the stream.                           [pump] */
+
+/**
+ * Stream bytes, all of them taken.                                    [pump]
+ *
+ * \param in  Borrowed and overwritten (decrypted in place); any length.
+ *
+ * Effects: any callback, and those of the netmap; output.
+ * Errors: the failure that on_state(DOWN or FAILED) has told: close the
+ *         stream; CLOSED (there is none); REENTRANT.
+ * Source: control/controlbase; RFC 9113; tailcfg.MapResponse.
+ */
 RMR_API rmr_err rmr_ctl_read(rmr_ctl *c, rmr_time now, rmr_buf in);
+
+/**
+ * Fills dst with bytes for the stream.                                [pump]
+ *
+ * \param dst  Any size.  From 4096 bytes on records are sealed in place.
+ * \param len  What was written; 0: nothing now.
+ *
+ * Effects: requests that are due are made; on_state(REGISTERING, ...).
+ * Errors: as rmr_ctl_read.
+ * Source: control/controlbase.
+ */
 RMR_API rmr_err rmr_ctl_write(rmr_ctl *c, rmr_time now, rmr_buf dst,
                               size_t *len);
+
+/**
+ * When rmr_ctl_handle_deadline() is due.                              [look]
+ *
+ * \return RMR_TIME_NEVER when only the host can go on (it should dial, or the
+ *         user is needed).
+ * Errors: none.
+ * Source: contract T4.
+ */
 RMR_API rmr_time rmr_ctl_next_deadline(const rmr_ctl *c);
+
+/**
+ * Time-outs, the watchdog, and the end of a back-off.                 [pump]
+ *
+ * Effects: on_state; output; rmr_ctl_wants_stream() may answer true now.
+ * Errors: REENTRANT.  A failure is told by on_state alone.
+ * Source: tailcfg.MapResponse; control/controlclient; contract T5.
+ */
 RMR_API rmr_err rmr_ctl_handle_deadline(rmr_ctl *c, rmr_time now);
 
+/**
+ * The wall clock, at `now`; for expiry in the netmap.               [submit]
+ *
+ * \param unix_ns  0: unknown; no key counts as expired by time then.
+ *
+ * Effects: from the next frame on.
+ * Errors: none.
+ * Source: contract T6.
+ */
 RMR_API void rmr_ctl_set_wall(rmr_ctl *c, rmr_time now, uint64_t unix_ns);
-/** What peers must know of us; sent by a lite update when it differs.
- *  \param endpoints  May be NULL.  Errors: NOMEM.                    [submit] */
+
+/**
+ * What peers must know of us; sent by a lite update when it differs. [submit]
+ *
+ * \param home_derp  0: unknown.
+ * \param endpoints  Copied; NULL where n is 0; those above 64 are left out.
+ *
+ * Effects: output.
+ * Errors: NOMEM (unchanged), INVAL.
+ * Source: tailcfg.MapResponse.
+ */
 RMR_API rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now, uint16_t home_derp,
                                 const rmr_addr *endpoints, size_t n);
-/** A new node key was made (rotation): register with it.            [submit] */
+
+/**
+ * A new node key was made (rotation): registers with it.  The map stream goes
+ * on until that succeeded.                                          [submit]
+ *
+ * \param old_public  The key before, or zeros.
+ *
+ * Effects: output; out of FAILED, as rmr_ctl_retry().
+ * Errors: INVAL (a zero key).
+ * Source: tailcfg.RegisterRequest, RegisterResponse.
+ */
 RMR_API rmr_err rmr_ctl_set_node_key(rmr_ctl *c, rmr_time now,
                                      const uint8_t node_public[RMR_KEY_LEN],
                                      const uint8_t old_public[RMR_KEY_LEN]);
-/** Out of FAILED, or out of a back-off (the network changed): try now. */
+
+/**
+ * Out of FAILED, or out of a back-off (the network changed): tries now, and
+ * begins to count failures anew.                                    [submit]
+ *
+ * Effects: rmr_ctl_wants_stream() answers true; nothing where a stream is
+ *          open or being dialled.
+ * Errors: none.
+ * Source: control/controlclient.
+ */
 RMR_API void rmr_ctl_retry(rmr_ctl *c, rmr_time now);
+
+/**
+ * The counters, by value.                                             [look]
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API void rmr_ctl_get_stats(const rmr_ctl *c, rmr_ctl_stats *out);
 
 #ifdef __cplusplus

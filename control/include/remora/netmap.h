@@ -10,8 +10,24 @@
  * Views (rmr_nm_node, ...) are filled from packed storage; what they point to
  * is borrowed until the next call that is not const.
  *
- * Threading: one object, one thread.  Memory: through rmr_env.alloc, one block
- * a peer; bounded by max_peers.  Time: none.
+ * It is not a validator: what it can't read of an element it drops and counts
+ * (stats.dropped_elements), and goes on.  Expiry by the clock is seen in views
+ * (`expired`), as of the last frame; it makes no event.
+ *
+ * Threading: one object, one thread.  Inside a callback look functions alone
+ * are allowed.  Memory: through rmr_env.alloc, one block a peer (400 to 520
+ * bytes with its indexes), 40 KiB for the rest; bounded by max_peers.  Time:
+ * none but the wall time of each frame.
+ *
+ *     rmr_nm_new(&nm, &env, &cfg);
+ *     rmr_nm_stream_begin(nm);
+ *     each frame:
+ *         rmr_nm_frame_begin(nm, wall);
+ *         while (more) rmr_nm_frame_feed(nm, piece);
+ *         rmr_nm_frame_end(nm);
+ *     for (pos = 0; rmr_nm_next_peer(nm, &pos, &peer);)
+ *         show(peer.name, peer.online);
+ *
  * Source: Tailscale control protocol, capability version 138 (tailcfg:
  * MapResponse, Node, DERPMap, DNSConfig, UserProfile).
  */
@@ -28,6 +44,7 @@ extern "C" {
 #endif
 
 typedef struct rmr_nm rmr_nm;
+struct rmr_filter;
 
 typedef struct rmr_nm_node { /* a view */
     uint64_t id;
@@ -38,7 +55,7 @@ typedef struct rmr_nm_node { /* a view */
     const char *os;
     uint8_t key[RMR_KEY_LEN];
     uint8_t disco_key[RMR_KEY_LEN]; /* zero: none */
-    const rmr_prefix *addrs; /* own addresses */
+    const rmr_prefix *addrs;        /* own addresses */
     size_t n_addrs;
     const rmr_prefix *allowed_ips;
     size_t n_allowed_ips;
@@ -121,74 +138,297 @@ typedef struct rmr_nm_stats {
     size_t memory_bytes;
 } rmr_nm_stats;
 
+/**
+ * Defaults: 100,000 peers, no callbacks.                              [look]
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API void rmr_nm_config_init(rmr_nm_config *cfg, size_t struct_size);
+
+/**
+ * An empty table.                                                   [submit]
+ *
+ * Errors: INVAL (no room for any peer), NOMEM, RNG (the keys of the indexes).
+ * Lifetime: until rmr_nm_free(); env and cfg are copied.
+ * Source: none.
+ */
 RMR_API rmr_err rmr_nm_new(rmr_nm **out, const rmr_env *env,
                            const rmr_nm_config *cfg);
+
+/**
+ * Frees, its filter too; NULL is allowed.  Not from a callback.       [pump]
+ *
+ * Effects: no callbacks.
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API void rmr_nm_free(rmr_nm *nm);
 
 /* ---- filling ---------------------------------------------------------- */
 
-/** A new stream begins: its first frame is a full one. */
+/**
+ * A new stream begins: its first frame with a Node is a full one, and what
+ * that does not say (peers, filters, DNS, health) is not so any more. [submit]
+ *
+ * Effects: at the end of that frame.
+ * Errors: none.
+ * Source: tailcfg.MapResponse.
+ */
 RMR_API void rmr_nm_stream_begin(rmr_nm *nm);
-/** One frame: begin, feed pieces of any size, end.  `now_unix_ns` serves
- *  PeerSeenChange and expiry.  A broken frame (MALFORMED, TOOBIG) leaves
- *  what was applied before it; nothing is removed by it.               [pump] */
+
+/**
+ * Begins a frame; one that was not ended is given up.                 [pump]
+ *
+ * \param now_unix_ns  For PeerSeenChange and expiry; 0: unknown.
+ *
+ * Effects: none seen.  Does nothing within a callback.
+ * Errors: none.
+ * Source: tailcfg.MapResponse; control/controlclient.
+ */
 RMR_API void rmr_nm_frame_begin(rmr_nm *nm, uint64_t now_unix_ns);
+
+/**
+ * A piece of the frame's JSON, of any size.                           [pump]
+ *
+ * Effects: on_peer for each that differs, on_ping_request, on_pop_browser.
+ *          Peers are applied as they are read; DERP regions, DNS and the
+ *          filter when they are whole.
+ * Errors: MALFORMED (not JSON, or no object), TOOBIG (a wanted string above
+ *         8 KiB, nested too deep, too many filters), NOMEM; sticky until the
+ *         next frame.  STATE (no frame), REENTRANT.
+ * Source: tailcfg.MapResponse, Node, DERPMap; RFC 8259.
+ */
 RMR_API rmr_err rmr_nm_frame_feed(rmr_nm *nm, rmr_bytes json);
+
+/**
+ * The frame is over.  Only now do peers go that a full list left out, and is
+ * the filter compiled.                                                [pump]
+ *
+ * Effects: on_peer(REMOVED), then on_frame.  After a broken frame neither:
+ *          what was applied of it stays, nothing is removed by it.  The
+ *          filter's local addresses are set to this node's where it changed;
+ *          who advertises routes sets them again in on_frame.
+ * Errors: as rmr_nm_frame_feed.  NOMEM while compiling: the filter lets
+ *         nothing in until the next frame.
+ * Source: tailcfg.MapResponse; wgengine/filter.
+ */
 RMR_API rmr_err rmr_nm_frame_end(rmr_nm *nm);
-/** Writes the whole table as one MapResponse, a piece per call: start with
- *  *pos = 0, call until *len is 0.  dst of at least 64 KiB.  The table may not
- *  change in between.                                                  [look] */
+
+/**
+ * Writes the whole table as one MapResponse, a piece per call.        [look]
+ *
+ * \param pos  0 at first, then as it was left.  The table may not change in
+ *             between.
+ * \param dst  At least 64 KiB.
+ * \param len  What was written; 0: that was all.
+ *
+ * Errors: BUFSIZE, INVAL (a position that is none).
+ * Source: control/controlclient.
+ */
 RMR_API rmr_err rmr_nm_save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst,
                             size_t *len);
 
 /* ---- looking ---------------------------------------------------------- */
 
+/**
+ * This node; false before the first frame.                            [look]
+ *
+ * Errors: none.
+ * Source: MapResponse.Node.
+ */
 RMR_API bool rmr_nm_self(const rmr_nm *nm, rmr_nm_node *out);
+
+/**
+ * How many peers there are.                                           [look]
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API size_t rmr_nm_peer_count(const rmr_nm *nm);
+
+/**
+ * A peer by its id; false: there is none.                             [look]
+ *
+ * Errors: none.
+ * Source: tailcfg.MapResponse.
+ */
 RMR_API bool rmr_nm_peer(const rmr_nm *nm, uint64_t id, rmr_nm_node *out);
+
+/**
+ * By node key.  Of several with one key the one of the lowest id, here and in
+ * the next three.                                                     [look]
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API bool rmr_nm_peer_by_key(const rmr_nm *nm,
                                 const uint8_t key[RMR_KEY_LEN],
                                 rmr_nm_node *out);
-/** By a disco key.  One disco key may be of several nodes: the first. */
+
+/**
+ * By disco key.                                                       [look]
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API bool rmr_nm_peer_by_disco(const rmr_nm *nm,
                                   const uint8_t key[RMR_KEY_LEN],
                                   rmr_nm_node *out);
-/** By one of its own addresses. */
+
+/**
+ * By one of its own addresses; the port does not matter.              [look]
+ *
+ * Errors: none.
+ * Source: Node.Addresses.
+ */
 RMR_API bool rmr_nm_peer_by_ip(const rmr_nm *nm, const rmr_addr *ip,
                                rmr_nm_node *out);
-/** By MagicDNS name: the FQDN (final dot optional) or its first label where the
- *  rest is our own domain; case doesn't matter. */
+
+/**
+ * By MagicDNS name: the FQDN (final dot optional), or its first label where the
+ * rest is our own domain; case doesn't matter.                        [look]
+ *
+ * Errors: none.
+ * Source: tailcfg.DNSConfig.
+ */
 RMR_API bool rmr_nm_peer_by_name(const rmr_nm *nm, const char *name,
                                  rmr_nm_node *out);
-/** Walks all peers by rising id: start with *pos = 0; false at the end. */
+
+/**
+ * Walks all peers by rising id: start with *pos = 0; false at the end.  The
+ * table may change in between.                                        [look]
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API bool rmr_nm_next_peer(const rmr_nm *nm, uint64_t *pos,
                               rmr_nm_node *out);
+
+/**
+ * A user by id (rmr_nm_node.user); false: not told.                   [look]
+ *
+ * Errors: none.
+ * Source: MapResponse.UserProfiles.
+ */
 RMR_API bool rmr_nm_user_profile(const rmr_nm *nm, int64_t id,
                                  rmr_nm_user *out);
+
+/**
+ * How many DERP regions there are.                                    [look]
+ *
+ * Errors: none.
+ * Source: DERPMap.
+ */
 RMR_API size_t rmr_nm_derp_count(const rmr_nm *nm);
-/** By rising region id. */
+
+/**
+ * A region by its place, by rising region id; false behind the last.  [look]
+ *
+ * Errors: none.
+ * Source: DERPMap.Regions.
+ */
 RMR_API bool rmr_nm_derp_at(const rmr_nm *nm, size_t i,
                             rmr_nm_derp_region *out);
+
+/**
+ * A region by its id.                                                 [look]
+ *
+ * Errors: none.
+ * Source: DERPMap.Regions.
+ */
 RMR_API bool rmr_nm_derp_region_by_id(const rmr_nm *nm, uint16_t id,
                                       rmr_nm_derp_region *out);
-RMR_API const char *rmr_nm_domain(const rmr_nm *nm);        /* display name */
-RMR_API const char *rmr_nm_magic_suffix(const rmr_nm *nm);  /* of our FQDN  */
+
+/**
+ * The tailnet's display name; "" before it is told.                   [look]
+ *
+ * Errors: none.
+ * Source: MapResponse.Domain.
+ */
+RMR_API const char *rmr_nm_domain(const rmr_nm *nm);
+
+/**
+ * The MagicDNS suffix: our FQDN without its first label, or "".       [look]
+ *
+ * Errors: none.
+ * Source: tailcfg.DNSConfig.
+ */
+RMR_API const char *rmr_nm_magic_suffix(const rmr_nm *nm);
+
+/**
+ * Is MagicDNS on?                                                     [look]
+ *
+ * Errors: none.
+ * Source: DNSConfig.Proxied.
+ */
 RMR_API bool rmr_nm_magic_dns_enabled(const rmr_nm *nm);
-/** The search domains, NULL behind the last. */
+
+/**
+ * The search domains, NULL behind the last.                           [look]
+ *
+ * Errors: none.
+ * Source: DNSConfig.Domains.
+ */
 RMR_API const char *rmr_nm_dns_domain_at(const rmr_nm *nm, size_t i);
-/** Does this node, or a peer, have the attribute (a key of CapMap)? */
+
+/**
+ * Does this node have the attribute (a key of CapMap)?                [look]
+ *
+ * Errors: none.
+ * Source: tailcfg.MapResponse.
+ */
 RMR_API bool rmr_nm_self_has_cap(const rmr_nm *nm, const char *name);
+
+/**
+ * Does that peer have it?                                             [look]
+ *
+ * Errors: none.
+ * Source: Node.CapMap.
+ */
 RMR_API bool rmr_nm_peer_has_cap(const rmr_nm *nm, uint64_t id,
                                  const char *name);
-/** The server's clock as it told last, Unix ns; 0: it has not. */
+
+/**
+ * The server's clock as it told last, Unix ns; 0: it has not.         [look]
+ *
+ * Errors: none.
+ * Source: control/controlclient.
+ */
 RMR_API uint64_t rmr_nm_control_time(const rmr_nm *nm);
+
+/**
+ * How many health lines there are: those of Health, and DisplayMessages. [look]
+ *
+ * Errors: none.
+ * Source: tailcfg.MapResponse.
+ */
 RMR_API size_t rmr_nm_health_count(const rmr_nm *nm);
+
+/**
+ * A health line; "" behind the last.                                  [look]
+ *
+ * Errors: none.
+ * Source: tailcfg.MapResponse.
+ */
 RMR_API const char *rmr_nm_health_at(const rmr_nm *nm, size_t i);
-/** The packet filter that the rules compiled to; never NULL.  Before the first
- *  frame it lets nothing in. */
-struct rmr_filter;
+
+/**
+ * The packet filter that the rules compiled to; never NULL.  Before the first
+ * frame it lets nothing in.                                           [look]
+ *
+ * Lifetime: the netmap's.
+ * Errors: none.
+ * Source: wgengine/filter.
+ */
 RMR_API struct rmr_filter *rmr_nm_filter(rmr_nm *nm);
+
+/**
+ * The counters, by value.                                             [look]
+ *
+ * Errors: none.
+ * Source: none.
+ */
 RMR_API void rmr_nm_get_stats(const rmr_nm *nm, rmr_nm_stats *out);
 
 #ifdef __cplusplus
