@@ -70,8 +70,9 @@ enum rmr_ctl_errcode {
  *
  * \return A constant string, never NULL; for codes that are not of this layer
  *         what rmr_err_name() says.
- * Errors: none.
- * Source: control/controlhttp.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  control/controlhttp.
  */
 RMR_API const char *rmr_ctl_err_text(rmr_err e);
 
@@ -128,8 +129,9 @@ typedef struct rmr_ctl_stats {
 /**
  * Defaults: nothing set, compression on.                              [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: *cfg is overwritten.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_ctl_config_init(rmr_ctl_config *cfg, size_t struct_size);
 
@@ -231,8 +233,9 @@ RMR_API rmr_err rmr_ctl_write(rmr_ctl *c, rmr_time now, rmr_buf dst,
  *
  * \return RMR_TIME_NEVER when only the host can go on (it should dial, or the
  *         user is needed).
- * Errors: none.
- * Source: contract T4.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  contract T4.
  */
 RMR_API rmr_time rmr_ctl_next_deadline(const rmr_ctl *c);
 
@@ -297,8 +300,9 @@ RMR_API void rmr_ctl_retry(rmr_ctl *c, rmr_time now);
 /**
  * The counters, by value.                                             [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_ctl_get_stats(const rmr_ctl *c, rmr_ctl_stats *out);
 

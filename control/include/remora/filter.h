@@ -48,9 +48,10 @@ typedef struct rmr_ip_range { /* inclusive, one family */
  *
  * \param n  How many ranges it gave: 2 for "*", one of each family.
  *
- * Errors: MALFORMED (host bits set in a CIDR, two families, a > b); nothing is
- *         written then.
- * Source: wgengine/filter.
+ * Effects: out and *n are written.
+ * Errors:  MALFORMED (host bits set in a CIDR, two families, a > b); nothing is
+ *          written then.
+ * Source:  wgengine/filter.
  */
 RMR_API rmr_err rmr_ip_range_parse(rmr_bytes text, rmr_ip_range out[2],
                                    size_t *n);
@@ -58,17 +59,19 @@ RMR_API rmr_err rmr_ip_range_parse(rmr_bytes text, rmr_ip_range out[2],
 /**
  * A filter without rules or local addresses: it lets nothing in.    [submit]
  *
- * Errors: INVAL, NOMEM, RNG (the key of the flow table).
+ * Effects: allocates.
+ * Errors:  INVAL, NOMEM, RNG (the key of the flow table).
  * Lifetime: until rmr_filter_free(); env is copied.
- * Source: wgengine/filter.
+ * Source:  wgengine/filter.
  */
 RMR_API rmr_err rmr_filter_new(rmr_filter **out, const rmr_env *env);
 
 /**
- * Frees; NULL is allowed.
+ * Frees; NULL is allowed.                                         [pump]
  *
- * Errors: none.
- * Source: none.
+ * Effects: rules and flows are gone.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_filter_free(rmr_filter *f);
 
@@ -78,8 +81,9 @@ RMR_API void rmr_filter_free(rmr_filter *f);
 /**
  * Begins a new set of rules, and forgets one that was not committed. [submit]
  *
- * Errors: none.
- * Source: none.
+ * Effects: the rules in force stay.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_filter_begin(rmr_filter *f);
 
@@ -87,33 +91,37 @@ RMR_API void rmr_filter_begin(rmr_filter *f);
  * Begins a rule.  One without protocols matches none; one without sources or
  * destinations matches nothing.                                     [submit]
  *
- * Errors: STATE (not within begin and commit, or within a rule); NOMEM, after
- *         which the build is spoilt: all calls up to commit answer it.
- * Source: wgengine/filter.
+ * Effects: may take memory; the rules in force stay.
+ * Errors:  STATE (not within begin and commit, or within a rule); NOMEM, after
+ *          which the build is spoilt: all calls up to commit answer it.
+ * Source:  wgengine/filter.
  */
 RMR_API rmr_err rmr_filter_rule_begin(rmr_filter *f);
 
 /**
  * One more range of sources.                                        [submit]
  *
- * Errors: as rmr_filter_rule_begin; INVAL (no family).
- * Source: FilterRule.SrcIPs.
+ * Effects: as rmr_filter_rule_begin.
+ * Errors:  as rmr_filter_rule_begin; INVAL (no family).
+ * Source:  FilterRule.SrcIPs.
  */
 RMR_API rmr_err rmr_filter_rule_src(rmr_filter *f, const rmr_ip_range *r);
 
 /**
  * One more protocol.                                                [submit]
  *
- * Errors: as rmr_filter_rule_begin.
- * Source: FilterRule.IPProto.
+ * Effects: as rmr_filter_rule_begin.
+ * Errors:  as rmr_filter_rule_begin.
+ * Source:  FilterRule.IPProto.
  */
 RMR_API rmr_err rmr_filter_rule_proto(rmr_filter *f, uint8_t proto);
 
 /**
  * One more range of destinations, with its ports.                   [submit]
  *
- * Errors: as rmr_filter_rule_src.
- * Source: FilterRule.DstPorts.
+ * Effects: as rmr_filter_rule_begin.
+ * Errors:  as rmr_filter_rule_src.
+ * Source:  FilterRule.DstPorts.
  */
 RMR_API rmr_err rmr_filter_rule_dst(rmr_filter *f, const rmr_ip_range *r,
                                     uint16_t first_port, uint16_t last_port);
@@ -121,17 +129,19 @@ RMR_API rmr_err rmr_filter_rule_dst(rmr_filter *f, const rmr_ip_range *r,
 /**
  * The rule is whole; its sources are sorted and merged.             [submit]
  *
- * Errors: as rmr_filter_rule_begin.
- * Source: wgengine/filter.
+ * Effects: as rmr_filter_rule_begin.
+ * Errors:  as rmr_filter_rule_begin.
+ * Source:  wgengine/filter.
  */
 RMR_API rmr_err rmr_filter_rule_end(rmr_filter *f);
 
 /**
  * Puts the new rules in the place of the old.  Flows stay.          [submit]
  *
- * Errors: STATE (no begin, or within a rule), NOMEM (the build was spoilt);
- *         the old rules stay then.
- * Source: wgengine/filter.
+ * Effects: packets are judged by the new rules from now on.
+ * Errors:  STATE (no begin, or within a rule), NOMEM (the build was spoilt);
+ *          the old rules stay then.
+ * Source:  wgengine/filter.
  */
 RMR_API rmr_err rmr_filter_commit(rmr_filter *f);
 
@@ -140,8 +150,9 @@ RMR_API rmr_err rmr_filter_commit(rmr_filter *f);
  *
  * \param p  Copied.
  *
- * Errors: NOMEM (unchanged), INVAL.
- * Source: wgengine/filter.
+ * Effects: takes memory; the old addresses are forgotten.
+ * Errors:  NOMEM (unchanged), INVAL.
+ * Source:  wgengine/filter.
  */
 RMR_API rmr_err rmr_filter_set_local(rmr_filter *f, const rmr_prefix *p,
                                      size_t n);
@@ -172,16 +183,18 @@ RMR_API void rmr_filter_note_out(rmr_filter *f, rmr_bytes ip_packet);
 /**
  * How many packets did not come in.                                   [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API uint64_t rmr_filter_dropped(const rmr_filter *f);
 
 /**
  * How many rules there are.                                           [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API size_t rmr_filter_rule_count(const rmr_filter *f);
 

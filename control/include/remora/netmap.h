@@ -141,17 +141,19 @@ typedef struct rmr_nm_stats {
 /**
  * Defaults: 100,000 peers, no callbacks.                              [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: *cfg is overwritten.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_nm_config_init(rmr_nm_config *cfg, size_t struct_size);
 
 /**
  * An empty table.                                                   [submit]
  *
- * Errors: INVAL (no room for any peer), NOMEM, RNG (the keys of the indexes).
+ * Effects: allocates.
+ * Errors:  INVAL (no room for any peer), NOMEM, RNG (the keys of the indexes).
  * Lifetime: until rmr_nm_free(); env and cfg are copied.
- * Source: none.
+ * Source:  none.
  */
 RMR_API rmr_err rmr_nm_new(rmr_nm **out, const rmr_env *env,
                            const rmr_nm_config *cfg);
@@ -223,8 +225,9 @@ RMR_API rmr_err rmr_nm_frame_end(rmr_nm *nm);
  * \param dst  At least 64 KiB.
  * \param len  What was written; 0: that was all.
  *
- * Errors: BUFSIZE, INVAL (a position that is none).
- * Source: control/controlclient.
+ * Effects: dst, *len and *pos are written; the table stays.
+ * Errors:  BUFSIZE, INVAL (a position that is none).
+ * Source:  control/controlclient.
  */
 RMR_API rmr_err rmr_nm_save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst,
                             size_t *len);
@@ -234,24 +237,27 @@ RMR_API rmr_err rmr_nm_save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst,
 /**
  * This node; false before the first frame.                            [look]
  *
- * Errors: none.
- * Source: MapResponse.Node.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  MapResponse.Node.
  */
 RMR_API bool rmr_nm_self(const rmr_nm *nm, rmr_nm_node *out);
 
 /**
  * How many peers there are.                                           [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API size_t rmr_nm_peer_count(const rmr_nm *nm);
 
 /**
  * A peer by its id; false: there is none.                             [look]
  *
- * Errors: none.
- * Source: tailcfg.MapResponse.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  tailcfg.MapResponse.
  */
 RMR_API bool rmr_nm_peer(const rmr_nm *nm, uint64_t id, rmr_nm_node *out);
 
@@ -259,8 +265,9 @@ RMR_API bool rmr_nm_peer(const rmr_nm *nm, uint64_t id, rmr_nm_node *out);
  * By node key.  Of several with one key the one of the lowest id, here and in
  * the next three.                                                     [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API bool rmr_nm_peer_by_key(const rmr_nm *nm,
                                 const uint8_t key[RMR_KEY_LEN],
@@ -269,8 +276,9 @@ RMR_API bool rmr_nm_peer_by_key(const rmr_nm *nm,
 /**
  * By disco key.                                                       [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API bool rmr_nm_peer_by_disco(const rmr_nm *nm,
                                   const uint8_t key[RMR_KEY_LEN],
@@ -279,8 +287,9 @@ RMR_API bool rmr_nm_peer_by_disco(const rmr_nm *nm,
 /**
  * By one of its own addresses; the port does not matter.              [look]
  *
- * Errors: none.
- * Source: Node.Addresses.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  Node.Addresses.
  */
 RMR_API bool rmr_nm_peer_by_ip(const rmr_nm *nm, const rmr_addr *ip,
                                rmr_nm_node *out);
@@ -289,8 +298,9 @@ RMR_API bool rmr_nm_peer_by_ip(const rmr_nm *nm, const rmr_addr *ip,
  * By MagicDNS name: the FQDN (final dot optional), or its first label where the
  * rest is our own domain; case doesn't matter.                        [look]
  *
- * Errors: none.
- * Source: tailcfg.DNSConfig.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  tailcfg.DNSConfig.
  */
 RMR_API bool rmr_nm_peer_by_name(const rmr_nm *nm, const char *name,
                                  rmr_nm_node *out);
@@ -299,8 +309,9 @@ RMR_API bool rmr_nm_peer_by_name(const rmr_nm *nm, const char *name,
  * Walks all peers by rising id: start with *pos = 0; false at the end.  The
  * table may change in between.                                        [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API bool rmr_nm_next_peer(const rmr_nm *nm, uint64_t *pos,
                               rmr_nm_node *out);
@@ -308,8 +319,9 @@ RMR_API bool rmr_nm_next_peer(const rmr_nm *nm, uint64_t *pos,
 /**
  * A user by id (rmr_nm_node.user); false: not told.                   [look]
  *
- * Errors: none.
- * Source: MapResponse.UserProfiles.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  MapResponse.UserProfiles.
  */
 RMR_API bool rmr_nm_user_profile(const rmr_nm *nm, int64_t id,
                                  rmr_nm_user *out);
@@ -317,16 +329,18 @@ RMR_API bool rmr_nm_user_profile(const rmr_nm *nm, int64_t id,
 /**
  * How many DERP regions there are.                                    [look]
  *
- * Errors: none.
- * Source: DERPMap.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  DERPMap.
  */
 RMR_API size_t rmr_nm_derp_count(const rmr_nm *nm);
 
 /**
  * A region by its place, by rising region id; false behind the last.  [look]
  *
- * Errors: none.
- * Source: DERPMap.Regions.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  DERPMap.Regions.
  */
 RMR_API bool rmr_nm_derp_at(const rmr_nm *nm, size_t i,
                             rmr_nm_derp_region *out);
@@ -334,8 +348,9 @@ RMR_API bool rmr_nm_derp_at(const rmr_nm *nm, size_t i,
 /**
  * A region by its id.                                                 [look]
  *
- * Errors: none.
- * Source: DERPMap.Regions.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  DERPMap.Regions.
  */
 RMR_API bool rmr_nm_derp_region_by_id(const rmr_nm *nm, uint16_t id,
                                       rmr_nm_derp_region *out);
@@ -343,48 +358,54 @@ RMR_API bool rmr_nm_derp_region_by_id(const rmr_nm *nm, uint16_t id,
 /**
  * The tailnet's display name; "" before it is told.                   [look]
  *
- * Errors: none.
- * Source: MapResponse.Domain.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  MapResponse.Domain.
  */
 RMR_API const char *rmr_nm_domain(const rmr_nm *nm);
 
 /**
  * The MagicDNS suffix: our FQDN without its first label, or "".       [look]
  *
- * Errors: none.
- * Source: tailcfg.DNSConfig.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  tailcfg.DNSConfig.
  */
 RMR_API const char *rmr_nm_magic_suffix(const rmr_nm *nm);
 
 /**
  * Is MagicDNS on?                                                     [look]
  *
- * Errors: none.
- * Source: DNSConfig.Proxied.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  DNSConfig.Proxied.
  */
 RMR_API bool rmr_nm_magic_dns_enabled(const rmr_nm *nm);
 
 /**
  * The search domains, NULL behind the last.                           [look]
  *
- * Errors: none.
- * Source: DNSConfig.Domains.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  DNSConfig.Domains.
  */
 RMR_API const char *rmr_nm_dns_domain_at(const rmr_nm *nm, size_t i);
 
 /**
  * Does this node have the attribute (a key of CapMap)?                [look]
  *
- * Errors: none.
- * Source: tailcfg.MapResponse.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  tailcfg.MapResponse.
  */
 RMR_API bool rmr_nm_self_has_cap(const rmr_nm *nm, const char *name);
 
 /**
  * Does that peer have it?                                             [look]
  *
- * Errors: none.
- * Source: Node.CapMap.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  Node.CapMap.
  */
 RMR_API bool rmr_nm_peer_has_cap(const rmr_nm *nm, uint64_t id,
                                  const char *name);
@@ -392,24 +413,27 @@ RMR_API bool rmr_nm_peer_has_cap(const rmr_nm *nm, uint64_t id,
 /**
  * The server's clock as it told last, Unix ns; 0: it has not.         [look]
  *
- * Errors: none.
- * Source: control/controlclient.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  control/controlclient.
  */
 RMR_API uint64_t rmr_nm_control_time(const rmr_nm *nm);
 
 /**
  * How many health lines there are: those of Health, and DisplayMessages. [look]
  *
- * Errors: none.
- * Source: tailcfg.MapResponse.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  tailcfg.MapResponse.
  */
 RMR_API size_t rmr_nm_health_count(const rmr_nm *nm);
 
 /**
  * A health line; "" behind the last.                                  [look]
  *
- * Errors: none.
- * Source: tailcfg.MapResponse.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  tailcfg.MapResponse.
  */
 RMR_API const char *rmr_nm_health_at(const rmr_nm *nm, size_t i);
 
@@ -418,16 +442,18 @@ RMR_API const char *rmr_nm_health_at(const rmr_nm *nm, size_t i);
  * frame it lets nothing in.                                           [look]
  *
  * Lifetime: the netmap's.
- * Errors: none.
- * Source: wgengine/filter.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  wgengine/filter.
  */
 RMR_API struct rmr_filter *rmr_nm_filter(rmr_nm *nm);
 
 /**
  * The counters, by value.                                             [look]
  *
- * Errors: none.
- * Source: none.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
  */
 RMR_API void rmr_nm_get_stats(const rmr_nm *nm, rmr_nm_stats *out);
 
