@@ -166,8 +166,9 @@ static rmr_err refusal(const rmr_ctl *c)
                      rmri_ctl_contains(text, "auth key") ||
                      rmri_ctl_contains(text, "auth-key") ||
                      rmri_ctl_contains(text, "preauth");
-    return c->sent_auth_key && about_key ? RMR_E_CTL_AUTH_KEY
-                                         : RMR_E_CTL_REFUSED;
+    if (!about_key)
+        return RMR_E_CTL_REFUSED;
+    return c->sent_auth_key ? RMR_E_CTL_AUTH_KEY : RMR_E_CTL_NEEDS_LOGIN;
 }
 
 /* The user must open a URL; the request is sent again with it, and the server

@@ -522,7 +522,7 @@ static void refusals_of_the_registration_are_told_apart(void **state)
          "invalid pre auth key", 0},
         {200, "{\"Error\":\"authkey already used\"}", RMR_E_CTL_AUTH_KEY,
          "already used", 0},
-        {200, "{\"Error\":\"invalid authkey\"}", RMR_E_CTL_REFUSED,
+        {200, "{\"Error\":\"invalid authkey\"}", RMR_E_CTL_NEEDS_LOGIN,
          "invalid authkey", 1},
         {200,
          "{\"NodeKeyExpired\":true,\"Error\":\"node exists with a "
