@@ -35,7 +35,7 @@ again() { # again HOW: stopped that way, then run with the state alone
     local nodes auths_before
     nodes=$(lab_nodes) auths_before=$(auths)
     case $1 in
-    killed) end remora-r1 KILL || : ;;
+    killed) stop remora-r1 KILL ;;
     down) remora r1 down && until_ok 10 has_ended r1 && end remora-r1 ;;
     *) remora_stop r1 ;;
     esac
@@ -63,14 +63,14 @@ step "state directory 0700, files 0600" private
 
 # ---- a peer ----------------------------------------------------------------
 peer_again() {
-    end tailscaled-n1 KILL || :
+    stop tailscaled-n1 KILL
     ts_start 1 && until_ok 30 ts_running 1 && both_ways
 }
 step "tailscaled killed and started again" peer_again
 
 # ---- the relay -------------------------------------------------------------
 relay_again() {
-    end derper KILL || :
+    stop derper KILL
     until_ok 10 relay_is_gone
     relay_start && both_ways && until_ok 60 relay_has 2
 }
@@ -82,14 +82,14 @@ step "the relay killed and started again" relay_again
 
 # By the relay alone, so that no direct path hides that it is gone.
 relay_alone() {
-    end tailscaled-n1 KILL || :
+    stop tailscaled-n1 KILL
     ts_start 1 TS_DEBUG_ALWAYS_USE_DERP=1 && until_ok 30 ts_running 1 && both_ways && relay_again
 }
 step "the relay killed and started again, with no other way" relay_alone
 
 # ---- the control connection ------------------------------------------------
 cut_off() {
-    end proxy KILL || :
+    stop proxy KILL
     until_ok 20 no_stream && both_ways # peers don't need the control server
 }
 no_stream() { ! has_stream r1; }
@@ -104,7 +104,7 @@ step "traffic both ways after that" both_ways
 # Started while the control server is away: the state is enough to be reached
 # once it is back.
 server_late() {
-    end proxy KILL || :
+    stop proxy KILL
     remora_stop r1
     remora_run r1 --socks5 127.0.0.1:1055 --serve 8088=127.0.0.1:8088
     until_ok 20 in_trouble

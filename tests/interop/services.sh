@@ -98,7 +98,7 @@ descriptors() { # no descriptors left: it rests, and goes on when there are some
     must_run_limited || return 1
     for i in $(seq 40); do bg "hold$i" socat -u TCP:127.0.0.1:1057 -; done
     until_ok 10 holds 20
-    for i in $(seq 40); do end "hold$i" KILL || :; done
+    for i in $(seq 40); do stop "hold$i" KILL; done
     until_ok 20 hello 127.0.0.1:1057 http://n1.lab.test:8088/
 }
 must_run_limited() {

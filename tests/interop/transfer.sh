@@ -51,7 +51,7 @@ step "eight downloads at once" many $r1 http://n1.lab.test:8088/big
 step "eight downloads at once, the other way" many $n1 http://r1.lab.test:8088/big
 
 # The relay alone: tailscaled keeps to it, and so must remora.
-must end tailscaled-n1
+must stop tailscaled-n1
 must ts_start 1 TS_DEBUG_ALWAYS_USE_DERP=1
 must until_ok 30 ts_running 1
 must until_ok 60 hello $r1 http://n1.lab.test:8088/ # its old session must time out first

@@ -19,6 +19,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"reflect"
@@ -477,6 +478,9 @@ func main() {
 		mux.Handle(p, c.s)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
+	// testcontrol makes its keys at the first GET /key, and panics on an
+	// upgrade before that, which a client with a pinned key may send.
+	c.s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/key?v=138", nil))
 	ln, err := net.Listen("tcp", *listen)
 	if err != nil {
 		log.Fatal(err)
