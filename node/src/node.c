@@ -259,7 +259,8 @@ static bool url_is_settled(rmr_node *n, rmr_time now)
                        "no control server is known yet: give --control-url");
         return false;
     }
-    if (n->keys.url[0] && strcmp(n->keys.url, n->url) != 0) {
+    if (n->keys.url[0] &&
+        !rmr_bytes_eq_str(rmr_bytes_str(n->keys.url), n->url)) {
         rmri_node_fail(n, now, RMR_E_NODE_OTHER_URL, NULL);
         return false;
     }

@@ -92,9 +92,11 @@ static bool tls_new(nd_link *l, rmr_time now)
     /* decisions: an unchecked certificate only from hosts nearby */
     cfg.insecure = l->dial.insecure && rmr_addr_is_private(&l->remote);
     size_t word = sizeof pin_word - 1;
-    if (strncmp(l->dial.cert_name, pin_word, word) == 0) {
+    rmr_bytes cert = rmr_bytes_str(l->dial.cert_name);
+    if (cert.len >= word && memcmp(cert.ptr, pin_word, word) == 0) {
         if (rmr_unhex(pin, sizeof pin,
-                      rmr_bytes_str(l->dial.cert_name + word)) != RMR_OK)
+                      rmr_bytes_of(cert.ptr + word, cert.len - word)) !=
+            RMR_OK)
             return false;
         cfg.pin_sha256 = pin;
     } else if (l->dial.cert_name[0]) {

@@ -330,14 +330,15 @@ void rmri_node_local_dialled(nd_conn *c, rmr_time now, rmr_err err)
 
 static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
 {
-    if (strcmp(r->op, "status") == 0) {
+    rmr_bytes op = rmr_bytes_str(r->op);
+    if (rmr_bytes_eq_str(op, "status")) {
         c->local->mode = ND_LOCAL_STATUS;
         rmri_node_io_output(c->io);
-    } else if (strcmp(r->op, "ping") == 0) {
+    } else if (rmr_bytes_eq_str(op, "ping")) {
         ping_start(c, now, r);
-    } else if (strcmp(r->op, "nc") == 0) {
+    } else if (rmr_bytes_eq_str(op, "nc")) {
         nc_start(c, now, r, rest);
-    } else if (strcmp(r->op, "down") == 0) {
+    } else if (rmr_bytes_eq_str(op, "down")) {
         say_ok(c);
         c->local->mode = ND_LOCAL_CLOSING;
         rmr_node_stop(c->n, now);

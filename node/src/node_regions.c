@@ -2,6 +2,7 @@
  * which region is home; the DERP map's changes. */
 #include "node_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Attempts in a row at the home region before the next one is tried. */
@@ -160,7 +161,7 @@ nd_region *rmri_node_region(rmr_node *n, rmr_time now, uint16_t id)
         return NULL;
     r->n = n;
     r->id = id;
-    strncpy(r->code, v.code, sizeof r->code - 1);
+    snprintf(r->code, sizeof r->code, "%s", v.code);
     r->n_nodes = v.n_nodes;
     rmri_node_link_init(&r->link, n, &region_link_ops, r);
     r->next = n->regions;
