@@ -89,6 +89,16 @@ void rmri_node_conn_start_bridge(nd_conn *c, rmr_time now)
     rmri_node_conn_pump(c, now);
 }
 
+/* Bytes of the adapter's stream; false: they don't fit (a broken adapter: the
+ * credit was the room) or there is no memory, and the stream has a hole. */
+bool rmri_node_conn_take(nd_conn *c, rmr_bytes data)
+{
+    size_t taken = 0;
+    if (data.len > 0)
+        rmr_bridge_read(&c->bridge, RMR_SIDE_A, data, &taken);
+    return taken == data.len;
+}
+
 static void pump_from_tailnet(nd_conn *c, rmr_time now)
 {
     rmr_bytes view;
@@ -160,10 +170,7 @@ static void bridge_failed(void *owner, rmr_time now, rmr_err why)
 static void bridge_bytes(void *owner, rmr_time now, rmr_buf data)
 {
     nd_conn *c = owner;
-    size_t taken = 0;
-    rmr_bridge_read(&c->bridge, RMR_SIDE_A,
-                    rmr_bytes_of(data.ptr, data.len), &taken);
-    if (taken < data.len) { /* more than the credit: a broken adapter */
+    if (!rmri_node_conn_take(c, rmr_bytes_of(data.ptr, data.len))) {
         rmri_node_conn_end(c, now, false);
         return;
     }

@@ -275,6 +275,7 @@ void rmri_node_conn_end(nd_conn *c, rmr_time now, bool orderly);
 rmr_err rmri_node_conn_dial(nd_conn *c, rmr_time now, const char *host,
                             const rmr_addr *addr, uint16_t port);
 void rmri_node_conn_start_bridge(nd_conn *c, rmr_time now);
+bool rmri_node_conn_take(nd_conn *c, rmr_bytes data);
 void rmri_node_conn_pump(nd_conn *c, rmr_time now);
 extern const nd_io_ops rmri_node_bridge_ops;
 void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n);

@@ -69,20 +69,25 @@ static void socks_bytes(void *owner, rmr_time now, rmr_buf data)
 {
     nd_conn *c = owner;
     size_t used = 0;
+    bool asked = false;
     c->n->dirty = true;
-    if (c->socks->state == RMR_SOCKS5_READING)
+    if (c->socks->state == RMR_SOCKS5_READING) {
         rmr_socks5_read(c->socks, rmr_bytes_of(data.ptr, data.len), &used);
-    if (c->socks->state == RMR_SOCKS5_REQUESTED && !c->has_sock &&
-        !c->bridging) {
-        /* What follows the request waits in the bridge. */
-        size_t taken = 0;
+        asked = c->socks->state == RMR_SOCKS5_REQUESTED;
+    }
+    if (asked) {
         rmr_bridge_init(&c->bridge, &c->n->env.alloc, 0);
         c->bridging = true;
-        rmr_bridge_read(&c->bridge, RMR_SIDE_A,
-                        rmr_bytes_of(data.ptr + used, data.len - used),
-                        &taken);
-        socks_dial(c, now);
     }
+    /* What follows the request, also before the answer, waits in the bridge. */
+    if (c->bridging &&
+        !rmri_node_conn_take(c, rmr_bytes_of(data.ptr + used,
+                                             data.len - used))) {
+        rmri_node_conn_end(c, now, false);
+        return;
+    }
+    if (asked)
+        socks_dial(c, now);
     rmri_node_io_output(c->io);
     if (c->socks->state == RMR_SOCKS5_READING)
         rmri_node_io_credit(c->io, 1024);
@@ -93,7 +98,7 @@ static void socks_eof(void *owner, rmr_time now)
     nd_conn *c = owner;
     if (c->bridging)
         rmr_bridge_read_eof(&c->bridge, RMR_SIDE_A);
-    else
+    else if (c->socks->state != RMR_SOCKS5_FAILED) /* else it is answered */
         rmri_node_conn_end(c, now, false);
 }
 
