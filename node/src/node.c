@@ -12,12 +12,37 @@
 
 /* ---- configuration ----------------------------------------------------- */
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The caller's struct may be an older and shorter one. */
 void rmr_node_config_init(rmr_node_config *cfg, size_t struct_size)
 {
+    rmr_node_config c = {0};
+    c.struct_size = (uint32_t)struct_size;
+    c.udp_port = 41641;
+    c.tcp_buffer = (size_t)1024 * 1024;
     memset(cfg, 0, struct_size);
-    cfg->struct_size = (uint32_t)struct_size;
-    cfg->udp_port = 41641;
-    cfg->tcp_buffer = (size_t)1024 * 1024;
+    memcpy(cfg, &c, smaller(struct_size, sizeof c));
+}
+
+static rmr_err take_config(rmr_node_config *c, rmr_node_callbacks *cb,
+                           const rmr_node_config *cfg)
+{
+    if (cfg->struct_size < sizeof cfg->struct_size)
+        return RMR_E_INVAL;
+    rmr_node_config_init(c, sizeof *c);
+    memcpy(c, cfg, smaller(cfg->struct_size, sizeof *c));
+    memset(cb, 0, sizeof *cb);
+    if (c->callbacks) {
+        if (c->callbacks->struct_size < sizeof cb->struct_size)
+            return RMR_E_INVAL;
+        memcpy(cb, c->callbacks,
+               smaller(c->callbacks->struct_size, sizeof *cb));
+    }
+    return RMR_OK;
 }
 
 static bool copy_text(char *dst, size_t cap, const char *src)
@@ -117,7 +142,6 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg,
 {
     n->started = n->now = now;
     n->stop_deadline = n->cache_at = RMR_TIME_NEVER;
-    n->cb = *cfg->callbacks;
     rmr_err err = rmr_crypto_init();
     if (err == RMR_OK)
         err = copy_config(n, cfg);
@@ -138,19 +162,19 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg,
 rmr_err rmr_node_new(rmr_node **out, const rmr_env *env,
                      const rmr_node_config *cfg, rmr_time now)
 {
-    static const rmr_node_callbacks none = {.struct_size = sizeof none};
-    rmr_node_config own = *cfg;
+    rmr_node_config own;
+    rmr_node_callbacks cb;
     *out = NULL;
-    if (cfg->struct_size != sizeof *cfg)
-        return RMR_E_INVAL;
-    if (!own.callbacks)
-        own.callbacks = &none;
+    rmr_err err = take_config(&own, &cb, cfg);
+    if (err != RMR_OK)
+        return err;
     rmr_node *n =
         rmr_alloc_zero(&env->alloc, sizeof *n, _Alignof(rmr_node));
     if (!n)
         return RMR_E_NOMEM;
     n->env = *env;
-    rmr_err err = node_init(n, &own, now);
+    n->cb = cb;
+    err = node_init(n, &own, now);
     if (err != RMR_OK) {
         rmr_node_free(n);
         return err;
@@ -199,11 +223,19 @@ uint64_t rmri_node_wall(const rmr_node *n, rmr_time now)
     return n->wall_unix_ns + rmr_time_since(now, n->wall_at);
 }
 
+/* Callbacks nest: a submit function may tell a change of state. */
+void rmri_node_tell(rmr_node *n, const rmr_node_event *ev)
+{
+    n->in_callback++;
+    if (n->cb.on_event)
+        n->cb.on_event(n->cb.user, ev);
+    n->in_callback--;
+}
+
 static void tell(rmr_node *n, rmr_node_event *ev)
 {
     ev->state = n->state;
-    if (n->cb.on_event)
-        n->cb.on_event(n->cb.user, ev);
+    rmri_node_tell(n, ev);
 }
 
 void rmri_node_set_state(rmr_node *n, rmr_node_state s, const char *text)
@@ -378,6 +410,8 @@ static void begin_when_ready(rmr_node *n)
 static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
 {
     rmr_node *n = self;
+    if (n->in_callback)
+        return RMR_E_REENTRANT;
     now = clamp(n, now);
     n->dirty = true;
     switch (ev->kind) {
@@ -410,8 +444,10 @@ static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
                          rmr_io_op *op)
 {
     rmr_node *n = self;
-    now = clamp(n, now);
     memset(op, 0, sizeof *op);
+    if (n->in_callback)
+        return RMR_E_REENTRANT;
+    now = clamp(n, now);
     if (scratch.len < RMR_IO_SCRATCH_MIN)
         return RMR_E_BUFSIZE;
     if (n->phase == ND_PHASE_STOPPED)
@@ -462,6 +498,8 @@ static void conn_timer(nd_conn *c, rmr_time now)
 static rmr_err m_handle_deadline(void *self, rmr_time now)
 {
     rmr_node *n = self;
+    if (n->in_callback)
+        return RMR_E_REENTRANT;
     now = clamp(n, now);
     n->dirty = true;
     for (rmr_timer *t; (t = rmr_timers_pop(&n->timers, now));)

@@ -5,6 +5,12 @@
 
 #include <string.h>
 
+/* A peer that vanished, or whose reset was lost, says nothing more: without
+ * probes its connections would stay for ever (RFC 9293 3.8.4). */
+#define KEEP_IDLE (300 * RMR_SEC)
+#define KEEP_EVERY (30 * RMR_SEC)
+#define KEEP_PROBES 5
+
 nd_conn *rmri_node_conn_new(rmr_node *n, nd_conn_kind kind)
 {
     uint64_t handle = 0;
@@ -51,6 +57,13 @@ void rmri_node_conn_end(nd_conn *c, rmr_time now, bool orderly)
     rmri_node_conn_free(c);
 }
 
+static void has_socket(nd_conn *c, rmr_time now)
+{
+    c->has_sock = true;
+    rmr_ns_tcp_set_keepalive(c->n->ns, now, c->sock, KEEP_IDLE, KEEP_EVERY,
+                             KEEP_PROBES);
+}
+
 rmr_err rmri_node_conn_dial(nd_conn *c, rmr_time now, const char *host,
                             const rmr_addr *addr, uint16_t port)
 {
@@ -75,9 +88,19 @@ rmr_err rmri_node_conn_dial(nd_conn *c, rmr_time now, const char *host,
     }
     to.port = port;
     rmr_err err = rmr_ns_tcp_connect(n->ns, now, NULL, &to, c, &c->sock);
-    c->has_sock = err == RMR_OK;
+    if (err == RMR_OK)
+        has_socket(c, now);
     n->dirty = true;
     return err;
+}
+
+/* A connection that a peer made. */
+void rmri_node_conn_accepted(nd_conn *c, rmr_time now, rmr_ns_sock sock)
+{
+    c->sock = sock;
+    c->connected = true;
+    rmr_ns_set_tag(c->n->ns, sock, c);
+    has_socket(c, now);
 }
 
 /* ---- bridges: side A is the adapter's stream, B the tailnet ------------ */
@@ -223,6 +246,17 @@ static rmr_node_conn public_of(const nd_conn *c)
     return h;
 }
 
+/* One of the program's callbacks, which may close the connection. */
+static void call(rmr_node *n, void (*f)(void *, void *, rmr_node_conn),
+                 const nd_conn *c)
+{
+    if (!f)
+        return;
+    n->in_callback++;
+    f(n->cb.user, c->user_tag, public_of(c));
+    n->in_callback--;
+}
+
 static void dialled(nd_conn *c, rmr_time now, rmr_err err)
 {
     if (c->kind == ND_CONN_LOCAL)
@@ -242,7 +276,9 @@ static void accept_api(rmr_node *n, nd_conn *listener, rmr_ns_sock sock,
     c->sock = sock;
     c->has_sock = c->connected = true;
     rmr_ns_set_tag(n->ns, sock, c);
+    n->in_callback++;
     n->cb.on_accept(n->cb.user, listener->user_tag, public_of(c), remote);
+    n->in_callback--;
 }
 
 static void on_accept(void *user, void *tag, rmr_ns_sock listener,
@@ -265,10 +301,10 @@ static void on_connected(void *user, void *tag, rmr_ns_sock sock)
     (void)sock;
     n->dirty = true;
     c->connected = true;
-    if (!is_api(c))
+    if (is_api(c))
+        call(n, n->cb.on_connected, c);
+    else
         dialled(c, n->now, RMR_OK);
-    else if (n->cb.on_connected)
-        n->cb.on_connected(n->cb.user, c->user_tag, public_of(c));
 }
 
 static void on_readable(void *user, void *tag, rmr_ns_sock sock)
@@ -280,8 +316,7 @@ static void on_readable(void *user, void *tag, rmr_ns_sock sock)
     if (!c)
         return;
     if (is_api(c)) {
-        if (n->cb.on_readable)
-            n->cb.on_readable(n->cb.user, c->user_tag, public_of(c));
+        call(n, n->cb.on_readable, c);
     } else if (c->bridging) {
         rmri_node_conn_pump(c, n->now);
     }
@@ -296,8 +331,7 @@ static void on_writable(void *user, void *tag, rmr_ns_sock sock)
     if (!c)
         return;
     if (is_api(c)) {
-        if (n->cb.on_writable)
-            n->cb.on_writable(n->cb.user, c->user_tag, public_of(c));
+        call(n, n->cb.on_writable, c);
     } else if (c->bridging) {
         rmri_node_conn_pump(c, n->now);
     }
@@ -308,8 +342,10 @@ static void closed_api(rmr_node *n, nd_conn *c, rmr_err why)
     rmr_node_conn h = public_of(c);
     void *tag = c->user_tag;
     rmri_node_conn_free(c);
+    n->in_callback++;
     if (n->cb.on_closed)
         n->cb.on_closed(n->cb.user, tag, h, why);
+    n->in_callback--;
 }
 
 static void on_closed(void *user, void *tag, rmr_ns_sock sock, rmr_err why)

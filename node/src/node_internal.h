@@ -276,6 +276,7 @@ rmr_err rmri_node_conn_dial(nd_conn *c, rmr_time now, const char *host,
                             const rmr_addr *addr, uint16_t port);
 void rmri_node_conn_start_bridge(nd_conn *c, rmr_time now);
 bool rmri_node_conn_take(nd_conn *c, rmr_bytes data);
+void rmri_node_conn_accepted(nd_conn *c, rmr_time now, rmr_ns_sock sock);
 void rmri_node_conn_pump(nd_conn *c, rmr_time now);
 extern const nd_io_ops rmri_node_bridge_ops;
 void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n);
@@ -365,6 +366,7 @@ struct rmr_node {
     uint64_t wall_unix_ns;
     rmr_time wall_at;
     bool has_wall, has_links, running_told, dirty;
+    uint32_t in_callback; /* R2: how deep */
     rmr_err stop_err;
     rmr_time stop_deadline;
 
@@ -445,6 +447,7 @@ struct rmr_node {
 uint64_t rmri_node_wall(const rmr_node *n, rmr_time now);
 /* node.c */
 void rmri_node_fail(rmr_node *n, rmr_time now, rmr_err err, const char *text);
+void rmri_node_tell(rmr_node *n, const rmr_node_event *ev);
 void rmri_node_trouble(rmr_node *n, rmr_err err, const char *text);
 void rmri_node_set_state(rmr_node *n, rmr_node_state s, const char *text);
 void rmri_node_timer_set(rmr_node *n, rmr_timer *t, rmr_time at);

@@ -192,8 +192,10 @@ static void ping_send(nd_conn *c, rmr_time now)
     l->probe[i].open = true;
     l->probe[i].sent_at = now;
     l->ping_waiting++;
-    rmr_rng_fill(&n->env.rng, l->probe[i].txid, sizeof l->probe[i].txid);
     /* A send that fails is a probe without an answer. */
+    if (rmr_rng_fill(&n->env.rng, l->probe[i].txid,
+                     sizeof l->probe[i].txid) != RMR_OK)
+        return;
     if (l->ping_icmp)
         rmr_ns_ping(n->ns, now, &l->ping_ip, l->ping_id, (uint16_t)seq,
                     rmr_bytes_of(l->probe[i].txid, sizeof l->probe[i].txid));
@@ -214,12 +216,15 @@ static void ping_start(nd_conn *c, rmr_time now, const request *r)
         say_error(c, "count must be 1 to 100000");
         return;
     }
+    uint8_t id[2];
+    if (rmr_rng_fill(&c->n->env.rng, id, sizeof id) != RMR_OK) {
+        say_error(c, "the system gives no random numbers: see its log");
+        return;
+    }
     l->mode = ND_LOCAL_PING;
     l->ping_peer = peer.id;
     l->ping_count = r->count ? (uint32_t)r->count : 1;
     l->ping_icmp = r->icmp;
-    uint8_t id[2];
-    rmr_rng_fill(&c->n->env.rng, id, sizeof id);
     l->ping_id = (uint16_t)(id[0] << 8 | id[1]);
     ping_send(c, now);
     ping_schedule(c);

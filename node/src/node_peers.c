@@ -199,8 +199,7 @@ static void tell_running(rmr_node *n)
     ev.n_ips = n->n_ips;
     ev.hostname = self.name;
     ev.took = rmr_time_since(n->now, n->started);
-    if (n->cb.on_event)
-        n->cb.on_event(n->cb.user, &ev);
+    rmri_node_tell(n, &ev);
 }
 
 static void on_frame(void *user, uint32_t changed)

@@ -284,6 +284,74 @@ static void a_failing_random_source_ends_the_start(void **st)
         assert_int_equal(err, RMR_E_RNG);
 }
 
+/* Contract R2: in a callback the machine's calls are refused. */
+static rmr_err seen[3];
+
+static void on_event_pumps(void *user, const rmr_node_event *ev)
+{
+    lab *in = user;
+    rmr_io_event wall;
+    rmr_io_op op;
+    (void)ev;
+    memset(&wall, 0, sizeof wall);
+    wall.kind = RMR_IO_WALL;
+    seen[0] = in->m.event(in->m.self, in->now, &wall);
+    seen[1] = in->m.next_op(in->m.self, in->now,
+                            rmr_buf_of(in->scratch, sizeof in->scratch), &op);
+    seen[2] = in->m.handle_deadline(in->m.self, in->now);
+}
+
+static void pump_calls_inside_a_callback_are_refused(void **st)
+{
+    rmr_node_config cfg;
+    rmr_node_callbacks cb;
+    (void)st;
+    lab_config(&l, &cfg);
+    memset(&cb, 0, sizeof cb);
+    cb.struct_size = sizeof cb;
+    cb.user = &l;
+    cb.on_event = on_event_pumps;
+    cfg.callbacks = &cb;
+    memset(seen, 0, sizeof seen);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(seen[i], RMR_E_REENTRANT);
+    assert_int_equal(rmr_node_get_state(l.node), RMR_NODE_STARTING);
+}
+
+static void an_older_and_shorter_configuration_is_taken(void **st)
+{
+    rmr_node_config cfg;
+    rmr_node_callbacks cb;
+    (void)st;
+    memset(&cfg, 0xa5, sizeof cfg);
+    rmr_node_config_init(&cfg, offsetof(rmr_node_config, tcp_buffer));
+    assert_int_equal(cfg.struct_size, offsetof(rmr_node_config, tcp_buffer));
+    assert_int_equal(cfg.udp_port, 41641);
+    assert_int_equal(((const uint8_t *)&cfg.tcp_buffer)[0], 0xa5);
+    cfg.control_url = "http://127.0.0.1:9";
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK); /* has no callbacks */
+    assert_true(l.connects >= 1);
+    lab_free(&l);
+    assert_int_equal(l.alloc.live_blocks, 0);
+
+    lab_init(&l);
+    lab_config(&l, &cfg);
+    cb = *cfg.callbacks;
+    cb.struct_size = offsetof(rmr_node_callbacks, on_event);
+    cfg.callbacks = &cb;
+    l.load_err = RMR_E_IO;
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    assert_int_equal(l.failed_events, 0); /* on_event is behind its end */
+    lab_free(&l);
+    assert_int_equal(l.alloc.live_blocks, 0);
+
+    lab_init(&l);
+    lab_config(&l, &cfg);
+    cfg.struct_size = 0;
+    assert_int_equal(lab_start(&l, &cfg), RMR_E_INVAL);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -303,6 +371,8 @@ int main(void)
         T(every_failing_allocation_of_new_is_survived),
         T(every_failing_allocation_of_a_start_is_survived),
         T(a_failing_random_source_ends_the_start),
+        T(pump_calls_inside_a_callback_are_refused),
+        T(an_older_and_shorter_configuration_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
