@@ -26,6 +26,10 @@
 #define CLOSE_READ (2 * RMR_SEC)  /* for what is still coming, see linger() */
 #define LISTENER_REST RMR_SEC     /* when there are no descriptors          */
 
+#ifndef MSG_NOSIGNAL /* macOS: SO_NOSIGPIPE, see new_socket() */
+#define MSG_NOSIGNAL 0
+#endif
+
 typedef union os_addr {
     struct sockaddr sa;
     struct sockaddr_in v4;
@@ -119,6 +123,9 @@ static int new_socket(const os_addr *a, socklen_t len, int type)
     int fd = len ? set_up(socket(a->sa.sa_family, type, 0)) : -1;
     if (fd >= 0 && a->sa.sa_family == AF_INET6)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+#ifdef SO_NOSIGPIPE
+    set_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+#endif
     return fd;
 }
 

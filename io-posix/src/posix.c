@@ -101,8 +101,7 @@ rmr_err rmri_posix_err(int e)
 obj *rmri_posix_find(const rmr_posix *p, const mach *m, uint64_t id)
 {
     for (size_t i = p->n_objs; i-- > 0;) {
-        if (p->ids[i] == id && p->objs[i]->m == m &&
-            ((int)p->objs[i]->kind & OBJ_ANY))
+        if (p->ids[i] == id && p->objs[i]->m == m)
             return p->objs[i];
     }
     return NULL;

@@ -36,6 +36,7 @@ static void keep(script *s, rmr_time now, const rmr_io_event *ev)
     memset(t, 0, sizeof *t);
     t->ev = *ev;
     t->now = now;
+    t->n_next_op = s->n_next_op;
     t->ev.links = NULL; /* lent for the call */
     if (ev->data.len) {
         t->data = malloc(ev->data.len);
@@ -303,6 +304,15 @@ void turns(script *s, int n)
 {
     while (n--)
         (void)adapter_turn(s->a, 0);
+}
+
+size_t turns_until_deadline(script *s)
+{
+    size_t n = 0, before = s->n_deadlines;
+    s->deadline = adapter_now() + 30 * RMR_MS;
+    for (; s->n_deadlines == before; n++)
+        (void)adapter_turn(s->a, RMR_TIME_NEVER);
+    return n;
 }
 
 size_t left(const script *s, uint64_t id)

@@ -16,6 +16,7 @@
 typedef struct told { /* an event, with a copy of its data */
     rmr_io_event ev;
     rmr_time now;
+    size_t n_next_op; /* calls of next_op before it */
     uint8_t *data;
     bool is_taken;
 } told;
@@ -69,6 +70,9 @@ rmr_err await_failed(script *s, uint64_t id);
 rmr_addr await_opened(script *s, uint64_t id);
 /* Turns that do not wait. */
 void turns(script *s, int n);
+/* Turns that it takes until a deadline, 30 ms from now, is handled: few, unless
+ * something keeps the loop busy. */
+size_t turns_until_deadline(script *s);
 /* Events of that id that were not taken; 0 is every id. */
 size_t left(const script *s, uint64_t id);
 

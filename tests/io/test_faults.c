@@ -254,6 +254,21 @@ static void changed_links_are_told_again_but_looked_at_seldom(void **state)
     assert_null(seen(&f->s, RMR_IO_LINKS, 0)); /* unchanged */
 }
 
+static void a_closed_stream_is_not_kept_for_a_far_end_that_stays(void **state)
+{
+    fixture *f = *state;
+    ends e = make_stream(&f->s, 1, 2);
+    do_simple(&f->s, RMR_IO_CLOSE, e.a);
+    do_read(&f->s, e.b, 1);
+    (void)await(&f->s, RMR_IO_EOF, e.b);
+    do_send(&f->s, e.b, "x", 1); /* read and dropped */
+    (void)await(&f->s, RMR_IO_SENT, e.b);
+    turns(&f->s, 3);
+    assert_null(seen(&f->s, RMR_IO_RESET, e.b));
+    fault.mono_step = fault.wall_step = (int64_t)30 * 1000000000;
+    (void)await(&f->s, RMR_IO_RESET, e.b);
+}
+
 /* ---- blobs
  * ----------------------------------------------------------------------------
  */
@@ -388,6 +403,7 @@ int main(void)
         FAULT_TEST(a_stepped_wall_clock_is_told_again),
         FAULT_TEST(a_long_sleep_of_both_clocks_is_no_step),
         FAULT_TEST(changed_links_are_told_again_but_looked_at_seldom),
+        FAULT_TEST(a_closed_stream_is_not_kept_for_a_far_end_that_stays),
         FAULT_TEST(a_failing_disk_leaves_the_old_blob),
         FAULT_TEST(a_failing_allocator_fails_operations_and_nothing_else),
         FAULT_TEST(without_memory_there_is_no_adapter),

@@ -91,6 +91,7 @@ static void a_pause_holds_streams_back_until_resumed(void **state)
     (void)await_opened(&f->s, 2); /* the host's backlog answered */
     turns(&f->s, 5);
     assert_int_equal(left(&f->s, 1), 0);
+    assert_true(turns_until_deadline(&f->s) <= 3);
     do_simple(&f->s, RMR_IO_ACCEPT_RESUME, 1);
     (void)await(&f->s, RMR_IO_ACCEPTED, 1);
 }
@@ -146,7 +147,9 @@ static void operations_made_in_an_event_are_done(void **state)
 /* ---- descriptors ----------------------------------------------------------
  */
 
-/* The lowest descriptor that is free is where the next one would go. */
+/* The lowest descriptor that is free is where the next one would go.  Under
+ * valgrind the stream that could not be accepted is lost, and so the tests that
+ * go on from there make another one. */
 static void forbid_descriptors(struct rlimit *old)
 {
     int fd = dup(0);
@@ -175,6 +178,7 @@ static void without_descriptors_accepting_fails_and_goes_on_later(void **state)
     assert_null(seen(&f->s, RMR_IO_ACCEPT_FAILED, 1));
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
     do_simple(&f->s, RMR_IO_ACCEPT_RESUME, 1);
+    do_connect(&f->s, 3, at, 0);
     (void)await(&f->s, RMR_IO_ACCEPTED, 1);
 }
 
@@ -182,6 +186,7 @@ static void a_freed_descriptor_ends_the_listeners_rest(void **state)
 {
     fixture *f = *state;
     struct rlimit old;
+    do_udp_open(&f->s, 8, LOOPBACK4);
     do_udp_open(&f->s, 9, LOOPBACK4);
     do_listen(&f->s, 1, LOOPBACK4);
     rmr_addr at = await_opened(&f->s, 1);
@@ -192,7 +197,9 @@ static void a_freed_descriptor_ends_the_listeners_rest(void **state)
     do_simple(&f->s, RMR_IO_ACCEPT_RESUME, 1);
     (void)await(&f->s, RMR_IO_ACCEPT_FAILED, 1);
     rmr_time before = adapter_now();
+    do_simple(&f->s, RMR_IO_CLOSE, 8);
     do_simple(&f->s, RMR_IO_CLOSE, 9);
+    do_connect(&f->s, 3, at, 0);
     (void)await(&f->s, RMR_IO_ACCEPTED, 1);
     assert_true(adapter_now() - before < RMR_SEC / 2);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);

@@ -86,6 +86,25 @@ static void a_name_that_answers_is_in_use(void **state)
     (void)await_opened(&f->s, 3);
 }
 
+/* Too busy to answer is not dead. */
+static void a_name_with_a_full_queue_is_in_use(void **state)
+{
+    fixture *f = *state;
+    do_local(&f->s, RMR_IO_LISTEN, 1, "sock");
+    (void)await_opened(&f->s, 1);
+    do_simple(&f->s, RMR_IO_ACCEPT_PAUSE, 1);
+    bool is_full = false;
+    for (uint64_t id = 2; id < 600 && !is_full; id++) {
+        do_local(&f->s, RMR_IO_CONNECT, id, "sock");
+        turns(&f->s, 2);
+        is_full = !seen(&f->s, RMR_IO_OPENED, id);
+    }
+    assert_true(is_full);
+    do_local(&f->s, RMR_IO_LISTEN, 1000, "sock");
+    assert_int_equal(await_failed(&f->s, 1000), RMR_E_INUSE);
+    assert_int_equal(count_files(f->dir), 1);
+}
+
 static void a_closed_name_is_free_again_and_its_file_is_gone(void **state)
 {
     fixture *f = *state;
@@ -173,6 +192,7 @@ int main(void)
         IO_TEST(another_adapter_connects_by_name),
         IO_TEST(only_its_owner_may_connect),
         IO_TEST(a_name_that_answers_is_in_use),
+        IO_TEST(a_name_with_a_full_queue_is_in_use),
         IO_TEST(a_closed_name_is_free_again_and_its_file_is_gone),
         IO_TEST(a_freed_adapter_leaves_no_socket_file),
         IO_TEST(a_stale_socket_is_refused_and_replaced),
