@@ -198,9 +198,7 @@ void rmri_node_serve_accept(rmr_node *n, rmr_time now, nd_conn *listener,
         return;
     }
     c->io = io;
-    c->sock = sock;
-    c->has_sock = c->connected = true;
-    rmr_ns_set_tag(n->ns, sock, c);
+    rmri_node_conn_accepted(c, now, sock);
     rmri_node_conn_start_bridge(c, now);
 }
 

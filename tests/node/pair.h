@@ -1,0 +1,100 @@
+/* Two nodes, a relay and a network in memory: streams with small buffers, whose
+ * every step (a part delivered, a send done, an end told) is chosen by a seeded
+ * scheduler.  The control server is refused; the netmap is fed as text. */
+#ifndef REMORA_NODE_PAIR_H
+#define REMORA_NODE_PAIR_H
+
+#include "node_internal.h"
+#include "support.h"
+
+#define PAIR_PIPE ((size_t)16 * 1024) /* what a socket holds */
+#define PAIR_CONNS 64
+#define PAIR_LISTENERS 32
+#define PAIR_RELAY_PORT 9443
+
+typedef enum pair_kind { PAIR_NODE = 1, PAIR_APP, PAIR_RELAY } pair_kind;
+
+typedef struct pair_end {
+    pair_kind kind;
+    int node;
+    uint64_t id;
+    bool open, sending, shut, closed, dead, eof_told, reset_due;
+    size_t credit;
+    uint8_t *out; /* a STREAM_SEND that the pipe did not take yet */
+    size_t out_len, out_at;
+} pair_end;
+
+typedef struct pair_pipe {
+    uint8_t *buf;
+    size_t len, cap;
+    bool fin, sink;
+} pair_pipe;
+
+typedef struct pair_conn {
+    bool used, relay_up;
+    uint16_t port;
+    pair_end end[2];
+    pair_pipe pipe[2]; /* [i]: from end i */
+    uint8_t key[RMR_KEY_LEN]; /* the relay's client */
+} pair_conn;
+
+typedef struct pair_node {
+    test_alloc alloc;
+    test_rng rng;
+    test_log log;
+    rmr_env env;
+    rmr_node *n;
+    rmr_machine m;
+    bool stopped;
+    int turns_at_now;
+} pair_node;
+
+typedef struct pair {
+    rmr_time now;
+    test_rng rng;
+    pair_node node[2];
+    pair_conn conns[PAIR_CONNS];
+    struct {
+        int node;
+        uint64_t id;
+        rmr_addr at;
+        char name[32];
+        bool used;
+    } listeners[PAIR_LISTENERS];
+    uint64_t last_child;
+    uint8_t relay_private[RMR_KEY_LEN], relay_public[RMR_KEY_LEN];
+    uint32_t drop_permille; /* of the relay's packets */
+    uint8_t scratch[RMR_IO_SCRATCH_MIN];
+} pair;
+
+void pair_init(pair *p, uint64_t seed);
+void pair_free(pair *p);
+/* Starts node i with the config and the pair's own callbacks, if it has none.*/
+void pair_start(pair *p, int i, rmr_node_config *cfg);
+/* Both have started: feeds each the netmap of the two. */
+void pair_feed_netmaps(pair *p);
+/* One random step of the network; false: nothing was possible. */
+bool pair_step(pair *p);
+/* Lets time pass to the next deadline, at most by d. */
+void pair_wait(pair *p, rmr_dur d);
+/* Steps and waits until `until` holds, at most for d. */
+bool pair_run(pair *p, rmr_dur d, bool (*until)(void *user), void *user);
+void pair_drain(pair *p, int i);
+uint64_t pair_random(pair *p, uint64_t below);
+
+/* ---- the programs beside the nodes ------------------------------------ */
+
+/* To a listener of a node, by port or name; NULL: there is none. */
+pair_conn *pair_dial(pair *p, int node, uint16_t port, const char *name);
+/* The connection that a node made to this port; NULL: not (yet). */
+pair_conn *pair_accepted(pair *p, uint16_t port);
+int pair_app_side(const pair_conn *c);
+size_t pair_write(pair_conn *c, const void *data, size_t len);
+size_t pair_read(pair_conn *c, void *dst, size_t cap);
+bool pair_is_eof(const pair_conn *c); /* all was read, no more comes */
+bool pair_is_reset(const pair_conn *c);
+void pair_shut(pair_conn *c);
+void pair_close(pair_conn *c);
+void pair_abort(pair_conn *c);
+
+#endif
