@@ -2,6 +2,7 @@
  * randomness that fail. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -664,8 +665,13 @@ static void bad_arguments_are_refused(void **s)
     rmr_tls *t;
     assert_int_equal(rmr_tls_client_new(&t, &env, &cfg), RMR_E_INVAL);
     cfg.insecure = true;
-    cfg.struct_size = 8;
+    cfg.struct_size = 0;
     assert_int_equal(rmr_tls_client_new(&t, &env, &cfg), RMR_E_INVAL);
+    cfg.struct_size = offsetof(rmr_tls_config, server_name);
+    assert_int_equal(rmr_tls_client_new(&t, &env, &cfg), RMR_E_INVAL);
+    cfg.struct_size = offsetof(rmr_tls_config, anchors); /* has all it needs */
+    assert_int_equal(rmr_tls_client_new(&t, &env, &cfg), RMR_OK);
+    rmr_tls_free(t);
 }
 
 static void every_error_has_a_text_of_its_own(void **s)

@@ -26,8 +26,7 @@ void rmr_tls_config_init(rmr_tls_config *cfg, size_t struct_size)
 static rmr_err take_config(rmr_tls *t, const rmr_tls_config *cfg,
                            rmri_tls_name *server)
 {
-    if (cfg->struct_size < sizeof *cfg ||
-        rmri_tls_name_parse(cfg->server_name, server) != RMR_OK)
+    if (rmri_tls_name_parse(cfg->server_name, server) != RMR_OK)
         return RMR_E_INVAL;
     rmri_tls_x509 *x = &t->judge;
     const char *verify = cfg->verify_name ? cfg->verify_name : cfg->server_name;
@@ -82,11 +81,17 @@ rmr_err rmr_tls_client_new(rmr_tls **out, const rmr_env *env,
                            const rmr_tls_config *cfg)
 {
     *out = NULL;
+    /* An older program's config is shorter: what it lacks is off. */
+    rmr_tls_config own = {0};
+    size_t size = cfg->struct_size;
+    if (size < sizeof cfg->struct_size)
+        return RMR_E_INVAL;
+    memcpy(&own, cfg, size < sizeof own ? size : sizeof own);
     rmr_tls *t = rmr_alloc_zero(&env->alloc, sizeof *t, _Alignof(rmr_tls));
     if (!t)
         return RMR_E_NOMEM;
     t->alloc = env->alloc;
-    rmr_err e = start(t, env, cfg);
+    rmr_err e = start(t, env, &own);
     if (e != RMR_OK) {
         rmr_release_wiped(&env->alloc, t, sizeof *t);
         return e;
