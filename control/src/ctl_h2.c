@@ -155,6 +155,10 @@ void rmri_ctl_h2_kick(rmr_ctl *c)
     if (c->dying || c->redial || !c->h2)
         return;
     rmr_err e = rmr_h2_is_closed(c->h2) ? RMR_E_CLOSED : send_due(c);
+    if (e == RMR_E_FULL) { /* cancelled streams are still to be written */
+        c->register_at = c->update_at = rmr_time_add(c->now, CTL_FULL_WAIT);
+        return;
+    }
     if (e)
         rmri_ctl_die(c, e == RMR_E_CLOSED ? RMR_E_CTL_ENDED : e, "%s", "");
 }

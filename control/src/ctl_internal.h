@@ -20,6 +20,7 @@
 #define CTL_FOLLOWUP_TIMEOUT (20 * 60 * RMR_SEC)
 #define CTL_UPDATE_TIMEOUT (30 * RMR_SEC)
 #define CTL_WATCHDOG (120 * RMR_SEC)
+#define CTL_FULL_WAIT (100 * RMR_MS)
 #define CTL_BACKOFF_UNIT (10 * RMR_MS) /* times n squared */
 #define CTL_BACKOFF_MAX (30 * RMR_SEC)
 #define CTL_STEADY                                                             \

@@ -710,6 +710,26 @@ static void a_key_is_rotated_under_a_running_stream(void **state)
     rig_free(&r);
 }
 
+static void many_keys_in_a_row_end_with_the_last(void **state)
+{
+    (void)state;
+    rig r = {0};
+    uint8_t fresh[32], old[32] = {1};
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    for (int i = 0; i < 30; i++) { /* more than streams may be open */
+        memset(fresh, 0x60 + i, 32);
+        assert_int_equal(rmr_ctl_set_node_key(r.c, r.now, fresh, old), RMR_OK);
+        assert_int_equal(rmr_ctl_handle_deadline(r.c, r.now), RMR_OK);
+        assert_true(rmr_ctl_next_deadline(r.c) > r.now);
+    }
+    rig_wait(&r, RMR_SEC);
+    assert_int_equal(r.state, RMR_CTL_CONNECTED);
+    assert_int_equal(r.s.dials, 1);
+    assert_true(has(r.s.last_map, "\"NodeKey\":\"nodekey:7d7d"));
+    rig_free(&r);
+}
+
 /* ---- the map stream --------------------------------------------------- */
 
 static void an_unknown_node_registers_again(void **state)
@@ -1238,6 +1258,7 @@ int main(void)
         cmocka_unit_test(a_silent_registration_is_given_up),
         cmocka_unit_test(an_expired_key_is_replaced),
         cmocka_unit_test(a_key_is_rotated_under_a_running_stream),
+        cmocka_unit_test(many_keys_in_a_row_end_with_the_last),
         cmocka_unit_test(an_unknown_node_registers_again),
         cmocka_unit_test(broken_frames_end_the_stream),
         cmocka_unit_test(keepalives_feed_the_watchdog),
