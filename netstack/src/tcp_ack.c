@@ -58,8 +58,8 @@ static void advance(rmr_ns *ns, tcp_conn *c, const tcp_seg *s, tcp_acked *a)
         a->rtt = oldest;
     else if (repeated)
         a->rtt = 0;
-    if (a->rtt == 0 && (c->flags & CF_TS) && s->o.has_ts && s->o.tsecr) {
-        uint32_t ms = tcp_ts_now(ns, c->ts_off) - s->o.tsecr;
+    if (a->rtt == 0 && a->has_ts) {
+        uint32_t ms = tcp_ts_now(ns, c->ts_off) - a->tsecr;
         if (ms < 0x7fffffff)
             a->rtt = (rmr_dur)(ms ? ms : 1) * RMR_MS;
     }
@@ -106,6 +106,8 @@ void rmri_tcp_ack(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 {
     tcp_acked a = {0};
     uint32_t old_wnd = c->snd_wnd;
+    a.has_ts = (c->flags & CF_TS) && s->o.has_ts && s->o.tsecr;
+    a.tsecr = s->o.tsecr;
     if (seq_lt(s->ack, c->snd_una))
         return;
     rmri_tcp_take_window(c, s);

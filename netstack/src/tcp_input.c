@@ -178,8 +178,6 @@ static bool acceptable(const tcp_conn *c, const tcp_seg *s)
     uint32_t len = seg_len(s), edge = c->rcv_adv;
     if (len == 0)
         return seq_le(c->rcv_nxt, s->seq) && seq_le(s->seq, edge);
-    if (edge == c->rcv_nxt) /* a FIN alone needs no room */
-        return s->seq == c->rcv_nxt && s->len == 0 && !(s->flags & TH_SYN);
     return seq_lt(s->seq, edge) && seq_gt(s->seq + len, c->rcv_nxt);
 }
 
@@ -259,7 +257,8 @@ static bool check_seq_rst_syn(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
     }
     if (in)
         return true;
-    /* A closed window still takes ACKs at its edge. */
+    /* A closed window still takes ACKs at its edge, and a FIN alone, which
+     * needs no room. */
     if (s->seq == c->rcv_nxt && c->rcv_adv == c->rcv_nxt) {
         ack_now(ns, c);
         return true;

@@ -291,6 +291,7 @@ typedef struct tcp_conn {
     uint32_t prr_fs, prr_delivered, prr_out;
     uint32_t prior_cwnd, prior_ssthresh; /* to undo */
     uint32_t undo_bytes; /* repeats that no D-SACK has answered */
+    uint32_t undo_stamp; /* our timestamp of the first of them */
     tcp_cubic cubic;
     rmr_time rack_at;
     rmr_dur rack_rtt;
@@ -451,6 +452,8 @@ typedef struct tcp_acked { /* what one ACK brought */
     uint32_t delivered; /* newly, cumulative or by SACK */
     rmr_dur rtt;        /* 0: no sample */
     bool dsack, sack_new, newly_lost;
+    bool has_ts;
+    uint32_t tsecr;
     tcp_block dsack_block;
 } tcp_acked;
 

@@ -65,21 +65,41 @@ static void prr(tcp_conn *c, const tcp_acked *a)
     c->cwnd = u32_max(pipe + send, c->mss_snd);
 }
 
-/* All repeats were answered by D-SACKs: nothing had been lost (RFC 3708). */
-static void try_undo(tcp_conn *c, const tcp_acked *a)
+/* Was nothing lost after all?  Either all repeats were answered by D-SACKs
+ * (RFC 3708), or the ACK that fills the first hole echoes a time before the
+ * first repeat: the original filled it (Eifel, RFC 3522). */
+static bool was_spurious(tcp_conn *c, const tcp_acked *a)
 {
-    if (!a->dsack || c->prior_cwnd == 0 || c->undo_bytes == 0)
-        return;
+    if (c->prior_cwnd == 0 || c->undo_bytes == 0)
+        return false;
+    if (a->cum && a->has_ts && c->ca != TCP_CA_OPEN &&
+        seq_lt(a->tsecr, c->undo_stamp))
+        return true;
+    if (!a->dsack)
+        return false;
     uint32_t n = a->dsack_block.end - a->dsack_block.start;
     c->undo_bytes -= u32_min(n, c->undo_bytes);
-    if (c->undo_bytes || c->lost)
-        return;
+    return c->undo_bytes == 0 && c->lost == 0;
+}
+
+static void undo(tcp_conn *c)
+{
+    for (uint32_t i = 0; c->lost && i < c->segq.n; i++) {
+        tcp_sent *t = segq_at(&c->segq, i);
+        if (!(t->flags & SENT_LOST))
+            continue;
+        t->flags = (uint8_t)(t->flags & ~SENT_LOST);
+        c->lost -= t->len;
+        c->pipe += t->len;
+    }
     c->cwnd = u32_max(c->cwnd, c->prior_cwnd);
     c->ssthresh = u32_max(c->ssthresh, c->prior_ssthresh);
     c->prior_cwnd = 0;
+    c->undo_bytes = 0;
     c->ca = TCP_CA_OPEN;
     c->dup_bytes = 0;
     c->dupacks = 0;
+    c->flags &= ~(uint32_t)CF_FORCE;
 }
 
 static void lose_first(tcp_conn *c, tcp_acked *a)
@@ -140,7 +160,8 @@ void rmri_tcp_recovery(rmr_ns *ns, tcp_conn *c, tcp_acked *a, bool dup)
 {
     if (!(c->flags & CF_SACK))
         newreno(c, a, dup);
-    try_undo(c, a);
+    if (was_spurious(c, a))
+        undo(c);
     if (c->ca != TCP_CA_OPEN && seq_ge(c->snd_una, c->recover))
         leave(c);
     if (c->ca == TCP_CA_OPEN && a->newly_lost)

@@ -182,6 +182,7 @@ typedef struct seg { /* as written in a step */
     bool has_off, has_len;
     uint32_t off, len;
     uint32_t step; /* a run of segments of this length */
+    uint32_t echo_back; /* so many ms before the right echo */
     uint8_t raw[40];
     size_t raw_len;
     char frag[16];
@@ -220,6 +221,8 @@ static bool parse_field(world *w, char *f, seg *g)
 {
     if (f[0] == '/') {
         g->step = (uint32_t)atoi(f + 1);
+    } else if (is_word(f, "ecr-")) {
+        g->echo_back = (uint32_t)atoi(f + 4);
     } else if (is_word(f, "mss")) {
         g->has_mss = true;
         g->mss = (uint32_t)atoi(f + 3);
@@ -328,7 +331,7 @@ static size_t put_options(world *w, const seg *g, uint8_t *o)
         o[n] = 8;
         o[n + 1] = 10;
         rmr_store_be32(o + n + 2, w->tsval);
-        rmr_store_be32(o + n + 6, w->tsecr);
+        rmr_store_be32(o + n + 6, w->tsecr - g->echo_back);
         n += 10;
     }
     if (g->has_ws) {
