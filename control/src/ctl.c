@@ -495,24 +495,37 @@ void rmr_ctl_set_wall(rmr_ctl *c, rmr_time now, uint64_t unix_ns)
     c->wall_at = c->now;
 }
 
+static bool same_net(const rmr_ctl *c, uint16_t home_derp, const rmr_addr *a,
+                     size_t n)
+{
+    const rmr_addr *mine = (const rmr_addr *)(const void *)c->endpoints.p;
+    if (home_derp != c->home_derp || n != c->endpoints.len / sizeof *mine)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (!rmr_addr_eq(&a[i], &mine[i]))
+            return false;
+    }
+    return true;
+}
+
 rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now, uint16_t home_derp,
                         const rmr_addr *endpoints, size_t n)
 {
     rmri_ctl_vec v = {0};
-    size_t size;
     if (n && !endpoints)
         return RMR_E_INVAL;
     n = n < CTL_MAX_ENDPOINTS ? n : CTL_MAX_ENDPOINTS;
-    size = n * sizeof *endpoints;
     c->now = now > c->now ? now : c->now;
-    if (home_derp == c->home_derp && size == c->endpoints.len &&
-        (size == 0 || memcmp(c->endpoints.p, endpoints, size) == 0))
+    if (same_net(c, home_derp, endpoints, n))
         return RMR_OK;
-    if (size) {
-        void *at = rmri_ctl_vec_add(&v, &c->env.alloc, size, SIZE_MAX);
-        if (!at)
+    for (size_t i = 0; i < n; i++) {
+        rmr_addr *at =
+            rmri_ctl_vec_add(&v, &c->env.alloc, sizeof *at, SIZE_MAX);
+        if (!at) {
+            rmri_ctl_vec_free(&v, &c->env.alloc);
             return RMR_E_NOMEM;
-        memcpy(at, endpoints, size);
+        }
+        rmri_ctl_put_addr(at, &endpoints[i]);
     }
     rmri_ctl_vec_free(&c->endpoints, &c->env.alloc);
     c->endpoints = v;

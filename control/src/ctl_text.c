@@ -34,7 +34,8 @@ const char *rmr_ctl_err_text(rmr_err e)
     case RMR_E_CTL_AUTH_KEY:
         return "the auth key is not accepted: make a new one";
     case RMR_E_CTL_NEEDS_LOGIN:
-        return "a login is needed: give an auth key, or open the URL that is told";
+        return "a login is needed: give an auth key, or open the URL that is "
+               "told";
     case RMR_E_CTL_KEY_CHANGED:
         return "the control server has another key than before, and plain http "
                "can't prove that it is the same server: if it was set up anew, "

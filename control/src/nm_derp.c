@@ -163,7 +163,7 @@ static void node_ip(rmr_nm *nm, rmr_dial *d, uint8_t family, rmr_bytes text)
         rmri_nm_drop(nm);
         return;
     }
-    d->addrs[d->n_addrs++] = a;
+    rmri_ctl_put_addr(&d->addrs[d->n_addrs++], &a);
 }
 
 static void node_port(rmr_nm *nm, rmr_nm_derp_node *d, uint32_t id,

@@ -130,12 +130,14 @@ static rmr_err add_prefix(rmr_nm *nm, rmri_ctl_vec *v, rmr_json_kind kind,
 
 static rmr_err add_endpoint(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
 {
-    rmr_addr a;
+    rmr_addr a, clean;
     if (kind != RMR_JSON_STRING || rmr_addr_parse(text, &a)) {
         rmri_nm_drop(nm);
         return RMR_OK;
     }
-    return append(nm, &nm->draft.endpoints, &a, sizeof a, NM_MAX_ENDPOINTS);
+    rmri_ctl_put_addr(&clean, &a);
+    return append(nm, &nm->draft.endpoints, &clean, sizeof clean,
+                  NM_MAX_ENDPOINTS);
 }
 
 /* ---- scalars ---------------------------------------------------------- */

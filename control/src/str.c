@@ -1,4 +1,4 @@
-/* Small helpers on strings. */
+/* Small helpers on strings and addresses. */
 #include "str.h"
 
 #include <string.h>
@@ -45,4 +45,13 @@ void rmri_ctl_copy_clean(char *dst, size_t cap, rmr_bytes text)
     while (n && dst[n - 1] == ' ')
         n--;
     dst[n] = '\0';
+}
+
+void rmri_ctl_put_addr(rmr_addr *dst, const rmr_addr *src)
+{
+    memset(dst, 0, sizeof *dst);
+    memcpy(dst->ip, src->ip, sizeof dst->ip);
+    dst->zone = src->zone;
+    dst->port = src->port;
+    dst->family = src->family;
 }

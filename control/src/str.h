@@ -1,8 +1,9 @@
-/* Strings without <string.h>'s rest: a pure layer calls memcpy, memmove,
- * memset, memcmp and strlen alone. */
+/* Strings, and an address, without <string.h>'s rest: a pure layer calls
+ * memcpy, memmove, memset, memcmp and strlen alone. */
 #ifndef REMORA_CONTROL_STR_H
 #define REMORA_CONTROL_STR_H
 
+#include <remora/addr.h>
 #include <remora/base.h>
 
 /* As strcmp. */
@@ -18,5 +19,8 @@ bool rmri_ctl_contains(rmr_bytes text, const char *part);
 /* Copies what fits, printable ASCII and UTF-8 as it is, control characters as
  * blanks, and a NUL: what a server says goes into logs and messages so. */
 void rmri_ctl_copy_clean(char *dst, size_t cap, rmr_bytes text);
+
+/* An address with its padding zeroed, so that memcmp compares it. */
+void rmri_ctl_put_addr(rmr_addr *dst, const rmr_addr *src);
 
 #endif

@@ -480,6 +480,81 @@ static void a_changed_record_ends_the_connection(void **state)
     rig_free(&r);
 }
 
+static void rich_config(rmr_ctl_config *cfg)
+{
+    cfg->os = "freebsd";
+    cfg->os_version = "14.1";
+    cfg->product = "thing 1.0";
+    cfg->ephemeral = true;
+}
+
+static void what_is_configured_is_told(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, rich_config), RMR_OK);
+    rig_run(&r);
+    assert_true(has(r.s.last_register, "\"Ephemeral\":true"));
+    assert_true(has(r.s.last_register, "\"OS\":\"freebsd\""));
+    assert_true(has(r.s.last_map, "\"OSVersion\":\"14.1\""));
+    assert_true(has(r.s.last_map, "\"IPNVersion\":\"thing 1.0\""));
+    rig_free(&r);
+}
+
+static void low_order_key(rmr_ctl_config *cfg)
+{
+    cfg->server_key[0] = 1;
+}
+
+static void a_server_key_of_low_order_is_refused(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, low_order_key), RMR_OK);
+    rig_run(&r);
+    assert_string_equal(r.states, "CD");
+    assert_int_equal(r.err, RMR_E_CTL_HANDSHAKE);
+    rig_free(&r);
+}
+
+static void an_end_within_the_answer_counts_as_a_failed_handshake(void **state)
+{
+    (void)state;
+    rig r = {0};
+    uint8_t two[2] = {2, 0};
+    r.s.hello = HELLO_SILENT;
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(rmr_ctl_read(r.c, r.now, rmr_buf_of(two, 2)), RMR_OK);
+    rig_cut(&r, RMR_E_RESET, NULL);
+    assert_string_equal(r.states, "CD");
+    assert_int_equal(r.err, RMR_E_CTL_HANDSHAKE);
+    rig_free(&r);
+}
+
+static void the_wall_clock_goes_on_from_where_it_was_set(void **state)
+{
+    (void)state;
+    rig r = {0};
+    rmr_nm_node n;
+    const char *node = "{\"PeersChanged\":[{\"ID\":5,\"KeyExpiry\":"
+                       "\"2030-01-01T00:00:00Z\"}]}"; /* 1893456000 */
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    rmr_ctl_set_wall(r.c, r.now, (uint64_t)(1893456000 - 30) * RMR_SEC);
+    for (int late = 0; late < 2; late++) {
+        bytes b = {0};
+        frame_plain(&b, node);
+        server_map_send(&r.s, b.p, b.len);
+        bytes_free(&b);
+        rig_run(&r);
+        assert_true(rmr_nm_peer(r.nm, 5, &n));
+        assert_int_equal(n.expired, late);
+        rig_wait(&r, 31 * RMR_SEC);
+    }
+    rig_free(&r);
+}
+
 static void setup_has_ten_seconds_in_all(void **state)
 {
     (void)state;
@@ -958,6 +1033,15 @@ static void changes_are_sent_and_only_changes(void **state)
     assert_true(has(r.s.last_update, "\"PreferredDERP\":7"));
     assert_string_equal(r.states, "CRO"); /* the stream was not touched */
     assert_int_equal(rmr_ctl_set_net(r.c, r.now, 7, NULL, 1), RMR_E_INVAL);
+    r.alloc.fail_at = r.alloc.calls + 1;
+    ep.port = 6;
+    assert_int_equal(rmr_ctl_set_net(r.c, r.now, 7, &ep, 1), RMR_E_NOMEM);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, 4);
+    ep.port = 5;
+    assert_int_equal(rmr_ctl_set_net(r.c, r.now, 7, &ep, 1), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, 4); /* the same as before */
     rig_free(&r);
 }
 
@@ -1250,6 +1334,10 @@ int main(void)
         cmocka_unit_test(failed_handshakes_fetch_the_key_once),
         cmocka_unit_test(a_rewritten_stream_is_recognised),
         cmocka_unit_test(a_changed_record_ends_the_connection),
+        cmocka_unit_test(what_is_configured_is_told),
+        cmocka_unit_test(a_server_key_of_low_order_is_refused),
+        cmocka_unit_test(an_end_within_the_answer_counts_as_a_failed_handshake),
+        cmocka_unit_test(the_wall_clock_goes_on_from_where_it_was_set),
         cmocka_unit_test(setup_has_ten_seconds_in_all),
         cmocka_unit_test(refusals_of_the_registration_are_told_apart),
         cmocka_unit_test(a_login_is_awaited),

@@ -971,6 +971,123 @@ static void a_clock_far_off_is_corrected_for_expiry(void **state)
     rmr_nm_free(nm);
 }
 
+static void all_peers_are_walked_by_rising_id(void **state)
+{
+    (void)state;
+    seen s;
+    rmr_nm_node n;
+    uint64_t pos = 0, last = 0;
+    size_t count = 0;
+    rmr_nm *nm = make(&s, NULL, NULL);
+    (void)frame(&s, "{\"PeersChanged\":[" PEER("7", "07") "," PEER(
+                        "2", "02") "," PEER("50", "50") "]}");
+    while (rmr_nm_next_peer(nm, &pos, &n)) {
+        assert_true(n.id > last);
+        last = n.id;
+        /* The table may change in between. */
+        if (count++ == 0)
+            (void)frame(&s, "{\"PeersRemoved\":[7]}");
+    }
+    assert_int_equal(count, 2);
+    assert_int_equal(last, 50);
+    pos = UINT64_MAX;
+    assert_false(rmr_nm_next_peer(nm, &pos, &n));
+    rmr_nm_free(nm);
+}
+
+static void lists_above_their_bounds_are_cut_and_counted(void **state)
+{
+    (void)state;
+    seen s;
+    rmr_nm_node n;
+    rmr_nm_stats st;
+    rmr_nm *nm = make(&s, NULL, NULL);
+    static char text[400000];
+    size_t len = (size_t)sprintf(text, "{\"PeersChanged\":[{\"ID\":1,"
+                                       "\"Endpoints\":[");
+    for (int i = 0; i < 70; i++)
+        len += (size_t)sprintf(text + len, "\"1.2.3.4:%d\",", i);
+    len += (size_t)sprintf(text + len, "5,null,\"x\"],\"Addresses\":[");
+    for (int i = 0; i < 20; i++)
+        len += (size_t)sprintf(text + len, "\"1.2.3.%d\",", i);
+    len += (size_t)sprintf(text + len, "\"1.2.3.4\"],\"AllowedIPs\":[");
+    for (int i = 0; i < 4100; i++)
+        len +=
+            (size_t)sprintf(text + len, "\"10.%d.%d.0/24\",", i / 256, i % 256);
+    len += (size_t)sprintf(text + len, "\"1.2.3.4\"],\"CapMap\":{");
+    for (int i = 0; i < 130; i++)
+        len += (size_t)sprintf(text + len, "\"c%d\":[],", i);
+    len += (size_t)sprintf(text + len, "\"\":[],\"%0300d\":[]}}]}", 1);
+    assert_string_equal(frame(&s, text), "+1 [P]");
+    assert_true(rmr_nm_peer(nm, 1, &n));
+    assert_int_equal(n.n_endpoints, 64);
+    assert_int_equal(n.n_addrs, 16);
+    assert_int_equal(n.n_allowed_ips, 4096);
+    assert_true(rmr_nm_peer_has_cap(nm, 1, "c127"));
+    assert_false(rmr_nm_peer_has_cap(nm, 1, "c128"));
+    rmr_nm_get_stats(nm, &st);
+    /* 6 + 2 endpoints, 4 addresses (the last is known), 5 routes, 2 + 2 names
+     */
+    assert_int_equal(st.dropped_elements, 8 + 4 + 5 + 4);
+    rmr_nm_free(nm);
+}
+
+static void odd_values_are_dropped_and_counted(void **state)
+{
+    (void)state;
+    static const char *const odd[] = {
+        "\"PeersChanged\":[{\"ID\":1,\"HomeDERP\":70000}]",
+        "\"PeersChanged\":[{\"ID\":1,\"Cap\":-1}]",
+        "\"PeersChanged\":[{\"ID\":1,\"LastSeen\":\"soon\"}]",
+        "\"PeersChanged\":[{\"ID\":1,\"User\":1.5}]",
+        "\"PeersChanged\":[{\"ID\":1,\"Name\":\"a\\u0000b\"}]",
+        "\"PeersRemoved\":[\"x\"]",
+        "\"OnlineChange\":{\"x\":true}",
+        "\"UserProfiles\":[{\"ID\":0}]",
+        "\"UserProfiles\":[{\"ID\":\"x\"}]",
+        "\"DNSConfig\":{\"Domains\":[5]}",
+        "\"PacketFilter\":[{\"SrcIPs\":[7]}]",
+        "\"DERPMap\":{\"Regions\":{\"1\":{\"RegionID\":-5}}}",
+        "\"DERPMap\":{\"Regions\":{\"1\":{\"Nodes\":[{\"HostName\":\"h\","
+        "\"IPv4\":\"fd7a::1\"}]}}}",
+        "\"DERPMap\":{\"Regions\":{\"1\":{\"Nodes\":[{\"HostName\":\"h\","
+        "\"DERPPort\":70000}]}}}",
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        seen s;
+        char text[512];
+        rmr_nm_stats st;
+        rmr_nm *nm = make(&s, NULL, NULL);
+        (void)snprintf(text, sizeof text, "{%s}", odd[i]);
+        (void)frame(&s, text);
+        assert_null(strstr(s.text, "error"));
+        rmr_nm_get_stats(nm, &st);
+        if (st.dropped_elements != 1)
+            fail_msg("%s: %d", odd[i], (int)st.dropped_elements);
+        rmr_nm_free(nm);
+    }
+}
+
+static void a_locked_tailnet_is_warned_of_once(void **state)
+{
+    (void)state;
+    test_log log;
+    rmr_env env = test_env(NULL, NULL, &log);
+    rmr_nm_config cfg;
+    rmr_nm *nm;
+    rmr_nm_config_init(&cfg, sizeof cfg);
+    assert_int_equal(rmr_nm_new(&nm, &env, &cfg), RMR_OK);
+    (void)nm_feed(nm, NOW, rmr_bytes_str("{\"TKAInfo\":{\"Disabled\":true}}"),
+                  0);
+    assert_int_equal(log.len, 0);
+    for (int i = 0; i < 3; i++)
+        (void)nm_feed(nm, NOW, rmr_bytes_str("{\"TKAInfo\":{\"Head\":\"x\"}}"),
+                      0);
+    assert_true(test_log_has(&log, "tailnet lock"));
+    assert_null(strstr(strstr(log.text, "tailnet lock") + 5, "tailnet lock"));
+    rmr_nm_free(nm);
+}
+
 /* ---- splitting, saving, failing --------------------------------------- */
 
 static const char *const all_samples[] = {
@@ -1199,6 +1316,10 @@ int main(void)
         cmocka_unit_test(peers_above_the_bound_are_dropped_and_counted),
         cmocka_unit_test(of_peers_with_one_key_the_lowest_id_holds_it),
         cmocka_unit_test(a_clock_far_off_is_corrected_for_expiry),
+        cmocka_unit_test(all_peers_are_walked_by_rising_id),
+        cmocka_unit_test(lists_above_their_bounds_are_cut_and_counted),
+        cmocka_unit_test(odd_values_are_dropped_and_counted),
+        cmocka_unit_test(a_locked_tailnet_is_warned_of_once),
         cmocka_unit_test(any_split_of_a_frame_gives_the_same_table),
         cmocka_unit_test(a_saved_table_reads_back_equal),
         cmocka_unit_test(an_empty_table_saves_and_a_small_buffer_is_refused),
