@@ -275,6 +275,15 @@ void rmri_node_fail(rmr_node *n, rmr_time now, rmr_err err, const char *text)
     n->dirty = true;
 }
 
+/* A layer that says "fatal" answers nothing else any more: a node that went on
+ * would seem to run and be dead.  Errors of the layer's own numbers concern a
+ * connection, which is retried. */
+void rmri_node_check(rmr_node *n, rmr_time now, rmr_err err)
+{
+    if (rmr_err_class(err) == RMR_CLASS_FATAL && -err / 1000 == RMR_LAYER_BASE)
+        rmri_node_fail(n, now, err, NULL);
+}
+
 rmr_node_state rmr_node_get_state(const rmr_node *n)
 {
     return n->state;
@@ -338,7 +347,7 @@ void rmr_node_stop(rmr_node *n, rmr_time now)
         uint32_t pos = 0;
         rmri_node_service_stop(n);
         for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
-            if (c->kind != ND_CONN_LOCAL)
+            if (c->kind != ND_CONN_LOCAL || c->has_sock)
                 rmri_node_conn_end(c, now, true);
         rmri_node_state_save(n);
         if (n->cache_dirty)
@@ -513,13 +522,13 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
         rmri_node_link_handle_deadline(l, now);
     }
     if (n->ctl)
-        rmr_ctl_handle_deadline(n->ctl, now);
+        rmri_node_check(n, now, rmr_ctl_handle_deadline(n->ctl, now));
     for (nd_region *r = n->regions; r; r = r->next)
-        rmr_derp_handle_deadline(r->derp, now);
+        rmri_node_check(n, now, rmr_derp_handle_deadline(r->derp, now));
     if (n->wg)
-        rmr_wg_handle_deadline(n->wg, now);
+        rmri_node_check(n, now, rmr_wg_handle_deadline(n->wg, now));
     if (n->ns)
-        rmr_ns_handle_deadline(n->ns, now);
+        rmri_node_check(n, now, rmr_ns_handle_deadline(n->ns, now));
     return RMR_OK;
 }
 

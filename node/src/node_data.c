@@ -51,10 +51,10 @@ static bool from_stack(rmr_node *n, rmr_time now)
     rmr_pkt pkt =
         rmr_pkt_of(rmr_buf_of(n->pkt_buf, PKT_BUF), RMR_PKT_HEADROOM);
     size_t len = 0;
-    if (rmr_ns_write_pkt(n->ns, now,
-                         rmr_buf_of(rmr_pkt_data(&pkt), ND_MTU), &len) !=
-            RMR_OK ||
-        len == 0)
+    rmr_err err = rmr_ns_write_pkt(
+        n->ns, now, rmr_buf_of(rmr_pkt_data(&pkt), ND_MTU), &len);
+    rmri_node_check(n, now, err);
+    if (err != RMR_OK || len == 0)
         return false;
     rmr_pkt_put(&pkt, len);
     rmr_wg_endpoint to;
@@ -64,7 +64,9 @@ static bool from_stack(rmr_node *n, rmr_time now)
         return true;
     }
     rmr_filter_note_out(rmr_nm_filter(n->nm), rmr_pkt_bytes(&pkt));
-    if (rmr_wg_seal(n->wg, now, peer, &pkt, &to) == RMR_OK)
+    err = rmr_wg_seal(n->wg, now, peer, &pkt, &to);
+    rmri_node_check(n, now, err);
+    if (err == RMR_OK)
         transmit(n, now, &to, rmr_pkt_bytes(&pkt));
     return true; /* NOTREADY: staged, comes by write_pkt */
 }
@@ -73,9 +75,10 @@ static bool from_wg(rmr_node *n, rmr_time now)
 {
     size_t len = 0;
     rmr_wg_pkt_info info;
-    if (rmr_wg_write_pkt(n->wg, now, rmr_buf_of(n->pkt_buf, PKT_BUF), &len,
-                         &info) != RMR_OK ||
-        len == 0)
+    rmr_err err = rmr_wg_write_pkt(
+        n->wg, now, rmr_buf_of(n->pkt_buf, PKT_BUF), &len, &info);
+    rmri_node_check(n, now, err);
+    if (err != RMR_OK || len == 0)
         return false;
     transmit(n, now, &info.to, rmr_bytes_of(n->pkt_buf, len));
     return true;

@@ -44,6 +44,7 @@
 #define ND_LAYER "node"
 #define ND_MAX_IPS 8
 #define ND_MAX_EXPIRED 64
+#define ND_MAX_REFUSED 32
 
 typedef struct nd_io nd_io;
 typedef struct nd_link nd_link;
@@ -111,6 +112,7 @@ nd_io *rmri_node_io_listen(rmr_node *n, const rmr_addr *at, const char *name,
                            const nd_io_ops *ops, void *owner);
 nd_io *rmri_node_io_udp(rmr_node *n, const rmr_addr *at, const nd_io_ops *ops,
                         void *owner);
+/* NULL: no memory; the stream is given back then. */
 nd_io *rmri_node_io_adopt(rmr_node *n, uint64_t child, const nd_io_ops *ops,
                           void *owner);
 nd_io *rmri_node_io_load(rmr_node *n, const char *name, const nd_io_ops *ops,
@@ -311,8 +313,9 @@ void rmri_node_local_timer(nd_conn *c, rmr_time now);
 void rmri_node_local_pong(rmr_node *n, rmr_time now,
                           const uint8_t txid[RMR_DISCO_TXID_LEN],
                           const char *via);
-void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now, uint16_t id,
-                               uint16_t seq);
+void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now,
+                               const rmr_addr *from, uint16_t id,
+                               uint16_t seq, rmr_bytes payload);
 void rmri_node_local_free(nd_conn *c);
 /* The next piece of the status object; 0: it is complete. */
 size_t rmri_node_status_piece(rmr_node *n, rmr_time now, nd_local *l,
@@ -374,6 +377,8 @@ struct rmr_node {
     rmr_hash ids;
     nd_io *ready_head, *ready_tail, *all_io;
     uint64_t last_id;
+    uint64_t refused[ND_MAX_REFUSED]; /* streams that got no object */
+    uint32_t n_refused;
 
     rmr_timers timers;
     nd_link *links;
@@ -421,7 +426,7 @@ struct rmr_node {
     rmr_hash stamp_ids;
     bool from_server; /* inside rmr_ctl_read */
     bool live; /* a netmap came from the server, not from the cache */
-    bool has_jailed;
+    bool has_jailed, approval_told;
 
     nd_region *regions;
     uint16_t home;       /* 0: none */
@@ -448,6 +453,7 @@ uint64_t rmri_node_wall(const rmr_node *n, rmr_time now);
 /* node.c */
 void rmri_node_fail(rmr_node *n, rmr_time now, rmr_err err, const char *text);
 void rmri_node_tell(rmr_node *n, const rmr_node_event *ev);
+void rmri_node_check(rmr_node *n, rmr_time now, rmr_err err);
 void rmri_node_trouble(rmr_node *n, rmr_err err, const char *text);
 void rmri_node_set_state(rmr_node *n, rmr_node_state s, const char *text);
 void rmri_node_timer_set(rmr_node *n, rmr_timer *t, rmr_time at);

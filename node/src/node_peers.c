@@ -182,11 +182,14 @@ static void tell_running(rmr_node *n)
         return;
     }
     if (!self.machine_authorized) {
-        rmri_node_trouble(n, RMR_E_NOTREADY,
-                          "this node waits for approval: approve it at the "
-                          "control server");
+        if (!n->approval_told) /* once, not with every frame */
+            rmri_node_trouble(n, RMR_E_NOTREADY,
+                              "this node waits for approval: approve it at "
+                              "the control server");
+        n->approval_told = true;
         return;
     }
+    n->approval_told = false;
     rmri_node_set_state(n, RMR_NODE_RUNNING, "");
     if (n->running_told)
         return;

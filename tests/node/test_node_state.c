@@ -352,6 +352,20 @@ static void an_older_and_shorter_configuration_is_taken(void **st)
     assert_int_equal(lab_start(&l, &cfg), RMR_E_INVAL);
 }
 
+/* The random source dies while the node runs: it says so and ends, rather than
+ * seem to run with layers that answer nothing any more. */
+static void a_random_source_that_fails_later_ends_the_node(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    l.rng.fail_at = l.rng.calls + 1;
+    lab_run(&l, 60 * RMR_SEC);
+    assert_int_equal(l.failed_err, RMR_E_RNG);
+    assert_true(l.stopped);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -371,6 +385,7 @@ int main(void)
         T(every_failing_allocation_of_new_is_survived),
         T(every_failing_allocation_of_a_start_is_survived),
         T(a_failing_random_source_ends_the_start),
+        T(a_random_source_that_fails_later_ends_the_node),
         T(pump_calls_inside_a_callback_are_refused),
         T(an_older_and_shorter_configuration_is_taken),
     };

@@ -293,6 +293,26 @@ RMR_API rmr_err rmr_node_abort(rmr_node *n, rmr_time now, rmr_node_conn c);
  */
 RMR_API rmr_node_state rmr_node_get_state(const rmr_node *n);
 
+typedef struct rmr_node_stats { /* since the start; sums over the layers */
+    uint64_t rx_pkts, tx_pkts, rx_bytes, tx_bytes; /* inner packets           */
+    uint64_t rx_udp, tx_udp;   /* datagrams of the node's own UDP sockets     */
+    uint64_t dropped_no_path;  /* no peer or no relay for a packet            */
+    uint64_t dropped_filter;   /* by the packet filter, from peers            */
+    uint64_t dropped_disco;    /* of strangers, or not to be opened           */
+    uint64_t wg_discarded, wg_staged_dropped, wg_handshakes;
+    uint64_t ns_discarded, tcp_retransmits;
+    uint64_t derp_dropped, derp_ignored, derp_connects; /* open regions alone */
+} rmr_node_stats;
+
+/**
+ * Counters, by value.                                                 [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  contract B1 (every drop is counted).
+ */
+RMR_API void rmr_node_get_stats(const rmr_node *n, rmr_node_stats *out);
+
 /**
  * The name that `tailscale status --json` has for it, such as "Running".
  *                                                                     [look]
