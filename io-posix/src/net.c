@@ -87,7 +87,7 @@ static socklen_t op_addr(const rmr_posix *p, const rmr_io_op *op, os_addr *out)
         return sizeof out->un;
     rmr_logf(&p->log, RMR_LOG_ERROR, "posix",
              "%s/%s: the path is too long for a local socket", p->dir, name);
-    errno = EOPNOTSUPP;
+    errno = EMSGSIZE; /* TOOBIG: not the same as an adapter without them */
     return 0;
 }
 

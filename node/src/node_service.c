@@ -255,6 +255,12 @@ static void listener_failed(void *owner, rmr_time now, rmr_err why)
         rmri_node_fail(l->n, now, RMR_E_NODE_IN_USE, NULL);
         return;
     }
+    if (l->kind == ND_CONN_LOCAL && why == RMR_E_TOOBIG) {
+        rmri_node_fail(l->n, now, RMR_E_NODE_LISTEN,
+                       "the path of the state directory is too long for a "
+                       "local socket: choose a shorter one");
+        return;
+    }
     snprintf(text, sizeof text,
              "cannot listen on %s (%s): choose another address or end what "
              "uses it",

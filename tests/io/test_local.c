@@ -173,16 +173,16 @@ static void a_file_that_is_no_socket_is_left_alone(void **state)
     assert_int_equal(len, 6);
 }
 
-static void a_path_too_long_for_a_socket_is_unsupported(void **state)
+static void a_path_too_long_for_a_socket_is_too_big(void **state)
 {
     fixture *f = *state;
     char name[150];
     memset(name, 'n', sizeof name);
     name[149] = '\0';
     do_local(&f->s, RMR_IO_LISTEN, 1, name);
-    assert_int_equal(await_failed(&f->s, 1), RMR_E_UNSUPPORTED);
+    assert_int_equal(await_failed(&f->s, 1), RMR_E_TOOBIG);
     do_local(&f->s, RMR_IO_CONNECT, 2, name);
-    assert_int_equal(await_failed(&f->s, 2), RMR_E_UNSUPPORTED);
+    assert_int_equal(await_failed(&f->s, 2), RMR_E_TOOBIG);
 }
 
 int main(void)
@@ -197,7 +197,7 @@ int main(void)
         IO_TEST(a_freed_adapter_leaves_no_socket_file),
         IO_TEST(a_stale_socket_is_refused_and_replaced),
         IO_TEST(a_file_that_is_no_socket_is_left_alone),
-        IO_TEST(a_path_too_long_for_a_socket_is_unsupported),
+        IO_TEST(a_path_too_long_for_a_socket_is_too_big),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,7 +86,8 @@ typedef struct rmr_io_op {
 typedef enum rmr_io_event_kind {
     RMR_IO_OPENED = 1,  /* id; addr: the local address                        */
     RMR_IO_FAILED,      /* id; err: NOTFOUND, INUSE, REFUSED, UNREACHABLE,
-                           TIMEOUT, DENIED, NOFILES, UNSUPPORTED, IO          */
+                           TIMEOUT, DENIED, NOFILES, UNSUPPORTED, TOOBIG (a
+                           local endpoint's path), IO                        */
     RMR_IO_SENT,        /* id: the STREAM_SEND is done                        */
     RMR_IO_LOADED,      /* id; data; more: further parts follow               */
     RMR_IO_STORED,      /* id: durable                                        */
