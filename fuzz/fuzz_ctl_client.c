@@ -62,7 +62,9 @@ static void give(fuzz *f, const uint8_t *p, size_t n)
     rmr_err e = rmr_ctl_read(f->c, f->now, rmr_buf_of(copy, n));
     free(copy);
     if (e) {
-        check(f->state == RMR_CTL_DOWN || f->state == RMR_CTL_FAILED);
+        /* CLOSED: it has given the stream up and wants another. */
+        check(e == RMR_E_CLOSED || f->state == RMR_CTL_DOWN ||
+              f->state == RMR_CTL_FAILED);
         f->stream = false;
         (void)rmr_ctl_wants_close(f->c);
     }
