@@ -122,7 +122,8 @@ bool rmri_node_conn_take(nd_conn *c, rmr_bytes data)
     return taken == data.len;
 }
 
-static void pump_from_tailnet(nd_conn *c, rmr_time now)
+/* false: there is no memory, and no event would come to go on. */
+static bool pump_from_tailnet(nd_conn *c, rmr_time now)
 {
     rmr_bytes view;
     bool eof = false;
@@ -136,11 +137,14 @@ static void pump_from_tailnet(nd_conn *c, rmr_time now)
             }
             break;
         }
-        rmr_bridge_read(&c->bridge, RMR_SIDE_B, view, &taken);
+        if (rmr_bridge_read(&c->bridge, RMR_SIDE_B, view, &taken) ==
+            RMR_E_NOMEM)
+            return false;
         if (taken == 0)
             break;
         rmr_ns_tcp_consume(c->n->ns, now, c->sock, taken);
     }
+    return true;
 }
 
 static void pump_to_tailnet(nd_conn *c, rmr_time now)
@@ -163,9 +167,13 @@ static void pump_to_tailnet(nd_conn *c, rmr_time now)
 void rmri_node_conn_pump(nd_conn *c, rmr_time now)
 {
     c->n->dirty = true;
-    pump_from_tailnet(c, now);
+    if (!pump_from_tailnet(c, now)) {
+        rmri_node_conn_end(c, now, false);
+        return;
+    }
     pump_to_tailnet(c, now);
-    if (!c->io)
+    /* Before the bridge has the stream, SOCKS5 or `nc` answers first. */
+    if (!c->io || c->socks || c->local)
         return;
     if (rmr_bridge_peek(&c->bridge, RMR_SIDE_A).len > 0)
         rmri_node_io_output(c->io);
@@ -375,9 +383,7 @@ static void on_pong(void *user, const rmr_addr *from, uint16_t id,
                     uint16_t seq, rmr_bytes payload)
 {
     rmr_node *n = user;
-    (void)from;
-    (void)payload;
-    rmri_node_local_icmp_pong(n, n->now, id, seq);
+    rmri_node_local_icmp_pong(n, n->now, from, id, seq, payload);
 }
 
 void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n)

@@ -144,8 +144,11 @@ nd_io *rmri_node_io_adopt(rmr_node *n, uint64_t child, const nd_io_ops *ops,
                           void *owner)
 {
     nd_io *io = io_new(n, ND_IO_STREAM, child, ops, owner);
-    if (!io)
+    if (!io) {
+        if (n->n_refused < ND_MAX_REFUSED)
+            n->refused[n->n_refused++] = child;
         return NULL;
+    }
     io->asked = true;
     io->open = true;
     return io;
@@ -303,6 +306,11 @@ static bool io_op(nd_io *io, rmr_time now, rmr_buf scratch, rmr_io_op *op)
 bool rmri_node_io_next(rmr_node *n, rmr_time now, rmr_buf scratch,
                        rmr_io_op *op)
 {
+    if (n->n_refused > 0) {
+        op->kind = RMR_IO_ABORT;
+        op->id = n->refused[--n->n_refused];
+        return true;
+    }
     while (n->ready_head) {
         nd_io *io = n->ready_head;
         bool ends = io->want_abort || io->want_close;

@@ -7,6 +7,8 @@
 
 #define PROBE_EVERY RMR_SEC
 #define PROBE_TIMEOUT (5 * RMR_SEC)
+#define REQUEST_TIMEOUT (10 * RMR_SEC)
+#define DIAL_TIMEOUT (30 * RMR_SEC)
 #define MAX_COUNT 100000
 #define OUT_MAX ((size_t)16 * 1024)
 #define N_PROBES (sizeof((nd_local *)0)->probe / sizeof((nd_local *)0)->probe[0])
@@ -77,18 +79,19 @@ static rmr_err request_parse(request *r, rmr_bytes line)
 static void line_out(nd_conn *c, rmr_jw *w, uint8_t *buf)
 {
     size_t len = 0;
-    if (rmr_jw_end(w, &len) != RMR_OK)
-        return;
-    buf[len] = '\n';
-    /* A client that doesn't read loses lines, not the node's memory. */
-    rmr_ring_write_all(&c->local->out, rmr_bytes_of(buf, len + 1));
+    if (rmr_jw_end(w, &len) == RMR_OK) {
+        buf[len] = '\n';
+        /* A client that doesn't read loses lines, not the node's memory. */
+        rmr_ring_write_all(&c->local->out, rmr_bytes_of(buf, len + 1));
+    }
+    /* Also without a line: there may be an end to tell. */
     if (c->io)
         rmri_node_io_output(c->io);
 }
 
 static void say_error(nd_conn *c, const char *text)
 {
-    uint8_t buf[1024];
+    uint8_t buf[4096]; /* a name of control bytes takes six times its room */
     rmr_jw w;
     rmr_jw_init(&w, rmr_buf_of(buf, sizeof buf - 1));
     rmr_jw_object(&w);
@@ -282,15 +285,19 @@ void rmri_node_local_pong(rmr_node *n, rmr_time now,
     }
 }
 
-void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now, uint16_t id,
-                               uint16_t seq)
+void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now,
+                               const rmr_addr *from, uint16_t id,
+                               uint16_t seq, rmr_bytes payload)
 {
     uint32_t pos = 0;
     for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));) {
         uint32_t i = seq % (uint32_t)N_PROBES;
         if (c->kind == ND_CONN_LOCAL && c->local &&
             c->local->mode == ND_LOCAL_PING && c->local->ping_icmp &&
-            c->local->ping_id == id && c->local->probe[i].open) {
+            c->local->ping_id == id && c->local->probe[i].open &&
+            rmr_addr_ip_eq(from, &c->local->ping_ip) &&
+            payload.len == sizeof c->local->probe[i].txid &&
+            memcmp(payload.ptr, c->local->probe[i].txid, payload.len) == 0) {
             ping_answered(c, now, i, "ICMP");
             return;
         }
@@ -302,7 +309,6 @@ void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now, uint16_t id,
 static void nc_start(nd_conn *c, rmr_time now, const request *r,
                      rmr_bytes rest)
 {
-    size_t taken = 0;
     if (r->port < 1 || r->port > 65535) {
         say_error(c, "the port must be 1 to 65535");
         return;
@@ -317,18 +323,21 @@ static void nc_start(nd_conn *c, rmr_time now, const request *r,
     c->local->mode = ND_LOCAL_NC_DIAL;
     rmr_bridge_init(&c->bridge, &c->n->env.alloc, 0);
     c->bridging = true;
-    rmr_bridge_read(&c->bridge, RMR_SIDE_A, rest, &taken);
-    rmri_node_timer_set(c->n, &c->timer, rmr_time_add(now, 30 * RMR_SEC));
+    rmri_node_timer_set(c->n, &c->timer, rmr_time_add(now, DIAL_TIMEOUT));
+    if (!rmri_node_conn_take(c, rest))
+        rmri_node_conn_end(c, now, false);
 }
 
 void rmri_node_local_dialled(nd_conn *c, rmr_time now, rmr_err err)
 {
-    (void)now;
     rmr_timers_cancel(&c->n->timers, &c->timer);
-    if (err != RMR_OK)
+    if (err != RMR_OK) {
         say_unreachable(c, c->local->line, err);
-    else
-        say_ok(c); /* once it is out, the bridge takes over (produce) */
+        return;
+    }
+    say_ok(c); /* once it is out, the bridge takes over (produce) */
+    if (c->local->out.len == 0) /* no memory: it would never be out */
+        rmri_node_conn_end(c, now, false);
 }
 
 /* ---- the stream -------------------------------------------------------- */
@@ -336,6 +345,7 @@ void rmri_node_local_dialled(nd_conn *c, rmr_time now, rmr_err err)
 static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
 {
     rmr_bytes op = rmr_bytes_str(r->op);
+    rmr_timers_cancel(&c->n->timers, &c->timer);
     if (rmr_bytes_eq_str(op, "status")) {
         c->local->mode = ND_LOCAL_STATUS;
         rmri_node_io_output(c->io);
@@ -359,9 +369,8 @@ static void local_bytes(void *owner, rmr_time now, rmr_buf data)
     request r;
     c->n->dirty = true;
     if (l->mode == ND_LOCAL_NC_DIAL) {
-        size_t taken = 0; /* within the credit of the bridge's space */
-        rmr_bridge_read(&c->bridge, RMR_SIDE_A,
-                        rmr_bytes_of(data.ptr, data.len), &taken);
+        if (!rmri_node_conn_take(c, rmr_bytes_of(data.ptr, data.len)))
+            rmri_node_conn_end(c, now, false);
         return;
     }
     if (l->mode != ND_LOCAL_LINE)
@@ -445,7 +454,6 @@ void rmri_node_local_accept(rmr_node *n, rmr_time now, uint64_t child)
     nd_io *io = rmri_node_io_adopt(n, child, &local_ops, c);
     nd_local *l =
         rmr_alloc_zero(&n->env.alloc, sizeof *l, _Alignof(nd_local));
-    (void)now;
     if (!c || !io || !l) {
         rmr_release(&n->env.alloc, l, sizeof *l);
         if (io)
@@ -457,6 +465,7 @@ void rmri_node_local_accept(rmr_node *n, rmr_time now, uint64_t child)
     rmr_ring_init(&l->out, &n->env.alloc, OUT_MAX);
     c->io = io;
     c->local = l;
+    rmri_node_timer_set(n, &c->timer, rmr_time_add(now, REQUEST_TIMEOUT));
     rmri_node_io_credit(io, RMR_BRIDGE_BUF);
 }
 
@@ -466,6 +475,8 @@ void rmri_node_local_timer(nd_conn *c, rmr_time now)
         return;
     if (c->local->mode == ND_LOCAL_PING) {
         ping_timer(c, now);
+    } else if (c->local->mode == ND_LOCAL_LINE) {
+        rmri_node_conn_end(c, now, false); /* it asks nothing */
     } else if (c->local->mode == ND_LOCAL_NC_DIAL) {
         if (c->has_sock)
             rmr_ns_abort(c->n->ns, now, c->sock);

@@ -151,6 +151,10 @@ static void relay_pass(pair *p, pair_conn *c, rmr_bytes body)
 static bool relay_run(pair *p, pair_conn *c)
 {
     pair_pipe *in = &c->pipe[0];
+    if (c->end[0].closed || in->fin) {
+        break_from(c, 1);
+        return true;
+    }
     if (!c->relay_up)
         return relay_upgrade(p, c, in);
     bool any = false;
@@ -167,6 +171,15 @@ static bool relay_run(pair *p, pair_conn *c)
         any = true;
     }
     return any;
+}
+
+void pair_break_relay(pair *p)
+{
+    for (size_t i = 0; i < PAIR_CONNS; i++) {
+        pair_conn *c = &p->conns[i];
+        if (c->used && c->end[1].kind == PAIR_RELAY && !c->end[1].dead)
+            break_from(c, 1);
+    }
 }
 
 /* ---- a node's adapter -------------------------------------------------- */
@@ -317,6 +330,12 @@ static void perform(pair *p, int i, const rmr_io_op *op)
         break;
     case RMR_IO_STOP:
         p->node[i].stopped = true;
+        for (size_t k = 0; k < PAIR_CONNS; k++)
+            for (int s = 0; s < 2; s++)
+                if (p->conns[k].used && p->conns[k].end[s].node == i &&
+                    p->conns[k].end[s].kind == PAIR_NODE &&
+                    !p->conns[k].end[s].dead)
+                    break_from(&p->conns[k], s);
         break;
     default:
         break;

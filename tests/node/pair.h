@@ -79,6 +79,7 @@ bool pair_step(pair *p);
 void pair_wait(pair *p, rmr_dur d);
 /* Steps and waits until `until` holds, at most for d. */
 bool pair_run(pair *p, rmr_dur d, bool (*until)(void *user), void *user);
+void pair_break_relay(pair *p); /* resets its connections */
 void pair_drain(pair *p, int i);
 uint64_t pair_random(pair *p, uint64_t below);
 

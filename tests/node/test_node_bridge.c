@@ -33,7 +33,8 @@ typedef struct flow {
     way way;
     uint16_t port;
     bool started, refused, early /* payload before the answer */;
-    size_t answer_left; /* bytes of the answer before the payload */
+    const char *answer; /* before the payload */
+    size_t answer_left;
     uint8_t hello[256];
     size_t hello_len, hello_sent;
     side client, server;
@@ -42,6 +43,9 @@ typedef struct flow {
 static pair p;
 static flow flows[FLOWS];
 static uint64_t seed_now;
+/* What goes wrong beside: packets lost, memory short, the relay broken, the
+ * first node stopped. */
+static bool lossy, short_of_memory, bad_relay, stopping;
 
 #define CHECK(x)                                                               \
     do {                                                                       \
@@ -52,6 +56,38 @@ static uint64_t seed_now;
 static uint8_t byte_of(uint8_t stream, size_t at)
 {
     return (uint8_t)((at * 31 + (at >> 8) * 7) ^ (stream * 89u));
+}
+
+/* For who looks for the reason. */
+static void tell_flows(void)
+{
+    for (size_t i = 0; i < FLOWS; i++) {
+        const flow *f = &flows[i];
+        const side *s[2] = {&f->client, &f->server};
+        print_message("flow %zu way %d early %d refused %d answer_left %zu\n",
+                      i, (int)f->way, f->early, f->refused, f->answer_left);
+        for (int k = 0; k < 2; k++)
+            print_message("  %d: conn %d total %zu sent %zu got %zu shut %d "
+                          "eof %d gone %d lost %d abort %zd close %zd\n",
+                          k, s[k]->c != NULL, s[k]->total, s[k]->sent,
+                          s[k]->got, s[k]->shut, s[k]->eof, s[k]->gone,
+                          s[k]->lost, (ssize_t)s[k]->abort_at,
+                          (ssize_t)s[k]->close_at);
+    }
+    for (int i = 0; i < 2; i++) {
+        uint32_t pos = 0;
+        const rmr_node *n = p.node[i].n;
+        for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
+            if (c->kind != ND_CONN_SERVE_LISTEN)
+                print_message("node %d conn kind %d sock %d connected %d eof "
+                              "%d io %d bridge %zu %zu in %d%d out %d%d socks %d local %d\n",
+                              i, (int)c->kind, c->has_sock, c->connected,
+                              c->saw_eof, c->io != NULL,
+                              c->bridge.from[0].len, c->bridge.from[1].len,
+                              c->bridge.eof_in[0], c->bridge.eof_in[1],
+                              c->bridge.eof_out[0], c->bridge.eof_out[1],
+                              c->socks != NULL, c->local != NULL);
+    }
 }
 
 /* ---- one side ---------------------------------------------------------- */
@@ -73,7 +109,11 @@ static void side_read(side *s, const side *other)
     size_t n = pair_read(s->c, part, 1 + pair_random(&p, sizeof part));
     CHECK(s->got + n <= other->sent);
     for (size_t i = 0; i < n; i++)
-        CHECK(part[i] == byte_of(other->stream, s->got + i));
+        if (part[i] != byte_of(other->stream, s->got + i)) {
+            print_message("at %zu of %zu\n", s->got + i, other->sent);
+            tell_flows();
+            CHECK(false);
+        }
     s->got += n;
 }
 
@@ -123,7 +163,8 @@ static void make_hello(flow *f)
         n = (size_t)snprintf((char *)h, sizeof f->hello,
                              "{\"op\":\"nc\",\"peer\":\"node1\",\"port\":%d}\n",
                              f->port);
-        f->answer_left = strlen("{\"ok\":true}\n");
+        f->answer = "{\"ok\":true}\n";
+        f->answer_left = strlen(f->answer);
     } else if (f->way != FORWARD) {
         static const uint8_t head[] = {5, 1, 0, 5, 1, 0};
         memcpy(h, head, sizeof head);
@@ -138,9 +179,18 @@ static void make_hello(flow *f)
         }
         h[n++] = (uint8_t)(f->port >> 8);
         h[n++] = (uint8_t)f->port;
+        f->answer = "\5\0\5\0\0\1\0\0\0\0\0\0";
         f->answer_left = 2 + 10;
     }
     f->hello_len = n;
+}
+
+static bool flow_is_in_order(const flow *f)
+{
+    const side *a = &f->client, *b = &f->server;
+    return !f->refused && a->abort_at == SIZE_MAX &&
+           a->close_at == SIZE_MAX && b->abort_at == SIZE_MAX &&
+           b->close_at == SIZE_MAX;
 }
 
 /* True while the payload has to wait. */
@@ -158,16 +208,32 @@ static bool hello_step(flow *f)
     }
     if (f->answer_left == 0)
         return false;
-    uint8_t answer[16];
-    f->answer_left -= pair_read(s->c, answer, f->answer_left);
+    char answer[16];
+    size_t n = pair_read(s->c, answer, f->answer_left);
+    bool good = memcmp(answer, f->answer, n) == 0;
+    f->answer += n;
+    f->answer_left -= n;
+    if (!good) {
+        CHECK(short_of_memory || stopping || s->abort_at != SIZE_MAX ||
+              !flow_is_in_order(f));
+        pair_close(s->c);
+        s->lost = true;
+        return true;
+    }
     if (f->answer_left == 0)
         return false;
     if (pair_is_eof(s->c)) {
-        CHECK(f->server.abort_at != SIZE_MAX || f->refused);
+        CHECK(f->server.abort_at != SIZE_MAX || f->refused ||
+              short_of_memory || stopping);
         s->lost = true;
     }
     if (f->early && s->sent < s->total && pair_random(&p, 3) == 0)
         side_write(s);
+    if (f->early && !s->shut && s->sent == s->total && s->abort_at == SIZE_MAX &&
+        s->close_at == SIZE_MAX && pair_random(&p, 4) == 0) {
+        pair_shut(s->c);
+        s->shut = true;
+    }
     return true;
 }
 
@@ -198,14 +264,6 @@ static void flow_plan(flow *f, size_t i)
     make_hello(f);
 }
 
-static bool flow_is_in_order(const flow *f)
-{
-    const side *a = &f->client, *b = &f->server;
-    return !f->refused && a->abort_at == SIZE_MAX &&
-           a->close_at == SIZE_MAX && b->abort_at == SIZE_MAX &&
-           b->close_at == SIZE_MAX;
-}
-
 static void flow_start(flow *f, size_t i)
 {
     f->started = true;
@@ -216,7 +274,8 @@ static void flow_start(flow *f, size_t i)
             pair_dial(&p, 0, (uint16_t)(FIRST_FORWARD + i), NULL);
     else
         f->client.c = pair_dial(&p, 0, SOCKS_PORT, NULL);
-    CHECK(f->client.c != NULL);
+    CHECK(f->client.c != NULL || stopping);
+    f->client.gone = !f->client.c;
 }
 
 static void flow_step(flow *f, size_t i)
@@ -233,15 +292,27 @@ static void flow_step(flow *f, size_t i)
             f->server.lost = true;
         }
     }
-    if (!hello_step(f))
+    if (f->client.c && !hello_step(f))
         side_step(&f->client, &f->server);
     side_step(&f->server, &f->client);
+}
+
+static void trouble(void)
+{
+    pair_node *nd = &p.node[pair_random(&p, 2)];
+    if (short_of_memory && nd->alloc.fail_at <= nd->alloc.calls)
+        nd->alloc.fail_at = nd->alloc.calls + 1 + pair_random(&p, 40);
+    if (bad_relay && pair_random(&p, 20000) == 0)
+        pair_break_relay(&p);
+    if (stopping && pair_random(&p, 5000) == 0)
+        rmr_node_stop(p.node[0].n, p.now);
 }
 
 static bool all_over(void *user)
 {
     (void)user;
     bool over = true;
+    trouble();
     for (size_t i = 0; i < FLOWS; i++) {
         flow *f = &flows[i];
         flow_step(f, i);
@@ -307,38 +378,6 @@ static void stop(void)
         CHECK(p.node[i].alloc.live_blocks == 0);
 }
 
-/* For who looks for the reason. */
-static void tell_flows(void)
-{
-    for (size_t i = 0; i < FLOWS; i++) {
-        const flow *f = &flows[i];
-        const side *s[2] = {&f->client, &f->server};
-        print_message("flow %zu way %d early %d refused %d answer_left %zu\n",
-                      i, (int)f->way, f->early, f->refused, f->answer_left);
-        for (int k = 0; k < 2; k++)
-            print_message("  %d: conn %d total %zu sent %zu got %zu shut %d "
-                          "eof %d gone %d lost %d abort %zd close %zd\n",
-                          k, s[k]->c != NULL, s[k]->total, s[k]->sent,
-                          s[k]->got, s[k]->shut, s[k]->eof, s[k]->gone,
-                          s[k]->lost, (ssize_t)s[k]->abort_at,
-                          (ssize_t)s[k]->close_at);
-    }
-    for (int i = 0; i < 2; i++) {
-        uint32_t pos = 0;
-        const rmr_node *n = p.node[i].n;
-        for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
-            if (c->kind != ND_CONN_SERVE_LISTEN)
-                print_message("node %d conn kind %d sock %d connected %d eof "
-                              "%d io %d bridge %zu %zu in %d%d out %d%d socks %d local %d\n",
-                              i, (int)c->kind, c->has_sock, c->connected,
-                              c->saw_eof, c->io != NULL,
-                              c->bridge.from[0].len, c->bridge.from[1].len,
-                              c->bridge.eof_in[0], c->bridge.eof_in[1],
-                              c->bridge.eof_out[0], c->bridge.eof_out[1],
-                              c->socks != NULL, c->local != NULL);
-    }
-}
-
 static void run_seed(uint64_t seed)
 {
     seed_now = seed;
@@ -352,21 +391,35 @@ static void run_seed(uint64_t seed)
     }
     for (size_t i = 0; i < FLOWS; i++)
         flow_plan(&flows[i], i);
-    p.drop_permille = seed % 4 == 3 ? 20 : 0;
+    lossy = seed % 3 == 2;
+    short_of_memory = seed % 5 == 4;
+    bad_relay = seed % 7 == 6;
+    stopping = seed % 11 == 10;
+    p.drop_permille = lossy ? 20 : 0;
     bool over = pair_run(&p, 1200 * RMR_SEC, all_over, NULL);
     if (!over)
         tell_flows();
     CHECK(over);
     for (size_t i = 0; i < FLOWS; i++) {
         const flow *f = &flows[i];
-        if (!flow_is_in_order(f))
+        if (!flow_is_in_order(f) || short_of_memory || stopping)
             continue;
         CHECK(f->server.c != NULL);
         CHECK(f->client.eof && f->server.eof);
         CHECK(f->client.got == f->server.total);
         CHECK(f->server.got == f->client.total);
     }
+    short_of_memory = bad_relay = false;
+    for (int i = 0; i < 2; i++)
+        p.node[i].alloc.fail_at = 0;
     pair_run(&p, 600 * RMR_SEC, never, NULL);
+    if (stopping) {
+        rmr_node_stop(p.node[0].n, p.now);
+        pair_run(&p, 3 * RMR_SEC, NULL, NULL);
+        CHECK(p.node[0].stopped);
+        stop();
+        return;
+    }
     if (live_conns(p.node[0].n) != conns[0] ||
         live_conns(p.node[1].n) != conns[1])
         tell_flows();
@@ -385,7 +438,7 @@ static void bytes_ends_and_resets_pass_through_two_nodes(void **st)
         run_seed(strtoull(from, NULL, 10));
         return;
     }
-    for (uint64_t seed = 1; seed <= 24; seed++)
+    for (uint64_t seed = 1; seed <= 36; seed++)
         run_seed(seed);
 }
 
