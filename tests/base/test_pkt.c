@@ -44,6 +44,12 @@ static void pieces_are_added_and_taken_at_both_ends(void **state)
     assert_int_equal(rmr_pkt_tailroom(&p), 65);
 }
 
+static bool is_same(const rmr_pkt *a, const rmr_pkt *b)
+{
+    return a->base == b->base && a->cap == b->cap && a->off == b->off &&
+           a->len == b->len;
+}
+
 static void what_does_not_fit_changes_nothing(void **state)
 {
     (void)state;
@@ -57,7 +63,7 @@ static void what_does_not_fit_changes_nothing(void **state)
     assert_null(rmr_pkt_push(&p, SIZE_MAX));
     assert_null(rmr_pkt_pull(&p, SIZE_MAX));
     assert_null(rmr_pkt_put(&p, SIZE_MAX));
-    assert_memory_equal(&p, &before, sizeof p);
+    assert_true(is_same(&p, &before));
     assert_non_null(rmr_pkt_push(&p, 30));
     assert_non_null(rmr_pkt_put(&p, 50));
     assert_int_equal(p.len, 100);
