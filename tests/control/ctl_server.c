@@ -654,3 +654,56 @@ void rig_wait(rig *r, rmr_dur d)
     }
     r->now = end;
 }
+
+/* ---- configurations --------------------------------------------------- */
+
+void tune_plain_client(rmr_ctl_config *cfg)
+{
+    cfg->no_compression = true;
+}
+
+void tune_https(rmr_ctl_config *cfg)
+{
+    cfg->url = "https://control.example";
+}
+
+void tune_pinned(rmr_ctl_config *cfg)
+{
+    uint8_t priv[32];
+    memset(priv, 0x33, 32);
+    rmr_key_clamp(priv);
+    rmr_x25519_public(cfg->server_key, priv);
+}
+
+void tune_pinned_to_another(rmr_ctl_config *cfg)
+{
+    uint8_t priv[32];
+    memset(priv, 0x44, 32);
+    rmr_key_clamp(priv);
+    rmr_x25519_public(cfg->server_key, priv);
+}
+
+void tune_https_pinned_to_another(rmr_ctl_config *cfg)
+{
+    tune_https(cfg);
+    tune_pinned_to_another(cfg);
+}
+
+void tune_accepts_pinned_to_another(rmr_ctl_config *cfg)
+{
+    tune_pinned_to_another(cfg);
+    cfg->accept_control_key = true;
+}
+
+void tune_no_auth_key(rmr_ctl_config *cfg)
+{
+    cfg->auth_key = NULL;
+}
+
+bool rig_has(const char *text, const char *part)
+{
+    if (strstr(text, part))
+        return true;
+    print_error("no \"%s\" in \"%s\"\n", part, text);
+    return false;
+}

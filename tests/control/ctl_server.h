@@ -118,4 +118,15 @@ void rig_wait(rig *r, rmr_dur d);
 /* The server, or the network, ends the connection. */
 void rig_cut(rig *r, rmr_err why, const char *text);
 
+/* For rig_init: ways to configure the client. */
+void tune_plain_client(rmr_ctl_config *cfg);
+void tune_https(rmr_ctl_config *cfg);
+void tune_pinned(rmr_ctl_config *cfg);
+void tune_pinned_to_another(rmr_ctl_config *cfg);
+void tune_https_pinned_to_another(rmr_ctl_config *cfg);
+void tune_accepts_pinned_to_another(rmr_ctl_config *cfg);
+void tune_no_auth_key(rmr_ctl_config *cfg);
+/* Does the text hold the part?  Prints both when not. */
+bool rig_has(const char *text, const char *part);
+
 #endif
