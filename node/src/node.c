@@ -93,7 +93,12 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     if (cfg->control_url &&
         rmr_url_parse(rmr_bytes_str(cfg->control_url), &url) != RMR_OK)
         return RMR_E_INVAL;
-    n->socks5_auth = cfg->socks5_user && cfg->socks5_password;
+    /* One without the other, or none of them, is no proxy for everybody. */
+    n->socks5_auth = cfg->socks5_user || cfg->socks5_password;
+    if (n->socks5_auth &&
+        (!cfg->socks5_user || !cfg->socks5_password || !cfg->socks5_user[0] ||
+         !cfg->socks5_password[0]))
+        return RMR_E_INVAL;
     if (!copy_text(n->url, sizeof n->url, cfg->control_url) ||
         !copy_text(n->hostname, sizeof n->hostname,
                    cfg->hostname ? cfg->hostname : "remora") ||

@@ -8,6 +8,8 @@
 
 #define CACHE_NAME "netmap.cache"
 #define SAVE_DELAY (2 * RMR_SEC)
+/* A large tailnet changes without end, and each save is of the whole. */
+#define SAVE_EVERY (60 * RMR_SEC)
 static const char tail_word[] = "\n#blake2s ";
 #define TAIL_LEN (sizeof tail_word - 1 + 2 * RMR_HASH_LEN + 1)
 
@@ -58,11 +60,32 @@ static bool tail_is_right(rmr_node *n)
            memcmp(want, have, sizeof want) == 0;
 }
 
+/* Ends the application of the cached netmap: all of it, or what there was. */
+static void end_frame(rmr_node *n)
+{
+    if (n->cache_step)
+        rmr_nm_frame_end(n->nm);
+    n->cache_step = 0;
+}
+
+/* Also while it is only verified: the server's frame may be half read when the
+ * last part comes, and two frames can't be read at once. */
+void rmri_node_cache_overtaken(rmr_node *n)
+{
+    if (n->live)
+        return; /* what is under way is a save */
+    if (n->cache_io)
+        rmri_node_io_close(n->cache_io);
+    n->cache_io = NULL;
+    end_frame(n);
+}
+
 static void load_failed(void *owner, rmr_time now, rmr_err why)
 {
     rmr_node *n = owner;
     (void)now;
     n->cache_io = NULL;
+    end_frame(n);
     if (why != RMR_E_NOTFOUND && why != RMR_E_UNSUPPORTED)
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
                  "the cached netmap can't be read: %s", rmr_err_name(why));
@@ -77,15 +100,8 @@ static void applied_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     /* The server was faster: its netmap is better. */
     if (n->live || n->cache_step == 0)
         return;
-    if (feed_keeping_tail(n, part, true) != RMR_OK) {
-        n->cache_step = 0;
-        rmr_nm_frame_end(n->nm);
-        return;
-    }
-    if (!more) {
-        n->cache_step = 0;
-        rmr_nm_frame_end(n->nm);
-    }
+    if (feed_keeping_tail(n, part, true) != RMR_OK || !more)
+        end_frame(n);
 }
 
 static const nd_io_ops apply_ops = {
@@ -112,6 +128,8 @@ static void verify_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     rmr_nm_stream_begin(n->nm);
     rmr_nm_frame_begin(n->nm, rmri_node_wall(n, now));
     n->cache_io = rmri_node_io_load(n, CACHE_NAME, &apply_ops, n);
+    if (!n->cache_io)
+        end_frame(n);
 }
 
 static const nd_io_ops verify_ops = {
@@ -178,6 +196,7 @@ void rmri_node_cache_save(rmr_node *n)
     if (n->cache_io || !n->live)
         return;
     n->cache_dirty = false;
+    n->cache_next = rmr_time_add(n->now, SAVE_EVERY);
     n->cache_pos = 0;
     rmr_blake2s_init(&n->cache_hash, RMR_HASH_LEN, NULL, 0);
     n->cache_io = rmri_node_io_store(n, CACHE_NAME, &save_ops, n);
@@ -197,8 +216,11 @@ void rmri_node_cache_changed(rmr_node *n, rmr_time now)
             return;
         }
     }
-    if (n->cache_at == RMR_TIME_NEVER)
+    if (n->cache_at == RMR_TIME_NEVER) {
         n->cache_at = rmr_time_add(now, SAVE_DELAY);
+        if (n->cache_at < n->cache_next)
+            n->cache_at = n->cache_next;
+    }
 }
 
 void rmri_node_cache_free(rmr_node *n)

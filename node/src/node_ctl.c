@@ -39,18 +39,6 @@ static const nd_link_ops ctl_link_ops = {
     .write = link_write,
 };
 
-/* The cache's netmap is half read when the server's begins: stop reading. */
-static void cache_is_overtaken(rmr_node *n)
-{
-    if (n->cache_step == 0)
-        return;
-    n->cache_step = 0;
-    if (n->cache_io)
-        rmri_node_io_close(n->cache_io);
-    n->cache_io = NULL;
-    rmr_nm_frame_end(n->nm);
-}
-
 /* What to do about faults that are not the control protocol's own. */
 static const char *advice(rmr_err err)
 {
@@ -116,7 +104,7 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
         rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, text);
         break;
     case RMR_CTL_CONNECTED:
-        cache_is_overtaken(n);
+        rmri_node_cache_overtaken(n);
         break;
     case RMR_CTL_DOWN:
         say_why(n, err, text);

@@ -34,13 +34,28 @@ bool rmri_node_data_send_udp(rmr_node *n, const rmr_addr *to, rmr_bytes data)
     return true;
 }
 
+/* false: it is none of UDP */
+static bool udp_of(const rmr_wg_endpoint *e, rmr_addr *to)
+{
+    size_t ip_len = e->bytes[0] == '6' ? 16 : 4;
+    if ((e->bytes[0] != '4' && e->bytes[0] != '6') || e->len != 1 + ip_len + 2)
+        return false;
+    *to = rmr_addr_from_bytes(rmr_bytes_of(e->bytes + 1, ip_len),
+                              rmr_load_be16(e->bytes + 1 + ip_len));
+    return true;
+}
+
 static void transmit(rmr_node *n, rmr_time now, const rmr_wg_endpoint *to,
                      rmr_bytes datagram)
 {
+    rmr_addr addr;
     bool sent = false;
     if (to->len == 3 + RMR_KEY_LEN && to->bytes[0] == 'D') {
         uint16_t region = rmr_load_be16(to->bytes + 1);
         sent = rmri_node_regions_send(n, now, region, to->bytes + 3, datagram);
+    } else if (udp_of(to, &addr)) {
+        /* A peer that came by UDP, and proved who it is, is answered so. */
+        sent = rmri_node_data_send_udp(n, &addr, datagram);
     }
     if (!sent)
         n->dropped_no_path++;
@@ -196,14 +211,15 @@ static bool udp_produce(void *owner, rmr_time now, rmr_buf scratch,
     rmr_node *n = owner;
     udp_record rec;
     (void)now;
-    if (n->udp_out.len < sizeof rec)
-        return false;
-    rmr_ring_read(&n->udp_out, &rec, sizeof rec);
-    rmr_ring_read(&n->udp_out, scratch.ptr, rec.len);
+    nd_io *io = NULL;
+    do { /* those whose socket went away meanwhile are dropped */
+        if (n->udp_out.len < sizeof rec)
+            return false;
+        rmr_ring_read(&n->udp_out, &rec, sizeof rec);
+        rmr_ring_read(&n->udp_out, scratch.ptr, rec.len);
+        io = n->udp[rec.to.family == RMR_AF_INET6];
+    } while (!io || !io->open);
     op->addr = rec.to;
-    nd_io *io = n->udp[rec.to.family == RMR_AF_INET6];
-    if (!io)
-        return false;
     op->id = io->id;
     op->data = rmr_bytes_of(scratch.ptr, rec.len);
     n->tx_udp++;

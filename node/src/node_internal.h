@@ -386,6 +386,7 @@ struct rmr_node {
     /* names */
     rmr_dns *dns;
     nd_io *dns_udp[2]; /* v4, v6 */
+    bool dns_udp_failed[2]; /* not again while these questions are open */
     uint64_t last_query;
     uint8_t dns_pkt[RMR_DNS_MAX_MSG]; /* a question waiting for its socket */
     size_t dns_pkt_len;
@@ -406,7 +407,7 @@ struct rmr_node {
     uint8_t cache_tail[128];
     size_t cache_tail_len;
     bool cache_dirty;
-    rmr_time cache_at;
+    rmr_time cache_at, cache_next; /* next: not before */
 
     /* layers */
     uint8_t node_public[RMR_KEY_LEN];
@@ -477,6 +478,8 @@ void rmri_node_cache_load(rmr_node *n);
 void rmri_node_cache_changed(rmr_node *n, rmr_time now);
 void rmri_node_cache_save(rmr_node *n);
 void rmri_node_cache_free(rmr_node *n);
+/* The server's netmap begins: the cached one is not read further. */
+void rmri_node_cache_overtaken(rmr_node *n);
 /* node_ctl.c */
 rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now);
 void rmri_node_ctl_pump(rmr_node *n, rmr_time now);

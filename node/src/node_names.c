@@ -51,64 +51,95 @@ rmr_err rmri_node_names_query(rmr_node *n, rmr_time now, uint64_t *id,
     return rmr_dns_query(n->dns, now, *id, name);
 }
 
-static void udp_failed(void *owner, rmr_time now, rmr_err why)
+/* The query goes by the other family, or times out and says so.  Another try
+ * at once would fail the same way, without end. */
+static void udp_failed(rmr_node *n, int i)
 {
-    nd_io **slot = owner;
-    (void)now;
-    (void)why; /* the query times out and says so */
-    *slot = NULL;
+    n->dns_udp[i] = NULL;
+    n->dns_udp_failed[i] = true;
 }
 
-static void udp_datagrams_at(rmr_node *n, rmr_time now, const rmr_addr *from,
-                             rmr_buf data)
+static void udp4_failed(void *owner, rmr_time now, rmr_err why)
 {
-    rmr_dns_read_pkt(n->dns, now, from, rmr_bytes_of(data.ptr, data.len));
-    n->dirty = true;
+    (void)now;
+    (void)why;
+    udp_failed(owner, 0);
+}
+
+static void udp6_failed(void *owner, rmr_time now, rmr_err why)
+{
+    (void)now;
+    (void)why;
+    udp_failed(owner, 1);
 }
 
 static void udp_datagrams(void *owner, rmr_time now, const rmr_addr *from,
                           rmr_buf data, uint32_t seg_size)
 {
-    nd_io *io = *(nd_io **)owner;
+    rmr_node *n = owner;
     size_t step = seg_size ? seg_size : data.len;
-    for (size_t at = 0; io && at < data.len; at += step) {
+    n->dirty = true;
+    for (size_t at = 0; at < data.len; at += step) {
         size_t len = data.len - at < step ? data.len - at : step;
-        udp_datagrams_at(io->n, now, from, rmr_buf_of(data.ptr + at, len));
-        io = *(nd_io **)owner;
+        rmr_dns_read_pkt(n->dns, now, from, rmr_bytes_of(data.ptr + at, len));
     }
 }
 
 /* A question is kept until the socket of its server's family takes it. */
-static bool udp_produce(void *owner, rmr_time now, rmr_buf scratch,
-                        rmr_io_op *op)
+static bool has_question(rmr_node *n, rmr_time now)
 {
-    nd_io *io = *(nd_io **)owner;
-    rmr_node *n = io->n;
-    (void)scratch;
     if (n->dns_pkt_len == 0 &&
-        rmr_dns_write_pkt(n->dns, now, rmr_buf_of(n->dns_pkt, sizeof n->dns_pkt),
+        rmr_dns_write_pkt(n->dns, now,
+                          rmr_buf_of(n->dns_pkt, sizeof n->dns_pkt),
                           &n->dns_pkt_len, &n->dns_pkt_to) != RMR_OK)
         n->dns_pkt_len = 0;
-    if (n->dns_pkt_len == 0)
-        return false;
-    if (n->dns_pkt_to.family != io->addr.family) {
-        nd_io *other = n->dns_udp[family_index(&n->dns_pkt_to)];
-        if (other)
-            rmri_node_io_output(other);
-        else
-            n->dns_pkt_len = 0; /* no such socket: its timer repeats it */
-        return false;
-    }
-    op->addr = n->dns_pkt_to;
-    op->data = rmr_bytes_of(n->dns_pkt, n->dns_pkt_len);
-    n->dns_pkt_len = 0;
-    return true;
+    return n->dns_pkt_len > 0;
 }
 
-static const nd_io_ops udp_ops = {
-    .failed = udp_failed,
-    .datagrams = udp_datagrams,
-    .produce_udp = udp_produce,
+static bool udp_produce(rmr_node *n, rmr_time now, int i, rmr_io_op *op)
+{
+    while (has_question(n, now)) {
+        int want = family_index(&n->dns_pkt_to);
+        if (want == i) {
+            op->addr = n->dns_pkt_to;
+            op->data = rmr_bytes_of(n->dns_pkt, n->dns_pkt_len);
+            n->dns_pkt_len = 0;
+            return true;
+        }
+        if (n->dns_udp[want]) {
+            rmri_node_io_output(n->dns_udp[want]);
+            return false;
+        }
+        n->dns_pkt_len = 0; /* no such socket: another server is asked */
+    }
+    return false;
+}
+
+static bool udp4_produce(void *owner, rmr_time now, rmr_buf scratch,
+                         rmr_io_op *op)
+{
+    (void)scratch;
+    return udp_produce(owner, now, 0, op);
+}
+
+static bool udp6_produce(void *owner, rmr_time now, rmr_buf scratch,
+                         rmr_io_op *op)
+{
+    (void)scratch;
+    return udp_produce(owner, now, 1, op);
+}
+
+static const nd_io_ops udp_ops[2] = {
+    {
+        .failed = udp4_failed,
+        .datagrams = udp_datagrams,
+        .produce_udp = udp4_produce,
+    },
+    {
+        .failed = udp6_failed,
+        .datagrams = udp_datagrams,
+        .produce_udp = udp6_produce,
+    },
 };
 
 /* Opens the sockets while there are questions, closes them after: a fresh port
@@ -123,12 +154,13 @@ void rmri_node_names_pump(rmr_node *n, rmr_time now)
             if (*slot)
                 rmri_node_io_close(*slot);
             *slot = NULL;
+            n->dns_udp_failed[i] = false;
             continue;
         }
-        if (!*slot) {
+        if (!*slot && !n->dns_udp_failed[i]) {
             rmr_addr any = {0};
             any.family = i ? RMR_AF_INET6 : RMR_AF_INET;
-            *slot = rmri_node_io_udp(n, &any, &udp_ops, slot);
+            *slot = rmri_node_io_udp(n, &any, &udp_ops[i], n);
         }
         if (*slot)
             rmri_node_io_output(*slot);

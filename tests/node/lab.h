@@ -14,6 +14,7 @@ typedef struct lab_blob {
     char name[64];
     uint8_t *data;
     size_t len;
+    uint64_t store_id; /* parts are still coming */
     bool there;
 } lab_blob;
 
@@ -27,6 +28,8 @@ typedef struct lab {
     rmr_time now;
     lab_blob blobs[LAB_BLOBS];
     rmr_err load_err, store_err, listen_err, udp_err;
+    bool hold_cache; /* the cached netmap is not given yet; asked for under: */
+    uint64_t held_id;
     uint8_t scratch[RMR_IO_SCRATCH_MIN];
     /* what was seen */
     size_t ops, connects, stores;

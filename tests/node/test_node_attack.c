@@ -1,0 +1,255 @@
+/* What a hostile host, clock, client or order of events must not do to a node:
+ * spin, hang, open what is closed, or read two netmaps at once. */
+#include "lab.h"
+#include "node_internal.h"
+#include "pair.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+static lab l;
+static pair p;
+
+static int setup(void **state)
+{
+    (void)state;
+    lab_init(&l);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    lab_free(&l);
+    return l.alloc.live_blocks == 0 ? 0 : -1;
+}
+
+static void give_links(void)
+{
+    rmr_addr server = rmr_addr_v4(127, 0, 0, 1, 53);
+    rmr_io_links links;
+    rmr_io_event ev;
+    memset(&links, 0, sizeof links);
+    links.name_servers = &server;
+    links.n_name_servers = 1;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_IO_LINKS;
+    ev.links = &links;
+    assert_int_equal(l.m.event(l.m.self, l.now, &ev), RMR_OK);
+}
+
+static void a_host_without_udp_does_not_spin_over_a_name(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    cfg.control_url = "http://control.example.com";
+    l.udp_err = RMR_E_UNSUPPORTED;
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    give_links();
+    lab_turn(&l); /* aborts when it never comes to rest */
+    lab_run(&l, 60 * RMR_SEC);
+    assert_true(l.ops < 500);
+    assert_int_equal(l.failed_events, 0);
+}
+
+static void half_of_a_password_is_no_open_proxy(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    cfg.socks5 = rmr_addr_v4(127, 0, 0, 1, 1080);
+    cfg.socks5_user = "user";
+    assert_int_equal(lab_start(&l, &cfg), RMR_E_INVAL);
+    cfg.socks5_user = NULL;
+    cfg.socks5_password = "secret";
+    assert_int_equal(lab_start(&l, &cfg), RMR_E_INVAL);
+    cfg.socks5_user = "user";
+    cfg.socks5_password = "";
+    assert_int_equal(lab_start(&l, &cfg), RMR_E_INVAL);
+}
+
+/* ---- the cached netmap and the server's -------------------------------- */
+
+#define NODE_OF(id, ip)                                                        \
+    "{\"ID\":" id ",\"Name\":\"n" id ".ex.com.\",\"Key\":\"nodekey:"           \
+    "000000000000000000000000000000000000000000000000000000000000000" id       \
+    "\",\"Addresses\":[\"" ip "/32\"],\"MachineAuthorized\":true}"
+
+static void feed(const char *text)
+{
+    assert_int_equal(rmr_nm_frame_feed(l.node->nm, rmr_bytes_str(text)),
+                     RMR_OK);
+}
+
+static void server_begins(void)
+{
+    rmri_node_cache_overtaken(l.node); /* as the client's CONNECTED does */
+    rmr_nm_stream_begin(l.node->nm);
+    rmr_nm_frame_begin(l.node->nm, 1790000000u * RMR_SEC);
+}
+
+static void save_a_netmap(void)
+{
+    l.node->from_server = true;
+    server_begins();
+    feed("{\"Node\":" NODE_OF("1", "100.64.0.1") ",\"Peers\":["
+         NODE_OF("2", "100.64.0.2") "]}");
+    assert_int_equal(rmr_nm_frame_end(l.node->nm), RMR_OK);
+    l.node->from_server = false;
+    lab_turn(&l);
+    lab_run(&l, 3 * RMR_SEC);
+    assert_non_null(lab_blob_get(&l, "netmap.cache"));
+}
+
+static void give_part(uint64_t id, size_t from, size_t to, bool more)
+{
+    lab_blob *b = lab_blob_get(&l, "netmap.cache");
+    rmr_io_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_IO_LOADED;
+    ev.id = id;
+    ev.data = rmr_buf_of(b->data + from, to - from);
+    ev.more = more;
+    l.m.event(l.m.self, l.now, &ev);
+}
+
+/* The server's netmap comes after `parts` parts of four of the cached one:
+ * two to verify it, two to apply it. */
+static void overtake_after(int parts)
+{
+    rmr_node_config cfg;
+    rmr_nm_node v;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    save_a_netmap();
+    rmr_node_free(l.node);
+    l.hold_cache = true;
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    size_t len = lab_blob_get(&l, "netmap.cache")->len;
+    for (int i = 0; i < parts; i++) {
+        give_part(l.held_id, i % 2 ? len / 2 : 0, i % 2 ? len : len / 2,
+                  i % 2 == 0);
+        lab_turn(&l);
+    }
+    server_begins();
+    feed("{\"Node\":" NODE_OF("1", "100.64.0.1") ",\"Peers\":[");
+    for (int i = parts; i < 4; i++) {
+        give_part(l.held_id, i % 2 ? len / 2 : 0, i % 2 ? len : len / 2,
+                  i % 2 == 0);
+        lab_turn(&l);
+    }
+    l.node->from_server = true;
+    feed(NODE_OF("3", "100.64.0.3") "]}");
+    assert_int_equal(rmr_nm_frame_end(l.node->nm), RMR_OK);
+    l.node->from_server = false;
+    assert_true(rmr_nm_peer(l.node->nm, 3, &v));
+    assert_false(rmr_nm_peer(l.node->nm, 2, &v));
+    l.hold_cache = false;
+    lab_turn(&l);
+    lab_run(&l, 3 * RMR_SEC);
+    rmr_node_free(l.node);
+    l.node = NULL;
+}
+
+static void the_servers_netmap_overtakes_the_cached_one_at_any_part(void **st)
+{
+    (void)st;
+    for (int parts = 0; parts <= 4; parts++)
+        overtake_after(parts);
+}
+
+static void a_netmap_that_changes_always_is_saved_now_and_then(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    save_a_netmap();
+    size_t before = l.stores;
+    for (int i = 0; i < 600; i++) {
+        rmri_node_cache_changed(l.node, l.now);
+        lab_run(&l, RMR_SEC);
+    }
+    assert_true(l.stores - before >= 9);
+    assert_true(l.stores - before <= 11);
+}
+
+/* ---- local clients ------------------------------------------------------ */
+
+static void start_pair(rmr_node_config *cfg)
+{
+    rmr_node_config other;
+    pair_init(&p, 5);
+    cfg->local_name = "remora.sock";
+    pair_start(&p, 0, cfg);
+    rmr_node_config_init(&other, sizeof other);
+    pair_start(&p, 1, &other);
+    pair_feed_netmaps(&p);
+    pair_run(&p, 2 * RMR_SEC, NULL, NULL);
+}
+
+static void end_pair(void)
+{
+    pair_free(&p);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(p.node[i].alloc.live_blocks, 0);
+}
+
+static void a_local_client_that_asks_nothing_is_let_go(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    rmr_node_config_init(&cfg, sizeof cfg);
+    start_pair(&cfg);
+    uint32_t before = p.node[0].n->conns.used;
+    pair_conn *c = pair_dial(&p, 0, 0, "remora.sock");
+    assert_int_equal(pair_write(c, "{\"op\":", 6), 6);
+    pair_run(&p, 5 * RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->conns.used, before + 1);
+    pair_run(&p, 6 * RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->conns.used, before);
+    assert_true(pair_is_reset(c));
+    end_pair();
+}
+
+static void a_peer_name_of_control_bytes_is_answered(void **st)
+{
+    rmr_node_config cfg;
+    char line[2048] = "{\"op\":\"ping\",\"peer\":\"";
+    char answer[4096];
+    (void)st;
+    for (int i = 0; i < 160; i++)
+        strcat(line, "\\u0001");
+    strcat(line, "\"}\n");
+    rmr_node_config_init(&cfg, sizeof cfg);
+    start_pair(&cfg);
+    pair_conn *c = pair_dial(&p, 0, 0, "remora.sock");
+    assert_int_equal(pair_write(c, line, strlen(line)), strlen(line));
+    pair_run(&p, RMR_SEC, NULL, NULL);
+    size_t n = pair_read(c, answer, sizeof answer - 1);
+    answer[n] = 0;
+    assert_non_null(strstr(answer, "is not a peer of this tailnet"));
+    assert_true(pair_is_eof(c));
+    end_pair();
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_host_without_udp_does_not_spin_over_a_name),
+        T(half_of_a_password_is_no_open_proxy),
+        T(the_servers_netmap_overtakes_the_cached_one_at_any_part),
+        T(a_netmap_that_changes_always_is_saved_now_and_then),
+        cmocka_unit_test(a_local_client_that_asks_nothing_is_let_go),
+        cmocka_unit_test(a_peer_name_of_control_bytes_is_answered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
