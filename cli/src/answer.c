@@ -20,7 +20,9 @@ static const rmr_json_field fields[] = {
 static void copy_text(char *dst, size_t cap, rmr_bytes text)
 {
     size_t n = text.len < cap - 1 ? text.len : cap - 1;
-    memcpy(dst, text.ptr, n);
+    if (n > 0) { /* true and null have no text */
+        memcpy(dst, text.ptr, n);
+    }
     dst[n] = '\0';
 }
 

@@ -394,6 +394,8 @@ bool rmr_nm_magic_dns_enabled(const rmr_nm *nm)
 const char *rmr_nm_dns_domain_at(const rmr_nm *nm, size_t i)
 {
     const char *at = (const char *)nm->dns_domains.p;
+    if (nm->dns_domains.len == 0)
+        return NULL;
     const char *end = at + nm->dns_domains.len;
     for (; at < end; at += strlen(at) + 1) {
         if (i-- == 0)

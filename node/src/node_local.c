@@ -31,8 +31,8 @@ static const rmr_json_field request_fields[] = {
 
 static rmr_err copy_text(rmr_bytes text, char *dst, size_t cap)
 {
-    if (text.len >= cap)
-        return RMR_E_TOOBIG;
+    if (!text.ptr || text.len >= cap) /* no string, or too long */
+        return RMR_E_MALFORMED;
     memcpy(dst, text.ptr, text.len);
     dst[text.len] = 0;
     return RMR_OK;

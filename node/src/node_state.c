@@ -78,7 +78,7 @@ static rmr_err key_of(rmr_bytes text, const char *prefix,
 
 static rmr_err text_of(rmr_bytes text, char *dst, size_t cap)
 {
-    if (text.len >= cap)
+    if (!text.ptr || text.len >= cap) /* no string, or too long */
         return RMR_E_MALFORMED;
     memcpy(dst, text.ptr, text.len);
     dst[text.len] = 0;
