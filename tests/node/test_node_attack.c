@@ -224,7 +224,7 @@ static void a_peer_name_of_control_bytes_is_answered(void **st)
     char line[2048] = "{\"op\":\"ping\",\"peer\":\"";
     char answer[4096];
     (void)st;
-    for (int i = 0; i < 160; i++)
+    for (int i = 0; i < 165; i++)
         strcat(line, "\\u0001");
     strcat(line, "\"}\n");
     rmr_node_config_init(&cfg, sizeof cfg);
@@ -239,6 +239,40 @@ static void a_peer_name_of_control_bytes_is_answered(void **st)
     end_pair();
 }
 
+/* RFC 9293 3.8.4: its reset may be lost, or it may never send one. */
+static void a_peer_that_vanishes_does_not_hold_a_connection(void **st)
+{
+    rmr_node_config cfg;
+    rmr_forward f = {.port = 7000};
+    rmr_serve s = {7000, rmr_addr_v4(127, 0, 0, 1, 7000)};
+    (void)st;
+    f.local = rmr_addr_v4(127, 0, 0, 1, 8000);
+    memcpy(f.peer, "node1", 6);
+    rmr_node_config_init(&cfg, sizeof cfg);
+    pair_init(&p, 6);
+    cfg.forwards = &f;
+    cfg.n_forwards = 1;
+    pair_start(&p, 0, &cfg);
+    rmr_node_config_init(&cfg, sizeof cfg);
+    cfg.serves = &s;
+    cfg.n_serves = 1;
+    pair_start(&p, 1, &cfg);
+    pair_feed_netmaps(&p);
+    pair_run(&p, 2 * RMR_SEC, NULL, NULL);
+    uint32_t before[2] = {p.node[0].n->conns.used, p.node[1].n->conns.used};
+    pair_conn *c = pair_dial(&p, 0, 8000, NULL);
+    pair_run(&p, 5 * RMR_SEC, NULL, NULL);
+    assert_non_null(pair_accepted(&p, 7000));
+    pair_run(&p, 3600 * RMR_SEC, NULL, NULL); /* idle, but well */
+    assert_int_equal(p.node[0].n->conns.used, before[0] + 1);
+    p.drop_permille = 1000;
+    pair_run(&p, 600 * RMR_SEC, NULL, NULL);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(p.node[i].n->conns.used, before[i]);
+    assert_true(pair_is_reset(c));
+    end_pair();
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -249,6 +283,7 @@ int main(void)
         T(the_servers_netmap_overtakes_the_cached_one_at_any_part),
         T(a_netmap_that_changes_always_is_saved_now_and_then),
         cmocka_unit_test(a_local_client_that_asks_nothing_is_let_go),
+        cmocka_unit_test(a_peer_that_vanishes_does_not_hold_a_connection),
         cmocka_unit_test(a_peer_name_of_control_bytes_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -438,7 +438,7 @@ static void bytes_ends_and_resets_pass_through_two_nodes(void **st)
         run_seed(strtoull(from, NULL, 10));
         return;
     }
-    for (uint64_t seed = 1; seed <= 36; seed++)
+    for (uint64_t seed = 1; seed <= 100; seed++)
         run_seed(seed);
 }
 
