@@ -20,10 +20,12 @@ static void uncount(tcp_conn *c, const tcp_sent *t, uint32_t n, tcp_acked *a)
         c->sacked -= n;
         return;
     }
-    if (t->flags & SENT_LOST)
+    if (t->flags & SENT_LOST) {
         c->lost -= n;
-    else
+        a->unlost |= n > 0 && !(t->flags & SENT_RETRANS);
+    } else {
         c->pipe -= n;
+    }
     a->delivered += n;
 }
 

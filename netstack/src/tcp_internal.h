@@ -452,6 +452,7 @@ typedef struct tcp_acked { /* what one ACK brought */
     uint32_t delivered; /* newly, cumulative or by SACK */
     rmr_dur rtt;        /* 0: no sample */
     bool dsack, sack_new, newly_lost;
+    bool unlost; /* what was marked lost arrived without a repeat */
     bool has_ts;
     uint32_t tsecr;
     tcp_block dsack_block;

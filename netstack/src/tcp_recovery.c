@@ -19,13 +19,21 @@ static void save_for_undo(tcp_conn *c)
     c->undo_bytes = 0;
 }
 
-static void enter(tcp_conn *c)
+/* What the reduction starts from.  New data that went out for segments that
+ * were SACKed since the loss does not count (RFC 5681 3.2, step 2). */
+static uint32_t loss_flight(const tcp_conn *c)
+{
+    return u32_min(tcp_flight(c), c->cwnd);
+}
+
+static void enter(tcp_conn *c, const tcp_acked *a)
 {
     save_for_undo(c);
-    c->ssthresh = rmri_tcp_cc(c)->reduce(c, tcp_flight(c));
+    c->ssthresh = rmri_tcp_cc(c)->reduce(c, loss_flight(c));
     c->ca = TCP_CA_RECOVERY;
     c->recover = c->snd_nxt;
-    c->prr_fs = u32_max(tcp_flight(c), 1);
+    /* RFC 9937 6: what can still be delivered, with what just was. */
+    c->prr_fs = u32_max(tcp_flight(c) - c->sacked + a->delivered, 1);
     c->prr_delivered = c->prr_out = 0;
     c->flags |= CF_FORCE;
     c->flags &= ~(uint32_t)(CF_TLP | CF_TLP_OUT);
@@ -65,13 +73,16 @@ static void prr(tcp_conn *c, const tcp_acked *a)
     c->cwnd = u32_max(pipe + send, c->mss_snd);
 }
 
-/* Was nothing lost after all?  Either all repeats were answered by D-SACKs
- * (RFC 3708), or the ACK that fills the first hole echoes a time before the
- * first repeat: the original filled it (Eifel, RFC 3522). */
+/* Was nothing lost after all?  The first hole is filled before anything was
+ * repeated; or by an ACK that echoes a time before the first repeat, so that
+ * the original filled it (Eifel, RFC 3522); or all repeats were answered by
+ * D-SACKs (RFC 3708). */
 static bool was_spurious(tcp_conn *c, const tcp_acked *a)
 {
-    if (c->prior_cwnd == 0 || c->undo_bytes == 0)
+    if (c->prior_cwnd == 0)
         return false;
+    if (c->undo_bytes == 0)
+        return a->unlost && c->ca != TCP_CA_OPEN;
     if (a->cum && a->has_ts && c->ca != TCP_CA_OPEN &&
         seq_lt(a->tsecr, c->undo_stamp))
         return true;
@@ -165,7 +176,7 @@ void rmri_tcp_recovery(rmr_ns *ns, tcp_conn *c, tcp_acked *a, bool dup)
     if (c->ca != TCP_CA_OPEN && seq_ge(c->snd_una, c->recover))
         leave(c);
     if (c->ca == TCP_CA_OPEN && a->newly_lost)
-        enter(c);
+        enter(c, a);
     if (c->ca == TCP_CA_RECOVERY)
         prr(c, a);
     else
@@ -176,7 +187,7 @@ void rmri_tcp_timeout(rmr_ns *ns, tcp_conn *c)
 {
     if (c->tries <= 1 && c->ca != TCP_CA_LOSS) {
         save_for_undo(c);
-        c->ssthresh = rmri_tcp_cc(c)->reduce(c, tcp_flight(c));
+        c->ssthresh = rmri_tcp_cc(c)->reduce(c, loss_flight(c));
     }
     rmri_tcp_cc(c)->restart(c);
     c->ca = TCP_CA_LOSS;
@@ -211,7 +222,7 @@ void rmri_tcp_tlp_ack(rmr_ns *ns, tcp_conn *c, const tcp_seg *s,
     } else if (seq_gt(s->ack, c->tlp_end)) {
         c->flags &= ~(uint32_t)CF_TLP_OUT;
         if (c->ca == TCP_CA_OPEN) {
-            c->ssthresh = rmri_tcp_cc(c)->reduce(c, tcp_flight(c));
+            c->ssthresh = rmri_tcp_cc(c)->reduce(c, loss_flight(c));
             c->cwnd = u32_max(c->ssthresh, 2u * c->mss_snd);
         }
     } else if (!a->cum && !s->o.n_sack && s->len == 0) {

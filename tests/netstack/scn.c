@@ -407,7 +407,7 @@ static void feed_pieces(world *w, const uint8_t *b, size_t total,
     }
 }
 
-static bool step_in(world *w, const char *text, const char *frag)
+static bool step_in(world *w, const char *text, const char *frag, bool later)
 {
     seg g;
     uint8_t b[8192];
@@ -426,7 +426,7 @@ static bool step_in(world *w, const char *text, const char *frag)
         feed_pieces(w, b, total, frag);
     else
         feed(w, b, total);
-    return pump(w);
+    return later || pump(w);
 }
 
 /* "T/C seqN": about a segment of ours. */
@@ -865,12 +865,14 @@ static bool run_one(world *w, const char *t)
     if (is_word(t, "<frag ")) {
         char order[16] = "";
         (void)sscanf(t + 6, "%15[0-9]", order);
-        return step_in(w, t + 6 + strlen(order) + 1, order);
+        return step_in(w, t + 6 + strlen(order) + 1, order, false);
     }
     if (is_word(t, "< icmp"))
         return step_icmp(w, t + 6);
     if (is_word(t, "< "))
-        return step_in(w, t + 2, "");
+        return step_in(w, t + 2, "", false);
+    if (is_word(t, "<+ "))
+        return step_in(w, t + 3, "", true);
     return bad(w, "%s", "not a step");
 }
 
