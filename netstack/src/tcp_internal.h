@@ -461,8 +461,8 @@ typedef struct tcp_acked { /* what one ACK brought */
 void rmri_tcp_sack_input(rmr_ns *ns, tcp_conn *c, const tcp_seg *s,
                          tcp_acked *a);
 /* A segment is known to have arrived (RFC 8985 6.2 step 2). */
-void rmri_tcp_rack_update(rmr_ns *ns, tcp_conn *c, const tcp_sent *s,
-                          const tcp_seg *seg);
+void rmri_tcp_rack_update(rmr_ns *ns, tcp_conn *c, const tcp_sent *t,
+                          const tcp_seg *s);
 /* Marks what is lost; arms the reordering timer for what may be. */
 void rmri_tcp_rack_detect(rmr_ns *ns, tcp_conn *c, tcp_acked *a);
 void rmri_tcp_mark_lost(tcp_conn *c, tcp_sent *s);
