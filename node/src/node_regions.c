@@ -249,7 +249,8 @@ void rmri_node_regions_map_changed(rmr_node *n, rmr_time now)
 
 void rmri_node_regions_pump(rmr_node *n, rmr_time now)
 {
-    nd_region *home = region_find(n, n->home);
+    /* Made with the map, unless there was no memory then. */
+    nd_region *home = rmri_node_region(n, now, n->home);
     if (home && !home->up && home->failures >= HOME_FAILURES) {
         uint16_t other = next_home(n, n->home);
         home->failures = 0;

@@ -239,6 +239,47 @@ static void a_peer_name_of_control_bytes_is_answered(void **st)
     end_pair();
 }
 
+/* A client that has ended already, a peer that ends at once, and an answer that
+ * could not go out yet: it still goes out first. */
+static void the_answer_comes_before_the_end(void **st)
+{
+    static const uint8_t hello[] = {5, 1, 0, 5, 1, 0, 1, 100, 64, 0, 2,
+                                    7000 >> 8, 7000 & 0xff};
+    static const uint8_t want[12] = {5, 0, 5, 0, 0, 1};
+    rmr_node_config cfg;
+    rmr_serve s = {7000, rmr_addr_v4(127, 0, 0, 1, 7000)};
+    uint8_t got[64];
+    (void)st;
+    rmr_node_config_init(&cfg, sizeof cfg);
+    pair_init(&p, 7);
+    cfg.socks5 = rmr_addr_v4(127, 0, 0, 1, 1080);
+    pair_start(&p, 0, &cfg);
+    rmr_node_config_init(&cfg, sizeof cfg);
+    cfg.serves = &s;
+    cfg.n_serves = 1;
+    pair_start(&p, 1, &cfg);
+    pair_feed_netmaps(&p);
+    pair_run(&p, 2 * RMR_SEC, NULL, NULL);
+    pair_conn *c = pair_dial(&p, 0, 1080, NULL);
+    uint8_t *full = calloc(1, PAIR_PIPE); /* the client does not read */
+    assert_non_null(full);
+    c->pipe[1].buf = full;
+    c->pipe[1].cap = c->pipe[1].len = PAIR_PIPE;
+    assert_int_equal(pair_write(c, hello, sizeof hello), sizeof hello);
+    pair_shut(c);
+    pair_run(&p, 5 * RMR_SEC, NULL, NULL);
+    pair_conn *at = pair_accepted(&p, 7000);
+    assert_non_null(at);
+    pair_close(at);
+    pair_run(&p, 5 * RMR_SEC, NULL, NULL);
+    c->pipe[1].len = 0;
+    pair_run(&p, 5 * RMR_SEC, NULL, NULL);
+    assert_int_equal(pair_read(c, got, sizeof got), sizeof want);
+    assert_memory_equal(got, want, sizeof want);
+    assert_true(pair_is_eof(c));
+    end_pair();
+}
+
 /* RFC 9293 3.8.4: its reset may be lost, or it may never send one. */
 static void a_peer_that_vanishes_does_not_hold_a_connection(void **st)
 {
@@ -283,6 +324,7 @@ int main(void)
         T(the_servers_netmap_overtakes_the_cached_one_at_any_part),
         T(a_netmap_that_changes_always_is_saved_now_and_then),
         cmocka_unit_test(a_local_client_that_asks_nothing_is_let_go),
+        cmocka_unit_test(the_answer_comes_before_the_end),
         cmocka_unit_test(a_peer_that_vanishes_does_not_hold_a_connection),
         cmocka_unit_test(a_peer_name_of_control_bytes_is_answered),
     };
