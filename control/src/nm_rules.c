@@ -13,9 +13,9 @@
 
 bool rmri_nm_op_next(const rmri_ctl_vec *ops, size_t *at, nm_op *out)
 {
-    rmr_rd r = rmr_rd_of(rmr_bytes_of(ops->p + *at, ops->len - *at));
-    if (r.left == 0)
+    if (*at == ops->len)
         return false;
+    rmr_rd r = rmr_rd_of(rmr_bytes_of(ops->p + *at, ops->len - *at));
     memset(out, 0, sizeof *out);
     out->op = rmr_rd_u8(&r);
     switch (out->op) {
