@@ -8,6 +8,7 @@
 
 #define MAX_CONNS 4096
 #define MAX_ROUNDS 8
+#define MAX_PUMPS 64 /* in one next_op without an operation: bounds a turn */
 #define STOP_TIMEOUT (2 * RMR_SEC)
 
 /* ---- configuration ----------------------------------------------------- */
@@ -146,7 +147,7 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg,
                          rmr_time now)
 {
     n->started = n->now = now;
-    n->stop_deadline = n->cache_at = RMR_TIME_NEVER;
+    n->stop_deadline = n->again_at = n->cache_at = RMR_TIME_NEVER;
     rmr_err err = rmr_crypto_init();
     if (err == RMR_OK)
         err = copy_config(n, cfg);
@@ -466,13 +467,15 @@ static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
         return RMR_E_BUFSIZE;
     if (n->phase == ND_PHASE_STOPPED)
         return RMR_OK;
-    for (;;) {
+    for (int i = 0; i < MAX_PUMPS; i++) {
         pump(n, now);
         if (rmri_node_io_next(n, now, scratch, op))
             return RMR_OK;
         if (!n->dirty)
             break;
     }
+    /* Two of our own sockets may talk for ever: others have their turn first. */
+    n->again_at = n->dirty ? rmr_time_add(now, RMR_MS) : RMR_TIME_NEVER;
     if (has_ended(n, now))
         end(n, op);
     return RMR_OK;
@@ -488,6 +491,7 @@ static rmr_time m_next_deadline(const void *self)
     at = rmr_time_min(at, rmr_dns_next_deadline(n->dns));
     at = rmr_time_min(at, rmri_node_service_deadline(n));
     at = rmr_time_min(at, n->cache_at);
+    at = rmr_time_min(at, n->again_at);
     if (n->wg)
         at = rmr_time_min(at, rmr_wg_next_deadline(n->wg));
     if (n->ns)
@@ -520,6 +524,8 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
         conn_timer(t->owner, now);
     rmr_dns_handle_deadline(n->dns, now);
     rmri_node_service_handle_deadline(n, now);
+    if (now >= n->again_at)
+        n->again_at = RMR_TIME_NEVER;
     if (now >= n->cache_at)
         rmri_node_cache_save(n);
     for (nd_link *l = n->links, *next; l; l = next) {

@@ -169,8 +169,13 @@ static size_t save_produce(void *owner, rmr_time now, rmr_buf scratch)
     rmr_node *n = owner;
     size_t len = 0;
     (void)now;
-    if (rmr_nm_save(n->nm, &n->cache_pos, scratch, &len) == RMR_OK &&
-        len > 0) {
+    if (rmr_nm_save(n->nm, &n->cache_pos, scratch, &len) != RMR_OK) {
+        /* Half a netmap must not become the blob. */
+        rmri_node_io_close(n->cache_io);
+        n->cache_io = NULL;
+        return 0;
+    }
+    if (len > 0) {
         rmr_blake2s_update(&n->cache_hash, scratch.ptr, len);
         return len;
     }

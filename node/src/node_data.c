@@ -5,6 +5,7 @@
 #include <remora/cursor.h>
 #include <string.h>
 
+#define MAX_WG_PEERS 16384
 #define UDP_QUEUE ((size_t)256 * 1024)
 #define PKT_BUF (RMR_PKT_HEADROOM + ND_MTU + RMR_PKT_TAILROOM)
 /* Packets taken from the stack in one pump: bounds a turn. */
@@ -107,7 +108,7 @@ void rmri_node_data_pump(rmr_node *n, rmr_time now)
     for (int i = 0; i < MAX_PER_PUMP; i++) {
         /* TCP waits in the stack, where it is flow-controlled, rather than be
          * dropped in a relay's queue. */
-        if (rmri_node_regions_congested(n))
+        if (rmri_node_regions_congested(n, now))
             return;
         if (!from_stack(n, now))
             break;
@@ -296,12 +297,14 @@ rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
     if (!n->pkt_buf)
         return RMR_E_NOMEM;
     rmr_ring_init(&n->udp_out, &n->env.alloc, UDP_QUEUE);
+    rmr_ring_init(&n->expired, &n->env.alloc,
+                  MAX_WG_PEERS * sizeof(rmr_wg_peer));
     wcb.struct_size = sizeof wcb;
     wcb.user = n;
     wcb.on_packet = on_packet;
     rmri_node_peers_wg_callbacks(&wcb);
     rmr_wg_config_init(&wc, sizeof wc);
-    wc.max_peers = 16384;
+    wc.max_peers = MAX_WG_PEERS;
     wc.mtu = ND_MTU;
     memcpy(wc.private_key, n->keys.node, RMR_KEY_LEN);
     wc.wall_unix_ns = rmri_node_wall(n, now);
@@ -333,6 +336,7 @@ void rmri_node_data_free(rmr_node *n)
     n->ns = NULL;
     n->wg = NULL;
     rmr_ring_wipe(&n->udp_out);
+    rmr_ring_wipe(&n->expired);
     rmr_release(&n->env.alloc, n->pkt_buf, PKT_BUF);
     n->pkt_buf = NULL;
 }

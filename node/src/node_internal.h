@@ -43,7 +43,6 @@
 #define ND_MTU 1280
 #define ND_LAYER "node"
 #define ND_MAX_IPS 8
-#define ND_MAX_EXPIRED 64
 #define ND_MAX_REFUSED 32
 
 typedef struct nd_io nd_io;
@@ -193,6 +192,7 @@ struct nd_region {
     uint16_t id;
     bool up;
     uint32_t failures; /* since it was up last */
+    rmr_time drained_at; /* its stream took bytes last */
 };
 
 void rmri_node_regions_map_changed(rmr_node *n, rmr_time now);
@@ -203,7 +203,7 @@ nd_region *rmri_node_region(rmr_node *n, rmr_time now, uint16_t id);
 bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
                             const uint8_t key[RMR_KEY_LEN], rmr_bytes data);
 /* Would more packets of the stack only be dropped in a full queue? */
-bool rmri_node_regions_congested(const rmr_node *n);
+bool rmri_node_regions_congested(const rmr_node *n, rmr_time now);
 const char *rmri_node_region_code(const rmr_node *n, uint16_t id);
 
 /* ---- node_conn.c ------------------------------------------------------ */
@@ -372,6 +372,7 @@ struct rmr_node {
     uint32_t in_callback; /* R2: how deep */
     rmr_err stop_err;
     rmr_time stop_deadline;
+    rmr_time again_at; /* a pump was cut short: it goes on then */
 
     /* node_io.c */
     rmr_hash ids;
@@ -421,13 +422,12 @@ struct rmr_node {
     rmr_ns *ns;
     rmr_addr ips[ND_MAX_IPS]; /* own, on the tailnet */
     size_t n_ips;
-    rmr_wg_peer expired[ND_MAX_EXPIRED]; /* to be forgotten */
-    size_t n_expired;
+    rmr_ring expired; /* rmr_wg_peer each: to be forgotten */
     rmr_slots stamps; /* node_stamps.c */
     rmr_hash stamp_ids;
     bool from_server; /* inside rmr_ctl_read */
     bool live; /* a netmap came from the server, not from the cache */
-    bool has_jailed, approval_told;
+    bool has_jailed, approval_told, expiry_told;
 
     nd_region *regions;
     uint16_t home;       /* 0: none */

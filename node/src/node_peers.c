@@ -177,8 +177,10 @@ static void tell_running(rmr_node *n)
         return;
     if (self.expired) {
         rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, "");
-        rmri_node_trouble(n, RMR_E_CTL_KEY_EXPIRED,
-                          rmr_node_err_text(RMR_E_CTL_KEY_EXPIRED));
+        if (!n->expiry_told)
+            rmri_node_trouble(n, RMR_E_CTL_KEY_EXPIRED,
+                              rmr_node_err_text(RMR_E_CTL_KEY_EXPIRED));
+        n->expiry_told = true;
         return;
     }
     if (!self.machine_authorized) {
@@ -189,7 +191,7 @@ static void tell_running(rmr_node *n)
         n->approval_told = true;
         return;
     }
-    n->approval_told = false;
+    n->approval_told = n->expiry_told = false;
     rmri_node_set_state(n, RMR_NODE_RUNNING, "");
     if (n->running_told)
         return;
@@ -252,23 +254,25 @@ static void on_state(void *user, rmr_wg_peer peer, rmr_wg_state state)
 {
     rmr_node *n = user;
     n->dirty = true;
-    /* Not removed inside the callback.  What does not fit keeps its memory
-     * until it expires again. */
-    if (state == RMR_WG_EXPIRED && n->n_expired < ND_MAX_EXPIRED)
-        n->expired[n->n_expired++] = peer;
+    /* Not removed inside the callback.  Without memory for the note it keeps
+     * its own until it expires again. */
+    if (state == RMR_WG_EXPIRED)
+        (void)rmr_ring_write_all(&n->expired,
+                                 rmr_bytes_of(&peer, sizeof peer));
 }
 
 void rmri_node_peers_forget_expired(rmr_node *n, rmr_time now)
 {
-    for (size_t i = 0; i < n->n_expired; i++) {
+    rmr_wg_peer wp;
+    while (rmr_ring_read(&n->expired, &wp, sizeof wp) == sizeof wp) {
         rmr_wg_peer_stats st;
         rmr_nm_node peer;
-        if (rmr_wg_peer_get_stats(n->wg, now, n->expired[i], &st) == RMR_OK &&
+        if (rmr_wg_peer_get_stats(n->wg, now, wp, &st) == RMR_OK &&
             rmr_nm_peer(n->nm, st.user, &peer))
             rmri_node_stamps_keep(n, peer.key, st.last_tai64n);
-        rmr_wg_peer_remove(n->wg, now, n->expired[i]);
+        rmr_wg_peer_remove(n->wg, now, wp);
     }
-    n->n_expired = 0;
+    rmr_ring_shrink(&n->expired);
 }
 
 void rmri_node_peers_wg_callbacks(rmr_wg_callbacks *cb)

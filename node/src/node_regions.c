@@ -7,6 +7,9 @@
 
 /* Attempts in a row at the home region before the next one is tried. */
 #define HOME_FAILURES 3
+/* Bytes queued for a relay above which the stack is held back. */
+#define QUEUE_HIGH ((size_t)256 * 1024)
+#define STALLED_AFTER (2 * RMR_SEC)
 
 /* ---- one region -------------------------------------------------------- */
 
@@ -35,7 +38,10 @@ static rmr_err link_read(void *owner, rmr_time now, rmr_buf data)
 static rmr_err link_write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
 {
     nd_region *r = owner;
-    return rmr_derp_write(r->derp, now, dst, len);
+    rmr_err err = rmr_derp_write(r->derp, now, dst, len);
+    if (err == RMR_OK && *len > 0)
+        r->drained_at = now;
+    return err;
 }
 
 static const nd_link_ops region_link_ops = {
@@ -58,6 +64,7 @@ static void on_up(void *user)
 {
     nd_region *r = user;
     r->up = true;
+    r->drained_at = r->n->now;
     r->failures = 0;
     r->n->dirty = true;
     rmr_logf(&r->n->env.log, RMR_LOG_INFO, ND_LAYER,
@@ -273,6 +280,8 @@ bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
     nd_region *r = rmri_node_region(n, now, region);
     if (!r)
         return false;
+    if (rmr_derp_queued_bytes(r->derp) == 0)
+        r->drained_at = now; /* it has had nothing to take */
     rmr_err err = rmr_derp_send(r->derp, now, key, data);
     rmri_node_link_output(&r->link);
     n->dirty = true;
@@ -280,10 +289,13 @@ bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
     return err == RMR_OK || err == RMR_E_NOTREADY || err == RMR_E_FULL;
 }
 
-bool rmri_node_regions_congested(const rmr_node *n)
+/* A relay that takes nothing for a while holds back nobody but those behind it:
+ * their packets are then dropped in its full queue. */
+bool rmri_node_regions_congested(const rmr_node *n, rmr_time now)
 {
     for (nd_region *r = n->regions; r; r = r->next)
-        if (r->up && rmr_derp_queued_bytes(r->derp) > 256 * 1024)
+        if (r->up && rmr_derp_queued_bytes(r->derp) > QUEUE_HIGH &&
+            rmr_time_since(now, r->drained_at) < STALLED_AFTER)
             return true;
     return false;
 }
