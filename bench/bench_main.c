@@ -66,7 +66,8 @@ int main(int argc, char **argv)
 {
     double seconds = argc > 1 ? atof(argv[1]) : 1.0;
     if (seconds <= 0 || seconds > 60) {
-        fprintf(stderr, "bench: seconds a row must be above 0 and at most 60\n");
+        fprintf(stderr,
+                "bench: seconds a row must be above 0 and at most 60\n");
         return 2;
     }
     if (rmr_crypto_init() != RMR_OK)

@@ -68,8 +68,7 @@ static bool carry(side *from, side *to, rmr_time now)
     bool any = false;
     for (int i = 0; i < 64; i++) {
         size_t len = 0;
-        must(rmr_ns_write_pkt(from->ns, now, rmr_buf_of(buf, sizeof buf),
-                              &len),
+        must(rmr_ns_write_pkt(from->ns, now, rmr_buf_of(buf, sizeof buf), &len),
              "write_pkt");
         if (!len)
             break;

@@ -105,8 +105,8 @@ static void flush(world *w, int from)
         packet *p = malloc(sizeof *p);
         check(p != NULL);
         check(rmr_ns_write_pkt(w->s[from].ns, w->now,
-                               rmr_buf_of(p->b, sizeof p->b), &p->len) ==
-              RMR_OK);
+                               rmr_buf_of(p->b, sizeof p->b),
+                               &p->len) == RMR_OK);
         p->damaged = false;
         if (!p->len) {
             free(p);

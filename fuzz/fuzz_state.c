@@ -13,8 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&keys, 0, sizeof keys);
     rmri_node_state_parse(&keys, rmr_bytes_of(data, size));
     memset(&keys, 0, sizeof keys);
-    if (rmri_node_state_parse_body(&keys, rmr_bytes_of(data, size)) ==
-        RMR_OK) {
+    if (rmri_node_state_parse_body(&keys, rmr_bytes_of(data, size)) == RMR_OK) {
         static const uint8_t zero[RMR_KEY_LEN];
         if (memcmp(keys.machine, zero, sizeof zero) == 0 ||
             !memchr(keys.url, 0, sizeof keys.url) ||

@@ -6,15 +6,30 @@
 
 #include <remora/json.h>
 
-enum { F_OK = 1, F_DONE, F_SEQ, F_SENT, F_RECEIVED, F_MS, F_IP, F_NAME, F_VIA,
-       F_ERROR };
+enum {
+    F_OK = 1,
+    F_DONE,
+    F_SEQ,
+    F_SENT,
+    F_RECEIVED,
+    F_MS,
+    F_IP,
+    F_NAME,
+    F_VIA,
+    F_ERROR
+};
 
 static const rmr_json_field fields[] = {
-    { "ok", F_OK, NULL, 0 },         { "done", F_DONE, NULL, 0 },
-    { "seq", F_SEQ, NULL, 0 },       { "sent", F_SENT, NULL, 0 },
-    { "received", F_RECEIVED, NULL, 0 }, { "ms", F_MS, NULL, 0 },
-    { "ip", F_IP, NULL, 0 },         { "name", F_NAME, NULL, 0 },
-    { "via", F_VIA, NULL, 0 },       { "error", F_ERROR, NULL, 0 },
+    {"ok", F_OK, NULL, 0},
+    {"done", F_DONE, NULL, 0},
+    {"seq", F_SEQ, NULL, 0},
+    {"sent", F_SENT, NULL, 0},
+    {"received", F_RECEIVED, NULL, 0},
+    {"ms", F_MS, NULL, 0},
+    {"ip", F_IP, NULL, 0},
+    {"name", F_NAME, NULL, 0},
+    {"via", F_VIA, NULL, 0},
+    {"error", F_ERROR, NULL, 0},
 };
 
 static void copy_text(char *dst, size_t cap, rmr_bytes text)
@@ -75,7 +90,7 @@ bool cli_answer_parse(cli_answer *a, rmr_bytes line)
 {
     uint8_t scratch[1024];
     rmr_json_bind bind;
-    rmr_json_bind_callbacks cb = { a, take_nest, take_value };
+    rmr_json_bind_callbacks cb = {a, take_nest, take_value};
 
     memset(a, 0, sizeof *a);
     rmr_json_bind_init(&bind, rmr_buf_of(scratch, sizeof scratch), fields,

@@ -30,7 +30,7 @@ typedef enum opt_id {
 } opt_id;
 
 #define FOR(c) (1U << (c))
-#define FOR_LOCAL                                                             \
+#define FOR_LOCAL                                                              \
     (FOR(CLI_STATUS) | FOR(CLI_PING) | FOR(CLI_NC) | FOR(CLI_DOWN))
 #define FOR_ALL (~0U)
 
@@ -42,36 +42,36 @@ typedef struct opt {
 } opt;
 
 static const opt options[] = {
-    { "--control-url", OPT_CONTROL_URL, FOR(CLI_UP), true },
-    { "--login-server", OPT_CONTROL_URL, FOR(CLI_UP), true },
-    { "--auth-key", OPT_AUTH_KEY, FOR(CLI_UP), true },
-    { "--auth-key-file", OPT_AUTH_KEY_FILE, FOR(CLI_UP), true },
-    { "--hostname", OPT_HOSTNAME, FOR(CLI_UP), true },
-    { "--state-dir", OPT_STATE_DIR, FOR(CLI_UP) | FOR_LOCAL, true },
-    { "--ephemeral", OPT_EPHEMERAL, FOR(CLI_UP), false },
-    { "--accept-control-key", OPT_ACCEPT_CONTROL_KEY, FOR(CLI_UP), false },
-    { "--ca-file", OPT_CA_FILE, FOR(CLI_UP), true },
-    { "--socks5", OPT_SOCKS5, FOR(CLI_UP), true },
-    { "--socks5-auth", OPT_SOCKS5_AUTH, FOR(CLI_UP), true },
-    { "--forward", OPT_FORWARD, FOR(CLI_UP), true },
-    { "--serve", OPT_SERVE, FOR(CLI_UP), true },
-    { "--udp-port", OPT_UDP_PORT, FOR(CLI_UP), true },
-    { "--json", OPT_JSON, FOR(CLI_UP) | FOR(CLI_STATUS), false },
-    { "--log-level", OPT_LOG_LEVEL, FOR(CLI_UP), true },
-    { "-c", OPT_COUNT, FOR(CLI_PING), true },
-    { "--count", OPT_COUNT, FOR(CLI_PING), true },
-    { "--icmp", OPT_ICMP, FOR(CLI_PING), false },
-    { "-h", OPT_HELP, FOR_ALL, false },
-    { "--help", OPT_HELP, FOR_ALL, false },
+    {"--control-url", OPT_CONTROL_URL, FOR(CLI_UP), true},
+    {"--login-server", OPT_CONTROL_URL, FOR(CLI_UP), true},
+    {"--auth-key", OPT_AUTH_KEY, FOR(CLI_UP), true},
+    {"--auth-key-file", OPT_AUTH_KEY_FILE, FOR(CLI_UP), true},
+    {"--hostname", OPT_HOSTNAME, FOR(CLI_UP), true},
+    {"--state-dir", OPT_STATE_DIR, FOR(CLI_UP) | FOR_LOCAL, true},
+    {"--ephemeral", OPT_EPHEMERAL, FOR(CLI_UP), false},
+    {"--accept-control-key", OPT_ACCEPT_CONTROL_KEY, FOR(CLI_UP), false},
+    {"--ca-file", OPT_CA_FILE, FOR(CLI_UP), true},
+    {"--socks5", OPT_SOCKS5, FOR(CLI_UP), true},
+    {"--socks5-auth", OPT_SOCKS5_AUTH, FOR(CLI_UP), true},
+    {"--forward", OPT_FORWARD, FOR(CLI_UP), true},
+    {"--serve", OPT_SERVE, FOR(CLI_UP), true},
+    {"--udp-port", OPT_UDP_PORT, FOR(CLI_UP), true},
+    {"--json", OPT_JSON, FOR(CLI_UP) | FOR(CLI_STATUS), false},
+    {"--log-level", OPT_LOG_LEVEL, FOR(CLI_UP), true},
+    {"-c", OPT_COUNT, FOR(CLI_PING), true},
+    {"--count", OPT_COUNT, FOR(CLI_PING), true},
+    {"--icmp", OPT_ICMP, FOR(CLI_PING), false},
+    {"-h", OPT_HELP, FOR_ALL, false},
+    {"--help", OPT_HELP, FOR_ALL, false},
 };
 
 static const struct {
     const char *name;
     cli_command command;
 } commands[] = {
-    { "up", CLI_UP },     { "status", CLI_STATUS },   { "ping", CLI_PING },
-    { "nc", CLI_NC },     { "down", CLI_DOWN },       { "version", CLI_VERSION },
-    { "help", CLI_HELP },
+    {"up", CLI_UP},     {"status", CLI_STATUS}, {"ping", CLI_PING},
+    {"nc", CLI_NC},     {"down", CLI_DOWN},     {"version", CLI_VERSION},
+    {"help", CLI_HELP},
 };
 
 const char *cli_command_name(cli_command c)

@@ -69,8 +69,10 @@ bool cli_value_socks5(cli_args *a, const char *v)
 {
     if (rmr_addr_parse(rmr_bytes_str(v), &a->socks5) != RMR_OK ||
         a->socks5.port == 0) {
-        return cli_usage(a, "--socks5 takes an address and a port to listen "
-                            "on, such as 127.0.0.1:1055, not '%s'", v);
+        return cli_usage(a,
+                         "--socks5 takes an address and a port to listen "
+                         "on, such as 127.0.0.1:1055, not '%s'",
+                         v);
     }
     return true;
 }
@@ -101,8 +103,10 @@ bool cli_value_forward(cli_args *a, const char *v)
 {
     if (rmr_forward_parse(rmr_bytes_str(v), &a->forwards[a->n_forwards]) !=
         RMR_OK) {
-        return cli_usage(a, "--forward takes [ADDR:]PORT=PEER:PORT, such as "
-                            "8080=n2:80, not '%s'", v);
+        return cli_usage(a,
+                         "--forward takes [ADDR:]PORT=PEER:PORT, such as "
+                         "8080=n2:80, not '%s'",
+                         v);
     }
     a->n_forwards++;
     return true;
@@ -111,8 +115,10 @@ bool cli_value_forward(cli_args *a, const char *v)
 bool cli_value_serve(cli_args *a, const char *v)
 {
     if (rmr_serve_parse(rmr_bytes_str(v), &a->serves[a->n_serves]) != RMR_OK) {
-        return cli_usage(a, "--serve takes PORT=ADDR:PORT, such as "
-                            "80=127.0.0.1:8080, not '%s'", v);
+        return cli_usage(a,
+                         "--serve takes PORT=ADDR:PORT, such as "
+                         "80=127.0.0.1:8080, not '%s'",
+                         v);
     }
     for (size_t i = 0; i < a->n_serves; i++) {
         if (a->serves[i].port == a->serves[a->n_serves].port) {
@@ -128,30 +134,36 @@ bool cli_value_udp_port(cli_args *a, const char *v)
 {
     a->has_udp_port = true;
     return parse_port(v, 0, &a->udp_port) ||
-           cli_usage(a, "--udp-port takes a number from 0 (any) to 65535, "
-                        "not '%s'", v);
+           cli_usage(a,
+                     "--udp-port takes a number from 0 (any) to 65535, "
+                     "not '%s'",
+                     v);
 }
 
 bool cli_value_log_level(cli_args *a, const char *v)
 {
-    static const char *const names[] = { "off",  "error", "warn",
-                                         "info", "debug", "trace" };
+    static const char *const names[] = {"off",  "error", "warn",
+                                        "info", "debug", "trace"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(v, names[i]) == 0) {
             a->log_level = (rmr_log_level)i;
             return true;
         }
     }
-    return cli_usage(a, "--log-level takes off, error, warn, info, debug or "
-                        "trace, not '%s'", v);
+    return cli_usage(a,
+                     "--log-level takes off, error, warn, info, debug or "
+                     "trace, not '%s'",
+                     v);
 }
 
 bool cli_value_count(cli_args *a, const char *v)
 {
     uint64_t n;
     if (rmr_parse_u64(rmr_bytes_str(v), 100000, &n) != RMR_OK || n == 0) {
-        return cli_usage(a, "-c takes a number of probes from 1 to 100000, "
-                            "not '%s'", v);
+        return cli_usage(a,
+                         "-c takes a number of probes from 1 to 100000, "
+                         "not '%s'",
+                         v);
     }
     a->count = (uint32_t)n;
     return true;

@@ -66,8 +66,8 @@ static bool flow_read(flow *f)
 static bool flow_write(flow *f)
 {
     size_t len = f->end - f->start;
-    ssize_t n = write(f->to, f->buf + f->start,
-                      len < f->at_once ? len : f->at_once);
+    ssize_t n =
+        write(f->to, f->buf + f->start, len < f->at_once ? len : f->at_once);
     if (n < 0) {
         return errno == EINTR || errno == EAGAIN;
     }
@@ -81,9 +81,9 @@ static bool flow_write(flow *f)
 static bool poll_both(const flow *out, const flow *in, short ready[4])
 {
     struct pollfd p[4];
-    const int fds[4] = { out->from, out->to, in->from, in->to };
-    const bool want[4] = { can_read(out), has_output(out), can_read(in),
-                           has_output(in) };
+    const int fds[4] = {out->from, out->to, in->from, in->to};
+    const bool want[4] = {can_read(out), has_output(out), can_read(in),
+                          has_output(in)};
     for (size_t i = 0; i < 4; i++) {
         p[i].fd = want[i] ? fds[i] : -1;
         p[i].events = i % 2 == 0 ? POLLIN : POLLOUT;
@@ -104,7 +104,7 @@ static int carry(flow *out, flow *in, const cli_args *a)
 {
     bool person = isatty(out->from) == 1;
     while (!(in->over && (out->over || person))) {
-        short ready[4] = { 0, 0, 0, 0 };
+        short ready[4] = {0, 0, 0, 0};
         bool ok = poll_both(out, in, ready);
         if (ok && ready[0] != 0) {
             ok = flow_read(out);

@@ -35,7 +35,8 @@ static int finish(const cli_args *a, const cli_answer *total)
         return CLI_EXIT_OK;
     }
     cli_complain("%s answered none of %lld probes; is it online? remora "
-                 "status shows it", a->peer, (long long)total->sent);
+                 "status shows it",
+                 a->peer, (long long)total->sent);
     return CLI_EXIT_FAILED;
 }
 
@@ -62,8 +63,8 @@ int cli_ping(const cli_args *a)
     while (got == CLI_LINE) {
         cli_answer answer;
         got = cli_local_line(&c, &line);
-        if (got == CLI_LINE_END || (got == CLI_LINE &&
-                                    !cli_answer_parse(&answer, line))) {
+        if (got == CLI_LINE_END ||
+            (got == CLI_LINE && !cli_answer_parse(&answer, line))) {
             cli_complain("the node stopped answering; remora status shows "
                          "whether it still runs");
             break;

@@ -11,30 +11,43 @@
 #include "status_json.h"
 
 enum {
-    F_BACKEND_STATE = 1, F_HEALTH, F_AUTH_URL, F_SELF, F_PEERS, F_PEER, F_IPS,
-    F_HOST, F_DNS, F_OS, F_ONLINE, F_RELAY, F_ADDR, F_RX, F_TX, F_HANDSHAKE
+    F_BACKEND_STATE = 1,
+    F_HEALTH,
+    F_AUTH_URL,
+    F_SELF,
+    F_PEERS,
+    F_PEER,
+    F_IPS,
+    F_HOST,
+    F_DNS,
+    F_OS,
+    F_ONLINE,
+    F_RELAY,
+    F_ADDR,
+    F_RX,
+    F_TX,
+    F_HANDSHAKE
 };
 
 static const rmr_json_field node_fields[] = {
-    { "TailscaleIPs", F_IPS, NULL, 0 }, { "HostName", F_HOST, NULL, 0 },
-    { "DNSName", F_DNS, NULL, 0 },      { "OS", F_OS, NULL, 0 },
-    { "Online", F_ONLINE, NULL, 0 },    { "Relay", F_RELAY, NULL, 0 },
-    { "CurAddr", F_ADDR, NULL, 0 },     { "RxBytes", F_RX, NULL, 0 },
-    { "TxBytes", F_TX, NULL, 0 },
-    { "LastHandshake", F_HANDSHAKE, NULL, 0 },
+    {"TailscaleIPs", F_IPS, NULL, 0}, {"HostName", F_HOST, NULL, 0},
+    {"DNSName", F_DNS, NULL, 0},      {"OS", F_OS, NULL, 0},
+    {"Online", F_ONLINE, NULL, 0},    {"Relay", F_RELAY, NULL, 0},
+    {"CurAddr", F_ADDR, NULL, 0},     {"RxBytes", F_RX, NULL, 0},
+    {"TxBytes", F_TX, NULL, 0},       {"LastHandshake", F_HANDSHAKE, NULL, 0},
 };
 #define N_NODE_FIELDS (sizeof node_fields / sizeof node_fields[0])
 
 /* Peers are keyed by their public node keys. */
 static const rmr_json_field peer_fields[] = {
-    { "*", F_PEER, node_fields, N_NODE_FIELDS },
+    {"*", F_PEER, node_fields, N_NODE_FIELDS},
 };
 static const rmr_json_field top_fields[] = {
-    { "BackendState", F_BACKEND_STATE, NULL, 0 },
-    { "Health", F_HEALTH, NULL, 0 },
-    { "AuthURL", F_AUTH_URL, NULL, 0 },
-    { "Self", F_SELF, node_fields, N_NODE_FIELDS },
-    { "Peer", F_PEERS, peer_fields, 1 },
+    {"BackendState", F_BACKEND_STATE, NULL, 0},
+    {"Health", F_HEALTH, NULL, 0},
+    {"AuthURL", F_AUTH_URL, NULL, 0},
+    {"Self", F_SELF, node_fields, N_NODE_FIELDS},
+    {"Peer", F_PEERS, peer_fields, 1},
 };
 
 typedef struct row { /* one node; all text is clean */
@@ -207,7 +220,7 @@ static bool print_table(rmr_bytes json)
     uint8_t scratch[4096];
     rmr_json_bind bind;
     table t;
-    rmr_json_bind_callbacks cb = { &t, take_nest, take_value };
+    rmr_json_bind_callbacks cb = {&t, take_nest, take_value};
 
     memset(&t, 0, sizeof t);
     rmr_json_bind_init(&bind, rmr_buf_of(scratch, sizeof scratch), top_fields,

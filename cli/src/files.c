@@ -115,13 +115,15 @@ bool cli_state_dir(const char *given, char *dst, size_t dst_cap, char *error,
     } else if (home != NULL && home[0] == '/') {
         n = snprintf(dst, dst_cap, "%s/.local/state/remora", home);
     } else {
-        (void)snprintf(error, cap, "there is no home directory to keep the "
-                                   "state in; name one with --state-dir DIR");
+        (void)snprintf(error, cap,
+                       "there is no home directory to keep the "
+                       "state in; name one with --state-dir DIR");
         return false;
     }
     if (n < 0 || (size_t)n >= dst_cap) {
-        (void)snprintf(error, cap, "the name of the state directory is too "
-                                   "long; name another with --state-dir DIR");
+        (void)snprintf(error, cap,
+                       "the name of the state directory is too "
+                       "long; name another with --state-dir DIR");
         return false;
     }
     return true;
@@ -154,14 +156,18 @@ void cli_state_dir_why(const char *dir, char *dst, size_t cap)
     } else if (st.st_uid != geteuid()) {
         why = "it belongs to another user";
     } else if ((st.st_mode & 077U) != 0) {
-        (void)snprintf(dst, cap, "the state directory %s is open to other "
-                                 "users; close it with chmod 700", dir);
+        (void)snprintf(dst, cap,
+                       "the state directory %s is open to other "
+                       "users; close it with chmod 700",
+                       dir);
         return;
     } else if (access(dir, R_OK | W_OK | X_OK) != 0) {
         why = strerror(errno);
     } else {
         why = "the system gives no reason";
     }
-    (void)snprintf(dst, cap, "can't use the state directory %s: %s; "
-                             "name another with --state-dir DIR", dir, why);
+    (void)snprintf(dst, cap,
+                   "can't use the state directory %s: %s; "
+                   "name another with --state-dir DIR",
+                   dir, why);
 }

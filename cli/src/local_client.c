@@ -53,10 +53,12 @@ bool cli_local_open(cli_local *c, const char *state_dir)
     }
     if (errno == ENOENT || errno == ECONNREFUSED) {
         cli_complain("no node runs with the state directory %s; start one "
-                     "with remora up, or name its --state-dir", dir);
+                     "with remora up, or name its --state-dir",
+                     dir);
     } else {
         cli_complain("can't reach the node of the state directory %s: %s; "
-                     "only the user who runs it can", dir, strerror(errno));
+                     "only the user who runs it can",
+                     dir, strerror(errno));
     }
     return false;
 }
@@ -81,7 +83,8 @@ void cli_local_close(cli_local *c)
 static bool lost(void)
 {
     cli_complain("the connection to the running node broke: %s; has it been "
-                 "stopped?", strerror(errno));
+                 "stopped?",
+                 strerror(errno));
     return false;
 }
 

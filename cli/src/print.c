@@ -45,8 +45,8 @@ void cli_complain(const char *fmt, ...)
 static void write_log(void *user, rmr_log_level level, const char *layer,
                       const char *msg, size_t len)
 {
-    static const char *const names[] = { "off",  "error", "warn",
-                                         "info", "debug", "trace" };
+    static const char *const names[] = {"off",  "error", "warn",
+                                        "info", "debug", "trace"};
     const bool *quiet = user;
     if (*quiet) {
         return;
@@ -67,7 +67,7 @@ rmr_log cli_log(rmr_log_level max, bool *quiet)
 
 const char *cli_size_text(uint64_t bytes, char dst[CLI_SIZE_TEXT_MAX])
 {
-    static const char *const units[] = { "kB", "MB", "GB", "TB", "PB", "EB" };
+    static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
     double n = (double)bytes / 1000.0;
     size_t u = 0;
     if (bytes < 1000) {
@@ -87,8 +87,8 @@ const char *cli_age_text(uint64_t seconds, char dst[CLI_AGE_TEXT_MAX])
     static const struct {
         uint64_t least, unit;
         const char *name;
-    } steps[] = { { 172800, 86400, "d" }, { 7200, 3600, "h" },
-                  { 120, 60, "min" }, { 0, 1, "s" } };
+    } steps[] = {
+        {172800, 86400, "d"}, {7200, 3600, "h"}, {120, 60, "min"}, {0, 1, "s"}};
     size_t i = 0;
     while (seconds < steps[i].least) {
         i++;

@@ -56,8 +56,10 @@ char *cli_secret_read_file(const char *path, char *error, size_t cap)
         to++;
     }
     if (to == from) {
-        (void)snprintf(error, cap, "%s holds no auth key; put the key alone "
-                                   "on its first line", path);
+        (void)snprintf(error, cap,
+                       "%s holds no auth key; put the key alone "
+                       "on its first line",
+                       path);
     } else if ((secret = malloc(to - from + 1)) == NULL) {
         (void)snprintf(error, cap, "out of memory");
     } else {

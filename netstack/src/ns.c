@@ -38,14 +38,13 @@ static rmr_err init_tables(rmr_ns *ns)
         item = sizeof(tcp_listener);
     if (sizeof(ns_udp) > item)
         item = sizeof(ns_udp);
-    uint32_t flows = ns->cfg.max_sockets + ns->cfg.max_time_wait +
-                     HALF_OPEN_MAX;
+    uint32_t flows =
+        ns->cfg.max_sockets + ns->cfg.max_time_wait + HALF_OPEN_MAX;
     rmr_err e = rmr_slots_init(&ns->socks, a, item, ns->cfg.max_sockets);
     if (!e)
         e = rmr_slots_init(&ns->halves, a, sizeof(tcp_half), HALF_OPEN_MAX);
     if (!e)
-        e = rmr_slots_init(&ns->tws, a, sizeof(tcp_tw),
-                           ns->cfg.max_time_wait);
+        e = rmr_slots_init(&ns->tws, a, sizeof(tcp_tw), ns->cfg.max_time_wait);
     if (!e)
         e = rmr_hash_init(&ns->flows, a, &ns->env.rng, flows, rmri_ns_flow_is,
                           NULL);

@@ -116,8 +116,8 @@ static bool grow(ns_cq *q, ns_pool *p, size_t k)
         return true;
     if (cap < 8)
         cap = 8;
-    uint8_t **dir = rmr_alloc_zero(&p->alloc, cap * sizeof *dir,
-                                   sizeof(void *));
+    uint8_t **dir =
+        rmr_alloc_zero(&p->alloc, cap * sizeof *dir, sizeof(void *));
     if (!dir)
         return false;
     for (uint32_t i = 0; i < q->cap; i++)
@@ -192,9 +192,8 @@ uint64_t rmri_ns_cq_copy(const ns_cq *q, const ns_pool *p, size_t off,
     while (n) {
         size_t in_chunk = at & (size - 1);
         size_t part = size - in_chunk < n ? size - in_chunk : n;
-        uint64_t s = rmri_ns_sum_copy(0, dst,
-                                      *slot(q, at >> p->shift) + in_chunk,
-                                      part);
+        uint64_t s =
+            rmri_ns_sum_copy(0, dst, *slot(q, at >> p->shift) + in_chunk, part);
         sum = ns_sum_add(sum, odd ? rmri_ns_sum_swap(s) : s);
         odd ^= (part & 1) != 0;
         dst += part;

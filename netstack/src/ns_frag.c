@@ -143,8 +143,8 @@ static ns_frag_dgram *open_dgram(rmr_ns *ns, const ns_frag_in *f)
     d->proto = f->next;
     d->ecn = f->p->tos & 3;
     d->born = ns->now;
-    d->deadline = rmr_time_add(
-        ns->now, d->family == RMR_AF_INET ? LIFE_V4 : LIFE_V6);
+    d->deadline =
+        rmr_time_add(ns->now, d->family == RMR_AF_INET ? LIFE_V4 : LIFE_V6);
     d->seq = ++ns->frags.seq;
     return d;
 }
@@ -190,12 +190,12 @@ static rmr_err insert(rmr_ns *ns, ns_frag_dgram *d, const ns_frag_in *f,
         at = &(*at)->next;
     ns_frag_piece *n = *at;
     if (n && n->off < off + len) {
-        *dup = n->off == off && n->len == len &&
-               memcmp(n + 1, f->p->l4, len) == 0;
+        *dup =
+            n->off == off && n->len == len && memcmp(n + 1, f->p->l4, len) == 0;
         return *dup ? RMR_OK : RMR_E_MALFORMED;
     }
-    ns_frag_piece *x = ns->env.alloc.alloc(ns->env.alloc.user,
-                                           sizeof *x + len, 8);
+    ns_frag_piece *x =
+        ns->env.alloc.alloc(ns->env.alloc.user, sizeof *x + len, 8);
     if (!x)
         return RMR_E_NOMEM;
     x->off = off;
@@ -297,9 +297,8 @@ rmr_err rmri_ns_frag_input(rmr_ns *ns, const ns_frag_in *f)
         (f->off == 0 && !first_ok(f)))
         return refuse(ns);
     if (!ns->frags.d) {
-        ns->frags.d = rmr_alloc_zero(&ns->env.alloc,
-                                     NS_FRAG_DATAGRAMS * sizeof *ns->frags.d,
-                                     8);
+        ns->frags.d = rmr_alloc_zero(
+            &ns->env.alloc, NS_FRAG_DATAGRAMS * sizeof *ns->frags.d, 8);
         if (!ns->frags.d) {
             ns->stats.discard_full++;
             return RMR_E_NOMEM;

@@ -26,8 +26,8 @@ bool rmri_ns_bucket_take(ns_bucket *b, rmr_time now, uint32_t per_second,
                          uint32_t burst)
 {
     rmr_dur gone = rmr_time_since(now, b->at);
-    uint64_t more = gone >= 100 * RMR_SEC ? UINT32_MAX
-                                          : gone / RMR_US * per_second / 1000;
+    uint64_t more =
+        gone >= 100 * RMR_SEC ? UINT32_MAX : gone / RMR_US * per_second / 1000;
     if (b->at == 0)
         more = UINT32_MAX;
     if (more) {
@@ -95,8 +95,8 @@ rmr_err rmr_ns_ping(rmr_ns *ns, rmr_time now, const rmr_addr *to, uint16_t id,
     if (!rmri_ns_own_addr(ns, to->family, &src))
         return RMR_E_UNREACHABLE;
     uint8_t type = to->family == RMR_AF_INET ? V4_ECHO : V6_ECHO;
-    return echo_out(ns, to->family, &src, &dst, type,
-                    (uint32_t)id << 16 | seq, payload);
+    return echo_out(ns, to->family, &src, &dst, type, (uint32_t)id << 16 | seq,
+                    payload);
 }
 
 static bool is_error(uint8_t family, uint8_t type)
@@ -133,8 +133,8 @@ void rmri_ns_icmp_error(rmr_ns *ns, const ns_pkt *about, ns_icmp_why why,
                         uint32_t pointer)
 {
     uint8_t type = 0, code = 0;
-    uint8_t icmp = about->family == RMR_AF_INET ? NS_PROTO_ICMP
-                                                : NS_PROTO_ICMP6;
+    uint8_t icmp =
+        about->family == RMR_AF_INET ? NS_PROTO_ICMP : NS_PROTO_ICMP6;
     /* Never about an error (RFC 1122 3.2.2, RFC 4443 2.4 e).  Sources that no
      * host has were refused before. */
     if (about->proto == icmp &&
@@ -261,10 +261,9 @@ rmr_err rmri_ns_icmp_input(rmr_ns *ns, const ns_pkt *p)
     }
     uint8_t type = p->l4[0];
     if (type == (v4 ? V4_ECHO : V6_ECHO) && p->l4[1] == 0) {
-        rmr_err e = echo_out(ns, p->family, &p->dst, &p->src,
-                             v4 ? V4_ECHO_REPLY : V6_ECHO_REPLY,
-                             rmr_load_be32(p->l4 + 4),
-                             rmr_bytes_of(p->l4 + 8, p->l4_len - 8));
+        rmr_err e = echo_out(
+            ns, p->family, &p->dst, &p->src, v4 ? V4_ECHO_REPLY : V6_ECHO_REPLY,
+            rmr_load_be32(p->l4 + 4), rmr_bytes_of(p->l4 + 8, p->l4_len - 8));
         if (!e)
             ns->stats.icmp_echo_answered++;
         return e == RMR_E_FULL ? e : RMR_OK;

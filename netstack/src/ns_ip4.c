@@ -59,8 +59,7 @@ rmr_err rmri_ns_ip4_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
     size_t hl = (h[0] & 15u) * 4u, total = rmr_load_be16(h + 2);
     if (hl < NS_IP4_HEADER || hl > total || total > in.len)
         return malformed(ns);
-    if (!loop && !whole &&
-        rmri_ns_sum_fold(rmri_ns_sum(0, h, hl)) != 0xffff) {
+    if (!loop && !whole && rmri_ns_sum_fold(rmri_ns_sum(0, h, hl)) != 0xffff) {
         ns->stats.discard_checksum++;
         return RMR_E_MALFORMED;
     }

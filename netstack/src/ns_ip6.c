@@ -41,8 +41,8 @@ static bool bad_source(const uint8_t *a)
         return false;
     if (a[10] == 0xff && a[11] == 0xff)
         return true;
-    return a[10] == 0 && a[11] == 0 && a[12] == 0 && a[13] == 0 &&
-           a[14] == 0 && a[15] <= 1;
+    return a[10] == 0 && a[11] == 0 && a[12] == 0 && a[13] == 0 && a[14] == 0 &&
+           a[15] <= 1;
 }
 
 /* Options of a hop-by-hop or destination header (RFC 8200 4.2). */

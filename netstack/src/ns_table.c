@@ -52,8 +52,7 @@ void *rmri_ns_find_flow(rmr_ns *ns, const ns_tuple *t)
 
 rmr_err rmri_ns_add_flow(rmr_ns *ns, const ns_tuple *t, ns_head *h)
 {
-    rmr_err e = rmr_hash_put(&ns->flows, t, sizeof *t,
-                             (uint64_t)(uintptr_t)h);
+    rmr_err e = rmr_hash_put(&ns->flows, t, sizeof *t, (uint64_t)(uintptr_t)h);
     if (!e)
         ns->last = NULL;
     return e;

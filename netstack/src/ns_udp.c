@@ -31,8 +31,7 @@ rmr_err rmri_ns_udp_input(rmr_ns *ns, const ns_pkt *p)
     ns_udp *u = (ns_udp *)(void *)b;
     if (ns->cb.on_datagram) {
         rmr_addr from = rmri_ns_addr_of(p->family, &p->src, rmr_load_be16(h));
-        rmr_addr to = rmri_ns_addr_of(p->family, &p->dst,
-                                      rmr_load_be16(h + 2));
+        rmr_addr to = rmri_ns_addr_of(p->family, &p->dst, rmr_load_be16(h + 2));
         rmr_ns_sock s = {u->head.id};
         ns->in_callback = true;
         ns->cb.on_datagram(ns->cb.user, u->tag, s, &from, &to,
@@ -118,8 +117,8 @@ rmr_err rmr_ns_udp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
     rmr_store_be16(h + 2, to->port);
     rmr_store_be16(h + 4, (uint16_t)len);
     rmr_store_be16(h + 6, 0);
-    uint64_t sum = rmri_ns_sum_pseudo(to->family, &src, &dst, NS_PROTO_UDP,
-                                      len);
+    uint64_t sum =
+        rmri_ns_sum_pseudo(to->family, &src, &dst, NS_PROTO_UDP, len);
     sum = rmri_ns_sum(sum, h, UDP_HEADER);
     sum = rmri_ns_sum_copy(sum, h + UDP_HEADER, data.ptr, data.len);
     rmri_ns_sum_store(h + 6, sum);

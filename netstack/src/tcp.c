@@ -141,8 +141,8 @@ rmr_err rmr_ns_set_tag(rmr_ns *ns, rmr_ns_sock s, void *tag)
 
 /* ---- data ------------------------------------------------------------- */
 
-rmr_err rmr_ns_tcp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
-                        rmr_bytes data, size_t *taken)
+rmr_err rmr_ns_tcp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s, rmr_bytes data,
+                        size_t *taken)
 {
     clock_in(ns, now);
     *taken = 0;
@@ -350,10 +350,10 @@ rmr_err rmr_ns_tcp_get_info(const rmr_ns *ns, rmr_ns_sock s,
     if (!c)
         return RMR_E_BADHANDLE;
     out->state = (rmr_ns_tcp_state)c->state;
-    out->local = rmri_ns_addr_of(c->tuple.family, &c->tuple.local,
-                                 c->tuple.lport);
-    out->remote = rmri_ns_addr_of(c->tuple.family, &c->tuple.remote,
-                                  c->tuple.rport);
+    out->local =
+        rmri_ns_addr_of(c->tuple.family, &c->tuple.local, c->tuple.lport);
+    out->remote =
+        rmri_ns_addr_of(c->tuple.family, &c->tuple.remote, c->tuple.rport);
     out->srtt = c->srtt;
     out->rto = c->rto;
     out->mss = c->mss_snd;
@@ -363,8 +363,8 @@ rmr_err rmr_ns_tcp_get_info(const rmr_ns *ns, rmr_ns_sock s,
     out->snd_wnd_bytes = c->snd_wnd;
     out->rcv_wnd_bytes = c->rcv_adv - c->rcv_nxt;
     out->retransmits = c->retransmits;
-    out->unsent_bytes = tcp_synced(c) && !(c->flags & CF_DONE) ? tcp_unsent(c)
-                                                               : 0;
+    out->unsent_bytes =
+        tcp_synced(c) && !(c->flags & CF_DONE) ? tcp_unsent(c) : 0;
     out->unacked_bytes = c->snd.len - out->unsent_bytes;
     out->unread_bytes = c->rcv.len;
     return RMR_OK;

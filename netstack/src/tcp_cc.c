@@ -87,17 +87,18 @@ uint32_t rmri_tcp_cubic_k_ms(uint32_t deficit, uint32_t mss)
 /* W(t) = C (t - K)^3 + origin, in bytes. */
 uint32_t rmri_tcp_cubic_window(const tcp_cubic *q, uint32_t mss, uint64_t t_ms)
 {
-    int64_t d = (int64_t)(t_ms > CUBIC_T_MAX * 2ull ? CUBIC_T_MAX * 2ull
-                                                    : t_ms) -
-                (int64_t)q->k_ms;
+    int64_t d =
+        (int64_t)(t_ms > CUBIC_T_MAX * 2ull ? CUBIC_T_MAX * 2ull : t_ms) -
+        (int64_t)q->k_ms;
     if (d > CUBIC_T_MAX)
         d = CUBIC_T_MAX;
     if (d < -CUBIC_T_MAX)
         d = -CUBIC_T_MAX;
     int64_t w = d * d * d / 1000 * (int64_t)mss * 2 / 5 / 1000000;
     w += q->origin;
-    return w < 0 ? 0 : w > (int64_t)TCP_WINDOW_MAX ? TCP_WINDOW_MAX
-                                                   : (uint32_t)w;
+    return w < 0                         ? 0
+           : w > (int64_t)TCP_WINDOW_MAX ? TCP_WINDOW_MAX
+                                         : (uint32_t)w;
 }
 
 static void begin_epoch(tcp_conn *c, rmr_time now)

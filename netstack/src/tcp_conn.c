@@ -122,8 +122,8 @@ static void call_accept(rmr_ns *ns, tcp_conn *c)
     }
     rmr_ns_sock sock = {c->head.id}, from = {c->listener};
     void *tag = ((tcp_listener *)(void *)h)->tag;
-    rmr_addr remote = rmri_ns_addr_of(c->tuple.family, &c->tuple.remote,
-                                      c->tuple.rport);
+    rmr_addr remote =
+        rmri_ns_addr_of(c->tuple.family, &c->tuple.remote, c->tuple.rport);
     ns->stats.tcp_accepted++;
     ns->in_callback = true;
     ns->cb.on_accept(ns->cb.user, tag, from, sock, &remote);
@@ -174,8 +174,8 @@ void rmri_tcp_run_events(rmr_ns *ns, tcp_conn *c)
     uint64_t id = c->head.id;
     uint8_t due = c->events;
     c->events = 0;
-    for (uint8_t ev = EV_ACCEPT; ev <= EV_CLOSED && due; ev =
-         (uint8_t)(ev << 1)) {
+    for (uint8_t ev = EV_ACCEPT; ev <= EV_CLOSED && due;
+         ev = (uint8_t)(ev << 1)) {
         if (!(due & ev))
             continue;
         c = rmri_tcp_conn_get(ns, id);
@@ -283,8 +283,8 @@ void rmri_tcp_take_options(const rmr_ns *ns, tcp_conn *c, uint16_t mss,
 /* The handshake is complete; SND.UNA is behind the SYN. */
 void rmri_tcp_established(rmr_ns *ns, tcp_conn *c)
 {
-    c->state = c->flags & CF_FIN_QUEUED ? RMR_NS_FIN_WAIT_1
-                                        : RMR_NS_ESTABLISHED;
+    c->state =
+        c->flags & CF_FIN_QUEUED ? RMR_NS_FIN_WAIT_1 : RMR_NS_ESTABLISHED;
     c->t_rto = RMR_TIME_NEVER;
     c->tries = 0;
     c->backoff = 0;

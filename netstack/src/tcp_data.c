@@ -14,11 +14,11 @@ static size_t ooo_limit(const ns_pool *p)
  * worth a segment (RFC 9293 3.8.6.2.2). */
 uint32_t rmri_tcp_window(const rmr_ns *ns, const tcp_conn *c)
 {
-    uint32_t held = c->rcv.len < c->rcv_limit ? (uint32_t)c->rcv.len
-                                              : c->rcv_limit;
+    uint32_t held =
+        c->rcv.len < c->rcv_limit ? (uint32_t)c->rcv.len : c->rcv_limit;
     uint32_t room = c->rcv_limit - held, now = c->rcv_adv - c->rcv_nxt;
-    uint32_t step = u32_min(c->rcv_limit / 2,
-                            rmri_tcp_own_mss(ns, c->tuple.family));
+    uint32_t step =
+        u32_min(c->rcv_limit / 2, rmri_tcp_own_mss(ns, c->tuple.family));
     if (room <= now || room - now < step)
         return now;
     return room;

@@ -64,8 +64,7 @@ rmr_err rmri_ns_tcp_input(rmr_ns *ns, const ns_pkt *p)
     }
     if (h && !rmri_tcp_tw_input(ns, flow, &s))
         return RMR_OK;
-    h = rmri_ns_find_bind(ns, NS_PROTO_TCP, p->family, &p->dst,
-                          s.tuple.lport);
+    h = rmri_ns_find_bind(ns, NS_PROTO_TCP, p->family, &p->dst, s.tuple.lport);
     if (!h)
         return nobody(ns, &s);
     rmri_tcp_listen_input(ns, (tcp_listener *)(void *)h, &s);
@@ -278,8 +277,7 @@ static bool finish_handshake(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
     first_sample(ns, c, s);
     c->flags &= ~(uint32_t)CF_SYN_DUE;
     rmri_tcp_established(ns, c);
-    c->snd_wnd = (uint32_t)s->wnd
-                 << (s->flags & TH_SYN ? 0 : c->snd_ws);
+    c->snd_wnd = (uint32_t)s->wnd << (s->flags & TH_SYN ? 0 : c->snd_ws);
     c->max_wnd = u32_max(c->max_wnd, c->snd_wnd);
     c->snd_wl1 = s->seq;
     c->snd_wl2 = s->ack;

@@ -187,9 +187,8 @@ static uint32_t next_len(const tcp_conn *c, uint32_t wnd, uint32_t unsent,
     if (len == c->mss_snd || (c->flags & CF_OVERRIDE))
         return len;
     if (len == unsent) /* RFC 9293 3.7.4: Nagle */
-        return (c->flags & (CF_NODELAY | CF_FIN_QUEUED)) || c->segq.n == 0
-                   ? len
-                   : 0;
+        return (c->flags & (CF_NODELAY | CF_FIN_QUEUED)) || c->segq.n == 0 ? len
+                                                                           : 0;
     return len >= c->max_wnd / 2 ? len : 0; /* 3.8.6.2.1 */
 }
 

@@ -56,13 +56,13 @@ static void prr(tcp_conn *c, const tcp_acked *a)
     uint32_t pipe = rmri_tcp_pipe(c), send;
     c->prr_delivered += a->delivered;
     if (pipe > c->ssthresh) {
-        uint64_t due = ((uint64_t)c->prr_delivered * c->ssthresh +
-                        c->prr_fs - 1) / c->prr_fs;
+        uint64_t due =
+            ((uint64_t)c->prr_delivered * c->ssthresh + c->prr_fs - 1) /
+            c->prr_fs;
         send = due > c->prr_out ? (uint32_t)(due - c->prr_out) : 0;
     } else {
-        uint32_t bound = c->prr_delivered > c->prr_out
-                             ? c->prr_delivered - c->prr_out
-                             : 0;
+        uint32_t bound =
+            c->prr_delivered > c->prr_out ? c->prr_delivered - c->prr_out : 0;
         bound = u32_max(bound, a->delivered);
         if (a->cum && !a->newly_lost)
             bound += c->mss_snd;
@@ -154,8 +154,7 @@ static bool window_used(const tcp_conn *c)
 {
     if (c->cwnd < c->ssthresh)
         return c->cwnd / 2 < c->max_pipe;
-    return (uint64_t)c->max_pipe + c->max_pipe / 8 + 2u * c->mss_snd >=
-           c->cwnd;
+    return (uint64_t)c->max_pipe + c->max_pipe / 8 + 2u * c->mss_snd >= c->cwnd;
 }
 
 static void grow(rmr_ns *ns, tcp_conn *c, const tcp_acked *a)

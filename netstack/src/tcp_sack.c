@@ -27,8 +27,8 @@ static void widen(tcp_conn *c)
     c->rack_persist = RACK_PERSIST;
 }
 
-static void mark_sacked(rmr_ns *ns, tcp_conn *c, tcp_sent *t,
-                        const tcp_seg *s, tcp_acked *a)
+static void mark_sacked(rmr_ns *ns, tcp_conn *c, tcp_sent *t, const tcp_seg *s,
+                        tcp_acked *a)
 {
     if (t->flags & SENT_SACKED)
         return;
@@ -97,8 +97,8 @@ void rmri_tcp_rack_update(rmr_ns *ns, tcp_conn *c, const tcp_sent *t,
     }
     c->rack_fack = seq_max(c->rack_fack, end);
     if ((c->flags & CF_RACK) &&
-        (t->at < c->rack_at || (t->at == c->rack_at &&
-                                seq_le(end, c->rack_end))))
+        (t->at < c->rack_at ||
+         (t->at == c->rack_at && seq_le(end, c->rack_end))))
         return;
     c->flags |= CF_RACK;
     c->rack_at = t->at;
@@ -134,8 +134,7 @@ static bool sent_later(const tcp_conn *c, const tcp_sent *t)
 {
     if (t->at != c->rack_at)
         return t->at > c->rack_at;
-    return (t->flags & SENT_RETRANS) ||
-           seq_ge(t->seq + t->len, c->rack_end);
+    return (t->flags & SENT_RETRANS) || seq_ge(t->seq + t->len, c->rack_end);
 }
 
 void rmri_tcp_rack_detect(rmr_ns *ns, tcp_conn *c, tcp_acked *a)

@@ -59,8 +59,8 @@ void rmri_tcp_arm(rmr_ns *ns, tcp_conn *c)
 /* RFC 8985 7.2. */
 static void arm_tail_probe(rmr_ns *ns, tcp_conn *c)
 {
-    if (!(c->flags & CF_SACK) || c->ca != TCP_CA_OPEN || c->sacked ||
-        c->lost || (c->flags & CF_TLP_OUT))
+    if (!(c->flags & CF_SACK) || c->ca != TCP_CA_OPEN || c->sacked || c->lost ||
+        (c->flags & CF_TLP_OUT))
         return;
     rmr_dur pto = c->srtt ? 2 * c->srtt : RMR_SEC;
     if (c->segq.n == 1)

@@ -83,8 +83,8 @@ bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s)
     if (s->flags & TH_RST)
         return false;
     if ((s->flags & (TH_SYN | TH_ACK)) == TH_SYN) {
-        bool newer = w->has_ts && s->o.has_ts &&
-                     seq_gt(s->o.tsval, w->ts_recent);
+        bool newer =
+            w->has_ts && s->o.has_ts && seq_gt(s->o.tsval, w->ts_recent);
         if (newer || seq_gt(s->seq, w->rcv_nxt)) {
             s->has_floor = true;
             s->iss_floor = w->snd_nxt + 65535;

@@ -30,8 +30,8 @@ void rmri_tcp_emit(rmr_ns *ns, const tcp_out *o)
     uint8_t *p = rmri_ns_pktq_add(ns, tcp_headers_len(o));
     if (!p)
         return;
-    uint64_t sum = rmri_ns_sum_pseudo(t->family, &t->local, &t->remote,
-                                      NS_PROTO_TCP, 0);
+    uint64_t sum =
+        rmri_ns_sum_pseudo(t->family, &t->local, &t->remote, NS_PROTO_TCP, 0);
     (void)rmri_tcp_write(p, o, 0, sum, rmri_ns_flow_label(ns, t));
 }
 

@@ -57,8 +57,8 @@ static bool copy_text(char *dst, size_t cap, const char *src)
     return true;
 }
 
-static void *copy_array(rmr_node *n, const void *src, size_t count,
-                        size_t size, size_t align)
+static void *copy_array(rmr_node *n, const void *src, size_t count, size_t size,
+                        size_t align)
 {
     void *dst = rmr_alloc_zero(&n->env.alloc, count * size, align);
     if (dst)
@@ -71,16 +71,15 @@ static rmr_err copy_lists(rmr_node *n, const rmr_node_config *cfg)
     if (cfg->n_forwards > 1000 || cfg->n_serves > 1000)
         return RMR_E_INVAL;
     if (cfg->n_forwards) {
-        n->forwards =
-            copy_array(n, cfg->forwards, cfg->n_forwards,
-                       sizeof(rmr_forward), _Alignof(rmr_forward));
+        n->forwards = copy_array(n, cfg->forwards, cfg->n_forwards,
+                                 sizeof(rmr_forward), _Alignof(rmr_forward));
         if (!n->forwards)
             return RMR_E_NOMEM;
         n->n_forwards = cfg->n_forwards;
     }
     if (cfg->n_serves) {
-        n->serves = copy_array(n, cfg->serves, cfg->n_serves,
-                               sizeof(rmr_serve), _Alignof(rmr_serve));
+        n->serves = copy_array(n, cfg->serves, cfg->n_serves, sizeof(rmr_serve),
+                               _Alignof(rmr_serve));
         if (!n->serves)
             return RMR_E_NOMEM;
         n->n_serves = cfg->n_serves;
@@ -96,9 +95,8 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
         return RMR_E_INVAL;
     /* One without the other, or none of them, is no proxy for everybody. */
     n->socks5_auth = cfg->socks5_user || cfg->socks5_password;
-    if (n->socks5_auth &&
-        (!cfg->socks5_user || !cfg->socks5_password || !cfg->socks5_user[0] ||
-         !cfg->socks5_password[0]))
+    if (n->socks5_auth && (!cfg->socks5_user || !cfg->socks5_password ||
+                           !cfg->socks5_user[0] || !cfg->socks5_password[0]))
         return RMR_E_INVAL;
     if (!copy_text(n->url, sizeof n->url, cfg->control_url) ||
         !copy_text(n->hostname, sizeof n->hostname,
@@ -107,8 +105,7 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
         !copy_text(n->product, sizeof n->product,
                    cfg->product ? cfg->product : "remora") ||
         !copy_text(n->local_name, sizeof n->local_name, cfg->local_name) ||
-        !copy_text(n->socks5_user, sizeof n->socks5_user,
-                   cfg->socks5_user) ||
+        !copy_text(n->socks5_user, sizeof n->socks5_user, cfg->socks5_user) ||
         !copy_text(n->socks5_password, sizeof n->socks5_password,
                    cfg->socks5_password))
         return RMR_E_INVAL;
@@ -143,8 +140,7 @@ static rmr_err anchors_new(rmr_node *n, rmr_bytes pem)
 
 /* ---- new and free ------------------------------------------------------ */
 
-static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg,
-                         rmr_time now)
+static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
 {
     n->started = n->now = now;
     n->stop_deadline = n->again_at = n->cache_at = RMR_TIME_NEVER;
@@ -174,8 +170,7 @@ rmr_err rmr_node_new(rmr_node **out, const rmr_env *env,
     rmr_err err = take_config(&own, &cb, cfg);
     if (err != RMR_OK)
         return err;
-    rmr_node *n =
-        rmr_alloc_zero(&env->alloc, sizeof *n, _Alignof(rmr_node));
+    rmr_node *n = rmr_alloc_zero(&env->alloc, sizeof *n, _Alignof(rmr_node));
     if (!n)
         return RMR_E_NOMEM;
     n->env = *env;
@@ -545,8 +540,7 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
 
 rmr_machine rmr_node_machine(rmr_node *n)
 {
-    rmr_machine m = {n, m_event, m_next_op, m_next_deadline,
-                     m_handle_deadline};
+    rmr_machine m = {n, m_event, m_next_op, m_next_deadline, m_handle_deadline};
     return m;
 }
 

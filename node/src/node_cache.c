@@ -55,8 +55,8 @@ static bool tail_is_right(rmr_node *n)
     return n->cache_tail_len == TAIL_LEN &&
            memcmp(n->cache_tail, tail_word, word) == 0 &&
            rmr_unhex(want, sizeof want,
-                     rmr_bytes_of(n->cache_tail + word,
-                                  2 * RMR_HASH_LEN)) == RMR_OK &&
+                     rmr_bytes_of(n->cache_tail + word, 2 * RMR_HASH_LEN)) ==
+               RMR_OK &&
            memcmp(want, have, sizeof want) == 0;
 }
 

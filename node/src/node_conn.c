@@ -222,8 +222,7 @@ static size_t bridge_produce(void *owner, rmr_time now, rmr_buf scratch)
     rmr_bytes out;
     while ((out = rmr_bridge_peek(&c->bridge, RMR_SIDE_A)).len > 0 &&
            len < scratch.len) {
-        size_t part =
-            out.len < scratch.len - len ? out.len : scratch.len - len;
+        size_t part = out.len < scratch.len - len ? out.len : scratch.len - len;
         memcpy(scratch.ptr + len, out.ptr, part);
         rmr_bridge_consume(&c->bridge, RMR_SIDE_A, part);
         len += part;
@@ -379,8 +378,8 @@ static void on_closed(void *user, void *tag, rmr_ns_sock sock, rmr_err why)
     }
 }
 
-static void on_pong(void *user, const rmr_addr *from, uint16_t id,
-                    uint16_t seq, rmr_bytes payload)
+static void on_pong(void *user, const rmr_addr *from, uint16_t id, uint16_t seq,
+                    rmr_bytes payload)
 {
     rmr_node *n = user;
     rmri_node_local_icmp_pong(n, n->now, from, id, seq, payload);
@@ -480,8 +479,7 @@ rmr_err rmr_node_peek(const rmr_node *n, rmr_node_conn h, rmr_bytes *view,
     return rmr_ns_tcp_peek(n->ns, c->sock, view, eof);
 }
 
-rmr_err rmr_node_consume(rmr_node *n, rmr_time now, rmr_node_conn h,
-                         size_t len)
+rmr_err rmr_node_consume(rmr_node *n, rmr_time now, rmr_node_conn h, size_t len)
 {
     nd_conn *c = api_conn(n, h);
     if (!c)

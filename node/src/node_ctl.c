@@ -65,8 +65,7 @@ static const char *advice(rmr_err err)
 static void say_why(rmr_node *n, rmr_err err, const char *details)
 {
     const char *what = rmr_node_err_text(err);
-    bool more =
-        details[0] && !rmr_bytes_eq_str(rmr_bytes_str(details), what);
+    bool more = details[0] && !rmr_bytes_eq_str(rmr_bytes_str(details), what);
     if (-err / 1000 == RMR_LAYER_CTL && more)
         snprintf(n->ctl_text, sizeof n->ctl_text, "%.250s (%.250s)", what,
                  details);

@@ -64,8 +64,7 @@ static void transmit(rmr_node *n, rmr_time now, const rmr_wg_endpoint *to,
 
 static bool from_stack(rmr_node *n, rmr_time now)
 {
-    rmr_pkt pkt =
-        rmr_pkt_of(rmr_buf_of(n->pkt_buf, PKT_BUF), RMR_PKT_HEADROOM);
+    rmr_pkt pkt = rmr_pkt_of(rmr_buf_of(n->pkt_buf, PKT_BUF), RMR_PKT_HEADROOM);
     size_t len = 0;
     rmr_err err = rmr_ns_write_pkt(
         n->ns, now, rmr_buf_of(rmr_pkt_data(&pkt), ND_MTU), &len);
@@ -91,8 +90,8 @@ static bool from_wg(rmr_node *n, rmr_time now)
 {
     size_t len = 0;
     rmr_wg_pkt_info info;
-    rmr_err err = rmr_wg_write_pkt(
-        n->wg, now, rmr_buf_of(n->pkt_buf, PKT_BUF), &len, &info);
+    rmr_err err = rmr_wg_write_pkt(n->wg, now, rmr_buf_of(n->pkt_buf, PKT_BUF),
+                                   &len, &info);
     rmri_node_check(n, now, err);
     if (err != RMR_OK || len == 0)
         return false;

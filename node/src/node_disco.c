@@ -24,8 +24,7 @@ static const uint8_t *shared_with(rmr_node *n,
 }
 
 static rmr_err seal(rmr_node *n, rmr_buf dst, size_t *len,
-                    const uint8_t theirs[RMR_KEY_LEN],
-                    const rmr_disco_msg *msg)
+                    const uint8_t theirs[RMR_KEY_LEN], const rmr_disco_msg *msg)
 {
     uint8_t nonce[RMR_BOX_NONCE_LEN];
     const uint8_t *shared = shared_with(n, theirs);
@@ -77,14 +76,12 @@ void rmri_node_disco_from_derp(rmr_node *n, rmr_time now, uint16_t region,
     if (msg.type == RMR_DISCO_PING) {
         rmr_addr seen = rmr_disco_derp_addr(region);
         pong_for(&msg, &seen, &pong);
-        if (seal(n, rmr_buf_of(out, sizeof out), &len, peer.disco_key,
-                 &pong) == RMR_OK)
-            rmri_node_regions_send(n, now, region, src,
-                                   rmr_bytes_of(out, len));
+        if (seal(n, rmr_buf_of(out, sizeof out), &len, peer.disco_key, &pong) ==
+            RMR_OK)
+            rmri_node_regions_send(n, now, region, src, rmr_bytes_of(out, len));
     } else if (msg.type == RMR_DISCO_PONG) {
         char via[64];
-        snprintf(via, sizeof via, "DERP(%s)",
-                 rmri_node_region_code(n, region));
+        snprintf(via, sizeof via, "DERP(%s)", rmri_node_region_code(n, region));
         rmri_node_local_pong(n, now, msg.txid, via);
     }
 }
@@ -110,8 +107,7 @@ void rmri_node_disco_from_udp(rmr_node *n, rmr_time now, const rmr_addr *from,
         rmri_node_data_send_udp(n, from, rmr_bytes_of(out, len));
 }
 
-rmr_err rmri_node_disco_ping(rmr_node *n, rmr_time now,
-                             const rmr_nm_node *peer,
+rmr_err rmri_node_disco_ping(rmr_node *n, rmr_time now, const rmr_nm_node *peer,
                              const uint8_t txid[RMR_DISCO_TXID_LEN])
 {
     rmr_disco_msg msg;

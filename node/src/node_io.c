@@ -281,8 +281,7 @@ static bool io_op(nd_io *io, rmr_time now, rmr_buf scratch, rmr_io_op *op)
         return true;
     }
     if (io->want_pause || io->want_resume) {
-        op->kind =
-            io->want_pause ? RMR_IO_ACCEPT_PAUSE : RMR_IO_ACCEPT_RESUME;
+        op->kind = io->want_pause ? RMR_IO_ACCEPT_PAUSE : RMR_IO_ACCEPT_RESUME;
         io->want_pause = io->want_resume = false;
         return true;
     }

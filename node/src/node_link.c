@@ -95,8 +95,7 @@ static bool tls_new(nd_link *l, rmr_time now)
     rmr_bytes cert = rmr_bytes_str(l->dial.cert_name);
     if (cert.len >= word && memcmp(cert.ptr, pin_word, word) == 0) {
         if (rmr_unhex(pin, sizeof pin,
-                      rmr_bytes_of(cert.ptr + word, cert.len - word)) !=
-            RMR_OK)
+                      rmr_bytes_of(cert.ptr + word, cert.len - word)) != RMR_OK)
             return false;
         cfg.pin_sha256 = pin;
     } else if (l->dial.cert_name[0]) {
@@ -163,8 +162,8 @@ static void tls_bytes(nd_link *l, rmr_time now, rmr_buf data)
     if (!l->tls || used == data.len)
         return;
     /* Bounded by the credit, which is not renewed while something is held. */
-    if (rmr_ring_write_all(&l->held, rmr_bytes_of(data.ptr + used,
-                                                  data.len - used)) != RMR_OK)
+    if (rmr_ring_write_all(
+            &l->held, rmr_bytes_of(data.ptr + used, data.len - used)) != RMR_OK)
         tls_failed(l, now, RMR_E_TLS_PROTOCOL);
 }
 
@@ -345,8 +344,8 @@ void rmri_node_link_dial(nd_link *l, rmr_time now, const rmr_dial *to)
     l->next_addr = 0;
     l->n_addrs = 0;
     l->last_err = RMR_OK;
-    l->deadline = rmr_time_add(now, to->timeout ? to->timeout
-                                                : DEFAULT_TIMEOUT);
+    l->deadline =
+        rmr_time_add(now, to->timeout ? to->timeout : DEFAULT_TIMEOUT);
     if (to->n_addrs > 0) {
         l->n_addrs = to->n_addrs;
         memcpy(l->addrs, to->addrs, to->n_addrs * sizeof to->addrs[0]);

@@ -11,7 +11,8 @@
 #define DIAL_TIMEOUT (30 * RMR_SEC)
 #define MAX_COUNT 100000
 #define OUT_MAX ((size_t)16 * 1024)
-#define N_PROBES (sizeof((nd_local *)0)->probe / sizeof((nd_local *)0)->probe[0])
+#define N_PROBES                                                               \
+    (sizeof((nd_local *)0)->probe / sizeof((nd_local *)0)->probe[0])
 
 typedef struct request {
     char op[16], peer[RMR_HOST_MAX];
@@ -24,8 +25,8 @@ typedef struct request {
 enum { R_OP = 1, R_PEER, R_PORT, R_COUNT, R_ICMP };
 
 static const rmr_json_field request_fields[] = {
-    {"op", R_OP, NULL, 0},       {"peer", R_PEER, NULL, 0},
-    {"port", R_PORT, NULL, 0},   {"count", R_COUNT, NULL, 0},
+    {"op", R_OP, NULL, 0},     {"peer", R_PEER, NULL, 0},
+    {"port", R_PORT, NULL, 0}, {"count", R_COUNT, NULL, 0},
     {"icmp", R_ICMP, NULL, 0},
 };
 
@@ -67,8 +68,7 @@ static rmr_err request_parse(request *r, rmr_bytes line)
     memset(r, 0, sizeof *r);
     cb.user = r;
     cb.value = request_value;
-    rmr_json_bind_init(&b, rmr_buf_of(scratch, sizeof scratch),
-                       request_fields,
+    rmr_json_bind_init(&b, rmr_buf_of(scratch, sizeof scratch), request_fields,
                        sizeof request_fields / sizeof request_fields[0], &cb);
     rmr_err err = rmr_json_bind_feed(&b, line);
     return err == RMR_OK ? rmr_json_bind_end(&b) : err;
@@ -160,8 +160,8 @@ static void ping_schedule(nd_conn *c)
     rmr_time at = l->ping_sent < l->ping_count ? l->ping_next : RMR_TIME_NEVER;
     for (size_t i = 0; i < N_PROBES; i++)
         if (l->probe[i].open)
-            at = rmr_time_min(
-                at, rmr_time_add(l->probe[i].sent_at, PROBE_TIMEOUT));
+            at = rmr_time_min(at,
+                              rmr_time_add(l->probe[i].sent_at, PROBE_TIMEOUT));
     rmri_node_timer_set(c->n, &c->timer, at);
 }
 
@@ -196,8 +196,8 @@ static void ping_send(nd_conn *c, rmr_time now)
     l->probe[i].sent_at = now;
     l->ping_waiting++;
     /* A send that fails is a probe without an answer. */
-    if (rmr_rng_fill(&n->env.rng, l->probe[i].txid,
-                     sizeof l->probe[i].txid) != RMR_OK)
+    if (rmr_rng_fill(&n->env.rng, l->probe[i].txid, sizeof l->probe[i].txid) !=
+        RMR_OK)
         return;
     if (l->ping_icmp)
         rmr_ns_ping(n->ns, now, &l->ping_ip, l->ping_id, (uint16_t)seq,
@@ -275,9 +275,8 @@ void rmri_node_local_pong(rmr_node *n, rmr_time now,
             c->local->mode != ND_LOCAL_PING || c->local->ping_icmp)
             continue;
         for (uint32_t i = 0; i < N_PROBES; i++) {
-            if (c->local->probe[i].open &&
-                memcmp(c->local->probe[i].txid, txid, RMR_DISCO_TXID_LEN) ==
-                    0) {
+            if (c->local->probe[i].open && memcmp(c->local->probe[i].txid, txid,
+                                                  RMR_DISCO_TXID_LEN) == 0) {
                 ping_answered(c, now, i, via);
                 return;
             }
@@ -285,9 +284,8 @@ void rmri_node_local_pong(rmr_node *n, rmr_time now,
     }
 }
 
-void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now,
-                               const rmr_addr *from, uint16_t id,
-                               uint16_t seq, rmr_bytes payload)
+void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now, const rmr_addr *from,
+                               uint16_t id, uint16_t seq, rmr_bytes payload)
 {
     uint32_t pos = 0;
     for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));) {
@@ -306,16 +304,14 @@ void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now,
 
 /* ---- nc ---------------------------------------------------------------- */
 
-static void nc_start(nd_conn *c, rmr_time now, const request *r,
-                     rmr_bytes rest)
+static void nc_start(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
 {
     if (r->port < 1 || r->port > 65535) {
         say_error(c, "the port must be 1 to 65535");
         return;
     }
     memcpy(c->local->line, r->peer, strlen(r->peer) + 1); /* for messages */
-    rmr_err err = rmri_node_conn_dial(c, now, r->peer, NULL,
-                                      (uint16_t)r->port);
+    rmr_err err = rmri_node_conn_dial(c, now, r->peer, NULL, (uint16_t)r->port);
     if (err != RMR_OK) {
         say_unreachable(c, r->peer, err);
         return;
@@ -452,8 +448,7 @@ void rmri_node_local_accept(rmr_node *n, rmr_time now, uint64_t child)
 {
     nd_conn *c = rmri_node_conn_new(n, ND_CONN_LOCAL);
     nd_io *io = rmri_node_io_adopt(n, child, &local_ops, c);
-    nd_local *l =
-        rmr_alloc_zero(&n->env.alloc, sizeof *l, _Alignof(nd_local));
+    nd_local *l = rmr_alloc_zero(&n->env.alloc, sizeof *l, _Alignof(nd_local));
     if (!c || !io || !l) {
         rmr_release(&n->env.alloc, l, sizeof *l);
         if (io)

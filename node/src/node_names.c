@@ -35,9 +35,8 @@ void rmri_node_names_free(rmr_node *n)
 
 void rmri_node_names_links(rmr_node *n, const rmr_io_links *links)
 {
-    if (rmr_dns_set_servers(n->dns, links->name_servers,
-                            links->n_name_servers, links->hosts,
-                            links->search) != RMR_OK)
+    if (rmr_dns_set_servers(n->dns, links->name_servers, links->n_name_servers,
+                            links->hosts, links->search) != RMR_OK)
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
                  "name servers were not taken over: out of memory");
 }

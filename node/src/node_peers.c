@@ -133,8 +133,7 @@ static void on_peer(void *user, rmr_nm_change change, const rmr_nm_node *peer,
     n->dirty = true;
     if (peer->jailed)
         n->has_jailed = true;
-    rmr_wg_peer wp =
-        rmr_wg_peer_find(n->wg, old_key ? old_key : peer->key);
+    rmr_wg_peer wp = rmr_wg_peer_find(n->wg, old_key ? old_key : peer->key);
     if (change == RMR_NM_PEER_REMOVED)
         rmri_node_stamps_drop(n, peer->key);
     if (!wp.id)
@@ -257,8 +256,7 @@ static void on_state(void *user, rmr_wg_peer peer, rmr_wg_state state)
     /* Not removed inside the callback.  Without memory for the note it keeps
      * its own until it expires again. */
     if (state == RMR_WG_EXPIRED)
-        (void)rmr_ring_write_all(&n->expired,
-                                 rmr_bytes_of(&peer, sizeof peer));
+        (void)rmr_ring_write_all(&n->expired, rmr_bytes_of(&peer, sizeof peer));
 }
 
 void rmri_node_peers_forget_expired(rmr_node *n, rmr_time now)

@@ -80,9 +80,8 @@ static void socks_bytes(void *owner, rmr_time now, rmr_buf data)
         c->bridging = true;
     }
     /* What follows the request, also before the answer, waits in the bridge. */
-    if (c->bridging &&
-        !rmri_node_conn_take(c, rmr_bytes_of(data.ptr + used,
-                                             data.len - used))) {
+    if (c->bridging && !rmri_node_conn_take(
+                           c, rmr_bytes_of(data.ptr + used, data.len - used))) {
         rmri_node_conn_end(c, now, false);
         return;
     }
@@ -333,9 +332,9 @@ rmr_err rmri_node_service_start(rmr_node *n, rmr_time now)
     for (size_t i = 0; i < n->n_listeners; i++) {
         nd_listener *l = &n->listeners[i];
         bool local = l->kind == ND_CONN_LOCAL;
-        l->io = rmri_node_io_listen(n, local ? NULL : &l->at,
-                                    local ? n->local_name : NULL,
-                                    &listener_ops, l);
+        l->io =
+            rmri_node_io_listen(n, local ? NULL : &l->at,
+                                local ? n->local_name : NULL, &listener_ops, l);
         if (!l->io)
             return RMR_E_NOMEM;
     }

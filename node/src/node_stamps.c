@@ -22,8 +22,8 @@ static bool key_eq(const void *user, uint64_t handle, const void *key,
 
 rmr_err rmri_node_stamps_new(rmr_node *n)
 {
-    rmr_err err = rmr_slots_init(&n->stamps, &n->env.alloc, sizeof(stamp),
-                                 MAX_STAMPS);
+    rmr_err err =
+        rmr_slots_init(&n->stamps, &n->env.alloc, sizeof(stamp), MAX_STAMPS);
     if (err == RMR_OK)
         err = rmr_hash_init(&n->stamp_ids, &n->env.alloc, &n->env.rng,
                             MAX_STAMPS, key_eq, n);

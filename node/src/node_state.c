@@ -55,22 +55,17 @@ enum {
 };
 
 static const rmr_json_field state_fields[] = {
-    {"control_url", F_URL, NULL, 0},
-    {"machine_key", F_MACHINE, NULL, 0},
-    {"node_key", F_NODE, NULL, 0},
-    {"old_node_key", F_OLD_NODE, NULL, 0},
-    {"server_key", F_SERVER, NULL, 0},
-    {"registered", F_REGISTERED, NULL, 0},
-    {"login", F_LOGIN, NULL, 0},
-    {"wg_floor_unix_ns", F_FLOOR, NULL, 0},
+    {"control_url", F_URL, NULL, 0},   {"machine_key", F_MACHINE, NULL, 0},
+    {"node_key", F_NODE, NULL, 0},     {"old_node_key", F_OLD_NODE, NULL, 0},
+    {"server_key", F_SERVER, NULL, 0}, {"registered", F_REGISTERED, NULL, 0},
+    {"login", F_LOGIN, NULL, 0},       {"wg_floor_unix_ns", F_FLOOR, NULL, 0},
 };
 
 static rmr_err key_of(rmr_bytes text, const char *prefix,
                       uint8_t key[RMR_KEY_LEN])
 {
     size_t len = strlen(prefix);
-    if (text.len != len + 2 * RMR_KEY_LEN ||
-        memcmp(text.ptr, prefix, len) != 0)
+    if (text.len != len + 2 * RMR_KEY_LEN || memcmp(text.ptr, prefix, len) != 0)
         return RMR_E_MALFORMED;
     return rmr_unhex(key, RMR_KEY_LEN,
                      rmr_bytes_of(text.ptr + len, text.len - len));
@@ -187,8 +182,8 @@ static void load_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     n->state_io = NULL;
     rmr_err err = RMR_E_MALFORMED;
     if (n->state_len <= n->state_cap)
-        err = rmri_node_state_parse(
-            &n->keys, rmr_bytes_of(n->state_text, n->state_len));
+        err = rmri_node_state_parse(&n->keys,
+                                    rmr_bytes_of(n->state_text, n->state_len));
     text_free(n);
     if (err != RMR_OK) {
         rmr_wipe(&n->keys, sizeof n->keys);
@@ -235,8 +230,8 @@ static rmr_err state_build(rmr_node *n)
         rmr_wg_get_stats(n->wg, &st);
         k->wg_floor_unix_ns = st.tai64n_floor_unix_ns;
     }
-    rmr_jw_init(&w, rmr_buf_of(n->state_text + HEAD_LEN,
-                               n->state_cap - HEAD_LEN));
+    rmr_jw_init(&w,
+                rmr_buf_of(n->state_text + HEAD_LEN, n->state_cap - HEAD_LEN));
     rmr_jw_object(&w);
     rmr_jw_kstr(&w, "control_url", n->url[0] ? n->url : k->url);
     put_key(&w, "machine_key", "privkey:", k->machine);

@@ -75,8 +75,9 @@ int main(int argc, char **argv)
     }
     (void)close(out[1]);
     size_t n = 0;
-    for (ssize_t r; n < sizeof printed - 1 &&
-                    (r = read(out[0], printed + n, sizeof printed - 1 - n)) > 0;)
+    for (ssize_t r;
+         n < sizeof printed - 1 &&
+         (r = read(out[0], printed + n, sizeof printed - 1 - n)) > 0;)
         n += (size_t)r;
     (void)waitpid(child, &status, 0);
     (void)waitpid(server, NULL, 0); /* goes by itself when all is quiet */

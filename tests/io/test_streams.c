@@ -10,7 +10,8 @@
 
 #define MANY ((size_t)60 * 1024) /* one STREAM_SEND                     */
 #define BOUND                                                                  \
-    ((size_t)512 * 1024) /* most of one stream that is fair a turn             \
+    ((size_t)512 *                                                             \
+     1024) /* most of one stream that is fair a turn             \
                           */
 
 static void both_ends_know_each_other(void **state)

@@ -213,8 +213,8 @@ static void on_datagram(void *user, void *tag, rmr_ns_sock sock,
         memcpy(h->last_dgram, data.ptr, data.len);
 }
 
-static void on_pong(void *user, const rmr_addr *from, uint16_t id,
-                    uint16_t seq, rmr_bytes payload)
+static void on_pong(void *user, const rmr_addr *from, uint16_t id, uint16_t seq,
+                    rmr_bytes payload)
 {
     sim_host *h = user;
     (void)from;
@@ -350,9 +350,8 @@ void sim_connect(sim *s)
     rmr_addr to = s->v6 ? sim_addr6(0, 80) : sim_addr(0, 80);
     sim_listen(s, 0, 80);
     sim_app *a = &s->h[1].app;
-    assert_int_equal(rmr_ns_tcp_connect(s->h[1].ns, s->now, NULL, &to, a,
-                                        &a->sock),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_ns_tcp_connect(s->h[1].ns, s->now, NULL, &to, a, &a->sock), RMR_OK);
 }
 
 static bool flush(sim *s, int i)

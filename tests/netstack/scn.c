@@ -181,7 +181,7 @@ typedef struct seg { /* as written in a step */
     uint32_t n_sack, sack[8];
     bool has_off, has_len;
     uint32_t off, len;
-    uint32_t step; /* a run of segments of this length */
+    uint32_t step;      /* a run of segments of this length */
     uint32_t echo_back; /* so many ms before the right echo */
     uint8_t raw[40];
     size_t raw_len;
@@ -399,8 +399,8 @@ static void feed_pieces(world *w, const uint8_t *b, size_t total,
         memcpy(f + 20, b + 20 + from, n);
         rmr_store_be16(f + 2, (uint16_t)(20 + n));
         rmr_store_be16(f + 4, id);
-        rmr_store_be16(f + 6, (uint16_t)((piece < 2 ? 0x2000u : 0u) |
-                                         from / 8));
+        rmr_store_be16(f + 6,
+                       (uint16_t)((piece < 2 ? 0x2000u : 0u) | from / 8));
         rmr_store_be16(f + 10, 0);
         rmr_store_be16(f + 10, (uint16_t)~fold(sum16(0, f, 20)));
         feed(w, f, 20 + n);
@@ -552,8 +552,7 @@ static bool match(world *w, const seg *g, const pkt *p)
     uint32_t seq = rmr_load_be32(t + 4) - w->our_iss;
     uint32_t ack = rmr_load_be32(t + 8) - w->peer_iss;
     (void)snprintf(what, sizeof what, "got flags %02x seq %u:%u ack %u wnd %u",
-                   flags, seq, seq + (uint32_t)len, ack,
-                   rmr_load_be16(t + 14));
+                   flags, seq, seq + (uint32_t)len, ack, rmr_load_be16(t + 14));
     if ((flags & ~P) != (g->flags & ~P))
         return bad(w, "%s", what);
     /* Without a connection our numbers have no origin. */
@@ -757,8 +756,8 @@ static bool step_event(world *w, const char *t)
                                                : bad(w, "%s", "other length");
     }
     if (!strcmp(t, "nodata"))
-        return app_read(w, SIZE_MAX) && (w->got == 0 ||
-                                         bad(w, "%s", "there is data"));
+        return app_read(w, SIZE_MAX) &&
+               (w->got == 0 || bad(w, "%s", "there is data"));
     if (!strcmp(t, "eof")) {
         rmr_bytes v;
         bool eof = false;
@@ -833,11 +832,13 @@ static bool open_conn(world *w, const char *t)
     if (is_word(t, "EST"))
         (void)snprintf(steps, sizeof steps,
                        "app: listen ; < S 0%s ; > S. 0 a1 ; < . 1 a1 ; "
-                       "app: accept", syn);
+                       "app: accept",
+                       syn);
     else
         (void)snprintf(steps, sizeof steps,
                        "app: connect ; > S 0 ; < S. 0 a1%s ; > . 1 a1 ; "
-                       "ev: connected", syn);
+                       "ev: connected",
+                       syn);
     return run_steps(w, steps);
 }
 

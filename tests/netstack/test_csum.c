@@ -42,8 +42,9 @@ static void every_length_and_offset_agrees_with_the_model(void **state)
     test_rng_seed(&rng, 5);
     for (int round = 0; round < 4; round++) {
         for (size_t i = 0; i < sizeof b; i++)
-            b[i] = round == 0 ? 0xff : round == 1 ? 0
-                                                  : (uint8_t)test_rng_u64(&rng);
+            b[i] = round == 0   ? 0xff
+                   : round == 1 ? 0
+                                : (uint8_t)test_rng_u64(&rng);
         for (size_t off = 0; off < 9; off++) {
             for (size_t n = 0; n + off <= 300; n++) {
                 uint16_t want = slow(b + off, n);

@@ -42,8 +42,8 @@ static void on_datagram(void *user, void *tag, rmr_ns_sock s,
         memcpy(w->data, data.ptr, data.len);
 }
 
-static void on_pong(void *user, const rmr_addr *from, uint16_t id,
-                    uint16_t seq, rmr_bytes payload)
+static void on_pong(void *user, const rmr_addr *from, uint16_t id, uint16_t seq,
+                    rmr_bytes payload)
 {
     world *w = user;
     w->pongs++;
@@ -274,9 +274,11 @@ static void broken_ipv4_lengths_are_refused(void **state)
 static void sources_that_nobody_has_are_refused(void **state)
 {
     world *w = *state;
-    static const uint8_t bad[5][4] = {
-        {0, 0, 0, 0}, {127, 0, 0, 1}, {224, 0, 0, 1}, {255, 255, 255, 255},
-        {10, 0, 0, 1}}; /* the last: our own */
+    static const uint8_t bad[5][4] = {{0, 0, 0, 0},
+                                      {127, 0, 0, 1},
+                                      {224, 0, 0, 1},
+                                      {255, 255, 255, 255},
+                                      {10, 0, 0, 1}}; /* the last: our own */
     uint8_t u[64], p[128];
     for (int i = 0; i < 5; i++) {
         size_t n = ip4(p, 17, u, udp(u, 4, 99, "x", 1));
@@ -322,9 +324,9 @@ static void sending_udp_gives_right_packets_in_both_families(void **state)
 {
     world *w = *state;
     rmr_addr to = rmr_addr_from_bytes(rmr_bytes_of(you4, 4), 99);
-    assert_int_equal(rmr_ns_udp_send(w->ns, w->now, w->udp, NULL, &to,
-                                     rmr_bytes_str("abc")),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_ns_udp_send(w->ns, w->now, w->udp, NULL, &to, rmr_bytes_str("abc")),
+        RMR_OK);
     assert_true(take(w));
     assert_int_equal(w->out_len, 31);
     assert_int_equal(rmri_ns_sum_fold(rmri_ns_sum(0, w->out, 20)), 0xffff);
@@ -334,9 +336,9 @@ static void sending_udp_gives_right_packets_in_both_families(void **state)
     assert_memory_equal(w->out + 12, me4, 4);
     assert_memory_equal(w->out + 28, "abc", 3);
     to = rmr_addr_from_bytes(rmr_bytes_of(you6, 16), 99);
-    assert_int_equal(rmr_ns_udp_send(w->ns, w->now, w->udp, NULL, &to,
-                                     rmr_bytes_str("abc")),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_ns_udp_send(w->ns, w->now, w->udp, NULL, &to, rmr_bytes_str("abc")),
+        RMR_OK);
     assert_true(take(w));
     assert_int_equal(w->out_len, 51);
     assert_int_equal(
@@ -398,10 +400,9 @@ static void pings_are_answered_from_the_address_asked(void **state)
     assert_true(take(w));
     assert_int_equal(w->out[40], 129);
     assert_memory_equal(w->out + 44, p + 44, len - 44);
-    assert_int_equal(
-        rmri_ns_sum_fold(rmri_ns_sum(pseudo(6, 58, len - 40), w->out + 40,
-                                     len - 40)),
-        0xffff);
+    assert_int_equal(rmri_ns_sum_fold(rmri_ns_sum(pseudo(6, 58, len - 40),
+                                                  w->out + 40, len - 40)),
+                     0xffff);
     assert_int_equal(stats(w).icmp_echo_answered, 3);
 }
 
@@ -410,8 +411,7 @@ static void a_ping_goes_out_and_its_answer_comes_back(void **state)
     world *w = *state;
     uint8_t e[100], p[200];
     rmr_addr to = rmr_addr_from_bytes(rmr_bytes_of(you4, 4), 0);
-    assert_int_equal(rmr_ns_ping(w->ns, w->now, &to, 7, 9,
-                                 rmr_bytes_str("hi")),
+    assert_int_equal(rmr_ns_ping(w->ns, w->now, &to, 7, 9, rmr_bytes_str("hi")),
                      RMR_OK);
     assert_true(take(w));
     assert_int_equal(w->out[20], 8);
@@ -422,8 +422,7 @@ static void a_ping_goes_out_and_its_answer_comes_back(void **state)
     assert_int_equal(w->pongs, 2);
     rmr_addr bad;
     memset(&bad, 0, sizeof bad);
-    assert_int_equal(rmr_ns_ping(w->ns, w->now, &bad, 1, 1,
-                                 rmr_bytes_str("")),
+    assert_int_equal(rmr_ns_ping(w->ns, w->now, &bad, 1, 1, rmr_bytes_str("")),
                      RMR_E_INVAL);
 }
 

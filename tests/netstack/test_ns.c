@@ -177,9 +177,9 @@ static void binds_and_handles_are_checked(void **state)
     assert_int_equal(rmr_ns_tcp_get_info(ns, a, &info), RMR_E_BADHANDLE);
     assert_int_equal(rmr_ns_tcp_send_space(ns, a), 0);
     at = sim_addr(1, 80);
-    assert_int_equal(rmr_ns_udp_send(ns, s.now, a, NULL, &at,
-                                     rmr_bytes_str("x")),
-                     RMR_E_BADHANDLE);
+    assert_int_equal(
+        rmr_ns_udp_send(ns, s.now, a, NULL, &at, rmr_bytes_str("x")),
+        RMR_E_BADHANDLE);
     /* dialling */
     memset(&off, 0, sizeof off);
     off.family = RMR_AF_INET6;
@@ -219,14 +219,13 @@ static void sockets_are_bounded(void **state)
     rmr_ns_sock sock;
     memset(&any, 0, sizeof any);
     for (int i = 0; i < 5; i++)
-        assert_int_equal(rmr_ns_tcp_connect(s.h[0].ns, s.now, NULL, &to, NULL,
-                                            &sock),
-                         RMR_OK);
-    assert_int_equal(rmr_ns_tcp_connect(s.h[0].ns, s.now, NULL, &to, NULL,
-                                        &sock),
-                     RMR_E_FULL);
-    assert_int_equal(rmr_ns_udp_bind(s.h[0].ns, &any, NULL, &sock),
-                     RMR_E_FULL);
+        assert_int_equal(
+            rmr_ns_tcp_connect(s.h[0].ns, s.now, NULL, &to, NULL, &sock),
+            RMR_OK);
+    assert_int_equal(
+        rmr_ns_tcp_connect(s.h[0].ns, s.now, NULL, &to, NULL, &sock),
+        RMR_E_FULL);
+    assert_int_equal(rmr_ns_udp_bind(s.h[0].ns, &any, NULL, &sock), RMR_E_FULL);
     any.port = 7;
     assert_int_equal(rmr_ns_tcp_listen(s.h[0].ns, &any, NULL, &sock),
                      RMR_E_FULL);
@@ -248,14 +247,13 @@ static void try_all(void *user, void *tag, rmr_ns_sock sock,
     (void)to;
     inner_calls++;
     assert_int_equal(rmr_ns_read_pkt(inner, 0, data), RMR_E_REENTRANT);
-    assert_int_equal(rmr_ns_write_pkt(inner, 0, rmr_buf_of(buf, sizeof buf),
-                                      &len),
-                     RMR_E_REENTRANT);
+    assert_int_equal(
+        rmr_ns_write_pkt(inner, 0, rmr_buf_of(buf, sizeof buf), &len),
+        RMR_E_REENTRANT);
     assert_int_equal(rmr_ns_handle_deadline(inner, 0), RMR_E_REENTRANT);
     rmr_ns_free(inner); /* refused */
     /* Submitting is allowed. */
-    assert_int_equal(rmr_ns_udp_send(inner, 0, sock, NULL, from, data),
-                     RMR_OK);
+    assert_int_equal(rmr_ns_udp_send(inner, 0, sock, NULL, from, data), RMR_OK);
 }
 
 static void callbacks_may_submit_but_not_pump(void **state)
@@ -280,16 +278,16 @@ static void callbacks_may_submit_but_not_pump(void **state)
     assert_int_equal(rmr_ns_udp_bind(inner, &me, NULL, &sock), RMR_OK);
     /* To itself, for ever: each call ends nevertheless (B1), and a deadline
      * says that there is more. */
-    assert_int_equal(rmr_ns_udp_send(inner, 5, sock, NULL, &me,
-                                     rmr_bytes_str("ping")),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_ns_udp_send(inner, 5, sock, NULL, &me, rmr_bytes_str("ping")),
+        RMR_OK);
     assert_int_equal(rmr_ns_write_pkt(inner, 5, rmr_buf_of(buf, 1279), &len),
                      RMR_E_BUFSIZE);
     for (rmr_time now = 5; now < 10; now++) {
         int before = inner_calls;
-        assert_int_equal(rmr_ns_write_pkt(inner, now,
-                                          rmr_buf_of(buf, sizeof buf), &len),
-                         RMR_OK);
+        assert_int_equal(
+            rmr_ns_write_pkt(inner, now, rmr_buf_of(buf, sizeof buf), &len),
+            RMR_OK);
         assert_int_equal(len, 0);
         assert_true(inner_calls > before);
         assert_int_equal(rmr_ns_next_deadline(inner), now + 1);
@@ -316,9 +314,8 @@ static void an_own_address_loops_back(void **state)
     s.h[0].app.want_seed = 5;
     a->total = 300000;
     s.h[0].app.total = 100000;
-    assert_int_equal(rmr_ns_tcp_connect(s.h[0].ns, s.now, NULL, &me, a,
-                                        &a->sock),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_ns_tcp_connect(s.h[0].ns, s.now, NULL, &me, a, &a->sock), RMR_OK);
     sim_run(&s, s.now + 200 * RMR_SEC);
     assert_int_equal(a->got, 100000);
     assert_int_equal(s.h[0].app.got, 300000);
@@ -356,8 +353,8 @@ static void udp_reaches_the_other_side_and_back(void **state)
     assert_int_equal(s.h[0].dgrams, 1);
     to = s.h[0].last_from;
     assert_true(to.port >= 16384);
-    assert_int_equal(rmr_ns_udp_send(s.h[0].ns, s.now, a, &s.h[0].last_to,
-                                     &to, rmr_bytes_str("answer")),
+    assert_int_equal(rmr_ns_udp_send(s.h[0].ns, s.now, a, &s.h[0].last_to, &to,
+                                     rmr_bytes_str("answer")),
                      RMR_OK);
     sim_run(&s, s.now + RMR_SEC);
     assert_int_equal(s.h[1].dgrams, 1);
@@ -379,8 +376,8 @@ static void the_same_calls_give_the_same_bytes(void **state)
         s.h[1].app.total = 200000;
         sim_connect(&s);
         sim_run(&s, s.now + 100 * RMR_SEC);
-        digest[run] = s.delivered * 1000003 + s.h[0].bytes_out * 31 +
-                      s.h[1].bytes_out;
+        digest[run] =
+            s.delivered * 1000003 + s.h[0].bytes_out * 31 + s.h[1].bytes_out;
         sim_free(&s);
     }
     assert_int_equal(digest[0], digest[1]);

@@ -183,7 +183,7 @@ static void a_slow_link_is_filled(void **state)
         sim_link l = {0};
         uint64_t repeats;
         l.delay = 20 * RMR_MS;
-        l.rate = 1250000;  /* 10 Mbit/s */
+        l.rate = 1250000; /* 10 Mbit/s */
         l.queue = 100000;
         double t = seconds_for(&l, 5000000, cc, &repeats);
         assert_true(t < 5000000 / 1250000.0 * 1.3);
@@ -240,9 +240,8 @@ static void the_window_grows_with_the_path(void **state)
 static rmr_ns_tcp_info info_of(sim *s, int host)
 {
     rmr_ns_tcp_info info;
-    assert_int_equal(rmr_ns_tcp_get_info(s->h[host].ns, s->h[host].app.sock,
-                                         &info),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_ns_tcp_get_info(s->h[host].ns, s->h[host].app.sock, &info), RMR_OK);
     return info;
 }
 
@@ -250,8 +249,7 @@ static void send_junk(sim *s, int host, size_t n)
 {
     static const uint8_t junk[200000];
     size_t taken;
-    assert_int_equal(rmr_ns_tcp_send(s->h[host].ns, s->now,
-                                     s->h[host].app.sock,
+    assert_int_equal(rmr_ns_tcp_send(s->h[host].ns, s->now, s->h[host].app.sock,
                                      rmr_bytes_of(junk, n), &taken),
                      RMR_OK);
     assert_int_equal(taken, n);
@@ -412,8 +410,7 @@ static void unread_data_outlives_the_connection(void **state)
     assert_true(s.h[1].app.closed);
     size_t got = 0;
     for (;;) {
-        assert_int_equal(rmr_ns_tcp_peek(s.h[0].ns, a->sock, &v, &eof),
-                         RMR_OK);
+        assert_int_equal(rmr_ns_tcp_peek(s.h[0].ns, a->sock, &v, &eof), RMR_OK);
         if (v.len == 0)
             break;
         assert_false(eof);
@@ -437,14 +434,12 @@ static void a_refused_connection_is_told(void **state)
     sim_init(&s, 2, NULL, NULL);
     rmr_addr to = sim_addr(0, 81);
     sim_app *a = &s.h[1].app;
-    assert_int_equal(rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, a,
-                                        &a->sock),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, a, &a->sock), RMR_OK);
     sim_run(&s, s.now + RMR_SEC);
     assert_int_equal(a->n_closed, 1);
     assert_int_equal(a->why, RMR_E_REFUSED);
-    assert_int_equal(rmr_ns_abort(s.h[1].ns, s.now, a->sock),
-                     RMR_E_BADHANDLE);
+    assert_int_equal(rmr_ns_abort(s.h[1].ns, s.now, a->sock), RMR_E_BADHANDLE);
     sim_free(&s);
 }
 
@@ -487,9 +482,9 @@ static void a_thousand_connections_leave_nothing_behind(void **state)
             a->total = 3000;
         }
         sim_app *a = &s.h[1].app;
-        assert_int_equal(rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, a,
-                                            &a->sock),
-                         RMR_OK);
+        assert_int_equal(
+            rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, a, &a->sock),
+            RMR_OK);
         if (!sim_run_until(&s, s.now + 10 * RMR_SEC, both_closed))
             stalled(&s, (uint64_t)i);
         check_streams(&s);
@@ -517,9 +512,9 @@ static void a_listener_has_no_more_half_open_than_its_backlog(void **state)
     rmr_addr to = sim_addr(0, 80);
     rmr_ns_sock sock;
     for (int i = 0; i < 5; i++)
-        assert_int_equal(rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to,
-                                            &s.h[1].app, &sock),
-                         RMR_OK);
+        assert_int_equal(
+            rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, &s.h[1].app, &sock),
+            RMR_OK);
     sim_run(&s, s.now + 9 * RMR_MS);
     rmr_ns_get_stats(s.h[0].ns, &st);
     assert_int_equal(st.discard_full, 2);
@@ -538,9 +533,8 @@ static void a_closed_listener_resets_what_was_half_open(void **state)
     rmr_ns_sock l;
     sim_app *a = &s.h[1].app;
     assert_int_equal(rmr_ns_tcp_listen(s.h[0].ns, &to, NULL, &l), RMR_OK);
-    assert_int_equal(rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, a,
-                                        &a->sock),
-                     RMR_OK);
+    assert_int_equal(
+        rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, a, &a->sock), RMR_OK);
     sim_run(&s, s.now + 6 * RMR_MS);
     assert_int_equal(rmr_ns_close(s.h[0].ns, s.now, l), RMR_OK);
     sim_run(&s, s.now + RMR_SEC);
@@ -567,9 +561,9 @@ static void ten_thousand_idle_connections_fit_8_mib(void **state)
     rmr_addr to = sim_addr(0, 80);
     for (int i = 1; i <= 10000; i++) {
         rmr_ns_sock sock;
-        assert_int_equal(rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to,
-                                            &s.h[1].app, &sock),
-                         RMR_OK);
+        assert_int_equal(
+            rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, &s.h[1].app, &sock),
+            RMR_OK);
         if (i % 500 == 0)
             sim_run(&s, s.now + RMR_MS);
     }
@@ -598,9 +592,9 @@ static void time_wait_entries_are_bounded(void **state)
             s.h[k].app.closed = s.h[k].app.open = s.h[k].app.shut = false;
         }
         sim_app *a = &s.h[1].app;
-        assert_int_equal(rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, a,
-                                            &a->sock),
-                         RMR_OK);
+        assert_int_equal(
+            rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, a, &a->sock),
+            RMR_OK);
         sim_run(&s, s.now + 50 * RMR_MS);
         rmr_ns_get_stats(s.h[1].ns, &st);
         assert_in_range(st.time_wait, 0, 5);
@@ -718,9 +712,9 @@ static void timestamps_rise_across_connections_of_a_pair(void **state)
     rmr_addr to = sim_addr(0, 80);
     for (int i = 0; i < 2; i++) {
         rmr_ns_sock sock;
-        assert_int_equal(rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, NULL,
-                                            &sock),
-                         RMR_OK);
+        assert_int_equal(
+            rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, NULL, &sock),
+            RMR_OK);
         assert_int_equal(rmr_ns_write_pkt(s.h[1].ns, s.now,
                                           rmr_buf_of(buf, sizeof buf), &len),
                          RMR_OK);

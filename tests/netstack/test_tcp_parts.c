@@ -89,11 +89,9 @@ static void the_farthest_of_65_ranges_is_forgotten(void **state)
     rmr_alloc a = test_alloc_table(&al);
     tcp_ranges r = {0};
     for (uint32_t i = 0; i < 64; i++)
-        assert_int_equal(rmri_tcp_ranges_add(&r, &a, 100 + 2 * i,
-                                             101 + 2 * i),
+        assert_int_equal(rmri_tcp_ranges_add(&r, &a, 100 + 2 * i, 101 + 2 * i),
                          TCP_INSERT_NEW);
-    assert_int_equal(rmri_tcp_ranges_add(&r, &a, 1000, 1001),
-                     TCP_INSERT_FULL);
+    assert_int_equal(rmri_tcp_ranges_add(&r, &a, 1000, 1001), TCP_INSERT_FULL);
     assert_int_equal(r.n, 64);
     assert_int_equal(rmri_tcp_ranges_add(&r, &a, 50, 51), TCP_INSERT_NEW);
     assert_int_equal(r.n, 64);
@@ -135,8 +133,7 @@ static void byte_queues_keep_order_holes_and_sums(void **state)
             /* The second half first: out of order. */
             rmr_bytes a = rmr_bytes_of(in, n / 2);
             rmr_bytes b = rmr_bytes_of(in + n / 2, n - n / 2);
-            assert_true(rmri_ns_cq_put(&q, &pool, q.len + n / 2, b,
-                                       pool.max));
+            assert_true(rmri_ns_cq_put(&q, &pool, q.len + n / 2, b, pool.max));
             assert_true(rmri_ns_cq_put(&q, &pool, q.len, a, pool.max));
             q.len += n;
             tail += n;

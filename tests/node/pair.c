@@ -140,10 +140,9 @@ static void relay_pass(pair *p, pair_conn *c, rmr_bytes body)
             memcmp(to->key, body.ptr, RMR_KEY_LEN) != 0)
             continue;
         if (to->pipe[1].len < 8 * PAIR_PIPE)
-            relay_frame(to, 1, RMR_DERP_RECV_PACKET,
-                        rmr_bytes_of(c->key, RMR_KEY_LEN),
-                        rmr_bytes_of(body.ptr + RMR_KEY_LEN,
-                                     body.len - RMR_KEY_LEN));
+            relay_frame(
+                to, 1, RMR_DERP_RECV_PACKET, rmr_bytes_of(c->key, RMR_KEY_LEN),
+                rmr_bytes_of(body.ptr + RMR_KEY_LEN, body.len - RMR_KEY_LEN));
         return;
     }
 }
@@ -483,8 +482,8 @@ void pair_wait(pair *p, rmr_dur d)
     rmr_time at = rmr_time_add(p->now, d);
     for (int i = 0; i < 2; i++)
         if (p->node[i].n && !p->node[i].stopped)
-            at = rmr_time_min(at,
-                              p->node[i].m.next_deadline(p->node[i].m.self));
+            at =
+                rmr_time_min(at, p->node[i].m.next_deadline(p->node[i].m.self));
     if (at > p->now)
         p->now = at;
     for (int i = 0; i < 2; i++) {

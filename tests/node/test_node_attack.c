@@ -98,8 +98,8 @@ static void save_a_netmap(void)
 {
     l.node->from_server = true;
     server_begins();
-    feed("{\"Node\":" NODE_OF("1", "100.64.0.1") ",\"Peers\":["
-         NODE_OF("2", "100.64.0.2") "]}");
+    feed("{\"Node\":" NODE_OF("1", "100.64.0.1") ",\"Peers\":[" NODE_OF(
+        "2", "100.64.0.2") "]}");
     assert_int_equal(rmr_nm_frame_end(l.node->nm), RMR_OK);
     l.node->from_server = false;
     lab_turn(&l);
@@ -243,8 +243,8 @@ static void a_peer_name_of_control_bytes_is_answered(void **st)
  * could not go out yet: it still goes out first. */
 static void the_answer_comes_before_the_end(void **st)
 {
-    static const uint8_t hello[] = {5, 1, 0, 5, 1, 0, 1, 100, 64, 0, 2,
-                                    7000 >> 8, 7000 & 0xff};
+    static const uint8_t hello[] = {5,   1,  0, 5, 1,         0,          1,
+                                    100, 64, 0, 2, 7000 >> 8, 7000 & 0xff};
     static const uint8_t want[12] = {5, 0, 5, 0, 0, 1};
     rmr_node_config cfg;
     rmr_serve s = {7000, rmr_addr_v4(127, 0, 0, 1, 7000)};

@@ -80,13 +80,14 @@ static void tell_flows(void)
         for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
             if (c->kind != ND_CONN_SERVE_LISTEN)
                 print_message("node %d conn kind %d sock %d connected %d eof "
-                              "%d io %d bridge %zu %zu in %d%d out %d%d socks %d local %d\n",
+                              "%d io %d bridge %zu %zu in %d%d out %d%d socks "
+                              "%d local %d\n",
                               i, (int)c->kind, c->has_sock, c->connected,
-                              c->saw_eof, c->io != NULL,
-                              c->bridge.from[0].len, c->bridge.from[1].len,
-                              c->bridge.eof_in[0], c->bridge.eof_in[1],
-                              c->bridge.eof_out[0], c->bridge.eof_out[1],
-                              c->socks != NULL, c->local != NULL);
+                              c->saw_eof, c->io != NULL, c->bridge.from[0].len,
+                              c->bridge.from[1].len, c->bridge.eof_in[0],
+                              c->bridge.eof_in[1], c->bridge.eof_out[0],
+                              c->bridge.eof_out[1], c->socks != NULL,
+                              c->local != NULL);
     }
 }
 
@@ -188,9 +189,8 @@ static void make_hello(flow *f)
 static bool flow_is_in_order(const flow *f)
 {
     const side *a = &f->client, *b = &f->server;
-    return !f->refused && a->abort_at == SIZE_MAX &&
-           a->close_at == SIZE_MAX && b->abort_at == SIZE_MAX &&
-           b->close_at == SIZE_MAX;
+    return !f->refused && a->abort_at == SIZE_MAX && a->close_at == SIZE_MAX &&
+           b->abort_at == SIZE_MAX && b->close_at == SIZE_MAX;
 }
 
 /* True while the payload has to wait. */
@@ -223,14 +223,15 @@ static bool hello_step(flow *f)
     if (f->answer_left == 0)
         return false;
     if (pair_is_eof(s->c)) {
-        CHECK(f->server.abort_at != SIZE_MAX || f->refused ||
-              short_of_memory || stopping);
+        CHECK(f->server.abort_at != SIZE_MAX || f->refused || short_of_memory ||
+              stopping);
         s->lost = true;
     }
     if (f->early && s->sent < s->total && pair_random(&p, 3) == 0)
         side_write(s);
-    if (f->early && !s->shut && s->sent == s->total && s->abort_at == SIZE_MAX &&
-        s->close_at == SIZE_MAX && pair_random(&p, 4) == 0) {
+    if (f->early && !s->shut && s->sent == s->total &&
+        s->abort_at == SIZE_MAX && s->close_at == SIZE_MAX &&
+        pair_random(&p, 4) == 0) {
         pair_shut(s->c);
         s->shut = true;
     }
@@ -270,8 +271,7 @@ static void flow_start(flow *f, size_t i)
     if (f->way == NC)
         f->client.c = pair_dial(&p, 0, 0, "remora.sock");
     else if (f->way == FORWARD)
-        f->client.c =
-            pair_dial(&p, 0, (uint16_t)(FIRST_FORWARD + i), NULL);
+        f->client.c = pair_dial(&p, 0, (uint16_t)(FIRST_FORWARD + i), NULL);
     else
         f->client.c = pair_dial(&p, 0, SOCKS_PORT, NULL);
     CHECK(f->client.c != NULL || stopping);
