@@ -110,9 +110,12 @@ int __wrap_stat(const char *path, struct stat *st);
 int __wrap_stat(const char *path, struct stat *st)
 {
     int r = __real_stat(path, st);
-    if (fault.hosts_mtime && strcmp(path, "/etc/hosts") == 0)
-        st->st_mtim.tv_sec = fault.hosts_mtime;
-    return r;
+    if (!fault.hosts_mtime || strcmp(path, "/etc/hosts") != 0)
+        return r;
+    if (r != 0) /* a host without the file: now it has one */
+        memset(st, 0, sizeof *st);
+    st->st_mtim.tv_sec = fault.hosts_mtime;
+    return 0;
 }
 
 static int setup(void **state)
