@@ -82,12 +82,13 @@ static void put_self(rmr_node *n, rmr_jw *w)
 {
     rmr_nm_node self;
     rmr_jw_key(w, "Self");
-    if (!n->nm || !rmr_nm_self(n->nm, &self)) {
-        rmr_jw_null(w);
-        return;
-    }
     rmr_jw_object(w);
-    put_node(n, w, &self);
+    if (n->nm && rmr_nm_self(n->nm, &self)) {
+        put_node(n, w, &self);
+    } else { /* no netmap yet: what we know of ourselves */
+        put_key(w, "PublicKey", n->node_public);
+        rmr_jw_kstr(w, "HostName", n->hostname);
+    }
     rmr_jw_kbool(w, "Online", n->ctl_state == RMR_CTL_CONNECTED);
     rmr_jw_object_end(w);
 }
