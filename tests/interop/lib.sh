@@ -109,6 +109,11 @@ lab_start() {
     # Names come from a file of this lab, and no name server answers.
     echo "127.0.0.1 localhost control.lab" >"$d/hosts"
     echo "nameserver 127.0.0.1" >"$d/resolv.conf"
+    if [ ! -e /etc/hosts ]; then # a bare system: a copy of /etc, which has one
+        cp -a /etc "$d/etc"
+        touch "$d/etc/hosts"
+        mount --bind "$d/etc" /etc
+    fi
     mount --bind "$d/hosts" /etc/hosts
     [ ! -e /etc/resolv.conf ] || mount --bind "$d/resolv.conf" /etc/resolv.conf
 }
