@@ -4,6 +4,11 @@
 # peers; and at the most talkative level no secret is said (lib.sh looks).
 . "$(dirname "$0")/lib.sh"
 lab_start
+# Nobody may be unable to enter the checkout (below /root, say): in this mount
+# namespace the lab is at /mnt too, with a copy of the command.
+mount --bind "$d" /mnt
+d=/mnt
+cp "$REMORA" "$d/remora"
 must relay_start
 must control_start -authkey labkey
 must web_start
@@ -39,7 +44,7 @@ host >"$d/host.before"
 # Without root and without any capability.
 cat >"$d/unprivileged" <<X
 #!/bin/sh
-exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --bounding-set=-all "$REMORA" "\$@"
+exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --bounding-set=-all "$d/remora" "\$@"
 X
 chmod 755 "$d/unprivileged" "$d"
 mkdir -p "$d/state/r1" "$d/state/r2"
@@ -65,4 +70,5 @@ same_host() { host >"$d/host.after"; diff "$d/host.before" "$d/host.after"; }
 step "interfaces, routes, rules and name servers are as before" same_host
 no_strays() { [ "$(sent)" = "$before" ] || { echo "$(($(sent) - before)) packets left by v0"; return 1; }; }
 step "no packet went to a stranger" no_strays
+rm -f "$d/remora"
 lab_end
