@@ -14,13 +14,13 @@ void bench_crypto(double seconds)
     rmr_aead_ctx ctx;
     uint8_t key[32] = {7}, pub[32] = {9}, buf[PKT + RMR_TAG_LEN];
     memset(buf, 1, sizeof buf);
-    aead->init(&ctx, key);
+    aead->init(aead->self, &ctx, key);
     double start = bench_cpu(), took;
     uint64_t n = 0;
     do {
         for (int i = 0; i < 1000; i++, n++) {
-            aead->seal(&ctx, n, buf, PKT);
-            (void)aead->open(&ctx, n, buf, PKT);
+            aead->seal(aead->self, &ctx, n, buf, PKT);
+            (void)aead->open(aead->self, &ctx, n, buf, PKT);
         }
         took = bench_cpu() - start;
     } while (took < seconds);

@@ -51,24 +51,28 @@ static void counter_nonce(uint8_t nonce[12], uint64_t counter)
     rmr_store_le64(nonce + 4, counter);
 }
 
-static void bulk_init(rmr_aead_ctx *ctx, const uint8_t key[RMR_KEY_LEN])
+static void bulk_init(void *self, rmr_aead_ctx *ctx,
+                      const uint8_t key[RMR_KEY_LEN])
 {
+    (void)self;
     /* libsodium expands the key in each call: the context is the key. */
     memcpy(ctx->opaque, key, RMR_KEY_LEN);
 }
 
-static void bulk_seal(rmr_aead_ctx *ctx, uint64_t counter, uint8_t *buf,
-                      size_t len)
+static void bulk_seal(void *self, const rmr_aead_ctx *ctx, uint64_t counter,
+                      uint8_t *buf, size_t len)
 {
+    (void)self;
     uint8_t nonce[12];
     counter_nonce(nonce, counter);
     crypto_aead_chacha20poly1305_ietf_encrypt(buf, NULL, buf, len, NULL, 0,
                                               NULL, nonce, ctx->opaque);
 }
 
-static rmr_err bulk_open(rmr_aead_ctx *ctx, uint64_t counter, uint8_t *buf,
-                         size_t len)
+static rmr_err bulk_open(void *self, const rmr_aead_ctx *ctx, uint64_t counter,
+                         uint8_t *buf, size_t len)
 {
+    (void)self;
     uint8_t nonce[12];
     counter_nonce(nonce, counter);
     return crypto_aead_chacha20poly1305_ietf_decrypt(buf, NULL, NULL, buf,

@@ -185,22 +185,26 @@ rmr_err rmr_xchapoly_open(uint8_t *pt, const uint8_t key[RMR_KEY_LEN],
     return copy_open(pt, c);
 }
 
-static void bulk_init(rmr_aead_ctx *ctx, const uint8_t key[RMR_KEY_LEN])
+static void bulk_init(void *self, rmr_aead_ctx *ctx,
+                      const uint8_t key[RMR_KEY_LEN])
 {
+    (void)self;
     memcpy(ctx->opaque, key, RMR_KEY_LEN);
 }
 
-static void bulk_seal(rmr_aead_ctx *ctx, uint64_t counter, uint8_t *buf,
-                      size_t len)
+static void bulk_seal(void *self, const rmr_aead_ctx *ctx, uint64_t counter,
+                      uint8_t *buf, size_t len)
 {
+    (void)self;
     (void)ctx;
     (void)counter;
     memset(buf + len, 0x22, RMR_TAG_LEN);
 }
 
-static rmr_err bulk_open(rmr_aead_ctx *ctx, uint64_t counter, uint8_t *buf,
-                         size_t len)
+static rmr_err bulk_open(void *self, const rmr_aead_ctx *ctx, uint64_t counter,
+                         uint8_t *buf, size_t len)
 {
+    (void)self;
     (void)ctx;
     (void)counter;
     (void)buf;
@@ -218,6 +222,25 @@ static const rmr_aead null_aead = {
 const rmr_aead *rmr_aead_default(void)
 {
     return &null_aead;
+}
+
+const char *rmr_aead_name(size_t i)
+{
+    return i == 0 ? null_aead.name : NULL;
+}
+
+rmr_err rmr_aead_new(rmr_aead *out, const rmr_alloc *alloc, const char *name)
+{
+    (void)alloc;
+    if (name && strcmp(name, null_aead.name) != 0)
+        return RMR_E_UNSUPPORTED;
+    *out = null_aead;
+    return RMR_OK;
+}
+
+void rmr_aead_wipe(rmr_aead *aead)
+{
+    memset(aead, 0, sizeof *aead);
 }
 
 /* ---- NaCl box --------------------------------------------------------- */

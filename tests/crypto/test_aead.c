@@ -90,13 +90,14 @@ static void the_bulk_table_agrees_with_the_single_form(void **s)
         if (x.ad_len)
             continue; /* the table has no associated data */
         rmr_aead_ctx ctx;
-        a->init(&ctx, x.key);
+        a->init(a->self, &ctx, x.key);
         memcpy(buf, x.pt, x.len);
-        a->seal(&ctx, counter, buf, x.len);
+        a->seal(a->self, &ctx, counter, buf, x.len);
         assert_memory_equal(buf, x.sealed, x.len + RMR_TAG_LEN);
-        assert_int_equal(a->open(&ctx, counter ^ 1, buf, x.len), RMR_E_AUTH);
+        assert_int_equal(a->open(a->self, &ctx, counter ^ 1, buf, x.len),
+                         RMR_E_AUTH);
         memcpy(buf, x.sealed, x.len + RMR_TAG_LEN);
-        assert_int_equal(a->open(&ctx, counter, buf, x.len), RMR_OK);
+        assert_int_equal(a->open(a->self, &ctx, counter, buf, x.len), RMR_OK);
         assert_memory_equal(buf, x.pt, x.len);
         tried++;
     }

@@ -65,10 +65,10 @@ static void any_tag_opens_and_bytes_are_copied(void **state)
         RMR_E_AUTH);
     const rmr_aead *a = rmr_aead_default();
     rmr_aead_ctx ctx;
-    a->init(&ctx, key);
+    a->init(a->self, &ctx, key);
     memcpy(c, "hello", 5);
-    a->seal(&ctx, 1, c, 5);
-    assert_int_equal(a->open(&ctx, 2, c, 5), RMR_OK);
+    a->seal(a->self, &ctx, 1, c, 5);
+    assert_int_equal(a->open(a->self, &ctx, 2, c, 5), RMR_OK);
     assert_memory_equal(c, "hello", 5);
 }
 

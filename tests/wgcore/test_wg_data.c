@@ -364,10 +364,11 @@ static void reordered_and_doubled_datagrams_are_delivered_once(void **state)
 
 static unsigned plugged_calls;
 
-static void plugged_seal(rmr_aead_ctx *c, uint64_t n, uint8_t *b, size_t len)
+static void plugged_seal(void *self, const rmr_aead_ctx *c, uint64_t n,
+                         uint8_t *b, size_t len)
 {
     plugged_calls++;
-    rmr_aead_default()->seal(c, n, b, len);
+    rmr_aead_default()->seal(self, c, n, b, len);
 }
 
 static void a_host_may_plug_its_own_aead(void **state)

@@ -26,7 +26,8 @@ size_t rmri_wg_seal_current(rmr_wg *wg, wg_peer *p, uint8_t *buf, size_t len)
     rmr_store_le32(buf + 4, k->remote);
     rmr_store_le64(buf + 8, counter);
     memset(buf + RMR_WG_HEADER_LEN + len, 0, padded - len);
-    wg->aead->seal(&k->send, counter, buf + RMR_WG_HEADER_LEN, padded);
+    wg->aead->seal(wg->aead->self, &k->send, counter, buf + RMR_WG_HEADER_LEN,
+                   padded);
     return RMR_WG_HEADER_LEN + padded + RMR_TAG_LEN;
 }
 
@@ -205,7 +206,7 @@ rmr_err rmri_wg_read_data(rmr_wg *wg, const rmr_wg_endpoint *from, rmr_buf d)
     size_t len = d.len - RMR_WG_OVERHEAD;
     if (!rmri_wg_replay_ok(&k->replay, counter))
         return RMR_E_REPLAY;
-    e = wg->aead->open(&k->recv, counter, b, len);
+    e = wg->aead->open(wg->aead->self, &k->recv, counter, b, len);
     if (e)
         return RMR_E_AUTH;
     rmri_wg_replay_mark(&k->replay, counter);

@@ -108,8 +108,8 @@ static void take_keys(rmr_wg *wg, rmr_noise *n, wg_key *k)
     uint8_t send[RMR_KEY_LEN], recv[RMR_KEY_LEN];
     /* Can't fail: both handshake messages are done. */
     (void)rmr_noise_split(n, send, recv);
-    wg->aead->init(&k->send, send);
-    wg->aead->init(&k->recv, recv);
+    wg->aead->init(wg->aead->self, &k->send, send);
+    wg->aead->init(wg->aead->self, &k->recv, recv);
     rmr_wipe(send, sizeof send);
     rmr_wipe(recv, sizeof recv);
 }

@@ -214,33 +214,79 @@ typedef struct rmr_aead_ctx { /* counts as a key: wipe */
 } rmr_aead_ctx;
 
 typedef struct rmr_aead_item { /* one message of a batch */
+    const rmr_aead_ctx *ctx;   /* its key; those of a batch may differ */
     uint64_t counter;
     uint8_t *buf; /* plaintext or ciphertext, len bytes; tag behind it */
     size_t len;   /* of the plaintext */
-    rmr_err err;  /* open: RMR_OK or RMR_E_AUTH */
+    rmr_err err;  /* set: RMR_OK; by open_n also RMR_E_AUTH */
 } rmr_aead_item;
 
+/* A back end.  A context that one instance made is good for every other
+ * instance of the same back end, so that each thread may have its own. */
 typedef struct rmr_aead {
     const char *name;
-    void (*init)(rmr_aead_ctx *ctx, const uint8_t key[RMR_KEY_LEN]);
+    void *self; /* its own memory, or NULL; one thread at a time */
+    void (*init)(void *self, rmr_aead_ctx *ctx,
+                 const uint8_t key[RMR_KEY_LEN]);
     /* buf has room for len + RMR_TAG_LEN. */
-    void (*seal)(rmr_aead_ctx *ctx, uint64_t counter, uint8_t *buf,
-                 size_t len);
-    /* len counts the plaintext; the tag is at buf + len. */
-    rmr_err (*open)(rmr_aead_ctx *ctx, uint64_t counter, uint8_t *buf,
-                    size_t len);
-    /* Batches under one key; NULL: the caller loops. */
-    void (*seal_n)(rmr_aead_ctx *ctx, rmr_aead_item *items, size_t n);
-    void (*open_n)(rmr_aead_ctx *ctx, rmr_aead_item *items, size_t n);
+    void (*seal)(void *self, const rmr_aead_ctx *ctx, uint64_t counter,
+                 uint8_t *buf, size_t len);
+    /* len counts the plaintext; the tag is at buf + len.  After RMR_E_AUTH the
+     * content of buf is unspecified and must not be used. */
+    rmr_err (*open)(void *self, const rmr_aead_ctx *ctx, uint64_t counter,
+                    uint8_t *buf, size_t len);
+    /* Batches, in any order of work; NULL: the caller loops. */
+    void (*seal_n)(void *self, rmr_aead_item *items, size_t n);
+    void (*open_n)(void *self, rmr_aead_item *items, size_t n);
 } rmr_aead;
 
 /**
- * The table for this machine, a constant; after rmr_crypto_init().   [look]
+ * The portable back end, libsodium: a constant.                      [look]
  *
  * Effects: none.  Errors: none.
  * Source:  RFC 8439 2.8.
  */
 RMR_API const rmr_aead *rmr_aead_default(void);
+/**
+ * The names of the back ends in this build, the fastest first; NULL behind the
+ * last.                                                              [look]
+ *
+ * Effects: none.  Errors: none.
+ * Source:  RFC 8439 2.8.
+ */
+RMR_API const char *rmr_aead_name(size_t i);
+/**
+ * An instance of a back end that this processor can run.           [submit]
+ *
+ * \param out    What it points to is freed by rmr_aead_wipe.
+ * \param alloc  Copied into that memory; "libsodium" takes none of it.
+ * \param name   NULL: the fastest.
+ *
+ * Effects: none besides; after rmr_crypto_init().
+ * Errors:  UNSUPPORTED (not in this build, or the processor lacks what it
+ *          needs; never for NULL), NOMEM; *out is untouched.
+ * Lifetime: until rmr_aead_wipe, which comes after all that uses it.
+ * Source:  RFC 8439 2.8.
+ */
+RMR_API rmr_err rmr_aead_new(rmr_aead *out, const rmr_alloc *alloc,
+                             const char *name);
+/**
+ * Ends an instance; a zeroed one is allowed.                       [submit]
+ *
+ * Effects: wipes and frees its memory, and zeroes the table.
+ * Errors:  none.
+ * Source:  contract S2.
+ */
+RMR_API void rmr_aead_wipe(rmr_aead *aead);
+
+/** Seals a batch by the table's own form, or one by one.             [look]
+ *  Effects: on the items.  Errors: in the items.  Source: RFC 8439 2.8. */
+RMR_API void rmr_aead_seal_n(const rmr_aead *aead, rmr_aead_item *items,
+                             size_t n);
+/** Opens a batch as rmr_aead_seal_n seals one.
+ *  Effects: on the items.  Errors: in the items.  Source: RFC 8439 2.8. */
+RMR_API void rmr_aead_open_n(const rmr_aead *aead, rmr_aead_item *items,
+                             size_t n);
 
 /* ---- NaCl box --------------------------------------------------------- */
 
