@@ -42,6 +42,44 @@ typedef struct rmr_ns_sock { /* index and generation; 0: none */
 
 #define RMR_NS_MAX_ADDRS 16
 
+/* A flow to an address that is not ours, which waits for the host's answer. */
+typedef struct rmr_ns_flow { /* index and generation; 0: none */
+    uint64_t id;
+} rmr_ns_flow;
+
+#define RMR_NS_ICMP 1 /* protocol numbers, of both families where they share */
+#define RMR_NS_TCP 6
+#define RMR_NS_UDP 17
+#define RMR_NS_ICMP6 58
+
+typedef enum rmr_ns_dir { RMR_NS_IN, RMR_NS_OUT } rmr_ns_dir;
+
+typedef struct rmr_ns_view { /* a checked packet, as a filter sees it */
+    rmr_ns_dir dir;
+    uint8_t protocol;
+    uint8_t tcp_flags; /* FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32     */
+    uint8_t icmp_type, icmp_code;
+    uint8_t tos;
+    rmr_addr from, to;           /* ports are 0 where there are none */
+    rmr_bytes packet;            /* of a fragmented one: its first fragment,
+                                    or what it was put together from */
+} rmr_ns_view;
+
+typedef enum rmr_ns_verdict {
+    RMR_NS_ACCEPT,
+    RMR_NS_DROP,  /* silently, counted */
+    RMR_NS_REJECT /* TCP: a reset; else administratively prohibited */
+} rmr_ns_verdict;
+
+/* What came back about a packet of a socket. */
+typedef struct rmr_ns_error {
+    rmr_err why;          /* REFUSED, UNREACHABLE, TOOBIG, TIMEOUT (its hop
+                             limit, or its reassembly), PROTOCOL, DENIED */
+    uint8_t type, code;   /* of the ICMP message, of the family's numbering */
+    uint32_t mtu;         /* TOOBIG: of the path */
+    rmr_addr to;          /* where the packet went */
+} rmr_ns_error;
+
 /* Each may be NULL; without on_accept every connection is refused.  Inside one,
  * submit and look functions may be called, also for the same socket; pump
  * functions answer RMR_E_REENTRANT there, and rmr_ns_free does nothing.
@@ -72,6 +110,31 @@ typedef struct rmr_ns_callbacks {
     /* An echo reply, also to a ping that is not ours: compare id and seq. */
     void (*on_pong)(void *user, const rmr_addr *from, uint16_t id,
                     uint16_t seq, rmr_bytes payload);
+    /* An ICMP error about what this socket sent.  TCP: soft, the connection
+     * goes on; UDP: the datagram is lost. */
+    void (*on_error)(void *user, void *tag, rmr_ns_sock sock,
+                     const rmr_ns_error *error);
+    /* Three timeouts in a row without progress: the path may be dead (R1 of
+     * RFC 9293 3.8.3).  The connection goes on. */
+    void (*on_suspect)(void *user, void *tag, rmr_ns_sock sock);
+    /* Every packet in and out, before any state is made for it.  Look
+     * functions alone may be called.  NULL: all are accepted. */
+    rmr_ns_verdict (*on_filter)(void *user, const rmr_ns_view *view);
+    /* With cfg.forward: a TCP SYN or the first datagram to an address that is
+     * not ours.  The host answers by rmr_ns_flow_accept or _refuse, in this
+     * call or later; repeats are absorbed meanwhile. */
+    void (*on_flow)(void *user, rmr_ns_flow flow, uint8_t protocol,
+                    const rmr_addr *from, const rmr_addr *to);
+    /* The client gave up, or 60 s passed: stop dialling.  The handle is stale
+     * afterwards.  Not called after an answer. */
+    void (*on_flow_gone)(void *user, void *tag, rmr_ns_flow flow);
+    /* With cfg.forward: an echo request to an address that is not ours; the
+     * host may answer by rmr_ns_echo_reply. */
+    void (*on_echo)(void *user, const rmr_addr *from, const rmr_addr *to,
+                    uint16_t id, uint16_t seq, rmr_bytes payload);
+    /* A packet for a raw socket, with its IP header; borrowed. */
+    void (*on_raw)(void *user, void *tag, rmr_ns_sock sock,
+                   rmr_bytes ip_packet);
 } rmr_ns_callbacks;
 
 typedef enum rmr_ns_cc { RMR_NS_CC_CUBIC, RMR_NS_CC_NEWRENO } rmr_ns_cc;
@@ -90,6 +153,15 @@ typedef struct rmr_ns_config {
     bool no_nagle;             /* default false                              */
     const rmr_ns_callbacks *callbacks; /* copied */
     uint32_t congestion;       /* rmr_ns_cc, default CUBIC                   */
+    bool forward;              /* flows to foreign addresses: on_flow        */
+    uint32_t max_flows;        /* unanswered ones, default 1024; 2/3 a source */
+    uint32_t max_udp_flows;    /* accepted ones, default 4096; 1/4 a source,
+                                  the longest idle goes first                */
+    bool no_udp_fragments;     /* a datagram above the path's MTU is TOOBIG  */
+    uint32_t unaccepted;       /* open connections a listener that is paused
+                                  holds, default 128                         */
+    rmr_dur user_timeout;      /* unacknowledged data ends a connection after
+                                  this; 0 (default): after 15 repeats        */
 } rmr_ns_config;
 
 typedef struct rmr_ns_stats {
@@ -101,6 +173,9 @@ typedef struct rmr_ns_stats {
     uint64_t icmp_echo_answered, clock_back;
     uint32_t sockets, time_wait; /* sockets: also those that are closing */
     size_t buffer_bytes;
+    uint64_t tcp_cookies_sent, tcp_cookies_taken, tcp_spurious,
+        path_mtu_lowered, discard_filtered, discard_flows, tx_fragments;
+    uint32_t half_open, flows, udp_flows; /* now */
 } rmr_ns_stats;
 
 typedef enum rmr_ns_tcp_state {
@@ -125,6 +200,8 @@ typedef struct rmr_ns_tcp_info {
         rcv_wnd_bytes;
     uint64_t retransmits;
     size_t unsent_bytes, unacked_bytes, unread_bytes;
+    rmr_err soft_error;     /* the last that ICMP told, or OK */
+    uint32_t half_open, unaccepted; /* of a listener */
 } rmr_ns_tcp_info;
 
 /* ---- the stack -------------------------------------------------------- */
@@ -370,6 +447,79 @@ RMR_API rmr_err rmr_ns_tcp_set_keepalive(rmr_ns *ns, rmr_time now,
                                          rmr_dur interval, uint32_t probes);
 
 /**
+ * How long data may stay unacknowledged before the connection ends. [submit]
+ *
+ * \param timeout  0: after 15 repeats, the default.
+ *
+ * Effects: may move the deadline; on_closed(TIMEOUT) when it passes.
+ * Errors:  BADHANDLE.
+ * Source:  RFC 9293 3.8.3, RFC 5482 (the local limit; the option isn't sent).
+ */
+RMR_API rmr_err rmr_ns_tcp_set_user_timeout(rmr_ns *ns, rmr_time now,
+                                            rmr_ns_sock s, rmr_dur timeout);
+
+/**
+ * How long rmr_ns_close goes on delivering without progress.       [submit]
+ *
+ * \param linger  Default 60 s.  0: rmr_ns_close resets, as rmr_ns_abort does.
+ *
+ * Effects: on a later rmr_ns_close.
+ * Errors:  BADHANDLE.
+ * Source:  RFC 9293 3.10.4; POSIX SO_LINGER, without its waiting.
+ */
+RMR_API rmr_err rmr_ns_tcp_set_linger(rmr_ns *ns, rmr_ns_sock s,
+                                      rmr_dur linger);
+
+/**
+ * The most that the buffers of a connection may hold.              [submit]
+ *
+ * \param recv_max, send_max  Bytes, at most those of the config; 0: as it is.
+ *
+ * Effects: below what is held now: nothing is lost, and it shrinks as it is
+ *          read or acknowledged.  The window is never taken back.
+ * Errors:  BADHANDLE, INVAL.
+ * Source:  RFC 9293 3.8.6.
+ */
+RMR_API rmr_err rmr_ns_tcp_set_buffers(rmr_ns *ns, rmr_ns_sock s,
+                                       size_t recv_max, size_t send_max);
+
+/**
+ * Bounds of a listener.                                            [submit]
+ *
+ * \param half_open   Connections whose handshake isn't finished; above them
+ *                    SYN cookies are sent.  0: cookies always.
+ * \param unaccepted  Open ones that wait while it is paused; above them the
+ *                    final ACK is ignored, and the peer repeats.
+ *
+ * Effects: on what comes later.
+ * Errors:  BADHANDLE.
+ * Source:  RFC 4987 3.6 (cookies).
+ */
+RMR_API rmr_err rmr_ns_tcp_set_backlog(rmr_ns *ns, rmr_ns_sock listener,
+                                       uint32_t half_open,
+                                       uint32_t unaccepted);
+
+/**
+ * Holds on_accept of a listener back, or lets it go on.            [submit]
+ *
+ * Effects: on_accept for each that waited, by the next pump call.
+ * Errors:  BADHANDLE.
+ * Source:  none; what a host does that is out of descriptors.
+ */
+RMR_API rmr_err rmr_ns_tcp_pause(rmr_ns *ns, rmr_time now,
+                                 rmr_ns_sock listener, bool paused);
+
+/**
+ * The largest packet that the path to an address takes, as learned; the MTU of
+ * the config when nothing is known.                                  [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  RFC 1191, RFC 8201.
+ */
+RMR_API uint32_t rmr_ns_path_mtu(const rmr_ns *ns, const rmr_addr *to);
+
+/**
  * State and numbers of a connection or listener.                     [look]
  *
  * Effects: none.
@@ -398,7 +548,9 @@ RMR_API rmr_err rmr_ns_udp_bind(rmr_ns *ns, const rmr_addr *local, void *tag,
  * Queues one datagram.                                             [submit]
  *
  * \param from  Its address; NULL: the socket's, or an own one of `to`'s family.
- * \param data  Copied.  At most what fits one packet of the MTU.
+ * \param to    NULL: the peer of a connected socket.
+ * \param data  Copied; at most 65,507 bytes.  Above the path's MTU it goes in
+ *              fragments, unless the config says no.
  *
  * Effects: creates output.
  * Errors:  BADHANDLE, INVAL, TOOBIG, UNREACHABLE (no such own address), FULL
@@ -409,7 +561,121 @@ RMR_API rmr_err rmr_ns_udp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
                                 const rmr_addr *from, const rmr_addr *to,
                                 rmr_bytes data);
 
+/**
+ * A socket that talks with one peer alone.                         [submit]
+ *
+ * \param local   As for rmr_ns_tcp_connect.
+ * \param remote  Address and port.
+ *
+ * Effects: on_datagram for those of `remote`; on_error(REFUSED) when nobody
+ *          listens there.  rmr_ns_udp_send takes NULL for `to`.
+ * Errors:  UNREACHABLE (no such own address), INUSE, INVAL, FULL, NOMEM.
+ * Lifetime: until rmr_ns_close.
+ * Source:  RFC 768, RFC 1122 4.1.3.
+ */
+RMR_API rmr_err rmr_ns_udp_connect(rmr_ns *ns, const rmr_addr *local,
+                                   const rmr_addr *remote, void *tag,
+                                   rmr_ns_sock *out);
+
+/**
+ * The traffic class byte (DSCP and ECN) of what a socket sends.    [submit]
+ *
+ * Effects: on what is sent later.  Default 0.
+ * Errors:  BADHANDLE.
+ * Source:  RFC 2474; RFC 3168.
+ */
+RMR_API rmr_err rmr_ns_set_tos(rmr_ns *ns, rmr_ns_sock s, uint8_t tos);
+
+/* ---- flows to foreign addresses --------------------------------------- */
+
+/**
+ * Takes a flow.                                                    [submit]
+ *
+ * Dial the backend first and accept when it is connected: so refused is
+ * refused at the client, too.
+ *
+ * \param tag  Of the new socket, whose local address is the foreign one.
+ *
+ * Effects: TCP: the SYN is answered; on_connected when the handshake is done,
+ *          on_closed when it never is.  UDP: on_datagram for the datagrams
+ *          that waited, by the next pump call; on_closed(TIMEOUT) after 120 s
+ *          of silence (port 53: 30 s).
+ * Errors:  BADHANDLE (it is gone), FULL, NOMEM: it still waits.
+ * Lifetime: as of a connection, or until on_closed.
+ * Source:  RFC 9293 3.10.7.2.
+ */
+RMR_API rmr_err rmr_ns_flow_accept(rmr_ns *ns, rmr_time now, rmr_ns_flow flow,
+                                   void *tag, rmr_ns_sock *out);
+
+/**
+ * Refuses a flow.                                                  [submit]
+ *
+ * \param why  REFUSED: a reset, or port unreachable for UDP; UNREACHABLE: host
+ *             unreachable; DENIED: administratively prohibited; anything else:
+ *             silence.
+ *
+ * Effects: the handle is stale.
+ * Errors:  BADHANDLE.
+ * Source:  RFC 9293 3.10.7.1; RFC 792, RFC 4443 3.1.
+ */
+RMR_API rmr_err rmr_ns_flow_refuse(rmr_ns *ns, rmr_time now, rmr_ns_flow flow,
+                                   rmr_err why);
+
+/**
+ * What on_flow_gone is given.                                      [submit]
+ *
+ * Effects: none besides.
+ * Errors:  BADHANDLE.
+ * Source:  none.
+ */
+RMR_API rmr_err rmr_ns_flow_set_tag(rmr_ns *ns, rmr_ns_flow flow, void *tag);
+
+/* ---- raw IP ----------------------------------------------------------- */
+
+/**
+ * Hears all packets of one protocol to own addresses, whole.       [submit]
+ *
+ * \param family    RMR_AF_INET, RMR_AF_INET6.
+ * \param protocol  0...255.  TCP, UDP and ICMP are handled by the stack all
+ *                  the same.
+ *
+ * Effects: on_raw for each that passed the checks of IP; put together when it
+ *          came in fragments.
+ * Errors:  INVAL, FULL, NOMEM.
+ * Lifetime: until rmr_ns_close.
+ * Source:  RFC 791, RFC 8200.
+ */
+RMR_API rmr_err rmr_ns_raw_open(rmr_ns *ns, uint8_t family, uint8_t protocol,
+                                void *tag, rmr_ns_sock *out);
+
+/**
+ * Sends a whole IP packet, as it is.                               [submit]
+ *
+ * \param ip_packet  Copied.  Its header is checked as one that comes in is;
+ *                   its source is an own address, with cfg.forward any.
+ *
+ * Effects: creates output.
+ * Errors:  MALFORMED, UNREACHABLE (not our address), TOOBIG, DENIED (by the
+ *          filter), FULL.
+ * Source:  RFC 791, RFC 8200.
+ */
+RMR_API rmr_err rmr_ns_raw_send(rmr_ns *ns, rmr_time now, rmr_bytes ip_packet);
+
 /* ---- ICMP ------------------------------------------------------------- */
+
+/**
+ * Answers an on_echo.                                              [submit]
+ *
+ * \param from  The foreign address that was pinged.
+ *
+ * Effects: creates output.
+ * Errors:  INVAL, TOOBIG, FULL.
+ * Source:  RFC 792, RFC 4443 4.2.
+ */
+RMR_API rmr_err rmr_ns_echo_reply(rmr_ns *ns, rmr_time now,
+                                  const rmr_addr *from, const rmr_addr *to,
+                                  uint16_t id, uint16_t seq,
+                                  rmr_bytes payload);
 
 /**
  * Queues an echo request.  Requests to us are answered by the stack. [submit]
