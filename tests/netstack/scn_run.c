@@ -8,6 +8,7 @@
 
 #define WAIT_MAX (3 * RMR_SEC)
 #define LATE_MAX (70 * RMR_SEC)
+#define SOON (100 * RMR_MS)
 
 bool scn_bad(scn_world *w, const char *fmt, ...)
 {
@@ -142,8 +143,9 @@ static bool step_anything(scn_world *w)
 
 static bool step_silence(scn_world *w, const char *text)
 {
-    rmr_dur ms = text[0] ? (rmr_dur)atoi(text) : 150;
-    if (!w->q_n && !w->end->pass(w, ms * RMR_MS, true))
+    rmr_dur d = (text[0] ? (rmr_dur)atoi(text) : 150) * RMR_MS;
+    w->cut = w->end->real_time ? d / 8 : 0;
+    if (!w->q_n && !w->end->pass(w, d - w->cut, true))
         return false;
     if (w->q_n) {
         scn_seg none = {0};
@@ -236,7 +238,7 @@ static bool run_one(scn_world *w, const char *t)
     if (!strcmp(t, ">any"))
         return step_anything(w);
     if (scn_is_word(t, ">now "))
-        return step_out(w, t + 5, 0);
+        return step_out(w, t + 5, w->end->real_time ? 2 * w->cut + SOON : 0);
     if (scn_is_word(t, ">late "))
         return step_out(w, t + 6, LATE_MAX);
     if (scn_is_word(t, "> "))

@@ -284,7 +284,7 @@ static bool event(scn_world *w, const char *t)
     return scn_bad(w, "no event \"%s\"", t);
 }
 
-static const scn_end the_stack = {feed, pump, pass, app, event};
+static const scn_end the_stack = {feed, pump, pass, app, event, false};
 
 /* ---- a stack for each line ---------------------------------------------- */
 

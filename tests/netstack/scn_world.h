@@ -25,6 +25,9 @@ typedef struct scn_end {
     /* "app: what" and "ev: what". */
     bool (*app)(scn_world *w, const char *what);
     bool (*event)(scn_world *w, const char *what);
+    /* Its timers may be late by an eighth (a kernel's are), and so may who looks:
+     * a silence has to last seven eighths, and "now" is until an eighth later. */
+    bool real_time;
 } scn_end;
 
 typedef struct scn_pkt {
@@ -38,6 +41,7 @@ struct scn_world { /* an end puts its own things behind it */
     char step[256]; /* being run */
     scn_pkt q[SCN_PKTS];
     size_t q_head, q_n;
+    rmr_dur cut; /* that the last silence was shorter than written */
     uint16_t port, peer_port;
     uint32_t our_iss, peer_iss;
     bool our_iss_known, active;

@@ -61,7 +61,8 @@ static bool pump(scn_world *w)
     return false;
 }
 
-/* Whether something can be read before the time. */
+/* Whether something can be read before the time. Who wakes up later than that
+ * can't tell when it came: after it, then. */
 static bool wait_for(int fd, short events, rmr_time until)
 {
     for (;;) {
@@ -70,8 +71,10 @@ static bool wait_for(int fd, short events, rmr_time until)
         struct timespec t = {(time_t)(left / RMR_SEC), (long)(left % RMR_SEC)};
         struct pollfd p = {fd, events, 0};
         int n = ppoll(&p, 1, &t, NULL);
-        if (n > 0 || (n == 0 && !left))
-            return n > 0;
+        if (n > 0)
+            return !left || clock_now() <= until;
+        if (n == 0 && !left)
+            return false;
     }
 }
 
@@ -285,6 +288,31 @@ static bool ended_with(kernel *k, short events, int wanted)
            (e == wanted || scn_bad(&k->w, "it is: %s", strerror(e)));
 }
 
+static bool cwnd_is(kernel *k, uint32_t segments)
+{
+    struct tcp_info info;
+    socklen_t n = sizeof info;
+    return ok(k, getsockopt(k->sock, IPPROTO_TCP, TCP_INFO, &info, &n),
+              "TCP_INFO") &&
+           (info.tcpi_snd_cwnd == segments ||
+            scn_bad(&k->w, "it is %u", info.tcpi_snd_cwnd));
+}
+
+/* Nothing is left of any connection: no orphan, no TIME-WAIT. */
+static bool all_freed(kernel *k)
+{
+    char line[300];
+    unsigned state, left = 0;
+    FILE *f = fopen("/proc/net/tcp", "r");
+    if (!f)
+        return ok(k, -1, "/proc/net/tcp");
+    while (fgets(line, sizeof line, f))
+        left +=
+            sscanf(line, "%*d: %*s %*s %x", &state) == 1 && state != TCP_LISTEN;
+    (void)fclose(f);
+    return !left || scn_bad(&k->w, "%s", "still there");
+}
+
 static bool event(scn_world *w, const char *t)
 {
     kernel *k = kernel_of(w);
@@ -305,10 +333,14 @@ static bool event(scn_world *w, const char *t)
         return ended_with(k, 0, ECONNREFUSED);
     if (!strcmp(t, "timeout"))
         return ended_with(k, 0, ETIMEDOUT);
-    return scn_bad(w, "a kernel shows no event \"%s\"", t);
+    if (!strcmp(t, "freed"))
+        return all_freed(k);
+    if (scn_is_word(t, "cwnd "))
+        return cwnd_is(k, (uint32_t)atoi(t + 5));
+    return scn_bad(w, "no event \"%s\"", t);
 }
 
-static const scn_end the_kernel = {feed, pump, pass, app, event};
+static const scn_end the_kernel = {feed, pump, pass, app, event, true};
 
 void kernel_run(int tun, const char *line, uint16_t port, uint32_t iss,
                 char *err, size_t cap)

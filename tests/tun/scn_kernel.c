@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CASE_SECONDS 30
+#define CASE_SECONDS 100
 
 typedef struct result {
     char err[500];
