@@ -4,13 +4,12 @@
 find_package(PkgConfig REQUIRED)
 option(REMORA_STATIC_DEPS "link dependencies from static archives" OFF)
 
-# remora_system_library(b2 HEADER blake2.h NAMES b2): the target remora::sys_b2,
-# and the alias remora_sys_b2.  An installed remora finds it again for itself
-# (remora-config.cmake.in), so that no path of this machine is exported.
+# remora_system_library(b2 HEADER blake2.h NAMES b2 [OPTIONAL]): the target
+# remora::sys_b2, and the alias remora_sys_b2.  An installed remora finds it
+# again for itself (remora-config.cmake.in), so that no path of this machine is
+# exported.  OPTIONAL: there may be no such target.
 function(remora_system_library name)
-  cmake_parse_arguments(A "" "HEADER" "NAMES" ${ARGN})
-  set_property(GLOBAL APPEND PROPERTY REMORA_SYSTEM
-    "remora_find_system(${name} ${A_HEADER} ${A_NAMES})")
+  cmake_parse_arguments(A "OPTIONAL" "HEADER" "NAMES" ${ARGN})
   set(names ${A_NAMES})
   if(REMORA_STATIC_DEPS)
     list(TRANSFORM names PREPEND lib)
@@ -25,8 +24,13 @@ function(remora_system_library name)
     set(lib ${REMORA_${name}_LIBRARY})
   endif()
   if(NOT REMORA_${name}_INCLUDE OR NOT lib)
+    if(A_OPTIONAL)
+      return()
+    endif()
     message(FATAL_ERROR "${name} was not found; run scripts/deps first")
   endif()
+  set_property(GLOBAL APPEND PROPERTY REMORA_SYSTEM
+    "remora_find_system(${name} ${A_HEADER} ${A_NAMES})")
   add_library(remora::sys_${name} INTERFACE IMPORTED GLOBAL)
   set_target_properties(remora::sys_${name} PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES ${REMORA_${name}_INCLUDE}
@@ -39,6 +43,18 @@ remora_system_library(b2 HEADER blake2.h NAMES b2)
 remora_system_library(bearssl HEADER bearssl.h NAMES bearssl)
 remora_system_library(nghttp2 HEADER nghttp2/nghttp2.h NAMES nghttp2)
 remora_system_library(zstd HEADER zstd.h NAMES zstd)
+
+# ipsec-mb, the fast AEAD of x86-64 (crypto/README.md).  Without it all works
+# alike, slower.  Its archive adds 12 MB to a command.
+set(REMORA_IPSEC_MB AUTO CACHE STRING "the fast AEAD: AUTO (where found), ON or OFF")
+set_property(CACHE REMORA_IPSEC_MB PROPERTY STRINGS AUTO ON OFF)
+if(REMORA_IPSEC_MB STREQUAL "AUTO")
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
+    remora_system_library(ipsec_mb HEADER intel-ipsec-mb.h NAMES IPSec_MB OPTIONAL)
+  endif()
+elseif(REMORA_IPSEC_MB)
+  remora_system_library(ipsec_mb HEADER intel-ipsec-mb.h NAMES IPSec_MB)
+endif()
 
 # llhttp: the system's library where there is one of version 9 or newer (older
 # ones are lax unless they were built with LLHTTP_STRICT_MODE); else its C
