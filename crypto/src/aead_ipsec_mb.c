@@ -97,10 +97,8 @@ static void take(IMB_MGR *mgr, const IMB_MGR *whole)
     mgr->earliest_job = -1;
 }
 
-/*
- * The library's AVX2 and AVX-512 code alone: the older forms are not faster
- * than libsodium, and that for SSE reads out of bounds in version 1.3.
- */
+/* The library's AVX2 and AVX-512 code alone: what it has for older processors
+ * is not faster than libsodium. */
 static bool start(IMB_MGR *mgr)
 {
     IMB_ARCH arch = IMB_ARCH_NONE;
