@@ -103,7 +103,7 @@ static bool start(IMB_MGR *mgr)
 {
     IMB_ARCH arch = IMB_ARCH_NONE;
     init_mb_mgr_auto(mgr, &arch);
-    return imb_get_errno(mgr) == 0 && mgr->earliest_job == -1 &&
+    return mgr->imb_errno == 0 &&
            (arch == IMB_ARCH_AVX2 || arch == IMB_ARCH_AVX512);
 }
 

@@ -2,8 +2,9 @@
  * remora/crypto.h - the primitives of WireGuard, TS2021, DERP and disco.
  *
  * X25519, BLAKE2s with HMAC and HKDF, ChaCha20-Poly1305, XChaCha20-Poly1305
- * and the NaCl box, over libsodium and libb2.  It is not a general crypto
- * library: nothing is here that no layer needs, and TLS has its own (BearSSL).
+ * and the NaCl box, over libsodium and libb2; for bulk data also over ipsec-mb,
+ * where that is built in.  It is not a general crypto library: nothing is here
+ * that no layer needs, and TLS has its own (BearSSL).
  *
  * Randomness: none is drawn here.  Keys, nonces and ephemerals come from the
  * caller's rmr_rng.  Secrets on the stack are wiped before a return.
@@ -13,7 +14,7 @@
  * pass authentication; it is never installed.
  *
  * Threading: pure functions; rmr_crypto_init() once before any of them.
- * Memory: none is allocated.  Time: none.
+ * Memory: none is allocated, but by rmr_aead_new.  Time: none.
  *
  * Source: RFC 7748 (X25519), RFC 7693 (BLAKE2s), RFC 2104, RFC 8439,
  * draft-irtf-cfrg-xchacha-03, NaCl crypto_box.
@@ -259,10 +260,13 @@ RMR_API const char *rmr_aead_name(size_t i);
  * An instance of a back end that this processor can run.           [submit]
  *
  * \param out    What it points to is freed by rmr_aead_wipe.
- * \param alloc  Copied into that memory; "libsodium" takes none of it.
+ * \param alloc  Copied into that memory.  "libsodium" takes none of it;
+ *               "ipsec-mb" 52 KB, and 200 KB more until this returns.
  * \param name   NULL: the fastest.
  *
- * Effects: none besides; after rmr_crypto_init().
+ * Effects: after rmr_crypto_init(), one thread at a time, since ipsec-mb writes
+ *          what the processor can do to a global of its own; and in each later
+ *          call its last error, which nothing here reads.
  * Errors:  UNSUPPORTED (not in this build, or the processor lacks what it
  *          needs; never for NULL), NOMEM; *out is untouched.
  * Lifetime: until rmr_aead_wipe, which comes after all that uses it.
