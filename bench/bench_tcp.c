@@ -1,33 +1,13 @@
 /* TCP between two stacks in one process, MTU 1,280, checksums made and
  * checked, 1 MiB windows, no delay and no loss. */
-#include "bench.h"
+#include "bench_tcp.h"
 
-#include <remora/netstack.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define MTU 1280
-
-typedef struct side {
-    rmr_ns *ns;
-    rmr_ns_sock sock;
-    uint64_t received;
-    bool connected;
-} side;
-
-static void must(rmr_err err, const char *what)
-{
-    if (err == RMR_OK)
-        return;
-    fprintf(stderr, "bench: %s: %s\n", what, rmr_err_name(err));
-    exit(1);
-}
 
 static void on_accept(void *user, void *tag, rmr_ns_sock l, rmr_ns_sock sock,
                       const rmr_addr *remote)
 {
-    side *s = user;
+    tcp_side *s = user;
     (void)tag;
     (void)l;
     (void)remote;
@@ -37,13 +17,13 @@ static void on_accept(void *user, void *tag, rmr_ns_sock l, rmr_ns_sock sock,
 
 static void on_connected(void *user, void *tag, rmr_ns_sock sock)
 {
-    side *s = user;
+    tcp_side *s = user;
     (void)tag;
     (void)sock;
     s->connected = true;
 }
 
-static void side_new(side *s, uint8_t host)
+static void side_new(tcp_side *s, uint8_t host)
 {
     rmr_env env = bench_env();
     rmr_ns_config cfg;
@@ -54,84 +34,102 @@ static void side_new(side *s, uint8_t host)
     cb.on_accept = on_accept;
     cb.on_connected = on_connected;
     rmr_ns_config_init(&cfg, sizeof cfg);
-    cfg.mtu = MTU;
+    cfg.mtu = BENCH_PKT;
     cfg.no_nagle = true;
     cfg.callbacks = &cb;
-    must(rmr_ns_new(&s->ns, &env, &cfg, 0), "ns_new");
+    bench_must(rmr_ns_new(&s->ns, &env, &cfg, 0), "ns_new");
     rmr_addr a = rmr_addr_v4(10, 0, 0, host, 0);
-    must(rmr_ns_addr_add(s->ns, &a), "addr_add");
+    bench_must(rmr_ns_addr_add(s->ns, &a), "addr_add");
 }
 
-static bool carry(side *from, side *to, rmr_time now)
+void tcp_carry_plain(void *user, tcp_side *from, tcp_side *to, rmr_time now)
 {
-    uint8_t buf[MTU];
-    bool any = false;
-    for (int i = 0; i < 64; i++) {
+    uint8_t buf[BENCH_PKT];
+    (void)user;
+    for (int i = 0; i < TCP_BURST; i++) {
         size_t len = 0;
-        must(rmr_ns_write_pkt(from->ns, now, rmr_buf_of(buf, sizeof buf), &len),
-             "write_pkt");
+        bench_must(
+            rmr_ns_write_pkt(from->ns, now, rmr_buf_of(buf, sizeof buf), &len),
+            "write_pkt");
         if (!len)
             break;
         (void)rmr_ns_read_pkt(to->ns, now, rmr_bytes_of(buf, len));
-        any = true;
     }
-    return any;
 }
 
-static void drain(side *s, rmr_time now)
+static void drain(tcp_side *s, rmr_time now)
 {
     rmr_bytes view;
     bool eof;
     while (rmr_ns_tcp_peek(s->ns, s->sock, &view, &eof) == RMR_OK &&
            view.len > 0) {
         s->received += view.len;
-        must(rmr_ns_tcp_consume(s->ns, now, s->sock, view.len), "consume");
+        bench_must(rmr_ns_tcp_consume(s->ns, now, s->sock, view.len),
+                   "consume");
     }
 }
 
-static void deadlines(side *s, rmr_time now)
+static void deadlines(tcp_side *s, rmr_time now)
 {
     if (now >= rmr_ns_next_deadline(s->ns))
-        must(rmr_ns_handle_deadline(s->ns, now), "deadline");
+        bench_must(rmr_ns_handle_deadline(s->ns, now), "deadline");
 }
 
-void bench_tcp(double seconds)
+void tcp_pair_open(tcp_pair *p)
 {
-    static uint8_t data[65536];
-    side a, b;
     rmr_ns_sock listener;
     rmr_addr to = rmr_addr_v4(10, 0, 0, 2, 80);
-    rmr_time now = RMR_SEC;
-    side_new(&a, 1);
-    side_new(&b, 2);
-    must(rmr_ns_tcp_listen(b.ns, &to, NULL, &listener), "listen");
-    must(rmr_ns_tcp_connect(a.ns, now, NULL, &to, NULL, &a.sock), "connect");
-    for (int i = 0; i < 100 && !(a.connected && b.connected); i++) {
-        carry(&a, &b, now);
-        carry(&b, &a, now);
+    p->now = RMR_SEC;
+    side_new(&p->a, 1);
+    side_new(&p->b, 2);
+    bench_must(rmr_ns_tcp_listen(p->b.ns, &to, NULL, &listener), "listen");
+    bench_must(rmr_ns_tcp_connect(p->a.ns, p->now, NULL, &to, NULL, &p->a.sock),
+               "connect");
+    for (int i = 0; i < 100 && !(p->a.connected && p->b.connected); i++) {
+        tcp_carry_plain(NULL, &p->a, &p->b, p->now);
+        tcp_carry_plain(NULL, &p->b, &p->a, p->now);
     }
-    if (!a.connected || !b.connected)
-        must(RMR_E_TIMEOUT, "open");
-    double start = bench_cpu(), took;
-    do {
-        for (int i = 0; i < 200; i++) {
-            size_t taken = 0;
-            now += 20 * RMR_US;
-            must(rmr_ns_tcp_send(a.ns, now, a.sock,
-                                 rmr_bytes_of(data, sizeof data), &taken),
-                 "send");
-            carry(&a, &b, now);
-            drain(&b, now);
-            carry(&b, &a, now);
-            deadlines(&a, now);
-            deadlines(&b, now);
-        }
-        took = bench_cpu() - start;
-    } while (took < seconds);
-    char beside[64];
-    double gbs = (double)b.received / took / 1e9;
-    snprintf(beside, sizeof beside, "%.2f CPU s/GB, both ends", 1 / gbs);
-    bench_row("TCP between two stacks, MTU 1,280", gbs, "GB/s", beside);
-    rmr_ns_free(a.ns);
-    rmr_ns_free(b.ns);
+    if (!p->a.connected || !p->b.connected)
+        bench_must(RMR_E_TIMEOUT, "open");
+}
+
+void tcp_pair_free(tcp_pair *p)
+{
+    rmr_ns_free(p->a.ns);
+    rmr_ns_free(p->b.ns);
+}
+
+void tcp_pair_turn(tcp_pair *p, tcp_carry carry, void *user)
+{
+    static const uint8_t data[65536];
+    size_t taken = 0;
+    rmr_time now = p->now += 20 * RMR_US;
+    bench_must(rmr_ns_tcp_send(p->a.ns, now, p->a.sock,
+                               rmr_bytes_of(data, sizeof data), &taken),
+               "send");
+    carry(user, &p->a, &p->b, now);
+    drain(&p->b, now);
+    carry(user, &p->b, &p->a, now);
+    deadlines(&p->a, now);
+    deadlines(&p->b, now);
+}
+
+static void step(void *user, uint64_t *ops, uint64_t *bytes)
+{
+    tcp_pair *p = user;
+    uint64_t before = p->b.received;
+    for (int i = 0; i < 200; i++)
+        tcp_pair_turn(p, tcp_carry_plain, NULL);
+    *ops += 200;
+    *bytes += p->b.received - before;
+}
+
+void bench_tcp(void)
+{
+    tcp_pair p;
+    if (!bench_wants("tcp/remora/1280"))
+        return;
+    tcp_pair_open(&p);
+    bench_run("tcp/remora/1280", step, &p);
+    tcp_pair_free(&p);
 }

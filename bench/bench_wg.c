@@ -1,34 +1,18 @@
 /* Two WireGuard tunnels in one process: handshakes, and 1,280-byte packets
  * sealed by one and opened by the other. */
-#include "bench.h"
+#include "bench_wg.h"
 
-#include <remora/wgcore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PKT 1280
-
-typedef struct side {
-    rmr_wg *wg;
-    rmr_wg_peer peer;
-    uint64_t packets;
-} side;
-
 static void on_packet(void *user, rmr_wg_peer peer, rmr_buf pkt)
 {
-    side *s = user;
+    wg_side *s = user;
     (void)peer;
-    (void)pkt;
     s->packets++;
-}
-
-static void must(rmr_err err, const char *what)
-{
-    if (err == RMR_OK)
-        return;
-    fprintf(stderr, "bench: %s: %s\n", what, rmr_err_name(err));
-    exit(1);
+    if (s->sink)
+        s->sink(s->user, pkt);
 }
 
 static rmr_wg_endpoint endpoint(uint8_t name)
@@ -39,88 +23,162 @@ static rmr_wg_endpoint endpoint(uint8_t name)
     return e;
 }
 
-static void side_new(side *s, const uint8_t key[32], uint64_t wall)
+static void side_new(wg_side *s, const uint8_t key[32], uint8_t name,
+                     const rmr_aead *aead)
 {
     rmr_env env = bench_env();
     rmr_wg_config cfg;
     rmr_wg_callbacks cb = {0};
+    memset(s, 0, sizeof *s);
+    s->endpoint = endpoint(name);
     cb.struct_size = sizeof cb;
     cb.user = s;
     cb.on_packet = on_packet;
     rmr_wg_config_init(&cfg, sizeof cfg);
     memcpy(cfg.private_key, key, 32);
-    cfg.wall_unix_ns = wall;
+    cfg.wall_unix_ns = 1700000000u * RMR_SEC;
     cfg.load_per_second = UINT32_MAX;
+    cfg.aead = aead;
     cfg.callbacks = &cb;
-    s->packets = 0;
-    must(rmr_wg_new(&s->wg, &env, &cfg, 0), "wg_new");
+    bench_must(rmr_wg_new(&s->wg, &env, &cfg, 0), "wg_new");
 }
 
-static void side_peer(side *s, const uint8_t pub[32], uint8_t name,
+static void side_peer(wg_side *s, const wg_side *other, const uint8_t pub[32],
                       const char *prefix)
 {
     rmr_wg_peer_config pc;
     rmr_prefix p;
     rmr_wg_peer_config_init(&pc, sizeof pc);
     memcpy(pc.public_key, pub, 32);
-    pc.endpoint = endpoint(name);
-    must(rmr_wg_peer_add(s->wg, 0, &pc, &s->peer), "peer_add");
-    must(rmr_prefix_parse(rmr_bytes_str(prefix), &p), "prefix");
-    must(rmr_wg_peer_set_allowed_ips(s->wg, s->peer, &p, 1), "allowed");
+    pc.endpoint = other->endpoint;
+    bench_must(rmr_wg_peer_add(s->wg, 0, &pc, &s->peer), "peer_add");
+    bench_must(rmr_prefix_parse(rmr_bytes_str(prefix), &p), "prefix");
+    bench_must(rmr_wg_peer_set_allowed_ips(s->wg, s->peer, &p, 1), "allowed");
 }
 
-static void pair_new(side *a, side *b)
+/* Two sides without a session. */
+static void pair_new(wg_side *a, wg_side *b, const rmr_aead *aead)
 {
     uint8_t ka[32] = {8}, kb[32] = {16}, pa[32], pb[32];
     rmr_key_clamp(ka);
     rmr_key_clamp(kb);
     rmr_x25519_public(pa, ka);
     rmr_x25519_public(pb, kb);
-    side_new(a, ka, 1700000000u * RMR_SEC);
-    side_new(b, kb, 1700000000u * RMR_SEC);
-    side_peer(a, pb, 'B', "10.0.0.2/32");
-    side_peer(b, pa, 'A', "10.0.0.1/32");
+    side_new(a, ka, 'A', aead);
+    side_new(b, kb, 'B', aead);
+    side_peer(a, b, pb, "10.0.0.2/32");
+    side_peer(b, a, pa, "10.0.0.1/32");
 }
 
-static void ip_packet(uint8_t *p)
+void wg_pair_free(wg_side *a, wg_side *b)
 {
-    memset(p, 0, PKT);
+    rmr_wg_free(a->wg);
+    rmr_wg_free(b->wg);
+}
+
+void wg_ip_packet(uint8_t *p, size_t len, uint8_t from, uint8_t to)
+{
+    memset(p, 0, len);
     p[0] = 0x45;
-    p[2] = PKT >> 8;
-    p[3] = PKT & 0xff;
+    p[2] = (uint8_t)(len >> 8);
+    p[3] = (uint8_t)len;
     p[8] = 64;
     p[9] = 17;
-    p[12] = 10;
-    p[15] = 1;
-    p[16] = 10;
-    p[19] = 2;
+    p[12] = p[16] = 10;
+    p[15] = from;
+    p[19] = to;
+}
+
+static size_t carry(wg_side *from, wg_side *to, rmr_time now)
+{
+    uint8_t buf[2048];
+    size_t len = 0;
+    rmr_wg_pkt_info info;
+    bench_must(rmr_wg_write_pkt(from->wg, now, rmr_buf_of(buf, sizeof buf),
+                                &len, &info),
+               "write");
+    if (len)
+        (void)rmr_wg_read_pkt(to->wg, now, &from->endpoint,
+                              rmr_buf_of(buf, len));
+    return len;
 }
 
 /* Carries what one side has to the other until both are quiet. */
-static void settle(side *a, side *b, rmr_time now)
+static void settle(wg_side *a, wg_side *b, rmr_time now)
 {
-    uint8_t buf[2048];
-    rmr_wg_endpoint from_a = endpoint('A'), from_b = endpoint('B');
-    for (;;) {
-        size_t la = 0, lb = 0;
-        rmr_wg_pkt_info info;
-        must(rmr_wg_write_pkt(a->wg, now, rmr_buf_of(buf, sizeof buf), &la,
-                              &info),
-             "write");
-        if (la)
-            (void)rmr_wg_read_pkt(b->wg, now, &from_a, rmr_buf_of(buf, la));
-        must(rmr_wg_write_pkt(b->wg, now, rmr_buf_of(buf, sizeof buf), &lb,
-                              &info),
-             "write");
-        if (lb)
-            (void)rmr_wg_read_pkt(a->wg, now, &from_b, rmr_buf_of(buf, lb));
-        if (!la && !lb)
-            return;
+    while (carry(a, b, now) + carry(b, a, now) > 0)
+        continue;
+}
+
+void wg_pair_open(wg_side *a, wg_side *b, const rmr_aead *aead)
+{
+    uint8_t plain[BENCH_PKT];
+    pair_new(a, b, aead);
+    wg_ip_packet(plain, sizeof plain, 1, 2);
+    bench_must(
+        rmr_wg_send(a->wg, RMR_SEC, a->peer, rmr_bytes_of(plain, sizeof plain)),
+        "send");
+    settle(a, b, RMR_SEC);
+}
+
+void wg_pass(wg_side *from, wg_side *to, rmr_pkt *pkt, rmr_time now)
+{
+    rmr_wg_endpoint where;
+    bench_must(rmr_wg_seal(from->wg, now, from->peer, pkt, &where), "seal");
+    bench_must(rmr_wg_read_pkt(to->wg, now, &from->endpoint,
+                               rmr_buf_of(rmr_pkt_data(pkt), pkt->len)),
+               "open");
+}
+
+void wg_pair_deadlines(wg_side *a, wg_side *b, rmr_time now)
+{
+    if (now <
+        rmr_time_min(rmr_wg_next_deadline(a->wg), rmr_wg_next_deadline(b->wg)))
+        return;
+    bench_must(rmr_wg_handle_deadline(a->wg, now), "deadline");
+    bench_must(rmr_wg_handle_deadline(b->wg, now), "deadline");
+    settle(a, b, now);
+}
+
+typedef struct pair {
+    wg_side a, b;
+    rmr_time now;
+    uint8_t buf[RMR_PKT_HEADROOM + BENCH_PKT + RMR_PKT_TAILROOM];
+} pair;
+
+static void data_step(void *user, uint64_t *ops, uint64_t *bytes)
+{
+    pair *p = user;
+    uint64_t before = p->b.packets;
+    for (int i = 0; i < 1000; i++) {
+        rmr_pkt pkt =
+            rmr_pkt_of(rmr_buf_of(p->buf, sizeof p->buf), RMR_PKT_HEADROOM);
+        rmr_pkt_put(&pkt, BENCH_PKT);
+        /* Opened in place: buf holds the plaintext again. */
+        wg_pass(&p->a, &p->b, &pkt, p->now);
     }
+    if (p->b.packets - before != 1000)
+        bench_must(RMR_E_INTERNAL, "packets were lost");
+    *ops += 1000;
+    *bytes += 1000 * BENCH_PKT;
+}
+
+static void bench_data(const rmr_aead *aead)
+{
+    char name[64];
+    pair p;
+    snprintf(name, sizeof name, "wg/remora-%s/%d", aead->name, BENCH_PKT);
+    if (!bench_wants(name))
+        return;
+    wg_pair_open(&p.a, &p.b, aead);
+    wg_ip_packet(p.buf + RMR_PKT_HEADROOM, BENCH_PKT, 1, 2);
+    p.now = RMR_SEC;
+    bench_run(name, data_step, &p);
+    wg_pair_free(&p.a, &p.b);
 }
 
 /* Lets time pass by the tunnels' own deadlines, until all is quiet. */
-static rmr_time pass(side *a, side *b, rmr_time now, rmr_dur d)
+static rmr_time pass(wg_side *a, wg_side *b, rmr_time now, rmr_dur d)
 {
     rmr_time end = rmr_time_add(now, d);
     for (;;) {
@@ -128,91 +186,46 @@ static rmr_time pass(side *a, side *b, rmr_time now, rmr_dur d)
                                    rmr_wg_next_deadline(b->wg));
         if (at > end)
             return end;
-        must(rmr_wg_handle_deadline(a->wg, at), "deadline");
-        must(rmr_wg_handle_deadline(b->wg, at), "deadline");
-        settle(a, b, at);
+        wg_pair_deadlines(a, b, at);
     }
 }
 
-static void bench_data(double seconds)
+static void handshake_step(void *user, uint64_t *ops, uint64_t *bytes)
 {
-    side a, b;
-    uint8_t buf[RMR_PKT_HEADROOM + PKT + RMR_PKT_TAILROOM], plain[PKT];
-    rmr_wg_endpoint to, from_a = endpoint('A');
-    rmr_time now = RMR_SEC;
-    pair_new(&a, &b);
-    ip_packet(plain);
-    must(rmr_wg_send(a.wg, now, a.peer, rmr_bytes_of(plain, PKT)), "send");
-    settle(&a, &b, now);
-    uint64_t n = 0, before = b.packets;
-    memcpy(buf + RMR_PKT_HEADROOM, plain, PKT);
-    double start = bench_cpu(), took;
-    do {
-        for (int i = 0; i < 1000; i++, n++) {
-            rmr_pkt pkt =
-                rmr_pkt_of(rmr_buf_of(buf, sizeof buf), RMR_PKT_HEADROOM);
-            rmr_pkt_put(&pkt, PKT);
-            must(rmr_wg_seal(a.wg, now, a.peer, &pkt, &to), "seal");
-            /* Opened in place: buf holds the plaintext again. */
-            must(rmr_wg_read_pkt(b.wg, now, &from_a,
-                                 rmr_buf_of(rmr_pkt_data(&pkt), pkt.len)),
-                 "open");
-        }
-        took = bench_cpu() - start;
-    } while (took < seconds);
-    if (b.packets - before != n) {
-        fprintf(stderr, "bench: packets were lost\n");
-        exit(1);
-    }
-    char beside[64];
-    double gbs = (double)n * PKT / took / 1e9;
-    snprintf(beside, sizeof beside, "%.0f %% of the AEAD alone",
-             100 * gbs / bench_aead_gbs);
-    bench_row("wgcore seal + open, 1,280-byte packets", gbs, "GB/s", beside);
-    rmr_wg_free(a.wg);
-    rmr_wg_free(b.wg);
-}
-
-static void bench_handshake(double seconds)
-{
-    side a, b;
-    rmr_time now = RMR_SEC;
-    uint8_t plain[PKT];
-    uint64_t n = 0;
+    pair *p = user;
     rmr_wg_stats st;
-    pair_new(&a, &b);
-    ip_packet(plain);
-    double start = bench_cpu(), took;
-    do {
-        for (int i = 0; i < 20; i++, n++) {
-            /* Past the life of every key: the next packet needs a new one. */
-            now = pass(&a, &b, now, 600 * RMR_SEC);
-            must(rmr_wg_send(a.wg, now, a.peer, rmr_bytes_of(plain, PKT)),
-                 "send");
-            settle(&a, &b, now);
-        }
-        took = bench_cpu() - start;
-    } while (took < seconds);
-    rmr_wg_get_stats(a.wg, &st);
-    if (st.handshakes_completed != n) {
-        fprintf(stderr, "bench: %llu handshakes for %llu\n",
-                (unsigned long long)st.handshakes_completed,
-                (unsigned long long)n);
-        exit(1);
+    rmr_wg_get_stats(p->a.wg, &st);
+    uint64_t before = st.handshakes_completed;
+    (void)bytes;
+    for (int i = 0; i < 20; i++) {
+        /* Past the life of every key: the next packet needs a new one. */
+        p->now = pass(&p->a, &p->b, p->now, 600 * RMR_SEC);
+        bench_must(rmr_wg_send(p->a.wg, p->now, p->a.peer,
+                               rmr_bytes_of(p->buf, BENCH_PKT)),
+                   "send");
+        settle(&p->a, &p->b, p->now);
     }
-    /* Scalar multiplications of both sides: initiator e, es, ee, se; responder
-     * es, e, ee, se; static-static is kept. */
-    char beside[64];
-    double rate = (double)n / took;
-    snprintf(beside, sizeof beside, "%.0f %% of what 8 X25519 allow",
-             100 * rate * 8 / bench_x25519);
-    bench_row("handshakes, both sides", rate, "1/s", beside);
-    rmr_wg_free(a.wg);
-    rmr_wg_free(b.wg);
+    rmr_wg_get_stats(p->a.wg, &st);
+    if (st.handshakes_completed - before != 20)
+        bench_must(RMR_E_INTERNAL, "handshakes were lost");
+    *ops += 20;
 }
 
-void bench_wg(double seconds)
+static void bench_handshake(void)
 {
-    bench_data(seconds);
-    bench_handshake(seconds);
+    pair p;
+    if (!bench_wants("handshake/remora"))
+        return;
+    pair_new(&p.a, &p.b, NULL);
+    wg_ip_packet(p.buf, BENCH_PKT, 1, 2);
+    p.now = RMR_SEC;
+    bench_run("handshake/remora", handshake_step, &p);
+    wg_pair_free(&p.a, &p.b);
+}
+
+void bench_wg(void)
+{
+    for (size_t i = 0; bench_aead(i); i++)
+        bench_data(bench_aead(i));
+    bench_handshake();
 }
