@@ -26,30 +26,10 @@ if [ "$(cat "$dir/.version" 2>/dev/null)" = "$want" ]; then
   fi
 fi
 
-need=$(sed -n 's/^go //p' "$here/controlserver/go.mod")
-command -v go >/dev/null || {
-  echo "install.sh: no go command; run scripts/deps first" >&2
-  exit 1
-}
-# at_least A B: version A is B or newer
-at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
-have=$(GOTOOLCHAIN=local go env GOVERSION | sed 's/^go//')
-export GOTOOLCHAIN=local GOFLAGS=-trimpath CGO_ENABLED=0
-if ! at_least "$have" "$need"; then
-  mod="golang.org/toolchain@v0.0.1-go$need.$(go env GOOS)-$(go env GOARCH)"
-  echo "Go here is $have, the peers need $need: fetching $mod"
-  said=$(cd / && GOFLAGS='' go mod download -json "$mod") || :
-  root=$(sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p' <<<"$said")
-  [ -n "$root" ] || {
-    echo "install.sh: the Go toolchain could not be fetched: $said" >&2
-    exit 1
-  }
-  # Files in the module cache are not executable; the go command would set
-  # these bits itself from version 1.21 on.
-  chmod -R u+w "$root/bin" "$root/pkg/tool"
-  find "$root/bin" "$root/pkg/tool" -type f -exec chmod a+x {} +
-  export GOROOT=$root PATH=$root/bin:$PATH
-fi
+# shellcheck source=tests/peers/go.sh
+. "$here/go.sh"
+use_go "$(sed -n 's/^go //p' "$here/controlserver/go.mod")"
+export GOFLAGS=-trimpath CGO_ENABLED=0
 
 rm -f "$dir/.version"
 pk=()
