@@ -54,19 +54,21 @@ static void into_b(void *user, rmr_buf pkt)
 }
 
 /* The segment is cut straight into the buffer that is sealed and opened. */
-static void carry(void *user, tcp_side *from, tcp_side *to, rmr_time now)
+static size_t carry(void *user, tcp_side *from, tcp_side *to, rmr_time now,
+                    size_t burst)
 {
     pipe *p = user;
     bool back = from == &p->tcp.b;
+    size_t n = 0;
     (void)to;
-    for (int i = 0; i < TCP_BURST; i++) {
+    for (; n < burst; n++) {
         size_t len = 0;
         bench_must(rmr_ns_write_pkt(
                        from->ns, now,
                        rmr_buf_of(p->buf + RMR_PKT_HEADROOM, BENCH_PKT), &len),
                    "write_pkt");
         if (!len)
-            return;
+            break;
         if (p->tracing)
             note(len, back);
         rmr_pkt pkt =
@@ -74,6 +76,7 @@ static void carry(void *user, tcp_side *from, tcp_side *to, rmr_time now)
         rmr_pkt_put(&pkt, len);
         wg_pass(back ? &p->wb : &p->wa, back ? &p->wa : &p->wb, &pkt, now);
     }
+    return n;
 }
 
 static void whole_step(void *user, uint64_t *ops, uint64_t *bytes)
@@ -81,7 +84,7 @@ static void whole_step(void *user, uint64_t *ops, uint64_t *bytes)
     pipe *p = user;
     uint64_t before = p->tcp.b.received;
     for (int i = 0; i < TURNS; i++) {
-        tcp_pair_turn(&p->tcp, carry, p);
+        tcp_pair_turn(&p->tcp, carry, p, TCP_BURST);
         wg_pair_deadlines(&p->wa, &p->wb, p->tcp.now);
     }
     *ops += TURNS;
@@ -93,7 +96,7 @@ static void tcp_step(void *user, uint64_t *ops, uint64_t *bytes)
     pipe *p = user;
     uint64_t before = p->tcp.b.received;
     for (int i = 0; i < TURNS; i++)
-        tcp_pair_turn(&p->tcp, tcp_carry_plain, NULL);
+        tcp_pair_turn(&p->tcp, tcp_carry_plain, NULL, TCP_BURST);
     *ops += TURNS;
     *bytes += p->tcp.b.received - before;
 }

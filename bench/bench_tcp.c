@@ -42,11 +42,13 @@ static void side_new(tcp_side *s, uint8_t host)
     bench_must(rmr_ns_addr_add(s->ns, &a), "addr_add");
 }
 
-void tcp_carry_plain(void *user, tcp_side *from, tcp_side *to, rmr_time now)
+size_t tcp_carry_plain(void *user, tcp_side *from, tcp_side *to, rmr_time now,
+                       size_t burst)
 {
     uint8_t buf[BENCH_PKT];
+    size_t n = 0;
     (void)user;
-    for (int i = 0; i < TCP_BURST; i++) {
+    for (; n < burst; n++) {
         size_t len = 0;
         bench_must(
             rmr_ns_write_pkt(from->ns, now, rmr_buf_of(buf, sizeof buf), &len),
@@ -55,6 +57,7 @@ void tcp_carry_plain(void *user, tcp_side *from, tcp_side *to, rmr_time now)
             break;
         (void)rmr_ns_read_pkt(to->ns, now, rmr_bytes_of(buf, len));
     }
+    return n;
 }
 
 static void drain(tcp_side *s, rmr_time now)
@@ -86,8 +89,8 @@ void tcp_pair_open(tcp_pair *p)
     bench_must(rmr_ns_tcp_connect(p->a.ns, p->now, NULL, &to, NULL, &p->a.sock),
                "connect");
     for (int i = 0; i < 100 && !(p->a.connected && p->b.connected); i++) {
-        tcp_carry_plain(NULL, &p->a, &p->b, p->now);
-        tcp_carry_plain(NULL, &p->b, &p->a, p->now);
+        tcp_carry_plain(NULL, &p->a, &p->b, p->now, TCP_BURST);
+        tcp_carry_plain(NULL, &p->b, &p->a, p->now, TCP_BURST);
     }
     if (!p->a.connected || !p->b.connected)
         bench_must(RMR_E_TIMEOUT, "open");
@@ -99,37 +102,52 @@ void tcp_pair_free(tcp_pair *p)
     rmr_ns_free(p->b.ns);
 }
 
-void tcp_pair_turn(tcp_pair *p, tcp_carry carry, void *user)
+void tcp_pair_turn(tcp_pair *p, tcp_carry carry, void *user, size_t burst)
 {
     static const uint8_t data[65536];
-    size_t taken = 0;
+    size_t taken = 0, n;
     rmr_time now = p->now += 20 * RMR_US;
     bench_must(rmr_ns_tcp_send(p->a.ns, now, p->a.sock,
                                rmr_bytes_of(data, sizeof data), &taken),
                "send");
-    carry(user, &p->a, &p->b, now);
-    drain(&p->b, now);
-    carry(user, &p->b, &p->a, now);
+    do {
+        n = carry(user, &p->a, &p->b, now, burst);
+        drain(&p->b, now);
+        (void)carry(user, &p->b, &p->a, now, burst);
+    } while (n == burst);
     deadlines(&p->a, now);
     deadlines(&p->b, now);
 }
 
+typedef struct load {
+    tcp_pair pair;
+    size_t burst;
+} load;
+
 static void step(void *user, uint64_t *ops, uint64_t *bytes)
 {
-    tcp_pair *p = user;
-    uint64_t before = p->b.received;
+    load *l = user;
+    uint64_t before = l->pair.b.received;
     for (int i = 0; i < 200; i++)
-        tcp_pair_turn(p, tcp_carry_plain, NULL);
+        tcp_pair_turn(&l->pair, tcp_carry_plain, NULL, l->burst);
     *ops += 200;
-    *bytes += p->b.received - before;
+    *bytes += l->pair.b.received - before;
+}
+
+static void bench_burst(const char *name, size_t burst)
+{
+    load l;
+    if (!bench_wants(name))
+        return;
+    l.burst = burst;
+    tcp_pair_open(&l.pair);
+    bench_run(name, step, &l);
+    tcp_pair_free(&l.pair);
 }
 
 void bench_tcp(void)
 {
-    tcp_pair p;
-    if (!bench_wants("tcp/remora/1280"))
-        return;
-    tcp_pair_open(&p);
-    bench_run("tcp/remora/1280", step, &p);
-    tcp_pair_free(&p);
+    bench_burst("tcp/remora/1280", TCP_BURST);
+    /* Two packets at a time: each pair is acknowledged. */
+    bench_burst("tcp2/remora/1280", 2);
 }

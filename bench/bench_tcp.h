@@ -19,17 +19,19 @@ typedef struct tcp_pair { /* the program writes to a and reads from b */
     rmr_time now;
 } tcp_pair;
 
-/* Takes up to TCP_BURST packets from one stack to the other. */
-#define TCP_BURST 64
-typedef void (*tcp_carry)(void *user, tcp_side *from, tcp_side *to,
-                          rmr_time now);
+/* Takes at most `burst` packets from one stack to the other; says how many. */
+#define TCP_BURST 64 /* more than a turn's bytes fill */
+typedef size_t (*tcp_carry)(void *user, tcp_side *from, tcp_side *to,
+                            rmr_time now, size_t burst);
 /* Directly. */
-void tcp_carry_plain(void *user, tcp_side *from, tcp_side *to, rmr_time now);
+size_t tcp_carry_plain(void *user, tcp_side *from, tcp_side *to, rmr_time now,
+                       size_t burst);
 
 /* 10.0.0.1 and 10.0.0.2, connected; windows of 1 MiB. */
 void tcp_pair_open(tcp_pair *p);
 void tcp_pair_free(tcp_pair *p);
-/* 64 KiB in, across, out; then the acknowledgements back.  20 us pass. */
-void tcp_pair_turn(tcp_pair *p, tcp_carry carry, void *user);
+/* 64 KiB in, across, out, and the acknowledgements back, `burst` packets at a
+ * time.  20 us pass. */
+void tcp_pair_turn(tcp_pair *p, tcp_carry carry, void *user, size_t burst);
 
 #endif

@@ -96,19 +96,22 @@ function handshake_row(    mine, scalar, share) {
         sprintf("%.0f %%", 100 * share), ">= 85 %", yes(share >= 0.85))
 }
 
-function tcp_rows(    mine, theirs) {
-    mine = best["tcp/remora/1280"]
+# tcp_row(GROUP, WHAT, RIVAL, BAR, LIMIT): a limit of 0 is no bar.
+function tcp_row(group, what, rival, bar, limit,    mine, theirs) {
+    mine = best[group "/remora/1280"]
     if (!mine) return
-    theirs = least("^tcp/smoltcp", 0)
-    row("TCP, two stacks, MTU 1,280", "CPU s/GB", num(mine), listed, \
-        theirs ? mine / theirs : "", \
-        theirs ? sprintf("%.0f %%", 100 * mine / theirs) : "", "less", \
-        yes(mine < theirs))
-    theirs = least("^tcp/lwip", 0)
-    row("TCP, two stacks, MTU 1,280", "CPU s/GB", num(mine), listed, \
-        theirs ? mine / theirs : "", \
-        theirs ? sprintf("%.0f %%", 100 * mine / theirs) : "", "<= 45 %", \
-        yes(mine <= 0.45 * theirs))
+    theirs = least("^" group "/" rival, 0)
+    row(what, "CPU s/GB", num(mine), listed, theirs ? mine / theirs : "", \
+        theirs ? sprintf("%.0f %%", 100 * mine / theirs) : "", bar, \
+        limit ? yes(mine < limit * theirs) : "")
+}
+function tcp_rows(    what) {
+    what = "TCP, two stacks, MTU 1,280"
+    tcp_row("tcp", what, "smoltcp", "less", 1)
+    tcp_row("tcp", what, "lwip", "<= 45 %", 0.45)
+    what = what ", two packets at a time"
+    tcp_row("tcp2", what, "smoltcp", "", 0)
+    tcp_row("tcp2", what, "lwip", "", 0)
 }
 
 function pipe_rows(    i, name, end, tunnel, tcp, sum) {

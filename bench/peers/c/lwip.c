@@ -26,6 +26,7 @@ static end a, b;
 static struct tcp_pcb *client;
 static uint64_t received;
 static int connected;
+static unsigned burst; /* packets that are carried at a time */
 static uint8_t data[CHUNK];
 
 static err_t on_output(struct netif *netif, struct pbuf *p,
@@ -62,9 +63,9 @@ static void end_add(end *e, uint8_t own, uint8_t other)
     netif_set_up(&e->netif);
 }
 
-static void carry(end *from, end *to)
+static void carry(end *from, end *to, unsigned burst)
 {
-    while (from->count) {
+    for (; from->count && burst; burst--) {
         unsigned at = from->head;
         struct pbuf *p = pbuf_alloc(PBUF_RAW, from->lens[at], PBUF_RAM);
         if (!p)
@@ -124,8 +125,10 @@ static void turn(void)
         (void)tcp_write(client, data, (uint16_t)(room > 65535 ? 65535 : room),
                         TCP_WRITE_FLAG_COPY);
     tcp_output(client);
-    carry(&a, &b);
-    carry(&b, &a);
+    while (a.count) {
+        carry(&a, &b, burst);
+        carry(&b, &a, burst);
+    }
 }
 
 static void step(void *user, uint64_t *ops, uint64_t *bytes)
@@ -165,11 +168,14 @@ int main(int argc, char **argv)
     if (tcp_connect(client, &to, 80, on_connected) != ERR_OK)
         peer_die("connect");
     for (int i = 0; i < 10; i++) {
-        carry(&a, &b);
-        carry(&b, &a);
+        carry(&a, &b, QUEUE);
+        carry(&b, &a, QUEUE);
     }
     if (!connected)
         peer_die("lwIP did not connect");
+    burst = 64;
     peer_run(&args, "tcp/lwip/1280", step, NULL);
+    burst = 2;
+    peer_run(&args, "tcp2/lwip/1280", step, NULL);
     return 0;
 }

@@ -9,7 +9,7 @@ use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
 const MTU: usize = 1280;
 const WINDOW: usize = 1 << 20;
-/// Packets that the link holds; no more is sent before they are taken.
+/// Packets that the link has room for; a turn's bytes fill fewer.
 const QUEUE: usize = 64;
 /// What the program writes in a turn.
 const CHUNK: usize = 65536;
@@ -20,15 +20,18 @@ struct Ring {
     lens: [usize; QUEUE],
     head: usize,
     count: usize,
+    /// Packets that it holds; no more is sent before they are taken.
+    burst: usize,
 }
 
 impl Ring {
-    fn new() -> Self {
+    fn new(burst: usize) -> Self {
         Ring {
             bufs: vec![[0; MTU]; QUEUE],
             lens: [0; QUEUE],
             head: 0,
             count: 0,
+            burst,
         }
     }
 }
@@ -72,11 +75,11 @@ impl Device for End<'_> {
 
     fn receive(&mut self, _now: Instant) -> Option<(Rx<'_>, Tx<'_>)> {
         // An answer needs room.
-        (self.rx.count > 0 && self.tx.count < QUEUE).then(|| (Rx(self.rx), Tx(self.tx)))
+        (self.rx.count > 0 && self.tx.count < self.tx.burst).then(|| (Rx(self.rx), Tx(self.tx)))
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<Tx<'_>> {
-        (self.tx.count < QUEUE).then(|| Tx(self.tx))
+        (self.tx.count < self.tx.burst).then(|| Tx(self.tx))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -130,8 +133,8 @@ struct Link {
 }
 
 impl Link {
-    fn new(cc: tcp::CongestionControl) -> Self {
-        let (mut ab, mut ba) = (Ring::new(), Ring::new());
+    fn new(cc: tcp::CongestionControl, burst: usize) -> Self {
+        let (mut ab, mut ba) = (Ring::new(burst), Ring::new(burst));
         let mut a = Host::new(
             1,
             &mut End {
@@ -184,27 +187,36 @@ impl Link {
     fn turn(&mut self, data: &[u8]) -> u64 {
         self.now += Duration::from_micros(20);
         self.a.socket().send_slice(data).expect("sends");
-        self.poll_a();
-        self.poll_b();
         let mut got = 0;
-        let socket = self.b.socket();
-        while socket.can_recv() {
-            got += socket.recv(|d| (d.len(), d.len())).expect("receives");
+        loop {
+            self.poll_a();
+            let full = self.ab.count == self.ab.burst;
+            self.poll_b();
+            let socket = self.b.socket();
+            while socket.can_recv() {
+                got += socket.recv(|d| (d.len(), d.len())).expect("receives");
+            }
+            if !full {
+                return got as u64;
+            }
         }
-        got as u64
     }
 }
 
 pub fn run(bench: &Bench) {
     let data = vec![0; CHUNK];
-    for (name, cc) in [
-        ("tcp/smoltcp/1280", tcp::CongestionControl::None),
-        ("tcp/smoltcp-cubic/1280", tcp::CongestionControl::Cubic),
+    let (none, cubic) = (tcp::CongestionControl::None, tcp::CongestionControl::Cubic);
+    for (name, cc, burst) in [
+        ("tcp/smoltcp/1280", none, QUEUE),
+        ("tcp/smoltcp-cubic/1280", cubic, QUEUE),
+        // Two packets at a time: each pair is acknowledged.
+        ("tcp2/smoltcp/1280", none, 2),
+        ("tcp2/smoltcp-cubic/1280", cubic, 2),
     ] {
         if !bench.wants(name) {
             continue;
         }
-        let mut link = Link::new(cc);
+        let mut link = Link::new(cc, burst);
         bench.run(name, || {
             let bytes = (0..200).map(|_| link.turn(&data)).sum();
             assert!(bytes > 0, "nothing came through");
