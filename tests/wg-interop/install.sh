@@ -27,8 +27,8 @@ rm -f "$dir/.wg-version"
 
 echo "building wireguard-go (half a minute, once)"
 # 1.23 would do; this one is fetched for the other peers anyway.
-need_go "$(sed -n 's/^go //p' "$here/../peers/controlserver/go.mod")"
-GOBIN=$dir go install "golang.zx2c4.com/wireguard@$WIREGUARD_GO"
+use_go "$(sed -n 's/^go //p' "$here/../peers/controlserver/go.mod")"
+GOFLAGS=-trimpath CGO_ENABLED=0 GOBIN=$dir go install "golang.zx2c4.com/wireguard@$WIREGUARD_GO"
 mv "$dir/wireguard" "$dir/wireguard-go"
 
 # The first cargo that is new enough: that of PATH (rustup's, perhaps), or the
