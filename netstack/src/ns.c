@@ -52,6 +52,8 @@ static rmr_err init_tables(rmr_ns *ns)
         e = rmr_hash_init(&ns->binds, a, &ns->env.rng, ns->cfg.max_sockets,
                           rmri_ns_bind_is, NULL);
     if (!e)
+        e = rmri_ns_paths_init(ns);
+    if (!e)
         e = rmr_timers_init(&ns->timers, a, 16);
     return e;
 }
@@ -127,6 +129,7 @@ void rmr_ns_free(rmr_ns *ns)
             rmri_tcp_conn_wipe(ns, (tcp_conn *)(void *)h);
     rmri_ns_pktq_wipe(ns);
     rmri_ns_frag_wipe(ns);
+    rmri_ns_paths_wipe(ns);
     rmri_ns_pool_wipe(&ns->pool);
     rmr_slots_wipe(&ns->socks);
     rmr_slots_wipe(&ns->halves);

@@ -162,24 +162,40 @@ void rmri_ns_icmp_error(rmr_ns *ns, const ns_pkt *about, ns_icmp_why why,
 
 /* ---- in: errors ------------------------------------------------------- */
 
-/* What an error means for a connection that is being opened. */
-static bool meaning(uint8_t family, uint8_t type, uint8_t code, rmr_err *why,
+/* What an unreachable means; all of them end the opening of a connection. */
+static rmr_err unreachable(bool v4, uint8_t code)
+{
+    if (v4 ? code == 2 || code == 3 : code == 4)
+        return RMR_E_REFUSED;
+    if (v4 ? code == 9 || code == 10 || code == 13 : code == 1)
+        return RMR_E_DENIED;
+    return RMR_E_UNREACHABLE;
+}
+
+/* What an error means; false: nothing that we know. */
+static bool meaning(uint8_t family, const uint8_t *icmp, rmr_ns_error *e,
                     bool *hard)
 {
     bool v4 = family == RMR_AF_INET;
+    memset(e, 0, sizeof *e);
+    e->type = icmp[0];
+    e->code = icmp[1];
     *hard = false;
-    *why = RMR_E_UNREACHABLE;
-    if (type == (v4 ? V4_UNREACHABLE : V6_UNREACHABLE)) {
-        if (v4 && code == 4)
-            return false; /* path MTU */
+    if (v4 ? e->type == V4_UNREACHABLE && e->code == 4
+           : e->type == V6_TOO_BIG) {
+        e->why = RMR_E_TOOBIG;
+        e->mtu = v4 ? rmr_load_be16(icmp + 6) : rmr_load_be32(icmp + 4);
+    } else if (e->type == (v4 ? V4_UNREACHABLE : V6_UNREACHABLE)) {
+        e->why = unreachable(v4, e->code);
         *hard = true;
-        if (v4 ? code == 2 || code == 3 : code == 4)
-            *why = RMR_E_REFUSED;
-        return true;
+    } else if (e->type == (v4 ? V4_TIME : V6_TIME)) {
+        e->why = RMR_E_TIMEOUT;
+    } else if (e->type == (v4 ? V4_PARAM : V6_PARAM)) {
+        e->why = RMR_E_PROTOCOL;
+    } else {
+        return false;
     }
-    if (v4)
-        return type == V4_TIME || type == V4_PARAM;
-    return type == V6_TIME || type == V6_PARAM;
+    return true;
 }
 
 /* Finds the transport header of a quoted packet; IPv6 without extension
@@ -217,15 +233,16 @@ static bool quoted(uint8_t family, rmr_bytes q, ns_tuple *t, rmr_bytes *l4)
 
 static rmr_err error_input(rmr_ns *ns, const ns_pkt *p)
 {
-    rmr_err why;
+    rmr_ns_error e;
     bool hard;
     ns_tuple t;
     rmr_bytes l4;
-    if (!meaning(p->family, p->l4[0], p->l4[1], &why, &hard) ||
+    if (!meaning(p->family, p->l4, &e, &hard) ||
         !quoted(p->family, rmr_bytes_of(p->l4 + 8, p->l4_len - 8), &t, &l4))
         return RMR_OK;
+    e.to = rmri_ns_addr_of(t.family, &t.remote, t.rport);
     if (t.proto == NS_PROTO_TCP)
-        rmri_ns_tcp_icmp_error(ns, &t, rmr_load_be32(l4.ptr + 4), why, hard);
+        rmri_ns_tcp_icmp_error(ns, &t, rmr_load_be32(l4.ptr + 4), &e, hard);
     return RMR_OK;
 }
 

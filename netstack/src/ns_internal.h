@@ -233,6 +233,16 @@ typedef struct ns_frags {
     rmr_timer timer;
 } ns_frags;
 
+/* ---- path MTUs (ns_pmtu.c) -------------------------------------------- */
+
+#define NS_PATHS_MAX 1024u
+
+typedef struct ns_paths {
+    rmr_slots slots;
+    rmr_hash table;
+    ns_node used; /* the one that was used last is at the end */
+} ns_paths;
+
 /* ---- packets ---------------------------------------------------------- */
 
 typedef struct ns_pkt { /* a checked IP packet, borrowed */
@@ -289,6 +299,7 @@ struct rmr_ns {
     ns_pool pool;
     ns_pktq pktq;
     ns_frags frags;
+    ns_paths paths;
     ns_bucket icmp_all, icmp_dest[NS_ICMP_DESTS];
     uint64_t chal_second; /* challenge ACKs of the whole stack */
     uint32_t chal_left;
@@ -324,9 +335,19 @@ rmr_err rmri_ns_deliver(rmr_ns *ns, const ns_pkt *p);
 rmr_err rmri_ns_udp_input(rmr_ns *ns, const ns_pkt *p);
 rmr_err rmri_ns_icmp_input(rmr_ns *ns, const ns_pkt *p);
 rmr_err rmri_ns_tcp_input(rmr_ns *ns, const ns_pkt *p);
-/* An ICMP error about a segment that we sent. */
+/* An ICMP error about a segment that we sent; hard: it ends the opening of a
+ * connection. */
 void rmri_ns_tcp_icmp_error(rmr_ns *ns, const ns_tuple *t, uint32_t seq,
-                            rmr_err why, bool hard);
+                            rmr_ns_error *err, bool hard);
+
+rmr_err rmri_ns_paths_init(rmr_ns *ns);
+void rmri_ns_paths_wipe(rmr_ns *ns);
+/* The MTU to an address; keeps it in the table. */
+uint32_t rmri_ns_path_mtu(rmr_ns *ns, uint8_t family, const ns_ip *ip);
+/* A router says that `mtu` is the most, about a packet that is known to be
+ * ours.  False: it tells nothing new, or nothing that can be. */
+bool rmri_ns_path_lower(rmr_ns *ns, uint8_t family, const ns_ip *ip,
+                        uint32_t mtu);
 
 /* A fragment; `first` is the offset-0 header to keep, next_proto its
  * payload's. */

@@ -367,5 +367,6 @@ rmr_err rmr_ns_tcp_get_info(const rmr_ns *ns, rmr_ns_sock s,
         tcp_synced(c) && !(c->flags & CF_DONE) ? tcp_unsent(c) : 0;
     out->unacked_bytes = c->snd.len - out->unsent_bytes;
     out->unread_bytes = c->rcv.len;
+    out->soft_error = c->soft;
     return RMR_OK;
 }

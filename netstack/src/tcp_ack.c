@@ -39,6 +39,8 @@ static void advance(rmr_ns *ns, tcp_conn *c, const tcp_seg *s, tcp_acked *a)
         tcp_sent *t = segq_at(&c->segq, 0);
         if (seq_gt(t->seq + t->len, s->ack))
             break;
+        if (t->len >= c->mss_snd)
+            c->flags |= CF_MSS_PROVEN;
         if (t->flags & SENT_RETRANS)
             repeated = true;
         else if (!(t->flags & SENT_SACKED) && oldest == 0)

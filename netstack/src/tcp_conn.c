@@ -254,7 +254,7 @@ uint8_t rmri_tcp_own_ws(const rmr_ns *ns)
     return shift;
 }
 
-void rmri_tcp_take_options(const rmr_ns *ns, tcp_conn *c, uint16_t mss,
+void rmri_tcp_take_options(rmr_ns *ns, tcp_conn *c, uint16_t mss,
                            const tcp_opts *o)
 {
     uint32_t own = rmri_tcp_own_mss(ns, c->tuple.family), m = mss;
@@ -275,7 +275,8 @@ void rmri_tcp_take_options(const rmr_ns *ns, tcp_conn *c, uint16_t mss,
         c->snd_ws = o->ws;
         c->rcv_ws = rmri_tcp_own_ws(ns);
     }
-    c->mss_snd = (uint16_t)m;
+    c->mss_peer = (uint16_t)m;
+    rmri_tcp_mss_init(ns, c);
     c->mss_rcv = TCP_MSS_DEFAULT4;
     rmri_tcp_cc_init(c);
 }

@@ -351,8 +351,20 @@ void rmri_tcp_conn_input(rmr_ns *ns, tcp_conn *c, tcp_seg *s)
 
 /* ---- ICMP ------------------------------------------------------------- */
 
+/* Only those that the application knows of hear about it. */
+static void tell(rmr_ns *ns, const tcp_conn *c, const rmr_ns_error *e)
+{
+    rmr_ns_sock s = {c->head.id};
+    if (!ns->cb.on_error || (c->flags & (CF_ORPHAN | CF_DONE)) ||
+        (c->events & EV_ACCEPT))
+        return;
+    ns->in_callback = true;
+    ns->cb.on_error(ns->cb.user, c->tag, s, e);
+    ns->in_callback = false;
+}
+
 void rmri_ns_tcp_icmp_error(rmr_ns *ns, const ns_tuple *t, uint32_t seq,
-                            rmr_err why, bool hard)
+                            rmr_ns_error *e, bool hard)
 {
     ns_head *h = rmri_ns_find_flow(ns, t);
     if (!h || h->kind != NS_KIND_CONN)
@@ -362,6 +374,17 @@ void rmri_ns_tcp_icmp_error(rmr_ns *ns, const ns_tuple *t, uint32_t seq,
      * open only as a hint (RFC 5461). */
     if (seq_lt(seq, c->snd_una) || seq_ge(seq, c->snd_nxt))
         return;
-    if (hard && c->state == RMR_NS_SYN_SENT)
-        rmri_tcp_finish(ns, c, why);
+    if (hard && c->state == RMR_NS_SYN_SENT) {
+        rmri_tcp_finish(
+            ns, c, e->why == RMR_E_REFUSED ? RMR_E_REFUSED : RMR_E_UNREACHABLE);
+        return;
+    }
+    if (e->why == RMR_E_TOOBIG) {
+        if (!rmri_ns_path_lower(ns, t->family, &t->remote, e->mtu))
+            return;
+        e->mtu = rmri_ns_path_mtu(ns, t->family, &t->remote);
+        rmri_tcp_path_lowered(ns, t->family, &t->remote);
+    }
+    c->soft = e->why;
+    tell(ns, c, e); /* the last act: it may close the socket */
 }

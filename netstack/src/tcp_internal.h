@@ -115,7 +115,8 @@ enum {
     SENT_SACKED = 1,
     SENT_LOST = 2,    /* and not sent again yet */
     SENT_RETRANS = 4, /* sent more than once */
-    SENT_FIN = 8      /* the last number of it is the FIN */
+    SENT_FIN = 8,     /* the last number of it is the FIN */
+    SENT_CUT = 16     /* a piece of what was too big; during a cut alone */
 };
 
 typedef struct tcp_sent { /* one segment between SND.UNA and SND.NXT */
@@ -139,6 +140,9 @@ bool rmri_tcp_segq_push(tcp_segq *q, const rmr_alloc *a, const tcp_sent *s);
 void rmri_tcp_segq_pop(tcp_segq *q);
 /* The first segment that ends behind seq; q->n when there is none. */
 uint32_t rmri_tcp_segq_find(const tcp_segq *q, uint32_t seq);
+/* Cuts all that hold more data than `mss` into pieces; those that were not
+ * SACKed are marked SENT_CUT.  False without memory; nothing is changed then. */
+bool rmri_tcp_segq_split(tcp_segq *q, const rmr_alloc *a, uint32_t mss);
 void rmri_tcp_segq_wipe(tcp_segq *q, const rmr_alloc *a);
 
 /* ---- what came out of order (tcp_reasm.c) ----------------------------- */
@@ -224,7 +228,9 @@ enum { /* c->flags */
     CF_PERSIST = 1u << 22,   /* t_rto is the persist timer */
     CF_SYN_RETRANS = 1u << 23,
     CF_RACK = 1u << 24,      /* rack_at is valid */
-    CF_ACTIVE = 1u << 25     /* dialled */
+    CF_ACTIVE = 1u << 25,    /* dialled */
+    CF_MSS_LOWERED = 1u << 26,/* mss_snd is below mss_peer, for now */
+    CF_MSS_PROVEN = 1u << 27 /* a segment of mss_snd has arrived */
 };
 
 enum { /* c->events */
@@ -265,12 +271,16 @@ typedef struct tcp_conn {
     uint8_t rack_mult, rack_persist;
     uint8_t cc; /* rmr_ns_cc */
     rmr_err why;       /* for on_closed */
+    rmr_err soft;      /* the last that ICMP told */
 
     uint32_t iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, max_wnd;
     uint32_t irs, rcv_nxt, rcv_adv, last_ack;
     uint32_t fin_seq;
     uint32_t rcv_limit, snd_limit; /* of the buffers now */
     uint16_t mss_snd;              /* payload of a full segment */
+    uint16_t mss_peer;             /* the most that the peer takes */
+    uint16_t mss_cap;              /* black hole: what is tried; 0: none */
+    uint32_t mss_cap_until;        /* second */
     uint16_t mss_rcv;              /* the largest segment that came */
     ns_cq snd, rcv;
     tcp_segq segq;
@@ -385,7 +395,7 @@ void rmri_tcp_finish(rmr_ns *ns, tcp_conn *c, rmr_err why);
 void rmri_tcp_done(rmr_ns *ns, tcp_conn *c, bool wait);
 void rmri_tcp_addr_gone(rmr_ns *ns, uint8_t family, const ns_ip *ip);
 /* Takes the peer's options of its SYN, and the first sizes from them. */
-void rmri_tcp_take_options(const rmr_ns *ns, tcp_conn *c, uint16_t mss,
+void rmri_tcp_take_options(rmr_ns *ns, tcp_conn *c, uint16_t mss,
                            const tcp_opts *o);
 void rmri_tcp_established(rmr_ns *ns, tcp_conn *c);
 
@@ -477,6 +487,16 @@ const tcp_cc_ops *rmri_tcp_cc(const tcp_conn *c);
 uint32_t rmri_tcp_cubic_k_ms(uint32_t deficit, uint32_t mss);
 uint32_t rmri_tcp_cubic_window(const tcp_cubic *q, uint32_t mss,
                                uint64_t t_ms);
+
+/* ---- segment size (tcp_mtu.c) ----------------------------------------- */
+
+void rmri_tcp_mss_init(rmr_ns *ns, tcp_conn *c);
+/* Brings mss_snd up to date; what is out and too big is lost then. */
+void rmri_tcp_mss_fit(rmr_ns *ns, tcp_conn *c);
+/* A path takes less than before: all connections over it. */
+void rmri_tcp_path_lowered(rmr_ns *ns, uint8_t family, const ns_ip *remote);
+/* After a time-out: smaller segments, if full ones seem to be swallowed. */
+void rmri_tcp_black_hole(rmr_ns *ns, tcp_conn *c);
 
 /* ---- timers (tcp_timers.c) -------------------------------------------- */
 

@@ -275,6 +275,8 @@ static size_t build_any(rmr_ns *ns, tcp_conn *c, uint8_t *dst)
     /* Holes are told before data goes, which carries no SACK. */
     if ((c->flags & CF_ACK_NOW) && (c->ooo.n || (c->flags & CF_DSACK)))
         return build_ack(ns, c, dst);
+    if (c->flags & CF_MSS_LOWERED)
+        rmri_tcp_mss_fit(ns, c); /* what is known of a path expires */
     size_t n = build_repeat(ns, c, dst);
     if (!n && (c->flags & CF_TLP))
         n = build_tail_probe(ns, c, dst);

@@ -188,6 +188,7 @@ void rmri_tcp_timeout(rmr_ns *ns, tcp_conn *c)
         save_for_undo(c);
         c->ssthresh = rmri_tcp_cc(c)->reduce(c, loss_flight(c));
     }
+    rmri_tcp_black_hole(ns, c);
     rmri_tcp_cc(c)->restart(c);
     c->ca = TCP_CA_LOSS;
     c->recover = c->snd_nxt;

@@ -45,6 +45,49 @@ uint32_t rmri_tcp_segq_find(const tcp_segq *q, uint32_t seq)
     return lo;
 }
 
+static uint32_t data_len(const tcp_sent *t)
+{
+    return t->len - (t->flags & SENT_FIN ? 1u : 0u);
+}
+
+/* The pieces of one; the FIN stays with the last. */
+static void put_pieces(tcp_segq *q, tcp_sent t, uint32_t mss)
+{
+    if (data_len(&t) > mss && !(t.flags & SENT_SACKED))
+        t.flags |= SENT_CUT;
+    while (data_len(&t) > mss) {
+        tcp_sent p = t;
+        p.len = (uint16_t)mss;
+        p.flags = (uint8_t)(p.flags & ~SENT_FIN);
+        q->v[q->n++] = p;
+        t.seq += mss;
+        t.len = (uint16_t)(t.len - mss);
+    }
+    q->v[q->n++] = t;
+}
+
+bool rmri_tcp_segq_split(tcp_segq *q, const rmr_alloc *a, uint32_t mss)
+{
+    uint32_t n = 0;
+    tcp_segq cut = {NULL, 16, 0, 0};
+    for (uint32_t i = 0; i < q->n; i++) {
+        uint32_t len = data_len(segq_at(q, i));
+        n += len > mss ? (len + mss - 1) / mss : 1;
+    }
+    if (n == q->n)
+        return true;
+    while (cut.cap < n)
+        cut.cap *= 2;
+    cut.v = a->alloc(a->user, cut.cap * sizeof *cut.v, _Alignof(tcp_sent));
+    if (!cut.v)
+        return false;
+    for (uint32_t i = 0; i < q->n; i++)
+        put_pieces(&cut, *segq_at(q, i), mss);
+    rmr_release(a, q->v, q->cap * sizeof *q->v);
+    *q = cut;
+    return true;
+}
+
 void rmri_tcp_segq_wipe(tcp_segq *q, const rmr_alloc *a)
 {
     rmr_release(a, q->v, q->cap * sizeof *q->v);

@@ -92,6 +92,26 @@ static void post(sim *s, int to, const uint8_t *data, size_t len, rmr_time at)
     heap_push(s, p);
 }
 
+/* The router's "too big", quoting the header and 8 bytes. */
+static void too_big(sim *s, int to, const uint8_t *pkt, size_t mtu)
+{
+    uint8_t b[96] = {0};
+    bool v4 = pkt[0] >> 4 == 4;
+    size_t hl = v4 ? 20 : 40, len = 8 + hl + 8;
+    static const ns_ip router = {{10, 9, 8, 7}};
+    ns_ip src = router, dst = {{0}};
+    memcpy(dst.b, pkt + (v4 ? 12 : 8), v4 ? 4 : 16);
+    b[hl] = v4 ? 3 : 2;
+    b[hl + 1] = v4 ? 4 : 0;
+    rmr_store_be16(b + hl + 6, (uint16_t)mtu);
+    memcpy(b + hl + 8, pkt, hl + 8);
+    uint8_t family = v4 ? RMR_AF_INET : RMR_AF_INET6, proto = v4 ? 1 : 58;
+    (void)rmri_ns_ip_write(b, family, &src, &dst, proto, len, 0);
+    uint64_t sum = v4 ? 0 : rmri_ns_sum_pseudo(family, &src, &dst, proto, len);
+    rmri_ns_sum_store(b + hl + 2, rmri_ns_sum(sum, b + hl, len));
+    post(s, to, b, hl + len, s->now + s->link.delay);
+}
+
 static void transmit(sim *s, int from, const uint8_t *data, size_t len)
 {
     const sim_link *l = &s->link;
@@ -104,6 +124,11 @@ static void transmit(sim *s, int from, const uint8_t *data, size_t len)
         s->trace = (s->trace ^ data[i]) * 0x100000001b3ull;
     if (dice(s, 1000) < l->loss_milli)
         return;
+    if (l->mtu && len > l->mtu) {
+        if (l->tells)
+            too_big(s, from, data, l->mtu);
+        return;
+    }
     if (l->rate) {
         rmr_time start = h->busy_until > s->now ? h->busy_until : s->now;
         uint64_t queued = (start - s->now) * l->rate / RMR_SEC;

@@ -16,6 +16,8 @@ typedef struct sim_link { /* both directions */
     rmr_dur hold;
     uint64_t rate; /* bytes a second, 0: none */
     size_t queue;  /* bytes before the tail is dropped, 0: no limit */
+    size_t mtu;    /* larger packets are dropped, 0: no limit */
+    bool tells;    /* ... and their sender hears of it */
 } sim_link;
 
 typedef struct sim_pkt {

@@ -20,6 +20,7 @@ typedef struct stack {
     rmr_ns_sock listener, sock, pending;
     bool has_pending, connected, closed;
     rmr_err why;
+    rmr_ns_error error; /* the last that on_error told */
 } stack;
 
 /* ---- callbacks -------------------------------------------------------- */
@@ -50,6 +51,15 @@ static void on_closed(void *user, void *tag, rmr_ns_sock sock, rmr_err why)
     (void)sock;
     s->closed = true;
     s->why = why;
+}
+
+static void on_error(void *user, void *tag, rmr_ns_sock sock,
+                     const rmr_ns_error *error)
+{
+    stack *s = user;
+    (void)tag;
+    (void)sock;
+    s->error = *error;
 }
 
 /* ---- packets and time --------------------------------------------------- */
@@ -249,6 +259,27 @@ static bool cwnd_is(stack *s, uint32_t segments)
            scn_bad(&s->w, "it is %u bytes", info.cwnd_bytes);
 }
 
+static const char *error_word(rmr_err e)
+{
+    return e == RMR_E_TIMEOUT       ? "timeout"
+           : e == RMR_E_DENIED      ? "denied"
+           : e == RMR_E_UNREACHABLE ? "unreachable"
+           : e == RMR_E_REFUSED     ? "refused"
+           : e == RMR_E_TOOBIG      ? "too big"
+                                    : "protocol";
+}
+
+/* It was told once, and is kept. */
+static bool saw_error(stack *s, const char *word)
+{
+    rmr_ns_tcp_info info;
+    (void)rmr_ns_tcp_get_info(s->ns, s->sock, &info);
+    rmr_err e = s->error.why;
+    s->error.why = RMR_OK;
+    return (e && info.soft_error == e && !strcmp(word, error_word(e))) ||
+           scn_bad(&s->w, "it is %s", rmr_err_name(e));
+}
+
 static bool all_freed(stack *s)
 {
     rmr_ns_stats st;
@@ -279,6 +310,8 @@ static bool event(scn_world *w, const char *t)
         return closed_with(s, RMR_E_TIMEOUT);
     if (scn_is_word(t, "cwnd "))
         return cwnd_is(s, (uint32_t)atoi(t + 5));
+    if (scn_is_word(t, "error "))
+        return saw_error(s, t + 6);
     if (!strcmp(t, "freed"))
         return all_freed(s);
     return scn_bad(w, "no event \"%s\"", t);
@@ -298,6 +331,7 @@ static rmr_err new_stack(stack *s, size_t recv_max)
     s->cb.on_accept = on_accept;
     s->cb.on_connected = on_connected;
     s->cb.on_closed = on_closed;
+    s->cb.on_error = on_error;
     rmr_ns_config_init(&cfg, sizeof cfg);
     cfg.callbacks = &s->cb;
     cfg.congestion = RMR_NS_CC_CUBIC;

@@ -176,6 +176,7 @@ typedef struct rmr_ns_stats {
     uint64_t tcp_cookies_sent, tcp_cookies_taken, tcp_spurious,
         path_mtu_lowered, discard_filtered, discard_flows, tx_fragments;
     uint32_t half_open, flows, udp_flows; /* now */
+    uint64_t path_mtu_evicted; /* of 1024 paths, the one used longest ago */
 } rmr_ns_stats;
 
 typedef enum rmr_ns_tcp_state {
