@@ -16,6 +16,7 @@ void rmr_ns_config_init(rmr_ns_config *cfg, size_t struct_size)
     d.tcp_send_max = 1u << 20;
     d.memory_max = 64u << 20;
     d.backlog = 128;
+    d.unaccepted = 128;
     d.time_wait = 60 * RMR_SEC;
     memcpy(cfg, &d, struct_size < sizeof d ? struct_size : sizeof d);
 }
@@ -60,7 +61,7 @@ static rmr_err init_tables(rmr_ns *ns)
 
 static rmr_err draw_secrets(rmr_ns *ns)
 {
-    rmr_hash_key keys[4];
+    rmr_hash_key keys[6];
     rmr_err e = rmr_rng_fill(&ns->env.rng, keys, sizeof keys);
     if (e)
         return e;
@@ -68,6 +69,8 @@ static rmr_err draw_secrets(rmr_ns *ns)
     ns->port_key = keys[1];
     ns->ts_key = keys[2];
     ns->limit_key = keys[3];
+    ns->cookie_key[0] = keys[4];
+    ns->cookie_key[1] = keys[5];
     rmr_wipe(keys, sizeof keys);
     return rmr_rng_fill(&ns->env.rng, ns->ports, sizeof ns->ports);
 }
@@ -376,5 +379,6 @@ void rmr_ns_get_stats(const rmr_ns *ns, rmr_ns_stats *out)
     *out = ns->stats;
     out->sockets = ns->socks.used;
     out->time_wait = ns->tws.used;
+    out->half_open = ns->halves.used;
     out->buffer_bytes = ns->pool.used;
 }

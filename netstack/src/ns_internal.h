@@ -282,7 +282,7 @@ struct rmr_ns {
     uint8_t families[RMR_NS_MAX_ADDRS];
     uint32_t n_addrs;
 
-    rmr_hash_key isn_key, port_key, ts_key, limit_key;
+    rmr_hash_key isn_key, port_key, ts_key, limit_key, cookie_key[2];
     uint32_t ports[256]; /* RFC 6056 3.3.4 */
 
     rmr_slots socks, halves, tws;

@@ -28,6 +28,9 @@ rmr_err rmr_ns_tcp_listen(rmr_ns *ns, const rmr_addr *local, void *tag,
     l->head.kind = NS_KIND_LISTENER;
     l->bind = b;
     l->tag = tag;
+    l->half_max = ns->cfg.backlog;
+    l->unaccepted_max = ns->cfg.unaccepted;
+    ns_list_init(&l->waiting);
     e = rmr_hash_put(&ns->binds, &b, sizeof b, (uint64_t)(uintptr_t)&l->head);
     if (e) {
         rmr_slots_free(&ns->socks, id);
@@ -341,8 +344,11 @@ rmr_err rmr_ns_tcp_get_info(const rmr_ns *ns, rmr_ns_sock s,
     memset(out, 0, sizeof *out);
     ns_head *h = rmr_slots_get(&ns->socks, s.id);
     if (h && h->kind == NS_KIND_LISTENER) {
-        const ns_bind *b = &((tcp_listener *)(void *)h)->bind;
+        const tcp_listener *l = (const tcp_listener *)(const void *)h;
+        const ns_bind *b = &l->bind;
         out->state = RMR_NS_LISTEN;
+        out->half_open = l->n_half;
+        out->unaccepted = l->n_unaccepted;
         out->local = rmri_ns_addr_of(b->family, &b->ip, b->port);
         return RMR_OK;
     }

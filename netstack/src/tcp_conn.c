@@ -76,6 +76,7 @@ static void detach(rmr_ns *ns, tcp_conn *c)
 
 void rmri_tcp_conn_free(rmr_ns *ns, tcp_conn *c)
 {
+    rmri_tcp_unqueue(ns, c);
     detach(ns, c);
     ns_list_unlink(&c->ev);
     rmri_tcp_conn_wipe(ns, c);
@@ -114,14 +115,15 @@ static void call(rmr_ns *ns, const tcp_conn *c, event_fn fn)
 /* Nobody takes it: the listener is gone, or the host has no on_accept. */
 static void call_accept(rmr_ns *ns, tcp_conn *c)
 {
-    ns_head *h = rmr_slots_get(&ns->socks, c->listener);
-    if (!h || h->kind != NS_KIND_LISTENER || !ns->cb.on_accept) {
+    const tcp_listener *l = rmri_tcp_listener_get(ns, c->listener);
+    rmri_tcp_unqueue(ns, c);
+    if (!l || !ns->cb.on_accept) {
         rmri_tcp_reset_ack(ns, &c->tuple, c->snd_nxt, c->rcv_nxt);
         rmri_tcp_conn_free(ns, c);
         return;
     }
     rmr_ns_sock sock = {c->head.id}, from = {c->listener};
-    void *tag = ((tcp_listener *)(void *)h)->tag;
+    void *tag = l->tag;
     rmr_addr remote =
         rmri_ns_addr_of(c->tuple.family, &c->tuple.remote, c->tuple.rport);
     ns->stats.tcp_accepted++;
@@ -173,6 +175,13 @@ void rmri_tcp_run_events(rmr_ns *ns, tcp_conn *c)
 {
     uint64_t id = c->head.id;
     uint8_t due = c->events;
+    if (c->flags & CF_UNACCEPTED) {
+        tcp_listener *l = rmri_tcp_listener_get(ns, c->listener);
+        if (l && l->paused) {
+            ns_list_push(&l->waiting, &c->ev);
+            return;
+        }
+    }
     c->events = 0;
     for (uint8_t ev = EV_ACCEPT; ev <= EV_CLOSED && due;
          ev = (uint8_t)(ev << 1)) {
@@ -191,7 +200,7 @@ void rmri_tcp_run_events(rmr_ns *ns, tcp_conn *c)
 void rmri_tcp_finish(rmr_ns *ns, tcp_conn *c, rmr_err why)
 {
     /* A connection of which nobody was told needs no farewell. */
-    if ((c->flags & CF_ORPHAN) || (c->events & EV_ACCEPT)) {
+    if (c->flags & (CF_ORPHAN | CF_UNACCEPTED)) {
         rmri_tcp_conn_free(ns, c);
         return;
     }

@@ -73,14 +73,10 @@ rmr_err rmri_ns_tcp_input(rmr_ns *ns, const ns_pkt *p)
 
 /* ---- SYN-SENT --------------------------------------------------------- */
 
-static bool take_challenge(rmr_ns *ns, tcp_conn *c)
+/* One limit of the whole stack would be a side channel (CVE-2016-5696), so its
+ * count is another one each second. */
+bool rmri_tcp_may_challenge(rmr_ns *ns)
 {
-    if (rmr_time_since(ns->now, c->chal_at) >= RMR_SEC || c->chal_at == 0) {
-        c->chal_at = ns->now ? ns->now : 1;
-        c->chal_left = TCP_CHALLENGES;
-    }
-    /* One limit of the whole stack would be a side channel (CVE-2016-5696), so
-     * its count is another one each second. */
     uint64_t second = ns->now / RMR_SEC + 1;
     if (second != ns->chal_second) {
         ns->chal_second = second;
@@ -88,10 +84,21 @@ static bool take_challenge(rmr_ns *ns, tcp_conn *c)
                                                        sizeof second) %
                                          500);
     }
-    if (c->chal_left == 0 || ns->chal_left == 0)
+    if (ns->chal_left == 0)
+        return false;
+    ns->chal_left--;
+    return true;
+}
+
+static bool take_challenge(rmr_ns *ns, tcp_conn *c)
+{
+    if (rmr_time_since(ns->now, c->chal_at) >= RMR_SEC || c->chal_at == 0) {
+        c->chal_at = ns->now ? ns->now : 1;
+        c->chal_left = TCP_CHALLENGES;
+    }
+    if (c->chal_left == 0 || !rmri_tcp_may_challenge(ns))
         return false;
     c->chal_left--;
-    ns->chal_left--;
     return true;
 }
 
@@ -356,7 +363,7 @@ static void tell(rmr_ns *ns, const tcp_conn *c, const rmr_ns_error *e)
 {
     rmr_ns_sock s = {c->head.id};
     if (!ns->cb.on_error || (c->flags & (CF_ORPHAN | CF_DONE)) ||
-        (c->events & EV_ACCEPT))
+        (c->flags & CF_UNACCEPTED))
         return;
     ns->in_callback = true;
     ns->cb.on_error(ns->cb.user, c->tag, s, e);

@@ -35,6 +35,7 @@
 #define TCP_RETRY_MEMORY (50 * RMR_MS)
 #define TCP_PAWS_IDLE (24ull * 24 * 3600 * RMR_SEC)
 #define TCP_OOW_GAP (500 * RMR_MS)
+#define TCP_COOKIE_TTL (128 * RMR_SEC)
 #define TCP_CHALLENGES 5u /* a second and connection */
 
 enum {
@@ -230,7 +231,8 @@ enum { /* c->flags */
     CF_RACK = 1u << 24,      /* rack_at is valid */
     CF_ACTIVE = 1u << 25,    /* dialled */
     CF_MSS_LOWERED = 1u << 26,/* mss_snd is below mss_peer, for now */
-    CF_MSS_PROVEN = 1u << 27 /* a segment of mss_snd has arrived */
+    CF_MSS_PROVEN = 1u << 27,/* a segment of mss_snd has arrived */
+    CF_UNACCEPTED = 1u << 28 /* on_accept is still to come */
 };
 
 enum { /* c->events */
@@ -324,7 +326,11 @@ typedef struct tcp_listener {
     ns_head head;
     ns_bind bind;
     void *tag;
-    uint32_t n_half;
+    ns_node waiting; /* open connections, by their `ev`, while it is paused */
+    rmr_time cookie_at; /* of the last one sent; 0: none */
+    uint32_t n_half, half_max;
+    uint32_t n_unaccepted, unaccepted_max;
+    bool paused;
 } tcp_listener;
 
 typedef struct tcp_half { /* SYN-RECEIVED of a listener */
@@ -412,6 +418,8 @@ uint32_t rmri_tcp_window(const rmr_ns *ns, const tcp_conn *c);
 bool rmri_tcp_window_due(const rmr_ns *ns, const tcp_conn *c);
 void rmri_tcp_tune(rmr_ns *ns, tcp_conn *c, size_t consumed);
 void rmri_tcp_challenge(rmr_ns *ns, tcp_conn *c);
+/* The limit of challenge ACKs of the whole stack. */
+bool rmri_tcp_may_challenge(rmr_ns *ns);
 
 /* ---- out (tcp_output.c, tcp_write.c) ---------------------------------- */
 
@@ -506,12 +514,24 @@ void rmri_tcp_arm(rmr_ns *ns, tcp_conn *c); /* the timer from the deadlines */
 void rmri_tcp_arm_loss(rmr_ns *ns, tcp_conn *c, bool progress);
 void rmri_tcp_timer(rmr_ns *ns, tcp_conn *c);
 
+/* ---- SYN cookies (tcp_cookie.c) --------------------------------------- */
+
+/* Sets the initial number of an entry that is not kept. */
+void rmri_tcp_cookie_make(const rmr_ns *ns, tcp_half *e);
+/* The timestamp that goes with it. */
+uint32_t rmri_tcp_cookie_stamp(const rmr_ns *ns, const tcp_half *e);
+/* The entry again, from the ACK; false: there was no such cookie. */
+bool rmri_tcp_cookie_read(const rmr_ns *ns, const tcp_seg *s, tcp_half *e);
+
 /* ---- listeners and TIME-WAIT ------------------------------------------ */
 
-void rmri_tcp_listen_input(rmr_ns *ns, tcp_listener *l, const tcp_seg *s);
+void rmri_tcp_listen_input(rmr_ns *ns, tcp_listener *l, tcp_seg *s);
 void rmri_tcp_half_input(rmr_ns *ns, tcp_half *h, tcp_seg *s);
 void rmri_tcp_half_timer(rmr_ns *ns, tcp_half *h);
 void rmri_tcp_half_free(rmr_ns *ns, tcp_half *h);
+tcp_listener *rmri_tcp_listener_get(const rmr_ns *ns, uint64_t id);
+/* on_accept is due, or will never be. */
+void rmri_tcp_unqueue(rmr_ns *ns, tcp_conn *c);
 void rmri_tcp_listener_close(rmr_ns *ns, tcp_listener *l);
 /* Replaces the connection's flow by a small entry; false without memory. */
 bool rmri_tcp_tw_enter(rmr_ns *ns, tcp_conn *c);

@@ -2,13 +2,15 @@
  * SYNs costs little (RFC 4987). */
 #include "tcp_internal.h"
 
-static tcp_listener *listener_of(const rmr_ns *ns, uint64_t id)
+tcp_listener *rmri_tcp_listener_get(const rmr_ns *ns, uint64_t id)
 {
     ns_head *h = rmr_slots_get(&ns->socks, id);
     return h && h->kind == NS_KIND_LISTENER ? (tcp_listener *)(void *)h : NULL;
 }
 
-static void send_syn_ack(rmr_ns *ns, tcp_half *h)
+/* ---- SYN in, SYN-ACK out ---------------------------------------------- */
+
+static void send_syn_ack(rmr_ns *ns, const tcp_half *h, uint32_t tsval)
 {
     tcp_out o = {0};
     tcp_syn y = {0};
@@ -17,7 +19,7 @@ static void send_syn_ack(rmr_ns *ns, tcp_half *h)
     y.has_ws = h->has_ws;
     y.sack_ok = h->sack_ok;
     y.has_ts = h->has_ts;
-    y.tsval = tcp_ts_now(ns, h->ts_off);
+    y.tsval = tsval;
     y.tsecr = h->ts_recent;
     o.tuple = &h->tuple;
     o.seq = h->iss;
@@ -32,7 +34,7 @@ static void send_syn_ack(rmr_ns *ns, tcp_half *h)
 
 void rmri_tcp_half_free(rmr_ns *ns, tcp_half *h)
 {
-    tcp_listener *l = listener_of(ns, h->listener);
+    tcp_listener *l = rmri_tcp_listener_get(ns, h->listener);
     if (l)
         l->n_half--;
     rmri_ns_del_flow(ns, &h->tuple);
@@ -40,20 +42,34 @@ void rmri_tcp_half_free(rmr_ns *ns, tcp_half *h)
     rmr_slots_free(&ns->halves, h->head.id);
 }
 
+/* What a SYN tells. */
+static void from_syn(const rmr_ns *ns, tcp_half *h, const tcp_seg *s)
+{
+    h->tuple = s->tuple;
+    h->irs = s->seq;
+    h->mss = s->o.mss;
+    h->ws = s->o.ws;
+    h->has_ws = s->o.has_ws;
+    h->sack_ok = s->o.sack_ok;
+    h->has_ts = s->o.has_ts;
+    h->ts_recent = s->o.has_ts ? s->o.tsval : 0;
+    h->ts_off = rmri_ns_ts_offset(ns, &h->tuple);
+}
+
 static tcp_half *open_half(rmr_ns *ns, tcp_listener *l, const tcp_seg *s)
 {
     uint64_t id;
-    if (l->n_half >= ns->cfg.backlog)
+    if (l->n_half >= l->half_max)
         return NULL;
     tcp_half *h = rmr_slots_new(&ns->halves, &id);
     if (!h)
         return NULL;
     h->head.id = id;
     h->head.kind = NS_KIND_HALF_OPEN;
-    h->tuple = s->tuple;
     h->timer.kind = NS_TIMER_HALF_OPEN;
     h->timer.owner = h;
     h->listener = l->head.id;
+    from_syn(ns, h, s);
     if (rmri_ns_reserve_timers(ns) ||
         rmri_ns_add_flow(ns, &h->tuple, &h->head)) {
         rmr_slots_free(&ns->halves, id);
@@ -63,12 +79,26 @@ static tcp_half *open_half(rmr_ns *ns, tcp_listener *l, const tcp_seg *s)
     return h;
 }
 
-void rmri_tcp_listen_input(rmr_ns *ns, tcp_listener *l, const tcp_seg *s)
+/* No room for an entry: nothing is kept. */
+static void send_cookie(rmr_ns *ns, tcp_listener *l, const tcp_seg *s)
+{
+    tcp_half e = {0};
+    from_syn(ns, &e, s);
+    rmri_tcp_cookie_make(ns, &e);
+    send_syn_ack(ns, &e, rmri_tcp_cookie_stamp(ns, &e));
+    l->cookie_at = ns->now ? ns->now : 1;
+    ns->stats.tcp_cookies_sent++;
+}
+
+static bool take_cookie(rmr_ns *ns, tcp_listener *l, tcp_seg *s);
+
+void rmri_tcp_listen_input(rmr_ns *ns, tcp_listener *l, tcp_seg *s)
 {
     if (s->flags & TH_RST)
         return;
     if (s->flags & TH_ACK) {
-        rmri_tcp_refuse(ns, s);
+        if ((s->flags & TH_SYN) || !take_cookie(ns, l, s))
+            rmri_tcp_refuse(ns, s);
         return;
     }
     /* Data on the SYN is not taken; the peer sends it again. */
@@ -76,84 +106,117 @@ void rmri_tcp_listen_input(rmr_ns *ns, tcp_listener *l, const tcp_seg *s)
         return;
     tcp_half *h = open_half(ns, l, s);
     if (!h) {
-        ns->stats.discard_full++;
+        send_cookie(ns, l, s);
         return;
     }
     h->iss = rmri_ns_isn(ns, &h->tuple);
     if (s->has_floor && seq_le(h->iss, s->iss_floor))
         h->iss = s->iss_floor + 1;
-    h->irs = s->seq;
-    h->mss = s->o.mss;
-    h->ws = s->o.ws;
-    h->has_ws = s->o.has_ws;
-    h->sack_ok = s->o.sack_ok;
-    h->has_ts = s->o.has_ts;
-    h->ts_recent = s->o.has_ts ? s->o.tsval : 0;
-    h->ts_off = rmri_ns_ts_offset(ns, &h->tuple);
     h->sent_at = ns->now;
-    send_syn_ack(ns, h);
+    send_syn_ack(ns, h, tcp_ts_now(ns, h->ts_off));
     (void)rmr_timers_set(&ns->timers, &h->timer,
                          rmr_time_add(ns->now, TCP_RTO_FIRST));
 }
 
 void rmri_tcp_half_timer(rmr_ns *ns, tcp_half *h)
 {
-    tcp_listener *l = listener_of(ns, h->listener);
-    bool busy = l && l->n_half > ns->cfg.backlog / 2;
+    tcp_listener *l = rmri_tcp_listener_get(ns, h->listener);
+    bool busy = l && l->n_half > l->half_max / 2;
     if (!l || h->tries >= (busy ? TCP_SYNACK_TRIES_BUSY : TCP_SYNACK_TRIES)) {
         rmri_tcp_half_free(ns, h);
         return;
     }
     h->tries++;
-    send_syn_ack(ns, h);
+    send_syn_ack(ns, h, tcp_ts_now(ns, h->ts_off));
     (void)rmr_timers_set(&ns->timers, &h->timer,
                          rmr_time_add(ns->now, TCP_RTO_FIRST << h->tries));
 }
 
-/* Makes the connection; NULL for want of memory or sockets. */
-static tcp_conn *promote(rmr_ns *ns, tcp_half *h, const tcp_seg *s)
+/* ---- the final ACK ---------------------------------------------------- */
+
+/* The application is not to be overrun: the peer repeats its ACK. */
+static bool queue_is_full(const tcp_listener *l)
+{
+    return l && l->paused && l->n_unaccepted >= l->unaccepted_max;
+}
+
+/* Makes the connection, which takes the entry's flow; NULL for want of memory
+ * or sockets.  `rtt`: 0 is none. */
+static tcp_conn *open_conn(rmr_ns *ns, const tcp_half *e, const tcp_seg *s,
+                           rmr_dur rtt)
 {
     rmr_err why;
-    tcp_half e = *h;
-    tcp_conn *c = rmri_tcp_conn_new(ns, &e.tuple, &why); /* takes the flow */
+    tcp_opts o = {0};
+    tcp_listener *l = rmri_tcp_listener_get(ns, e->listener);
+    tcp_conn *c = NULL;
+    if (!queue_is_full(l))
+        c = rmri_tcp_conn_new(ns, &e->tuple, &why);
     if (!c) {
         ns->stats.discard_full++;
         return NULL;
     }
-    tcp_listener *l = listener_of(ns, e.listener);
-    if (l)
-        l->n_half--;
-    rmr_timers_cancel(&ns->timers, &h->timer);
-    rmr_slots_free(&ns->halves, e.head.id);
-
-    tcp_opts o = {0};
-    o.has_ws = e.has_ws;
-    o.ws = e.ws;
-    o.sack_ok = e.sack_ok;
-    o.has_ts = e.has_ts;
-    o.tsval = e.ts_recent;
-    c->listener = e.listener;
-    c->iss = e.iss;
-    c->snd_una = c->snd_nxt = e.iss + 1;
-    c->irs = e.irs;
-    c->rcv_nxt = c->last_ack = e.irs + 1;
+    o.has_ws = e->has_ws;
+    o.ws = e->ws;
+    o.sack_ok = e->sack_ok;
+    o.has_ts = e->has_ts;
+    o.tsval = e->ts_recent;
+    c->listener = e->listener;
+    c->iss = e->iss;
+    c->snd_una = c->snd_nxt = e->iss + 1;
+    c->irs = e->irs;
+    c->rcv_nxt = c->last_ack = e->irs + 1;
     c->rcv_adv = c->rcv_nxt + u32_min(c->rcv_limit, 65535);
-    rmri_tcp_take_options(ns, c, e.mss, &o);
+    rmri_tcp_take_options(ns, c, e->mss, &o);
     c->snd_wnd = c->max_wnd = (uint32_t)s->wnd << c->snd_ws;
     c->snd_wl1 = s->seq;
     c->snd_wl2 = s->ack;
-    if (e.tries)
-        c->flags |= CF_SYN_RETRANS;
-    else
-        rmri_tcp_rtt_sample(c, rmr_time_since(ns->now, e.sent_at));
+    c->flags |= CF_UNACCEPTED | (e->tries ? CF_SYN_RETRANS : 0);
+    if (rtt)
+        rmri_tcp_rtt_sample(c, rtt);
+    if (l)
+        l->n_unaccepted++;
     rmri_tcp_established(ns, c);
     rmri_tcp_event(ns, c, EV_ACCEPT);
     return c;
 }
 
+static tcp_conn *promote(rmr_ns *ns, tcp_half *h, const tcp_seg *s)
+{
+    tcp_half e = *h;
+    rmr_dur rtt = e.tries ? 0 : rmr_time_since(ns->now, e.sent_at) + 1;
+    tcp_conn *c = open_conn(ns, &e, s, rtt);
+    if (!c)
+        return NULL;
+    tcp_listener *l = rmri_tcp_listener_get(ns, e.listener);
+    if (l)
+        l->n_half--;
+    rmr_timers_cancel(&ns->timers, &h->timer);
+    rmr_slots_free(&ns->halves, e.head.id);
+    return c;
+}
+
+/* False: it holds no cookie.  Only who sent some looks for them. */
+static bool take_cookie(rmr_ns *ns, tcp_listener *l, tcp_seg *s)
+{
+    tcp_half e;
+    if (l->cookie_at == 0 ||
+        rmr_time_since(ns->now, l->cookie_at) > TCP_COOKIE_TTL ||
+        !rmri_tcp_cookie_read(ns, s, &e))
+        return false;
+    e.listener = l->head.id;
+    tcp_conn *c = open_conn(ns, &e, s, 0);
+    if (c) {
+        ns->stats.tcp_cookies_taken++;
+        rmri_tcp_conn_input(ns, c, s);
+    }
+    return true;
+}
+
 static void answer_half(rmr_ns *ns, const tcp_half *h)
 {
     tcp_out o = {0};
+    if (!rmri_tcp_may_challenge(ns))
+        return;
     o.tuple = &h->tuple;
     o.seq = h->iss + 1;
     o.ack = h->irs + 1;
@@ -172,11 +235,13 @@ void rmri_tcp_half_input(rmr_ns *ns, tcp_half *h, tcp_seg *s)
     if (s->flags & TH_RST) {
         if (ahead == 0)
             rmri_tcp_half_free(ns, h);
+        else if (ahead < 65535) /* RFC 5961 3.2 */
+            answer_half(ns, h);
         return;
     }
     if (s->flags & TH_SYN) {
         if (s->seq == h->irs && !(s->flags & TH_ACK))
-            send_syn_ack(ns, h);
+            send_syn_ack(ns, h, tcp_ts_now(ns, h->ts_off));
         else
             answer_half(ns, h);
         return;
@@ -196,6 +261,46 @@ void rmri_tcp_half_input(rmr_ns *ns, tcp_half *h, tcp_seg *s)
         rmri_tcp_conn_input(ns, c, s);
 }
 
+/* ---- the queue, and the end ------------------------------------------- */
+
+void rmri_tcp_unqueue(rmr_ns *ns, tcp_conn *c)
+{
+    if (!(c->flags & CF_UNACCEPTED))
+        return;
+    c->flags &= ~(uint32_t)CF_UNACCEPTED;
+    tcp_listener *l = rmri_tcp_listener_get(ns, c->listener);
+    if (l)
+        l->n_unaccepted--;
+}
+
+rmr_err rmr_ns_tcp_pause(rmr_ns *ns, rmr_time now, rmr_ns_sock listener,
+                         bool paused)
+{
+    if (now > ns->now)
+        ns->now = now;
+    tcp_listener *l = rmri_tcp_listener_get(ns, listener.id);
+    if (!l)
+        return RMR_E_BADHANDLE;
+    l->paused = paused;
+    while (!paused && !ns_list_empty(&l->waiting)) {
+        ns_node *ev = l->waiting.next;
+        ns_list_unlink(ev);
+        ns_list_push(&ns->events, ev);
+    }
+    return RMR_OK;
+}
+
+rmr_err rmr_ns_tcp_set_backlog(rmr_ns *ns, rmr_ns_sock listener,
+                               uint32_t half_open, uint32_t unaccepted)
+{
+    tcp_listener *l = rmri_tcp_listener_get(ns, listener.id);
+    if (!l)
+        return RMR_E_BADHANDLE;
+    l->half_max = half_open;
+    l->unaccepted_max = unaccepted;
+    return RMR_OK;
+}
+
 void rmri_tcp_listener_close(rmr_ns *ns, tcp_listener *l)
 {
     uint32_t pos = 0;
@@ -205,6 +310,11 @@ void rmri_tcp_listener_close(rmr_ns *ns, tcp_listener *l)
             continue;
         rmri_tcp_reset_ack(ns, &h->tuple, h->iss + 1, h->irs + 1);
         rmri_tcp_half_free(ns, h);
+    }
+    while (!ns_list_empty(&l->waiting)) {
+        tcp_conn *c = NS_OWNER(l->waiting.next, tcp_conn, ev);
+        rmri_tcp_reset_ack(ns, &c->tuple, c->snd_nxt, c->rcv_nxt);
+        rmri_tcp_conn_free(ns, c);
     }
     (void)rmr_hash_del(&ns->binds, &l->bind, sizeof l->bind);
     rmr_slots_free(&ns->socks, l->head.id);

@@ -171,10 +171,20 @@ static bool app_read(stack *s, size_t n)
     }
 }
 
-static bool app_listen(stack *s)
+/* listen [halfopen=N] [backlog=N]: with a backlog the application accepts
+ * nothing until `resume`. */
+static bool app_listen(stack *s, const char *t)
 {
     rmr_addr a = rmr_addr_v4(0, 0, 0, 0, 80);
-    return ok(s, rmr_ns_tcp_listen(s->ns, &a, NULL, &s->listener), "listen");
+    const char *half = strstr(t, "halfopen="), *back = strstr(t, "backlog=");
+    rmr_err e = rmr_ns_tcp_listen(s->ns, &a, NULL, &s->listener);
+    if (!e && (half || back))
+        e = rmr_ns_tcp_set_backlog(s->ns, s->listener,
+                                   half ? (uint32_t)atoi(half + 9) : 128,
+                                   back ? (uint32_t)atoi(back + 8) : 128);
+    if (!e && back)
+        e = rmr_ns_tcp_pause(s->ns, s->now, s->listener, true);
+    return ok(s, e, "listen");
 }
 
 static bool app_accept(stack *s)
@@ -198,7 +208,7 @@ static bool app(scn_world *w, const char *t)
     stack *s = stack_of(w);
     rmr_err e = RMR_OK;
     if (scn_is_word(t, "listen"))
-        return app_listen(s);
+        return app_listen(s, t);
     if (!strcmp(t, "accept"))
         return app_accept(s);
     if (!strcmp(t, "connect"))
@@ -207,7 +217,11 @@ static bool app(scn_world *w, const char *t)
         return app_send(s, (size_t)atoi(t + 5));
     if (scn_is_word(t, "recv "))
         return app_read(s, (size_t)atoi(t + 5));
-    if (!strcmp(t, "nagle"))
+    if (!strcmp(t, "cookies"))
+        e = rmr_ns_tcp_set_backlog(s->ns, s->listener, 0, 128);
+    else if (!strcmp(t, "resume"))
+        e = rmr_ns_tcp_pause(s->ns, s->now, s->listener, false);
+    else if (!strcmp(t, "nagle"))
         e = rmr_ns_tcp_set_nodelay(s->ns, s->sock, false);
     else if (!strcmp(t, "close"))
         e = rmr_ns_close(s->ns, s->now, s->sock);
@@ -280,6 +294,13 @@ static bool saw_error(stack *s, const char *word)
            scn_bad(&s->w, "it is %s", rmr_err_name(e));
 }
 
+static bool half_open_are(stack *s, uint32_t n)
+{
+    rmr_ns_stats st;
+    rmr_ns_get_stats(s->ns, &st);
+    return st.half_open == n || scn_bad(&s->w, "there are %u", st.half_open);
+}
+
 static bool all_freed(stack *s)
 {
     rmr_ns_stats st;
@@ -312,6 +333,8 @@ static bool event(scn_world *w, const char *t)
         return cwnd_is(s, (uint32_t)atoi(t + 5));
     if (scn_is_word(t, "error "))
         return saw_error(s, t + 6);
+    if (scn_is_word(t, "half-open "))
+        return half_open_are(s, (uint32_t)atoi(t + 10));
     if (!strcmp(t, "freed"))
         return all_freed(s);
     return scn_bad(w, "no event \"%s\"", t);

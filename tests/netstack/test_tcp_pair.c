@@ -498,7 +498,7 @@ static void a_thousand_connections_leave_nothing_behind(void **state)
     sim_free(&s);
 }
 
-static void a_listener_has_no_more_half_open_than_its_backlog(void **state)
+static void above_its_backlog_a_listener_sends_cookies(void **state)
 {
     (void)state;
     sim s;
@@ -517,10 +517,13 @@ static void a_listener_has_no_more_half_open_than_its_backlog(void **state)
             RMR_OK);
     sim_run(&s, s.now + 9 * RMR_MS);
     rmr_ns_get_stats(s.h[0].ns, &st);
-    assert_int_equal(st.discard_full, 2);
-    sim_run(&s, s.now + 5 * RMR_SEC); /* the SYNs are repeated */
+    assert_int_equal(st.half_open, 3);
+    assert_int_equal(st.tcp_cookies_sent, 2);
+    sim_run(&s, s.now + 10 * RMR_MS);
     rmr_ns_get_stats(s.h[0].ns, &st);
+    assert_int_equal(st.tcp_cookies_taken, 2);
     assert_int_equal(st.tcp_accepted, 5);
+    assert_int_equal(st.half_open, 0);
     sim_free(&s);
 }
 
@@ -749,7 +752,7 @@ int main(void)
         cmocka_unit_test(a_refused_connection_is_told),
         cmocka_unit_test(an_abort_resets_the_peer),
         cmocka_unit_test(a_thousand_connections_leave_nothing_behind),
-        cmocka_unit_test(a_listener_has_no_more_half_open_than_its_backlog),
+        cmocka_unit_test(above_its_backlog_a_listener_sends_cookies),
         cmocka_unit_test(a_closed_listener_resets_what_was_half_open),
         cmocka_unit_test(ten_thousand_idle_connections_fit_8_mib),
         cmocka_unit_test(time_wait_entries_are_bounded),
