@@ -119,6 +119,7 @@ rmr_err rmr_ns_tcp_connect(rmr_ns *ns, rmr_time now, const rmr_addr *local,
     c->snd_nxt = iss + 1;
     c->flags |= CF_SYN_DUE | CF_ACTIVE;
     c->mss_snd = rmri_tcp_own_mss(ns, t.family);
+    rmri_tcp_arm_user(ns, c, true);
     rmri_tcp_want_output(ns, c);
     out->id = c->head.id;
     return RMR_OK;
@@ -154,7 +155,7 @@ rmr_err rmr_ns_tcp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s, rmr_bytes data,
         return RMR_E_BADHANDLE;
     if (!tcp_can_send(c))
         return RMR_E_STATE;
-    size_t room = c->snd_limit - c->snd.len;
+    size_t room = tcp_send_room(c);
     rmr_bytes in = rmr_bytes_of(data.ptr, data.len < room ? data.len : room);
     /* What is to be sent leaves a quarter of the memory to what arrives: two
      * full stacks could not even take each other's ACKed data otherwise. */
@@ -175,7 +176,7 @@ rmr_err rmr_ns_tcp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s, rmr_bytes data,
 size_t rmr_ns_tcp_send_space(const rmr_ns *ns, rmr_ns_sock s)
 {
     const tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
-    return c && tcp_can_send(c) ? c->snd_limit - c->snd.len : 0;
+    return c && tcp_can_send(c) ? tcp_send_room(c) : 0;
 }
 
 rmr_err rmr_ns_tcp_peek(const rmr_ns *ns, rmr_ns_sock s, rmr_bytes *view,
@@ -277,7 +278,8 @@ rmr_err rmr_ns_close(rmr_ns *ns, rmr_time now, rmr_ns_sock s)
     tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
     if (!c)
         return RMR_E_BADHANDLE;
-    if ((c->flags & CF_DONE) || c->state == RMR_NS_SYN_SENT || c->rcv.len) {
+    if ((c->flags & CF_DONE) || c->state == RMR_NS_SYN_SENT || c->rcv.len ||
+        c->linger_ms == 0) {
         abort_conn(ns, c);
         return RMR_OK;
     }
@@ -285,7 +287,7 @@ rmr_err rmr_ns_close(rmr_ns *ns, rmr_time now, rmr_ns_sock s)
     c->events = 0;
     ns_list_unlink(&c->ev);
     c->t_write = c->t_keep = RMR_TIME_NEVER;
-    c->t_state = rmr_time_add(ns->now, TCP_ORPHAN);
+    c->t_state = rmr_time_add(ns->now, c->linger_ms * RMR_MS);
     queue_fin(ns, c);
     rmri_tcp_arm(ns, c);
     return RMR_OK;
@@ -335,6 +337,63 @@ rmr_err rmr_ns_tcp_set_keepalive(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
                     : RMR_TIME_NEVER;
     if (!(c->flags & CF_DONE))
         rmri_tcp_arm(ns, c);
+    return RMR_OK;
+}
+
+rmr_err rmr_ns_tcp_set_user_timeout(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
+                                    rmr_dur timeout)
+{
+    clock_in(ns, now);
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    c->user_ms = tcp_to_ms(timeout);
+    if (!(c->flags & CF_DONE)) {
+        rmri_tcp_arm_user(ns, c, true);
+        rmri_tcp_arm(ns, c);
+    }
+    return RMR_OK;
+}
+
+rmr_err rmr_ns_tcp_set_linger(rmr_ns *ns, rmr_ns_sock s, rmr_dur linger)
+{
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    c->linger_ms = tcp_to_ms(linger);
+    return RMR_OK;
+}
+
+/* The limit now, under a new maximum: it need not be larger than a connection's
+ * at its start. */
+static uint32_t new_limit(uint32_t limit, uint32_t max)
+{
+    return u32_min(u32_max(limit, TCP_WINDOW_START), max);
+}
+
+rmr_err rmr_ns_tcp_set_buffers(rmr_ns *ns, rmr_ns_sock s, size_t recv_max,
+                               size_t send_max)
+{
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    if (!c)
+        return RMR_E_BADHANDLE;
+    if (recv_max > ns->cfg.tcp_recv_max || send_max > ns->cfg.tcp_send_max)
+        return RMR_E_INVAL;
+    if (recv_max) {
+        c->rcv_max = (uint32_t)recv_max;
+        c->rcv_limit = new_limit(c->rcv_limit, c->rcv_max);
+    }
+    if (send_max) {
+        c->snd_max = (uint32_t)send_max;
+        c->snd_limit = new_limit(c->snd_limit, c->snd_max);
+    }
+    if (c->flags & CF_DONE)
+        return RMR_OK;
+    rmri_tcp_wake_writer(ns, c);
+    if (tcp_synced(c) && rmri_tcp_window_due(ns, c)) {
+        c->flags |= CF_ACK_NOW;
+        rmri_tcp_want_output(ns, c);
+    }
     return RMR_OK;
 }
 

@@ -81,13 +81,13 @@ static void advance(rmr_ns *ns, tcp_conn *c, const tcp_seg *s, tcp_acked *a)
 static void grow_buffer(const rmr_ns *ns, tcp_conn *c)
 {
     uint64_t want = 2ull * c->cwnd;
-    if (want > ns->cfg.tcp_send_max)
-        want = ns->cfg.tcp_send_max;
+    if (want > c->snd_max)
+        want = c->snd_max;
     if (want > c->snd_limit && ns->pool.used < ns->pool.max / 4 * 3)
-        c->snd_limit = (uint32_t)want; /* it never shrinks: no lost wake-up */
+        c->snd_limit = (uint32_t)want; /* it never shrinks by itself */
 }
 
-static void wake_writer(rmr_ns *ns, tcp_conn *c)
+void rmri_tcp_wake_writer(rmr_ns *ns, tcp_conn *c)
 {
     grow_buffer(ns, c);
     if ((c->flags & CF_WANT_WRITE) && tcp_can_send(c) &&
@@ -124,8 +124,10 @@ void rmri_tcp_ack(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
         return; /* nothing new */
     if (a.rtt)
         rmri_tcp_rtt_sample(c, a.rtt);
-    if (a.cum)
+    if (a.cum) {
         c->tries = 0;
+        rmri_tcp_hystart_ack(c, a.rtt);
+    }
     if (c->flags & CF_SACK) {
         rmri_tcp_tlp_ack(ns, c, s, &a);
         if (a.delivered && (c->sacked || c->lost || c->ca != TCP_CA_OPEN))
@@ -134,8 +136,8 @@ void rmri_tcp_ack(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
     rmri_tcp_recovery(ns, c, &a, dup);
     rmri_tcp_arm_loss(ns, c, a.cum != 0);
     if ((c->flags & CF_ORPHAN) && a.cum)
-        c->t_state = rmr_time_add(ns->now, TCP_ORPHAN);
-    wake_writer(ns, c);
+        c->t_state = rmr_time_add(ns->now, c->linger_ms * RMR_MS);
+    rmri_tcp_wake_writer(ns, c);
     if (c->lost || tcp_unsent(c) ||
         ((c->flags & (CF_FIN_QUEUED | CF_FIN_SENT)) == CF_FIN_QUEUED))
         rmri_tcp_want_output(ns, c);

@@ -16,6 +16,13 @@ void rmri_tcp_cc_init(tcp_conn *c)
     c->cwnd = rmri_tcp_iw(c);
     c->ssthresh = UINT32_MAX;
     memset(&c->cubic, 0, sizeof c->cubic);
+    rmri_tcp_hystart_begin(c);
+}
+
+uint32_t rmri_tcp_cc_reduce(tcp_conn *c, uint32_t flight)
+{
+    rmri_tcp_hystart_end(c);
+    return rmri_tcp_cc(c)->reduce(c, flight);
 }
 
 const tcp_cc_ops *rmri_tcp_cc(const tcp_conn *c)
@@ -29,6 +36,7 @@ static uint32_t slow_start(tcp_conn *c, uint32_t acked)
 {
     if (c->cwnd >= c->ssthresh)
         return acked;
+    acked = rmri_tcp_hystart_growth(c, acked);
     uint32_t n = u32_min(acked, c->ssthresh - c->cwnd);
     c->cwnd += n;
     return acked - n;

@@ -19,8 +19,12 @@ static void set_defaults(rmr_ns *ns, tcp_conn *c)
     c->rto = TCP_RTO_FIRST;
     c->quick = TCP_QUICK_ACKS;
     c->rack_mult = 1;
-    c->rcv_limit = u32_min(TCP_WINDOW_START, (uint32_t)ns->cfg.tcp_recv_max);
-    c->snd_limit = u32_min(TCP_WINDOW_START, (uint32_t)ns->cfg.tcp_send_max);
+    c->rcv_max = (uint32_t)ns->cfg.tcp_recv_max;
+    c->snd_max = (uint32_t)ns->cfg.tcp_send_max;
+    c->rcv_limit = u32_min(TCP_WINDOW_START, c->rcv_max);
+    c->snd_limit = u32_min(TCP_WINDOW_START, c->snd_max);
+    c->user_ms = tcp_to_ms(ns->cfg.user_timeout);
+    c->linger_ms = TCP_ORPHAN / RMR_MS;
     c->flags = ns->cfg.no_nagle ? CF_NODELAY : 0;
     c->last_rcv = c->last_snd = c->tune_at = ns->now;
     c->ts_off = rmri_ns_ts_offset(ns, &c->tuple);
@@ -163,13 +167,16 @@ static void call_one(rmr_ns *ns, tcp_conn *c, uint8_t ev)
     case EV_WRITABLE:
         call(ns, c, ns->cb.on_writable);
         break;
+    case EV_SUSPECT:
+        call(ns, c, ns->cb.on_suspect);
+        break;
     default:
         call_closed(ns, c);
         break;
     }
 }
 
-/* In this order: accept or connected, readable, writable, closed.  A callback
+/* In this order: accept or connected, readable, writable, suspect, closed.  A callback
  * may end the socket, or raise a further event for the next round. */
 void rmri_tcp_run_events(rmr_ns *ns, tcp_conn *c)
 {
@@ -296,10 +303,13 @@ void rmri_tcp_established(rmr_ns *ns, tcp_conn *c)
     c->state =
         c->flags & CF_FIN_QUEUED ? RMR_NS_FIN_WAIT_1 : RMR_NS_ESTABLISHED;
     c->t_rto = RMR_TIME_NEVER;
+    if (!(c->flags & CF_ORPHAN))
+        c->t_state = RMR_TIME_NEVER;
     c->tries = 0;
     c->backoff = 0;
     c->rack_fack = c->max_pipe_end = c->rack_round = c->snd_una;
     c->rtx_hint = c->snd_una;
+    rmri_tcp_hystart_begin(c);
     c->recover = c->iss; /* the first loss may be that of the first byte */
     /* RFC 6298 5.7, unless a sample tells more. */
     if ((c->flags & CF_SYN_RETRANS) && c->srtt == 0)

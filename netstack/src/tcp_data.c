@@ -56,8 +56,8 @@ void rmri_tcp_tune(rmr_ns *ns, tcp_conn *c, size_t consumed)
     if (c->tune_bytes > c->tune_prev + c->tune_prev / 4)
         want *= 2;
     want += 16ull * rmri_tcp_own_mss(ns, c->tuple.family);
-    if (want > ns->cfg.tcp_recv_max)
-        want = ns->cfg.tcp_recv_max;
+    if (want > c->rcv_max)
+        want = c->rcv_max;
     if (want > c->rcv_limit && ns->pool.used < ns->pool.max / 4 * 3)
         c->rcv_limit = (uint32_t)want;
     c->tune_at = ns->now;

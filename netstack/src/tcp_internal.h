@@ -29,6 +29,7 @@
 #define TCP_SYNACK_TRIES 5u
 #define TCP_SYNACK_TRIES_BUSY 3u
 #define TCP_DATA_TRIES 15u
+#define TCP_SUSPECT_TRIES 3u /* R1 of RFC 9293 3.8.3 */
 #define TCP_DELACK (40 * RMR_MS)
 #define TCP_OVERRIDE (200 * RMR_MS)
 #define TCP_ORPHAN (60 * RMR_SEC)
@@ -201,6 +202,14 @@ typedef struct tcp_cubic {
     uint32_t origin;  /* bytes, the plateau */
 } tcp_cubic;
 
+typedef struct tcp_hystart { /* of the first slow start */
+    uint32_t end; /* of the round */
+    uint32_t last_us, now_us; /* least round trip of the last round, and this */
+    uint32_t base_us;         /* ... when conservative slow start began */
+    uint8_t n;                /* samples of this round */
+    uint8_t css_left; /* rounds of conservative slow start; 0: not in it */
+} tcp_hystart;
+
 /* ---- connections ------------------------------------------------------ */
 
 enum { /* c->flags */
@@ -240,7 +249,8 @@ enum { /* c->events */
     EV_CONNECTED = 2,
     EV_READABLE = 4,
     EV_WRITABLE = 8,
-    EV_CLOSED = 16
+    EV_SUSPECT = 16,
+    EV_CLOSED = 32
 };
 
 typedef enum tcp_ca {
@@ -279,6 +289,9 @@ typedef struct tcp_conn {
     uint32_t irs, rcv_nxt, rcv_adv, last_ack;
     uint32_t fin_seq;
     uint32_t rcv_limit, snd_limit; /* of the buffers now */
+    uint32_t rcv_max, snd_max;     /* they may grow to these */
+    uint32_t user_ms;   /* user timeout; 0: by repeats */
+    uint32_t linger_ms; /* without progress, once closed */
     uint16_t mss_snd;              /* payload of a full segment */
     uint16_t mss_peer;             /* the most that the peer takes */
     uint16_t mss_cap;              /* black hole: what is tried; 0: none */
@@ -304,7 +317,10 @@ typedef struct tcp_conn {
     uint32_t prior_cwnd, prior_ssthresh; /* to undo */
     uint32_t undo_bytes; /* repeats that no D-SACK has answered */
     uint32_t undo_stamp; /* our timestamp of the first of them */
-    tcp_cubic cubic;
+    union {
+        tcp_hystart hystart; /* while ssthresh is UINT32_MAX */
+        tcp_cubic cubic;
+    };
     rmr_time rack_at;
     rmr_dur rack_rtt;
     uint32_t rack_end, rack_fack, rack_round;
@@ -376,6 +392,17 @@ static inline size_t tcp_unsent(const tcp_conn *c)
                                      tcp_flight(c) != 0);
     return c->snd.len - sent;
 }
+/* What fits into the send queue; its limit may have shrunk. */
+static inline size_t tcp_send_room(const tcp_conn *c)
+{
+    return c->snd.len < c->snd_limit ? c->snd_limit - c->snd.len : 0;
+}
+/* Upwards, so that little is not nothing. */
+static inline uint32_t tcp_to_ms(rmr_dur d)
+{
+    rmr_dur ms = d / RMR_MS + (d % RMR_MS != 0);
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
 static inline uint32_t tcp_ts_now(const rmr_ns *ns, uint32_t off)
 {
     return (uint32_t)(ns->now / RMR_MS) + off;
@@ -410,6 +437,7 @@ void rmri_tcp_established(rmr_ns *ns, tcp_conn *c);
 void rmri_tcp_conn_input(rmr_ns *ns, tcp_conn *c, tcp_seg *s);
 void rmri_tcp_options_parse(const uint8_t *p, size_t n, tcp_opts *o);
 void rmri_tcp_ack(rmr_ns *ns, tcp_conn *c, const tcp_seg *s);
+void rmri_tcp_wake_writer(rmr_ns *ns, tcp_conn *c);
 void rmri_tcp_take_window(tcp_conn *c, const tcp_seg *s);
 /* Takes the data and FIN of a segment that passed all checks; false when the
  * connection is gone. */
@@ -506,6 +534,18 @@ void rmri_tcp_path_lowered(rmr_ns *ns, uint8_t family, const ns_ip *remote);
 /* After a time-out: smaller segments, if full ones seem to be swallowed. */
 void rmri_tcp_black_hole(rmr_ns *ns, tcp_conn *c);
 
+/* The new ssthresh after a loss; `flight` bytes are out. */
+uint32_t rmri_tcp_cc_reduce(tcp_conn *c, uint32_t flight);
+
+/* ---- slow start (tcp_hystart.c) --------------------------------------- */
+
+void rmri_tcp_hystart_begin(tcp_conn *c);
+void rmri_tcp_hystart_end(tcp_conn *c);
+/* Data was acknowledged; rtt 0: nothing was measured. */
+void rmri_tcp_hystart_ack(tcp_conn *c, rmr_dur rtt);
+/* How much cwnd grows for `acked` bytes. */
+uint32_t rmri_tcp_hystart_growth(const tcp_conn *c, uint32_t acked);
+
 /* ---- timers (tcp_timers.c) -------------------------------------------- */
 
 void rmri_tcp_rtt_sample(tcp_conn *c, rmr_dur r);
@@ -513,6 +553,8 @@ void rmri_tcp_arm(rmr_ns *ns, tcp_conn *c); /* the timer from the deadlines */
 /* Deadlines of what is in flight, or waits for the window. */
 void rmri_tcp_arm_loss(rmr_ns *ns, tcp_conn *c, bool progress);
 void rmri_tcp_timer(rmr_ns *ns, tcp_conn *c);
+/* The user timeout, when something waits for the peer. */
+void rmri_tcp_arm_user(rmr_ns *ns, tcp_conn *c, bool progress);
 
 /* ---- SYN cookies (tcp_cookie.c) --------------------------------------- */
 

@@ -29,7 +29,7 @@ static uint32_t loss_flight(const tcp_conn *c)
 static void enter(tcp_conn *c, const tcp_acked *a)
 {
     save_for_undo(c);
-    c->ssthresh = rmri_tcp_cc(c)->reduce(c, loss_flight(c));
+    c->ssthresh = rmri_tcp_cc_reduce(c, loss_flight(c));
     c->ca = TCP_CA_RECOVERY;
     c->recover = c->snd_nxt;
     /* RFC 9937 6: what can still be delivered, with what just was. */
@@ -105,6 +105,8 @@ static void undo(tcp_conn *c)
     }
     c->cwnd = u32_max(c->cwnd, c->prior_cwnd);
     c->ssthresh = u32_max(c->ssthresh, c->prior_ssthresh);
+    if (c->ssthresh == UINT32_MAX)
+        rmri_tcp_hystart_begin(c);
     c->prior_cwnd = 0;
     c->undo_bytes = 0;
     c->ca = TCP_CA_OPEN;
@@ -170,8 +172,10 @@ void rmri_tcp_recovery(rmr_ns *ns, tcp_conn *c, tcp_acked *a, bool dup)
 {
     if (!(c->flags & CF_SACK))
         newreno(c, a, dup);
-    if (was_spurious(c, a))
+    if (was_spurious(c, a)) {
         undo(c);
+        ns->stats.tcp_spurious++;
+    }
     if (c->ca != TCP_CA_OPEN && seq_ge(c->snd_una, c->recover))
         leave(c);
     if (c->ca == TCP_CA_OPEN && a->newly_lost)
@@ -186,7 +190,7 @@ void rmri_tcp_timeout(rmr_ns *ns, tcp_conn *c)
 {
     if (c->tries <= 1 && c->ca != TCP_CA_LOSS) {
         save_for_undo(c);
-        c->ssthresh = rmri_tcp_cc(c)->reduce(c, loss_flight(c));
+        c->ssthresh = rmri_tcp_cc_reduce(c, loss_flight(c));
     }
     rmri_tcp_black_hole(ns, c);
     rmri_tcp_cc(c)->restart(c);
@@ -222,7 +226,7 @@ void rmri_tcp_tlp_ack(rmr_ns *ns, tcp_conn *c, const tcp_seg *s,
     } else if (seq_gt(s->ack, c->tlp_end)) {
         c->flags &= ~(uint32_t)CF_TLP_OUT;
         if (c->ca == TCP_CA_OPEN) {
-            c->ssthresh = rmri_tcp_cc(c)->reduce(c, loss_flight(c));
+            c->ssthresh = rmri_tcp_cc_reduce(c, loss_flight(c));
             c->cwnd = u32_max(c->ssthresh, 2u * c->mss_snd);
         }
     } else if (!a->cum && !s->o.n_sack && s->len == 0) {

@@ -80,10 +80,28 @@ static void arm_persist(rmr_ns *ns, tcp_conn *c)
     c->t_rto = rmr_time_add(ns->now, open ? TCP_OVERRIDE : backed_off(c));
 }
 
+/* Something that was never sent. */
+static bool is_waiting(const tcp_conn *c)
+{
+    return tcp_unsent(c) ||
+           (c->flags & (CF_FIN_QUEUED | CF_FIN_SENT)) == CF_FIN_QUEUED;
+}
+
+/* It shares its timer with the orphans', which have a limit of their own. */
+void rmri_tcp_arm_user(rmr_ns *ns, tcp_conn *c, bool progress)
+{
+    if (c->flags & CF_ORPHAN)
+        return;
+    if (c->user_ms == 0 || (tcp_synced(c) && c->segq.n == 0 && !is_waiting(c)))
+        c->t_state = RMR_TIME_NEVER;
+    else if (progress || c->t_state == RMR_TIME_NEVER)
+        c->t_state = rmr_time_add(ns->now, c->user_ms * RMR_MS);
+}
+
 void rmri_tcp_arm_loss(rmr_ns *ns, tcp_conn *c, bool progress)
 {
-    bool waiting = tcp_unsent(c) ||
-                   (c->flags & (CF_FIN_QUEUED | CF_FIN_SENT)) == CF_FIN_QUEUED;
+    bool waiting = is_waiting(c);
+    rmri_tcp_arm_user(ns, c, progress);
     if (c->segq.n == 0) {
         c->t_probe = RMR_TIME_NEVER;
         if (progress || !waiting) {
@@ -122,12 +140,24 @@ static bool syn_timeout(rmr_ns *ns, tcp_conn *c)
     return true;
 }
 
+/* One more without progress; false: it was the last. */
+static bool try_again(rmr_ns *ns, tcp_conn *c, uint8_t *tries)
+{
+    if (*tries < UINT8_MAX)
+        ++*tries;
+    if (*tries == TCP_SUSPECT_TRIES)
+        rmri_tcp_event(ns, c, EV_SUSPECT);
+    if (*tries <= TCP_DATA_TRIES || (c->user_ms && !(c->flags & CF_ORPHAN)))
+        return true;
+    give_up(ns, c);
+    return false;
+}
+
 static bool persist_timeout(rmr_ns *ns, tcp_conn *c)
 {
     if (c->snd_wnd > 0) {
         c->flags |= CF_OVERRIDE;
-    } else if (++c->unanswered > TCP_DATA_TRIES) {
-        give_up(ns, c);
+    } else if (!try_again(ns, c, &c->unanswered)) {
         return false;
     } else {
         c->flags |= CF_PROBE;
@@ -147,10 +177,8 @@ static bool rto_timeout(rmr_ns *ns, tcp_conn *c)
         return persist_timeout(ns, c);
     if (c->segq.n == 0)
         return true;
-    if (++c->tries > TCP_DATA_TRIES) {
-        give_up(ns, c);
+    if (!try_again(ns, c, &c->tries))
         return false;
-    }
     rmri_tcp_timeout(ns, c);
     back_off(c);
     c->t_rto = rmr_time_add(ns->now, backed_off(c));
@@ -194,9 +222,14 @@ static bool keepalive(rmr_ns *ns, tcp_conn *c)
     return true;
 }
 
-/* An orphan that makes no progress, or waits for a FIN that never comes. */
-static void orphan_timeout(rmr_ns *ns, tcp_conn *c)
+/* The user timeout; or an orphan that makes no progress, or waits for a FIN
+ * that never comes. */
+static void state_timeout(rmr_ns *ns, tcp_conn *c)
 {
+    if (!(c->flags & CF_ORPHAN)) {
+        give_up(ns, c);
+        return;
+    }
     if (c->state != RMR_NS_FIN_WAIT_2)
         rmri_tcp_reset_ack(ns, &c->tuple, c->snd_nxt, c->rcv_nxt);
     rmri_tcp_conn_free(ns, c);
@@ -225,7 +258,7 @@ void rmri_tcp_timer(rmr_ns *ns, tcp_conn *c)
     if (c->t_keep <= now && !keepalive(ns, c))
         return;
     if (c->t_state <= now) {
-        orphan_timeout(ns, c);
+        state_timeout(ns, c);
         return;
     }
     rmri_tcp_arm(ns, c);

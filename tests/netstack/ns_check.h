@@ -34,7 +34,7 @@ static inline void ns_check_sent(const tcp_conn *c)
     NS_CHECK(next == c->snd_nxt);
     NS_CHECK(pipe == c->pipe && lost == c->lost && sacked == c->sacked);
     NS_CHECK(tcp_unsent(c) <= c->snd.len);
-    NS_CHECK(c->snd.len <= c->snd_limit);
+    NS_CHECK(c->snd_limit <= c->snd_max);
     NS_CHECK(c->cwnd >= c->mss_snd);
 }
 

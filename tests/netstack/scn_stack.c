@@ -20,6 +20,7 @@ typedef struct stack {
     rmr_ns_sock listener, sock, pending;
     bool has_pending, connected, closed;
     rmr_err why;
+    int suspected;
     rmr_ns_error error; /* the last that on_error told */
 } stack;
 
@@ -60,6 +61,14 @@ static void on_error(void *user, void *tag, rmr_ns_sock sock,
     (void)tag;
     (void)sock;
     s->error = *error;
+}
+
+static void on_suspect(void *user, void *tag, rmr_ns_sock sock)
+{
+    stack *s = user;
+    (void)tag;
+    (void)sock;
+    s->suspected++;
 }
 
 /* ---- packets and time --------------------------------------------------- */
@@ -217,7 +226,13 @@ static bool app(scn_world *w, const char *t)
         return app_send(s, (size_t)atoi(t + 5));
     if (scn_is_word(t, "recv "))
         return app_read(s, (size_t)atoi(t + 5));
-    if (!strcmp(t, "cookies"))
+    if (scn_is_word(t, "user "))
+        e = rmr_ns_tcp_set_user_timeout(s->ns, s->now, s->sock,
+                                        (rmr_dur)atoi(t + 5) * RMR_MS);
+    else if (scn_is_word(t, "linger "))
+        e = rmr_ns_tcp_set_linger(s->ns, s->sock,
+                                  (rmr_dur)atoi(t + 7) * RMR_MS);
+    else if (!strcmp(t, "cookies"))
         e = rmr_ns_tcp_set_backlog(s->ns, s->listener, 0, 128);
     else if (!strcmp(t, "resume"))
         e = rmr_ns_tcp_pause(s->ns, s->now, s->listener, false);
@@ -323,6 +338,10 @@ static bool event(scn_world *w, const char *t)
         return s->connected || scn_bad(w, "%s", "not connected");
     if (!strcmp(t, "noaccept"))
         return !s->has_pending || scn_bad(w, "%s", "accepted");
+    if (!strcmp(t, "open"))
+        return !s->closed || scn_bad(w, "closed: %s", rmr_err_name(s->why));
+    if (scn_is_word(t, "suspected "))
+        return s->suspected == atoi(t + 10) || scn_bad(w, "%d", s->suspected);
     if (!strcmp(t, "reset"))
         return closed_with(s, RMR_E_RESET);
     if (!strcmp(t, "refused"))
@@ -355,6 +374,7 @@ static rmr_err new_stack(stack *s, size_t recv_max)
     s->cb.on_connected = on_connected;
     s->cb.on_closed = on_closed;
     s->cb.on_error = on_error;
+    s->cb.on_suspect = on_suspect;
     rmr_ns_config_init(&cfg, sizeof cfg);
     cfg.callbacks = &s->cb;
     cfg.congestion = RMR_NS_CC_CUBIC;

@@ -191,6 +191,32 @@ static void a_slow_link_is_filled(void **state)
     }
 }
 
+/* HyStart++: the round trip tells, and no loss has to. */
+static void slow_start_ends_without_a_loss(void **state)
+{
+    (void)state;
+    sim s;
+    rmr_ns_config cfg;
+    rmr_ns_stats st;
+    rmr_ns_tcp_info info;
+    rmr_ns_config_init(&cfg, sizeof cfg);
+    cfg.tcp_recv_max = cfg.tcp_send_max = 4 << 20;
+    sim_init(&s, 9, &cfg, &cfg);
+    s.link.delay = 20 * RMR_MS;
+    s.link.rate = 1250000;
+    s.link.queue = 200000; /* four times what the path holds */
+    s.h[1].app.total = 20000000;
+    sim_connect(&s);
+    sim_run(&s, s.now + 2 * RMR_SEC);
+    assert_int_equal(rmr_ns_tcp_get_info(s.h[1].ns, s.h[1].app.sock, &info),
+                     RMR_OK);
+    rmr_ns_get_stats(s.h[1].ns, &st);
+    assert_int_equal(st.tcp_retransmits, 0);
+    assert_in_range(info.ssthresh_bytes, 50000, 1000000);
+    assert_true(s.h[0].app.got > 2000000); /* and the link is full */
+    sim_free(&s);
+}
+
 static void reordering_alone_causes_few_repeats(void **state)
 {
     (void)state;
@@ -740,6 +766,7 @@ int main(void)
         cmocka_unit_test(reordering_and_duplicates_do_no_harm),
         cmocka_unit_test(every_flavour_of_stack_carries_data),
         cmocka_unit_test(a_slow_link_is_filled),
+        cmocka_unit_test(slow_start_ends_without_a_loss),
         cmocka_unit_test(reordering_alone_causes_few_repeats),
         cmocka_unit_test(one_percent_of_loss_leaves_a_usable_speed),
         cmocka_unit_test(the_window_grows_with_the_path),

@@ -448,6 +448,82 @@ static void the_initial_window_is_that_of_rfc_6928(void **state)
     assert_int_equal(conn(2000, 0)->cwnd, 14600);
 }
 
+/* ---- HyStart++ -------------------------------------------------------- */
+
+/* One round of n acknowledged segments, all with this round trip. */
+static void slow_start_round(tcp_conn *c, unsigned n, unsigned rtt_ms)
+{
+    const tcp_cc_ops *cc = rmri_tcp_cc(c);
+    c->snd_nxt += n * c->mss_snd;
+    for (unsigned i = 0; i < n; i++) {
+        c->snd_una += c->mss_snd;
+        rmri_tcp_hystart_ack(c, rtt_ms * RMR_MS);
+        cc->grow(c, 0, c->mss_snd);
+    }
+}
+
+/* G06: 40 ms, then 60 ms.  RFC 9406: the threshold is 5 ms (an eighth), growth
+ * falls to a quarter after 8 samples, and slow start ends 5 rounds later. */
+static void slow_start_ends_when_the_round_trip_grows(void **state)
+{
+    (void)state;
+    tcp_conn *c = conn(1000, RMR_NS_CC_CUBIC);
+    c->snd_una = c->snd_nxt = 0xffffff00u;
+    rmri_tcp_hystart_begin(c);
+    slow_start_round(c, 10, 40);
+    slow_start_round(c, 20, 44); /* below the threshold */
+    assert_int_equal(c->cwnd, 40000);
+    slow_start_round(c, 40, 60);
+    uint32_t cwnd = 40000 + 7000 + 33 * 250; /* the eighth sample tells */
+    assert_int_equal(c->cwnd, cwnd);
+    for (int round = 0; round < 4; round++) {
+        slow_start_round(c, 40, 60);
+        cwnd += 40 * 250;
+        assert_int_equal(c->cwnd, cwnd);
+        assert_int_equal(c->ssthresh, UINT32_MAX);
+    }
+    slow_start_round(c, 40, 60);
+    assert_int_equal(c->ssthresh, cwnd);
+    assert_true(c->cwnd < cwnd + 10 * 250); /* congestion avoidance */
+}
+
+static void a_burst_of_delay_does_not_end_slow_start(void **state)
+{
+    (void)state;
+    tcp_conn *c = conn(1000, RMR_NS_CC_CUBIC);
+    rmri_tcp_hystart_begin(c);
+    slow_start_round(c, 20, 40);
+    slow_start_round(c, 20, 60);
+    assert_true(c->hystart.css_left > 0);
+    slow_start_round(c, 20, 41);
+    assert_int_equal(c->hystart.css_left, 0);
+    uint32_t cwnd = c->cwnd;
+    for (int round = 0; round < 10; round++)
+        slow_start_round(c, 20, 40);
+    assert_int_equal(c->cwnd, cwnd + 200000);
+    /* Seven samples of a round don't tell anything. */
+    for (unsigned round = 0; round < 10; round++)
+        slow_start_round(c, 7, 40 + 20 * round);
+    assert_int_equal(c->hystart.css_left, 0);
+    assert_int_equal(c->ssthresh, UINT32_MAX);
+}
+
+/* 16 ms at the most, 4 ms at the least. */
+static void the_threshold_of_slow_start_has_bounds(void **state)
+{
+    (void)state;
+    static const unsigned rtt[3] = {400, 80, 8}, thresh[3] = {16, 10, 4};
+    for (int i = 0; i < 3; i++) {
+        for (unsigned more = 0; more < 2; more++) {
+            tcp_conn *c = conn(1000, RMR_NS_CC_NEWRENO);
+            rmri_tcp_hystart_begin(c);
+            slow_start_round(c, 10, rtt[i]);
+            slow_start_round(c, 10, rtt[i] + thresh[i] - 1 + more);
+            assert_int_equal(c->hystart.css_left != 0, more);
+        }
+    }
+}
+
 /* ---- numbers ---------------------------------------------------------- */
 
 static rmr_ns *stack(test_rng *rng, uint64_t seed)
@@ -566,6 +642,9 @@ int main(void)
         cmocka_unit_test(newreno_adds_a_segment_a_round),
         cmocka_unit_test(a_loss_free_week_overflows_nothing),
         cmocka_unit_test(the_initial_window_is_that_of_rfc_6928),
+        cmocka_unit_test(slow_start_ends_when_the_round_trip_grows),
+        cmocka_unit_test(a_burst_of_delay_does_not_end_slow_start),
+        cmocka_unit_test(the_threshold_of_slow_start_has_bounds),
         cmocka_unit_test(initial_numbers_rise_with_time_and_differ_by_tuple),
         cmocka_unit_test(
             ports_are_neither_repeated_nor_in_order_across_remotes),
