@@ -62,20 +62,24 @@ void rmri_ns_pool_wipe(ns_pool *p)
 void rmri_ns_cq_init(ns_cq *q)
 {
     memset(q, 0, sizeof *q);
-    q->dir = q->inl;
     q->cap = 2;
 }
 
-static uint8_t **slot(const ns_cq *q, size_t k)
+static uint8_t **slot(ns_cq *q, size_t k)
 {
-    return &q->dir[(q->first + (uint32_t)k) & (q->cap - 1)];
+    uint8_t **ring = q->cap == 2 ? q->inl : q->far;
+    return &ring[(q->first + (uint32_t)k) & (q->cap - 1)];
+}
+
+static uint8_t *chunk(const ns_cq *q, size_t k)
+{
+    return ns_cq_ring(q)[(q->first + (uint32_t)k) & (q->cap - 1)];
 }
 
 static void free_dir(ns_cq *q, ns_pool *p)
 {
-    if (q->dir != q->inl)
-        rmr_release(&p->alloc, q->dir, q->cap * sizeof *q->dir);
-    q->dir = q->inl;
+    if (q->cap > 2)
+        rmr_release(&p->alloc, q->far, q->cap * sizeof *q->far);
     q->cap = 2;
     q->inl[0] = q->inl[1] = NULL;
     q->first = q->head = 0;
@@ -122,10 +126,9 @@ static bool grow(ns_cq *q, ns_pool *p, size_t k)
         return false;
     for (uint32_t i = 0; i < q->cap; i++)
         dir[i] = *slot(q, i);
-    if (q->dir != q->inl)
-        rmr_release(&p->alloc, q->dir, q->cap * sizeof *q->dir);
-    q->inl[0] = q->inl[1] = NULL;
-    q->dir = dir;
+    if (q->cap > 2)
+        rmr_release(&p->alloc, q->far, q->cap * sizeof *q->far);
+    q->far = dir;
     q->cap = cap;
     q->first = 0;
     return true;
@@ -155,7 +158,7 @@ static void store(ns_cq *q, const ns_pool *p, size_t at, rmr_bytes in)
     while (in.len) {
         size_t in_chunk = at & (size - 1);
         size_t n = size - in_chunk < in.len ? size - in_chunk : in.len;
-        memcpy(*slot(q, at >> p->shift) + in_chunk, in.ptr, n);
+        memcpy(chunk(q, at >> p->shift) + in_chunk, in.ptr, n);
         at += n;
         in.ptr += n;
         in.len -= n;
@@ -179,7 +182,7 @@ size_t rmri_ns_cq_append(ns_cq *q, ns_pool *p, rmr_bytes in, size_t limit)
         return 0;
     in.len = hold(q, p, q->head + q->len, in.len, limit);
     store(q, p, q->head + q->len, in);
-    q->len += in.len;
+    q->len += (uint32_t)in.len;
     return in.len;
 }
 
@@ -193,7 +196,7 @@ uint64_t rmri_ns_cq_copy(const ns_cq *q, const ns_pool *p, size_t off,
         size_t in_chunk = at & (size - 1);
         size_t part = size - in_chunk < n ? size - in_chunk : n;
         uint64_t s =
-            rmri_ns_sum_copy(0, dst, *slot(q, at >> p->shift) + in_chunk, part);
+            rmri_ns_sum_copy(0, dst, chunk(q, at >> p->shift) + in_chunk, part);
         sum = ns_sum_add(sum, odd ? rmri_ns_sum_swap(s) : s);
         odd ^= (part & 1) != 0;
         dst += part;
@@ -208,13 +211,13 @@ rmr_bytes rmri_ns_cq_peek(const ns_cq *q, const ns_pool *p)
     if (q->len == 0)
         return rmr_bytes_of(NULL, 0);
     size_t n = ns_chunk_size(p) - q->head;
-    return rmr_bytes_of(*slot(q, 0) + q->head, n < q->len ? n : q->len);
+    return rmr_bytes_of(chunk(q, 0) + q->head, n < q->len ? n : q->len);
 }
 
 void rmri_ns_cq_drop(ns_cq *q, ns_pool *p, size_t n)
 {
     size_t size = ns_chunk_size(p), head = q->head + n;
-    q->len -= n;
+    q->len -= (uint32_t)n;
     while (head >= size) {
         uint8_t **s = slot(q, 0);
         if (*s) {

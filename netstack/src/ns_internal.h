@@ -155,15 +155,21 @@ typedef struct ns_pool { /* equal chunks; keeps a few free ones */
 /* A byte queue in chunks that may have holes behind its bytes.  Nothing is
  * held while it is empty. */
 typedef struct ns_cq {
-    uint8_t **dir;      /* ring of chunk pointers; inl at first */
-    uint8_t *inl[2];
-    uint32_t cap;       /* of dir, a power of two */
+    union {             /* a ring of chunk pointers */
+        uint8_t *inl[2]; /* when cap is 2 */
+        uint8_t **far;
+    };
+    uint32_t cap;       /* of the ring, a power of two */
     uint32_t first;     /* the chunk of the first byte */
     uint32_t head;      /* offset of the first byte in it */
     uint32_t n;         /* chunks that are held, holes not counted */
-    size_t len;         /* contiguous bytes */
+    uint32_t len;       /* contiguous bytes */
 } ns_cq;
 
+static inline uint8_t *const *ns_cq_ring(const ns_cq *q)
+{
+    return q->cap == 2 ? q->inl : q->far;
+}
 static inline size_t ns_chunk_size(const ns_pool *p)
 {
     return (size_t)1 << p->shift;

@@ -115,7 +115,7 @@ rmr_err rmr_ns_tcp_connect(rmr_ns *ns, rmr_time now, const rmr_addr *local,
         return e;
     c->tag = tag;
     c->state = RMR_NS_SYN_SENT;
-    c->iss = c->snd_una = iss;
+    c->snd_una = iss;
     c->snd_nxt = iss + 1;
     c->flags |= CF_SYN_DUE | CF_ACTIVE;
     c->mss_snd = rmri_tcp_own_mss(ns, t.family);
@@ -328,8 +328,8 @@ rmr_err rmr_ns_tcp_set_keepalive(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
         return RMR_E_BADHANDLE;
     if (idle && (interval == 0 || probes == 0))
         return RMR_E_INVAL;
-    c->keep_idle = idle;
-    c->keep_gap = interval;
+    c->keep_idle_ms = tcp_to_ms(idle);
+    c->keep_gap_ms = tcp_to_ms(interval);
     c->keep_probes = (uint8_t)(probes > 255 ? 255 : probes);
     c->keep_sent = 0;
     c->t_keep = idle && tcp_synced(c) && !(c->flags & CF_DONE)

@@ -76,6 +76,8 @@ static void advance(rmr_ns *ns, tcp_conn *c, const tcp_seg *s, tcp_acked *a)
     rmri_ns_cq_drop(&c->snd, &ns->pool, data);
     if (c->snd.len == 0)
         rmri_ns_cq_trim(&c->snd, &ns->pool);
+    if (c->segq.n == 0 && c->segq.cap > TCP_SEGQ_KEEP)
+        rmri_tcp_segq_wipe(&c->segq, &ns->env.alloc);
 }
 
 static void grow_buffer(const rmr_ns *ns, tcp_conn *c)

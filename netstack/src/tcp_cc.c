@@ -112,8 +112,8 @@ uint32_t rmri_tcp_cubic_window(const tcp_cubic *q, uint32_t mss, uint64_t t_ms)
 static void begin_epoch(tcp_conn *c, rmr_time now)
 {
     tcp_cubic *q = &c->cubic;
-    q->epoch = now ? now : 1;
-    q->last = now;
+    q->epoch = tcp_ms_mark(now);
+    q->last = tcp_ms(now);
     q->w_est = (uint64_t)c->cwnd * 1024;
     if (c->cwnd < q->w_max) {
         q->origin = q->w_max;
@@ -128,10 +128,24 @@ static void begin_epoch(tcp_conn *c, rmr_time now)
 static void skip_idle(tcp_conn *c, rmr_time now)
 {
     tcp_cubic *q = &c->cubic;
-    rmr_dur gap = rmr_time_since(now, q->last);
-    if (gap > 2 * c->srtt + CUBIC_GAP_MS * RMR_MS)
+    uint32_t gap = tcp_ms(now) - q->last;
+    if (gap * RMR_MS > 2 * c->srtt + CUBIC_GAP_MS * RMR_MS)
         q->epoch += gap;
-    q->last = now;
+    q->last = tcp_ms(now);
+}
+
+/* It moves on when it is so old that its age counts no more: 32 bits would
+ * come round. */
+static uint32_t epoch_age(tcp_cubic *q, rmr_time now)
+{
+    uint32_t age = tcp_ms(now) - q->epoch;
+    if ((int32_t)age < 0) /* the first millisecond of all */
+        return 0;
+    if (age > 2 * CUBIC_T_MAX) {
+        age = 2 * CUBIC_T_MAX;
+        q->epoch = tcp_ms(now) - age;
+    }
+    return age;
 }
 
 static void cubic_grow(tcp_conn *c, rmr_time now, uint32_t acked)
@@ -144,8 +158,8 @@ static void cubic_grow(tcp_conn *c, rmr_time now, uint32_t acked)
     if (q->epoch == 0)
         begin_epoch(c, now);
     skip_idle(c, now);
-    rmr_dur t = rmr_time_since(now, q->epoch) + c->srtt;
-    uint32_t target = rmri_tcp_cubic_window(q, mss, t / RMR_MS);
+    uint64_t t = epoch_age(q, now) + c->srtt / RMR_MS;
+    uint32_t target = rmri_tcp_cubic_window(q, mss, t);
     target = u32_min(target, c->cwnd + c->cwnd / 2);
     uint32_t cwnd = c->cwnd;
     if (target > cwnd)

@@ -26,14 +26,15 @@ static void set_defaults(rmr_ns *ns, tcp_conn *c)
     c->user_ms = tcp_to_ms(ns->cfg.user_timeout);
     c->linger_ms = TCP_ORPHAN / RMR_MS;
     c->flags = ns->cfg.no_nagle ? CF_NODELAY : 0;
-    c->last_rcv = c->last_snd = c->tune_at = ns->now;
+    c->last_snd = ns->now;
+    c->last_rcv_ms = c->tune_ms = tcp_ms(ns->now);
     c->ts_off = rmri_ns_ts_offset(ns, &c->tuple);
     c->label = rmri_ns_flow_label(ns, &c->tuple);
     rmri_ns_cq_init(&c->snd);
     rmri_ns_cq_init(&c->rcv);
     c->cc = (uint8_t)ns->cfg.congestion;
-    c->addr_sum = rmri_ns_sum_pseudo(c->tuple.family, &c->tuple.local,
-                                     &c->tuple.remote, NS_PROTO_TCP, 0);
+    c->addr_sum = rmri_ns_sum_fold(rmri_ns_sum_pseudo(
+        c->tuple.family, &c->tuple.local, &c->tuple.remote, NS_PROTO_TCP, 0));
 }
 
 tcp_conn *rmri_tcp_conn_new(rmr_ns *ns, const ns_tuple *t, rmr_err *why)
@@ -119,14 +120,15 @@ static void call(rmr_ns *ns, const tcp_conn *c, event_fn fn)
 /* Nobody takes it: the listener is gone, or the host has no on_accept. */
 static void call_accept(rmr_ns *ns, tcp_conn *c)
 {
-    const tcp_listener *l = rmri_tcp_listener_get(ns, c->listener);
+    uint64_t listener = c->listener;
+    const tcp_listener *l = rmri_tcp_listener_get(ns, listener);
     rmri_tcp_unqueue(ns, c);
     if (!l || !ns->cb.on_accept) {
         rmri_tcp_reset_ack(ns, &c->tuple, c->snd_nxt, c->rcv_nxt);
         rmri_tcp_conn_free(ns, c);
         return;
     }
-    rmr_ns_sock sock = {c->head.id}, from = {c->listener};
+    rmr_ns_sock sock = {c->head.id}, from = {listener};
     void *tag = l->tag;
     rmr_addr remote =
         rmri_ns_addr_of(c->tuple.family, &c->tuple.remote, c->tuple.rport);
@@ -214,7 +216,7 @@ void rmri_tcp_finish(rmr_ns *ns, tcp_conn *c, rmr_err why)
     detach(ns, c);
     rmri_tcp_conn_wipe(ns, c);
     c->state = RMR_NS_CLOSED;
-    c->why = why;
+    c->why = (int16_t)why;
     c->events &= EV_CONNECTED;
     rmri_tcp_event(ns, c, EV_CLOSED);
 }
@@ -281,7 +283,7 @@ void rmri_tcp_take_options(rmr_ns *ns, tcp_conn *c, uint16_t mss,
     if (o->has_ts) {
         c->flags |= CF_TS;
         c->ts_recent = o->tsval;
-        c->ts_recent_at = ns->now;
+        c->ts_recent_s = (uint32_t)(ns->now / RMR_SEC);
         m -= TCP_TS_LEN; /* RFC 6691 */
     }
     if (o->sack_ok)
@@ -310,13 +312,14 @@ void rmri_tcp_established(rmr_ns *ns, tcp_conn *c)
     c->rack_fack = c->max_pipe_end = c->rack_round = c->snd_una;
     c->rtx_hint = c->snd_una;
     rmri_tcp_hystart_begin(c);
-    c->recover = c->iss; /* the first loss may be that of the first byte */
+    c->recover =
+        c->snd_una - 1; /* the first loss may be that of the first byte */
     /* RFC 6298 5.7, unless a sample tells more. */
     if ((c->flags & CF_SYN_RETRANS) && c->srtt == 0)
         c->rto = TCP_RTO_FIRST_MAX;
     if (c->rto > TCP_RTO_FIRST_MAX)
         c->rto = TCP_RTO_FIRST_MAX;
-    if (c->keep_idle)
-        c->t_keep = rmr_time_add(ns->now, c->keep_idle);
+    if (c->keep_idle_ms)
+        c->t_keep = rmr_time_add(ns->now, c->keep_idle_ms * RMR_MS);
     rmri_tcp_want_output(ns, c);
 }

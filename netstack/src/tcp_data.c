@@ -50,7 +50,7 @@ static rmr_dur tune_round(const tcp_conn *c)
 void rmri_tcp_tune(rmr_ns *ns, tcp_conn *c, size_t consumed)
 {
     c->tune_bytes += (uint32_t)consumed;
-    if (rmr_time_since(ns->now, c->tune_at) < tune_round(c))
+    if ((tcp_ms(ns->now) - c->tune_ms) * RMR_MS < tune_round(c))
         return;
     uint64_t want = 2ull * c->tune_bytes;
     if (c->tune_bytes > c->tune_prev + c->tune_prev / 4)
@@ -60,7 +60,7 @@ void rmri_tcp_tune(rmr_ns *ns, tcp_conn *c, size_t consumed)
         want = c->rcv_max;
     if (want > c->rcv_limit && ns->pool.used < ns->pool.max / 4 * 3)
         c->rcv_limit = (uint32_t)want;
-    c->tune_at = ns->now;
+    c->tune_ms = tcp_ms(ns->now);
     c->tune_prev = c->tune_bytes;
     c->tune_bytes = 0;
 }
@@ -75,9 +75,9 @@ static void receiver_rtt(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
         return;
     ms = ms ? ms : 1;
     if (c->rcv_rtt_ms == 0 || ms < c->rcv_rtt_ms)
-        c->rcv_rtt_ms = ms;
+        c->rcv_rtt_ms = (uint16_t)ms;
     else
-        c->rcv_rtt_ms += (ms - c->rcv_rtt_ms) / 8;
+        c->rcv_rtt_ms = (uint16_t)(c->rcv_rtt_ms + (ms - c->rcv_rtt_ms) / 8);
 }
 
 /* ---- data ------------------------------------------------------------- */
@@ -97,13 +97,15 @@ static bool take_in_order(rmr_ns *ns, tcp_conn *c, rmr_bytes d)
         ns->stats.discard_full++; /* as a loss: the peer repeats it */
         return false;
     }
-    c->rcv.len += d.len;
+    c->rcv.len += (uint32_t)d.len;
     c->rcv_nxt += (uint32_t)d.len;
     if (c->ooo.n) {
         uint32_t edge = rmri_tcp_ranges_join(&c->ooo, c->rcv_nxt);
         c->rcv.len += edge - c->rcv_nxt;
         c->rcv_nxt = edge;
         c->flags |= CF_ACK_NOW; /* RFC 5681 4.2 */
+        if (c->ooo.n == 0)
+            rmri_tcp_ranges_wipe(&c->ooo, &ns->env.alloc);
     }
     c->flags |= CF_ACK_PENDING;
     if (c->quick) {
@@ -191,9 +193,9 @@ bool rmri_tcp_data(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
     rmr_bytes d = rmr_bytes_of(s->data, s->len);
     bool fin = (s->flags & TH_FIN) != 0;
     receiver_rtt(ns, c, s);
-    if (rmr_time_since(ns->now, c->last_data) > c->rto)
+    if ((tcp_ms(ns->now) - c->last_data_ms) * RMR_MS > c->rto)
         c->quick = TCP_QUICK_ACKS;
-    c->last_data = ns->now;
+    c->last_data_ms = tcp_ms(ns->now);
     if (s->len > c->mss_rcv)
         c->mss_rcv = (uint16_t)u32_min(s->len, 65535);
     trim(c, &seq, &d, &fin);

@@ -92,8 +92,8 @@ bool rmri_tcp_may_challenge(rmr_ns *ns)
 
 static bool take_challenge(rmr_ns *ns, tcp_conn *c)
 {
-    if (rmr_time_since(ns->now, c->chal_at) >= RMR_SEC || c->chal_at == 0) {
-        c->chal_at = ns->now ? ns->now : 1;
+    if (c->chal_ms == 0 || tcp_ms(ns->now) - c->chal_ms >= 1000) {
+        c->chal_ms = tcp_ms_mark(ns->now);
         c->chal_left = TCP_CHALLENGES;
     }
     if (c->chal_left == 0 || !rmri_tcp_may_challenge(ns))
@@ -124,11 +124,10 @@ static void first_sample(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 
 static void syn_take(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 {
-    c->irs = s->seq;
     c->rcv_nxt = s->seq + 1;
     c->rcv_adv = c->rcv_nxt + u32_min(c->rcv_limit, 65535);
     c->last_ack = c->rcv_nxt;
-    c->last_rcv = ns->now;
+    c->last_rcv_ms = tcp_ms(ns->now);
     rmri_tcp_take_options(ns, c, s->o.mss, &s->o);
     c->snd_wnd = c->max_wnd = s->wnd; /* never scaled in a SYN */
     c->snd_wl1 = s->seq;
@@ -138,7 +137,7 @@ static void syn_take(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 static void syn_sent_input(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 {
     bool ack = (s->flags & TH_ACK) != 0;
-    if (ack && (seq_le(s->ack, c->iss) || seq_gt(s->ack, c->snd_nxt))) {
+    if (ack && (seq_le(s->ack, c->snd_una) || seq_gt(s->ack, c->snd_nxt))) {
         if (s->flags & TH_RST)
             return;
         /* The peer has an old connection: reset that, and knock again at
@@ -187,11 +186,15 @@ static bool acceptable(const tcp_conn *c, const tcp_seg *s)
     return seq_lt(s->seq, edge) && seq_gt(s->seq + len, c->rcv_nxt);
 }
 
+static bool ts_recent_is_old(const rmr_ns *ns, const tcp_conn *c)
+{
+    return (uint32_t)(ns->now / RMR_SEC) - c->ts_recent_s >= TCP_PAWS_IDLE_S;
+}
+
 static bool paws_refuses(const rmr_ns *ns, const tcp_conn *c, const tcp_seg *s)
 {
     return (c->flags & CF_TS) && s->o.has_ts && !(s->flags & TH_RST) &&
-           seq_lt(s->o.tsval, c->ts_recent) &&
-           rmr_time_since(ns->now, c->ts_recent_at) < TCP_PAWS_IDLE;
+           seq_lt(s->o.tsval, c->ts_recent) && !ts_recent_is_old(ns, c);
 }
 
 static void ack_now(rmr_ns *ns, tcp_conn *c)
@@ -206,9 +209,9 @@ static void ack_now(rmr_ns *ns, tcp_conn *c)
 static void answer_stray(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 {
     if (seg_len(s) == 0 && c->rcv_adv != c->rcv_nxt) {
-        if (c->oow_at && rmr_time_since(ns->now, c->oow_at) < TCP_OOW_GAP)
+        if (c->oow_ms && tcp_ms(ns->now) - c->oow_ms < TCP_OOW_GAP_MS)
             return;
-        c->oow_at = ns->now ? ns->now : 1;
+        c->oow_ms = tcp_ms_mark(ns->now);
     }
     /* All of it was taken before: tell that it came twice (RFC 2883). */
     if (s->len && (c->flags & CF_SACK) && seq_le(s->seq + s->len, c->rcv_nxt)) {
@@ -222,10 +225,9 @@ static void answer_stray(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 static void take_timestamp(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 {
     if ((c->flags & CF_TS) && s->o.has_ts && seq_le(s->seq, c->last_ack) &&
-        (seq_ge(s->o.tsval, c->ts_recent) ||
-         rmr_time_since(ns->now, c->ts_recent_at) >= TCP_PAWS_IDLE)) {
+        (seq_ge(s->o.tsval, c->ts_recent) || ts_recent_is_old(ns, c))) {
         c->ts_recent = s->o.tsval;
-        c->ts_recent_at = ns->now;
+        c->ts_recent_s = (uint32_t)(ns->now / RMR_SEC);
     }
 }
 
@@ -249,7 +251,7 @@ static bool check_seq_rst_syn(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
         return false;
     }
     if (s->flags & TH_SYN) { /* RFC 5961 4.2 */
-        if (c->state == RMR_NS_SYN_RECEIVED && s->seq == c->irs) {
+        if (c->state == RMR_NS_SYN_RECEIVED && s->seq == c->rcv_nxt - 1) {
             if (!(s->flags & TH_ACK)) {
                 c->flags |= CF_SYN_DUE;
                 rmri_tcp_want_output(ns, c);
@@ -342,11 +344,11 @@ void rmri_tcp_conn_input(rmr_ns *ns, tcp_conn *c, tcp_seg *s)
         rmri_tcp_arm(ns, c);
         return;
     }
-    c->last_rcv = ns->now;
+    c->last_rcv_ms = tcp_ms(ns->now);
     c->keep_sent = 0;
     c->unanswered = 0;
-    if (c->keep_idle)
-        c->t_keep = rmr_time_add(ns->now, c->keep_idle);
+    if (c->keep_idle_ms)
+        c->t_keep = rmr_time_add(ns->now, c->keep_idle_ms * RMR_MS);
     rmri_tcp_ack(ns, c, s);
     if ((c->flags & CF_FIN_SENT) && c->snd_una == c->snd_nxt &&
         !fin_acked(ns, c))
@@ -392,6 +394,6 @@ void rmri_ns_tcp_icmp_error(rmr_ns *ns, const ns_tuple *t, uint32_t seq,
         e->mtu = rmri_ns_path_mtu(ns, t->family, &t->remote);
         rmri_tcp_path_lowered(ns, t->family, &t->remote);
     }
-    c->soft = e->why;
+    c->soft = (int16_t)e->why;
     tell(ns, c, e); /* the last act: it may close the socket */
 }

@@ -17,6 +17,7 @@
 #define TCP_QUICK_ACKS 16u
 #define TCP_DUPTHRESH 3u
 #define TCP_TS_LEN 12u
+#define TCP_SEGQ_KEEP 64u /* places of an idle connection's list */
 
 #define TCP_RTO_FIRST RMR_SEC
 #define TCP_RTO_FIRST_MAX (3 * RMR_SEC)
@@ -34,8 +35,8 @@
 #define TCP_OVERRIDE (200 * RMR_MS)
 #define TCP_ORPHAN (60 * RMR_SEC)
 #define TCP_RETRY_MEMORY (50 * RMR_MS)
-#define TCP_PAWS_IDLE (24ull * 24 * 3600 * RMR_SEC)
-#define TCP_OOW_GAP (500 * RMR_MS)
+#define TCP_PAWS_IDLE_S (24u * 24 * 3600)
+#define TCP_OOW_GAP_MS 500u
 #define TCP_COOKIE_TTL (128 * RMR_SEC)
 #define TCP_CHALLENGES 5u /* a second and connection */
 
@@ -193,9 +194,9 @@ typedef struct tcp_cc_ops {
 extern const tcp_cc_ops rmri_tcp_cc_cubic, rmri_tcp_cc_newreno;
 
 typedef struct tcp_cubic {
-    rmr_time epoch;   /* 0: none */
-    rmr_time last;    /* of the last growth */
     uint64_t w_est;   /* what Reno would have, in 1/1024 bytes */
+    uint32_t epoch;   /* ms, 0: none */
+    uint32_t last;    /* ms, of the last growth */
     uint32_t w_max;   /* bytes */
     uint32_t w_prior; /* cwnd before the last reduction */
     uint32_t k_ms;
@@ -259,15 +260,19 @@ typedef enum tcp_ca {
     TCP_CA_LOSS      /* after a timeout, likewise */
 } tcp_ca;
 
+/* Instants of which only the distance to now counts are kept in ms (or s) and
+ * come round: 10,000 of these blocks may be idle. */
 typedef struct tcp_conn {
     ns_head head;
     ns_tuple tuple;
-    void *tag;
+    union {
+        uint64_t listener; /* CF_UNACCEPTED: its handle */
+        void *tag;
+    };
     ns_node out, ev;
     rmr_timer timer;
     /* Logical deadlines; the timer is at or before the earliest. */
     rmr_time t_rto, t_probe, t_ack, t_keep, t_state, t_write;
-    uint64_t listener; /* the handle, until accepted */
     uint32_t flags;
     uint8_t state;     /* rmr_ns_tcp_state */
     uint8_t events;
@@ -282,60 +287,64 @@ typedef struct tcp_conn {
     uint8_t keep_probes, keep_sent;
     uint8_t rack_mult, rack_persist;
     uint8_t cc; /* rmr_ns_cc */
-    rmr_err why;       /* for on_closed */
-    rmr_err soft;      /* the last that ICMP told */
+    int16_t why;       /* rmr_err for on_closed */
+    int16_t soft;      /* rmr_err, the last that ICMP told */
 
-    uint32_t iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, max_wnd;
-    uint32_t irs, rcv_nxt, rcv_adv, last_ack;
+    uint32_t snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, max_wnd;
+    uint32_t rcv_nxt, rcv_adv, last_ack;
     uint32_t fin_seq;
     uint32_t rcv_limit, snd_limit; /* of the buffers now */
     uint32_t rcv_max, snd_max;     /* they may grow to these */
+    uint32_t ts_recent_s;
     uint32_t user_ms;   /* user timeout; 0: by repeats */
     uint32_t linger_ms; /* without progress, once closed */
-    uint16_t mss_snd;              /* payload of a full segment */
-    uint16_t mss_peer;             /* the most that the peer takes */
-    uint16_t mss_cap;              /* black hole: what is tried; 0: none */
-    uint32_t mss_cap_until;        /* second */
-    uint16_t mss_rcv;              /* the largest segment that came */
+    uint16_t mss_snd;   /* payload of a full segment */
+    uint16_t mss_peer;  /* the most that the peer takes */
+    uint16_t mss_cap;   /* black hole: what is tried; 0: none */
+    uint16_t mss_cap_until; /* minute */
+    uint16_t mss_rcv;   /* the largest segment that came */
+    uint16_t rcv_rtt_ms; /* the round trip as a receiver sees it */
     ns_cq snd, rcv;
     tcp_segq segq;
     tcp_ranges ooo;
     tcp_block dsack;
 
+    rmr_dur srtt, rttvar, rto;
+    rmr_time rack_at;
     uint32_t ts_recent, ts_off;
-    rmr_time ts_recent_at;
-    rmr_dur srtt, rttvar, rto, min_rtt;
 
     uint32_t pipe;      /* bytes that are in the network, we think */
     uint32_t lost;      /* bytes marked lost, not sent again */
     uint32_t sacked;    /* bytes */
     uint32_t dup_bytes; /* without SACK: delivered, by the duplicate ACKs */
     uint32_t rtx_hint;  /* nothing lost below */
-    uint32_t cwnd, ssthresh, recover;
+    uint32_t cwnd, ssthresh;
+    union {
+        uint32_t recover; /* in recovery, and without SACK */
+        uint32_t tlp_end; /* CF_TLP_OUT: with SACK, out of recovery */
+    };
     uint32_t max_pipe, max_pipe_end; /* the most in flight of this round */
     uint32_t prr_fs, prr_delivered, prr_out;
     uint32_t prior_cwnd, prior_ssthresh; /* to undo */
     uint32_t undo_bytes; /* repeats that no D-SACK has answered */
     uint32_t undo_stamp; /* our timestamp of the first of them */
+    uint32_t min_rtt_us, rack_rtt_us; /* rounded up */
+    uint32_t rack_end, rack_fack, rack_round;
     union {
         tcp_hystart hystart; /* while ssthresh is UINT32_MAX */
         tcp_cubic cubic;
     };
-    rmr_time rack_at;
-    rmr_dur rack_rtt;
-    uint32_t rack_end, rack_fack, rack_round;
-    uint32_t tlp_end;
 
-    uint64_t addr_sum; /* of the pseudo header without the length */
+    rmr_time last_snd;
+    uint32_t addr_sum; /* of the pseudo header without the length */
     uint32_t label;
-    rmr_time last_rcv, last_snd, last_data;
-    rmr_time oow_at, chal_at;
-    rmr_dur keep_idle, keep_gap;
-    rmr_time tune_at;    /* receive window tuning: begin of the round */
+    uint32_t last_rcv_ms, last_data_ms;
+    uint32_t oow_ms, chal_ms; /* 0: never */
+    uint32_t keep_idle_ms, keep_gap_ms;
+    uint32_t tune_ms;    /* receive window tuning: begin of the round */
     uint32_t tune_bytes; /* consumed since then */
     uint32_t tune_prev;  /* and in the round before */
-    uint32_t rcv_rtt_ms;
-    uint64_t retransmits;
+    uint32_t retransmits;
 } tcp_conn;
 
 typedef struct tcp_listener {
@@ -402,6 +411,15 @@ static inline uint32_t tcp_to_ms(rmr_dur d)
 {
     rmr_dur ms = d / RMR_MS + (d % RMR_MS != 0);
     return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+static inline uint32_t tcp_ms(rmr_time t)
+{
+    return (uint32_t)(t / RMR_MS);
+}
+/* Never 0, which means "never". */
+static inline uint32_t tcp_ms_mark(rmr_time t)
+{
+    return tcp_ms(t) ? tcp_ms(t) : 1;
 }
 static inline uint32_t tcp_ts_now(const rmr_ns *ns, uint32_t off)
 {

@@ -161,9 +161,7 @@ static tcp_conn *open_conn(rmr_ns *ns, const tcp_half *e, const tcp_seg *s,
     o.has_ts = e->has_ts;
     o.tsval = e->ts_recent;
     c->listener = e->listener;
-    c->iss = e->iss;
     c->snd_una = c->snd_nxt = e->iss + 1;
-    c->irs = e->irs;
     c->rcv_nxt = c->last_ack = e->irs + 1;
     c->rcv_adv = c->rcv_nxt + u32_min(c->rcv_limit, 65535);
     rmri_tcp_take_options(ns, c, e->mss, &o);
@@ -267,8 +265,9 @@ void rmri_tcp_unqueue(rmr_ns *ns, tcp_conn *c)
 {
     if (!(c->flags & CF_UNACCEPTED))
         return;
-    c->flags &= ~(uint32_t)CF_UNACCEPTED;
     tcp_listener *l = rmri_tcp_listener_get(ns, c->listener);
+    c->flags &= ~(uint32_t)CF_UNACCEPTED;
+    c->tag = NULL;
     if (l)
         l->n_unaccepted--;
 }

@@ -9,7 +9,7 @@
 #define BLACK_HOLE_MSS4 1220u
 #define BLACK_HOLE_MSS6 1180u
 #define BLACK_HOLE_MSS_LAST 536u
-#define BLACK_HOLE_TTL_S 600u
+#define BLACK_HOLE_TTL_MIN 10u
 /* Time-outs before it is taken for one.  Where full segments got through
  * before, it is more likely that the peer is away. */
 #define BLACK_HOLE_TRIES 3u
@@ -21,14 +21,14 @@ static uint32_t overhead(const tcp_conn *c)
            (c->flags & CF_TS ? TCP_TS_LEN : 0);
 }
 
-static uint32_t seconds(const rmr_ns *ns)
+static uint16_t minutes(const rmr_ns *ns)
 {
-    return (uint32_t)(ns->now / RMR_SEC);
+    return (uint16_t)(ns->now / (60 * RMR_SEC));
 }
 
 static bool cap_is_over(const rmr_ns *ns, const tcp_conn *c)
 {
-    return (int32_t)(seconds(ns) - c->mss_cap_until) >= 0;
+    return (int16_t)(minutes(ns) - c->mss_cap_until) >= 0;
 }
 
 static uint16_t mss_now(rmr_ns *ns, tcp_conn *c)
@@ -115,7 +115,7 @@ void rmri_tcp_black_hole(rmr_ns *ns, tcp_conn *c)
         segq_at(&c->segq, 0)->len < c->mss_snd || mss == 0)
         return;
     c->mss_cap = (uint16_t)mss;
-    c->mss_cap_until = seconds(ns) + BLACK_HOLE_TTL_S;
+    c->mss_cap_until = (uint16_t)(minutes(ns) + BLACK_HOLE_TTL_MIN);
     c->flags |= CF_MSS_LOWERED;
     rmri_tcp_mss_fit(ns, c);
 }

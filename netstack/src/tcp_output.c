@@ -50,7 +50,7 @@ static size_t build_syn(rmr_ns *ns, tcp_conn *c, uint8_t *dst)
     y.tsval = tcp_ts_now(ns, c->ts_off);
     y.tsecr = answer ? c->ts_recent : 0;
     o.tuple = &c->tuple;
-    o.seq = c->iss;
+    o.seq = c->snd_una;
     o.flags = TH_SYN;
     if (answer) {
         o.flags |= TH_ACK;

@@ -77,21 +77,27 @@ void rmri_tcp_sack_input(rmr_ns *ns, tcp_conn *c, const tcp_seg *s,
 
 /* ---- RACK ------------------------------------------------------------- */
 
+static uint32_t to_us(rmr_dur d) /* upwards */
+{
+    rmr_dur us = d / RMR_US + (d % RMR_US != 0);
+    return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
 void rmri_tcp_rack_update(rmr_ns *ns, tcp_conn *c, const tcp_sent *t,
                           const tcp_seg *s)
 {
-    rmr_dur rtt = rmr_time_since(ns->now, t->at);
+    uint32_t us = to_us(rmr_time_since(ns->now, t->at));
     uint32_t end = t->seq + t->len;
     if (t->flags & SENT_RETRANS) {
         /* Maybe it was the first copy that arrived. */
         uint32_t sent = (uint32_t)(t->at / RMR_MS) + c->ts_off;
         if ((c->flags & CF_TS) && s->o.has_ts && seq_lt(s->o.tsecr, sent))
             return;
-        if (rtt < c->min_rtt)
+        if (us < c->min_rtt_us)
             return;
     } else {
-        if (c->min_rtt == 0 || rtt < c->min_rtt)
-            c->min_rtt = rtt ? rtt : RMR_US;
+        if (c->min_rtt_us == 0 || us < c->min_rtt_us)
+            c->min_rtt_us = u32_max(us, 1);
         if (seq_lt(end, c->rack_fack))
             c->flags |= CF_REORDERING;
     }
@@ -103,7 +109,7 @@ void rmri_tcp_rack_update(rmr_ns *ns, tcp_conn *c, const tcp_sent *t,
     c->flags |= CF_RACK;
     c->rack_at = t->at;
     c->rack_end = end;
-    c->rack_rtt = rtt;
+    c->rack_rtt_us = us;
 }
 
 static rmr_dur reorder_window(const tcp_conn *c)
@@ -112,7 +118,7 @@ static rmr_dur reorder_window(const tcp_conn *c)
         (c->ca != TCP_CA_OPEN ||
          c->sacked >= TCP_DUPTHRESH * (uint32_t)c->mss_snd))
         return 0;
-    rmr_dur w = c->rack_mult * (c->min_rtt / 4);
+    rmr_dur w = c->rack_mult * (c->min_rtt_us * RMR_US / 4);
     return c->srtt && w > c->srtt ? c->srtt : w;
 }
 
@@ -139,7 +145,7 @@ static bool sent_later(const tcp_conn *c, const tcp_sent *t)
 
 void rmri_tcp_rack_detect(rmr_ns *ns, tcp_conn *c, tcp_acked *a)
 {
-    rmr_dur limit = rmr_time_add(c->rack_rtt, reorder_window(c)), wait = 0;
+    rmr_dur limit = c->rack_rtt_us * RMR_US + reorder_window(c), wait = 0;
     c->t_probe = RMR_TIME_NEVER;
     if (!(c->flags & CF_RACK))
         return;

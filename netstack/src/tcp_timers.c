@@ -203,12 +203,12 @@ static void probe_timeout(rmr_ns *ns, tcp_conn *c)
 
 static bool keepalive(rmr_ns *ns, tcp_conn *c)
 {
-    rmr_time due = rmr_time_add(c->last_rcv, c->keep_idle);
-    if (c->keep_sent == 0 && due > ns->now) {
-        c->t_keep = due;
+    uint32_t silent = tcp_ms(ns->now) - c->last_rcv_ms;
+    if (c->keep_sent == 0 && silent < c->keep_idle_ms) {
+        c->t_keep = rmr_time_add(ns->now, (c->keep_idle_ms - silent) * RMR_MS);
         return true;
     }
-    c->t_keep = rmr_time_add(ns->now, c->keep_gap);
+    c->t_keep = rmr_time_add(ns->now, c->keep_gap_ms * RMR_MS);
     if (c->segq.n || tcp_unsent(c))
         return true; /* repeats and window probes find out as well */
     if (c->keep_sent >= c->keep_probes) {

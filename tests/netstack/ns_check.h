@@ -54,7 +54,7 @@ static inline size_t ns_check_queue(const ns_cq *q)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < q->cap; i++)
-        n += q->dir[i] != NULL;
+        n += ns_cq_ring(q)[i] != NULL;
     NS_CHECK(n == q->n);
     NS_CHECK(q->len == 0 || n > 0);
     return n;
