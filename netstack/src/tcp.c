@@ -340,6 +340,18 @@ rmr_err rmr_ns_tcp_set_keepalive(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
     return RMR_OK;
 }
 
+/* It shares its timer with the orphans', which have a limit of their own. */
+void rmri_tcp_arm_user(rmr_ns *ns, tcp_conn *c, bool progress)
+{
+    if (c->flags & CF_ORPHAN)
+        return;
+    if (c->user_ms == 0 ||
+        (tcp_synced(c) && c->segq.n == 0 && !tcp_is_waiting(c)))
+        c->t_state = RMR_TIME_NEVER;
+    else if (progress || c->t_state == RMR_TIME_NEVER)
+        c->t_state = rmr_time_add(ns->now, c->user_ms * RMR_MS);
+}
+
 rmr_err rmr_ns_tcp_set_user_timeout(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
                                     rmr_dur timeout)
 {

@@ -137,10 +137,11 @@ void rmri_tcp_ack(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
     }
     rmri_tcp_recovery(ns, c, &a, dup);
     rmri_tcp_arm_loss(ns, c, a.cum != 0);
+    if (c->user_ms)
+        rmri_tcp_arm_user(ns, c, a.cum != 0);
     if ((c->flags & CF_ORPHAN) && a.cum)
         c->t_state = rmr_time_add(ns->now, c->linger_ms * RMR_MS);
     rmri_tcp_wake_writer(ns, c);
-    if (c->lost || tcp_unsent(c) ||
-        ((c->flags & (CF_FIN_QUEUED | CF_FIN_SENT)) == CF_FIN_QUEUED))
+    if (c->lost || tcp_is_waiting(c))
         rmri_tcp_want_output(ns, c);
 }

@@ -27,7 +27,7 @@ static void set_defaults(rmr_ns *ns, tcp_conn *c)
     c->linger_ms = TCP_ORPHAN / RMR_MS;
     c->flags = ns->cfg.no_nagle ? CF_NODELAY : 0;
     c->last_snd = ns->now;
-    c->last_rcv_ms = c->tune_ms = tcp_ms(ns->now);
+    c->tune_ms = tcp_ms(ns->now);
     c->ts_off = rmri_ns_ts_offset(ns, &c->tuple);
     c->label = rmri_ns_flow_label(ns, &c->tuple);
     rmri_ns_cq_init(&c->snd);

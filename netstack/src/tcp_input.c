@@ -127,7 +127,6 @@ static void syn_take(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
     c->rcv_nxt = s->seq + 1;
     c->rcv_adv = c->rcv_nxt + u32_min(c->rcv_limit, 65535);
     c->last_ack = c->rcv_nxt;
-    c->last_rcv_ms = tcp_ms(ns->now);
     rmri_tcp_take_options(ns, c, s->o.mss, &s->o);
     c->snd_wnd = c->max_wnd = s->wnd; /* never scaled in a SYN */
     c->snd_wl1 = s->seq;
@@ -344,11 +343,12 @@ void rmri_tcp_conn_input(rmr_ns *ns, tcp_conn *c, tcp_seg *s)
         rmri_tcp_arm(ns, c);
         return;
     }
-    c->last_rcv_ms = tcp_ms(ns->now);
     c->keep_sent = 0;
     c->unanswered = 0;
-    if (c->keep_idle_ms)
+    if (c->keep_idle_ms) {
+        c->last_rcv_ms = tcp_ms(ns->now);
         c->t_keep = rmr_time_add(ns->now, c->keep_idle_ms * RMR_MS);
+    }
     rmri_tcp_ack(ns, c, s);
     if ((c->flags & CF_FIN_SENT) && c->snd_una == c->snd_nxt &&
         !fin_acked(ns, c))

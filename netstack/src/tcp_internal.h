@@ -338,7 +338,8 @@ typedef struct tcp_conn {
     rmr_time last_snd;
     uint32_t addr_sum; /* of the pseudo header without the length */
     uint32_t label;
-    uint32_t last_rcv_ms, last_data_ms;
+    uint32_t last_rcv_ms; /* kept up where there are keepalives */
+    uint32_t last_data_ms;
     uint32_t oow_ms, chal_ms; /* 0: never */
     uint32_t keep_idle_ms, keep_gap_ms;
     uint32_t tune_ms;    /* receive window tuning: begin of the round */
@@ -406,6 +407,12 @@ static inline size_t tcp_send_room(const tcp_conn *c)
 {
     return c->snd.len < c->snd_limit ? c->snd_limit - c->snd.len : 0;
 }
+/* Data or a FIN that was never sent. */
+static inline bool tcp_is_waiting(const tcp_conn *c)
+{
+    return tcp_unsent(c) ||
+           (c->flags & (CF_FIN_QUEUED | CF_FIN_SENT)) == CF_FIN_QUEUED;
+}
 /* Upwards, so that little is not nothing. */
 static inline uint32_t tcp_to_ms(rmr_dur d)
 {
@@ -428,6 +435,8 @@ static inline uint32_t tcp_ts_now(const rmr_ns *ns, uint32_t off)
 
 /* ---- connection life (tcp_conn.c) ------------------------------------- */
 
+/* The user timeout, when something waits for the peer (tcp.c). */
+void rmri_tcp_arm_user(rmr_ns *ns, tcp_conn *c, bool progress);
 tcp_conn *rmri_tcp_conn_get(const rmr_ns *ns, uint64_t id);
 /* A zeroed connection in no table, with its defaults. */
 tcp_conn *rmri_tcp_conn_new(rmr_ns *ns, const ns_tuple *t, rmr_err *why);
@@ -571,8 +580,6 @@ void rmri_tcp_arm(rmr_ns *ns, tcp_conn *c); /* the timer from the deadlines */
 /* Deadlines of what is in flight, or waits for the window. */
 void rmri_tcp_arm_loss(rmr_ns *ns, tcp_conn *c, bool progress);
 void rmri_tcp_timer(rmr_ns *ns, tcp_conn *c);
-/* The user timeout, when something waits for the peer. */
-void rmri_tcp_arm_user(rmr_ns *ns, tcp_conn *c, bool progress);
 
 /* ---- SYN cookies (tcp_cookie.c) --------------------------------------- */
 

@@ -296,6 +296,8 @@ size_t rmri_tcp_build(rmr_ns *ns, tcp_conn *c, uint8_t *dst)
         c->t_ack = rmr_time_add(ns->now, TCP_DELACK);
     if (!n && tcp_synced(c) && c->segq.n == 0)
         rmri_tcp_arm_loss(ns, c, false);
+    if (c->user_ms)
+        rmri_tcp_arm_user(ns, c, false);
     rmri_tcp_arm(ns, c);
     return n;
 }

@@ -80,28 +80,9 @@ static void arm_persist(rmr_ns *ns, tcp_conn *c)
     c->t_rto = rmr_time_add(ns->now, open ? TCP_OVERRIDE : backed_off(c));
 }
 
-/* Something that was never sent. */
-static bool is_waiting(const tcp_conn *c)
-{
-    return tcp_unsent(c) ||
-           (c->flags & (CF_FIN_QUEUED | CF_FIN_SENT)) == CF_FIN_QUEUED;
-}
-
-/* It shares its timer with the orphans', which have a limit of their own. */
-void rmri_tcp_arm_user(rmr_ns *ns, tcp_conn *c, bool progress)
-{
-    if (c->flags & CF_ORPHAN)
-        return;
-    if (c->user_ms == 0 || (tcp_synced(c) && c->segq.n == 0 && !is_waiting(c)))
-        c->t_state = RMR_TIME_NEVER;
-    else if (progress || c->t_state == RMR_TIME_NEVER)
-        c->t_state = rmr_time_add(ns->now, c->user_ms * RMR_MS);
-}
-
 void rmri_tcp_arm_loss(rmr_ns *ns, tcp_conn *c, bool progress)
 {
-    bool waiting = is_waiting(c);
-    rmri_tcp_arm_user(ns, c, progress);
+    bool waiting = tcp_is_waiting(c);
     if (c->segq.n == 0) {
         c->t_probe = RMR_TIME_NEVER;
         if (progress || !waiting) {
