@@ -37,6 +37,7 @@ typedef struct world {
     packet *net[2][MAX_FLIGHT]; /* towards 0 and 1 */
     size_t n[2];
     rmr_time now;
+    rmr_ns_sock listener;
     const uint8_t *in;
     size_t left;
 } world;
@@ -187,6 +188,56 @@ static void pass_time(world *w, uint8_t how)
     deadlines(w);
 }
 
+/* A router on the way of the first packet from `i` says that it is too big. */
+static void too_big(world *w, int i, uint16_t mtu)
+{
+    uint8_t b[56] = {0};
+    static const ns_ip router = {{10, 9, 9, 9}};
+    if (!w->n[1 - i] || w->net[1 - i][0]->len < 28)
+        return;
+    ns_ip to = {{10, 0, 0, (uint8_t)(i + 1)}};
+    b[20] = 3;
+    b[21] = 4;
+    rmr_store_be16(b + 26, mtu);
+    memcpy(b + 28, w->net[1 - i][0]->b, 28);
+    (void)rmri_ns_ip_write(b, RMR_AF_INET, &router, &to, NS_PROTO_ICMP, 36, 0);
+    rmri_ns_sum_store(b + 22, rmri_ns_sum(0, b + 20, 36));
+    (void)rmr_ns_read_pkt(w->s[i].ns, w->now, rmr_bytes_of(b, sizeof b));
+}
+
+static void set_something(world *w, int i, unsigned what)
+{
+    side *s = &w->s[i];
+    uint8_t v = next(w);
+    switch (what) {
+    case 0:
+        if (s->have)
+            (void)rmr_ns_tcp_set_keepalive(s->ns, w->now, s->sock, v * RMR_SEC,
+                                           RMR_SEC, 3);
+        break;
+    case 1:
+        (void)rmr_ns_tcp_set_user_timeout(s->ns, w->now, s->sock, v * RMR_SEC);
+        break;
+    case 2: /* both ways, also below what is held */
+        (void)rmr_ns_tcp_set_buffers(s->ns, s->sock, v * 12u, v * 390u);
+        break;
+    case 3:
+        too_big(w, i, (uint16_t)(v * 6));
+        break;
+    case 4:
+        check(rmr_ns_tcp_pause(w->s[0].ns, w->now, w->listener, v & 1) ==
+              RMR_OK);
+        break;
+    case 5:
+        check(rmr_ns_tcp_set_backlog(w->s[0].ns, w->listener, v & 3,
+                                     v >> 2 & 3) == RMR_OK);
+        break;
+    default:
+        (void)rmr_ns_tcp_set_linger(s->ns, s->sock, v * RMR_MS);
+        break;
+    }
+}
+
 static void step(world *w, uint8_t op)
 {
     int i = op & 1;
@@ -254,9 +305,7 @@ static void step(world *w, uint8_t op)
         s->alloc.fail_at = s->alloc.calls + 1 + (next(w) & 3u);
         break;
     default:
-        if (s->have)
-            (void)rmr_ns_tcp_set_keepalive(s->ns, w->now, s->sock,
-                                           next(w) * RMR_SEC, RMR_SEC, 3);
+        set_something(w, i, op >> 5);
         break;
     }
 }
@@ -289,9 +338,8 @@ static void make(world *w, int i, uint8_t flavour)
     check(rmr_ns_new(&s->ns, &env, &cfg, w->now) == RMR_OK);
     rmr_addr me = rmr_addr_v4(10, 0, 0, (uint8_t)(i + 1), 80);
     check(rmr_ns_addr_add(s->ns, &me) == RMR_OK);
-    rmr_ns_sock l;
     if (i == 0)
-        check(rmr_ns_tcp_listen(s->ns, &me, NULL, &l) == RMR_OK);
+        check(rmr_ns_tcp_listen(s->ns, &me, NULL, &w->listener) == RMR_OK);
 }
 
 /* A connection that is still open on both sides must not be stuck. */
@@ -299,6 +347,7 @@ static void recover(world *w)
 {
     const side *a = &w->s[0], *b = &w->s[1];
     w->s[0].alloc.fail_at = w->s[1].alloc.fail_at = 0;
+    check(rmr_ns_tcp_pause(w->s[0].ns, w->now, w->listener, false) == RMR_OK);
     for (int round = 0; round < 4000; round++) {
         if (!a->have || !b->have || a->closed || b->closed ||
             (a->got == b->sent && b->got == a->sent))
