@@ -386,6 +386,46 @@ static void buffers_can_be_set_both_ways(void **state)
     pair_free();
 }
 
+/* What a burst and its losses needed is given back. */
+static void an_idle_connection_holds_no_lists(void **state)
+{
+    (void)state;
+    sim s;
+    sim_init(&s, 3, NULL, NULL);
+    s.link.loss_milli = 20;
+    s.h[1].app.manual = true;
+    s.h[0].app.total = 1; /* it reads, and never shuts */
+    s.h[0].app.sent = 1;
+    s.h[0].app.shut = true;
+    sim_connect(&s);
+    sim_run(&s, s.now + RMR_SEC);
+    const tcp_conn *a = rmri_tcp_conn_get(s.h[1].ns, s.h[1].app.sock.id);
+    const tcp_conn *b = rmri_tcp_conn_get(s.h[0].ns, s.h[0].app.sock.id);
+    static const uint8_t junk[1 << 20];
+    uint32_t most = 0, ranges = 0;
+    for (int i = 0; i < 1000; i++) {
+        size_t taken;
+        assert_int_equal(rmr_ns_tcp_send(s.h[1].ns, s.now, s.h[1].app.sock,
+                                         rmr_bytes_of(junk, sizeof junk),
+                                         &taken),
+                         RMR_OK);
+        sim_run(&s, s.now + 5 * RMR_MS);
+        most = a->segq.cap > most ? a->segq.cap : most;
+        ranges = b->ooo.cap > ranges ? b->ooo.cap : ranges;
+    }
+    assert_true(most > TCP_SEGQ_KEEP);
+    assert_true(ranges > 0);
+    sim_run(&s, s.now + 60 * RMR_SEC);
+    assert_true(a->segq.cap <= TCP_SEGQ_KEEP);
+    assert_int_equal(b->ooo.cap, 0);
+    rmr_ns_stats st;
+    for (int i = 0; i < 2; i++) {
+        rmr_ns_get_stats(s.h[i].ns, &st);
+        assert_int_equal(st.buffer_bytes, 0);
+    }
+    sim_free(&s);
+}
+
 /* ---- long paths ------------------------------------------------------- */
 
 /* W08: 100 ms at 1 Gbit/s. */
@@ -423,6 +463,7 @@ int main(void)
         cmocka_unit_test(a_hostile_peer_fills_no_more_than_the_setting),
         cmocka_unit_test(small_writes_hold_no_more_than_the_setting),
         cmocka_unit_test(buffers_can_be_set_both_ways),
+        cmocka_unit_test(an_idle_connection_holds_no_lists),
         cmocka_unit_test(a_long_fat_path_is_filled_in_ten_round_trips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
