@@ -199,6 +199,51 @@ static void a_flood_of_syns_keeps_nobody_out(void **state)
     sim_free(&s);
 }
 
+/* A stranger who resets inside the window gets answers up to the limit of the
+ * stack, whose count is another one each second. */
+static void half_open_entries_keep_to_the_limit_of_challenges(void **state)
+{
+    (void)state;
+    sim s;
+    uint8_t b[40], out[1280];
+    size_t len;
+    sim_init(&s, 5, NULL, NULL);
+    sim_listen(&s, 0, 80);
+    rmr_ns *ns = s.h[0].ns;
+    tcp_half h = some_syn(0);
+    rmr_addr me = sim_addr(0, 0);
+    ns_tuple t = h.tuple;
+    t.local = h.tuple.remote;
+    t.lport = h.tuple.rport;
+    t.remote = rmri_ns_ip_of(&me);
+    t.rport = 80;
+    tcp_out o = {0};
+    o.tuple = &t;
+    o.flags = TH_SYN;
+    uint64_t sum =
+        rmri_ns_sum_pseudo(RMR_AF_INET, &t.local, &t.remote, NS_PROTO_TCP, 0);
+    uint64_t seen[2];
+    for (int second = 0; second < 2; second++) {
+        uint64_t before = stats_of(&s, 0).tcp_challenge_acks;
+        for (int i = 0; i < 2000; i++) {
+            size_t n = rmri_tcp_write(b, &o, 0, sum, 0);
+            (void)rmr_ns_read_pkt(ns, s.now, rmr_bytes_of(b, n));
+            do
+                (void)rmr_ns_write_pkt(ns, s.now, rmr_buf_of(out, sizeof out),
+                                       &len);
+            while (len);
+            o.flags = TH_RST;
+            o.seq = 100;
+        }
+        seen[second] = stats_of(&s, 0).tcp_challenge_acks - before;
+        assert_in_range(seen[second], 500, 999);
+        s.now += RMR_SEC;
+    }
+    assert_int_not_equal(seen[0], seen[1]);
+    assert_int_equal(stats_of(&s, 0).half_open, 1);
+    sim_free(&s);
+}
+
 /* ---- the queue -------------------------------------------------------- */
 
 static void a_paused_listener_holds_as_many_as_it_may(void **state)
@@ -272,6 +317,7 @@ int main(void)
         cmocka_unit_test(a_cookie_lives_for_its_step_and_the_next),
         cmocka_unit_test(nothing_of_a_cookie_may_be_changed),
         cmocka_unit_test(a_flood_of_syns_keeps_nobody_out),
+        cmocka_unit_test(half_open_entries_keep_to_the_limit_of_challenges),
         cmocka_unit_test(a_paused_listener_holds_as_many_as_it_may),
         cmocka_unit_test(a_closed_listener_resets_what_was_not_accepted),
     };

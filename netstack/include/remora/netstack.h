@@ -173,6 +173,7 @@ typedef struct rmr_ns_stats {
     uint64_t icmp_echo_answered, clock_back;
     uint32_t sockets, time_wait; /* sockets: also those that are closing */
     size_t buffer_bytes;
+    /* tcp_spurious: reductions that were undone */
     uint64_t tcp_cookies_sent, tcp_cookies_taken, tcp_spurious,
         path_mtu_lowered, discard_filtered, discard_flows, tx_fragments;
     uint32_t half_open, flows, udp_flows; /* now */
@@ -408,7 +409,7 @@ RMR_API rmr_err rmr_ns_tcp_shutdown(rmr_ns *ns, rmr_time now, rmr_ns_sock s);
  * Effects: listeners and UDP sockets end at once; half-open connections of a
  *          listener are reset, those that were accepted stay.  A connection
  *          still sends what is queued, for as long as that makes progress in
- *          60 s.  Unread data makes it a reset.  No callback follows.
+ *          60 s (rmr_ns_tcp_set_linger).  Unread data makes it a reset.  No callback follows.
  * Errors:  BADHANDLE.
  * Source:  RFC 9293 3.10.4, RFC 2525 2.17.
  */
@@ -450,9 +451,14 @@ RMR_API rmr_err rmr_ns_tcp_set_keepalive(rmr_ns *ns, rmr_time now,
 /**
  * How long data may stay unacknowledged before the connection ends. [submit]
  *
- * \param timeout  0: after 15 repeats, the default.
+ * It counts from the last progress, also for what waits behind a window that
+ * stays closed, and while a connection is being opened.
  *
- * Effects: may move the deadline; on_closed(TIMEOUT) when it passes.
+ * \param timeout  0: after 15 repeats, the default (of the config).  In steps
+ *                 of a ms.
+ *
+ * Effects: begins anew for what is out; may move the deadline;
+ *          on_closed(TIMEOUT) when it passes.
  * Errors:  BADHANDLE.
  * Source:  RFC 9293 3.8.3, RFC 5482 (the local limit; the option isn't sent).
  */
@@ -462,7 +468,8 @@ RMR_API rmr_err rmr_ns_tcp_set_user_timeout(rmr_ns *ns, rmr_time now,
 /**
  * How long rmr_ns_close goes on delivering without progress.       [submit]
  *
- * \param linger  Default 60 s.  0: rmr_ns_close resets, as rmr_ns_abort does.
+ * \param linger  Default 60 s, in steps of a ms.  0: rmr_ns_close resets, as
+ *                rmr_ns_abort does.
  *
  * Effects: on a later rmr_ns_close.
  * Errors:  BADHANDLE.
@@ -477,7 +484,9 @@ RMR_API rmr_err rmr_ns_tcp_set_linger(rmr_ns *ns, rmr_ns_sock s,
  * \param recv_max, send_max  Bytes, at most those of the config; 0: as it is.
  *
  * Effects: below what is held now: nothing is lost, and it shrinks as it is
- *          read or acknowledged.  The window is never taken back.
+ *          read or acknowledged.  The window is never taken back: what was
+ *          promised (64 KiB at the start) may still come.  They still begin
+ *          at 64 KiB at the most and grow with the path.
  * Errors:  BADHANDLE, INVAL.
  * Source:  RFC 9293 3.8.6.
  */
@@ -502,6 +511,9 @@ RMR_API rmr_err rmr_ns_tcp_set_backlog(rmr_ns *ns, rmr_ns_sock listener,
 
 /**
  * Holds on_accept of a listener back, or lets it go on.            [submit]
+ *
+ * Those that wait read and acknowledge; one that is reset meanwhile is never
+ * heard of.  rmr_ns_close of the listener resets them.
  *
  * Effects: on_accept for each that waited, by the next pump call.
  * Errors:  BADHANDLE.
