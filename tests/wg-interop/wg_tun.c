@@ -356,7 +356,7 @@ static rmr_err add_peers(tunnel *t)
 static rmr_err open_wg(tunnel *t)
 {
     rmr_env env = rmr_posix_env();
-    rmr_wg_callbacks cb = {sizeof cb, t, on_packet, NULL, NULL, NULL};
+    rmr_wg_callbacks cb = {sizeof cb, .user = t, .on_packet = on_packet};
     rmr_wg_config cfg;
     struct timespec wall;
     (void)clock_gettime(CLOCK_REALTIME, &wall);

@@ -72,7 +72,7 @@ static void an_older_and_shorter_configuration_is_taken(void **state)
     rmr_env env = wgf_env(&f.a);
     rmr_wg *wg;
     assert_int_equal(rmr_wg_new(&wg, &env, &cfg, 0), RMR_OK);
-    assert_ptr_equal(wg->aead, rmr_aead_default());
+    assert_string_equal(wg->aead->name, rmr_aead_name(0)); /* the fastest */
     rmr_wg_free(wg);
     cfg.struct_size = 0;
     assert_int_equal(rmr_wg_new(&wg, &env, &cfg, 0), RMR_E_INVAL);
@@ -162,10 +162,10 @@ static void removing_a_peer_frees_all_of_it(void **state)
     wgf_handshake(&f);
     wgf_run(&f, f.now + 125 * RMR_SEC);
     wgf_send(&f, &f.a, 100);
-    size_t n = f.a.wg->by_index.used;
+    size_t n = f.a.wg->indices.used;
     assert_true(n >= 1);
     assert_int_equal(rmr_wg_peer_remove(f.a.wg, f.now, f.a.peer), RMR_OK);
-    assert_int_equal(f.a.wg->by_index.used, 0);
+    assert_int_equal(f.a.wg->indices.used, 0);
     assert_int_equal(f.a.wg->staged_bytes, 0);
     assert_true(rmr_wg_next_deadline(f.a.wg) == RMR_TIME_NEVER);
     uint8_t d[WGF_BUF];

@@ -223,7 +223,7 @@ static void keys_expire_540_seconds_after_the_handshake(void **state)
     assert_null(wgf_state(&f.a)->current);
     assert_null(wgf_state(&f.b)->current);
     assert_int_equal(f.a.n_state[RMR_WG_EXPIRED], 1);
-    assert_int_equal(f.a.wg->by_index.used, 0);
+    assert_int_equal(f.a.wg->indices.used, 0);
     assert_true(rmr_wg_next_deadline(f.a.wg) == RMR_TIME_NEVER);
     wgf_close(&f);
 }

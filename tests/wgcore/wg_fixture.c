@@ -361,7 +361,7 @@ uint64_t wgf_digest(const rmr_wg *wg)
          (p = (const wg_peer *)rmr_slots_next(&wg->peers, &pos, &id));)
         sum = mix_peer(sum, p);
     sum = mix(sum, &wg->stamp_unix_ns, sizeof wg->stamp_unix_ns);
-    sum = mix(sum, &wg->by_index.used, sizeof wg->by_index.used);
+    sum = mix(sum, &wg->indices.used, sizeof wg->indices.used);
     sum = mix(sum, &wg->stats.memory_bytes, sizeof wg->stats.memory_bytes);
     rmr_time next = rmr_wg_next_deadline(wg);
     return mix(sum, &next, sizeof next);

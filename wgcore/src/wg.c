@@ -1,4 +1,4 @@
-/* The object: creation, time, events, the one entrance for datagrams. */
+/* The object: creation, time, events. */
 #include <string.h>
 
 #include "wg_internal.h"
@@ -33,16 +33,16 @@ static rmr_err init_tables(rmr_wg *wg)
     if (!e)
         e = rmr_hash_init(&wg->by_pub, &wg->alloc, rng, wg->max_peers,
                           rmri_wg_pub_eq, wg);
-    /* A peer has up to three keys, a handshake, and one more for a moment. */
-    if (!e)
-        e = rmr_hash_init(&wg->by_index, &wg->alloc, rng, wg->max_peers * 5,
-                          rmri_wg_index_eq, wg);
     if (!e)
         e = rmri_wg_buckets_init(&wg->buckets, &wg->alloc, rng);
     if (!e)
         e = rmr_timers_init(&wg->timers, &wg->alloc, 0);
     if (!e)
         e = rmr_rng_fill(rng, &wg->jitter_key, sizeof wg->jitter_key);
+    if (!e && !wg->aead) {
+        e = rmr_aead_new(&wg->own_aead, &wg->alloc, NULL);
+        wg->aead = &wg->own_aead;
+    }
     return e;
 }
 
@@ -53,8 +53,9 @@ static rmr_err copy_config(rmr_wg_config *dst, const rmr_wg_config *src)
         return RMR_E_INVAL;
     rmr_wg_config_init(dst, sizeof *dst);
     memcpy(dst, src, n < sizeof *dst ? n : sizeof *dst);
-    /* Five indices a peer are counted in 32 bits. */
-    if (dst->max_peers == 0 || dst->max_peers > UINT32_MAX / 8 ||
+    /* A peer has up to five indices, three keys, a handshake and one more for a
+     * moment; in a table of 32-bit places that is half full. */
+    if (dst->max_peers == 0 || dst->max_peers > UINT32_MAX / 32 ||
         dst->mtu > RMR_WG_MAX_PACKET)
         return RMR_E_INVAL;
     return RMR_OK;
@@ -68,7 +69,8 @@ static void apply(rmr_wg *wg, const rmr_wg_config *c, rmr_time now)
     wg->mtu = c->mtu;
     wg->roam = c->roam;
     wg->load_per_second = c->load_per_second;
-    wg->aead = c->aead ? c->aead : rmr_aead_default();
+    wg->aead = c->aead;
+    wg->ecn = c->ecn;
     wg->jitter_max = WG_JITTER;
     wg->now = now;
     wg->wall_at = now;
@@ -101,6 +103,8 @@ rmr_err rmr_wg_new(rmr_wg **out, const rmr_env *env, const rmr_wg_config *cfg,
     wg->ips.alloc = &wg->alloc;
     wg_list_init(&wg->out);
     wg_list_init(&wg->events);
+    wg_list_init(&wg->dead);
+    wg->ended_tail = &wg->ended;
     wg_list_init(&wg->buckets.lru);
     apply(wg, &c, now);
     e = rmri_wg_set_keys(wg, c.private_key);
@@ -124,11 +128,13 @@ void rmr_wg_free(rmr_wg *wg)
     for (uint32_t pos = 0;
          (p = (wg_peer *)rmr_slots_next(&wg->peers, &pos, &id));)
         rmri_wg_peer_drop(wg, p);
+    rmri_wg_keys_bury(wg); /* jobs that are out are forgotten */
     rmri_wg_buckets_wipe(&wg->buckets);
     rmr_timers_wipe(&wg->timers);
-    rmr_hash_wipe(&wg->by_index);
+    rmri_wg_indices_wipe(wg);
     rmr_hash_wipe(&wg->by_pub);
     rmr_slots_wipe(&wg->peers);
+    rmr_aead_wipe(&wg->own_aead);
     rmr_alloc a = wg->env.alloc;
     rmr_release_wiped(&a, wg, sizeof *wg);
 }
@@ -151,8 +157,6 @@ rmr_err rmri_wg_set_keys(rmr_wg *wg, const uint8_t priv[RMR_KEY_LEN])
 /* Handshakes begin anew at once; old keys still open what is on its way. */
 static void expire_peer(rmr_wg *wg, wg_peer *p)
 {
-    rmr_wipe(p->ss, sizeof p->ss);
-    p->has_ss = false;
     rmri_wg_hs_free(wg, p);
     rmr_release(&wg->alloc, p->response, WG_RESPONSE_LEN);
     p->response = NULL;
@@ -174,11 +178,24 @@ rmr_err rmr_wg_set_private_key(rmr_wg *wg, rmr_time now,
     wg_peer *p;
     for (uint32_t pos = 0;
          (p = (wg_peer *)rmr_slots_next(&wg->peers, &pos, &id));) {
-        if (memcmp(p->pub, wg->pub, RMR_KEY_LEN) == 0)
+        if (memcmp(p->pub, wg->pub, RMR_KEY_LEN) == 0) {
             rmri_wg_peer_drop(wg, p); /* nobody talks to itself */
-        else
-            expire_peer(wg, p);
+            continue;
+        }
+        rmr_wipe(p->ss, sizeof p->ss);
+        p->has_ss = false;
+        expire_peer(wg, p);
     }
+    return RMR_OK;
+}
+
+rmr_err rmr_wg_peer_expire(rmr_wg *wg, rmr_time now, rmr_wg_peer peer)
+{
+    wg_peer *p = rmri_wg_peer_of(wg, peer);
+    if (!p)
+        return RMR_E_BADHANDLE;
+    rmri_wg_clock(wg, now);
+    expire_peer(wg, p);
     return RMR_OK;
 }
 
@@ -247,10 +264,9 @@ static void tell(rmr_wg *wg, wg_peer *p)
     }
 }
 
-void rmri_wg_run_events(rmr_wg *wg)
+void rmri_wg_tell_events(rmr_wg *wg)
 {
-    if (wg_list_empty(&wg->events))
-        return;
+    rmri_wg_jobs_tell(wg);
     /* Those of now; what the callbacks cause is for the next call. */
     wg_link batch = wg->events;
     batch.next->prev = batch.prev->next = &batch;
@@ -260,62 +276,6 @@ void rmri_wg_run_events(rmr_wg *wg)
         wg_link_del(&p->ev);
         tell(wg, p);
     }
-}
-
-/* ---- datagrams -------------------------------------------------------- */
-
-static rmr_err dispatch(rmr_wg *wg, const rmr_wg_endpoint *from, rmr_buf d)
-{
-    if (d.len < 4)
-        return RMR_E_MALFORMED;
-    /* As one word: the three reserved bytes must be zero. */
-    switch (rmr_load_le32(d.ptr)) {
-    case WG_DATA:
-        return rmri_wg_read_data(wg, from, d);
-    case WG_INITIATION:
-        return rmri_wg_hs_read_initiation(wg, from, rmr_bytes_of(d.ptr, d.len));
-    case WG_RESPONSE:
-        return rmri_wg_hs_read_response(wg, from, rmr_bytes_of(d.ptr, d.len));
-    case WG_COOKIE:
-        return rmri_wg_read_cookie(wg, rmr_bytes_of(d.ptr, d.len));
-    default:
-        return RMR_E_MALFORMED;
-    }
-}
-
-static void count_discard(rmr_wg *wg, rmr_err e)
-{
-    rmr_wg_stats *s = &wg->stats;
-    if (e == RMR_E_MALFORMED)
-        s->discard_malformed++;
-    else if (e == RMR_E_AUTH)
-        s->discard_auth++;
-    else if (e == RMR_E_REPLAY)
-        s->discard_replay++;
-    else if (e == RMR_E_UNKNOWN)
-        s->discard_unknown++;
-    else if (e == RMR_E_RATELIMIT)
-        s->discard_ratelimit++;
-}
-
-rmr_err rmr_wg_read_pkt(rmr_wg *wg, rmr_time now, const rmr_wg_endpoint *from,
-                        rmr_buf datagram)
-{
-    rmr_err e = rmri_wg_enter(wg, now);
-    if (e)
-        return e;
-    if (!rmri_wg_endpoint_ok(from))
-        return RMR_E_INVAL;
-    wg->stats.rx_datagrams++;
-    e = dispatch(wg, from, datagram);
-    if (e == RMR_E_RNG) {
-        wg->fatal = e;
-        return e;
-    }
-    if (e)
-        count_discard(wg, e);
-    rmri_wg_run_events(wg);
-    return e;
 }
 
 void rmr_wg_get_stats(const rmr_wg *wg, rmr_wg_stats *out)

@@ -27,6 +27,11 @@ void rmri_wg_add_macs(rmr_wg *wg, wg_peer *p, uint8_t *msg, size_t len)
 
 /* ---- load ------------------------------------------------------------- */
 
+void rmr_wg_hint_load(rmr_wg *wg, rmr_time now)
+{
+    wg->loaded_until = rmr_time_add(rmri_wg_clock(wg, now), WG_LOAD_LINGER);
+}
+
 /* More valid-looking handshake messages within a second than configured, or
  * less than a second ago.  A synchronous object has no queue to measure. */
 static bool is_loaded(rmr_wg *wg)
@@ -132,6 +137,7 @@ bool rmri_wg_next_reply(rmr_wg *wg, rmr_buf dst, size_t *len,
     *len = WG_COOKIE_LEN;
     info->peer.id = 0;
     info->to = r->to;
+    info->ecn = 0;
     wg->reply_head = (wg->reply_head + 1) % WG_REPLIES;
     wg->n_replies--;
     wg->stats.cookies_sent++;

@@ -309,8 +309,7 @@ rmr_err rmri_wg_hs_read_response(rmr_wg *wg, const rmr_wg_endpoint *from,
     k->remote = rmr_load_le32(msg.ptr + 4);
     take_keys(wg, &n, k);
     rmr_noise_wipe(&n);
-    (void)rmr_hash_put(&wg->by_index, &k->ix.id, sizeof k->ix.id,
-                       (uint64_t)(uintptr_t)&k->ix);
+    rmri_wg_index_replace(wg, &k->ix);
     bool crossed = p->hs->crossed;
     hs_release(wg, p->hs);
     p->hs = NULL;

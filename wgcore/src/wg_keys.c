@@ -1,53 +1,73 @@
 /* The index table and the three key slots of a peer. */
-#include <string.h>
-
 #include "wg_internal.h"
 
 /* ---- indices ---------------------------------------------------------- */
 
-static wg_index *ix_of(uint64_t value)
+#define FIRST_CAP 16
+
+static wg_index **place(const wg_indices *t, uint32_t id)
 {
-    return (wg_index *)(uintptr_t)value;
+    return &t->tab[id & (t->cap - 1)];
 }
 
-bool rmri_wg_index_eq(const void *user, uint64_t value, const void *key,
-                      size_t len)
+/* Room for one more in half of the places. */
+static rmr_err grow(rmr_wg *wg)
 {
-    (void)user;
-    (void)len;
-    return memcmp(&ix_of(value)->id, key, sizeof(uint32_t)) == 0;
+    wg_indices *t = &wg->indices, new = *t;
+    if (t->used + 1 <= t->cap / 2)
+        return RMR_OK;
+    new.cap = t->cap ? t->cap * 2 : FIRST_CAP;
+    new.tab = (wg_index **)rmr_alloc_zero(&wg->alloc, new.cap * sizeof *new.tab,
+                                          _Alignof(wg_index *));
+    if (!new.tab)
+        return RMR_E_NOMEM;
+    for (uint32_t i = 0; i < t->cap; i++)
+        if (t->tab[i])
+            *place(&new, t->tab[i]->id) = t->tab[i];
+    rmri_wg_indices_wipe(wg);
+    *t = new;
+    return RMR_OK;
 }
 
-wg_index *rmri_wg_index_find(const rmr_wg *wg, uint32_t id)
+void rmri_wg_indices_wipe(rmr_wg *wg)
 {
-    uint64_t v;
-    return rmr_hash_get(&wg->by_index, &id, sizeof id, &v) ? ix_of(v) : NULL;
+    wg_indices *t = &wg->indices;
+    rmr_release(&wg->alloc, (void *)t->tab, t->cap * sizeof *t->tab);
+    memset(t, 0, sizeof *t);
 }
 
 rmr_err rmri_wg_index_new(rmr_wg *wg, wg_index *ix)
 {
+    rmr_err e = grow(wg);
+    if (e)
+        return e;
     /* Random, so that they tell nothing about the device.  A source that only
      * repeats itself has failed. */
     for (int tries = 0; tries < 64; tries++) {
         uint8_t b[4];
-        rmr_err e = rmr_rng_fill(&wg->env.rng, b, sizeof b);
+        e = rmr_rng_fill(&wg->env.rng, b, sizeof b);
         if (e)
             return e;
-        uint32_t id = rmr_load_le32(b);
-        if (rmri_wg_index_find(wg, id))
+        wg_index **at = place(&wg->indices, rmr_load_le32(b));
+        if (*at)
             continue;
-        ix->id = id;
-        return rmr_hash_put(&wg->by_index, &ix->id, sizeof ix->id,
-                            (uint64_t)(uintptr_t)ix)
-                   ? RMR_E_NOMEM
-                   : RMR_OK;
+        ix->id = rmr_load_le32(b);
+        *at = ix;
+        wg->indices.used++;
+        return RMR_OK;
     }
     return RMR_E_RNG;
 }
 
-void rmri_wg_index_del(rmr_wg *wg, wg_index *ix)
+void rmri_wg_index_replace(rmr_wg *wg, wg_index *ix)
 {
-    rmr_hash_del(&wg->by_index, &ix->id, sizeof ix->id);
+    *place(&wg->indices, ix->id) = ix;
+}
+
+void rmri_wg_index_del(rmr_wg *wg, const wg_index *ix)
+{
+    *place(&wg->indices, ix->id) = NULL;
+    wg->indices.used--;
 }
 
 /* ---- keys ------------------------------------------------------------- */
@@ -75,9 +95,26 @@ void rmri_wg_key_delete(rmr_wg *wg, wg_key **k)
 {
     if (!*k)
         return;
-    rmri_wg_index_del(wg, &(*k)->ix);
-    rmri_wg_key_free(wg, *k);
+    wg_key *key = *k;
     *k = NULL;
+    rmri_wg_index_del(wg, &key->ix);
+    if (key->refs == 0) {
+        rmri_wg_key_free(wg, key);
+        return;
+    }
+    key->is_dead = true;
+    key->ix.peer = NULL;
+    memset(&key->dead, 0, sizeof key->dead);
+    wg_link_add(&wg->dead, &key->dead);
+}
+
+void rmri_wg_keys_bury(rmr_wg *wg)
+{
+    while (!wg_list_empty(&wg->dead)) {
+        wg_key *k = WG_OF(wg->dead.next, wg_key, dead);
+        wg_link_del(&k->dead);
+        rmri_wg_key_free(wg, k);
+    }
 }
 
 void rmri_wg_keys_erase(rmr_wg *wg, wg_peer *p)
@@ -134,11 +171,4 @@ void rmri_wg_slot_confirmed(rmr_wg *wg, wg_peer *p)
     p->previous = p->current;
     p->current = p->next;
     p->next = NULL;
-}
-
-bool rmri_wg_can_send(const wg_peer *p, rmr_time now)
-{
-    const wg_key *k = p->current;
-    return k && k->can_send && k->counter < WG_REJECT_AFTER_MESSAGES &&
-           rmr_time_since(now, k->born) < WG_REJECT_AFTER_TIME;
 }

@@ -24,24 +24,6 @@ wg_peer *rmri_wg_peer_by_key(const rmr_wg *wg, const uint8_t key[RMR_KEY_LEN])
     return (wg_peer *)rmr_slots_get(&wg->peers, id);
 }
 
-bool rmri_wg_endpoint_ok(const rmr_wg_endpoint *e)
-{
-    return e->len <= RMR_WG_ENDPOINT_MAX && e->bucket_len <= e->len;
-}
-
-bool rmri_wg_peer_seen(rmr_wg *wg, wg_peer *p, const rmr_wg_endpoint *from,
-                       size_t len)
-{
-    p->rx_bytes += len;
-    p->last_rx = wg->now;
-    if (from->len == 0 || (from->len == p->endpoint.len &&
-                           !memcmp(from->bytes, p->endpoint.bytes, from->len)))
-        return false;
-    if (wg->roam)
-        p->endpoint = *from;
-    return true;
-}
-
 /* ---- adding ----------------------------------------------------------- */
 
 /* One heap entry a peer, doubling, so that arming never fails. */
@@ -143,6 +125,7 @@ rmr_err rmr_wg_peer_add(rmr_wg *wg, rmr_time now, const rmr_wg_peer_config *pc,
 
 void rmri_wg_peer_drop(rmr_wg *wg, wg_peer *p)
 {
+    rmri_wg_jobs_drop(wg, p);
     rmri_wg_keys_erase(wg, p);
     rmri_wg_hs_free(wg, p);
     while (p->staged)
@@ -195,7 +178,7 @@ rmr_err rmr_wg_peer_set_keepalive(rmr_wg *wg, rmr_time now, rmr_wg_peer peer,
     p->keepalive_s = seconds;
     rmr_err e = RMR_OK;
     if (!seconds)
-        p->deadline[WG_PK] = RMR_TIME_NEVER;
+        rmri_wg_put(p, WG_PK, RMR_TIME_NEVER);
     else if (!was_on)
         e = rmri_wg_keepalive(wg, p); /* at once */
     rmri_wg_rearm(wg, p);

@@ -13,11 +13,12 @@ static rmr_dur jitter(rmr_wg *wg)
 
 static void set(rmr_wg *wg, wg_peer *p, int which, rmr_dur in)
 {
-    p->deadline[which] = rmr_time_add(wg->now, in);
+    rmri_wg_put(p, which, rmr_time_add(wg->now, in));
 }
 
-void rmri_wg_rearm(rmr_wg *wg, wg_peer *p)
+void rmri_wg_arm(rmr_wg *wg, wg_peer *p)
 {
+    p->moved = false;
     rmr_time least = RMR_TIME_NEVER;
     for (int i = 0; i < WG_N_DEADLINES; i++)
         least = rmr_time_min(least, p->deadline[i]);
@@ -29,35 +30,10 @@ void rmri_wg_rearm(rmr_wg *wg, wg_peer *p)
 
 /* ---- hooks ------------------------------------------------------------ */
 
-/* Any authentic packet, sent or received. */
-void rmri_wg_on_traversal(rmr_wg *wg, wg_peer *p)
-{
-    if (p->keepalive_s)
-        set(wg, p, WG_PK, p->keepalive_s * RMR_SEC);
-}
-
-void rmri_wg_on_any_sent(wg_peer *p)
-{
-    p->deadline[WG_KA] = RMR_TIME_NEVER;
-}
-
-void rmri_wg_on_any_received(wg_peer *p)
-{
-    p->deadline[WG_NH] = RMR_TIME_NEVER;
-}
-
 void rmri_wg_on_data_sent(rmr_wg *wg, wg_peer *p)
 {
     if (p->deadline[WG_NH] == RMR_TIME_NEVER)
         set(wg, p, WG_NH, WG_KEEPALIVE_TIMEOUT + WG_REKEY_TIMEOUT + jitter(wg));
-}
-
-void rmri_wg_on_data_received(rmr_wg *wg, wg_peer *p)
-{
-    if (p->deadline[WG_KA] == RMR_TIME_NEVER)
-        set(wg, p, WG_KA, WG_KEEPALIVE_TIMEOUT);
-    else
-        p->need_ka = true;
 }
 
 void rmri_wg_on_session_derived(rmr_wg *wg, wg_peer *p)
@@ -67,7 +43,7 @@ void rmri_wg_on_session_derived(rmr_wg *wg, wg_peer *p)
 
 void rmri_wg_on_complete(rmr_wg *wg, wg_peer *p)
 {
-    p->deadline[WG_RETX] = RMR_TIME_NEVER;
+    rmri_wg_put(p, WG_RETX, RMR_TIME_NEVER);
     p->attempts = 0;
     p->last_minute = false;
     p->handshake_unix_ns = rmri_wg_wall(wg);
@@ -90,8 +66,8 @@ static void suppressed(rmr_wg *wg, wg_peer *p)
     if (wg->like_reference || !is_waiting(p) || rmri_wg_can_send(p, wg->now) ||
         p->deadline[WG_RETX] != RMR_TIME_NEVER)
         return;
-    p->deadline[WG_RETX] =
-        rmr_time_add(p->last_init, WG_REKEY_TIMEOUT + jitter(wg));
+    rmri_wg_put(p, WG_RETX,
+                rmr_time_add(p->last_init, WG_REKEY_TIMEOUT + jitter(wg)));
 }
 
 rmr_err rmri_wg_send_initiation(rmr_wg *wg, wg_peer *p, bool retry)
@@ -131,6 +107,8 @@ rmr_err rmri_wg_flush_staged(rmr_wg *wg, wg_peer *p)
 rmr_err rmri_wg_fresh_on_send(rmr_wg *wg, wg_peer *p)
 {
     const wg_key *k = p->current;
+    if (!k)
+        return RMR_OK; /* a job outlived its slot */
     if (k->counter > WG_REKEY_AFTER_MESSAGES ||
         (k->initiator &&
          rmr_time_since(wg->now, k->born) > WG_REKEY_AFTER_TIME))
@@ -138,13 +116,8 @@ rmr_err rmri_wg_fresh_on_send(rmr_wg *wg, wg_peer *p)
     return RMR_OK;
 }
 
-/* The net below fresh_on_send for an initiator that only receives. */
-rmr_err rmri_wg_fresh_on_receive(rmr_wg *wg, wg_peer *p)
+rmr_err rmri_wg_last_minute(rmr_wg *wg, wg_peer *p)
 {
-    const wg_key *k = p->current;
-    if (p->last_minute || !k || !k->initiator ||
-        rmr_time_since(wg->now, k->born) <= WG_LAST_MINUTE)
-        return RMR_OK;
     p->last_minute = true;
     return rmri_wg_send_initiation(wg, p, false);
 }
@@ -165,7 +138,7 @@ static rmr_err on_retx(rmr_wg *wg, wg_peer *p)
         p->attempts++;
         return rmri_wg_send_initiation(wg, p, true);
     }
-    p->deadline[WG_KA] = RMR_TIME_NEVER;
+    rmri_wg_put(p, WG_KA, RMR_TIME_NEVER);
     rmri_wg_stage_drop(wg, p);
     rmri_wg_hs_free(wg, p);
     if (p->deadline[WG_ZERO] == RMR_TIME_NEVER)
@@ -218,7 +191,7 @@ static rmr_err run_peer(rmr_wg *wg, wg_peer *p)
     for (int i = 0; i < WG_N_DEADLINES && !e; i++) {
         if (p->deadline[i] > wg->now)
             continue;
-        p->deadline[i] = RMR_TIME_NEVER;
+        rmri_wg_put(p, i, RMR_TIME_NEVER);
         e = expire(wg, p, i);
     }
     rmri_wg_rearm(wg, p);

@@ -1,15 +1,18 @@
 /*
  * remora/wgcore.h - WireGuard: one local key, many peers, no I/O.
  *
- * Datagrams go in by rmr_wg_read_pkt and inner IP packets come out by
- * on_packet; inner packets go in by rmr_wg_seal (in place) or rmr_wg_send
- * (copied) and datagrams come out in place or by rmr_wg_write_pkt / flush.
+ * Datagrams go in by rmr_wg_read_pkts and inner IP packets come out by
+ * on_packet; inner packets go in by rmr_wg_seal_n (in place) or rmr_wg_send
+ * (copied) and datagrams come out in place or by rmr_wg_write_run / flush.
+ * Each has a form for one packet, and rmr_wg_job puts the cipher's work alone
+ * on other threads.
  * It holds handshakes, keys, replay windows, cookies, timers and allowed IPs.
  * It has no sockets, no routes and no opinion on where an endpoint is: an
  * endpoint is an opaque token of the host's (a UDP address, a DERP peer, ...).
  *
- * Threading: one object, one thread at a time.  Memory: all through
- * rmr_env.alloc; the data path allocates nothing.  Time: `now`, monotonic ns;
+ * Threading: one object, one thread at a time; rmr_wg_job_run, which has no
+ * object, on any.  Memory: all through rmr_env.alloc; the data path allocates
+ * nothing, and a batch takes 4 KiB of stack.  Time: `now`, monotonic ns;
  * wall time only at creation (TAI64N) and by rmr_wg_set_wall.
  *
  * Source: J. A. Donenfeld, "WireGuard: Next Generation Kernel Network Tunnel";
@@ -19,8 +22,9 @@
  *     rmr_wg_new(&wg, &env, &cfg, now);
  *     rmr_wg_peer_add(wg, now, &pc, &peer);
  *     each turn:
- *         rmr_wg_read_pkt(wg, now, &from, datagram);
- *         rmr_wg_send(wg, now, peer, ip_packet);
+ *         rmr_wg_read_pkts(wg, now, in, n_in);
+ *         rmr_wg_seal_n(wg, now, out, n_out);     each `out` that is RMR_OK
+ *                                                 is a datagram now
  *         if (now >= rmr_wg_next_deadline(wg)) rmr_wg_handle_deadline(wg, now);
  *         rmr_wg_flush(wg, now, scratch, emit, user);
  */
@@ -58,13 +62,17 @@ typedef struct rmr_wg_endpoint {
 } rmr_wg_endpoint;
 
 typedef enum rmr_wg_state {
-    RMR_WG_HANDSHAKE_STARTED, /* an initiation was made, first or retry       */
+    RMR_WG_HANDSHAKE_STARTED, /* an initiation was made, first or retry; a host
+                                 that keeps a source address to answer from
+                                 forgets it now: the way may have changed     */
     RMR_WG_ESTABLISHED,       /* a handshake completed: data may flow         */
     RMR_WG_GAVE_UP,           /* no answer to 20 initiations; staged packets
                                  were dropped, the next one begins anew       */
     RMR_WG_EXPIRED            /* keys erased 540 s after the last handshake;
                                  a host with lazy peers removes the peer      */
 } rmr_wg_state;
+
+typedef struct rmr_wg_job rmr_wg_job;
 
 /* Each may be NULL.  Submit and look functions may be called inside; pump
  * functions answer RMR_E_REENTRANT there, and rmr_wg_free does nothing. */
@@ -87,6 +95,9 @@ typedef struct rmr_wg_callbacks {
      * Such a peer expires after 540 s even if its handshake never completes. */
     void (*on_unknown)(void *user, const uint8_t public_key[RMR_KEY_LEN],
                        const rmr_wg_endpoint *from);
+    /* A job came to its end, in the order of its peer and direction: it is the
+     * host's again, and job->err says how it went. */
+    void (*on_job)(void *user, rmr_wg_job *job);
 } rmr_wg_callbacks;
 
 typedef struct rmr_wg_config {
@@ -101,8 +112,12 @@ typedef struct rmr_wg_config {
     uint8_t private_key[RMR_KEY_LEN]; /* copied; the caller wipes its own     */
     uint64_t wall_unix_ns;       /* wall clock at `now` of _new, for TAI64N   */
     uint64_t wall_floor_unix_ns; /* stored by the host; stamps stay above     */
-    const rmr_aead *aead;        /* NULL: rmr_aead_default()                  */
+    /* Outlives the tunnel; several on one thread may share it.  NULL: an
+     * instance of the fastest for this processor, in memory of env.alloc, which
+     * rmr_wg_free ends.  rmr_aead_default() is the one that takes no memory. */
+    const rmr_aead *aead;
     const rmr_wg_callbacks *callbacks; /* copied */
+    bool ecn; /* the `ecn` of packets in and out is used; default off */
 } rmr_wg_config;
 
 typedef struct rmr_wg_peer_config {
@@ -120,6 +135,7 @@ typedef struct rmr_wg_peer_config {
 typedef struct rmr_wg_pkt_info {
     rmr_wg_peer peer;   /* id 0 for a cookie reply to a stranger            */
     rmr_wg_endpoint to; /* len 0: the peer has none; the host knows or drops */
+    uint8_t ecn; /* with cfg.ecn: for the outer header, as inside; else 0     */
 } rmr_wg_pkt_info;
 
 typedef struct rmr_wg_peer_stats {
@@ -144,6 +160,7 @@ typedef struct rmr_wg_stats {
     uint64_t staged_dropped, clock_back;
     uint64_t tai64n_floor_unix_ns; /* store it; give it back as the floor */
     size_t memory_bytes;
+    uint64_t jobs_dropped; /* because their key or peer went meanwhile */
 } rmr_wg_stats;
 
 /**
@@ -249,6 +266,17 @@ RMR_API rmr_err rmr_wg_peer_set_endpoint(rmr_wg *wg, rmr_wg_peer peer,
 RMR_API rmr_err rmr_wg_peer_set_keepalive(rmr_wg *wg, rmr_time now,
                                           rmr_wg_peer peer, uint16_t seconds);
 /**
+ * Asks for a fresh handshake.                                      [submit]
+ *
+ * Effects: the peer's session stops sending, and still opens what is on its
+ *          way; a handshake that is out is forgotten.  The next packet to the
+ *          peer begins one at once, as if none had been lately.
+ * Errors:  BADHANDLE.
+ * Source:  WireGuard paper 6.2, what a change of the own key does.
+ */
+RMR_API rmr_err rmr_wg_peer_expire(rmr_wg *wg, rmr_time now,
+                                   rmr_wg_peer peer);
+/**
  * Replaces the peer's whole set at once.                           [submit]
  *
  * \param prefixes  Copied; host bits are masked.  May be NULL when n is 0.
@@ -282,7 +310,17 @@ RMR_API rmr_err rmr_wg_peer_get_stats(const rmr_wg *wg, rmr_time now,
 RMR_API void rmr_wg_get_stats(const rmr_wg *wg, rmr_wg_stats *out);
 
 /**
- * Feed one datagram.                                                 [pump]
+ * The host is under load: its receive queue is full, say.          [submit]
+ *
+ * Effects: for a second, handshake messages must carry a cookie, as above
+ *          load_per_second.
+ * Errors:  none.
+ * Source:  WireGuard paper 5.3.
+ */
+RMR_API void rmr_wg_hint_load(rmr_wg *wg, rmr_time now);
+
+/**
+ * Feed one datagram: rmr_wg_read_pkts with one.                      [pump]
  *
  * \param from      Its sender's token; copied.
  * \param datagram  Borrowed and overwritten: decrypted in place.  Any length.
@@ -299,8 +337,32 @@ RMR_API rmr_err rmr_wg_read_pkt(rmr_wg *wg, rmr_time now,
                                 const rmr_wg_endpoint *from,
                                 rmr_buf datagram);
 
+typedef struct rmr_wg_in { /* a received datagram */
+    const rmr_wg_endpoint *from; /* its sender's token                        */
+    rmr_buf datagram; /* any length; decrypted in place                       */
+    rmr_err err;      /* set: what rmr_wg_read_pkt would have answered        */
+    uint8_t ecn;      /* of the outer header, with cfg.ecn: 3 marks an inner
+                         packet that takes part in ECN                        */
+} rmr_wg_in;
 /**
- * Seal one inner packet in place.                                  [submit]
+ * Feed an array of datagrams, from any peers in any mixture.         [pump]
+ *
+ * \param in  In the order of arrival; borrowed, with what they point to, and
+ *            overwritten.  After a refusal the content of a datagram is
+ *            unspecified.
+ *
+ * Effects: as rmr_wg_read_pkt for each in turn, with one `now`: on_packet comes
+ *          in order, handshake messages act in their place, and the ciphers of
+ *          the data between them are opened together, up to 64 at a time.
+ * Errors:  in the items.  REENTRANT, RNG: so do all items that are left; what
+ *          came before stands.
+ * Source:  WireGuard paper 5.4, 6.5.
+ */
+RMR_API rmr_err rmr_wg_read_pkts(rmr_wg *wg, rmr_time now, rmr_wg_in *in,
+                                 size_t n);
+
+/**
+ * Seal one inner packet in place: rmr_wg_seal_n with one.          [submit]
  *
  * \param pkt  In: the inner packet, with RMR_WG_HEADER_LEN of headroom and 31
  *             of tailroom.  Out (RMR_OK): the datagram.
@@ -316,6 +378,34 @@ RMR_API rmr_err rmr_wg_read_pkt(rmr_wg *wg, rmr_time now,
  */
 RMR_API rmr_err rmr_wg_seal(rmr_wg *wg, rmr_time now, rmr_wg_peer peer,
                             rmr_pkt *pkt, rmr_wg_endpoint *to);
+typedef struct rmr_wg_out { /* a packet to send */
+    rmr_wg_peer peer;
+    rmr_pkt pkt;  /* in: the inner packet, with room as rmr_wg_seal wants it;
+                     out, with RMR_OK: the datagram                           */
+    const rmr_wg_endpoint *to; /* set with RMR_OK: where it goes (len 0: the
+                     host knows), until the next call that is not look        */
+    rmr_err err;  /* set: what rmr_wg_seal would have answered                */
+    uint8_t ecn;  /* set with RMR_OK, as in rmr_wg_pkt_info                   */
+} rmr_wg_out;
+/**
+ * Seal an array of inner packets in place, to any peers in any mixture.
+ *                                                                  [submit]
+ *
+ * Packets that lie in one buffer, the headroom of each at the end of the
+ * datagram before it, come out as one span, which UDP can send as one (GSO).
+ *
+ * \param out  In the order of sending; borrowed.
+ *
+ * Effects: as rmr_wg_seal for each in turn, with one `now`.  Packets in a row
+ *          to one peer share its look-up and timers, and up to 64 one call of
+ *          the cipher.
+ * Errors:  in the items.  RNG: so do all items that are left; what came before
+ *          stands.
+ * Source:  WireGuard paper 5.4.6.
+ */
+RMR_API rmr_err rmr_wg_seal_n(rmr_wg *wg, rmr_time now, rmr_wg_out *out,
+                              size_t n);
+
 /**
  * The copying form: the packet is queued, and sealed at write.     [submit]
  *
@@ -344,6 +434,22 @@ RMR_API rmr_err rmr_wg_send(rmr_wg *wg, rmr_time now, rmr_wg_peer peer,
  */
 RMR_API rmr_err rmr_wg_write_pkt(rmr_wg *wg, rmr_time now, rmr_buf dst,
                                  size_t *len, rmr_wg_pkt_info *info);
+/**
+ * The next datagrams that want to go out to one peer, back to back: as UDP
+ * sends them in one call (GSO).                                      [pump]
+ *
+ * \param dst       As for write_pkt; a run ends where it is full, after 64
+ *                  datagrams, and below 65,508 bytes.
+ * \param len       Of all of them; 0 with RMR_OK: nothing now.
+ * \param seg_size  Of each; the last one may be shorter.
+ *
+ * Effects: as write_pkt, of which it is the form for many.
+ * Errors:  as write_pkt.
+ * Source:  WireGuard paper 5.4.
+ */
+RMR_API rmr_err rmr_wg_write_run(rmr_wg *wg, rmr_time now, rmr_buf dst,
+                                 size_t *len, size_t *seg_size,
+                                 rmr_wg_pkt_info *info);
 typedef rmr_err (*rmr_wg_emit_fn)(void *user, rmr_bytes datagram,
                                   const rmr_wg_pkt_info *info);
 /**
@@ -359,6 +465,100 @@ typedef rmr_err (*rmr_wg_emit_fn)(void *user, rmr_bytes datagram,
  */
 RMR_API rmr_err rmr_wg_flush(rmr_wg *wg, rmr_time now, rmr_buf scratch,
                              rmr_wg_emit_fn emit, void *user);
+
+/* ---- jobs: the cipher's work on other threads ------------------------- */
+
+/*
+ * A job is one data packet on its way through the cipher.  The owner's thread
+ * issues it (rmr_wg_job_seal, rmr_wg_job_read): there its key and counter are
+ * fixed, in order.  Any thread runs it (rmr_wg_job_run).  The owner's thread
+ * ends it (rmr_wg_job_end); each peer's jobs of one direction leave in the
+ * order of their issue, and only then do replay check, timers and delivery
+ * happen, and on_job gives the job back.
+ *
+ * Threads: rmr_wg_job_run alone may run on another one, each job on one and
+ * once, and with an rmr_aead that no other uses then (rmr_aead_new; it must be
+ * of the back end of cfg.aead).  It touches the job, its packet and its key.
+ * Handing jobs over and back is the host's, and so is the order of memory: a
+ * queue with a lock does it.
+ *
+ * Memory: the host's.  A job lies where its packet lies, and is wgcore's from
+ * its issue to on_job: neither it nor its packet may be moved, read or written
+ * but by rmr_wg_job_run.  Before rmr_wg_free the host waits for its threads;
+ * jobs that are out then are forgotten and need no end.
+ *
+ * A key that goes meanwhile keeps its memory, for its jobs alone, and is wiped
+ * with the last of them; they end with UNKNOWN.  While seals of a peer are out,
+ * what else is to be sent to it waits behind them.  What is read by
+ * rmr_wg_read_pkts overtakes the jobs: use one of both.
+ */
+#define RMR_WG_MAX_JOBS 1024 /* of a peer, in each direction */
+
+struct rmr_wg_job { /* zero it once */
+    void *user;     /* the host's */
+    /* seal: in, then from on_job with RMR_OK out, as in rmr_wg_out.
+     * open: the datagram. */
+    rmr_pkt pkt;
+    rmr_wg_peer peer; /* seal: in.  open: set, whose key it is */
+    /* seal: set, good inside on_job.  open: in, retained until on_job. */
+    const rmr_wg_endpoint *at;
+    rmr_err err; /* set, good from on_job on */
+    uint8_t ecn; /* as in rmr_wg_out, rmr_wg_in */
+    /* wgcore's: */
+    uint8_t kind, state;
+    rmr_wg_job *next;
+    void *key;
+    rmr_aead_item item;
+};
+
+/**
+ * Issues the sealing of job->pkt to job->peer.                     [submit]
+ *
+ * Effects: RMR_OK: the packet has its counter, header and padding; the job is
+ *          out.  Else it is the host's still, and all is as with rmr_wg_seal.
+ * Errors:  those of rmr_wg_seal; FULL too when RMR_WG_MAX_JOBS are out, and
+ *          INVAL without on_job.
+ * Lifetime: until on_job.
+ * Source:  WireGuard paper 5.4.6.
+ */
+RMR_API rmr_err rmr_wg_job_seal(rmr_wg *wg, rmr_time now, rmr_wg_job *job);
+/**
+ * Issues the opening of a datagram, or handles it when it is no data. [pump]
+ *
+ * \param is_out  Set: the job is out.  Else it is the host's still, and the
+ *                answer is what came of the datagram.
+ *
+ * Effects: a handshake message has those of rmr_wg_read_pkt, at once.
+ * Errors:  those of rmr_wg_read_pkt but DENIED; FULL when RMR_WG_MAX_JOBS are
+ *          out (the datagram is lost), INVAL without on_job.
+ * Lifetime: until on_job.
+ * Source:  WireGuard paper 5.4, 6.5.
+ */
+RMR_API rmr_err rmr_wg_job_read(rmr_wg *wg, rmr_time now, rmr_wg_job *job,
+                                bool *is_out);
+/**
+ * Does the cipher's work of jobs, on any thread.                     [look]
+ *
+ * \param aead  An instance of this thread's.
+ * \param jobs  Of both kinds and any tunnels.
+ *
+ * Effects: on the jobs and their packets alone; no state of a tunnel is read.
+ * Errors:  none here.
+ * Source:  RFC 8439 2.8.
+ */
+RMR_API void rmr_wg_job_run(const rmr_aead *aead, rmr_wg_job *const *jobs,
+                            size_t n);
+/**
+ * A job has run.                                                     [pump]
+ *
+ * Effects: it leaves, with those behind it that had waited, unless it waits
+ *          for one before it: on_packet and on_endpoint as rmr_wg_read_pkt has
+ *          them, on_job for each, at most RMR_WG_MAX_JOBS of them.  May make
+ *          output and move the deadline.
+ * Errors:  INVAL (not out), REENTRANT; RNG.
+ * Source:  WireGuard paper 5.4.6, 6.5.
+ */
+RMR_API rmr_err rmr_wg_job_end(rmr_wg *wg, rmr_time now, rmr_wg_job *job);
 
 /** When rmr_wg_handle_deadline wants to be called; NEVER when idle.  [look]
  *  Any other call may move it.  Effects: none.  Errors: none.
