@@ -316,9 +316,30 @@ static void a_source_with_mac2_gets_five_at_once_and_20_a_second(void **state)
     wgf_close(&f);
 }
 
+static void a_hint_of_the_host_is_load_for_a_second(void **state)
+{
+    (void)state;
+    wgf f;
+    uint8_t d[WGF_BUF];
+    wgf_open(&f);
+    for (int ms = 0; ms <= 1000; ms += 500) {
+        rmr_wg_peer_expire(f.a.wg, f.now, f.a.peer);
+        wgf_send(&f, &f.a, 40);
+        assert_int_equal(wgf_take(&f, &f.a, d), 148);
+        if (ms == 0)
+            rmr_wg_hint_load(f.b.wg, f.now);
+        assert_int_equal(wgf_give(&f, &f.b, d, 148),
+                         ms < 1000 ? RMR_E_RATELIMIT : RMR_OK);
+        f.now += 500 * RMR_MS;
+    }
+    assert_int_equal(wgf_take(&f, &f.b, d), 64);
+    wgf_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_hint_of_the_host_is_load_for_a_second),
         cmocka_unit_test(cookie_replies_and_mac2_equal_the_vector),
         cmocka_unit_test(the_token_bucket_equals_the_vector),
         cmocka_unit_test(buckets_are_bounded_and_forgotten_when_idle),

@@ -445,6 +445,42 @@ static void a_peer_that_has_our_new_key_is_removed(void **state)
     wgf_close(&f);
 }
 
+static void an_expired_session_receives_and_the_next_packet_renews(void **s)
+{
+    (void)s;
+    wgf f;
+    uint8_t late[WGF_BUF];
+    size_t n;
+    wgf_open(&f);
+    wgf_handshake(&f); /* just now: another would be too soon */
+    assert_int_equal(wgf_seal(&f, &f.b, 50, late, &n), RMR_OK);
+    const wg_key *old = wgf_state(&f.a)->current;
+    f.now += RMR_SEC;
+    assert_int_equal(rmr_wg_peer_expire(f.a.wg, f.now, f.a.peer), RMR_OK);
+    rmr_wg_peer_stats st;
+    rmr_wg_peer_get_stats(f.a.wg, f.now, f.a.peer, &st);
+    assert_false(st.has_session);
+    assert_int_equal(wgf_exchange(&f), 0); /* nothing to say */
+    assert_int_equal(wgf_send(&f, &f.a, 41), RMR_OK);
+    assert_int_equal(wgf_give(&f, &f.a, late, n), RMR_OK);
+    assert_int_equal(f.a.last_len, 50);
+    wgf_exchange(&f);
+    assert_int_equal(f.b.last_len, 41);
+    assert_ptr_not_equal(wgf_state(&f.a)->current, old);
+    /* A handshake that is out is forgotten, too. */
+    f.now += 6 * RMR_SEC;
+    rmr_wg_peer_expire(f.a.wg, f.now, f.a.peer);
+    wgf_send(&f, &f.a, 42);
+    assert_int_equal(wgf_take(&f, &f.a, late), 148);
+    rmr_wg_peer_expire(f.a.wg, f.now, f.a.peer);
+    assert_int_equal(wgf_give(&f, &f.b, late, 148), RMR_OK);
+    n = wgf_take(&f, &f.b, late);
+    assert_int_equal(wgf_give(&f, &f.a, late, n), RMR_E_UNKNOWN);
+    rmr_wg_peer none = {0};
+    assert_int_equal(rmr_wg_peer_expire(f.a.wg, f.now, none), RMR_E_BADHANDLE);
+    wgf_close(&f);
+}
+
 /* ---- many --------------------------------------------------------------- */
 
 #define MANY 10000
@@ -549,6 +585,8 @@ int main(void)
             a_key_that_waits_for_its_confirmation_does_not_outlive_ours),
         cmocka_unit_test(a_peer_that_has_our_new_key_is_removed),
         cmocka_unit_test(what_was_to_be_told_of_a_removed_peer_is_not),
+        cmocka_unit_test(
+            an_expired_session_receives_and_the_next_packet_renews),
         cmocka_unit_test(ten_thousand_peers_cost_what_the_readme_says),
         cmocka_unit_test(numbers_count_both_directions),
     };

@@ -184,6 +184,50 @@ static void each_data_packet_gets_its_verdict(void **state)
     tv_free(root);
 }
 
+/* The same rows as arrays, the initiation in front of the first: however they
+ * are cut, each gets its verdict. */
+static void data_packets_in_arrays_get_the_same_verdicts(void **state)
+{
+    (void)state;
+    enum { MAX = 64 };
+    static uint8_t d[MAX][WGF_BUF];
+    tv *root = tv_load("wireguard-reject.json");
+    tv *hs_root = tv_load("wireguard-handshake.json");
+    tv *rows = tv_get(root, "data");
+    size_t n_rows = tv_len(rows);
+    assert_true(n_rows + 1 < MAX);
+    for (size_t cut = 1; cut <= n_rows + 1; cut++) {
+        bench b;
+        rmr_wg_in in[MAX];
+        bench_open(&b, tv_at(tv_get(hs_root, "handshakes"), 0));
+        for (size_t i = 0; i <= n_rows; i++) {
+            tv *hex = i ? tv_at(rows, i - 1) : b.hs;
+            size_t n = tv_get_hex(hex, i ? "message" : "initiation", d[i],
+                                  sizeof d[i]);
+            in[i].from = &b.f.a.at;
+            in[i].datagram = rmr_buf_of(d[i], n);
+            in[i].ecn = 0;
+        }
+        for (size_t i = 0; i <= n_rows; i += cut) {
+            size_t n = n_rows + 1 - i < cut ? n_rows + 1 - i : cut;
+            assert_int_equal(rmr_wg_read_pkts(b.f.b.wg, b.f.now, in + i, n),
+                             RMR_OK);
+        }
+        assert_int_equal(in[0].err, RMR_OK);
+        for (size_t i = 1; i <= n_rows; i++)
+            assert_int_equal(in[i].err,
+                             verdict(tv_get_str(tv_at(rows, i - 1), "expect")));
+        const rmr_wg_stats *s = &b.f.b.wg->stats;
+        assert_int_equal(b.f.b.n_packets, 3);
+        assert_int_equal(s->discard_source, 1);
+        assert_int_equal(s->discard_inner, 8);
+        assert_int_equal(b.f.b.n_state[RMR_WG_ESTABLISHED], 1);
+        wgf_close(&b.f);
+    }
+    tv_free(hs_root);
+    tv_free(root);
+}
+
 static void every_bit_and_every_length_of_each_message_is_checked(void **state)
 {
     (void)state;
@@ -227,6 +271,7 @@ int main(void)
         cmocka_unit_test(each_initiation_gets_its_verdict),
         cmocka_unit_test(each_response_gets_its_verdict),
         cmocka_unit_test(each_data_packet_gets_its_verdict),
+        cmocka_unit_test(data_packets_in_arrays_get_the_same_verdicts),
         cmocka_unit_test(every_bit_and_every_length_of_each_message_is_checked),
     };
     return cmocka_run_group_tests(tests, wgf_group_setup, NULL);

@@ -56,6 +56,87 @@ static void every_decision_of_the_vector_is_met(void **state)
     tv_free(root);
 }
 
+/* ---- the same decisions through the tunnel, in arrays ------------------- */
+
+typedef struct tube { /* keepalives with the counters of the vector */
+    wgf f;
+    wg_key *key;
+    test_rng g;
+    rmr_wg_in in[300];
+    uint8_t d[300][RMR_WG_OVERHEAD];
+    bool want[300];
+    size_t n, limit;
+} tube;
+
+static void flush(tube *p)
+{
+    assert_int_equal(rmr_wg_read_pkts(p->f.b.wg, p->f.now, p->in, p->n),
+                     RMR_OK);
+    for (size_t i = 0; i < p->n; i++)
+        assert_int_equal(p->in[i].err, p->want[i] ? RMR_OK : RMR_E_REPLAY);
+    p->n = 0;
+    p->limit = 1 + (size_t)(test_rng_u64(&p->g) % 300);
+}
+
+static void put(tube *p, uint64_t counter, bool want)
+{
+    uint8_t *d = p->d[p->n];
+    rmr_store_le32(d, WG_DATA);
+    rmr_store_le32(d + 4, p->key->ix.id);
+    rmr_store_le64(d + 8, counter);
+    p->in[p->n].from = &p->f.a.at;
+    p->in[p->n].datagram = rmr_buf_of(d, RMR_WG_OVERHEAD);
+    p->in[p->n].ecn = 0;
+    p->want[p->n++] = want;
+    if (p->n == p->limit)
+        flush(p);
+}
+
+static size_t put_range(tube *p, tv *v)
+{
+    bool want = tv_bool(tv_get(v, "accept_all"));
+    uint64_t from = tv_u64(tv_get(v, "from")), to = tv_u64(tv_get(v, "to"));
+    size_t n = 1;
+    for (uint64_t c = from;; c += from < to ? 1 : UINT64_MAX, n++) {
+        put(p, c, want);
+        if (c == to)
+            return n;
+    }
+}
+
+static void every_decision_is_met_in_arrays_of_any_size(void **state)
+{
+    (void)state;
+    tv *root = tv_load("wireguard-replay.json");
+    tv *list = tv_get(root, "sequences");
+    tube *p = (tube *)calloc(1, sizeof *p);
+    size_t n = 0;
+    assert_non_null(p);
+    wgf_open(&p->f);
+    wgf_handshake(&p->f);
+    test_rng_seed(&p->g, 6);
+    p->limit = 1;
+    p->f.b.wg->aead = wgf_open_aead();
+    p->key = wgf_state(&p->f.b)->current;
+    for (size_t i = 0; i < tv_len(list); i++) {
+        tv *one = tv_opt(tv_at(list, i), "rows");
+        tv *many = tv_opt(tv_at(list, i), "ranges");
+        memset(&p->key->replay, 0, sizeof p->key->replay);
+        for (size_t k = 0; one && k < tv_len(one); k++, n++) {
+            tv *row = tv_at(one, k);
+            put(p, tv_u64(tv_get(row, "counter")),
+                tv_bool(tv_get(row, "accept")));
+        }
+        for (size_t k = 0; many && k < tv_len(many); k++)
+            n += put_range(p, tv_at(many, k));
+        flush(p);
+    }
+    assert_true(n > 100000);
+    wgf_close(&p->f);
+    free(p);
+    tv_free(root);
+}
+
 /* The model: a set of all that was accepted. */
 #define SPAN 60000
 
@@ -115,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_decision_of_the_vector_is_met),
+        cmocka_unit_test(every_decision_is_met_in_arrays_of_any_size),
         cmocka_unit_test(random_programs_agree_with_a_set),
         cmocka_unit_test(a_look_changes_nothing),
     };

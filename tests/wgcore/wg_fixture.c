@@ -45,6 +45,8 @@ static void on_packet(void *user, rmr_wg_peer p, rmr_buf packet)
     s->last_len = packet.len;
     assert_true(packet.len <= sizeof s->last);
     memcpy(s->last, packet.ptr, packet.len);
+    if (s->on_packet)
+        s->on_packet(s, p, packet);
     run_inside(s, p);
 }
 
@@ -60,6 +62,15 @@ static void on_endpoint(void *user, rmr_wg_peer p, const rmr_wg_endpoint *at)
     wgf_side *s = (wgf_side *)user;
     s->n_endpoint++;
     s->seen = *at;
+    run_inside(s, p);
+}
+
+static void on_job(void *user, rmr_wg_job *job)
+{
+    wgf_side *s = (wgf_side *)user;
+    rmr_wg_peer p = job->peer;
+    if (s->on_job)
+        s->on_job(s, job);
     run_inside(s, p);
 }
 
@@ -106,6 +117,7 @@ rmr_wg_callbacks wgf_callbacks(wgf_side *s)
     cb.on_state = on_state;
     cb.on_endpoint = on_endpoint;
     cb.on_unknown = on_unknown;
+    cb.on_job = on_job;
     return cb;
 }
 
@@ -305,6 +317,43 @@ rmr_err wgf_seal(wgf *f, wgf_side *s, size_t len, uint8_t buf[WGF_BUF],
         assert_int_equal(pkt.off, 0);
     *n = pkt.len;
     return e;
+}
+
+/* ---- a cipher that is none --------------------------------------------- */
+
+static void open_init(void *self, rmr_aead_ctx *ctx, const uint8_t *key)
+{
+    (void)self;
+    memcpy(ctx->opaque, key, RMR_KEY_LEN);
+}
+
+static void open_seal(void *self, const rmr_aead_ctx *ctx, uint64_t counter,
+                      uint8_t *buf, size_t len)
+{
+    (void)self;
+    (void)ctx;
+    (void)counter;
+    memset(buf + len, 0, RMR_TAG_LEN);
+}
+
+static rmr_err open_open(void *self, const rmr_aead_ctx *ctx, uint64_t counter,
+                         uint8_t *buf, size_t len)
+{
+    (void)self;
+    (void)ctx;
+    (void)counter;
+    (void)buf;
+    (void)len;
+    return RMR_OK;
+}
+
+const rmr_aead *wgf_open_aead(void)
+{
+    static const rmr_aead aead = {.name = "open",
+                                  .init = open_init,
+                                  .seal = open_seal,
+                                  .open = open_open};
+    return &aead;
 }
 
 /* ---- digest ----------------------------------------------------------- */

@@ -47,6 +47,10 @@ typedef struct wgf_side {
     /* Run inside the next callback, when set. */
     void (*inside)(struct wgf_side *s, rmr_wg_peer peer);
     void *inside_user;
+    /* Told of each, when set. */
+    void (*on_packet)(struct wgf_side *s, rmr_wg_peer peer, rmr_buf packet);
+    void (*on_job)(struct wgf_side *s, rmr_wg_job *job);
+    void *user;
 } wgf_side;
 
 typedef struct wgf {
@@ -89,6 +93,9 @@ rmr_err wgf_send(wgf *f, wgf_side *s, size_t len);
 /* By rmr_wg_seal, the datagram to buf. */
 rmr_err wgf_seal(wgf *f, wgf_side *s, size_t len, uint8_t buf[WGF_BUF],
                  size_t *n);
+
+/* An AEAD that takes anything for authentic and changes nothing. */
+const rmr_aead *wgf_open_aead(void);
 
 /* A number over all state that a refused datagram must not change. */
 uint64_t wgf_digest(const rmr_wg *wg);

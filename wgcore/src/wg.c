@@ -267,6 +267,8 @@ static void tell(rmr_wg *wg, wg_peer *p)
 void rmri_wg_tell_events(rmr_wg *wg)
 {
     rmri_wg_jobs_tell(wg);
+    if (wg_list_empty(&wg->events))
+        return;
     /* Those of now; what the callbacks cause is for the next call. */
     wg_link batch = wg->events;
     batch.next->prev = batch.prev->next = &batch;
