@@ -77,7 +77,7 @@ static rmr_err issue_open(world *w, size_t i)
 static void run(world *w, size_t i)
 {
     rmr_wg_job *list[1] = {&w->job[i]};
-    rmr_wg_job_run(rmr_aead_default(), list, 1);
+    rmr_wg_job_run(w->f.a.wg->aead, list, 1);
 }
 
 /* ---- order --------------------------------------------------------------- */
@@ -218,7 +218,7 @@ static void both_kinds_run_in_one_call(void **state)
             rmr_wg_job_read(w->f.a.wg, w->f.now, &w->job[i], &is_out), RMR_OK);
         list[i] = &w->job[i];
     }
-    rmr_wg_job_run(rmr_aead_default(), list, 200);
+    rmr_wg_job_run(w->f.a.wg->aead, list, 200);
     for (size_t i = 200; i-- > 0;)
         assert_int_equal(rmr_wg_job_end(w->f.a.wg, w->f.now, &w->job[i]),
                          RMR_OK);

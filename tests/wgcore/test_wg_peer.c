@@ -481,57 +481,7 @@ static void an_expired_session_receives_and_the_next_packet_renews(void **s)
     wgf_close(&f);
 }
 
-/* ---- many --------------------------------------------------------------- */
-
-#define MANY 10000
-
-static void ten_thousand_peers_cost_what_the_readme_says(void **state)
-{
-    (void)state;
-    wgf_side s;
-    rmr_wg_config cfg;
-    rmr_wg_callbacks cb;
-    memset(&s, 0, sizeof s);
-    wgf_side_keys(&s, 5, "s");
-    rmr_env env = wgf_env(&s);
-    wgf_config(&s, &cfg, &cb);
-    cfg.max_peers = MANY;
-    assert_int_equal(rmr_wg_new(&s.wg, &env, &cfg, WGF_T0), RMR_OK);
-    size_t empty = s.alloc.live_bytes;
-    for (uint32_t i = 0; i < MANY; i++) {
-        rmr_wg_peer_config pc;
-        rmr_wg_peer_config_init(&pc, sizeof pc);
-        key_of(i, pc.public_key);
-        pc.user = i;
-        assert_int_equal(rmr_wg_peer_add(s.wg, WGF_T0, &pc, &s.peer), RMR_OK);
-        rmr_prefix x = {
-            {100, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i},
-            RMR_AF_INET,
-            32};
-        assert_int_equal(rmr_wg_peer_set_allowed_ips(s.wg, s.peer, &x, 1),
-                         RMR_OK);
-    }
-    size_t each = (s.alloc.live_bytes - empty) / MANY;
-    assert_true(empty < 8192);
-    assert_true(each < 1100);
-    uint8_t pub[32], pkt[40] = {0x45};
-    rmr_wg_peer_stats st;
-    for (uint32_t i = 0; i < MANY; i += 7) {
-        key_of(i, pub);
-        rmr_wg_peer p = rmr_wg_peer_find(s.wg, pub);
-        assert_int_equal(rmr_wg_peer_get_stats(s.wg, 0, p, &st), RMR_OK);
-        assert_int_equal(st.user, i);
-        pkt[16] = 100;
-        pkt[17] = (uint8_t)(i >> 16);
-        pkt[18] = (uint8_t)(i >> 8);
-        pkt[19] = (uint8_t)i;
-        assert_int_equal(rmr_wg_route(s.wg, rmr_bytes_of(pkt, 40)).id, p.id);
-    }
-    rmr_wg_stats all;
-    rmr_wg_get_stats(s.wg, &all);
-    assert_int_equal(all.memory_bytes, s.alloc.live_bytes);
-    wgf_side_close(&s);
-}
+/* ---- numbers ------------------------------------------------------------- */
 
 static void numbers_count_both_directions(void **state)
 {
@@ -587,7 +537,6 @@ int main(void)
         cmocka_unit_test(what_was_to_be_told_of_a_removed_peer_is_not),
         cmocka_unit_test(
             an_expired_session_receives_and_the_next_packet_renews),
-        cmocka_unit_test(ten_thousand_peers_cost_what_the_readme_says),
         cmocka_unit_test(numbers_count_both_directions),
     };
     return cmocka_run_group_tests(tests, wgf_group_setup, NULL);
