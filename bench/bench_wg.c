@@ -163,18 +163,51 @@ static void data_step(void *user, uint64_t *ops, uint64_t *bytes)
     *bytes += 1000 * BENCH_PKT;
 }
 
+enum { BATCH = 64 };
+
+typedef struct batch {
+    pair p;
+    uint8_t bufs[BATCH][RMR_PKT_HEADROOM + BENCH_PKT + RMR_PKT_TAILROOM];
+} batch;
+
+static void batch_step(void *user, uint64_t *ops, uint64_t *bytes)
+{
+    batch *b = user;
+    rmr_wg_out out[BATCH];
+    rmr_wg_in in[BATCH];
+    uint64_t before = b->p.b.packets;
+    for (int i = 0; i < BATCH; i++) {
+        out[i].peer = b->p.a.peer;
+        out[i].pkt = rmr_pkt_of(rmr_buf_of(b->bufs[i], sizeof b->bufs[i]),
+                                RMR_PKT_HEADROOM);
+        rmr_pkt_put(&out[i].pkt, BENCH_PKT);
+    }
+    bench_must(rmr_wg_seal_n(b->p.a.wg, b->p.now, out, BATCH), "seal_n");
+    for (int i = 0; i < BATCH; i++) {
+        in[i].from = &b->p.a.endpoint;
+        in[i].datagram = rmr_buf_of(rmr_pkt_data(&out[i].pkt), out[i].pkt.len);
+    }
+    bench_must(rmr_wg_read_pkts(b->p.b.wg, b->p.now, in, BATCH), "read_pkts");
+    if (b->p.b.packets - before != BATCH)
+        bench_must(RMR_E_INTERNAL, "packets were lost");
+    *ops += BATCH;
+    *bytes += BATCH * BENCH_PKT;
+}
+
 static void bench_data(const rmr_aead *aead)
 {
+    static batch b;
     char name[64];
-    pair p;
+    wg_pair_open(&b.p.a, &b.p.b, aead);
+    b.p.now = RMR_SEC;
+    wg_ip_packet(b.p.buf + RMR_PKT_HEADROOM, BENCH_PKT, 1, 2);
+    for (int i = 0; i < BATCH; i++)
+        wg_ip_packet(b.bufs[i] + RMR_PKT_HEADROOM, BENCH_PKT, 1, 2);
     snprintf(name, sizeof name, "wg/remora-%s/%d", aead->name, BENCH_PKT);
-    if (!bench_wants(name))
-        return;
-    wg_pair_open(&p.a, &p.b, aead);
-    wg_ip_packet(p.buf + RMR_PKT_HEADROOM, BENCH_PKT, 1, 2);
-    p.now = RMR_SEC;
-    bench_run(name, data_step, &p);
-    wg_pair_free(&p.a, &p.b);
+    bench_run(name, data_step, &b.p);
+    snprintf(name, sizeof name, "wg/remora-%s-batch/%d", aead->name, BENCH_PKT);
+    bench_run(name, batch_step, &b);
+    wg_pair_free(&b.p.a, &b.p.b);
 }
 
 /* Lets time pass by the tunnels' own deadlines, until all is quiet. */
