@@ -1,7 +1,5 @@
-/*
- * A tunnel that leaves its cipher work to two threads.  Packets are sealed by
- * jobs in A, in order, whichever thread is first; B reads them as one batch.
- */
+/* A tunnel that leaves its cipher work to two threads: packets leave in order,
+ * whichever thread is first.  The other tunnel reads them as one array. */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,71 +8,64 @@
 #include <remora/wgcore.h>
 
 #define N 64
-#define ROOM (RMR_PKT_HEADROOM + 100 + RMR_PKT_TAILROOM)
+#define LEN 100
 
-static uint8_t bufs[N][ROOM];
+static uint8_t bufs[N][RMR_PKT_HEADROOM + LEN + RMR_PKT_TAILROOM];
 static rmr_wg_job jobs[N];
-static rmr_wg_in in[N]; /* what A sealed, in order */
+static rmr_wg_in in[N]; /* what was sealed, in order */
 static size_t n_sealed, n_arrived;
-static bool done[2]; /* by the thread of that number */
 static const rmr_wg_endpoint where = {1, 1, {'x'}};
 
-/* The hand-over: thread i takes the jobs of its number.  pthread_create hands
- * them over, pthread_join hands them back. */
+typedef struct worker {
+    pthread_t thread;
+    rmr_aead aead; /* its own */
+    size_t first;  /* job, and every other from there */
+} worker;
+
+/* pthread_create and pthread_join hand the jobs over and back. */
 static void *work(void *arg)
 {
-    bool *is_done = arg;
-    size_t first = (size_t)(is_done - done);
+    const worker *w = arg;
     rmr_wg_job *mine[N];
-    rmr_aead aead;
-    rmr_env env = rmr_posix_env();
     size_t n = 0;
-    for (size_t i = first; i < N; i += 2)
+    for (size_t i = w->first; i < N; i += 2)
         mine[n++] = &jobs[i];
-    if (rmr_aead_new(&aead, &env.alloc, NULL) == RMR_OK) {
-        rmr_wg_job_run(&aead, mine, n);
-        rmr_aead_wipe(&aead);
-        *is_done = true;
-    }
+    rmr_wg_job_run(&w->aead, mine, n);
     return NULL;
 }
 
 static void on_job(void *user, rmr_wg_job *job)
 {
     (void)user;
-    if (job->err)
-        return;
     in[n_sealed].from = &where;
-    in[n_sealed++].datagram = rmr_buf_of(rmr_pkt_data(&job->pkt), job->pkt.len);
+    in[n_sealed].datagram = rmr_buf_of(rmr_pkt_data(&job->pkt), job->pkt.len);
+    n_sealed += job->err == RMR_OK;
 }
 
 static void on_packet(void *user, rmr_wg_peer peer, rmr_buf ip)
 {
-    (void)user;
-    (void)peer;
-    if (ip.ptr[20] == n_arrived) /* in order */
-        n_arrived++;
+    (void)user, (void)peer;
+    n_arrived += ip.ptr[20] == n_arrived; /* in order */
 }
 
-static rmr_wg *tunnel(const uint8_t key[32], const uint8_t peer[32],
-                      const char *prefix, rmr_wg_peer *out)
+static rmr_wg *tunnel(const uint8_t key[32], const uint8_t other[32],
+                      rmr_wg_peer *peer)
 {
     const rmr_wg_callbacks cb = {
         .struct_size = sizeof cb, .on_packet = on_packet, .on_job = on_job};
+    const rmr_prefix all = {.family = RMR_AF_INET}; /* 0.0.0.0/0 */
     rmr_env env = rmr_posix_env();
     rmr_wg_config cfg;
     rmr_wg_peer_config pc;
-    rmr_prefix p;
     rmr_wg *wg;
     rmr_wg_config_init(&cfg, sizeof cfg);
     memcpy(cfg.private_key, key, 32);
     cfg.callbacks = &cb;
     rmr_wg_peer_config_init(&pc, sizeof pc);
-    memcpy(pc.public_key, peer, 32);
+    rmr_x25519_public(pc.public_key, other);
     pc.endpoint = where;
-    if (rmr_wg_new(&wg, &env, &cfg, 0) || rmr_wg_peer_add(wg, 0, &pc, out) ||
-        rmr_prefix_parse(rmr_bytes_str(prefix), &p) ||
-        rmr_wg_peer_set_allowed_ips(wg, *out, &p, 1))
+    if (rmr_wg_new(&wg, &env, &cfg, 0) || rmr_wg_peer_add(wg, 0, &pc, peer) ||
+        rmr_wg_peer_set_allowed_ips(wg, *peer, &all, 1))
         return NULL;
     return wg;
 }
@@ -86,49 +77,44 @@ static rmr_err carry(void *to, rmr_bytes d, const rmr_wg_pkt_info *info)
     return rmr_wg_read_pkt(to, 0, &info->to, rmr_buf_of(copy, d.len));
 }
 
-static void packet(rmr_wg_job *job, uint8_t *buf, uint8_t number)
-{
-    static const uint8_t ip[20] = {0x45, 0, 0,  100, 0, 0, 0,  0, 64, 17,
-                                   0,    0, 10, 0,   0, 1, 10, 0, 0,  2};
-    job->pkt = rmr_pkt_of(rmr_buf_of(buf, ROOM), RMR_PKT_HEADROOM);
-    uint8_t *at = rmr_pkt_put(&job->pkt, 100);
-    memset(at, number, 100);
-    memcpy(at, ip, sizeof ip);
-}
-
 int main(void)
 {
-    uint8_t ka[32] = {8}, kb[32] = {16}, pa[32], pb[32], scratch[256];
-    rmr_wg_peer b_of_a, a_of_b;
-    pthread_t threads[2];
+    static const uint8_t keys[2][32] = {{8, [31] = 64}, {16, [31] = 64}};
+    static const uint8_t ip[20] = {0x45, [3] = LEN}; /* all zero addresses */
+    uint8_t room[256];
+    rmr_wg_peer peer, back;
+    rmr_env env = rmr_posix_env();
+    worker workers[2];
     if (rmr_crypto_init())
         return 1;
-    rmr_key_clamp(ka);
-    rmr_key_clamp(kb);
-    rmr_x25519_public(pa, ka);
-    rmr_x25519_public(pb, kb);
-    rmr_wg *a = tunnel(ka, pb, "10.0.0.2/32", &b_of_a);
-    rmr_wg *b = tunnel(kb, pa, "10.0.0.1/32", &a_of_b);
-    if (!a || !b || rmr_wg_peer_set_keepalive(a, 0, b_of_a, 25))
+    rmr_wg *a = tunnel(keys[0], keys[1], &peer);
+    rmr_wg *b = tunnel(keys[1], keys[0], &back);
+    if (!a || !b || rmr_wg_peer_set_keepalive(a, 0, peer, 25))
         return 1;
     for (int i = 0; i < 2; i++) { /* the handshake */
-        rmr_wg_flush(a, 0, rmr_buf_of(scratch, sizeof scratch), carry, b);
-        rmr_wg_flush(b, 0, rmr_buf_of(scratch, sizeof scratch), carry, a);
+        rmr_wg_flush(a, 0, rmr_buf_of(room, sizeof room), carry, b);
+        rmr_wg_flush(b, 0, rmr_buf_of(room, sizeof room), carry, a);
     }
     for (size_t i = 0; i < N; i++) {
-        packet(&jobs[i], bufs[i], (uint8_t)i);
-        jobs[i].peer = b_of_a;
+        jobs[i].pkt =
+            rmr_pkt_of(rmr_buf_of(bufs[i], sizeof bufs[i]), RMR_PKT_HEADROOM);
+        memcpy(rmr_pkt_put(&jobs[i].pkt, LEN), ip, sizeof ip);
+        rmr_pkt_data(&jobs[i].pkt)[20] = (uint8_t)i;
+        jobs[i].peer = peer;
         if (rmr_wg_job_seal(a, 0, &jobs[i]))
             return 1;
     }
-    for (int i = 0; i < 2; i++)
-        if (pthread_create(&threads[i], NULL, work, &done[i]))
+    for (size_t i = 0; i < 2; i++) {
+        workers[i].first = i;
+        if (rmr_aead_new(&workers[i].aead, &env.alloc, NULL) ||
+            pthread_create(&workers[i].thread, NULL, work, &workers[i]))
             return 1;
-    for (int i = 0; i < 2; i++)
-        pthread_join(threads[i], NULL);
-    if (!done[0] || !done[1])
-        return 1;
-    for (size_t i = N; i-- > 0;) /* in any order: on_job comes in theirs */
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(workers[i].thread, NULL);
+        rmr_aead_wipe(&workers[i].aead);
+    }
+    for (size_t i = N; i-- > 0;) /* in any order */
         rmr_wg_job_end(a, 0, &jobs[i]);
     rmr_wg_read_pkts(b, 0, in, n_sealed);
     printf("%zu of %d packets arrived in order\n", n_arrived, N);

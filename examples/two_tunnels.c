@@ -48,8 +48,7 @@ static rmr_err carry(void *user, rmr_bytes datagram,
 static rmr_err open_tunnel(end *e, const rmr_env *env, const uint8_t *priv,
                            const uint8_t *other_priv)
 {
-    rmr_wg_callbacks cb = {
-        .struct_size = sizeof cb, .user = e, .on_packet = on_packet};
+    rmr_wg_callbacks cb = {sizeof cb, .user = e, .on_packet = on_packet};
     rmr_prefix theirs = {{10, 0, 0, e->other->name}, RMR_AF_INET, 32};
     rmr_wg_config cfg;
     rmr_wg_peer_config pc;

@@ -243,13 +243,3 @@ wg_peer *rmri_wg_ips_find(const wg_ips *t, uint8_t family, const uint8_t *b)
     }
     return found;
 }
-
-bool rmri_wg_ips_owns(const wg_ips *t, const wg_peer *p, uint8_t family,
-                      const uint8_t *b)
-{
-    wg_ip ip = ip_of(family, b);
-    if (family == RMR_AF_INET ? p->has_host4 && ip_eq(ip, p->host4)
-                              : p->has_host6 && ip_eq(ip, p->host6))
-        return true;
-    return rmri_wg_ips_find(t, family, b) == p;
-}

@@ -157,8 +157,6 @@ bool rmri_wg_prefix_ok(const rmr_prefix *p);
 void rmri_wg_ips_insert(wg_ips *t, wg_peer *p, const rmr_prefix *prefix);
 void rmri_wg_ips_remove_peer(wg_ips *t, wg_peer *p);
 wg_peer *rmri_wg_ips_find(const wg_ips *t, uint8_t family, const uint8_t *ip);
-bool rmri_wg_ips_owns(const wg_ips *t, const wg_peer *p, uint8_t family,
-                      const uint8_t *ip);
 
 /* ---- keys, handshakes, indices ---------------------------------------- */
 
@@ -268,6 +266,20 @@ struct wg_peer {
     uint64_t staged_dropped;
     uint64_t handshake_unix_ns;
 };
+
+/* The usual source is a whole address of the peer: compared, not searched. */
+static inline bool rmri_wg_ips_owns(const wg_ips *t, const wg_peer *p,
+                                    uint8_t family, const uint8_t *ip)
+{
+    if (family == RMR_AF_INET) {
+        if (p->has_host4 && (uint64_t)rmr_load_be32(ip) << 32 == p->host4.hi)
+            return true;
+    } else if (p->has_host6 && rmr_load_be64(ip) == p->host6.hi &&
+               rmr_load_be64(ip + 8) == p->host6.lo) {
+        return true;
+    }
+    return rmri_wg_ips_find(t, family, ip) == p;
+}
 
 /* ---- rate limit per source -------------------------------------------- */
 
