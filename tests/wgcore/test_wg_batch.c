@@ -674,6 +674,45 @@ static void packets_that_find_no_memory_to_wait_are_dropped_alone(void **state)
     }
 }
 
+/* A handshake that finds no memory is refused, and its neighbours are not. */
+static void a_handshake_without_memory_fails_alone_in_its_array(void **state)
+{
+    (void)state;
+    for (size_t fail = 1;; fail++) {
+        wgf f;
+        uint8_t d[3][WGF_BUF];
+        size_t n[3];
+        wgf_open(&f);
+        wgf_handshake(&f);
+        f.now += 6 * RMR_SEC;
+        assert_int_equal(wgf_seal(&f, &f.a, 50, d[0], &n[0]), RMR_OK);
+        assert_int_equal(wgf_seal(&f, &f.a, 51, d[2], &n[2]), RMR_OK);
+        rmr_wg_peer_expire(f.a.wg, f.now, f.a.peer);
+        wgf_send(&f, &f.a, 40);
+        n[1] = wgf_take(&f, &f.a, d[1]);
+        assert_int_equal(n[1], 148);
+        rmr_wg_in in[3];
+        for (size_t i = 0; i < 3; i++)
+            in[i] = in_of(&f, &f.a, d[i], n[i]);
+        f.b.n_packets = 0;
+        f.b.alloc.fail_at = f.b.alloc.calls + fail;
+        assert_int_equal(rmr_wg_read_pkts(f.b.wg, f.now, in, 3), RMR_OK);
+        f.b.alloc.fail_at = 0;
+        assert_int_equal(in[0].err, RMR_OK);
+        assert_int_equal(in[2].err, RMR_OK);
+        assert_int_equal(f.b.n_packets, 2);
+        rmr_err e = in[1].err;
+        wgf_run(&f, f.now + 12 * RMR_SEC);
+        assert_int_equal(f.b.n_packets, 3);
+        wgf_close(&f);
+        if (!e) {
+            assert_true(fail > 1);
+            return;
+        }
+        assert_int_equal(e, RMR_E_NOMEM);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -684,6 +723,7 @@ int main(void)
         cmocka_unit_test(the_last_counters_are_used_and_the_rest_waits),
         cmocka_unit_test(batches_allocate_nothing),
         cmocka_unit_test(failed_randomness_ends_a_batch_where_it_is),
+        cmocka_unit_test(a_handshake_without_memory_fails_alone_in_its_array),
         cmocka_unit_test(packets_that_find_no_memory_to_wait_are_dropped_alone),
     };
     return cmocka_run_group_tests(tests, wgf_group_setup, NULL);

@@ -289,6 +289,11 @@ static void handshakes_are_handled_at_once(void **state)
     j->pkt = rmr_pkt_of(rmr_buf_of(d, sizeof d), 0);
     (void)rmr_pkt_put(&j->pkt, n);
     j->at = &w->f.a.at;
+    w->f.b.alloc.fail_at = w->f.b.alloc.calls + 1;
+    assert_int_equal(rmr_wg_job_read(w->f.b.wg, w->f.now, j, &is_out),
+                     RMR_E_NOMEM);
+    assert_false(is_out);
+    is_out = true;
     assert_int_equal(rmr_wg_job_read(w->f.b.wg, w->f.now, j, &is_out), RMR_OK);
     assert_false(is_out);
     assert_int_equal(wgf_take(&w->f, &w->f.b, d), 92);
