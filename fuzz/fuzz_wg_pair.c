@@ -73,7 +73,7 @@ static void check(bool ok)
         abort();
 }
 
-/* ---- inner packets: each has a number, and its bytes follow from it ------- */
+/* ---- inner packets: each has a number, and its bytes follow from it ------ */
 
 enum { MARK_NONE, MARK_REMOVE, MARK_REPLY, N_MARKS };
 
@@ -102,7 +102,7 @@ static bool new_packet(world *w, int from, uint8_t arg, uint32_t *id)
     return true;
 }
 
-/* ---- the wire ------------------------------------------------------------- */
+/* ---- the wire ------------------------------------------------------------ */
 
 /* Under one key counters rise in the order in which datagrams leave. */
 static void check_counter(world *w, int to, const uint8_t *d, size_t n)
@@ -143,7 +143,7 @@ static dg land(world *w, size_t i)
     return x;
 }
 
-/* ---- callbacks ------------------------------------------------------------ */
+/* ---- callbacks ----------------------------------------------------------- */
 
 static void reply(side *s, rmr_wg_peer p, uint32_t id)
 {
@@ -193,7 +193,7 @@ static void on_job(void *user, rmr_wg_job *j)
         launch(s->w, (int)(s - s->w->s), rmr_pkt_data(&j->pkt), j->pkt.len);
 }
 
-/* ---- the sides ------------------------------------------------------------ */
+/* ---- the sides ----------------------------------------------------------- */
 
 static void add_peer(world *w, int i)
 {
@@ -265,7 +265,7 @@ static void drain(world *w, int i, bool runs)
     }
 }
 
-/* ---- sending -------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------- */
 
 static void send_copies(world *w, int i, uint8_t arg)
 {
@@ -317,7 +317,7 @@ static void send_job(world *w, int i, uint8_t arg)
     x->is_out = rmr_wg_job_seal(w->s[i].wg, w->now, &x->j) == RMR_OK;
 }
 
-/* ---- receiving ------------------------------------------------------------ */
+/* ---- receiving ----------------------------------------------------------- */
 
 /* The first of the wire that go to one side, as an array. */
 static void deliver(world *w, size_t most)
@@ -378,7 +378,7 @@ static void end_lost(side *s, job *x)
         check(rmr_wg_job_end(s->wg, s->w->now, &x->j) == RMR_OK);
 }
 
-/* ---- time ----------------------------------------------------------------- */
+/* ---- time ---------------------------------------------------------------- */
 
 static void pass(world *w, rmr_dur d)
 {
@@ -401,7 +401,7 @@ static void pass_some(world *w, uint8_t arg)
     pass(w, steps[arg % 12]);
 }
 
-/* ---- steps ---------------------------------------------------------------- */
+/* ---- steps --------------------------------------------------------------- */
 
 static void attack(world *w, uint8_t how, uint8_t arg)
 {
@@ -518,7 +518,7 @@ static void step(world *w, uint8_t op, uint8_t arg)
     }
 }
 
-/* ---- the attacker leaves -------------------------------------------------- */
+/* ---- the attacker leaves ------------------------------------------------- */
 
 static void settle(world *w)
 {

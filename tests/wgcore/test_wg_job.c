@@ -376,7 +376,7 @@ static void jobs_allocate_nothing(void **state)
     close_world(w);
 }
 
-/* ---- what else is to be sent waits ---------------------------------------- */
+/* ---- what else is to be sent waits --------------------------------------- */
 
 static void packets_wait_behind_jobs(void **state)
 {
@@ -434,7 +434,7 @@ static void timers_move_when_a_job_leaves(void **state)
     close_world(w);
 }
 
-/* ---- keys and peers that go ----------------------------------------------- */
+/* ---- keys and peers that go ---------------------------------------------- */
 
 static void the_jobs_of_a_removed_peer_end_with_unknown(void **state)
 {
@@ -583,7 +583,7 @@ static void a_job_may_be_issued_again_where_it_ended(void **state)
     close_world(w);
 }
 
-/* ---- failures ------------------------------------------------------------- */
+/* ---- failures ------------------------------------------------------------ */
 
 static rmr_err no_fill(void *user, uint8_t *dst, size_t len)
 {

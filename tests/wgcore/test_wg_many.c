@@ -27,7 +27,7 @@ static size_t stated(const char *what)
     return n;
 }
 
-/* ---- a hub and its peers -------------------------------------------------- */
+/* ---- a hub and its peers ------------------------------------------------- */
 
 typedef struct hub {
     wgf_side s;
@@ -124,7 +124,7 @@ static void shake(hub *h, uint32_t i)
     wgf_side_close(&s);
 }
 
-/* ---- memory --------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------- */
 
 static size_t bytes(const hub *h)
 {
@@ -203,7 +203,7 @@ static void what_waits_for_a_key_has_its_price_and_bound(void **state)
     hub_close(h);
 }
 
-/* ---- work ----------------------------------------------------------------- */
+/* ---- work ---------------------------------------------------------------- */
 
 static size_t n_eq;
 
