@@ -470,6 +470,16 @@ static void configure(world *w, int i, uint8_t arg)
     }
 }
 
+/* What the tunnel says is the least of its peer's deadlines, always. */
+static void check_deadline(const side *s)
+{
+    const wg_peer *p = rmri_wg_peer_of(s->wg, s->peer);
+    rmr_time least = RMR_TIME_NEVER;
+    for (int i = 0; p && i < WG_N_DEADLINES; i++)
+        least = rmr_time_min(least, p->deadline[i]);
+    check(rmr_wg_next_deadline(s->wg) == least);
+}
+
 static void step(world *w, uint8_t op, uint8_t arg)
 {
     int i = op >> 7;
@@ -515,6 +525,7 @@ static void step(world *w, uint8_t op, uint8_t arg)
     for (i = 0; i < 2; i++) {
         check(w->s[i].wg->stats.memory_bytes == w->s[i].alloc.live_bytes);
         check(w->s[i].alloc.live_bytes <= MEMORY);
+        check_deadline(&w->s[i]);
     }
 }
 

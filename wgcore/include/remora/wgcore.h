@@ -113,8 +113,9 @@ typedef struct rmr_wg_config {
     uint64_t wall_unix_ns;       /* wall clock at `now` of _new, for TAI64N   */
     uint64_t wall_floor_unix_ns; /* stored by the host; stamps stay above     */
     /* Outlives the tunnel; several on one thread may share it.  NULL: an
-     * instance of the fastest for this processor, in memory of env.alloc, which
-     * rmr_wg_free ends.  rmr_aead_default() is the one that takes no memory. */
+     * instance of the fastest for this processor, in memory of env.alloc, made
+     * by rmr_wg_new (so not on two threads at once, see rmr_aead_new) and ended
+     * by rmr_wg_free.  rmr_aead_default() is the one that takes no memory. */
     const rmr_aead *aead;
     const rmr_wg_callbacks *callbacks; /* copied */
     bool ecn; /* the `ecn` of packets in and out is used; default off */
