@@ -147,10 +147,10 @@ void *rmr_slots_new(rmr_slots *s, uint64_t *handle)
 
 static slot_head *find(const rmr_slots *s, uint64_t handle)
 {
-    uint32_t low = (uint32_t)handle;
-    if (low == 0 || low > slots_made(s))
+    uint32_t index = (uint32_t)handle - 1; /* of 0: beyond each max */
+    if (index >= s->max || index >> s->chunk_shift >= s->n_chunks)
         return NULL;
-    slot_head *h = head_at(s, low - 1);
+    slot_head *h = head_at(s, index);
     return h->is_used && h->gen == (uint32_t)(handle >> 32) ? h : NULL;
 }
 
