@@ -237,17 +237,29 @@ static void take_row(rmr_wg *wg, rmr_wg_in *in, size_t n, row *r)
     }
 }
 
-static void read_one(rmr_wg *wg, rmr_wg_in *in)
+/* Data alone: the key needs no holding, as nothing is done behind its take. */
+static rmr_err read_data(rmr_wg *wg, const rmr_wg_endpoint *from, rmr_buf d)
 {
-    if (!rmri_wg_endpoint_ok(in->from)) {
-        in->err = RMR_E_INVAL;
-        return;
-    }
+    wg_key *k;
+    rmr_aead_item it;
+    rmr_err e = rmri_wg_find_key(wg, d, &k, &it);
+    if (e)
+        return e;
+    it.err = wg->aead->open(wg->aead->self, it.ctx, it.counter, it.buf, it.len);
+    return rmri_wg_take(wg, k, &it, from, 0);
+}
+
+static rmr_err read_one(rmr_wg *wg, const rmr_wg_endpoint *from, rmr_buf d)
+{
+    if (!rmri_wg_endpoint_ok(from))
+        return RMR_E_INVAL;
     wg->stats.rx_datagrams++;
-    in->err = rmri_wg_read_other(wg, in->from, in->datagram);
-    if (in->err)
-        rmri_wg_note(wg, in->err);
+    rmr_err e =
+        is_data(d) ? read_data(wg, from, d) : rmri_wg_read_other(wg, from, d);
+    if (e)
+        rmri_wg_note(wg, e);
     rmri_wg_run_events(wg);
+    return e;
 }
 
 rmr_err rmr_wg_read_pkts(rmr_wg *wg, rmr_time now, rmr_wg_in *in, size_t n)
@@ -262,7 +274,8 @@ rmr_err rmr_wg_read_pkts(rmr_wg *wg, rmr_time now, rmr_wg_in *in, size_t n)
             take_row(wg, in + i, took, &r);
             i += took;
         } else {
-            read_one(wg, &in[i++]);
+            in[i].err = read_one(wg, in[i].from, in[i].datagram);
+            i++;
         }
         e = wg->fatal;
     }
@@ -274,10 +287,6 @@ rmr_err rmr_wg_read_pkts(rmr_wg *wg, rmr_time now, rmr_wg_in *in, size_t n)
 rmr_err rmr_wg_read_pkt(rmr_wg *wg, rmr_time now, const rmr_wg_endpoint *from,
                         rmr_buf datagram)
 {
-    rmr_wg_in in;
-    in.from = from;
-    in.datagram = datagram;
-    in.ecn = 0;
-    rmr_err e = rmr_wg_read_pkts(wg, now, &in, 1);
-    return e ? e : in.err;
+    rmr_err e = rmri_wg_enter(wg, now);
+    return e ? e : read_one(wg, from, datagram);
 }
