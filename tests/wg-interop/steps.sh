@@ -169,12 +169,13 @@ rekey_bulk() {
     our_tunnel=(--speed 60)
     start
     all_pings
-    streams
-    streams
-    is '.completed >= 2 and .data_unknown == 0'
+    # As often as it takes: a fast machine is done before the renewal is due.
+    renewed_by_streams() { streams && is '.completed >= 2'; }
+    until_ok 30 renewed_by_streams
+    is '.data_unknown == 0'
     echo "= $(value '.completed') handshakes"
 }
-step rekey_bulk "we renew the keys under 20 MB each way" rekey_bulk
+step rekey_bulk "we renew the keys under streams of 20 MB each way" rekey_bulk
 
 # They forget us and are told of us again: they make a new session while ours
 # is still good, which has to give way.
