@@ -354,6 +354,8 @@ uint32_t rmri_ns_path_mtu(rmr_ns *ns, uint8_t family, const ns_ip *ip);
  * ours.  False: it tells nothing new, or nothing that can be. */
 bool rmri_ns_path_lower(rmr_ns *ns, uint8_t family, const ns_ip *ip,
                         uint32_t mtu);
+/* ... and all connections over that path. */
+void rmri_tcp_path_lowered(rmr_ns *ns, uint8_t family, const ns_ip *remote);
 
 /* A fragment; `first` is the offset-0 header to keep, next_proto its
  * payload's. */

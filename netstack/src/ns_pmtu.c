@@ -127,12 +127,14 @@ bool rmri_ns_path_lower(rmr_ns *ns, uint8_t family, const ns_ip *ip,
         ns->stats.discard_full++;
         return false;
     }
-    if (mtu < now)
-        ns->stats.path_mtu_lowered++;
     p->mtu = mtu;
     p->expires = rmr_time_add(ns->now, PATH_TTL);
     ns_list_unlink(&p->node);
     ns_list_push(&ns->paths.used, &p->node);
+    if (mtu < now) {
+        ns->stats.path_mtu_lowered++;
+        rmri_tcp_path_lowered(ns, family, ip);
+    }
     return true;
 }
 

@@ -389,10 +389,12 @@ void rmri_ns_tcp_icmp_error(rmr_ns *ns, const ns_tuple *t, uint32_t seq,
         return;
     }
     if (e->why == RMR_E_TOOBIG) {
-        if (!rmri_ns_path_lower(ns, t->family, &t->remote, e->mtu))
+        bool news = rmri_ns_path_lower(ns, t->family, &t->remote, e->mtu);
+        /* Also when it was known: there may have been no memory to cut. */
+        rmri_tcp_mss_fit(ns, c);
+        if (!news)
             return;
         e->mtu = rmri_ns_path_mtu(ns, t->family, &t->remote);
-        rmri_tcp_path_lowered(ns, t->family, &t->remote);
     }
     c->soft = (int16_t)e->why;
     tell(ns, c, e); /* the last act: it may close the socket */

@@ -556,8 +556,6 @@ uint32_t rmri_tcp_cubic_window(const tcp_cubic *q, uint32_t mss,
 void rmri_tcp_mss_init(rmr_ns *ns, tcp_conn *c);
 /* Brings mss_snd up to date; what is out and too big is lost then. */
 void rmri_tcp_mss_fit(rmr_ns *ns, tcp_conn *c);
-/* A path takes less than before: all connections over it. */
-void rmri_tcp_path_lowered(rmr_ns *ns, uint8_t family, const ns_ip *remote);
 /* After a time-out: smaller segments, if full ones seem to be swallowed. */
 void rmri_tcp_black_hole(rmr_ns *ns, tcp_conn *c);
 

@@ -64,13 +64,17 @@ static void cut(rmr_ns *ns, tcp_conn *c)
 void rmri_tcp_mss_fit(rmr_ns *ns, tcp_conn *c)
 {
     uint16_t mss = mss_now(ns, c);
+    if (!tcp_synced(c))
+        return; /* it begins with what is known then */
     if (mss > c->mss_snd)
         c->flags &= ~(uint32_t)CF_MSS_PROVEN;
     if (mss == c->mss_peer)
         c->flags &= ~(uint32_t)CF_MSS_LOWERED;
+    else
+        c->flags |= CF_MSS_LOWERED;
     if (mss < c->mss_snd) {
-        /* Without memory all stays as it is, and the next message or time-out
-         * tries again. */
+        /* Without memory all stays as it is, and the next message, time-out or
+         * segment tries again. */
         if (!rmri_tcp_segq_split(&c->segq, &ns->env.alloc, mss))
             return;
         cut(ns, c);
@@ -116,6 +120,5 @@ void rmri_tcp_black_hole(rmr_ns *ns, tcp_conn *c)
         return;
     c->mss_cap = (uint16_t)mss;
     c->mss_cap_until = (uint16_t)(minutes(ns) + BLACK_HOLE_TTL_MIN);
-    c->flags |= CF_MSS_LOWERED;
     rmri_tcp_mss_fit(ns, c);
 }

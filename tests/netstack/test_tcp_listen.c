@@ -151,6 +151,38 @@ static void nothing_of_a_cookie_may_be_changed(void **state)
     sim_free(&other);
 }
 
+/* `n` SYNs, each from an address of its own. */
+static void flood(sim *s, uint32_t n)
+{
+    rmr_ns *ns = s->h[0].ns;
+    uint8_t b[40] = {0}, out[1280];
+    size_t len;
+    rmr_addr to = sim_addr(0, 80);
+    ns_ip dst = rmri_ns_ip_of(&to);
+    ns_tuple t = some_syn(0).tuple;
+    for (uint32_t i = 0; i < n; i++) {
+        ns_ip src = {{10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i}};
+        tcp_out o = {0};
+        t.remote = dst;
+        t.local = src;
+        t.rport = 80;
+        o.tuple = &t;
+        o.seq = i;
+        o.flags = TH_SYN;
+        o.wnd = 1000;
+        uint64_t sum =
+            rmri_ns_sum_pseudo(RMR_AF_INET, &src, &dst, NS_PROTO_TCP, 0);
+        size_t size = rmri_tcp_write(b, &o, 0, sum, 0);
+        assert_int_equal(rmr_ns_read_pkt(ns, s->now, rmr_bytes_of(b, size)),
+                         RMR_OK);
+        do
+            assert_int_equal(
+                rmr_ns_write_pkt(ns, s->now, rmr_buf_of(out, sizeof out), &len),
+                RMR_OK);
+        while (len);
+    }
+}
+
 /* A flood leaves nothing behind, and an honest client still gets in. */
 static void a_flood_of_syns_keeps_nobody_out(void **state)
 {
@@ -159,43 +191,36 @@ static void a_flood_of_syns_keeps_nobody_out(void **state)
     sim_init(&s, 5, NULL, NULL);
     s.h[1].app.total = 100000;
     sim_listen(&s, 0, 80);
-    rmr_ns *ns = s.h[0].ns;
-    uint8_t b[40] = {0}, out[1280];
-    size_t len;
-    rmr_addr to = sim_addr(0, 80);
-    ns_ip dst = rmri_ns_ip_of(&to);
-    tcp_half first = some_syn(0);
-    for (uint32_t i = 0; i < 20000; i++) {
-        ns_ip src = {{10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i}};
-        tcp_out o = {0};
-        first.tuple.remote = dst;
-        first.tuple.local = src;
-        first.tuple.rport = 80;
-        o.tuple = &first.tuple;
-        o.seq = i;
-        o.flags = TH_SYN;
-        o.wnd = 1000;
-        uint64_t sum =
-            rmri_ns_sum_pseudo(RMR_AF_INET, &src, &dst, NS_PROTO_TCP, 0);
-        size_t n = rmri_tcp_write(b, &o, 0, sum, 0);
-        assert_int_equal(rmr_ns_read_pkt(ns, s.now, rmr_bytes_of(b, n)),
-                         RMR_OK);
-        do
-            assert_int_equal(
-                rmr_ns_write_pkt(ns, s.now, rmr_buf_of(out, sizeof out), &len),
-                RMR_OK);
-        while (len);
-    }
+    flood(&s, 20000);
     assert_int_equal(stats_of(&s, 0).half_open, 128);
     assert_int_equal(stats_of(&s, 0).tcp_cookies_sent, 20000 - 128);
     assert_true(s.h[0].alloc.live_bytes < 100 * 1024);
     sim_app *a = &s.h[1].app;
+    rmr_addr to = sim_addr(0, 80);
     assert_int_equal(
         rmr_ns_tcp_connect(s.h[1].ns, s.now, NULL, &to, a, &a->sock), RMR_OK);
     sim_run(&s, s.now + RMR_SEC);
     assert_int_equal(s.h[0].app.got, 100000);
     assert_false(s.h[0].app.bad);
     assert_int_equal(stats_of(&s, 0).tcp_cookies_taken, 1);
+    sim_free(&s);
+}
+
+static void the_stack_has_a_limit_of_half_open_entries(void **state)
+{
+    (void)state;
+    sim s;
+    rmr_ns_sock l;
+    sim_init(&s, 5, NULL, NULL);
+    rmr_addr at = sim_addr(0, 80);
+    assert_int_equal(rmr_ns_tcp_listen(s.h[0].ns, &at, NULL, &l), RMR_OK);
+    assert_int_equal(rmr_ns_tcp_set_backlog(s.h[0].ns, l, 1000000, 1), RMR_OK);
+    flood(&s, 5000);
+    assert_int_equal(stats_of(&s, 0).half_open, 4096);
+    assert_int_equal(stats_of(&s, 0).tcp_cookies_sent, 5000 - 4096);
+    sim_run(&s, s.now + 100 * RMR_SEC); /* 1, 3, 7 s: they are gone */
+    assert_int_equal(stats_of(&s, 0).half_open, 0);
+    assert_int_equal(rmr_ns_next_deadline(s.h[0].ns), RMR_TIME_NEVER);
     sim_free(&s);
 }
 
@@ -317,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_cookie_lives_for_its_step_and_the_next),
         cmocka_unit_test(nothing_of_a_cookie_may_be_changed),
         cmocka_unit_test(a_flood_of_syns_keeps_nobody_out),
+        cmocka_unit_test(the_stack_has_a_limit_of_half_open_entries),
         cmocka_unit_test(half_open_entries_keep_to_the_limit_of_challenges),
         cmocka_unit_test(a_paused_listener_holds_as_many_as_it_may),
         cmocka_unit_test(a_closed_listener_resets_what_was_not_accepted),

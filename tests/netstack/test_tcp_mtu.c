@@ -113,6 +113,14 @@ static void what_one_connection_learns_holds_for_the_path(void **state)
         assert_int_equal(info.mss, 1000 - 52);
     }
     assert_int_equal(stats_of(&s, 1).path_mtu_lowered, 1);
+    /* Also what another protocol learns. */
+    ns_ip ip = rmri_ns_ip_of(&to);
+    assert_true(rmri_ns_path_lower(s.h[1].ns, RMR_AF_INET, &ip, 700));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(rmr_ns_tcp_get_info(s.h[1].ns, sock[i], &info),
+                         RMR_OK);
+        assert_int_equal(info.mss, 700 - 52);
+    }
     sim_free(&s);
 }
 
