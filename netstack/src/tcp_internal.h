@@ -144,7 +144,7 @@ void rmri_tcp_segq_pop(tcp_segq *q);
 /* The first segment that ends behind seq; q->n when there is none. */
 uint32_t rmri_tcp_segq_find(const tcp_segq *q, uint32_t seq);
 /* Cuts all that hold more data than `mss` into pieces; those that were not
- * SACKed are marked SENT_CUT.  False without memory; nothing is changed then. */
+ * SACKed are marked SENT_CUT.  False without memory: nothing is changed. */
 bool rmri_tcp_segq_split(tcp_segq *q, const rmr_alloc *a, uint32_t mss);
 void rmri_tcp_segq_wipe(tcp_segq *q, const rmr_alloc *a);
 

@@ -409,7 +409,8 @@ RMR_API rmr_err rmr_ns_tcp_shutdown(rmr_ns *ns, rmr_time now, rmr_ns_sock s);
  * Effects: listeners and UDP sockets end at once; half-open connections of a
  *          listener are reset, those that were accepted stay.  A connection
  *          still sends what is queued, for as long as that makes progress in
- *          60 s (rmr_ns_tcp_set_linger).  Unread data makes it a reset.  No callback follows.
+ *          60 s (rmr_ns_tcp_set_linger).  Unread data makes it a reset.  No
+ *          callback follows.
  * Errors:  BADHANDLE.
  * Source:  RFC 9293 3.10.4, RFC 2525 2.17.
  */
