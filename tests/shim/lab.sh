@@ -1,5 +1,5 @@
-# lab.sh - one measurement: two ends, the shim between them, in namespaces of
-# their own.  Sourced by `one` only, which runs inside fresh namespaces.
+# lab.sh - one lab: two ends, the shim between them, in namespaces of their
+# own.  Sourced by `one` only, which runs inside fresh namespaces.
 #
 # A lab has the network namespace `k` (a kernel end, 10.9.0.1 and fd09::1) and
 # `p` for the other end, 10.9.0.2 and fd09::2: a kernel too, or a program with a
@@ -12,6 +12,8 @@
 set -euo pipefail
 
 mtu=1280
+k_addr=10.9.0.1 p_addr=10.9.0.2
+[ "${FAMILY:-4}" = 4 ] || k_addr='[fd09::1]' p_addr='[fd09::2]'
 in_k() { ip netns exec k "$@"; }
 in_p() { ip netns exec p "$@"; }
 
@@ -79,12 +81,12 @@ lab_start() {
         # shellcheck disable=SC2086 # PEER_ARGS are several words
         ip netns exec p "$program" --link "$d/link" --mtu $mtu --addr 10.9.0.2 "${more[@]}" ${PEER_ARGS:-} \
             --serve 5201=127.0.0.1:5201 --serve 8088=127.0.0.1:8088 \
-            --forward 6201=10.9.0.1:5201 --forward 9088=10.9.0.1:8088 >"$d/peer.log" 2>&1 &
+            --forward "6201=$k_addr:5201" --forward "9088=$k_addr:8088" >"$d/peer.log" 2>&1 &
         peer_pid=$!
         until_there "$d/peer.log" ready
         to_k=127.0.0.1 iperf_at_k=6201 web_at_k=9088
     else
-        to_k=10.9.0.1 iperf_at_k=5201 web_at_k=8088
+        to_k=$k_addr iperf_at_k=5201 web_at_k=8088
     fi
     until_there "$d/shim.log" ready
 }
@@ -141,14 +143,14 @@ web_start() {
 
 sum() { sha256sum | cut -d' ' -f1; }
 
-# fetch and put WHO: k or p is the client
 client() { # client WHO: sets `run` and `url`
     if [ "$1" = k ]; then
-        run=in_k url=http://${p_addr:-10.9.0.2}:8088
+        run=in_k url=http://$p_addr:8088
     else
         run=in_p url=http://$to_k:$web_at_k
     fi
 }
+# fetch and put WHO: k or p is the client
 fetch() {
     local run url got
     client "$1"
@@ -166,7 +168,7 @@ put() {
 
 # goodput WHO [-R] SECONDS: what iperf3's receiver counted, in kbit/s
 goodput() {
-    local run=in_k to=10.9.0.2 port=5201 back=()
+    local run=in_k to=$p_addr port=5201 back=()
     if [ "$1" = p ]; then
         run=in_p to=$to_k port=$iperf_at_k
     fi
@@ -175,7 +177,7 @@ goodput() {
         back=(-R)
         shift
     fi
-    $run iperf3 -c "$to" -p "$port" -t "$1" -J ${back[@]+"${back[@]}"} >"$d/iperf.json" 2>"$d/iperf.err" ||
+    $run iperf3 -c "${to//[\[\]]/}" -p "$port" -t "$1" -J ${back[@]+"${back[@]}"} >"$d/iperf.json" 2>"$d/iperf.err" ||
         say_no "iperf3: $(jq -r '.error // "?"' "$d/iperf.json") $(cat "$d/iperf.err")"
     jq -r '.end.sum_received.bits_per_second / 1000 | floor' "$d/iperf.json"
 }
