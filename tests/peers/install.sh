@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real peers that the tests meet, into DIR (default build/peers):
-# tailscaled, tailscale and derper of one pinned version, and controlserver and
-# tsnetpeer, whose sources are beside this file (README.md).
+# tailscaled, tailscale and derper of one pinned version, and controlserver,
+# tsnetpeer and gvisorpeer, whose sources are beside this file (README.md).
 #   tests/peers/install.sh [DIR]
 # Does nothing when DIR already has them. Go 1.26 or newer is used where it is
 # there; an older Go of the system is enough to fetch the right one, which is
@@ -13,9 +13,9 @@ dir=${1:-$here/../../build/peers}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 tools=(tailscaled tailscale derper)
-own=(controlserver tsnetpeer)
+own=(controlserver tsnetpeer gvisorpeer)
 
-want="$VERSION $(cat "$here"/{controlserver,tsnetpeer}/{go.mod,go.sum,main.go} |
+want="$VERSION $(cat "$here"/{controlserver,tsnetpeer,gvisorpeer}/{go.mod,go.sum,*.go} |
   sha256sum | cut -c1-16)"
 if [ "$(cat "$dir/.version" 2>/dev/null)" = "$want" ]; then
   whole=1
