@@ -173,6 +173,8 @@ static void cubic_grow(tcp_conn *c, rmr_time now, uint32_t acked)
 static uint32_t cubic_reduce(tcp_conn *c, uint32_t flight)
 {
     tcp_cubic *q = &c->cubic;
+    if (q->epoch == 0)
+        q->origin = q->w_max; /* where it would have been: see undo */
     q->epoch = 0;
     q->w_prior = c->cwnd;
     q->w_max = c->cwnd < q->w_max /* fast convergence */
@@ -189,3 +191,17 @@ static void cubic_restart(tcp_conn *c)
 
 const tcp_cc_ops rmri_tcp_cc_cubic = {"cubic", cubic_grow, cubic_reduce,
                                       cubic_restart};
+
+/* RFC 9438 4.9: an undone loss leaves the curve as it was.  Its plateau still
+ * stands in `origin`; from the old cwnd an epoch that begins anew goes on along
+ * it. */
+void rmri_tcp_cc_undo(tcp_conn *c)
+{
+    tcp_cubic *q = &c->cubic;
+    if (c->ssthresh == UINT32_MAX) {
+        rmri_tcp_hystart_begin(c);
+        return;
+    }
+    q->epoch = 0;
+    q->w_max = q->w_prior = q->origin;
+}

@@ -561,6 +561,7 @@ void rmri_tcp_black_hole(rmr_ns *ns, tcp_conn *c);
 
 /* The new ssthresh after a loss; `flight` bytes are out. */
 uint32_t rmri_tcp_cc_reduce(tcp_conn *c, uint32_t flight);
+void rmri_tcp_cc_undo(tcp_conn *c);
 
 /* ---- slow start (tcp_hystart.c) --------------------------------------- */
 

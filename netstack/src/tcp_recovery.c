@@ -105,8 +105,7 @@ static void undo(tcp_conn *c)
     }
     c->cwnd = u32_max(c->cwnd, c->prior_cwnd);
     c->ssthresh = u32_max(c->ssthresh, c->prior_ssthresh);
-    if (c->ssthresh == UINT32_MAX)
-        rmri_tcp_hystart_begin(c);
+    rmri_tcp_cc_undo(c);
     c->prior_cwnd = 0;
     c->undo_bytes = 0;
     c->ca = TCP_CA_OPEN;

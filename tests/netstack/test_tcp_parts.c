@@ -385,6 +385,46 @@ static void time_without_sending_does_not_count_for_cubic(void **state)
     near(cwnd[1], cwnd[0], 0.02);
 }
 
+/* Two equal connections on the same clock; one is told of a loss, and then
+ * that there was none.  It goes on along the curve that it was on. */
+static void an_undone_loss_leaves_no_trace_in_cubic(void **state)
+{
+    (void)state;
+    const uint32_t mss = 1000;
+    static rmr_ns ns;
+    uint32_t cwnd[2];
+    ns.cfg.tcp_send_max = 64u << 20;
+    for (int told = 0; told < 2; told++) {
+        tcp_conn *c = conn(mss, RMR_NS_CC_CUBIC);
+        const tcp_cc_ops *cc = rmri_tcp_cc(c);
+        rmr_time t = RMR_SEC;
+        c->flags = CF_SACK;
+        c->srtt = 10 * RMR_MS;
+        c->cwnd = 1000 * mss;
+        c->cwnd = c->ssthresh = rmri_tcp_cc_reduce(c, c->cwnd);
+        for (int round = 0; round < 200; round++, t += 10 * RMR_MS) {
+            c->snd_nxt = c->snd_una + c->cwnd;
+            c->pipe = c->max_pipe = c->cwnd;
+            ns.now = t;
+            if (round == 50 && told) {
+                tcp_acked loss = {.newly_lost = true}, none = {.unlost = true};
+                uint32_t before = c->cwnd;
+                rmri_tcp_recovery(&ns, c, &loss, false);
+                assert_int_equal(c->ca, TCP_CA_RECOVERY);
+                assert_true(c->ssthresh < before);
+                rmri_tcp_recovery(&ns, c, &none, false);
+                assert_int_equal(c->ca, TCP_CA_OPEN);
+                assert_in_range(c->cwnd, before, before + mss);
+                c->cwnd = before; /* what the repeat was let out with */
+            }
+            for (uint32_t left = c->cwnd; left >= mss; left -= mss)
+                cc->grow(c, t, mss);
+        }
+        cwnd[told] = c->cwnd;
+    }
+    near(cwnd[1], cwnd[0], 0.002);
+}
+
 static void small_windows_are_as_fast_as_reno(void **state)
 {
     (void)state;
@@ -638,6 +678,7 @@ int main(void)
         cmocka_unit_test(cubic_numbers_never_overflow),
         cmocka_unit_test(cubic_grows_along_its_curve),
         cmocka_unit_test(time_without_sending_does_not_count_for_cubic),
+        cmocka_unit_test(an_undone_loss_leaves_no_trace_in_cubic),
         cmocka_unit_test(small_windows_are_as_fast_as_reno),
         cmocka_unit_test(newreno_adds_a_segment_a_round),
         cmocka_unit_test(a_loss_free_week_overflows_nothing),
