@@ -39,18 +39,25 @@ within() { # within MS COMMAND...
     [ "$took" -le "$most" ] || say_no "it took $took ms, more than $most"
 }
 
-# files RTT LOSS KIB: fetches and uploads both ways, then the shim's verdict
+# files RTT LOSS KIB [RATE QUEUE]: fetches and uploads both ways, and the verdict
 files() {
     local rtt=$1 loss=$2 n=$(($3 * 1024)) ideal stall
-    head -c $n /dev/urandom >"$d/big"
-    big_sum=$(sum <"$d/big")
-    read -r ideal stall <<<"$(bounds "$rtt" "$loss" $n 12500000 262144)"
-    limit=60
-    web_start
+    make_big $n
+    read -r ideal stall <<<"$(bounds "$rtt" "$loss" $n "${4:-12500000}" "${5:-262144}")"
     check "fetch, kernel from us" within $((5 * ideal)) fetch k
     check "fetch, we from kernel" within $((5 * ideal)) fetch p
     check "upload, kernel to us" within $((5 * ideal)) put k
     check "upload, we to kernel" within $((5 * ideal)) put p
+    verdict "$rtt" "$stall"
+}
+make_big() { # make_big BYTES: the file, and the servers of it
+    head -c "$1" /dev/urandom >"$d/big"
+    big_sum=$(sum <"$d/big")
+    limit=60
+    web_start
+}
+verdict() { # verdict RTT STALL
+    local rtt=$1 stall=$2
     sleep "$(awk "BEGIN { print (3 * $rtt + 500) / 1000 }")" # for the last FINs
     lab_stop
     touch "$d/stopped"
@@ -78,6 +85,35 @@ nothing_left() {
 spurious() {
     check "repeats for nothing are below 0.5 %" awk -v d="$(counted a_dsacks)" -v n="$(counted b_segments)" \
         'BEGIN { printf "%d of %d", d, n; exit !(n > 1000 && d < n / 200) }'
+}
+
+# small RTT N: N short connections each way, 20 at a time, each within 20 s: a
+# SYN may get lost three times (1, 2 and 4 s)
+small() {
+    local stall
+    limit=20
+    make_big 1
+    check "$2 fetches, kernel from us" all_ready k "$2"
+    check "$2 fetches, we from kernel" all_ready p "$2"
+    read -r _ stall <<<"$(bounds "$1" 5 1000 12500000 262144)"
+    verdict "$1" "$stall"
+}
+all_ready() {
+    local run url got
+    client "$1"
+    got=$(seq "$2" | $run xargs -P 20 -I% curl -fsS --max-time "$limit" "$url/ready?%" |
+        grep -o ready | wc -l)
+    [ "$got" = "$2" ] || say_no "$got answers of $2"
+}
+
+# slow_readers RTT: windows that close and open, both ways; 3 s each
+slow_readers() {
+    local stall
+    make_big 9000000
+    check "slow fetch, kernel from us" fetch k --limit-rate 3M
+    check "slow fetch, we from kernel" fetch p --limit-rate 3M
+    read -r _ stall <<<"$(bounds "$1" 0 1000 12500000 262144)"
+    verdict "$1" "$stall"
 }
 
 # speeds RTT LOSS: iperf3, both clients, both directions

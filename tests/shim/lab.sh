@@ -150,11 +150,11 @@ client() { # client WHO: sets `run` and `url`
         run=in_p url=http://$to_k:$web_at_k
     fi
 }
-# fetch and put WHO: k or p is the client
+# fetch and put WHO [CURL-ARGUMENTS...]: k or p is the client
 fetch() {
     local run url got
     client "$1"
-    got=$($run curl -fsS --max-time "$limit" "$url/big" | sum)
+    got=$($run curl -fsS --max-time "$limit" "${@:2}" "$url/big" | sum)
     [ "$got" = "$big_sum" ] || say_no "fetched by $1: the SHA-256 is $got, not $big_sum"
 }
 put() {
