@@ -223,6 +223,7 @@ static void report(const shim *s)
         SAY("repeats", d->repeats);
         SAY("dsacks", d->dsacks);
         SAY("resets", d->resets);
+        SAY("late_resets", d->late_resets);
         SAY("syns", d->syns);
         SAY("fins", d->fins);
         SAY("gap_ms", d->longest_gap / 1000000u);

@@ -104,6 +104,23 @@ static void the_end_is_counted(void **state)
     assert_int_equal(w.dir[1].resets, 1);
 }
 
+static void resets_behind_both_ends_are_counted_apart(void **state)
+{
+    watch w = {0};
+    (void)state;
+    open_flow(&w, 100);
+    see(&w, 1, (packet){.seq = 101, .ack = 901, .flags = FIN | ACK});
+    see(&w, 2, (packet){.from = 1, .seq = 901, .flags = RST});
+    assert_int_equal(w.dir[1].resets, 1);
+    see(&w, 3, (packet){.from = 1, .seq = 901, .ack = 102, .flags = FIN | ACK});
+    see(&w, 4, (packet){.seq = 102, .flags = RST});
+    assert_int_equal(w.dir[0].resets, 0);
+    assert_int_equal(w.dir[0].late_resets, 1);
+    open_flow(&w, 5000); /* the same ports again */
+    see(&w, 5, (packet){.seq = 5001, .flags = RST});
+    assert_int_equal(w.dir[0].resets, 1);
+}
+
 static void the_longest_wait_for_an_ack_is_kept(void **state)
 {
     watch w = {0};
@@ -192,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_and_repeats_are_told_apart),
         cmocka_unit_test(the_end_is_counted),
+        cmocka_unit_test(resets_behind_both_ends_are_counted_apart),
         cmocka_unit_test(the_longest_wait_for_an_ack_is_kept),
         cmocka_unit_test(dsacks_are_seen),
         cmocka_unit_test(ipv6_is_understood),

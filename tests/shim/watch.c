@@ -111,10 +111,12 @@ static void see_data(watch_dir *d, watch_half *h, uint64_t now,
     uint32_t end = s->seq + s->len + fin + syn;
     if (!h->known || syn) {
         h->known = true;
+        h->fin = false;
         h->end = h->acked = syn ? end : s->seq;
     }
     if (s->len == 0 && !fin)
         return;
+    h->fin |= fin;
     d->segments += s->len > 0;
     if (!less(h->end, end)) {
         d->repeats++;
@@ -148,11 +150,13 @@ void watch_packet(watch *w, uint64_t now, int from, const uint8_t *p,
         return;
     watch_flow *f = flow_of(w, now, &s);
     f->used = now;
-    d->resets += (s.flags & RST) != 0;
+    if (s.flags & RST) {
+        bool over = f->half[0].fin && f->half[1].fin;
+        *(over ? &d->late_resets : &d->resets) += 1;
+        return;
+    }
     d->syns += (s.flags & SYN) != 0;
     d->fins += (s.flags & FIN) != 0;
-    if (s.flags & RST)
-        return;
     d->dsacks += has_dsack(&s);
     see_data(d, &f->half[from], now, &s);
     if (s.flags & ACK)

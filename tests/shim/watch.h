@@ -16,12 +16,14 @@ typedef struct watch_dir { /* what one end has sent */
     uint64_t packets, bytes;
     uint64_t segments, data; /* with payload; bytes of it, each one once */
     uint64_t repeats;        /* segments without a new byte */
-    uint64_t dsacks, resets, syns, fins;
+    uint64_t dsacks, syns, fins;
+    uint64_t resets; /* while the connection was not closed by both */
+    uint64_t late_resets; /* the answer to an ACK that came twice */
     uint64_t longest_gap;    /* ns, until its data was acknowledged */
 } watch_dir;
 
 typedef struct watch_half { /* one direction of a flow */
-    bool known;
+    bool known, fin;
     uint32_t end;   /* behind the newest byte (or FIN) sent */
     uint32_t acked; /* by the other end */
     uint64_t since; /* of the last progress while something is out */
