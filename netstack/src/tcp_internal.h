@@ -242,7 +242,8 @@ enum { /* c->flags */
     CF_ACTIVE = 1u << 25,    /* dialled */
     CF_MSS_LOWERED = 1u << 26,/* mss_snd is below mss_peer, for now */
     CF_MSS_PROVEN = 1u << 27,/* a segment of mss_snd has arrived */
-    CF_UNACCEPTED = 1u << 28 /* on_accept is still to come */
+    CF_UNACCEPTED = 1u << 28,/* on_accept is still to come */
+    CF_REPEATED = 1u << 29   /* something was, since the last reduction */
 };
 
 enum { /* c->events */
@@ -326,7 +327,7 @@ typedef struct tcp_conn {
     uint32_t max_pipe, max_pipe_end; /* the most in flight of this round */
     uint32_t prr_fs, prr_delivered, prr_out;
     uint32_t prior_cwnd, prior_ssthresh; /* to undo */
-    uint32_t undo_bytes; /* repeats that no D-SACK has answered */
+    uint32_t undo_sum;   /* marks of the repeats that no D-SACK answered */
     uint32_t undo_stamp; /* our timestamp of the first of them */
     uint32_t min_rtt_us, rack_rtt_us; /* rounded up */
     uint32_t rack_end, rack_fack, rack_round;
@@ -541,6 +542,7 @@ void rmri_tcp_rack_detect(rmr_ns *ns, tcp_conn *c, tcp_acked *a);
 void rmri_tcp_mark_lost(tcp_conn *c, tcp_sent *s);
 void rmri_tcp_recovery(rmr_ns *ns, tcp_conn *c, tcp_acked *a, bool dup);
 void rmri_tcp_timeout(rmr_ns *ns, tcp_conn *c); /* the RTO's effect */
+uint32_t rmri_tcp_undo_mark(uint32_t start, uint32_t end);
 void rmri_tcp_tlp_ack(rmr_ns *ns, tcp_conn *c, const tcp_seg *s,
                       const tcp_acked *a);
 uint32_t rmri_tcp_pipe(const tcp_conn *c);

@@ -141,9 +141,10 @@ static size_t repeat(rmr_ns *ns, tcp_conn *c, tcp_sent *t, uint8_t *dst)
     t->flags = (uint8_t)((t->flags & ~SENT_LOST) | SENT_RETRANS);
     t->at = ns->now;
     if (c->ca != TCP_CA_OPEN) {
-        if (c->undo_bytes == 0)
+        if (!(c->flags & CF_REPEATED))
             c->undo_stamp = tcp_ts_now(ns, c->ts_off);
-        c->undo_bytes += t->len;
+        c->flags |= CF_REPEATED;
+        c->undo_sum += rmri_tcp_undo_mark(t->seq, t->seq + t->len);
     }
     c->prr_out += t->len;
     c->retransmits++;

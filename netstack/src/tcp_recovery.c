@@ -16,7 +16,8 @@ static void save_for_undo(tcp_conn *c)
 {
     c->prior_cwnd = c->cwnd;
     c->prior_ssthresh = c->ssthresh;
-    c->undo_bytes = 0;
+    c->undo_sum = 0;
+    c->flags &= ~(uint32_t)CF_REPEATED;
 }
 
 /* What the reduction starts from.  New data that went out for segments that
@@ -73,6 +74,22 @@ static void prr(tcp_conn *c, const tcp_acked *a)
     c->cwnd = u32_max(pipe + send, c->mss_snd);
 }
 
+static uint32_t scatter(uint32_t v)
+{
+    v *= 0x9e3779b1u;
+    v = (v ^ v >> 15) * 0x85ebca6bu;
+    return v ^ v >> 13;
+}
+
+/* Which repeats are out is kept as the sum of their marks.  It comes to zero
+ * when D-SACKs have named the same bytes, in whatever pieces, and stays away
+ * from it when one named others: those were doubled by the path, and say
+ * nothing about our repeats (RFC 3708 3). */
+uint32_t rmri_tcp_undo_mark(uint32_t start, uint32_t end)
+{
+    return scatter(end) - scatter(start);
+}
+
 /* Was nothing lost after all?  The first hole is filled before anything was
  * repeated; or by an ACK that echoes a time before the first repeat, so that
  * the original filled it (Eifel, RFC 3522); or all repeats were answered by
@@ -81,16 +98,15 @@ static bool was_spurious(tcp_conn *c, const tcp_acked *a)
 {
     if (c->prior_cwnd == 0)
         return false;
-    if (c->undo_bytes == 0)
+    if (!(c->flags & CF_REPEATED))
         return a->unlost && c->ca != TCP_CA_OPEN;
     if (a->cum && a->has_ts && c->ca != TCP_CA_OPEN &&
         seq_lt(a->tsecr, c->undo_stamp))
         return true;
     if (!a->dsack)
         return false;
-    uint32_t n = a->dsack_block.end - a->dsack_block.start;
-    c->undo_bytes -= u32_min(n, c->undo_bytes);
-    return c->undo_bytes == 0 && c->lost == 0;
+    c->undo_sum -= rmri_tcp_undo_mark(a->dsack_block.start, a->dsack_block.end);
+    return c->undo_sum == 0 && c->lost == 0;
 }
 
 static void undo(tcp_conn *c)
@@ -107,11 +123,10 @@ static void undo(tcp_conn *c)
     c->ssthresh = u32_max(c->ssthresh, c->prior_ssthresh);
     rmri_tcp_cc_undo(c);
     c->prior_cwnd = 0;
-    c->undo_bytes = 0;
     c->ca = TCP_CA_OPEN;
     c->dup_bytes = 0;
     c->dupacks = 0;
-    c->flags &= ~(uint32_t)CF_FORCE;
+    c->flags &= ~(uint32_t)(CF_FORCE | CF_REPEATED);
 }
 
 static void lose_first(tcp_conn *c, tcp_acked *a)
