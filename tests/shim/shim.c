@@ -1,14 +1,14 @@
 /*
  * shim - joins two ends with an impaired link between them.
  *
- *     shim --a END --b END [--ab LINK] [--ba LINK] [--seed N] [--pcap FILE]
+ *     shim --a END --b END [--ab LINK] [--ba LINK] [--seed N[,M]] [--pcap FILE]
  *
  * END is a TUN device that exists, tun:NAME or tun:/run/netns/X:NAME, or a
  * program that carries a stack of its own, unix:PATH: the shim listens there
  * (SOCK_SEQPACKET, one IP packet a message) and takes one connection.  LINK is
- * the text that link.h explains.  "ready" is printed when both ends are there;
- * at the end (a signal, or a program that went) what was counted is printed,
- * a word and a number a line.
+ * the text that link.h explains; N is the seed of A to B, M (N + 1) that of B to
+ * A.  "ready" is printed when both ends are there; at the end (a signal, or a
+ * program that went) what was counted is printed, a word and a number a line.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -242,7 +242,7 @@ static void report(const shim *s)
 
 static void usage(void)
 {
-    fputs("usage: shim --a END --b END [--ab LINK] [--ba LINK] [--seed N] "
+    fputs("usage: shim --a END --b END [--ab LINK] [--ba LINK] [--seed N[,M]] "
           "[--pcap FILE]\n",
           stderr);
     exit(2);
@@ -257,14 +257,21 @@ static void parse_link(link_config *c, const char *text)
     exit(2);
 }
 
+static void parse_seeds(link_config c[2], const char *text)
+{
+    char *rest;
+    c[0].seed = strtoull(text, &rest, 10);
+    c[1].seed = *rest == ',' ? strtoull(rest + 1, NULL, 10) : c[0].seed + 1;
+}
+
 int main(int argc, char **argv)
 {
     static shim s;
     char *spec[2] = {NULL, NULL};
     const char *log = NULL;
     link_config c[2];
-    uint64_t seed = 1;
     memset(c, 0, sizeof c);
+    parse_seeds(c, "1");
     for (int i = 1; i + 1 < argc; i += 2) {
         const char *o = argv[i];
         if (strcmp(o, "--a") == 0)
@@ -276,7 +283,7 @@ int main(int argc, char **argv)
         else if (strcmp(o, "--ba") == 0)
             parse_link(&c[1], argv[i + 1]);
         else if (strcmp(o, "--seed") == 0)
-            seed = strtoull(argv[i + 1], NULL, 10);
+            parse_seeds(c, argv[i + 1]);
         else if (strcmp(o, "--pcap") == 0)
             log = argv[i + 1];
         else
@@ -294,7 +301,6 @@ int main(int argc, char **argv)
     if (log && !(s.log = pcap_open(log)))
         die("can't write", log);
     for (int i = 0; i < 2; i++) {
-        c[i].seed = 2 * seed + (uint64_t)i;
         s.link[i] = link_new(&c[i]);
         if (!s.link[i])
             die("no memory for", "a link");
