@@ -18,6 +18,8 @@ void rmr_ns_config_init(rmr_ns_config *cfg, size_t struct_size)
     d.backlog = 128;
     d.unaccepted = 128;
     d.time_wait = 60 * RMR_SEC;
+    d.max_flows = 1024;
+    d.max_udp_flows = 4096;
     memcpy(cfg, &d, struct_size < sizeof d ? struct_size : sizeof d);
 }
 
@@ -28,7 +30,13 @@ static bool config_ok(const rmr_ns_config *c)
            c->tcp_recv_max > 0 && c->tcp_recv_max <= TCP_WINDOW_MAX &&
            c->tcp_send_max > 0 && c->tcp_send_max <= TCP_WINDOW_MAX &&
            c->backlog > 0 && c->time_wait > 0 &&
-           c->congestion <= RMR_NS_CC_NEWRENO;
+           c->congestion <= RMR_NS_CC_NEWRENO && c->max_flows <= 1u << 20 &&
+           c->max_udp_flows <= 1u << 24;
+}
+
+static uint32_t foreign_max(const rmr_ns *ns)
+{
+    return ns->cfg.forward ? ns->cfg.max_flows + ns->cfg.max_udp_flows : 0;
 }
 
 static rmr_err init_tables(rmr_ns *ns)
@@ -37,10 +45,8 @@ static rmr_err init_tables(rmr_ns *ns)
     size_t item = sizeof(tcp_conn);
     if (sizeof(tcp_listener) > item)
         item = sizeof(tcp_listener);
-    if (sizeof(ns_udp) > item)
-        item = sizeof(ns_udp);
-    uint32_t flows =
-        ns->cfg.max_sockets + ns->cfg.max_time_wait + HALF_OPEN_MAX;
+    uint32_t flows = ns->cfg.max_sockets + ns->cfg.max_time_wait +
+                     HALF_OPEN_MAX + foreign_max(ns);
     rmr_err e = rmr_slots_init(&ns->socks, a, item, ns->cfg.max_sockets);
     if (!e)
         e = rmr_slots_init(&ns->halves, a, sizeof(tcp_half), HALF_OPEN_MAX);
@@ -59,6 +65,24 @@ static rmr_err init_tables(rmr_ns *ns)
     return e;
 }
 
+static rmr_err init_datagrams(rmr_ns *ns)
+{
+    const rmr_alloc *a = &ns->env.alloc;
+    bool fwd = ns->cfg.forward;
+    rmr_err e =
+        rmr_slots_init(&ns->dgrams, a, sizeof(ns_udp),
+                       ns->cfg.max_sockets + (fwd ? ns->cfg.max_udp_flows : 0));
+    if (!e)
+        e = rmr_slots_init(&ns->pends, a, sizeof(ns_pending),
+                           fwd ? ns->cfg.max_flows : 0);
+    if (!e)
+        e = rmr_slots_init(&ns->sources, a, sizeof(ns_source), foreign_max(ns));
+    if (!e)
+        e = rmr_hash_init(&ns->source_table, a, &ns->env.rng, foreign_max(ns),
+                          rmri_ns_source_is, NULL);
+    return e;
+}
+
 static rmr_err draw_secrets(rmr_ns *ns)
 {
     rmr_hash_key keys[6];
@@ -72,7 +96,10 @@ static rmr_err draw_secrets(rmr_ns *ns)
     ns->cookie_key[0] = keys[4];
     ns->cookie_key[1] = keys[5];
     rmr_wipe(keys, sizeof keys);
-    return rmr_rng_fill(&ns->env.rng, ns->ports, sizeof ns->ports);
+    e = rmr_rng_fill(&ns->env.rng, ns->ports, sizeof ns->ports);
+    if (!e)
+        e = rmr_rng_fill(&ns->env.rng, &ns->frag_key, sizeof ns->frag_key);
+    return e;
 }
 
 static void copy_config(rmr_ns *ns, const rmr_ns_config *cfg)
@@ -102,6 +129,11 @@ rmr_err rmr_ns_new(rmr_ns **out, const rmr_env *env, const rmr_ns_config *cfg,
     ns_list_init(&ns->out);
     ns_list_init(&ns->events);
     ns_list_init(&ns->tw_list);
+    ns_list_init(&ns->udp_events);
+    ns_list_init(&ns->raws);
+    ns_list_init(&ns->sessions[0]);
+    ns_list_init(&ns->sessions[1]);
+    ns->raw_next = &ns->raws;
     copy_config(ns, cfg);
     ns->pool.alloc = env->alloc;
     ns->pool.max = ns->cfg.memory_max;
@@ -113,6 +145,8 @@ rmr_err rmr_ns_new(rmr_ns **out, const rmr_env *env, const rmr_ns_config *cfg,
         e = init_tables(ns);
     if (!e)
         e = draw_secrets(ns);
+    if (!e)
+        e = init_datagrams(ns);
     if (e) {
         rmr_ns_free(ns);
         return e;
@@ -130,6 +164,14 @@ void rmr_ns_free(rmr_ns *ns)
     for (ns_head *h; (h = rmr_slots_next(&ns->socks, &pos, &id));)
         if (h->kind == NS_KIND_CONN)
             rmri_tcp_conn_wipe(ns, (tcp_conn *)(void *)h);
+    pos = 0;
+    for (ns_head *h; (h = rmr_slots_next(&ns->dgrams, &pos, &id));)
+        if (h->kind == NS_KIND_UDP)
+            rmri_ns_waiting_drop(ns, &((ns_udp *)(void *)h)->waiting, NULL);
+    pos = 0;
+    for (ns_pending *p; (p = rmr_slots_next(&ns->pends, &pos, &id));)
+        if (p->tuple.proto == NS_PROTO_UDP)
+            rmri_ns_waiting_drop(ns, &p->u.udp, NULL);
     rmri_ns_pktq_wipe(ns);
     rmri_ns_frag_wipe(ns);
     rmri_ns_paths_wipe(ns);
@@ -137,6 +179,10 @@ void rmr_ns_free(rmr_ns *ns)
     rmr_slots_wipe(&ns->socks);
     rmr_slots_wipe(&ns->halves);
     rmr_slots_wipe(&ns->tws);
+    rmr_slots_wipe(&ns->dgrams);
+    rmr_slots_wipe(&ns->pends);
+    rmr_slots_wipe(&ns->sources);
+    rmr_hash_wipe(&ns->source_table);
     rmr_hash_wipe(&ns->flows);
     rmr_hash_wipe(&ns->binds);
     rmr_timers_wipe(&ns->timers);
@@ -163,12 +209,17 @@ rmr_addr rmri_ns_addr_of(uint8_t family, const ns_ip *ip, uint16_t port)
     return a;
 }
 
-bool rmri_ns_is_local(const rmr_ns *ns, uint8_t family, const ns_ip *ip)
+static inline bool is_local(const rmr_ns *ns, uint8_t family, const ns_ip *ip)
 {
     for (uint32_t i = 0; i < ns->n_addrs; i++)
         if (ns->families[i] == family && ns_ip_eq(&ns->addrs[i], ip))
             return true;
     return false;
+}
+
+bool rmri_ns_is_local(const rmr_ns *ns, uint8_t family, const ns_ip *ip)
+{
+    return is_local(ns, family, ip);
 }
 
 bool rmri_ns_own_addr(const rmr_ns *ns, uint8_t family, ns_ip *out)
@@ -180,6 +231,44 @@ bool rmri_ns_own_addr(const rmr_ns *ns, uint8_t family, ns_ip *out)
         }
     }
     return false;
+}
+
+static bool bad6(const uint8_t *a)
+{
+    static const uint8_t zero[15] = {0};
+    if (a[0] == 0xff)
+        return true;
+    if (memcmp(a, zero, 10) != 0)
+        return false;
+    if (a[10] == 0xff && a[11] == 0xff)
+        return true;
+    return memcmp(a, zero, 15) == 0 && a[15] <= 1;
+}
+
+bool rmri_ns_bad_addr(uint8_t family, const ns_ip *ip)
+{
+    const uint8_t *a = ip->b;
+    if (family == RMR_AF_INET6)
+        return bad6(a);
+    return ns_bad_addr4(a);
+}
+
+rmr_err rmri_ns_check_addrs(rmr_ns *ns, ns_pkt *p, bool whole)
+{
+    p->foreign = !is_local(ns, p->family, &p->dst);
+    if (p->foreign &&
+        (!ns->cfg.forward || rmri_ns_bad_addr(p->family, &p->dst))) {
+        ns->stats.discard_not_local++;
+        return RMR_E_UNKNOWN;
+    }
+    /* What came over the link can't be from us, nor go to where it came from
+     * ("land" and its kin). */
+    if (!p->loop && !whole &&
+        (is_local(ns, p->family, &p->src) || ns_ip_eq(&p->src, &p->dst))) {
+        ns->stats.discard_malformed++;
+        return RMR_E_MALFORMED;
+    }
+    return RMR_OK;
 }
 
 rmr_err rmr_ns_addr_add(rmr_ns *ns, const rmr_addr *ip)
@@ -223,11 +312,40 @@ rmr_err rmr_ns_addr_remove(rmr_ns *ns, rmr_time now, const rmr_addr *ip)
 
 rmr_err rmri_ns_reserve_timers(rmr_ns *ns)
 {
-    /* Each socket and half-open entry, TIME-WAIT, and fragments. */
-    uint32_t need = ns->socks.used + ns->halves.used + 2;
+    /* Each socket, half-open and pending entry; TIME-WAIT, UDP flows and
+     * fragments have one each. */
+    uint32_t need = ns->socks.used + ns->halves.used + ns->pends.used + 3;
     if (need <= ns->timers.cap)
         return RMR_OK;
     return rmr_timers_reserve(&ns->timers, need * 2);
+}
+
+static uint32_t sockets(const rmr_ns *ns)
+{
+    return ns->socks.used + ns->dgrams.used - ns->n_sessions - ns->n_dying;
+}
+
+bool rmri_ns_sockets_full(const rmr_ns *ns)
+{
+    return sockets(ns) >= ns->cfg.max_sockets;
+}
+
+static void run_due(rmr_ns *ns)
+{
+    while (!ns_list_empty(&ns->udp_events))
+        rmri_ns_udp_run(ns, NS_OWNER(ns->udp_events.next, ns_udp, ev));
+    while (!ns_list_empty(&ns->events)) {
+        tcp_conn *c = NS_OWNER(ns->events.next, tcp_conn, ev);
+        ns_list_unlink(&c->ev);
+        rmri_tcp_run_events(ns, c);
+    }
+}
+
+void rmri_ns_dispatch(rmr_ns *ns)
+{
+    /* Most packets call for nothing. */
+    if (!ns_list_empty(&ns->events) || !ns_list_empty(&ns->udp_events))
+        run_due(ns);
 }
 
 static rmr_err enter(rmr_ns *ns, rmr_time now)
@@ -241,7 +359,22 @@ static rmr_err enter(rmr_ns *ns, rmr_time now)
     return RMR_OK;
 }
 
-rmr_err rmri_ns_deliver(rmr_ns *ns, const ns_pkt *p)
+/* A protocol that the stack has no part for. */
+static rmr_err unknown(rmr_ns *ns, const ns_pkt *p, bool taken)
+{
+    if (taken)
+        return RMR_OK;
+    ns->stats.discard_no_socket++;
+    if (p->foreign)
+        return RMR_E_UNKNOWN;
+    if (p->family == RMR_AF_INET)
+        rmri_ns_icmp_error(ns, p, NS_ICMP_PROTO_UNREACHABLE, 0);
+    else
+        rmri_ns_icmp_error(ns, p, NS_ICMP_PARAM_NEXT, p->next_at);
+    return RMR_E_UNKNOWN;
+}
+
+static rmr_err hand_out(rmr_ns *ns, const ns_pkt *p, bool taken)
 {
     uint8_t icmp = p->family == RMR_AF_INET ? NS_PROTO_ICMP : NS_PROTO_ICMP6;
     if (p->proto == NS_PROTO_TCP)
@@ -250,8 +383,24 @@ rmr_err rmri_ns_deliver(rmr_ns *ns, const ns_pkt *p)
         return rmri_ns_udp_input(ns, p);
     if (p->proto == icmp)
         return rmri_ns_icmp_input(ns, p);
-    ns->stats.discard_no_socket++;
-    return RMR_E_UNKNOWN;
+    return unknown(ns, p, taken);
+}
+
+static rmr_err show_and_hand_out(rmr_ns *ns, const ns_pkt *p)
+{
+    if (!p->filtered && !p->loop && ns->cb.on_filter) {
+        rmr_err e = rmri_ns_filter_in(ns, p);
+        if (e)
+            return e;
+    }
+    return hand_out(ns, p, !p->foreign && rmri_ns_raw_input(ns, p));
+}
+
+rmr_err rmri_ns_deliver(rmr_ns *ns, const ns_pkt *p)
+{
+    if (ns->cb.on_filter || !ns_list_empty(&ns->raws))
+        return show_and_hand_out(ns, p);
+    return hand_out(ns, p, false);
 }
 
 rmr_err rmri_ns_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
@@ -283,6 +432,8 @@ static size_t next_pkt(rmr_ns *ns, uint8_t *dst)
     while (!n && !ns_list_empty(&ns->out)) {
         tcp_conn *c = NS_OWNER(ns->out.next, tcp_conn, out);
         n = rmri_tcp_build(ns, c, dst);
+        if (n && c->head.tos)
+            rmri_ns_ip_set_tos(dst, c->head.tos);
         if (!n || ++ns->burst >= NS_BURST_MAX) {
             ns->burst = 0;
             ns_list_unlink(&c->out);
@@ -319,13 +470,14 @@ rmr_err rmr_ns_write_pkt(rmr_ns *ns, rmr_time now, rmr_buf dst, size_t *len)
         size_t n = next_pkt(ns, dst.ptr);
         if (!n)
             return RMR_OK;
-        if (!to_self(ns, dst.ptr)) {
+        if (to_self(ns, dst.ptr)) {
+            (void)rmri_ns_input(ns, rmr_bytes_of(dst.ptr, n), true, false);
+        } else if (!ns->cb.on_filter || rmri_ns_filter_out(ns, dst.ptr, n)) {
             ns->stats.tx_pkts++;
             ns->stats.tx_bytes += n;
             *len = n;
             return RMR_OK;
         }
-        (void)rmri_ns_input(ns, rmr_bytes_of(dst.ptr, n), true, false);
         rmri_ns_dispatch(ns);
     }
     /* Two own sockets that talk for ever must not hold the caller (B1). */
@@ -356,6 +508,12 @@ rmr_err rmr_ns_handle_deadline(rmr_ns *ns, rmr_time now)
         case NS_TIMER_TIME_WAIT:
             rmri_tcp_tw_timer(ns);
             break;
+        case NS_TIMER_PENDING:
+            rmri_ns_pending_gone(ns, t->owner);
+            break;
+        case NS_TIMER_UDP:
+            rmri_ns_session_timer(ns);
+            break;
         default:
             rmri_ns_frag_expire(ns);
             break;
@@ -365,19 +523,12 @@ rmr_err rmr_ns_handle_deadline(rmr_ns *ns, rmr_time now)
     return RMR_OK;
 }
 
-void rmri_ns_dispatch(rmr_ns *ns)
-{
-    while (!ns_list_empty(&ns->events)) {
-        tcp_conn *c = NS_OWNER(ns->events.next, tcp_conn, ev);
-        ns_list_unlink(&c->ev);
-        rmri_tcp_run_events(ns, c);
-    }
-}
-
 void rmr_ns_get_stats(const rmr_ns *ns, rmr_ns_stats *out)
 {
     *out = ns->stats;
-    out->sockets = ns->socks.used;
+    out->sockets = sockets(ns);
+    out->flows = ns->pends.used;
+    out->udp_flows = ns->n_sessions;
     out->time_wait = ns->tws.used;
     out->half_open = ns->halves.used;
     out->buffer_bytes = ns->pool.used;

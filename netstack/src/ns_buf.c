@@ -290,6 +290,33 @@ uint8_t *rmri_ns_pktq_add(rmr_ns *ns, size_t len)
     return c + at + 4;
 }
 
+ns_pktq_mark rmri_ns_pktq_mark(const rmr_ns *ns)
+{
+    const ns_pktq *q = &ns->pktq;
+    ns_pktq_mark m = {q->tail, q->tail ? used_get(q->tail) : 0, q->n_pkts};
+    return m;
+}
+
+void rmri_ns_pktq_undo(rmr_ns *ns, const ns_pktq_mark *m)
+{
+    ns_pktq *q = &ns->pktq;
+    uint8_t *c = m->tail ? link_get(m->tail) : q->head;
+    while (c) {
+        uint8_t *next = link_get(c);
+        q->n_chunks--;
+        rmri_ns_chunk_put(&ns->pool, c);
+        c = next;
+    }
+    q->tail = m->tail;
+    q->n_pkts = m->n_pkts;
+    if (m->tail) {
+        link_set(m->tail, NULL);
+        used_set(m->tail, m->used);
+    } else {
+        q->head = NULL;
+    }
+}
+
 size_t rmri_ns_pktq_take(rmr_ns *ns, uint8_t *dst)
 {
     ns_pktq *q = &ns->pktq;

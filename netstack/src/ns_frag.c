@@ -8,6 +8,9 @@
 #define LIFE_V4 (30 * RMR_SEC)
 #define LIFE_V6 (60 * RMR_SEC)
 #define DGRAM_MAX 65535u
+/* The largest datagram over links of 576 bytes has 119. */
+#define PIECES_MAX 256u
+#define QUOTE_MAX 1280u
 
 static rmr_err refuse(rmr_ns *ns)
 {
@@ -15,7 +18,8 @@ static rmr_err refuse(rmr_ns *ns)
     return RMR_E_MALFORMED;
 }
 
-static void drop(rmr_ns *ns, ns_frag_dgram *d)
+/* Gives back what it holds; it stays known. */
+static void empty(rmr_ns *ns, ns_frag_dgram *d)
 {
     const rmr_alloc *a = &ns->env.alloc;
     while (d->pieces) {
@@ -25,7 +29,14 @@ static void drop(rmr_ns *ns, ns_frag_dgram *d)
     }
     if (d->header)
         rmr_release(a, d->header, d->header_len);
+    d->header = NULL;
     ns->frags.bytes -= d->bytes;
+    d->bytes = d->have = 0;
+}
+
+static void drop(rmr_ns *ns, ns_frag_dgram *d)
+{
+    empty(ns, d);
     memset(d, 0, sizeof *d);
 }
 
@@ -42,11 +53,13 @@ static void rearm(rmr_ns *ns)
 /* ICMP time exceeded, when the first fragment is there to be quoted. */
 static void expire(rmr_ns *ns, ns_frag_dgram *d)
 {
-    ns->stats.discard_fragment++;
+    if (!d->denied)
+        ns->stats.discard_fragment++;
     if (d->header && d->pieces && d->pieces->off == 0) {
-        uint8_t quote[256];
-        size_t n = d->pieces->len < 64 ? d->pieces->len : 64;
-        if (d->header_len + n <= sizeof quote) {
+        uint8_t quote[QUOTE_MAX];
+        if (d->header_len < sizeof quote) {
+            size_t n = sizeof quote - d->header_len;
+            n = d->pieces->len < n ? d->pieces->len : n;
             memcpy(quote, d->header, d->header_len);
             memcpy(quote + d->header_len, d->pieces + 1, n);
             ns_pkt p = {0};
@@ -107,7 +120,8 @@ static void drop_oldest(rmr_ns *ns, const ns_frag_dgram *keep)
     }
 }
 
-/* What a source holds: datagrams and bytes. */
+/* What a source holds: datagrams and bytes of them.  The largest datagram must
+ * fit, so the pieces' own memory isn't counted; PIECES_MAX bounds that. */
 static void share_of(const rmr_ns *ns, const ns_ip *src, uint32_t *dgrams,
                      size_t *bytes)
 {
@@ -117,7 +131,7 @@ static void share_of(const rmr_ns *ns, const ns_ip *src, uint32_t *dgrams,
         const ns_frag_dgram *d = &ns->frags.d[i];
         if (d->family && ns_ip_eq(&d->src, src)) {
             *dgrams += 1;
-            *bytes += d->bytes;
+            *bytes += d->have;
         }
     }
 }
@@ -142,6 +156,7 @@ static ns_frag_dgram *open_dgram(rmr_ns *ns, const ns_frag_in *f)
     d->family = f->p->family;
     d->proto = f->next;
     d->ecn = f->p->tos & 3;
+    d->loop = f->p->loop;
     d->born = ns->now;
     d->deadline =
         rmr_time_add(ns->now, d->family == RMR_AF_INET ? LIFE_V4 : LIFE_V6);
@@ -163,8 +178,8 @@ static bool is_ext(uint8_t proto)
 }
 
 /* The first fragment holds the whole chain and the transport header (RFC 1858,
- * RFC 7112), so that a filter sees the ports. */
-static bool first_ok(const ns_frag_in *f)
+ * RFC 7112), so that a filter sees the ports.  *out: the packet from there. */
+static bool first_ok(const ns_frag_in *f, ns_pkt *out)
 {
     const uint8_t *h = f->p->l4;
     size_t left = f->p->l4_len;
@@ -177,7 +192,28 @@ static bool first_ok(const ns_frag_in *f)
         h += len;
         left -= len;
     }
+    *out = *f->p;
+    out->proto = proto;
+    out->l4 = h;
+    out->l4_len = left;
+    out->piece = true;
     return left >= (proto == NS_PROTO_TCP ? 20u : 8u);
+}
+
+/* Later pieces follow the first one's verdict: a datagram that was denied is
+ * remembered, without its bytes. */
+static rmr_err ask_filter(rmr_ns *ns, const ns_frag_in *f, const ns_pkt *first)
+{
+    ns_frag_dgram *d = find(ns, f);
+    if (d && (d->denied || d->header))
+        return RMR_OK; /* it was asked before */
+    rmr_err e = rmri_ns_filter_in(ns, first);
+    if (e && d) {
+        empty(ns, d);
+        d->denied = true;
+    }
+    rearm(ns);
+    return e;
 }
 
 /* Links a copy of the piece; *dup when it is known already. */
@@ -194,6 +230,8 @@ static rmr_err insert(rmr_ns *ns, ns_frag_dgram *d, const ns_frag_in *f,
             n->off == off && n->len == len && memcmp(n + 1, f->p->l4, len) == 0;
         return *dup ? RMR_OK : RMR_E_MALFORMED;
     }
+    if (d->n_pieces >= PIECES_MAX)
+        return RMR_E_MALFORMED;
     ns_frag_piece *x =
         ns->env.alloc.alloc(ns->env.alloc.user, sizeof *x + len, 8);
     if (!x)
@@ -206,6 +244,7 @@ static rmr_err insert(rmr_ns *ns, ns_frag_dgram *d, const ns_frag_in *f,
     uint32_t cost = len + (uint32_t)sizeof *x;
     d->bytes += cost;
     d->have += len;
+    d->n_pieces++;
     ns->frags.bytes += cost;
     return RMR_OK;
 }
@@ -249,9 +288,10 @@ static rmr_err assemble(rmr_ns *ns, ns_frag_dgram *d)
         rmr_store_be16(whole + 4, (uint16_t)(n - NS_IP6_HEADER));
         whole[1] = (uint8_t)((whole[1] & ~0x30u) | (uint32_t)d->ecn << 4);
     }
+    bool loop = d->loop;
     drop(ns, d);
     rearm(ns);
-    rmr_err e = rmri_ns_input(ns, rmr_bytes_of(whole, n), false, true);
+    rmr_err e = rmri_ns_input(ns, rmr_bytes_of(whole, n), loop, true);
     rmr_release(a, whole, n);
     return e;
 }
@@ -269,7 +309,7 @@ static rmr_err take_piece(rmr_ns *ns, ns_frag_dgram *d, const ns_frag_in *f)
                 return RMR_E_MALFORMED;
     }
     share_of(ns, &d->src, &n, &bytes);
-    if (bytes + f->p->l4_len + f->header_len > NS_FRAG_BYTES / 4)
+    if (bytes + f->p->l4_len > NS_FRAG_BYTES / 4)
         return RMR_E_FULL;
     while (ns->frags.bytes + f->p->l4_len + f->header_len > NS_FRAG_BYTES)
         drop_oldest(ns, d);
@@ -289,27 +329,49 @@ static rmr_err take_piece(rmr_ns *ns, ns_frag_dgram *d, const ns_frag_in *f)
     return RMR_OK;
 }
 
-rmr_err rmri_ns_frag_input(rmr_ns *ns, const ns_frag_in *f)
+/* What no datagram can be made of. */
+static bool piece_ok(const ns_frag_in *f)
 {
     size_t len = f->p->l4_len;
-    if (len == 0 || (f->more && len % 8 != 0) ||
-        f->off + len + f->header_len > DGRAM_MAX ||
-        (f->off == 0 && !first_ok(f)))
-        return refuse(ns);
-    if (!ns->frags.d) {
+    /* IPv6 doesn't count its own header (RFC 8200 4.5). */
+    size_t header = f->header_len;
+    if (f->p->family == RMR_AF_INET6)
+        header -= NS_IP6_HEADER;
+    return len != 0 && !(f->more && len % 8 != 0) &&
+           f->off + len + header <= DGRAM_MAX;
+}
+
+static rmr_err reserve(rmr_ns *ns)
+{
+    if (!ns->frags.d)
         ns->frags.d = rmr_alloc_zero(
             &ns->env.alloc, NS_FRAG_DATAGRAMS * sizeof *ns->frags.d, 8);
-        if (!ns->frags.d) {
-            ns->stats.discard_full++;
-            return RMR_E_NOMEM;
-        }
-    }
+    if (ns->frags.d)
+        return RMR_OK;
+    ns->stats.discard_full++;
+    return RMR_E_NOMEM;
+}
+
+rmr_err rmri_ns_frag_input(rmr_ns *ns, const ns_frag_in *f)
+{
+    ns_pkt first;
+    if (!piece_ok(f) || (f->off == 0 && !first_ok(f, &first)))
+        return refuse(ns);
+    rmr_err e = reserve(ns);
+    if (!e && f->off == 0 && ns->cb.on_filter && !f->p->loop)
+        e = ask_filter(ns, f, &first);
+    if (e)
+        return e;
     ns_frag_dgram *d = find(ns, f);
     if (!d) {
         ns->stats.discard_full++;
         return RMR_E_FULL;
     }
-    rmr_err e = take_piece(ns, d, f);
+    if (d->denied) {
+        ns->stats.discard_filtered++;
+        return RMR_E_DENIED;
+    }
+    e = take_piece(ns, d, f);
     if (e == RMR_E_MALFORMED) {
         drop(ns, d);
         rearm(ns);

@@ -92,9 +92,28 @@ rmr_err rmr_ns_ping(rmr_ns *ns, rmr_time now, const rmr_addr *to, uint16_t id,
     if (!to || (to->family != RMR_AF_INET && to->family != RMR_AF_INET6))
         return RMR_E_INVAL;
     ns_ip src, dst = rmri_ns_ip_of(to);
-    if (!rmri_ns_own_addr(ns, to->family, &src))
+    if (rmri_ns_bad_addr(to->family, &dst) ||
+        !rmri_ns_source_for(ns, to->family, &dst, &src))
         return RMR_E_UNREACHABLE;
     uint8_t type = to->family == RMR_AF_INET ? V4_ECHO : V6_ECHO;
+    return echo_out(ns, to->family, &src, &dst, type, (uint32_t)id << 16 | seq,
+                    payload);
+}
+
+rmr_err rmr_ns_echo_reply(rmr_ns *ns, rmr_time now, const rmr_addr *from,
+                          const rmr_addr *to, uint16_t id, uint16_t seq,
+                          rmr_bytes payload)
+{
+    if (now > ns->now)
+        ns->now = now;
+    if (!from || !to || from->family != to->family ||
+        (to->family != RMR_AF_INET && to->family != RMR_AF_INET6))
+        return RMR_E_INVAL;
+    ns_ip src = rmri_ns_ip_of(from), dst = rmri_ns_ip_of(to);
+    if (rmri_ns_bad_addr(to->family, &src) ||
+        (!ns->cfg.forward && !rmri_ns_is_local(ns, to->family, &src)))
+        return RMR_E_INVAL;
+    uint8_t type = to->family == RMR_AF_INET ? V4_ECHO_REPLY : V6_ECHO_REPLY;
     return echo_out(ns, to->family, &src, &dst, type, (uint32_t)id << 16 | seq,
                     payload);
 }
@@ -115,6 +134,18 @@ static void type_of(uint8_t family, ns_icmp_why why, uint8_t *type,
     case NS_ICMP_PORT_UNREACHABLE:
         *type = v4 ? V4_UNREACHABLE : V6_UNREACHABLE;
         *code = v4 ? 3 : 4;
+        break;
+    case NS_ICMP_HOST_UNREACHABLE: /* v6: address unreachable */
+        *type = v4 ? V4_UNREACHABLE : V6_UNREACHABLE;
+        *code = v4 ? 1 : 3;
+        break;
+    case NS_ICMP_PROTO_UNREACHABLE:
+        *type = V4_UNREACHABLE;
+        *code = 2;
+        break;
+    case NS_ICMP_PROHIBITED:
+        *type = v4 ? V4_UNREACHABLE : V6_UNREACHABLE;
+        *code = v4 ? 13 : 1;
         break;
     case NS_ICMP_REASSEMBLY_TIME:
         *type = v4 ? V4_TIME : V6_TIME;
@@ -198,8 +229,8 @@ static bool meaning(uint8_t family, const uint8_t *icmp, rmr_ns_error *e,
     return true;
 }
 
-/* Finds the transport header of a quoted packet; IPv6 without extension
- * headers alone, as we send none. */
+/* Finds the transport header of a quoted packet, which may be the first of
+ * some fragments. */
 static bool quoted(uint8_t family, rmr_bytes q, ns_tuple *t, rmr_bytes *l4)
 {
     memset(t, 0, sizeof *t);
@@ -211,8 +242,13 @@ static bool quoted(uint8_t family, rmr_bytes q, ns_tuple *t, rmr_bytes *l4)
         hl = (q.ptr[0] & 15u) * 4u;
         if (hl < NS_IP4_HEADER || (rmr_load_be16(q.ptr + 6) & 0x1fff) != 0)
             return false;
-    } else if (q.len < NS_IP6_HEADER || q.ptr[0] >> 4 != 6) {
-        return false;
+    } else {
+        ns_chain c;
+        if (q.len < NS_IP6_HEADER || q.ptr[0] >> 4 != 6 ||
+            !rmri_ns_chain6(q.ptr, q.len, &c) || c.off != 0)
+            return false;
+        hl = c.at;
+        t->proto = c.proto;
     }
     if (q.len < hl + 8)
         return false;
@@ -223,7 +259,6 @@ static bool quoted(uint8_t family, rmr_bytes q, ns_tuple *t, rmr_bytes *l4)
     } else {
         memcpy(t->local.b, q.ptr + 8, 16);
         memcpy(t->remote.b, q.ptr + 24, 16);
-        t->proto = q.ptr[6];
     }
     *l4 = rmr_bytes_of(q.ptr + hl, q.len - hl);
     t->lport = rmr_load_be16(l4->ptr);
@@ -243,6 +278,8 @@ static rmr_err error_input(rmr_ns *ns, const ns_pkt *p)
     e.to = rmri_ns_addr_of(t.family, &t.remote, t.rport);
     if (t.proto == NS_PROTO_TCP)
         rmri_ns_tcp_icmp_error(ns, &t, rmr_load_be32(l4.ptr + 4), &e, hard);
+    else if (t.proto == NS_PROTO_UDP)
+        rmri_ns_udp_error(ns, &t, &e);
     return RMR_OK;
 }
 
@@ -258,6 +295,23 @@ static rmr_err pong(rmr_ns *ns, const ns_pkt *p)
                        rmr_bytes_of(p->l4 + 8, p->l4_len - 8));
         ns->in_callback = false;
     }
+    return RMR_OK;
+}
+
+/* To a foreign address: the host may answer, or never. */
+static rmr_err foreign_echo(rmr_ns *ns, const ns_pkt *p)
+{
+    if (!ns->cb.on_echo) {
+        ns->stats.discard_no_socket++;
+        return RMR_E_UNKNOWN;
+    }
+    rmr_addr from = rmri_ns_addr_of(p->family, &p->src, 0);
+    rmr_addr to = rmri_ns_addr_of(p->family, &p->dst, 0);
+    ns->in_callback = true;
+    ns->cb.on_echo(ns->cb.user, &from, &to, rmr_load_be16(p->l4 + 4),
+                   rmr_load_be16(p->l4 + 6),
+                   rmr_bytes_of(p->l4 + 8, p->l4_len - 8));
+    ns->in_callback = false;
     return RMR_OK;
 }
 
@@ -278,6 +332,8 @@ rmr_err rmri_ns_icmp_input(rmr_ns *ns, const ns_pkt *p)
     }
     uint8_t type = p->l4[0];
     if (type == (v4 ? V4_ECHO : V6_ECHO) && p->l4[1] == 0) {
+        if (p->foreign)
+            return foreign_echo(ns, p);
         rmr_err e = echo_out(
             ns, p->family, &p->dst, &p->src, v4 ? V4_ECHO_REPLY : V6_ECHO_REPLY,
             rmr_load_be32(p->l4 + 4), rmr_bytes_of(p->l4 + 8, p->l4_len - 8));
@@ -285,7 +341,7 @@ rmr_err rmri_ns_icmp_input(rmr_ns *ns, const ns_pkt *p)
             ns->stats.icmp_echo_answered++;
         return e == RMR_E_FULL ? e : RMR_OK;
     }
-    if (type == (v4 ? V4_ECHO_REPLY : V6_ECHO_REPLY))
+    if (type == (v4 ? V4_ECHO_REPLY : V6_ECHO_REPLY) && !p->foreign)
         return pong(ns, p);
     if (is_error(p->family, type))
         return error_input(ns, p);

@@ -5,12 +5,6 @@
 #define IP4_MF 0x2000u
 #define IP4_OFFSET 0x1fffu
 
-/* Sources that no host has: multicast and above, 0/8, 127/8. */
-static bool bad_source(const uint8_t *a)
-{
-    return a[0] >= 224 || a[0] == 0 || a[0] == 127;
-}
-
 /* Options are skipped; source routes are refused (RFC 7126 4.3, 4.4). */
 static bool options_ok(const uint8_t *p, size_t n)
 {
@@ -63,7 +57,7 @@ rmr_err rmri_ns_ip4_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
         ns->stats.discard_checksum++;
         return RMR_E_MALFORMED;
     }
-    if (bad_source(h + 12) || !options_ok(h + 20, hl - 20))
+    if (ns_bad_addr4(h + 12) || !options_ok(h + 20, hl - 20))
         return malformed(ns);
 
     ns_pkt p = {0};
@@ -77,17 +71,20 @@ rmr_err rmri_ns_ip4_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
     p.loop = loop;
     memcpy(p.src.b, h + 12, 4);
     memcpy(p.dst.b, h + 16, 4);
-    if (!rmri_ns_is_local(ns, p.family, &p.dst)) {
-        ns->stats.discard_not_local++;
-        return RMR_E_UNKNOWN;
-    }
-    /* What came over the link can't be from us ("land" and its kin). */
-    if (!loop && rmri_ns_is_local(ns, p.family, &p.src))
-        return malformed(ns);
+    p.filtered = whole;
+    rmr_err e = rmri_ns_check_addrs(ns, &p, whole);
+    if (e)
+        return e;
     uint16_t frag = rmr_load_be16(h + 6);
     if (frag & (IP4_MF | IP4_OFFSET))
         return fragment(ns, &p, hl, frag);
     return rmri_ns_deliver(ns, &p);
+}
+
+static void write4_sum(uint8_t *h)
+{
+    h[10] = h[11] = 0;
+    rmri_ns_sum_store(h + 10, rmri_ns_sum(0, h, NS_IP4_HEADER));
 }
 
 static size_t write4(uint8_t *h, const ns_ip *src, const ns_ip *to,
@@ -101,10 +98,9 @@ static size_t write4(uint8_t *h, const ns_ip *src, const ns_ip *to,
     rmr_store_be16(h + 6, IP4_DF);
     h[8] = NS_TTL;
     h[9] = proto;
-    h[10] = h[11] = 0;
     memcpy(h + 12, src->b, 4);
     memcpy(h + 16, to->b, 4);
-    rmri_ns_sum_store(h + 10, rmri_ns_sum(0, h, NS_IP4_HEADER));
+    write4_sum(h);
     return NS_IP4_HEADER;
 }
 
@@ -126,4 +122,35 @@ size_t rmri_ns_ip_write(uint8_t *dst, uint8_t family, const ns_ip *src,
 {
     return family == RMR_AF_INET ? write4(dst, src, to, proto, len)
                                  : write6(dst, src, to, proto, len, label);
+}
+
+void rmri_ns_ip_set_tos(uint8_t *h, uint8_t tos)
+{
+    if (h[0] >> 4 == 4) {
+        h[1] = tos;
+        write4_sum(h);
+        return;
+    }
+    h[0] = (uint8_t)(0x60u | tos >> 4);
+    h[1] = (uint8_t)((h[1] & 0x0fu) | (uint32_t)tos << 4);
+}
+
+size_t rmri_ns_ip_write_piece(uint8_t *dst, const ns_tuple *t, uint32_t id,
+                              size_t off, size_t len, bool more)
+{
+    const ns_ip *src = &t->local, *to = &t->remote;
+    if (t->family == RMR_AF_INET) {
+        (void)write4(dst, src, to, t->proto, len);
+        rmr_store_be16(dst + 4, (uint16_t)id);
+        rmr_store_be16(dst + 6, (uint16_t)((more ? IP4_MF : 0) | off / 8));
+        write4_sum(dst);
+        return NS_IP4_HEADER;
+    }
+    (void)write6(dst, src, to, NS_PROTO_FRAGMENT, len + NS_IP6_FRAGMENT, 0);
+    uint8_t *f = dst + NS_IP6_HEADER;
+    f[0] = t->proto;
+    f[1] = 0;
+    rmr_store_be16(f + 2, (uint16_t)(off | more));
+    rmr_store_be32(f + 4, id);
+    return NS_IP6_HEADER + NS_IP6_FRAGMENT;
 }

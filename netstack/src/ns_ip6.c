@@ -31,20 +31,6 @@ static rmr_err complain(rmr_ns *ns, const walk *w, ns_icmp_why why, size_t at)
     return malformed(ns);
 }
 
-/* Multicast, unspecified, loopback and v4-mapped sources. */
-static bool bad_source(const uint8_t *a)
-{
-    static const uint8_t zero[12] = {0};
-    if (a[0] == 0xff)
-        return true;
-    if (memcmp(a, zero, 10) != 0)
-        return false;
-    if (a[10] == 0xff && a[11] == 0xff)
-        return true;
-    return a[10] == 0 && a[11] == 0 && a[12] == 0 && a[13] == 0 && a[14] == 0 &&
-           a[15] <= 1;
-}
-
 /* Options of a hop-by-hop or destination header (RFC 8200 4.2). */
 static rmr_err options(rmr_ns *ns, const walk *w, size_t from, size_t to)
 {
@@ -87,6 +73,9 @@ static rmr_err fragment(rmr_ns *ns, walk *w)
     f.proto_at = w->next_at;
     w->p->l4 = h + 8;
     w->p->l4_len = w->p->ip_len - w->at - 8;
+    /* RFC 8200 4.5; later pieces are never answered. */
+    if (f.off == 0 && f.more && w->p->l4_len % 8 != 0)
+        return complain(ns, w, NS_ICMP_PARAM_HEADER, 4);
     return rmri_ns_frag_input(ns, &f);
 }
 
@@ -115,8 +104,7 @@ static rmr_err step(rmr_ns *ns, walk *w, bool first, bool *done)
     case EXT_ROUTING: /* RFC 5095, RFC 8200 4.4 */
         e = RMR_OK;
         if (h[2] == 0 || h[3] != 0)
-            return complain(ns, w, NS_ICMP_PARAM_HEADER,
-                            w->at + (h[3] ? 2u : 0u));
+            return complain(ns, w, NS_ICMP_PARAM_HEADER, w->at + 2);
         break;
     default: /* EXT_FRAGMENT; atomic ones are handled alone (RFC 6946) */
         if ((rmr_load_be16(h + 2) & 0xfff9u) != 0) {
@@ -142,12 +130,11 @@ static bool is_extension(uint8_t next)
 
 rmr_err rmri_ns_ip6_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
 {
-    (void)whole;
     const uint8_t *h = in.ptr;
     if (in.len < NS_IP6_HEADER)
         return malformed(ns);
     size_t total = NS_IP6_HEADER + rmr_load_be16(h + 4);
-    if (total == NS_IP6_HEADER || total > in.len || bad_source(h + 8))
+    if (total == NS_IP6_HEADER || total > in.len)
         return malformed(ns);
     ns_pkt p = {0};
     p.ip = h;
@@ -157,19 +144,19 @@ rmr_err rmri_ns_ip6_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
     p.loop = loop;
     memcpy(p.src.b, h + 8, 16);
     memcpy(p.dst.b, h + 24, 16);
-    if (!rmri_ns_is_local(ns, p.family, &p.dst)) {
-        ns->stats.discard_not_local++;
-        return RMR_E_UNKNOWN;
-    }
-    if (!loop && rmri_ns_is_local(ns, p.family, &p.src))
+    if (rmri_ns_bad_addr(p.family, &p.src))
         return malformed(ns);
+    p.filtered = whole;
+    rmr_err e = rmri_ns_check_addrs(ns, &p, whole);
+    if (e)
+        return e;
 
     walk w = {&p, NS_IP6_HEADER, 6, h[6]};
     for (int i = 0; is_extension(w.next); i++) {
         bool done = false;
         if (i == EXT_MAX_HEADERS)
             return malformed(ns);
-        rmr_err e = step(ns, &w, i == 0, &done);
+        e = step(ns, &w, i == 0, &done);
         if (e || done)
             return e;
     }
@@ -178,8 +165,35 @@ rmr_err rmri_ns_ip6_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
     p.proto = w.next;
     p.l4 = h + w.at;
     p.l4_len = total - w.at;
-    if (w.next != NS_PROTO_TCP && w.next != NS_PROTO_UDP &&
-        w.next != NS_PROTO_ICMP6)
-        return complain(ns, &w, NS_ICMP_PARAM_NEXT, w.next_at);
+    p.next_at = (uint16_t)w.next_at;
     return rmri_ns_deliver(ns, &p);
+}
+
+/* ---- packets that are not for us to act on ---------------------------- */
+
+bool rmri_ns_chain6(const uint8_t *ip, size_t len, ns_chain *out)
+{
+    memset(out, 0, sizeof *out);
+    out->proto = ip[6];
+    out->at = NS_IP6_HEADER;
+    for (int i = 0; is_extension(out->proto) && out->off == 0; i++) {
+        const uint8_t *h = ip + out->at;
+        size_t left = len - out->at;
+        if (i == EXT_MAX_HEADERS || left < 8)
+            return false;
+        size_t n = out->proto == EXT_FRAGMENT ? 8u : 8u + 8u * h[1];
+        if (n > left || out->at + n > NS_IP6_HEADER + EXT_MAX_BYTES)
+            return false;
+        if (out->proto == EXT_FRAGMENT) {
+            if (out->fragment)
+                return false;
+            out->fragment = true;
+            out->off = rmr_load_be16(h + 2) & 0xfff8u;
+            out->more = (h[3] & 1) != 0;
+            out->id = rmr_load_be32(h + 4);
+        }
+        out->proto = h[0];
+        out->at += n;
+    }
+    return true;
 }

@@ -56,8 +56,36 @@ bool rmri_ns_pick_udp_port(rmr_ns *ns, ns_bind *b)
     for (uint32_t i = 0; i < PORT_COUNT; i++) {
         b->port = (uint16_t)(PORT_MIN + (offset + *next) % PORT_COUNT);
         *next += 1;
-        if (!rmri_ns_bind_exact(ns, b))
+        if (!rmri_ns_port_bound(ns, NS_PROTO_UDP, b->family, &b->ip, b->port))
             return true;
     }
     return false;
+}
+
+bool rmri_ns_pick_udp_flow(rmr_ns *ns, ns_tuple *t)
+{
+    t->lport = 0;
+    uint64_t h = rmr_siphash(&ns->port_key, t, sizeof *t);
+    uint32_t offset = (uint32_t)h;
+    uint32_t *next = &ns->ports[(h >> 32) & 255];
+    for (uint32_t i = 0; i < PORT_COUNT; i++) {
+        t->lport = (uint16_t)(PORT_MIN + (offset + *next) % PORT_COUNT);
+        *next += 1;
+        bool self = t->lport == t->rport && ns_ip_eq(&t->local, &t->remote);
+        if (!self && !rmri_ns_find_flow(ns, t) &&
+            !rmri_ns_port_bound(ns, NS_PROTO_UDP, t->family, &t->local,
+                                t->lport))
+            return true;
+    }
+    return false;
+}
+
+uint32_t rmri_ns_frag_id(rmr_ns *ns, const ns_tuple *t)
+{
+    ns_tuple pair = *t;
+    pair.lport = pair.rport = 0;
+    uint64_t h = rmr_siphash(&ns->frag_key, &pair, sizeof pair);
+    uint32_t *next = &ns->frag_ids[(h >> 32) & 63];
+    *next += 1;
+    return (uint32_t)h + *next;
 }

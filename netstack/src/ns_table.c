@@ -15,6 +15,10 @@ static const ns_tuple *tuple_of(const ns_head *h)
         return &((const tcp_conn *)p)->tuple;
     case NS_KIND_HALF_OPEN:
         return &((const tcp_half *)p)->tuple;
+    case NS_KIND_UDP:
+        return &((const ns_udp *)p)->tuple;
+    case NS_KIND_PENDING:
+        return &((const ns_pending *)p)->tuple;
     default:
         return &((const tcp_tw *)p)->tuple;
     }
@@ -32,10 +36,11 @@ bool rmri_ns_bind_is(const void *user, uint64_t value, const void *key,
 {
     (void)user;
     const void *p = head_of(value);
-    const ns_bind *b = head_of(value)->kind == NS_KIND_UDP
-                           ? &((const ns_udp *)p)->bind
-                           : &((const tcp_listener *)p)->bind;
-    return memcmp(b, key, key_len) == 0;
+    if (head_of(value)->kind != NS_KIND_UDP)
+        return memcmp(&((const tcp_listener *)p)->bind, key, key_len) == 0;
+    const ns_tuple *t = &((const ns_udp *)p)->tuple;
+    ns_bind b = {t->local, t->lport, t->family, t->proto};
+    return memcmp(&b, key, key_len) == 0;
 }
 
 void *rmri_ns_find_flow(rmr_ns *ns, const ns_tuple *t)
@@ -72,26 +77,29 @@ ns_head *rmri_ns_bind_exact(const rmr_ns *ns, const ns_bind *b)
 }
 
 ns_head *rmri_ns_find_bind(const rmr_ns *ns, uint8_t proto, uint8_t family,
-                           const ns_ip *ip, uint16_t port)
+                           const ns_ip *ip, uint16_t port, bool exact)
 {
     ns_bind b = {*ip, port, family, proto};
     ns_head *h = rmri_ns_bind_exact(ns, &b);
+    if (h || exact)
+        return h;
+    memset(&b.ip, 0, sizeof b.ip);
+    h = rmri_ns_bind_exact(ns, &b);
     if (h)
         return h;
-    ns_bind any = {{{0}}, port, RMR_AF_NONE, proto};
-    return rmri_ns_bind_exact(ns, &any);
+    b.family = RMR_AF_NONE;
+    return rmri_ns_bind_exact(ns, &b);
 }
 
 bool rmri_ns_port_bound(const rmr_ns *ns, uint8_t proto, uint8_t family,
                         const ns_ip *ip, uint16_t port)
 {
-    return rmri_ns_find_bind(ns, proto, family, ip, port) != NULL;
+    return rmri_ns_find_bind(ns, proto, family, ip, port, false) != NULL;
 }
 
 rmr_err rmri_ns_bind_of(const rmr_ns *ns, const rmr_addr *local, uint8_t proto,
                         ns_bind *out)
 {
-    static const ns_ip zero;
     (void)ns;
     memset(out, 0, sizeof *out);
     out->proto = proto;
@@ -102,10 +110,50 @@ rmr_err rmri_ns_bind_of(const rmr_ns *ns, const rmr_addr *local, uint8_t proto,
         return RMR_OK;
     if (local->family != RMR_AF_INET && local->family != RMR_AF_INET6)
         return RMR_E_INVAL;
-    ns_ip ip = rmri_ns_ip_of(local);
-    if (!ns_ip_eq(&ip, &zero)) {
-        out->ip = ip;
-        out->family = local->family;
+    out->ip = rmri_ns_ip_of(local);
+    out->family = local->family;
+    return RMR_OK;
+}
+
+bool rmri_ns_source_for(const rmr_ns *ns, uint8_t family, const ns_ip *to,
+                        ns_ip *out)
+{
+    if (!rmri_ns_is_local(ns, family, to))
+        return rmri_ns_own_addr(ns, family, out);
+    *out = *to;
+    return true;
+}
+
+rmr_err rmri_ns_dial_tuple(rmr_ns *ns, const rmr_addr *local,
+                           const rmr_addr *remote, uint8_t proto, ns_tuple *t)
+{
+    static const ns_ip zero;
+    ns_ip from = zero;
+    memset(t, 0, sizeof *t);
+    if (!remote || remote->port == 0 ||
+        (remote->family != RMR_AF_INET && remote->family != RMR_AF_INET6))
+        return RMR_E_INVAL;
+    t->family = remote->family;
+    t->proto = proto;
+    t->remote = rmri_ns_ip_of(remote);
+    if (rmri_ns_bad_addr(t->family, &t->remote))
+        return RMR_E_UNREACHABLE;
+    t->rport = remote->port;
+    t->lport = local ? local->port : 0;
+    if (local && local->family != RMR_AF_NONE) {
+        if (local->family != remote->family)
+            return RMR_E_INVAL;
+        from = rmri_ns_ip_of(local);
     }
+    if (ns_ip_eq(&from, &zero)) {
+        if (!rmri_ns_source_for(ns, t->family, &t->remote, &t->local))
+            return RMR_E_UNREACHABLE;
+    } else if (rmri_ns_is_local(ns, t->family, &from)) {
+        t->local = from;
+    } else {
+        return RMR_E_UNREACHABLE;
+    }
+    if (t->lport == t->rport && ns_ip_eq(&t->local, &t->remote))
+        return RMR_E_INVAL;
     return RMR_OK;
 }

@@ -18,7 +18,7 @@ rmr_err rmr_ns_tcp_listen(rmr_ns *ns, const rmr_addr *local, void *tag,
         return e;
     if (rmri_ns_bind_exact(ns, &b))
         return RMR_E_INUSE;
-    if (ns->socks.used >= ns->cfg.max_sockets)
+    if (rmri_ns_sockets_full(ns))
         return RMR_E_FULL;
     uint64_t id;
     tcp_listener *l = rmr_slots_new(&ns->socks, &id);
@@ -40,42 +40,13 @@ rmr_err rmr_ns_tcp_listen(rmr_ns *ns, const rmr_addr *local, void *tag,
     return RMR_OK;
 }
 
-/* The tuple of a new connection, with its local side filled in. */
 static rmr_err dial_tuple(rmr_ns *ns, const rmr_addr *local,
                           const rmr_addr *remote, ns_tuple *t)
 {
-    memset(t, 0, sizeof *t);
-    if (!remote || remote->port == 0 ||
-        (remote->family != RMR_AF_INET && remote->family != RMR_AF_INET6))
-        return RMR_E_INVAL;
-    t->family = remote->family;
-    t->proto = NS_PROTO_TCP;
-    t->remote = rmri_ns_ip_of(remote);
-    t->rport = remote->port;
-    static const ns_ip zero;
-    ns_ip from = zero;
-    if (local && local->family != RMR_AF_NONE) {
-        if (local->family != remote->family)
-            return RMR_E_INVAL;
-        from = rmri_ns_ip_of(local);
-    }
-    if (ns_ip_eq(&from, &zero)) {
-        /* To an own address: from the same one. */
-        if (rmri_ns_is_local(ns, t->family, &t->remote))
-            t->local = t->remote;
-        else if (!rmri_ns_own_addr(ns, t->family, &t->local))
-            return RMR_E_UNREACHABLE;
-    } else if (rmri_ns_is_local(ns, t->family, &from)) {
-        t->local = from;
-    } else {
-        return RMR_E_UNREACHABLE;
-    }
-    t->lport = local ? local->port : 0;
-    if (t->lport == 0)
-        return rmri_ns_pick_tcp_port(ns, t) ? RMR_OK : RMR_E_INUSE;
-    if (t->lport == t->rport && ns_ip_eq(&t->local, &t->remote))
-        return RMR_E_INVAL;
-    return RMR_OK;
+    rmr_err e = rmri_ns_dial_tuple(ns, local, remote, NS_PROTO_TCP, t);
+    if (!e && t->lport == 0)
+        e = rmri_ns_pick_tcp_port(ns, t) ? RMR_OK : RMR_E_INUSE;
+    return e;
 }
 
 /* A tuple in TIME-WAIT may be used again when timestamps tell the connections
@@ -132,10 +103,8 @@ rmr_err rmr_ns_set_tag(rmr_ns *ns, rmr_ns_sock s, void *tag)
         ((tcp_listener *)(void *)h)->tag = tag;
         return RMR_OK;
     }
-    if (h && h->kind == NS_KIND_UDP) {
-        ((ns_udp *)(void *)h)->tag = tag;
+    if (rmri_ns_dgram_set_tag(ns, s, tag))
         return RMR_OK;
-    }
     tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
     if (!c)
         return RMR_E_BADHANDLE;
@@ -244,22 +213,14 @@ rmr_err rmr_ns_tcp_shutdown(rmr_ns *ns, rmr_time now, rmr_ns_sock s)
     return RMR_OK;
 }
 
-static void udp_close(rmr_ns *ns, ns_udp *u)
-{
-    (void)rmr_hash_del(&ns->binds, &u->bind, sizeof u->bind);
-    rmr_slots_free(&ns->socks, u->head.id);
-}
-
-/* A listener or a UDP socket: at once.  False: it is neither. */
-static bool close_bound(rmr_ns *ns, rmr_ns_sock s)
+/* All but connections: at once.  False: it is one. */
+static bool close_bound(rmr_ns *ns, rmr_ns_sock s, bool abort)
 {
     ns_head *h = rmr_slots_get(&ns->socks, s.id);
     if (h && h->kind == NS_KIND_LISTENER)
         rmri_tcp_listener_close(ns, (tcp_listener *)(void *)h);
-    else if (h && h->kind == NS_KIND_UDP)
-        udp_close(ns, (ns_udp *)(void *)h);
     else
-        return false;
+        return rmri_ns_dgram_close(ns, s, abort);
     return true;
 }
 
@@ -273,7 +234,7 @@ static void abort_conn(rmr_ns *ns, tcp_conn *c)
 rmr_err rmr_ns_close(rmr_ns *ns, rmr_time now, rmr_ns_sock s)
 {
     clock_in(ns, now);
-    if (close_bound(ns, s))
+    if (close_bound(ns, s, false))
         return RMR_OK;
     tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
     if (!c)
@@ -296,7 +257,7 @@ rmr_err rmr_ns_close(rmr_ns *ns, rmr_time now, rmr_ns_sock s)
 rmr_err rmr_ns_abort(rmr_ns *ns, rmr_time now, rmr_ns_sock s)
 {
     clock_in(ns, now);
-    if (close_bound(ns, s))
+    if (close_bound(ns, s, true))
         return RMR_OK;
     tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
     if (!c)
@@ -315,6 +276,20 @@ rmr_err rmr_ns_tcp_set_nodelay(rmr_ns *ns, rmr_ns_sock s, bool on)
     c->flags = on ? c->flags | CF_NODELAY : c->flags & ~(uint32_t)CF_NODELAY;
     if (on)
         rmri_tcp_want_output(ns, c);
+    return RMR_OK;
+}
+
+/* The ECN bits are the congestion control's, which has no ECN (RFC 3168 6.1). */
+rmr_err rmr_ns_set_tos(rmr_ns *ns, rmr_ns_sock s, uint8_t tos)
+{
+    tcp_conn *c = rmri_tcp_conn_get(ns, s.id);
+    ns_udp *u = rmri_ns_udp_get(ns, s.id);
+    if (c)
+        c->head.tos = (uint8_t)(tos & ~3u);
+    else if (u)
+        u->head.tos = tos;
+    else
+        return RMR_E_BADHANDLE;
     return RMR_OK;
 }
 

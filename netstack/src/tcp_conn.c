@@ -41,7 +41,7 @@ tcp_conn *rmri_tcp_conn_new(rmr_ns *ns, const ns_tuple *t, rmr_err *why)
 {
     uint64_t id;
     *why = RMR_E_FULL;
-    if (ns->socks.used >= ns->cfg.max_sockets)
+    if (rmri_ns_sockets_full(ns))
         return NULL;
     tcp_conn *c = rmr_slots_new(&ns->socks, &id);
     *why = RMR_E_NOMEM;

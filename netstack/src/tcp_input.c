@@ -6,7 +6,7 @@
 
 /* ---- parsing ---------------------------------------------------------- */
 
-static bool parse(rmr_ns *ns, const ns_pkt *p, tcp_seg *s)
+static inline bool parse(rmr_ns *ns, const ns_pkt *p, tcp_seg *s)
 {
     const uint8_t *h = p->l4;
     size_t off = p->l4_len < TCP_HEADER ? 0 : (h[12] >> 4) * 4u;
@@ -40,6 +40,11 @@ static bool parse(rmr_ns *ns, const ns_pkt *p, tcp_seg *s)
     return true;
 }
 
+bool rmri_tcp_parse(rmr_ns *ns, const ns_pkt *p, tcp_seg *s)
+{
+    return parse(ns, p, s);
+}
+
 static rmr_err nobody(rmr_ns *ns, const tcp_seg *s)
 {
     ns->stats.discard_no_socket++;
@@ -62,11 +67,18 @@ rmr_err rmri_ns_tcp_input(rmr_ns *ns, const ns_pkt *p)
         rmri_tcp_half_input(ns, flow, &s);
         return RMR_OK;
     }
+    if (h && h->kind == NS_KIND_PENDING) {
+        rmri_tcp_pending_input(ns, flow, &s);
+        return RMR_OK;
+    }
     if (h && !rmri_tcp_tw_input(ns, flow, &s))
         return RMR_OK;
-    h = rmri_ns_find_bind(ns, NS_PROTO_TCP, p->family, &p->dst, s.tuple.lport);
+    h = rmri_ns_find_bind(ns, NS_PROTO_TCP, p->family, &p->dst, s.tuple.lport,
+                          p->foreign);
     if (!h)
-        return nobody(ns, &s);
+        return p->foreign && rmri_tcp_is_request(ns, &s)
+                   ? rmri_tcp_request(ns, &s)
+                   : nobody(ns, &s);
     rmri_tcp_listen_input(ns, (tcp_listener *)(void *)h, &s);
     return RMR_OK;
 }

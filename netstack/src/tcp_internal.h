@@ -608,6 +608,16 @@ bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s);
 void rmri_tcp_tw_free(rmr_ns *ns, tcp_tw *w);
 void rmri_tcp_tw_timer(rmr_ns *ns);
 
+/* ---- flows to foreign addresses (tcp_flow.c) -------------------------- */
+
+bool rmri_tcp_is_request(const rmr_ns *ns, const tcp_seg *s);
+rmr_err rmri_tcp_request(rmr_ns *ns, const tcp_seg *s);
+void rmri_tcp_pending_input(rmr_ns *ns, ns_pending *p, const tcp_seg *s);
+rmr_err rmri_tcp_pending_accept(rmr_ns *ns, ns_pending *p, void *tag,
+                                rmr_ns_sock *out);
+void rmri_tcp_pending_refuse(rmr_ns *ns, const ns_pending *p, rmr_err why);
+bool rmri_tcp_parse(rmr_ns *ns, const ns_pkt *p, tcp_seg *s);
+
 bool rmri_ns_flow_is(const void *user, uint64_t value, const void *key,
                      size_t key_len);
 bool rmri_ns_bind_is(const void *user, uint64_t value, const void *key,

@@ -19,6 +19,7 @@ typedef struct world {
     uint8_t data[4000];
     size_t len;
     rmr_addr from, to;
+    uint8_t tos;
     uint8_t out[1280];
     size_t out_len;
 } world;
@@ -37,6 +38,7 @@ static void on_datagram(void *user, void *tag, rmr_ns_sock s,
     w->from = *from;
     w->to = *to;
     w->len = data.len;
+    w->tos = rmr_ns_datagram_tos(w->ns);
     assert_true(data.len <= sizeof w->data);
     if (data.len)
         memcpy(w->data, data.ptr, data.len);
@@ -344,13 +346,16 @@ static void sending_udp_gives_right_packets_in_both_families(void **state)
     assert_int_equal(
         rmri_ns_sum_fold(rmri_ns_sum(pseudo(6, 17, 11), w->out + 40, 11)),
         0xffff);
-    static const uint8_t big[1300];
+    static const uint8_t big[65508];
     assert_int_equal(rmr_ns_udp_send(w->ns, w->now, w->udp, NULL, &to,
-                                     rmr_bytes_of(big, 1233)),
+                                     rmr_bytes_of(big, sizeof big)),
                      RMR_E_TOOBIG);
     assert_int_equal(rmr_ns_udp_send(w->ns, w->now, w->udp, NULL, &to,
                                      rmr_bytes_of(big, 1232)),
                      RMR_OK);
+    assert_true(take(w));
+    assert_int_equal(w->out_len, 1280);
+    assert_false(take(w));
     rmr_addr other = rmr_addr_v4(9, 9, 9, 9, 0);
     to = rmr_addr_from_bytes(rmr_bytes_of(you4, 4), 99);
     assert_int_equal(rmr_ns_udp_send(w->ns, w->now, w->udp, &other, &to,
@@ -523,7 +528,7 @@ static void unknown_extensions_are_told_as_parameter_problems(void **state)
     static const uint8_t left[8] = {0, 0, 4, 1, 0, 0, 0, 0};
     assert_int_equal(feed(w, p, with_ext(p, 43, left)), RMR_E_MALFORMED);
     expect_problem(w, 0, 42);
-    assert_int_equal(feed(w, p, ip6(p, 132, opt, 8)), RMR_E_MALFORMED);
+    assert_int_equal(feed(w, p, ip6(p, 132, opt, 8)), RMR_E_UNKNOWN);
     expect_problem(w, 1, 6);
     assert_int_equal(w->dgrams, 0);
 }
@@ -566,6 +571,14 @@ static rmr_err piece4(world *w, uint16_t id, size_t off, size_t len, bool more)
     rmr_store_be16(p + 6, (uint16_t)(off / 8 | (more ? 0x2000u : 0)));
     sum4(p);
     return feed(w, p, n);
+}
+
+static rmr_err far6(world *w, uint32_t id, size_t off, size_t len, bool more)
+{
+    uint8_t b[40] = {17}, p[100];
+    rmr_store_be16(b + 2, (uint16_t)(off | more));
+    rmr_store_be32(b + 4, id);
+    return feed(w, p, ip6(p, 44, b, 8 + len));
 }
 
 static rmr_err piece6(world *w, uint32_t id, size_t off, size_t len, bool more)
@@ -668,6 +681,100 @@ static void fragments_are_bounded_and_time_out(void **state)
     assert_int_equal(piece4(w, 5, 0, 1000, true), RMR_OK);
 }
 
+/* From any host of the net, of zeros. */
+static rmr_err piece_of(world *w, uint8_t host, uint16_t id, size_t off,
+                        size_t len, bool more, uint8_t tos)
+{
+    static const uint8_t zeros[9000];
+    uint8_t p[9100];
+    size_t n = ip4(p, 17, zeros, len);
+    p[1] = tos;
+    p[15] = host;
+    rmr_store_be16(p + 20, 5000);
+    rmr_store_be16(p + 22, off ? 0 : 53);
+    rmr_store_be16(p + 24, off ? 0 : 16);
+    rmr_store_be16(p + 4, id);
+    rmr_store_be16(p + 6, (uint16_t)(off / 8 | (more ? 0x2000u : 0)));
+    sum4(p);
+    return feed(w, p, n);
+}
+
+static void the_oldest_of_64_datagrams_makes_room(void **state)
+{
+    world *w = *state;
+    for (uint16_t i = 0; i < 65; i++) /* 13 each of five hosts */
+        assert_int_equal(piece_of(w, (uint8_t)(10 + i % 5), i, 0, 8, true, 0),
+                         RMR_OK);
+    assert_int_equal(stats(w).discard_fragment, 1);
+    /* The second is there; the first is not, and begins anew. */
+    assert_int_equal(piece_of(w, 11, 1, 8, 8, false, 0), RMR_OK);
+    assert_int_equal(w->dgrams, 1);
+    assert_int_equal(piece_of(w, 10, 0, 8, 8, false, 0), RMR_OK);
+    assert_int_equal(w->dgrams, 1);
+}
+
+static void bytes_in_reassembly_are_bounded_in_all_and_a_source(void **state)
+{
+    world *w = *state;
+    size_t off = 0;
+    /* Two of one host, of 8 KiB pieces: 64 KiB of payload. */
+    for (int i = 0; i < 8; i++, off = (off + 8192) % 32768)
+        assert_int_equal(
+            piece_of(w, 10, (uint16_t)(1 + i / 4), off, 8192, true, 0), RMR_OK);
+    assert_int_equal(piece_of(w, 10, 3, 0, 8, true, 0), RMR_E_FULL);
+    assert_int_equal(stats(w).discard_full, 1);
+    for (uint8_t h = 11; h < 15; h++)
+        for (int i = 0; i < 7; i++)
+            assert_int_equal(piece_of(w, h, 1, (size_t)i * 8192, 8192, true, 0),
+                             RMR_OK);
+    assert_true(w->ns->frags.bytes <= NS_FRAG_BYTES);
+    assert_true(stats(w).discard_fragment > 0);
+    w->now += 31 * RMR_SEC;
+    assert_int_equal(rmr_ns_handle_deadline(w->ns, w->now), RMR_OK);
+    assert_int_equal(w->ns->frags.bytes, 0);
+}
+
+static void congestion_seen_by_one_piece_is_seen_by_all(void **state)
+{
+    world *w = *state;
+    for (uint8_t k = 0; k < 4; k++) {
+        assert_int_equal(piece_of(w, 10, k, 0, 8, true, k & 1 ? 0xbb : 0xba),
+                         RMR_OK);
+        assert_int_equal(piece_of(w, 10, k, 8, 8, false, k & 2 ? 0xbb : 0xba),
+                         RMR_OK);
+        assert_int_equal(w->dgrams, k + 1);
+        assert_int_equal(w->tos, k ? 0xbb : 0xba);
+    }
+}
+
+static void the_first_fragment_holds_the_chain(void **state)
+{
+    world *w = *state;
+    uint8_t b[100] = {60}, p[200]; /* destination options behind it */
+    rmr_store_be16(b + 2, 1);
+    b[8] = 17;
+    size_t n = udp(b + 16, 6, 53, "0123456789abcdef", 16);
+    assert_int_equal(feed(w, p, ip6(p, 44, b, 8 + 16)), RMR_OK);
+    rmr_store_be16(b + 2, 16);
+    memmove(b + 8, b + 24, n - 8);
+    assert_int_equal(feed(w, p, ip6(p, 44, b, 8 + n - 8)), RMR_OK);
+    assert_int_equal(w->dgrams, 1);
+    /* The chain goes on past it, or the header does. */
+    memset(b, 0, sizeof b);
+    b[0] = 60;
+    rmr_store_be16(b + 2, 1);
+    rmr_store_be32(b + 4, 1);
+    b[8] = 60;
+    assert_int_equal(feed(w, p, ip6(p, 44, b, 8 + 8)), RMR_E_MALFORMED);
+    b[9] = 2;
+    assert_int_equal(feed(w, p, ip6(p, 44, b, 8 + 16)), RMR_E_MALFORMED);
+    b[8] = 6;
+    b[9] = 0;
+    assert_int_equal(feed(w, p, ip6(p, 44, b, 8 + 24)), RMR_E_MALFORMED);
+    assert_int_equal(w->ns->frags.bytes, 0);
+    assert_int_equal(w->dgrams, 1);
+}
+
 static void no_failing_allocation_breaks_reassembly(void **state)
 {
     world *w = *state;
@@ -688,6 +795,31 @@ static void no_failing_allocation_breaks_reassembly(void **state)
             ;
     }
     assert_true(w->dgrams > 0);
+}
+
+static void broken_pieces_of_ipv6_are_told_of(void **state)
+{
+    world *w = *state;
+    make_whole(6, 2000);
+    assert_int_equal(piece6(w, 9, 0, 1001, true), RMR_E_MALFORMED);
+    expect_problem(w, 0, 4); /* the payload length */
+    assert_int_equal(piece6(w, 9, 1000, 1, true), RMR_E_MALFORMED);
+    assert_false(take(w));
+    /* The largest payload is 65,535 bytes without the header of IPv6. */
+    assert_int_equal(far6(w, 10, 65528, 8, true), RMR_E_MALFORMED);
+    assert_int_equal(far6(w, 10, 65520, 15, false), RMR_OK);
+    assert_int_equal(far6(w, 11, 65520, 16, false), RMR_E_MALFORMED);
+}
+
+static void pieces_of_a_datagram_are_counted(void **state)
+{
+    world *w = *state;
+    make_whole(4, 2500);
+    size_t i = 0;
+    while (piece4(w, 1, i * 8, 8, true) == RMR_OK)
+        assert_true(++i < 300);
+    assert_int_equal(i, 256);
+    assert_true(w->alloc.live_bytes < 32 * 1024); /* all of it was dropped */
 }
 
 static void an_atomic_fragment_stands_alone(void **state)
@@ -726,7 +858,13 @@ int main(void)
         T(a_copy_of_a_piece_is_harmless_an_overlap_is_not),
         T(broken_pieces_are_refused),
         T(fragments_are_bounded_and_time_out),
+        T(the_oldest_of_64_datagrams_makes_room),
+        T(bytes_in_reassembly_are_bounded_in_all_and_a_source),
+        T(congestion_seen_by_one_piece_is_seen_by_all),
+        T(the_first_fragment_holds_the_chain),
         T(no_failing_allocation_breaks_reassembly),
+        T(broken_pieces_of_ipv6_are_told_of),
+        T(pieces_of_a_datagram_are_counted),
         T(an_atomic_fragment_stands_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

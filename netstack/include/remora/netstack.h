@@ -6,6 +6,13 @@
  * (a tunnel): there is no Ethernet, ARP, neighbour discovery or routing, and
  * packets to an own address come back in by themselves.
  *
+ * Addresses to listen and bind to: family NONE is any own address of both
+ * families, a zero address any own one of its family.  All three kinds may hold
+ * one port side by side; a packet goes to the most exact.  With cfg.forward the
+ * stack also answers for foreign addresses: for them there are exact binds and
+ * flows, which the host is asked about.  Own addresses (also those of services)
+ * never become flows.
+ *
  * Threading: one stack, one thread.  Memory: all through rmr_env.alloc, bounded
  * by the config.  Time: `now`, monotonic ns; one `now` per batch.
  * Callbacks fire at packet boundaries; inside one, submit and look functions
@@ -61,14 +68,15 @@ typedef struct rmr_ns_view { /* a checked packet, as a filter sees it */
     uint8_t icmp_type, icmp_code;
     uint8_t tos;
     rmr_addr from, to;           /* ports are 0 where there are none */
-    rmr_bytes packet;            /* of a fragmented one: its first fragment,
-                                    or what it was put together from */
+    rmr_bytes packet;            /* of one in fragments: the first of them */
 } rmr_ns_view;
 
 typedef enum rmr_ns_verdict {
     RMR_NS_ACCEPT,
     RMR_NS_DROP,  /* silently, counted */
-    RMR_NS_REJECT /* TCP: a reset; else administratively prohibited */
+    /* Of what we send, the own socket is told as if the answer came back. */
+    RMR_NS_REJECT,  /* TCP: a reset; else administratively prohibited */
+    RMR_NS_NO_ROUTE /* nobody carries it there: host unreachable */
 } rmr_ns_verdict;
 
 /* What came back about a packet of a socket. */
@@ -98,34 +106,39 @@ typedef struct rmr_ns_callbacks {
     /* A socket whose send buffer was full takes data again. */
     void (*on_writable)(void *user, void *tag, rmr_ns_sock sock);
     /* The socket is gone, by error or after both sides closed: OK, RESET,
-     * REFUSED, TIMEOUT, UNREACHABLE.  OK comes only when all that was received
+     * REFUSED, TIMEOUT, UNREACHABLE; a UDP flow: TIMEOUT (silence), FULL (it
+     * made room for another).  OK comes only when all that was received
      * has been consumed: the end of stream then, also for who never peeked at
      * it.  Last callback of a socket; its handle is stale afterwards.  Not
      * called after rmr_ns_close or rmr_ns_abort. */
     void (*on_closed)(void *user, void *tag, rmr_ns_sock sock, rmr_err why);
-    /* A UDP datagram; borrowed. */
+    /* A UDP datagram; borrowed.  Its traffic class: rmr_ns_datagram_tos. */
     void (*on_datagram)(void *user, void *tag, rmr_ns_sock sock,
                         const rmr_addr *from, const rmr_addr *to,
                         rmr_bytes data);
     /* An echo reply, also to a ping that is not ours: compare id and seq. */
     void (*on_pong)(void *user, const rmr_addr *from, uint16_t id,
                     uint16_t seq, rmr_bytes payload);
-    /* An ICMP error about what this socket sent.  TCP: soft, the connection
-     * goes on; UDP: the datagram is lost. */
+    /* An ICMP error about what this socket sent, or DENIED by our own filter.
+     * TCP: soft, the connection goes on; UDP: the datagram is lost. */
     void (*on_error)(void *user, void *tag, rmr_ns_sock sock,
                      const rmr_ns_error *error);
     /* Three timeouts in a row without progress: the path may be dead (R1 of
      * RFC 9293 3.8.3).  The connection goes on. */
     void (*on_suspect)(void *user, void *tag, rmr_ns_sock sock);
-    /* Every packet in and out, before any state is made for it.  Look
-     * functions alone may be called.  NULL: all are accepted. */
+    /* Every packet that comes in, before any state is made for it, and every
+     * one that leaves; not what goes from us to ourselves.  A datagram in
+     * fragments is asked about once, by its first one.  Look functions alone
+     * may be called.  NULL: all are accepted. */
     rmr_ns_verdict (*on_filter)(void *user, const rmr_ns_view *view);
     /* With cfg.forward: a TCP SYN or the first datagram to an address that is
      * not ours.  The host answers by rmr_ns_flow_accept or _refuse, in this
-     * call or later; repeats are absorbed meanwhile. */
+     * call or later; repeats are absorbed meanwhile (of UDP, up to 16
+     * datagrams wait).  NULL: such SYNs are reset, datagrams dropped. */
     void (*on_flow)(void *user, rmr_ns_flow flow, uint8_t protocol,
                     const rmr_addr *from, const rmr_addr *to);
-    /* The client gave up, or 60 s passed: stop dialling.  The handle is stale
+    /* The client gave up (by a reset, or no SYN for three of its intervals),
+     * or 60 s passed: stop dialling.  The handle is stale
      * afterwards.  Not called after an answer. */
     void (*on_flow_gone)(void *user, void *tag, rmr_ns_flow flow);
     /* With cfg.forward: an echo request to an address that is not ours; the
@@ -155,8 +168,9 @@ typedef struct rmr_ns_config {
     uint32_t congestion;       /* rmr_ns_cc, default CUBIC                   */
     bool forward;              /* flows to foreign addresses: on_flow        */
     uint32_t max_flows;        /* unanswered ones, default 1024; 2/3 a source */
-    uint32_t max_udp_flows;    /* accepted ones, default 4096; 1/4 a source,
-                                  the longest idle goes first                */
+    uint32_t max_udp_flows;    /* accepted ones (not counted as sockets),
+                                  default 4096; 1/4 a source, the longest
+                                  idle makes room                            */
     bool no_udp_fragments;     /* a datagram above the path's MTU is TOOBIG  */
     uint32_t unaccepted;       /* open connections a listener that is paused
                                   holds, default 128                         */
@@ -264,8 +278,8 @@ RMR_API rmr_err rmr_ns_addr_remove(rmr_ns *ns, rmr_time now,
  *                   packet's own length are ignored.
  *
  * Effects: any callbacks; may create output; may move the deadline.
- * Errors:  MALFORMED, UNKNOWN (not for us), FULL, NOMEM: dropped and counted;
- *          REENTRANT.
+ * Errors:  MALFORMED, UNKNOWN (not for us), DENIED (by the filter), FULL,
+ *          NOMEM: dropped and counted; REENTRANT.
  * Source:  RFC 791, RFC 8200; then the protocol's.
  */
 RMR_API rmr_err rmr_ns_read_pkt(rmr_ns *ns, rmr_time now, rmr_bytes ip_packet);
@@ -311,8 +325,8 @@ RMR_API rmr_err rmr_ns_handle_deadline(rmr_ns *ns, rmr_time now);
 /**
  * Listens for connections.                                         [submit]
  *
- * \param local  Address (family NONE or all zero: any own address) and port.
- *               One that is not ours yet is allowed.
+ * \param local  Address (NONE or zero: see the top) and port.  One that is not
+ *               ours is allowed; with cfg.forward it serves that address.
  *
  * Effects: on_accept for each connection.
  * Errors:  INUSE, INVAL, FULL, NOMEM.
@@ -419,7 +433,8 @@ RMR_API rmr_err rmr_ns_close(rmr_ns *ns, rmr_time now, rmr_ns_sock s);
 /**
  * As close, but a connection is reset.                             [submit]
  *
- * Effects: as rmr_ns_close; may create a reset.
+ * Effects: as rmr_ns_close; may create a reset.  The client of a UDP flow is
+ *          told that nobody listens (port unreachable).
  * Errors:  BADHANDLE.
  * Source:  RFC 9293 3.10.5.
  */
@@ -548,9 +563,9 @@ RMR_API rmr_err rmr_ns_tcp_get_info(const rmr_ns *ns, rmr_ns_sock s,
 /**
  * Receives datagrams.                                              [submit]
  *
- * \param local  As for listen; NULL: any; port 0: a free one.
+ * \param local  As for listen; NULL: any of both families; port 0: a free one.
  *
- * Effects: on_datagram for each.
+ * Effects: on_datagram for each that no connected socket takes; on_error.
  * Errors:  INUSE, INVAL, FULL, NOMEM.
  * Lifetime: until rmr_ns_close.
  * Source:  RFC 768.
@@ -561,15 +576,18 @@ RMR_API rmr_err rmr_ns_udp_bind(rmr_ns *ns, const rmr_addr *local, void *tag,
 /**
  * Queues one datagram.                                             [submit]
  *
- * \param from  Its address; NULL: the socket's, or an own one of `to`'s family.
- * \param to    NULL: the peer of a connected socket.
+ * \param from  Its address (the port is the socket's); NULL or NONE: the
+ *              socket's, or an own one of `to`'s family.  To answer from where
+ *              one was asked: the `to` of on_datagram.
+ * \param to    NULL: the peer of a connected socket, the only one it has.
  * \param data  Copied; at most 65,507 bytes.  Above the path's MTU it goes in
  *              fragments, unless the config says no.
  *
- * Effects: creates output.
- * Errors:  BADHANDLE, INVAL, TOOBIG, UNREACHABLE (no such own address), FULL
- *          (256 KiB wait for write_pkt, or no memory).
- * Source:  RFC 768.
+ * Effects: creates output: all of it or nothing.
+ * Errors:  BADHANDLE, INVAL, TOOBIG, UNREACHABLE (no such own address, not of
+ *          the socket's family, or `to` is a group, loopback or nobody), FULL (256 KiB wait for write_pkt, or no
+ *          memory).
+ * Source:  RFC 768; RFC 791 3.2, RFC 8200 4.5 (fragments), RFC 7739 (ids).
  */
 RMR_API rmr_err rmr_ns_udp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
                                 const rmr_addr *from, const rmr_addr *to,
@@ -578,7 +596,8 @@ RMR_API rmr_err rmr_ns_udp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
 /**
  * A socket that talks with one peer alone.                         [submit]
  *
- * \param local   As for rmr_ns_tcp_connect.
+ * \param local   As for rmr_ns_tcp_connect; the port may be that of a bound
+ *                socket, which hears all others then.
  * \param remote  Address and port.
  *
  * Effects: on_datagram for those of `remote`; on_error(REFUSED) when nobody
@@ -594,11 +613,22 @@ RMR_API rmr_err rmr_ns_udp_connect(rmr_ns *ns, const rmr_addr *local,
 /**
  * The traffic class byte (DSCP and ECN) of what a socket sends.    [submit]
  *
- * Effects: on what is sent later.  Default 0.
- * Errors:  BADHANDLE.
- * Source:  RFC 2474; RFC 3168.
+ * Effects: on what a connection or UDP socket sends later.  Default 0.  Of a
+ *          connection the ECN bits stay 0: there is no ECN in its handshake.
+ * Errors:  BADHANDLE (also listeners and raw sockets).
+ * Source:  RFC 2474; RFC 3168 6.1.
  */
 RMR_API rmr_err rmr_ns_set_tos(rmr_ns *ns, rmr_ns_sock s, uint8_t tos);
+
+/**
+ * The traffic class byte of the datagram of the on_datagram that is running:
+ * DSCP and ECN, as it arrived.                                       [look]
+ *
+ * Effects: none.
+ * Errors:  0 outside of on_datagram.
+ * Source:  RFC 3168 5.
+ */
+RMR_API uint8_t rmr_ns_datagram_tos(const rmr_ns *ns);
 
 /* ---- flows to foreign addresses --------------------------------------- */
 
@@ -611,9 +641,10 @@ RMR_API rmr_err rmr_ns_set_tos(rmr_ns *ns, rmr_ns_sock s, uint8_t tos);
  * \param tag  Of the new socket, whose local address is the foreign one.
  *
  * Effects: TCP: the SYN is answered; on_connected when the handshake is done,
- *          on_closed when it never is.  UDP: on_datagram for the datagrams
- *          that waited, by the next pump call; on_closed(TIMEOUT) after 120 s
- *          of silence (port 53: 30 s).
+ *          on_closed when it never is.  Nagle is off, keep-alive on (5 min,
+ *          30 s, 5 probes).  UDP: on_datagram for the datagrams that waited,
+ *          by the next pump call; on_closed(TIMEOUT) after 120 s of silence
+ *          (port 53: 30 s), on_closed(FULL) when it makes room.
  * Errors:  BADHANDLE (it is gone), FULL, NOMEM: it still waits.
  * Lifetime: as of a connection, or until on_closed.
  * Source:  RFC 9293 3.10.7.2.
@@ -665,12 +696,12 @@ RMR_API rmr_err rmr_ns_raw_open(rmr_ns *ns, uint8_t family, uint8_t protocol,
 /**
  * Sends a whole IP packet, as it is.                               [submit]
  *
- * \param ip_packet  Copied.  Its header is checked as one that comes in is;
- *                   its source is an own address, with cfg.forward any.
+ * \param ip_packet  Copied.  Its header is checked as one that comes in is, and
+ *                   it is no fragment; its source is an own address, with
+ *                   cfg.forward any.
  *
- * Effects: creates output.
- * Errors:  MALFORMED, UNREACHABLE (not our address), TOOBIG, DENIED (by the
- *          filter), FULL.
+ * Effects: creates output.  The filter sees it when it leaves.
+ * Errors:  MALFORMED, UNREACHABLE (not our address), TOOBIG, FULL.
  * Source:  RFC 791, RFC 8200.
  */
 RMR_API rmr_err rmr_ns_raw_send(rmr_ns *ns, rmr_time now, rmr_bytes ip_packet);
