@@ -92,8 +92,8 @@ size_t scn_build_segment(scn_world *w, const scn_seg *g, uint8_t *b)
     rmr_store_be16(b + 2, (uint16_t)total);
     b[8] = 64;
     b[9] = 6;
-    memcpy(b + 12, g->src_is_dst ? scn_our_ip : scn_peer_ip, 4);
-    memcpy(b + 16, scn_our_ip, 4);
+    memcpy(b + 12, g->src_is_dst ? w->our_ip : scn_peer_ip, 4);
+    memcpy(b + 16, w->our_ip, 4);
     rmr_store_be16(b + 10, (uint16_t)~scn_fold(scn_sum16(0, b, 20)));
     uint32_t acc = scn_sum16(0, b + 12, 8) + 6 + (uint32_t)(total - 20);
     acc = scn_sum16(acc, t, total - 20);

@@ -89,6 +89,8 @@ bool scn_match(scn_world *w, const scn_seg *g, const scn_pkt *p)
     got_opts o;
     if (p->b[9] != 6 || !sums_ok(p->b, p->len))
         return scn_bad(w, "%s", "not TCP, or a wrong checksum");
+    if (memcmp(p->b + 12, w->our_ip, 4) != 0)
+        return scn_bad(w, "%s", "from another address");
     size_t hl = (t[12] >> 4) * 4u, len = p->len - 20 - hl;
     uint8_t flags = t[13];
     if ((flags & SCN_S) && !(flags & SCN_R)) {

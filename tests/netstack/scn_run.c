@@ -1,6 +1,8 @@
 /* Runs the steps of a scenario line. */
 #include "scn_world.h"
 
+#include <remora/addr.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +213,13 @@ static bool step_app(scn_world *w, const char *what)
         w->port = (uint16_t)atoi(what + 5);
         return true;
     }
+    if (scn_is_word(what, "at ")) { /* that the peer talks to */
+        rmr_addr a;
+        if (rmr_addr_parse_ip(rmr_bytes_str(what + 3), &a))
+            return scn_bad(w, "%s", "no address");
+        memcpy(w->our_ip, a.ip, sizeof w->our_ip);
+        return true;
+    }
     if (!strcmp(what, "connect")) {
         w->active = true;
         w->our_iss_known = false;
@@ -293,6 +302,7 @@ void scn_world_init(scn_world *w, const scn_end *end)
 {
     memset(w, 0, sizeof *w);
     w->end = end;
+    memcpy(w->our_ip, scn_our_ip, sizeof w->our_ip);
     w->port = 80;
     w->peer_port = 40000;
     w->wnd = 65535;

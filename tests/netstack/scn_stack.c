@@ -20,6 +20,9 @@ typedef struct stack {
     rmr_ns_sock listener, sock, pending;
     bool has_pending, connected, closed;
     rmr_err why;
+    rmr_ns_flow flow;
+    int flows, flows_gone;
+    bool forward;
     int suspected;
     rmr_ns_error error; /* the last that on_error told */
 } stack;
@@ -52,6 +55,25 @@ static void on_closed(void *user, void *tag, rmr_ns_sock sock, rmr_err why)
     (void)sock;
     s->closed = true;
     s->why = why;
+}
+
+static void on_flow(void *user, rmr_ns_flow flow, uint8_t protocol,
+                    const rmr_addr *from, const rmr_addr *to)
+{
+    stack *s = user;
+    (void)protocol;
+    (void)from;
+    (void)to;
+    s->flow = flow;
+    s->flows++;
+}
+
+static void on_flow_gone(void *user, void *tag, rmr_ns_flow flow)
+{
+    stack *s = user;
+    (void)tag;
+    (void)flow;
+    s->flows_gone++;
 }
 
 static void on_error(void *user, void *tag, rmr_ns_sock sock,
@@ -212,6 +234,18 @@ static bool app_connect(stack *s)
            ok(s, rmr_ns_tcp_set_nodelay(s->ns, s->sock, true), "nodelay");
 }
 
+static bool app_flow(stack *s, const char *t)
+{
+    rmr_err e;
+    if (!strcmp(t, "reject"))
+        return ok(s, rmr_ns_flow_refuse(s->ns, s->now, s->flow, RMR_E_REFUSED),
+                  "refuse");
+    e = rmr_ns_flow_accept(s->ns, s->now, s->flow, NULL, &s->sock);
+    if (!strcmp(t, "accept stale"))
+        return e == RMR_E_BADHANDLE || scn_bad(&s->w, "%s", "it is there");
+    return ok(s, e, "accept");
+}
+
 static bool app(scn_world *w, const char *t)
 {
     stack *s = stack_of(w);
@@ -220,6 +254,8 @@ static bool app(scn_world *w, const char *t)
         return app_listen(s, t);
     if (!strcmp(t, "accept"))
         return app_accept(s);
+    if (scn_is_word(t, "flow "))
+        return app_flow(s, t + 5);
     if (!strcmp(t, "connect"))
         return app_connect(s);
     if (scn_is_word(t, "send "))
@@ -327,6 +363,12 @@ static bool all_freed(stack *s)
 static bool event(scn_world *w, const char *t)
 {
     stack *s = stack_of(w);
+    if (scn_is_word(t, "flows "))
+        return s->flows == atoi(t + 6) || scn_bad(w, "there are %d", s->flows);
+    if (!strcmp(t, "flow"))
+        return s->flows == 1 || scn_bad(w, "there are %d", s->flows);
+    if (!strcmp(t, "flow-cancel"))
+        return s->flows_gone == 1 || scn_bad(w, "%s", "it is still wanted");
     if (scn_is_word(t, "data "))
         return saw_data(s, (uint64_t)atoi(t + 5));
     if (!strcmp(t, "nodata"))
@@ -373,11 +415,14 @@ static rmr_err new_stack(stack *s, size_t recv_max)
     s->cb.on_accept = on_accept;
     s->cb.on_connected = on_connected;
     s->cb.on_closed = on_closed;
+    s->cb.on_flow = on_flow;
+    s->cb.on_flow_gone = on_flow_gone;
     s->cb.on_error = on_error;
     s->cb.on_suspect = on_suspect;
     rmr_ns_config_init(&cfg, sizeof cfg);
     cfg.callbacks = &s->cb;
     cfg.congestion = RMR_NS_CC_CUBIC;
+    cfg.forward = s->forward;
     if (recv_max)
         cfg.tcp_recv_max = recv_max;
     return rmr_ns_new(&s->ns, &env, &cfg, s->now);
@@ -408,11 +453,14 @@ static void choose_now(stack *s)
 static void run(stack *s, const char *line)
 {
     const char *rcv = strstr(line, "rcv=");
+    s->forward = strstr(line, "app: at ") != NULL;
     if (!ok(s, new_stack(s, rcv ? (size_t)atoi(rcv + 4) : 0), "new"))
         return;
     choose_now(s);
     rmr_addr me = rmr_addr_v4(100, 64, 0, 1, 0);
-    if (ok(s, rmr_ns_addr_add(s->ns, &me), "addr_add"))
+    rmr_addr service = rmr_addr_v4(100, 100, 100, 100, 0);
+    if (ok(s, rmr_ns_addr_add(s->ns, &me), "addr_add") &&
+        ok(s, rmr_ns_addr_add(s->ns, &service), "addr_add"))
         (void)scn_world_run(&s->w, line);
     rmr_ns_free(s->ns);
 }

@@ -42,6 +42,7 @@ struct scn_world { /* an end puts its own things behind it */
     scn_pkt q[SCN_PKTS];
     size_t q_head, q_n;
     rmr_dur cut; /* that the last silence was shorter than written */
+    uint8_t our_ip[4]; /* that the peer talks to: scn_our_ip, or a foreign one */
     uint16_t port, peer_port;
     uint32_t our_iss, peer_iss;
     bool our_iss_known, active;
