@@ -264,7 +264,8 @@ rmr_err rmri_ns_check_addrs(rmr_ns *ns, ns_pkt *p, bool whole)
     /* What came over the link can't be from us, nor go to where it came from
      * ("land" and its kin). */
     if (!p->loop && !whole &&
-        (is_local(ns, p->family, &p->src) || ns_ip_eq(&p->src, &p->dst))) {
+        (is_local(ns, p->family, &p->src) ||
+         (p->foreign && ns_ip_eq(&p->src, &p->dst)))) {
         ns->stats.discard_malformed++;
         return RMR_E_MALFORMED;
     }
