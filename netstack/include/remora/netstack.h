@@ -119,8 +119,9 @@ typedef struct rmr_ns_callbacks {
     /* An echo reply, also to a ping that is not ours: compare id and seq. */
     void (*on_pong)(void *user, const rmr_addr *from, uint16_t id,
                     uint16_t seq, rmr_bytes payload);
-    /* An ICMP error about what this socket sent, or DENIED by our own filter.
-     * TCP: soft, the connection goes on; UDP: the datagram is lost. */
+    /* An ICMP error about what this socket sent; of UDP also what our own
+     * filter said of it.  TCP: soft, the connection goes on; UDP: the datagram
+     * is lost. */
     void (*on_error)(void *user, void *tag, rmr_ns_sock sock,
                      const rmr_ns_error *error);
     /* Three timeouts in a row without progress: the path may be dead (R1 of
@@ -138,8 +139,8 @@ typedef struct rmr_ns_callbacks {
     void (*on_flow)(void *user, rmr_ns_flow flow, uint8_t protocol,
                     const rmr_addr *from, const rmr_addr *to);
     /* The client gave up (by a reset, or no SYN for three of its intervals),
-     * or 60 s passed: stop dialling.  The handle is stale
-     * afterwards.  Not called after an answer. */
+     * or 60 s passed: stop dialling.  The handle is stale afterwards.  Not
+     * called after an answer. */
     void (*on_flow_gone)(void *user, void *tag, rmr_ns_flow flow);
     /* With cfg.forward: an echo request to an address that is not ours; the
      * host may answer by rmr_ns_echo_reply. */
@@ -344,7 +345,8 @@ RMR_API rmr_err rmr_ns_tcp_listen(rmr_ns *ns, const rmr_addr *local, void *tag,
  *
  * Effects: on_connected or on_closed (REFUSED, TIMEOUT after 127 s,
  *          UNREACHABLE) later.
- * Errors:  UNREACHABLE (no such own address), INUSE, INVAL, FULL, NOMEM.
+ * Errors:  UNREACHABLE (no such own address, or no host has the remote one),
+ *          INUSE, INVAL, FULL, NOMEM.
  * Lifetime: until on_closed, rmr_ns_close or rmr_ns_abort.
  * Source:  RFC 9293 3.10.1, RFC 6191 (a tuple in TIME-WAIT).
  */
@@ -585,8 +587,8 @@ RMR_API rmr_err rmr_ns_udp_bind(rmr_ns *ns, const rmr_addr *local, void *tag,
  *
  * Effects: creates output: all of it or nothing.
  * Errors:  BADHANDLE, INVAL, TOOBIG, UNREACHABLE (no such own address, not of
- *          the socket's family, or `to` is a group, loopback or nobody), FULL (256 KiB wait for write_pkt, or no
- *          memory).
+ *          the socket's family, or `to` is a group, loopback or nobody), FULL
+ *          (256 KiB wait for write_pkt, or no memory).
  * Source:  RFC 768; RFC 791 3.2, RFC 8200 4.5 (fragments), RFC 7739 (ids).
  */
 RMR_API rmr_err rmr_ns_udp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
