@@ -9,11 +9,12 @@
 
 #define TURNS 200 /* of a step */
 #define TRACE_MAX (TURNS * 2 * TCP_BURST)
+_Static_assert(TCP_BURST <= WG_BATCH, "one call of the tunnels takes a burst");
 
 typedef struct pipe {
     tcp_pair tcp;
     wg_side wa, wb;
-    uint8_t buf[RMR_PKT_HEADROOM + BENCH_PKT + RMR_PKT_TAILROOM];
+    wg_batch batch;
     bool tracing;
 } pipe;
 
@@ -53,29 +54,31 @@ static void into_b(void *user, rmr_buf pkt)
     into_stack(p->tcp.b.ns, p->tcp.now, pkt);
 }
 
-/* The segment is cut straight into the buffer that is sealed and opened. */
+static void tunnel(pipe *p, bool back, rmr_time now)
+{
+    wg_batch_pass(back ? &p->wb : &p->wa, back ? &p->wa : &p->wb, &p->batch,
+                  now);
+}
+
+/* Segments are cut straight into the buffers that are sealed and opened, up to
+ * WG_BATCH of them a call of the tunnels. */
 static size_t carry(void *user, tcp_side *from, tcp_side *to, rmr_time now,
                     size_t burst)
 {
     pipe *p = user;
+    wg_batch *b = &p->batch;
     bool back = from == &p->tcp.b;
-    size_t n = 0;
+    size_t n = 0, len = 1;
     (void)to;
-    for (; n < burst; n++) {
-        size_t len = 0;
-        bench_must(rmr_ns_write_pkt(
-                       from->ns, now,
-                       rmr_buf_of(p->buf + RMR_PKT_HEADROOM, BENCH_PKT), &len),
-                   "write_pkt");
-        if (!len)
-            break;
-        if (p->tracing)
+    for (; len && n < burst && n<WG_BATCH; n += len> 0) {
+        rmr_buf room = rmr_buf_of(wg_batch_at(b, n), BENCH_PKT);
+        bench_must(rmr_ns_write_pkt(from->ns, now, room, &len), "write_pkt");
+        if (len && p->tracing)
             note(len, back);
-        rmr_pkt pkt =
-            rmr_pkt_of(rmr_buf_of(p->buf, sizeof p->buf), RMR_PKT_HEADROOM);
-        rmr_pkt_put(&pkt, len);
-        wg_pass(back ? &p->wb : &p->wa, back ? &p->wa : &p->wb, &pkt, now);
+        if (len)
+            wg_batch_add(b, len);
     }
+    tunnel(p, back, now);
     return n;
 }
 
@@ -101,22 +104,33 @@ static void tcp_step(void *user, uint64_t *ops, uint64_t *bytes)
     *bytes += p->tcp.b.received - before;
 }
 
-/* The packets of the trace, with as little in them as a tunnel looks at. */
+/* The packets of the trace from the i-th on that go the same way, at most as
+ * many as the whole pipe carries at once, with as little in them as a tunnel
+ * looks at; returns how many. */
+static size_t like_traced(pipe *p, size_t i)
+{
+    bool back = trace.pkts[i].back;
+    size_t n = 0;
+    for (; n < WG_BATCH && i + n < trace.n && trace.pkts[i + n].back == back;
+         n++) {
+        uint16_t len = trace.pkts[i + n].len;
+        uint8_t *ip = wg_batch_at(&p->batch, n);
+        ip[2] = (uint8_t)(len >> 8);
+        ip[3] = (uint8_t)len;
+        ip[15] = back ? 2 : 1;
+        wg_batch_add(&p->batch, len);
+    }
+    return n;
+}
+
 static void wg_step(void *user, uint64_t *ops, uint64_t *bytes)
 {
     pipe *p = user;
     uint64_t before = p->wa.packets + p->wb.packets;
-    for (size_t i = 0; i < trace.n; i++) {
+    for (size_t i = 0; i < trace.n;) {
         bool back = trace.pkts[i].back;
-        rmr_pkt pkt =
-            rmr_pkt_of(rmr_buf_of(p->buf, sizeof p->buf), RMR_PKT_HEADROOM);
-        uint8_t *ip = p->buf + RMR_PKT_HEADROOM;
-        ip[2] = (uint8_t)(trace.pkts[i].len >> 8);
-        ip[3] = (uint8_t)trace.pkts[i].len;
-        ip[15] = back ? 2 : 1;
-        rmr_pkt_put(&pkt, trace.pkts[i].len);
-        wg_pass(back ? &p->wb : &p->wa, back ? &p->wa : &p->wb, &pkt,
-                p->tcp.now);
+        i += like_traced(p, i);
+        tunnel(p, back, p->tcp.now);
     }
     if (p->wa.packets + p->wb.packets - before != trace.n)
         bench_must(RMR_E_INTERNAL, "packets were lost");
@@ -138,10 +152,10 @@ static void record(pipe *p)
 static void bench_back_end(const rmr_aead *aead)
 {
     static pipe p;
-    char whole[64], tunnel[64];
+    char whole[64], wg[64];
     snprintf(whole, sizeof whole, "pipe/whole-%s/%d", aead->name, BENCH_PKT);
-    snprintf(tunnel, sizeof tunnel, "pipe/wg-%s/%d", aead->name, BENCH_PKT);
-    if (!bench_wants(whole) && !bench_wants(tunnel))
+    snprintf(wg, sizeof wg, "pipe/wg-%s/%d", aead->name, BENCH_PKT);
+    if (!bench_wants(whole) && !bench_wants(wg))
         return;
     tcp_pair_open(&p.tcp);
     wg_pair_open(&p.wa, &p.wb, aead);
@@ -151,9 +165,11 @@ static void bench_back_end(const rmr_aead *aead)
     record(&p);
     bench_run(whole, whole_step, &p);
     p.wa.sink = p.wb.sink = NULL;
-    wg_ip_packet(p.buf + RMR_PKT_HEADROOM, BENCH_PKT, 1, 2);
-    p.buf[RMR_PKT_HEADROOM + 19] = 0; /* nobody looks at where it goes */
-    bench_run(tunnel, wg_step, &p);
+    for (size_t i = 0; i < WG_BATCH; i++) {
+        wg_ip_packet(wg_batch_at(&p.batch, i), BENCH_PKT, 1, 2);
+        wg_batch_at(&p.batch, i)[19] = 0; /* nobody looks at where it goes */
+    }
+    bench_run(wg, wg_step, &p);
     tcp_pair_free(&p.tcp);
     wg_pair_free(&p.wa, &p.wb);
 }

@@ -130,6 +130,45 @@ void wg_pass(wg_side *from, wg_side *to, rmr_pkt *pkt, rmr_time now)
                "open");
 }
 
+uint8_t *wg_batch_at(wg_batch *b, size_t i)
+{
+    return b->bufs[i] + RMR_PKT_HEADROOM;
+}
+
+void wg_batch_add(wg_batch *b, size_t len)
+{
+    if (b->n == WG_BATCH)
+        bench_must(RMR_E_FULL, "batch");
+    rmr_wg_out *out = &b->out[b->n];
+    out->pkt = rmr_pkt_of(rmr_buf_of(b->bufs[b->n], sizeof b->bufs[b->n]),
+                          RMR_PKT_HEADROOM);
+    rmr_pkt_put(&out->pkt, len);
+    b->n++;
+}
+
+/* Of an item: those of a batch have answers of their own. */
+static void must(rmr_err e, rmr_err item, const char *what)
+{
+    bench_must(e ? e : item, what);
+}
+
+void wg_batch_pass(wg_side *from, wg_side *to, wg_batch *b, rmr_time now)
+{
+    for (size_t i = 0; i < b->n; i++)
+        b->out[i].peer = from->peer;
+    rmr_err e = rmr_wg_seal_n(from->wg, now, b->out, b->n);
+    for (size_t i = 0; i < b->n; i++) {
+        rmr_pkt *p = &b->out[i].pkt;
+        must(e, b->out[i].err, "seal_n");
+        b->in[i].from = &from->endpoint;
+        b->in[i].datagram = rmr_buf_of(rmr_pkt_data(p), p->len);
+    }
+    e = rmr_wg_read_pkts(to->wg, now, b->in, b->n);
+    for (size_t i = 0; i < b->n; i++)
+        must(e, b->in[i].err, "read_pkts");
+    b->n = 0;
+}
+
 void wg_pair_deadlines(wg_side *a, wg_side *b, rmr_time now)
 {
     if (now <
@@ -163,51 +202,38 @@ static void data_step(void *user, uint64_t *ops, uint64_t *bytes)
     *bytes += 1000 * BENCH_PKT;
 }
 
-enum { BATCH = 64 };
-
-typedef struct batch {
+typedef struct many {
     pair p;
-    uint8_t bufs[BATCH][RMR_PKT_HEADROOM + BENCH_PKT + RMR_PKT_TAILROOM];
-} batch;
+    wg_batch batch;
+} many;
 
 static void batch_step(void *user, uint64_t *ops, uint64_t *bytes)
 {
-    batch *b = user;
-    rmr_wg_out out[BATCH];
-    rmr_wg_in in[BATCH];
-    uint64_t before = b->p.b.packets;
-    for (int i = 0; i < BATCH; i++) {
-        out[i].peer = b->p.a.peer;
-        out[i].pkt = rmr_pkt_of(rmr_buf_of(b->bufs[i], sizeof b->bufs[i]),
-                                RMR_PKT_HEADROOM);
-        rmr_pkt_put(&out[i].pkt, BENCH_PKT);
-    }
-    bench_must(rmr_wg_seal_n(b->p.a.wg, b->p.now, out, BATCH), "seal_n");
-    for (int i = 0; i < BATCH; i++) {
-        in[i].from = &b->p.a.endpoint;
-        in[i].datagram = rmr_buf_of(rmr_pkt_data(&out[i].pkt), out[i].pkt.len);
-    }
-    bench_must(rmr_wg_read_pkts(b->p.b.wg, b->p.now, in, BATCH), "read_pkts");
-    if (b->p.b.packets - before != BATCH)
+    many *m = user;
+    uint64_t before = m->p.b.packets;
+    for (int i = 0; i < WG_BATCH; i++)
+        wg_batch_add(&m->batch, BENCH_PKT);
+    wg_batch_pass(&m->p.a, &m->p.b, &m->batch, m->p.now);
+    if (m->p.b.packets - before != WG_BATCH)
         bench_must(RMR_E_INTERNAL, "packets were lost");
-    *ops += BATCH;
-    *bytes += BATCH * BENCH_PKT;
+    *ops += WG_BATCH;
+    *bytes += WG_BATCH * BENCH_PKT;
 }
 
 static void bench_data(const rmr_aead *aead)
 {
-    static batch b;
+    static many m;
     char name[64];
-    wg_pair_open(&b.p.a, &b.p.b, aead);
-    b.p.now = RMR_SEC;
-    wg_ip_packet(b.p.buf + RMR_PKT_HEADROOM, BENCH_PKT, 1, 2);
-    for (int i = 0; i < BATCH; i++)
-        wg_ip_packet(b.bufs[i] + RMR_PKT_HEADROOM, BENCH_PKT, 1, 2);
+    wg_pair_open(&m.p.a, &m.p.b, aead);
+    m.p.now = RMR_SEC;
+    wg_ip_packet(m.p.buf + RMR_PKT_HEADROOM, BENCH_PKT, 1, 2);
+    for (size_t i = 0; i < WG_BATCH; i++)
+        wg_ip_packet(wg_batch_at(&m.batch, i), BENCH_PKT, 1, 2);
     snprintf(name, sizeof name, "wg/remora-%s/%d", aead->name, BENCH_PKT);
-    bench_run(name, data_step, &b.p);
+    bench_run(name, data_step, &m.p);
     snprintf(name, sizeof name, "wg/remora-%s-batch/%d", aead->name, BENCH_PKT);
-    bench_run(name, batch_step, &b);
-    wg_pair_free(&b.p.a, &b.p.b);
+    bench_run(name, batch_step, &m);
+    wg_pair_free(&m.p.a, &m.p.b);
 }
 
 /* Lets time pass by the tunnels' own deadlines, until all is quiet. */
