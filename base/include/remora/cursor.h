@@ -25,6 +25,8 @@
 
 #include <remora/base.h>
 
+#include <string.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -206,33 +208,38 @@ static inline void rmr_store_be16(uint8_t *p, uint16_t v)
  *  Effects: on p.  Errors: none.  Source: RFC 1700. */
 static inline void rmr_store_be32(uint8_t *p, uint32_t v)
 {
-    p[0] = (uint8_t)(v >> 24);
-    p[1] = (uint8_t)(v >> 16);
-    p[2] = (uint8_t)(v >> 8);
-    p[3] = (uint8_t)v;
+    /* By way of an array: compilers make one swapped store of this. */
+    const uint8_t b[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16),
+                          (uint8_t)(v >> 8), (uint8_t)v};
+    memcpy(p, b, sizeof b);
 }
 /** 8 bytes to p, network order.
  *  Effects: on p.  Errors: none.  Source: RFC 1700. */
 static inline void rmr_store_be64(uint8_t *p, uint64_t v)
 {
-    rmr_store_be32(p, (uint32_t)(v >> 32));
-    rmr_store_be32(p + 4, (uint32_t)v);
+    const uint8_t b[8] = {(uint8_t)(v >> 56), (uint8_t)(v >> 48),
+                          (uint8_t)(v >> 40), (uint8_t)(v >> 32),
+                          (uint8_t)(v >> 24), (uint8_t)(v >> 16),
+                          (uint8_t)(v >> 8),  (uint8_t)v};
+    memcpy(p, b, sizeof b);
 }
 /** 4 bytes to p, lowest first.
  *  Effects: on p.  Errors: none.  Source: none. */
 static inline void rmr_store_le32(uint8_t *p, uint32_t v)
 {
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
-    p[2] = (uint8_t)(v >> 16);
-    p[3] = (uint8_t)(v >> 24);
+    const uint8_t b[4] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16),
+                          (uint8_t)(v >> 24)};
+    memcpy(p, b, sizeof b);
 }
 /** 8 bytes to p, lowest first.
  *  Effects: on p.  Errors: none.  Source: none. */
 static inline void rmr_store_le64(uint8_t *p, uint64_t v)
 {
-    rmr_store_le32(p, (uint32_t)v);
-    rmr_store_le32(p + 4, (uint32_t)(v >> 32));
+    const uint8_t b[8] = {(uint8_t)v,         (uint8_t)(v >> 8),
+                          (uint8_t)(v >> 16), (uint8_t)(v >> 24),
+                          (uint8_t)(v >> 32), (uint8_t)(v >> 40),
+                          (uint8_t)(v >> 48), (uint8_t)(v >> 56)};
+    memcpy(p, b, sizeof b);
 }
 
 #ifdef __cplusplus
