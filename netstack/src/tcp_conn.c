@@ -192,15 +192,15 @@ void rmri_tcp_run_events(rmr_ns *ns, tcp_conn *c)
         }
     }
     c->events = 0;
-    for (uint8_t ev = EV_ACCEPT; ev <= EV_CLOSED && due;
-         ev = (uint8_t)(ev << 1)) {
-        if (!(due & ev))
-            continue;
+    while (due) {
+        uint8_t ev = (uint8_t)(due & -due); /* the lowest */
+        due = (uint8_t)(due & ~ev);
+        call_one(ns, c, ev);
+        if (!due)
+            return;
         c = rmri_tcp_conn_get(ns, id);
         if (!c)
             return;
-        due = (uint8_t)(due & ~ev);
-        call_one(ns, c, ev);
     }
 }
 
