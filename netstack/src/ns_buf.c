@@ -168,11 +168,18 @@ static void store(ns_cq *q, const ns_pool *p, size_t at, rmr_bytes in)
 bool rmri_ns_cq_put(ns_cq *q, ns_pool *p, size_t off, rmr_bytes in,
                     size_t limit)
 {
+    size_t size = ns_chunk_size(p), at = q->head + off;
+    size_t k = at >> p->shift, in_chunk = at & (size - 1);
     if (in.len == 0)
         return true;
-    if (hold(q, p, q->head + off, in.len, limit) < in.len)
+    /* Most packets go into one chunk that is held already. */
+    if (in.len <= size - in_chunk && k < q->cap && chunk(q, k)) {
+        memcpy(chunk(q, k) + in_chunk, in.ptr, in.len);
+        return true;
+    }
+    if (hold(q, p, at, in.len, limit) < in.len)
         return false;
-    store(q, p, q->head + off, in);
+    store(q, p, at, in);
     return true;
 }
 
