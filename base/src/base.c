@@ -159,11 +159,17 @@ void rmr_wipe(void *ptr, size_t len)
 
 bool rmr_equal_ct(const void *a, const void *b, size_t len)
 {
-    const volatile uint8_t *x = (const volatile uint8_t *)a;
-    const volatile uint8_t *y = (const volatile uint8_t *)b;
-    uint32_t diff = 0;
-    for (size_t i = 0; i < len; i++)
-        diff |= (uint32_t)(x[i] ^ y[i]);
+    const uint8_t *x = (const uint8_t *)a, *y = (const uint8_t *)b;
+    /* Each step is written and read again, so that none can be left out. */
+    volatile uint64_t diff = 0;
+    for (; len >= 8; x += 8, y += 8, len -= 8) {
+        uint64_t v, w;
+        memcpy(&v, x, sizeof v);
+        memcpy(&w, y, sizeof w);
+        diff |= v ^ w;
+    }
+    for (; len; x++, y++, len--)
+        diff |= (uint64_t)(*x ^ *y);
     return diff == 0;
 }
 
