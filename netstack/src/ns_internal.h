@@ -137,6 +137,16 @@ uint64_t rmri_ns_sum_swap(uint64_t acc);
 uint16_t rmri_ns_sum_fold(uint64_t acc);
 /* Of a 16-bit number in network order. */
 uint64_t rmri_ns_sum_be16(uint64_t acc, uint16_t v);
+/* Of an IPv4 header without options. */
+static inline uint64_t ns_sum_ip4(const uint8_t *h)
+{
+    uint64_t a, b;
+    uint32_t c;
+    memcpy(&a, h, 8);
+    memcpy(&b, h + 8, 8);
+    memcpy(&c, h + 16, 4);
+    return ns_sum_add(ns_sum_add(a, b), c);
+}
 /* Stores the complement. */
 void rmri_ns_sum_store(uint8_t *p, uint64_t acc);
 /* The pseudo header of both families (RFC 9293 3.1, RFC 8200 8.1). */

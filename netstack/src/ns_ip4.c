@@ -45,6 +45,12 @@ static rmr_err fragment(rmr_ns *ns, ns_pkt *p, size_t header_len, uint16_t frag)
     return rmri_ns_frag_input(ns, &f);
 }
 
+static bool sum_ok(const uint8_t *h, size_t hl)
+{
+    uint64_t sum = hl == NS_IP4_HEADER ? ns_sum_ip4(h) : rmri_ns_sum(0, h, hl);
+    return rmri_ns_sum_fold(sum) == 0xffff;
+}
+
 rmr_err rmri_ns_ip4_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
 {
     const uint8_t *h = in.ptr;
@@ -53,7 +59,7 @@ rmr_err rmri_ns_ip4_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
     size_t hl = (h[0] & 15u) * 4u, total = rmr_load_be16(h + 2);
     if (hl < NS_IP4_HEADER || hl > total || total > in.len)
         return malformed(ns);
-    if (!loop && !whole && rmri_ns_sum_fold(rmri_ns_sum(0, h, hl)) != 0xffff) {
+    if (!loop && !whole && !sum_ok(h, hl)) {
         ns->stats.discard_checksum++;
         return RMR_E_MALFORMED;
     }
@@ -84,7 +90,7 @@ rmr_err rmri_ns_ip4_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
 static void write4_sum(uint8_t *h)
 {
     h[10] = h[11] = 0;
-    rmri_ns_sum_store(h + 10, rmri_ns_sum(0, h, NS_IP4_HEADER));
+    rmri_ns_sum_store(h + 10, ns_sum_ip4(h));
 }
 
 static size_t write4(uint8_t *h, const ns_ip *src, const ns_ip *to,
