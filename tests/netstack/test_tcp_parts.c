@@ -656,6 +656,94 @@ static void a_port_that_somebody_listens_on_is_never_picked(void **state)
     rmr_ns_free(ns);
 }
 
+/* ---- callbacks -------------------------------------------------------- */
+
+typedef struct heard { /* a letter a callback, in the order of the calls */
+    rmr_ns *ns;
+    char letters[8];
+    size_t n;
+    char ends_at; /* the callback that closes the socket; 0: none */
+} heard;
+
+static void hear(heard *h, rmr_ns_sock sock, char letter)
+{
+    assert_true(h->n + 1 < sizeof h->letters);
+    h->letters[h->n++] = letter;
+    if (letter == h->ends_at)
+        assert_int_equal(rmr_ns_abort(h->ns, 0, sock), RMR_OK);
+}
+
+static void hear_connected(void *user, void *tag, rmr_ns_sock sock)
+{
+    (void)tag;
+    hear(user, sock, 'C');
+}
+
+static void hear_readable(void *user, void *tag, rmr_ns_sock sock)
+{
+    (void)tag;
+    hear(user, sock, 'R');
+}
+
+static void hear_writable(void *user, void *tag, rmr_ns_sock sock)
+{
+    (void)tag;
+    hear(user, sock, 'W');
+}
+
+static void hear_suspect(void *user, void *tag, rmr_ns_sock sock)
+{
+    (void)tag;
+    hear(user, sock, 'S');
+}
+
+static void hear_closed(void *user, void *tag, rmr_ns_sock sock, rmr_err why)
+{
+    (void)tag;
+    (void)why;
+    hear(user, sock, 'X');
+}
+
+/* All that one connection can have to tell, told at once. */
+static void tell_all(heard *h)
+{
+    static const uint8_t events[] = {EV_CLOSED, EV_SUSPECT, EV_WRITABLE,
+                                     EV_READABLE, EV_CONNECTED};
+    test_rng rng;
+    rmr_err why;
+    h->ns = stack(&rng, 1);
+    h->ns->cb.user = h;
+    h->ns->cb.on_connected = hear_connected;
+    h->ns->cb.on_readable = hear_readable;
+    h->ns->cb.on_writable = hear_writable;
+    h->ns->cb.on_suspect = hear_suspect;
+    h->ns->cb.on_closed = hear_closed;
+    ns_tuple t = some_tuple(40000);
+    tcp_conn *c = rmri_tcp_conn_new(h->ns, &t, &why);
+    assert_non_null(c);
+    for (size_t i = 0; i < sizeof events; i++)
+        rmri_tcp_event(h->ns, c, events[i]);
+    rmri_ns_dispatch(h->ns);
+    rmr_ns_free(h->ns);
+}
+
+static void callbacks_of_a_socket_come_in_order(void **state)
+{
+    (void)state;
+    heard h = {0};
+    tell_all(&h);
+    assert_string_equal(h.letters, "CRWSX");
+}
+
+static void a_socket_that_a_callback_ends_is_told_no_more(void **state)
+{
+    (void)state;
+    heard h = {0};
+    h.ends_at = 'R';
+    tell_all(&h);
+    assert_string_equal(h.letters, "CR");
+}
+
 static void blocks_are_small(void **state)
 {
     (void)state;
@@ -690,6 +778,8 @@ int main(void)
         cmocka_unit_test(
             ports_are_neither_repeated_nor_in_order_across_remotes),
         cmocka_unit_test(a_port_that_somebody_listens_on_is_never_picked),
+        cmocka_unit_test(callbacks_of_a_socket_come_in_order),
+        cmocka_unit_test(a_socket_that_a_callback_ends_is_told_no_more),
         cmocka_unit_test(blocks_are_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
