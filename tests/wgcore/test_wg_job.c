@@ -328,6 +328,34 @@ static void a_bad_job_is_refused(void **state)
     close_world(w);
 }
 
+/* A host's mistake must not let out what was not sealed, nor let in what was
+ * not authenticated. */
+static void a_job_that_has_not_run_does_not_end(void **state)
+{
+    (void)state;
+    world *w = open_world();
+    assert_int_equal(issue_seal(w, 0, 40), RMR_OK);
+    assert_int_equal(rmr_wg_job_end(w->f.a.wg, w->f.now, &w->job[0]),
+                     RMR_E_INVAL);
+    assert_int_equal(w->n_given, 0);
+    run(w, 0);
+    assert_int_equal(rmr_wg_job_end(w->f.a.wg, w->f.now, &w->job[0]), RMR_OK);
+    assert_int_equal(w->n_given, 1);
+    /* A forgery, in a job whose last run went well. */
+    put_datagram(w, 1, 40);
+    w->buf[1][20] ^= 1;
+    w->job[1].item.err = RMR_OK;
+    assert_int_equal(issue_open(w, 1), RMR_OK);
+    assert_int_equal(rmr_wg_job_end(w->f.b.wg, w->f.now, &w->job[1]),
+                     RMR_E_INVAL);
+    assert_int_equal(w->f.b.n_packets, 0);
+    run(w, 1);
+    assert_int_equal(rmr_wg_job_end(w->f.b.wg, w->f.now, &w->job[1]), RMR_OK);
+    assert_int_equal(w->job[1].err, RMR_E_AUTH);
+    assert_int_equal(w->f.b.n_packets, 0);
+    close_world(w);
+}
+
 static void jobs_have_a_bound(void **state)
 {
     (void)state;
@@ -639,6 +667,7 @@ int main(void)
         cmocka_unit_test(replays_and_forgeries_are_found_at_their_turn),
         cmocka_unit_test(handshakes_are_handled_at_once),
         cmocka_unit_test(a_bad_job_is_refused),
+        cmocka_unit_test(a_job_that_has_not_run_does_not_end),
         cmocka_unit_test(jobs_have_a_bound),
         cmocka_unit_test(jobs_allocate_nothing),
         cmocka_unit_test(packets_wait_behind_jobs),

@@ -10,6 +10,10 @@ enum {
     ENDED /* its peer went: in rmr_wg.ended                */
 };
 
+/* What the cipher said of a job, before it was asked: so that nothing passes for
+ * sealed or authentic because nobody ran it. */
+#define NOT_RUN RMR_E_STATE
+
 /* ---- on any thread ---------------------------------------------------- */
 
 void rmr_wg_job_run(const rmr_aead *aead, rmr_wg_job *const *jobs, size_t n)
@@ -44,6 +48,7 @@ static void push(wg_peer *p, wg_key *k, rmr_wg_job *job, uint8_t kind)
     job->state = OUT;
     job->key = k;
     job->next = NULL;
+    job->item.err = NOT_RUN;
     if (q->tail)
         q->tail->next = job;
     else
@@ -193,7 +198,7 @@ rmr_err rmr_wg_job_end(rmr_wg *wg, rmr_time now, rmr_wg_job *job)
     if (job->state == LOST) {
         rmri_wg_key_drop(wg, (wg_key *)job->key);
         give_back(wg, job, RMR_E_UNKNOWN);
-    } else if (job->state == OUT) {
+    } else if (job->state == OUT && job->item.err != NOT_RUN) {
         rmr_wg_peer h = job->peer;
         job->state = DONE;
         e = drain(wg, h, job->kind);

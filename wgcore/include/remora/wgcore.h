@@ -556,7 +556,7 @@ RMR_API void rmr_wg_job_run(const rmr_aead *aead, rmr_wg_job *const *jobs,
  *          for one before it: on_packet and on_endpoint as rmr_wg_read_pkt has
  *          them, on_job for each, at most RMR_WG_MAX_JOBS of them.  May make
  *          output and move the deadline.
- * Errors:  INVAL (not out), REENTRANT; RNG.
+ * Errors:  INVAL (not out, or not run: unchanged), REENTRANT; RNG.
  * Source:  WireGuard paper 5.4.6, 6.5.
  */
 RMR_API rmr_err rmr_wg_job_end(rmr_wg *wg, rmr_time now, rmr_wg_job *job);
