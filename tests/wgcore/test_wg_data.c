@@ -152,6 +152,39 @@ static void bytes_of_staged_packets_are_bounded_over_all_peers(void **state)
     wgf_close(&f);
 }
 
+/* Else peers that never answer could keep all others from a key, by what waits
+ * for them. */
+static void a_packet_without_room_to_wait_begins_a_handshake_still(void **state)
+{
+    (void)state;
+    for (int in_place = 0; in_place < 2; in_place++) {
+        wgf f;
+        uint8_t pub[32] = {9}, p[300] = {0}, d[WGF_BUF];
+        size_t n;
+        wgf_open(&f);
+        rmr_wg_peer other = wgf_add(&f.a, f.now, pub, NULL, NULL);
+        f.a.wg->max_staged_bytes = 300;
+        assert_int_equal(
+            rmr_wg_send(f.a.wg, f.now, other, rmr_bytes_of(p, sizeof p)),
+            RMR_OK);
+        for (int i = 0; i < 2; i++) /* the second is within the 5 s */
+            assert_int_equal(in_place ? wgf_seal(&f, &f.a, 40, d, &n)
+                                      : wgf_send(&f, &f.a, 40),
+                             RMR_E_FULL);
+        assert_int_equal(wgf_state(&f.a)->n_staged, 0);
+        assert_int_equal(f.a.wg->stats.handshakes_initiated, 2);
+        wgf_exchange(&f);
+        assert_int_equal(wgf_seal(&f, &f.a, 40, d, &n), RMR_OK);
+        assert_int_equal(wgf_give(&f, &f.b, d, n), RMR_OK);
+        assert_int_equal(f.b.n_packets, 1);
+        /* With a key a packet without room asks for nothing. */
+        assert_int_equal(wgf_send(&f, &f.a, 40), RMR_E_FULL);
+        assert_int_equal(f.a.wg->stats.handshakes_initiated, 2);
+        assert_int_equal(wgf_take(&f, &f.a, d), 0);
+        wgf_close(&f);
+    }
+}
+
 static void a_short_buffer_loses_nothing(void **state)
 {
     (void)state;
@@ -401,6 +434,8 @@ int main(void)
         cmocka_unit_test(nothing_overtakes_a_staged_packet),
         cmocka_unit_test(a_full_queue_drops_its_oldest_until_there_is_a_key),
         cmocka_unit_test(bytes_of_staged_packets_are_bounded_over_all_peers),
+        cmocka_unit_test(
+            a_packet_without_room_to_wait_begins_a_handshake_still),
         cmocka_unit_test(a_short_buffer_loses_nothing),
         cmocka_unit_test(flush_hands_out_all_and_stops_at_an_error),
         cmocka_unit_test(peers_take_turns_when_they_have_much_to_write),

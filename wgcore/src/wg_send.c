@@ -51,7 +51,10 @@ rmr_err rmri_wg_sent(rmr_wg *wg, wg_peer *p, size_t n, size_t data)
 static rmr_err stage(rmr_wg *wg, wg_peer *p, rmr_bytes packet)
 {
     rmr_err e = rmri_wg_stage(wg, p, packet);
-    rmr_err f = rmri_wg_flush_staged(wg, p);
+    /* Without a key also when it found no room: the next one may. */
+    rmr_err f = rmri_wg_can_send(p, wg->now)
+                    ? rmri_wg_flush_staged(wg, p)
+                    : rmri_wg_send_initiation(wg, p, false);
     rmri_wg_rearm(wg, p);
     if (f) {
         wg->fatal = f;
