@@ -7,6 +7,7 @@
 
 #include <remora/crypto.h>
 
+#include "stack.h"
 #include "support.h"
 #include "vectors.h"
 
@@ -124,6 +125,61 @@ static void hkdf_gives_one_two_or_three_outputs(void **state)
     tv_free(root);
 }
 
+/* ---- what is left behind ------------------------------------------------ */
+
+typedef struct secrets {
+    uint8_t in[32], key[64], out[3][32], prk[32];
+} secrets;
+
+static void derive(void *arg)
+{
+    secrets *s = (secrets *)arg;
+    rmr_hkdf(s->out[0], s->out[1], s->out[2], s->in,
+             rmr_bytes_of(s->key, sizeof s->key));
+}
+
+static void authenticate(void *arg)
+{
+    secrets *s = (secrets *)arg;
+    rmr_blake2s_mac(s->out[0], rmr_bytes_of(s->in, 32),
+                    rmr_bytes_of(s->key, sizeof s->key));
+}
+
+/* Of what is long enough to be found: half a key is as bad. */
+static void nothing_on_the_stack(const uint8_t *p, size_t len)
+{
+    for (size_t i = 0; i + 16 <= len; i += 16)
+        assert_false(test_stack_has(p + i, 16));
+}
+
+static void no_secret_stays_on_the_stack(void **state)
+{
+    (void)state;
+    secrets s;
+    uint8_t pads[2][64];
+    for (size_t i = 0; i < 32; i++)
+        s.in[i] = (uint8_t)(0x40 + i);
+    for (size_t i = 0; i < 64; i++)
+        s.key[i] = (uint8_t)(0xa0 + i);
+    rmr_hmac_blake2s(s.prk, rmr_bytes_of(s.in, 32),
+                     rmr_bytes_of(s.key, sizeof s.key), none);
+    for (size_t i = 0; i < 32; i++) {
+        pads[0][i] = s.prk[i] ^ 0x36;
+        pads[1][i] = s.prk[i] ^ 0x5c;
+    }
+    derive(&s); /* as test_on_stack: registers are not what is meant here */
+    test_on_stack(derive, &s);
+    nothing_on_the_stack(s.in, 32);
+    nothing_on_the_stack(s.key, 64);
+    nothing_on_the_stack(s.prk, 32);
+    nothing_on_the_stack(pads[0], 32);
+    nothing_on_the_stack(pads[1], 32);
+    for (size_t i = 0; i < 3; i++)
+        nothing_on_the_stack(s.out[i], 32);
+    test_on_stack(authenticate, &s);
+    nothing_on_the_stack(s.in, 32);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -138,6 +194,7 @@ int main(void)
         cmocka_unit_test(hmac_equals_the_vectors_however_the_input_is_cut),
         cmocka_unit_test(an_hmac_key_longer_than_a_block_is_hashed_first),
         cmocka_unit_test(hkdf_gives_one_two_or_three_outputs),
+        cmocka_unit_test(no_secret_stays_on_the_stack),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
