@@ -86,14 +86,16 @@ rmr_err rmr_wg_new(rmr_wg **out, const rmr_env *env, const rmr_wg_config *cfg,
                    rmr_time now)
 {
     rmr_wg_config c;
+    rmr_wg *wg = NULL;
     rmr_err e = copy_config(&c, cfg);
-    if (e)
-        return e;
-    rmr_wg *wg =
-        (rmr_wg *)rmr_alloc_zero(&env->alloc, sizeof *wg, _Alignof(rmr_wg));
-    if (!wg) {
+    if (!e) {
+        wg =
+            (rmr_wg *)rmr_alloc_zero(&env->alloc, sizeof *wg, _Alignof(rmr_wg));
+        e = wg ? RMR_OK : RMR_E_NOMEM;
+    }
+    if (e) {
         rmr_wipe(&c, sizeof c);
-        return RMR_E_NOMEM;
+        return e;
     }
     wg->env = *env;
     wg->alloc.alloc = count_alloc;
