@@ -533,6 +533,33 @@ static void jobs_of_an_erased_key_end_with_unknown(void **state)
     close_world(w);
 }
 
+/* However long a job takes: a key of 180 s neither sends nor opens. */
+static void jobs_of_a_key_that_became_too_old_end_with_unknown(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        world *w = open_world();
+        wgf *f = &w->f;
+        rmr_time born = wgf_state(&f->b)->current->born;
+        f->now = born + 100 * RMR_SEC;
+        put_datagram(w, 0, 40);
+        assert_int_equal(issue_open(w, 0), RMR_OK);
+        assert_int_equal(issue_seal(w, 1, 40), RMR_OK);
+        run(w, 0);
+        run(w, 1);
+        f->now = born + 180 * RMR_SEC - !late;
+        assert_int_equal(rmr_wg_job_end(f->b.wg, f->now, &w->job[0]), RMR_OK);
+        assert_int_equal(rmr_wg_job_end(f->a.wg, f->now, &w->job[1]), RMR_OK);
+        assert_int_equal(w->n_given, 2);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(w->job[i].err, late ? RMR_E_UNKNOWN : RMR_OK);
+        assert_int_equal(f->b.n_packets, !late);
+        assert_int_equal(f->a.wg->stats.jobs_dropped, late);
+        assert_int_equal(f->b.wg->stats.jobs_dropped, late);
+        close_world(w);
+    }
+}
+
 static void remove_self(wgf_side *s, rmr_wg_peer p)
 {
     world *w = (world *)s->user;
@@ -674,6 +701,7 @@ int main(void)
         cmocka_unit_test(timers_move_when_a_job_leaves),
         cmocka_unit_test(the_jobs_of_a_removed_peer_end_with_unknown),
         cmocka_unit_test(jobs_of_an_erased_key_end_with_unknown),
+        cmocka_unit_test(jobs_of_a_key_that_became_too_old_end_with_unknown),
         cmocka_unit_test(a_callback_may_remove_the_peer_of_jobs),
         cmocka_unit_test(a_job_may_be_issued_again_where_it_ended),
         cmocka_unit_test(a_job_without_a_key_waits_as_a_copy_or_is_refused),

@@ -424,6 +424,11 @@ static inline void rmri_wg_key_drop(rmr_wg *wg, wg_key *k)
         rmri_wg_key_free(wg, k);
     }
 }
+/* Not of a dead one. */
+static inline bool rmri_wg_key_is_old(const wg_key *k, rmr_time now)
+{
+    return rmr_time_since(now, k->born) >= WG_REJECT_AFTER_TIME;
+}
 void rmri_wg_keys_erase(rmr_wg *wg, wg_peer *p);
 void rmri_wg_slot_initiated(rmr_wg *wg, wg_peer *p, wg_key *k, bool crossed);
 void rmri_wg_slot_answered(rmr_wg *wg, wg_peer *p, wg_key *k);
@@ -432,7 +437,7 @@ static inline bool rmri_wg_can_send(const wg_peer *p, rmr_time now)
 {
     const wg_key *k = p->current;
     return k && k->can_send && k->counter < WG_REJECT_AFTER_MESSAGES &&
-           rmr_time_since(now, k->born) < WG_REJECT_AFTER_TIME;
+           !rmri_wg_key_is_old(k, now);
 }
 
 /* wg_handshake.c */

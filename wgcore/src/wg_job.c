@@ -146,7 +146,7 @@ static void give_back(rmr_wg *wg, rmr_wg_job *job, rmr_err e)
 static rmr_err sealed(rmr_wg *wg, wg_peer *p, rmr_wg_job *job)
 {
     const wg_key *k = (const wg_key *)job->key;
-    if (k->is_dead)
+    if (k->is_dead || rmri_wg_key_is_old(k, wg->now))
         return RMR_E_UNKNOWN;
     p->tx_bytes += job->pkt.len;
     job->at = &p->endpoint;

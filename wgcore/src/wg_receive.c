@@ -54,7 +54,7 @@ rmr_err rmri_wg_find_key(const rmr_wg *wg, rmr_buf d, wg_key **out,
     if (!ix || !ix->is_key)
         return RMR_E_UNKNOWN;
     wg_key *k = WG_OF(ix, wg_key, ix);
-    if (rmr_time_since(wg->now, k->born) >= WG_REJECT_AFTER_TIME)
+    if (rmri_wg_key_is_old(k, wg->now))
         return RMR_E_UNKNOWN;
     *out = k;
     item->ctx = &k->recv;
@@ -103,8 +103,9 @@ static void deliver(rmr_wg *wg, uint64_t id, const rmr_wg_endpoint *moved,
 rmr_err rmri_wg_take(rmr_wg *wg, wg_key *k, const rmr_aead_item *item,
                      const rmr_wg_endpoint *from, uint8_t ecn)
 {
-    /* In this order, so that a batch answers as packet by packet does. */
-    if (k->is_dead)
+    /* In this order, so that a batch answers as packet by packet does.  Only a
+     * job can have grown too old meanwhile. */
+    if (k->is_dead || rmri_wg_key_is_old(k, wg->now))
         return RMR_E_UNKNOWN;
     if (!rmri_wg_replay_ok(&k->replay, item->counter))
         return RMR_E_REPLAY;

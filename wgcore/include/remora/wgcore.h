@@ -486,12 +486,14 @@ RMR_API rmr_err rmr_wg_flush(rmr_wg *wg, rmr_time now, rmr_buf scratch,
  * Memory: the host's.  A job lies where its packet lies, and is wgcore's from
  * its issue to on_job: neither it nor its packet may be moved, read or written
  * but by rmr_wg_job_run.  Before rmr_wg_free the host waits for its threads;
- * jobs that are out then are forgotten and need no end.
+ * jobs that are out then are forgotten and need no end (zero one to use it
+ * again).
  *
  * A key that goes meanwhile keeps its memory, for its jobs alone, and is wiped
- * with the last of them; they end with UNKNOWN.  While seals of a peer are out,
- * what else is to be sent to it waits behind them.  What is read by
- * rmr_wg_read_pkts overtakes the jobs: use one of both.
+ * with the last of them; they end with UNKNOWN, as those of a key that became
+ * too old.  While seals of a peer are out, what else is to be sent to it waits
+ * behind them.  What is read by rmr_wg_read_pkts overtakes the jobs: use one of
+ * both.
  */
 #define RMR_WG_MAX_JOBS 1024 /* of a peer, in each direction */
 
