@@ -229,6 +229,46 @@ static void crossing_initiations_end_on_one_key(void **state)
     wgf_close(&f);
 }
 
+/* The answer to an attempt that crossed, held back on its way, would put a key
+ * in use that the other side has forgotten. */
+static void a_crossed_attempt_ends_with_its_retry_time(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        wgf f;
+        uint8_t ia[WGF_BUF], ib[WGF_BUF], ra[WGF_BUF], rb[WGF_BUF];
+        wgf_open(&f);
+        wgf_send(&f, &f.a, 40);
+        wgf_send(&f, &f.b, 50);
+        assert_int_equal(wgf_take(&f, &f.a, ia), 148);
+        assert_int_equal(wgf_take(&f, &f.b, ib), 148);
+        assert_int_equal(wgf_give(&f, &f.b, ia, 148), RMR_OK);
+        assert_int_equal(wgf_give(&f, &f.a, ib, 148), RMR_OK);
+        assert_int_equal(wgf_take(&f, &f.a, ra), 92);
+        assert_int_equal(wgf_take(&f, &f.b, rb), 92); /* held back */
+        assert_int_equal(wgf_give(&f, &f.b, ra, 92), RMR_OK);
+        wgf_exchange(&f);
+        const wg_peer *p = wgf_state(&f.a);
+        assert_non_null(p->current);
+        assert_false(p->current->initiator);
+        assert_true(p->deadline[WG_RETX] == RMR_TIME_NEVER);
+        wgf_run(&f, f.now + 5 * RMR_SEC + 333 * RMR_MS + (rmr_time)late);
+        uint64_t digest = wgf_digest(f.a.wg);
+        assert_int_equal(wgf_give(&f, &f.a, rb, 92),
+                         late ? RMR_E_UNKNOWN : RMR_OK);
+        assert_int_equal(wgf_digest(f.a.wg) == digest, late);
+        /* Its keys go with the next handshake, whoever begins that. */
+        for (int i = 0; i < 150; i++) {
+            wgf_run(&f, f.now + RMR_SEC);
+            wgf_send(&f, &f.b, 60);
+            wgf_exchange(&f);
+        }
+        assert_int_equal(f.a.n_packets, 151);
+        assert_null(p->hs);
+        wgf_close(&f);
+    }
+}
+
 /* A peer with one state for both roles loses its own attempt. */
 static void crossing_with_a_reference_peer_works_from_either_side(void **state)
 {
@@ -283,6 +323,7 @@ int main(void)
         cmocka_unit_test(the_keys_of_the_macs_equal_the_vector),
         cmocka_unit_test(a_second_initiation_replaces_the_first),
         cmocka_unit_test(crossing_initiations_end_on_one_key),
+        cmocka_unit_test(a_crossed_attempt_ends_with_its_retry_time),
         cmocka_unit_test(crossing_with_a_reference_peer_works_from_either_side),
         cmocka_unit_test(
             a_response_under_a_datas_index_and_the_reverse_are_unknown),

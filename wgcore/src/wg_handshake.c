@@ -80,6 +80,7 @@ rmr_err rmri_wg_hs_initiate(rmr_wg *wg, wg_peer *p)
     if (!hs)
         return RMR_E_NOMEM;
     hs->ix.peer = p;
+    hs->at = wg->now;
     e = rmri_wg_index_new(wg, &hs->ix);
     if (e) {
         hs_release(wg, hs);
@@ -291,6 +292,8 @@ rmr_err rmri_wg_hs_read_response(rmr_wg *wg, const rmr_wg_endpoint *from,
     if (!ix || ix->is_key)
         return RMR_E_UNKNOWN;
     wg_peer *p = ix->peer;
+    if (rmri_wg_hs_is_late(wg, p))
+        return RMR_E_UNKNOWN;
     rmr_noise n = p->hs->noise;
     size_t len;
     wg_key *k = NULL;

@@ -198,6 +198,7 @@ typedef struct wg_key {
 
 typedef struct wg_hs { /* a handshake that we began */
     wg_index ix;
+    rmr_time at;  /* when                                         */
     bool unsent;  /* msg waits for rmr_wg_write_pkt               */
     bool crossed; /* we answered an initiation while it was out   */
     uint8_t msg[WG_INITIATION_LEN];
@@ -441,6 +442,14 @@ static inline bool rmri_wg_can_send(const wg_peer *p, rmr_time now)
 }
 
 /* wg_handshake.c */
+/* Another handshake was completed while it was out, and the time of a retry has
+ * passed: an answer now would put a key in use that the other side may have
+ * forgotten. */
+static inline bool rmri_wg_hs_is_late(const rmr_wg *wg, const wg_peer *p)
+{
+    return p->deadline[WG_RETX] == RMR_TIME_NEVER &&
+           rmr_time_since(wg->now, p->hs->at) > WG_REKEY_TIMEOUT + WG_JITTER;
+}
 void rmri_wg_hs_free(rmr_wg *wg, wg_peer *p);
 rmr_err rmri_wg_hs_initiate(rmr_wg *wg, wg_peer *p);
 rmr_err rmri_wg_hs_read_initiation(rmr_wg *wg, const rmr_wg_endpoint *from,

@@ -44,6 +44,8 @@ void rmri_wg_on_session_derived(rmr_wg *wg, wg_peer *p)
 void rmri_wg_on_complete(rmr_wg *wg, wg_peer *p)
 {
     rmri_wg_put(p, WG_RETX, RMR_TIME_NEVER);
+    if (p->hs && rmri_wg_hs_is_late(wg, p))
+        rmri_wg_hs_free(wg, p);
     p->attempts = 0;
     p->last_minute = false;
     p->handshake_unix_ns = rmri_wg_wall(wg);
