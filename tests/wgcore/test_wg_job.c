@@ -638,6 +638,136 @@ static void a_job_may_be_issued_again_where_it_ended(void **state)
     close_world(w);
 }
 
+/* ---- counters ------------------------------------------------------------ */
+
+enum { COUNTERS = 4096 };
+typedef struct counters {
+    world *w;
+    uint8_t seen[COUNTERS];
+    uint64_t first;
+    size_t n;
+} counters;
+
+static void use(counters *c, const uint8_t *d)
+{
+    uint64_t i = rmr_load_le64(d + 8) - c->first;
+    assert_int_equal(rmr_load_le32(d), WG_DATA);
+    assert_true(i < COUNTERS);
+    assert_int_equal(c->seen[i], 0);
+    c->seen[i] = 1;
+    c->n++;
+}
+
+static void seal_some(counters *c, size_t n)
+{
+    static uint8_t buf[100][BUF];
+    rmr_wg_out out[100];
+    wgf *f = &c->w->f;
+    for (size_t i = 0; i < n; i++) {
+        out[i].peer = f->a.peer;
+        out[i].pkt = rmr_pkt_of(rmr_buf_of(buf[i], BUF), 16);
+        wgf_packet(f, &f->a, rmr_pkt_put(&out[i].pkt, 50), 50);
+        if (i % 7 == 3)
+            out[i].pkt.len = 0;
+    }
+    assert_int_equal(rmr_wg_seal_n(f->a.wg, f->now, out, n), RMR_OK);
+    for (size_t i = 0; i < n; i++)
+        if (!out[i].err)
+            use(c, rmr_pkt_data(&out[i].pkt));
+}
+
+static void write_some(counters *c)
+{
+    static uint8_t room[16 * BUF];
+    wgf *f = &c->w->f;
+    rmr_wg_pkt_info info;
+    size_t len, seg;
+    assert_int_equal(rmr_wg_write_run(f->a.wg, f->now,
+                                      rmr_buf_of(room, sizeof room), &len, &seg,
+                                      &info),
+                     RMR_OK);
+    for (size_t at = 0; at < len; at += seg)
+        use(c, room + at);
+}
+
+static void end_some(counters *c, size_t n)
+{
+    world *w = c->w;
+    for (size_t i = 0; i < n; i++) {
+        run(w, i);
+        assert_int_equal(rmr_wg_job_end(w->f.a.wg, w->f.now, &w->job[i]),
+                         RMR_OK);
+        use(c, rmr_pkt_data(&w->job[i].pkt));
+    }
+    w->n_given = 0;
+}
+
+/* Over all the ways out of one key, in any mixture. */
+static void no_counter_is_used_twice(void **state)
+{
+    (void)state;
+    static counters c;
+    memset(&c, 0, sizeof c);
+    world *w = c.w = open_world();
+    size_t out = 0, n;
+    test_rng g;
+    test_rng_seed(&g, 7);
+    c.first = wgf_state(&w->f.a)->current->counter;
+    for (int i = 0; i < 1000 && c.n < COUNTERS - 200; i++) {
+        uint64_t x = test_rng_u64(&g);
+        uint8_t d[WGF_BUF];
+        switch (x % 6) {
+        case 0:
+            if (wgf_seal(&w->f, &w->f.a, 40, d, &n) == RMR_OK)
+                use(&c, d);
+            break;
+        case 1:
+            seal_some(&c, 1 + (size_t)(x >> 8) % 100);
+            break;
+        case 2:
+            (void)wgf_send(&w->f, &w->f.a, 40);
+            break;
+        case 3:
+            if (out < 50)
+                out += issue_seal(w, out, 40) == RMR_OK;
+            break;
+        case 4:
+            end_some(&c, out);
+            out = 0;
+            break;
+        default:
+            write_some(&c);
+        }
+    }
+    end_some(&c, out);
+    while (wgf_state(&w->f.a)->staged)
+        write_some(&c);
+    assert_true(c.n > 1000);
+    assert_true(wgf_state(&w->f.a)->current->counter == c.first + c.n);
+    close_world(w);
+}
+
+static void jobs_end_where_the_counters_do(void **state)
+{
+    (void)state;
+    world *w = open_world();
+    wg_key *k = wgf_state(&w->f.a)->current;
+    k->counter = WG_REJECT_AFTER_MESSAGES - 2;
+    assert_int_equal(issue_seal(w, 0, 40), RMR_OK);
+    assert_int_equal(issue_seal(w, 1, 40), RMR_OK);
+    assert_int_equal(issue_seal(w, 2, 40), RMR_E_NOTREADY);
+    assert_true(k->counter == WG_REJECT_AFTER_MESSAGES);
+    for (size_t i = 0; i < 2; i++) {
+        run(w, i);
+        assert_int_equal(rmr_wg_job_end(w->f.a.wg, w->f.now, &w->job[i]),
+                         RMR_OK);
+        assert_int_equal(w->job[i].err, RMR_OK);
+    }
+    wgf_run(&w->f, w->f.now + 6 * RMR_SEC); /* under a new key */
+    assert_int_equal(w->f.b.n_packets, 1);
+    close_world(w);
+}
+
 /* ---- failures ------------------------------------------------------------ */
 
 static rmr_err no_fill(void *user, uint8_t *dst, size_t len)
@@ -704,6 +834,8 @@ int main(void)
         cmocka_unit_test(jobs_of_a_key_that_became_too_old_end_with_unknown),
         cmocka_unit_test(a_callback_may_remove_the_peer_of_jobs),
         cmocka_unit_test(a_job_may_be_issued_again_where_it_ended),
+        cmocka_unit_test(no_counter_is_used_twice),
+        cmocka_unit_test(jobs_end_where_the_counters_do),
         cmocka_unit_test(a_job_without_a_key_waits_as_a_copy_or_is_refused),
     };
     return cmocka_run_group_tests(tests, wgf_group_setup, NULL);
