@@ -560,6 +560,32 @@ static void jobs_of_a_key_that_became_too_old_end_with_unknown(void **state)
     }
 }
 
+/* What it was to say, to the timers too, is still to be said. */
+static void a_seal_that_is_dropped_begins_a_handshake(void **state)
+{
+    (void)state;
+    world *w = open_world();
+    wgf *f = &w->f;
+    wg_peer *p = wgf_state(&f->a);
+    rmr_time born = p->current->born;
+    wgf_run(f, born + 170 * RMR_SEC);
+    assert_int_equal(rmr_wg_peer_set_keepalive(f->a.wg, f->now, f->a.peer, 25),
+                     RMR_OK);
+    assert_true(p->want_ka);
+    assert_int_equal(issue_seal(w, 0, 40), RMR_OK);
+    assert_false(p->want_ka);
+    run(w, 0);
+    f->now = born + 180 * RMR_SEC;
+    assert_int_equal(rmr_wg_job_end(f->a.wg, f->now, &w->job[0]), RMR_OK);
+    assert_int_equal(w->job[0].err, RMR_E_UNKNOWN);
+    assert_non_null(p->hs);
+    assert_true(p->deadline[WG_PK] != RMR_TIME_NEVER);
+    wgf_exchange(f);
+    assert_true(p->current->born == f->now);
+    assert_false(p->want_ka);
+    close_world(w);
+}
+
 static void remove_self(wgf_side *s, rmr_wg_peer p)
 {
     world *w = (world *)s->user;
@@ -832,6 +858,7 @@ int main(void)
         cmocka_unit_test(the_jobs_of_a_removed_peer_end_with_unknown),
         cmocka_unit_test(jobs_of_an_erased_key_end_with_unknown),
         cmocka_unit_test(jobs_of_a_key_that_became_too_old_end_with_unknown),
+        cmocka_unit_test(a_seal_that_is_dropped_begins_a_handshake),
         cmocka_unit_test(a_callback_may_remove_the_peer_of_jobs),
         cmocka_unit_test(a_job_may_be_issued_again_where_it_ended),
         cmocka_unit_test(no_counter_is_used_twice),

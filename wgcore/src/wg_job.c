@@ -146,8 +146,10 @@ static void give_back(rmr_wg *wg, rmr_wg_job *job, rmr_err e)
 static rmr_err sealed(rmr_wg *wg, wg_peer *p, rmr_wg_job *job)
 {
     const wg_key *k = (const wg_key *)job->key;
-    if (k->is_dead || rmri_wg_key_is_old(k, wg->now))
+    if (k->is_dead || rmri_wg_key_is_old(k, wg->now)) {
+        p->want_ka = true; /* in its place: it renews the key, and the timers */
         return RMR_E_UNKNOWN;
+    }
     p->tx_bytes += job->pkt.len;
     job->at = &p->endpoint;
     return rmri_wg_sent(wg, p, 1, 1);

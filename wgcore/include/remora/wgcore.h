@@ -503,7 +503,8 @@ struct rmr_wg_job { /* zero it once */
      * open: the datagram. */
     rmr_pkt pkt;
     rmr_wg_peer peer; /* seal: in.  open: set, whose key it is */
-    /* seal: set, good inside on_job.  open: in, retained until on_job. */
+    /* seal: set with RMR_OK, good inside on_job until a call that is not look.
+     * open: in, retained until on_job. */
     const rmr_wg_endpoint *at;
     rmr_err err; /* set, good from on_job on */
     uint8_t ecn; /* as in rmr_wg_out, rmr_wg_in */
