@@ -467,6 +467,47 @@ static void a_response_and_data_under_its_key_come_in_one_array(void **state)
     wgf_close(&f);
 }
 
+/* Both are opened before either is taken; only one may count. */
+static void a_copy_in_the_same_array_is_a_replay_and_moves_nothing(void **state)
+{
+    (void)state;
+    wgf f;
+    uint8_t d[3][WGF_BUF];
+    size_t n;
+    wgf_open(&f);
+    wgf_handshake(&f);
+    wg_peer *p = wgf_state(&f.b);
+    rmr_wg_endpoint elsewhere = wgf_endpoint("elsewhere");
+    assert_int_equal(wgf_seal(&f, &f.a, 40, d[0], &n), RMR_OK);
+    memcpy(d[1], d[0], n);
+    memcpy(d[2], d[0], n);
+    d[2][20] ^= 1; /* and a forged one under the same counter */
+    rmr_wg_in in[3];
+    for (size_t i = 0; i < 3; i++)
+        in[i] = in_of(&f, &f.a, d[i], n);
+    in[1].from = in[2].from = &elsewhere;
+    uint64_t bytes = p->rx_bytes, replays = f.b.wg->stats.discard_replay;
+    f.b.n_packets = f.b.n_endpoint = 0;
+    assert_int_equal(rmr_wg_read_pkts(f.b.wg, f.now, in, 3), RMR_OK);
+    assert_int_equal(in[0].err, RMR_OK);
+    assert_int_equal(in[1].err, RMR_E_REPLAY);
+    assert_int_equal(in[2].err, RMR_E_REPLAY);
+    assert_int_equal(f.b.n_packets, 1);
+    assert_int_equal(f.b.n_endpoint, 0);
+    assert_memory_equal(&p->endpoint, &f.a.at, sizeof f.a.at);
+    assert_true(p->rx_bytes == bytes + n);
+    assert_true(f.b.wg->stats.discard_replay == replays + 2);
+    /* Before the good one a forged one takes nothing away from it. */
+    assert_int_equal(wgf_seal(&f, &f.a, 40, d[1], &n), RMR_OK);
+    memcpy(d[0], d[1], n);
+    d[0][20] ^= 1;
+    assert_int_equal(rmr_wg_read_pkts(f.b.wg, f.now, in, 2), RMR_OK);
+    assert_int_equal(in[0].err, RMR_E_AUTH);
+    assert_int_equal(in[1].err, RMR_OK);
+    assert_int_equal(f.b.n_packets, 2);
+    wgf_close(&f);
+}
+
 static void an_initiation_and_nothing_else_may_be_in_an_array(void **state)
 {
     (void)state;
@@ -718,6 +759,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_cut_into_batches_gives_the_same_as_one_by_one),
         cmocka_unit_test(a_response_and_data_under_its_key_come_in_one_array),
+        cmocka_unit_test(
+            a_copy_in_the_same_array_is_a_replay_and_moves_nothing),
         cmocka_unit_test(an_initiation_and_nothing_else_may_be_in_an_array),
         cmocka_unit_test(packets_at_a_stride_become_one_span),
         cmocka_unit_test(the_last_counters_are_used_and_the_rest_waits),
