@@ -247,6 +247,7 @@ void rmri_ns_udp_run(rmr_ns *ns, ns_udp *u)
     rmr_ns_sock s = {id};
     void *tag = u->tag;
     rmr_err why = u->why;
+    ns_list_unlink(&u->ev); /* it may have ended in its own callback */
     rmri_ns_dgram_free(ns, &u->head);
     ns->n_dying--;
     if (ns->cb.on_closed) {

@@ -22,6 +22,7 @@ typedef struct world {
     rmr_err why;
     rmr_err answer_now; /* refuse inside on_flow, unless OK */
     bool accept_now;
+    rmr_ns_flow accept_next; /* inside on_datagram, unless 0 */
     rmr_ns_sock sock;
     uint8_t data[256];
     size_t len;
@@ -89,6 +90,11 @@ static void on_datagram(void *user, void *tag, rmr_ns_sock s,
     w->to = *to;
     w->len = data.len;
     memcpy(w->data, data.ptr, data.len < 256 ? data.len : 256);
+    rmr_ns_flow flow = w->accept_next;
+    w->accept_next.id = 0;
+    if (flow.id)
+        assert_int_equal(rmr_ns_flow_accept(w->ns, w->now, flow, w, &w->sock),
+                         RMR_OK);
 }
 
 static void on_echo(void *user, const rmr_addr *from, const rmr_addr *to,
@@ -699,6 +705,37 @@ static void udp_flows_are_bounded_and_the_longest_idle_makes_room(void **state)
     expect_empty(w);
 }
 
+/* Three requests of one client, whose quarter is two flows. */
+static void ask_three(world *w, rmr_ns_flow flow[3])
+{
+    rmr_addr c = client;
+    for (uint16_t i = 0; i < 3; i++) {
+        c.port = (uint16_t)(100 + i);
+        assert_int_equal(udp(w, &c, &foreign, "x"), RMR_OK);
+        flow[i] = w->flow;
+    }
+}
+
+static void a_flow_may_make_room_while_it_is_told_of_a_datagram(void **state)
+{
+    world *w = *state;
+    rmr_ns_flow flow[3];
+    rmr_ns_sock s;
+    ask_three(w, flow);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(rmr_ns_flow_accept(w->ns, w->now, flow[i], w, &s),
+                         RMR_OK);
+    w->accept_next = flow[2]; /* which ends the first, just being told */
+    assert_false(take(w));
+    assert_int_equal(w->dgrams, 3);
+    assert_int_equal(w->closed, 1);
+    assert_int_equal(w->why, RMR_E_FULL);
+    assert_int_equal(stats(w).udp_flows, 2);
+    run_to(w, w->now + 121 * RMR_SEC);
+    assert_int_equal(w->closed, 3);
+    expect_empty(w);
+}
+
 /* ---- echo, and all the rest ------------------------------------------- */
 
 static void an_echo_to_a_foreign_address_is_the_hosts(void **state)
@@ -906,6 +943,7 @@ int main(void)
         T(an_unanswered_datagram_is_forgotten_after_60_s),
         T(bytes_that_wait_are_bounded_a_source),
         T(udp_flows_are_bounded_and_the_longest_idle_makes_room),
+        T(a_flow_may_make_room_while_it_is_told_of_a_datagram),
         T(an_echo_to_a_foreign_address_is_the_hosts),
         T(other_protocols_to_foreign_addresses_are_dropped),
         T(without_forward_nothing_foreign_is_taken),
