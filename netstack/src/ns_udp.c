@@ -51,6 +51,14 @@ bool rmri_ns_dgram_set_tag(rmr_ns *ns, rmr_ns_sock s, void *tag)
     return true;
 }
 
+/* Its on_closed is still owed: nothing but that is left of it. */
+static void forget_dead(rmr_ns *ns, ns_udp *u)
+{
+    ns_list_unlink(&u->ev);
+    ns->n_dying--;
+    rmri_ns_dgram_free(ns, &u->head);
+}
+
 bool rmri_ns_dgram_close(rmr_ns *ns, rmr_ns_sock s, bool abort)
 {
     ns_head *h = rmri_ns_dgram_get(ns, s.id);
@@ -59,6 +67,8 @@ bool rmri_ns_dgram_close(rmr_ns *ns, rmr_ns_sock s, bool abort)
         rmri_ns_session_refuse(ns, u);
     if (u)
         rmri_ns_udp_close(ns, u);
+    else if (h && h->kind == NS_KIND_UDP)
+        forget_dead(ns, (ns_udp *)(void *)h);
     else if (h && h->kind == NS_KIND_RAW)
         rmri_ns_raw_close(ns, (ns_raw *)(void *)h);
     else

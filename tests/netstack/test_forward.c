@@ -23,6 +23,7 @@ typedef struct world {
     rmr_err answer_now; /* refuse inside on_flow, unless OK */
     bool accept_now;
     rmr_ns_flow accept_next; /* inside on_datagram, unless 0 */
+    rmr_ns_sock close_next;  /* inside on_closed, unless 0 */
     rmr_ns_sock sock;
     uint8_t data[256];
     size_t len;
@@ -76,6 +77,9 @@ static void on_closed(void *user, void *tag, rmr_ns_sock s, rmr_err why)
     (void)s;
     w->closed++;
     w->why = why;
+    if (w->close_next.id)
+        assert_int_equal(rmr_ns_close(w->ns, w->now, w->close_next), RMR_OK);
+    w->close_next.id = 0;
 }
 
 static void on_datagram(void *user, void *tag, rmr_ns_sock s,
@@ -736,6 +740,35 @@ static void a_flow_may_make_room_while_it_is_told_of_a_datagram(void **state)
     expect_empty(w);
 }
 
+static void a_flow_that_made_room_may_be_closed_before_it_is_told(void **state)
+{
+    world *w = *state;
+    rmr_ns_flow flow[3];
+    rmr_ns_sock s[3];
+    ask_three(w, flow);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(rmr_ns_flow_accept(w->ns, w->now, flow[i], w, &s[i]),
+                         RMR_OK);
+    assert_int_equal(rmr_ns_close(w->ns, w->now, s[0]), RMR_OK);
+    assert_int_equal(rmr_ns_close(w->ns, w->now, s[0]), RMR_E_BADHANDLE);
+    assert_false(take(w));
+    assert_int_equal(w->closed, 0);
+    assert_int_equal(w->dgrams, 2);
+    /* Two end at once, and the first to hear of it closes the other. */
+    w->close_next = s[2];
+    run_to(w, w->now + 121 * RMR_SEC);
+    assert_int_equal(w->closed, 1);
+    expect_empty(w);
+    /* An abort has nobody to tell any more. */
+    ask_three(w, flow);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(rmr_ns_flow_accept(w->ns, w->now, flow[i], w, &s[i]),
+                         RMR_OK);
+    assert_int_equal(rmr_ns_abort(w->ns, w->now, s[0]), RMR_OK);
+    assert_false(take(w));
+    assert_int_equal(w->closed, 1);
+}
+
 /* ---- echo, and all the rest ------------------------------------------- */
 
 static void an_echo_to_a_foreign_address_is_the_hosts(void **state)
@@ -944,6 +977,7 @@ int main(void)
         T(bytes_that_wait_are_bounded_a_source),
         T(udp_flows_are_bounded_and_the_longest_idle_makes_room),
         T(a_flow_may_make_room_while_it_is_told_of_a_datagram),
+        T(a_flow_that_made_room_may_be_closed_before_it_is_told),
         T(an_echo_to_a_foreign_address_is_the_hosts),
         T(other_protocols_to_foreign_addresses_are_dropped),
         T(without_forward_nothing_foreign_is_taken),
