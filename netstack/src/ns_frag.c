@@ -268,6 +268,16 @@ static rmr_err keep_header(rmr_ns *ns, ns_frag_dgram *d, const ns_frag_in *f)
     return RMR_OK;
 }
 
+/* The piece was not kept after all.  The filter's verdict goes with it: the
+ * next first fragment may name other ports. */
+static void forget_header(rmr_ns *ns, ns_frag_dgram *d)
+{
+    rmr_release(&ns->env.alloc, d->header, d->header_len);
+    d->header = NULL;
+    d->bytes -= d->header_len;
+    ns->frags.bytes -= d->header_len;
+}
+
 static rmr_err assemble(rmr_ns *ns, ns_frag_dgram *d)
 {
     size_t n = d->header_len + d->total;
@@ -317,6 +327,8 @@ static rmr_err take_piece(rmr_ns *ns, ns_frag_dgram *d, const ns_frag_in *f)
     bool dup = false;
     if (!e)
         e = insert(ns, d, f, &dup);
+    if (e && f->off == 0 && d->header)
+        forget_header(ns, d);
     if (e || dup)
         return e;
     if (!f->more) {

@@ -324,6 +324,29 @@ static void later_fragments_follow_the_first(void **state)
     }
 }
 
+/* A verdict is for the bytes that it was given for. */
+static void a_first_fragment_that_was_not_kept_is_asked_about_again(
+    void **state)
+{
+    world *w = *state;
+    const rmr_addr *pairs[2][2] = {{&you, &me}, {&you6, &me6}};
+    for (int i = 0; i < 2; i++) {
+        const rmr_addr *from = pairs[i][0], *to = pairs[i][1];
+        make_whole(from, to);
+        w->in = RMR_NS_ACCEPT;
+        w->asked_in = 0;
+        assert_int_equal(piece(w, from, to, 1, 1000, 1000), RMR_OK);
+        w->alloc.fail_at = w->alloc.calls + 2; /* behind its header's copy */
+        assert_int_equal(piece(w, from, to, 1, 0, 1000), RMR_E_NOMEM);
+        assert_int_equal(w->asked_in, 1);
+        assert_int_equal(piece(w, from, to, 1, 2000, 508), RMR_OK);
+        w->in = RMR_NS_DROP;
+        assert_int_equal(piece(w, from, to, 1, 0, 1000), RMR_E_DENIED);
+        assert_int_equal(w->asked_in, 2);
+        assert_int_equal(w->dgrams, 0);
+    }
+}
+
 static void a_rejected_first_fragment_is_told_once(void **state)
 {
     world *w = *state;
@@ -441,6 +464,7 @@ int main(void)
         T(what_is_dropped_makes_no_state),
         T(what_is_rejected_is_told),
         T(later_fragments_follow_the_first),
+        T(a_first_fragment_that_was_not_kept_is_asked_about_again),
         T(a_rejected_first_fragment_is_told_once),
         T(what_may_not_leave_is_dropped_or_told_to_its_socket),
         T(pieces_that_leave_follow_the_first),
