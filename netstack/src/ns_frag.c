@@ -268,6 +268,20 @@ static rmr_err keep_header(rmr_ns *ns, ns_frag_dgram *d, const ns_frag_in *f)
     return RMR_OK;
 }
 
+/* The header of the first piece becomes that of the whole, `n` bytes. */
+static void mend_header(uint8_t *h, const ns_frag_dgram *d, size_t n)
+{
+    if (d->family == RMR_AF_INET) {
+        rmr_store_be16(h + 2, (uint16_t)n);
+        h[1] = (uint8_t)((h[1] & ~3u) | d->ecn);
+        h[10] = h[11] = 0;
+        rmri_ns_sum_store(h + 10, rmri_ns_sum(0, h, d->header_len));
+    } else {
+        rmr_store_be16(h + 4, (uint16_t)(n - NS_IP6_HEADER));
+        h[1] = (uint8_t)((h[1] & ~0x30u) | (uint32_t)d->ecn << 4);
+    }
+}
+
 /* The piece was not kept after all.  The filter's verdict goes with it: the
  * next first fragment may name other ports. */
 static void forget_header(rmr_ns *ns, ns_frag_dgram *d)
@@ -291,13 +305,7 @@ static rmr_err assemble(rmr_ns *ns, ns_frag_dgram *d)
     memcpy(whole, d->header, d->header_len);
     for (ns_frag_piece *f = d->pieces; f; f = f->next)
         memcpy(whole + d->header_len + f->off, f + 1, f->len);
-    if (d->family == RMR_AF_INET) {
-        rmr_store_be16(whole + 2, (uint16_t)n);
-        whole[1] = (uint8_t)((whole[1] & ~3u) | d->ecn);
-    } else {
-        rmr_store_be16(whole + 4, (uint16_t)(n - NS_IP6_HEADER));
-        whole[1] = (uint8_t)((whole[1] & ~0x30u) | (uint32_t)d->ecn << 4);
-    }
+    mend_header(whole, d, n);
     bool loop = d->loop;
     drop(ns, d);
     rearm(ns);

@@ -176,6 +176,35 @@ static void fragments_are_heard_as_one(void **state)
     assert_int_equal(w->packet[6], 89);
 }
 
+/* So that the host can check it, or send it on. */
+static void a_reassembled_ipv4_header_has_a_right_sum(void **state)
+{
+    world *w = *state;
+    uint8_t p[1300] = {0};
+    ns_tuple t = {0};
+    open_raw(w, 0, RMR_AF_INET, 89);
+    t.local = rmri_ns_ip_of(&you);
+    t.remote = rmri_ns_ip_of(&me);
+    t.family = RMR_AF_INET;
+    t.proto = 89;
+    for (int k = 0; k < 2; k++) {
+        size_t hl = rmri_ns_ip_write_piece(p, &t, 5, 0, 1000, true);
+        if (k)
+            rmri_ns_ip_set_tos(p, 2);
+        assert_int_equal(feed(w, p, hl + 1000), RMR_OK);
+        (void)rmri_ns_ip_write_piece(p, &t, 5, 1000, 900, false);
+        if (k)
+            rmri_ns_ip_set_tos(p, 3);
+        assert_int_equal(feed(w, p, hl + 900), RMR_OK);
+        assert_int_equal(w->heard[0], k + 1);
+        assert_int_equal(w->len, 20 + 1900);
+        assert_int_equal(rmr_load_be16(w->packet + 2), 20 + 1900);
+        assert_int_equal(w->packet[1], k ? 3 : 0);
+        assert_int_equal(rmri_ns_sum_fold(rmri_ns_sum(0, w->packet, 20)),
+                         0xffff);
+    }
+}
+
 static void a_packet_goes_out_as_it_is(void **state)
 {
     world *w = *state;
@@ -307,6 +336,7 @@ int main(void)
         T(the_stacks_own_protocols_are_heard_besides),
         T(sockets_may_close_each_other_while_they_hear),
         T(fragments_are_heard_as_one),
+        T(a_reassembled_ipv4_header_has_a_right_sum),
         T(a_packet_goes_out_as_it_is),
         T(a_packet_to_ourselves_comes_in),
         T(what_a_receiver_would_refuse_is_refused),
