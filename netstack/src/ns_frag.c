@@ -298,6 +298,7 @@ static rmr_err assemble(rmr_ns *ns, ns_frag_dgram *d)
     const rmr_alloc *a = &ns->env.alloc;
     uint8_t *whole = a->alloc(a->user, n, 8);
     if (!whole) {
+        ns->stats.discard_full++;
         drop(ns, d);
         rearm(ns);
         return RMR_E_NOMEM;

@@ -781,10 +781,12 @@ static void no_failing_allocation_breaks_reassembly(void **state)
     make_whole(4, 2500);
     for (size_t k = 1; k < 12; k++) {
         int before = w->dgrams;
+        uint64_t full = stats(w).discard_full, refused = 0;
         w->alloc.fail_at = w->alloc.calls + k;
-        (void)piece4(w, (uint16_t)k, 0, 1000, true);
-        (void)piece4(w, (uint16_t)k, 1000, 1000, true);
-        (void)piece4(w, (uint16_t)k, 2000, 508, false);
+        refused += piece4(w, (uint16_t)k, 0, 1000, true) == RMR_E_NOMEM;
+        refused += piece4(w, (uint16_t)k, 1000, 1000, true) == RMR_E_NOMEM;
+        refused += piece4(w, (uint16_t)k, 2000, 508, false) == RMR_E_NOMEM;
+        assert_int_equal(stats(w).discard_full - full, refused);
         bool failed = w->alloc.calls >= w->alloc.fail_at;
         w->alloc.fail_at = 0;
         if (!failed)
