@@ -160,16 +160,33 @@ static void type_of(uint8_t family, ns_icmp_why why, uint8_t *type,
     }
 }
 
+/* Also of a packet whose chain of extension headers was not walked to its end,
+ * or can't be: then nobody knows. */
+static bool may_be_error(const ns_pkt *p)
+{
+    ns_chain c;
+    uint8_t proto = p->proto;
+    const uint8_t *l4 = p->l4;
+    size_t len = p->l4_len;
+    if (p->family == RMR_AF_INET6) {
+        if (!rmri_ns_chain6(p->ip, p->ip_len, &c))
+            return true;
+        proto = c.proto;
+        l4 = p->ip + c.at;
+        len = p->ip_len - c.at;
+    }
+    return proto == (p->family == RMR_AF_INET ? NS_PROTO_ICMP
+                                              : NS_PROTO_ICMP6) &&
+           (len == 0 || is_error(p->family, l4[0]));
+}
+
 void rmri_ns_icmp_error(rmr_ns *ns, const ns_pkt *about, ns_icmp_why why,
                         uint32_t pointer)
 {
     uint8_t type = 0, code = 0;
-    uint8_t icmp =
-        about->family == RMR_AF_INET ? NS_PROTO_ICMP : NS_PROTO_ICMP6;
     /* Never about an error (RFC 1122 3.2.2, RFC 4443 2.4 e).  Sources that no
      * host has were refused before. */
-    if (about->proto == icmp &&
-        (about->l4_len == 0 || is_error(about->family, about->l4[0])))
+    if (may_be_error(about))
         return;
     if (!may_complain(ns, &about->src))
         return;

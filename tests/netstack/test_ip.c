@@ -533,6 +533,30 @@ static void unknown_extensions_are_told_as_parameter_problems(void **state)
     assert_int_equal(w->dgrams, 0);
 }
 
+/* RFC 4443 2.4 (e.1), wherever in the chain the message begins. */
+static void an_error_behind_extension_headers_is_never_answered(void **state)
+{
+    world *w = *state;
+    uint8_t b[80] = {58, 0, 0x80, 4}, p[200];
+    b[8] = 1; /* unreachable */
+    assert_int_equal(feed(w, p, ip6(p, 60, b, 64)), RMR_E_MALFORMED);
+    assert_false(take(w));
+    b[8] = 128; /* an echo request */
+    assert_int_equal(feed(w, p, ip6(p, 60, b, 64)), RMR_E_MALFORMED);
+    expect_problem(w, 2, 42);
+    /* The first piece of one that never becomes whole. */
+    for (int i = 0; i < 2; i++) {
+        uint8_t f[80] = {60, 0, 0, 1, 0, 0, 0, (uint8_t)i, 58, 0, 1, 4};
+        f[16] = i ? 128 : 1;
+        assert_int_equal(feed(w, p, ip6(p, 44, f, 8 + 64)), RMR_OK);
+        w->now += 61 * RMR_SEC;
+        assert_int_equal(rmr_ns_handle_deadline(w->ns, w->now), RMR_OK);
+        assert_int_equal(take(w), i);
+    }
+    assert_int_equal(w->out[40], 3);
+    assert_int_equal(w->out[41], 1);
+}
+
 static void long_chains_are_refused(void **state)
 {
     world *w = *state;
@@ -855,6 +879,7 @@ int main(void)
         T(errors_and_fragments_are_never_answered_by_errors),
         T(known_extension_headers_are_walked),
         T(unknown_extensions_are_told_as_parameter_problems),
+        T(an_error_behind_extension_headers_is_never_answered),
         T(long_chains_are_refused),
         T(pieces_in_any_order_make_the_datagram),
         T(a_copy_of_a_piece_is_harmless_an_overlap_is_not),
