@@ -108,6 +108,8 @@ static rmr_err step(rmr_ns *ns, walk *w, bool first, bool *done)
         break;
     default: /* EXT_FRAGMENT; atomic ones are handled alone (RFC 6946) */
         if ((rmr_load_be16(h + 2) & 0xfff9u) != 0) {
+            if (w->p->filtered) /* a piece of what was just put together */
+                return malformed(ns);
             *done = true;
             return fragment(ns, w);
         }

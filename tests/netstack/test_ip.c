@@ -859,6 +859,19 @@ static void an_atomic_fragment_stands_alone(void **state)
     assert_int_equal(w->dgrams, 2);
 }
 
+/* Each would hold one more datagram open, inside the one before. */
+static void a_fragment_inside_a_fragment_is_refused(void **state)
+{
+    world *w = *state;
+    uint8_t b[64] = {44, 0, 0, 1, 0, 0, 0, 1, 17, 0, 0, 9, 0, 0, 0, 2}, p[200];
+    assert_int_equal(feed(w, p, ip6(p, 44, b, 8 + 24)), RMR_OK);
+    rmr_store_be16(b + 2, 24); /* the rest of the outer one */
+    assert_int_equal(feed(w, p, ip6(p, 44, b, 8 + 16)), RMR_E_MALFORMED);
+    assert_int_equal(w->ns->frags.bytes, 0);
+    assert_int_equal(rmr_ns_next_deadline(w->ns), RMR_TIME_NEVER);
+    assert_int_equal(stats(w).discard_malformed, 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -893,6 +906,7 @@ int main(void)
         T(broken_pieces_of_ipv6_are_told_of),
         T(pieces_of_a_datagram_are_counted),
         T(an_atomic_fragment_stands_alone),
+        T(a_fragment_inside_a_fragment_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
