@@ -62,8 +62,12 @@ static rmr_err bound_tuple(const rmr_ns *ns, const ns_udp *u,
                    ? RMR_OK
                    : RMR_E_UNREACHABLE;
     }
-    return rmri_ns_is_local(ns, t->family, &t->local) ? RMR_OK
-                                                      : RMR_E_UNREACHABLE;
+    /* With cfg.forward a socket may serve a foreign address, too. */
+    bool served = ns->cfg.forward && ns_ip_eq(&t->local, &u->tuple.local) &&
+                  !rmri_ns_bad_addr(t->family, &t->local);
+    return served || rmri_ns_is_local(ns, t->family, &t->local)
+               ? RMR_OK
+               : RMR_E_UNREACHABLE;
 }
 
 /* ---- bytes ------------------------------------------------------------ */

@@ -769,6 +769,45 @@ static void a_flow_that_made_room_may_be_closed_before_it_is_told(void **state)
     assert_int_equal(w->closed, 1);
 }
 
+/* As a listener does; it answers from the address that was asked. */
+static void a_bound_socket_serves_a_foreign_address(void **state)
+{
+    world *w = *state;
+    const rmr_addr *pairs[2][2] = {{&client, &foreign}, {&client6, &foreign6}};
+    for (int i = 0; i < 2; i++) {
+        const rmr_addr *c = pairs[i][0], *f = pairs[i][1];
+        rmr_addr other = *f, from[2] = {*f, *f};
+        rmr_ns_sock s, all;
+        other.ip[3]++;
+        memset(&from[0], 0, sizeof from[0]);
+        assert_int_equal(rmr_ns_udp_bind(w->ns, f, w, &s), RMR_OK);
+        assert_int_equal(udp(w, c, f, "x"), RMR_OK);
+        assert_int_equal(w->dgrams, i + 1);
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(rmr_ns_udp_send(w->ns, w->now, s, &from[k], c,
+                                             rmr_bytes_str("y")),
+                             RMR_OK);
+            assert_true(take(w));
+            size_t n = ns_ip_len(f->family), at = n == 4 ? 12 : 8;
+            assert_memory_equal(w->out + at, f->ip, n);
+        }
+        assert_int_equal(rmr_ns_udp_send(w->ns, w->now, s, &other, c,
+                                         rmr_bytes_str("y")),
+                         RMR_E_UNREACHABLE);
+        assert_int_equal(rmr_ns_udp_bind(w->ns, NULL, w, &all), RMR_OK);
+        memset(other.ip, 0, sizeof other.ip);
+        assert_int_equal(rmr_ns_udp_send(w->ns, w->now, all, &other, c,
+                                         rmr_bytes_str("y")),
+                         RMR_E_UNREACHABLE);
+        w->ns->cfg.forward = false;
+        assert_int_equal(
+            rmr_ns_udp_send(w->ns, w->now, s, NULL, c, rmr_bytes_str("y")),
+            RMR_E_UNREACHABLE);
+        w->ns->cfg.forward = true;
+    }
+    assert_int_equal(w->flows, 0);
+}
+
 /* ---- echo, and all the rest ------------------------------------------- */
 
 static void an_echo_to_a_foreign_address_is_the_hosts(void **state)
@@ -978,6 +1017,7 @@ int main(void)
         T(udp_flows_are_bounded_and_the_longest_idle_makes_room),
         T(a_flow_may_make_room_while_it_is_told_of_a_datagram),
         T(a_flow_that_made_room_may_be_closed_before_it_is_told),
+        T(a_bound_socket_serves_a_foreign_address),
         T(an_echo_to_a_foreign_address_is_the_hosts),
         T(other_protocols_to_foreign_addresses_are_dropped),
         T(without_forward_nothing_foreign_is_taken),
