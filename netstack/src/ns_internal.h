@@ -262,11 +262,18 @@ typedef struct ns_frags {
 /* ---- path MTUs (ns_pmtu.c) -------------------------------------------- */
 
 #define NS_PATHS_MAX 1024u
+#define NS_LARGE_SENT 64u
+
+typedef struct ns_large { /* a datagram that may be too big for its path */
+    uint32_t mark;        /* of its tuple; 0: none */
+    uint32_t at_s;
+} ns_large;
 
 typedef struct ns_paths {
     rmr_slots slots;
     rmr_hash table;
     ns_node used; /* the one that was used last is at the end */
+    ns_large sent[NS_LARGE_SENT];
 } ns_paths;
 
 /* ---- packets ---------------------------------------------------------- */
@@ -476,6 +483,10 @@ bool rmri_ns_path_lower(rmr_ns *ns, uint8_t family, const ns_ip *ip,
                         uint32_t mtu);
 /* ... and all connections over that path. */
 void rmri_tcp_path_lowered(rmr_ns *ns, uint8_t family, const ns_ip *remote);
+/* A datagram goes out, `len` bytes with its IP header; and was there one of
+ * this tuple lately that a router may have complained about? */
+void rmri_ns_path_note(rmr_ns *ns, const ns_tuple *t, size_t len);
+bool rmri_ns_path_noted(const rmr_ns *ns, const ns_tuple *t);
 
 /* A fragment; `first` is the offset-0 header to keep, next_proto its
  * payload's. */

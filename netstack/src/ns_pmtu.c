@@ -6,6 +6,7 @@
 #define PATH_TTL (600 * RMR_SEC)
 #define PATH_MIN4 552u /* less is an attack, or a broken router */
 #define PATH_MIN6 1280u
+#define LARGE_LIFE_S 60u
 
 typedef struct path_key { /* no padding: all of it is hashed */
     ns_ip ip;
@@ -136,6 +137,33 @@ bool rmri_ns_path_lower(rmr_ns *ns, uint8_t family, const ns_ip *ip,
         rmri_tcp_path_lowered(ns, family, ip);
     }
     return true;
+}
+
+/* ---- what errors may be about ----------------------------------------- */
+
+static uint32_t mark_of(const rmr_ns *ns, const ns_tuple *t, uint32_t *at)
+{
+    uint64_t h = rmr_siphash13(&ns->limit_key, t, sizeof *t);
+    *at = (uint32_t)h % NS_LARGE_SENT;
+    return (uint32_t)(h >> 32) | 1;
+}
+
+void rmri_ns_path_note(rmr_ns *ns, const ns_tuple *t, size_t len)
+{
+    uint32_t at;
+    if (len <= (t->family == RMR_AF_INET ? PATH_MIN4 : PATH_MIN6))
+        return;
+    uint32_t mark = mark_of(ns, t, &at);
+    ns->paths.sent[at].mark = mark;
+    ns->paths.sent[at].at_s = (uint32_t)(ns->now / RMR_SEC);
+}
+
+bool rmri_ns_path_noted(const rmr_ns *ns, const ns_tuple *t)
+{
+    uint32_t at, mark = mark_of(ns, t, &at);
+    const ns_large *l = &ns->paths.sent[at];
+    return l->mark == mark &&
+           (uint32_t)(ns->now / RMR_SEC) - l->at_s <= LARGE_LIFE_S;
 }
 
 uint32_t rmr_ns_path_mtu(const rmr_ns *ns, const rmr_addr *to)

@@ -224,7 +224,10 @@ void rmri_ns_udp_error(rmr_ns *ns, const ns_tuple *t, const rmr_ns_error *e)
     rmr_ns_sock s = {h->id};
     rmr_ns_error told = *e;
     if (e->why == RMR_E_TOOBIG) {
-        (void)rmri_ns_path_lower(ns, t->family, &t->remote, e->mtu);
+        /* Anybody can name the port of a socket that is not connected: the
+         * path is all sockets', so there must have been such a datagram. */
+        if (((ns_udp *)(void *)h)->connected || rmri_ns_path_noted(ns, t))
+            (void)rmri_ns_path_lower(ns, t->family, &t->remote, e->mtu);
         told.mtu = rmri_ns_path_mtu(ns, t->family, &t->remote);
     }
     if (!ns->cb.on_error)

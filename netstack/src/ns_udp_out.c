@@ -166,6 +166,8 @@ rmr_err rmr_ns_udp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
     d.data = data;
     fill_header(&d);
     e = fits ? send_whole(ns, &d) : send_pieces(ns, &d, mtu);
+    if (!e && !u->connected)
+        rmri_ns_path_note(ns, &d.t, hl + UDP_HEADER + data.len);
     if (!e && u->source)
         rmri_ns_session_touch(ns, u);
     return e;

@@ -433,6 +433,11 @@ static void a_datagram_is_cut_to_what_the_path_takes(void **state)
     rmr_addr from = with_port(a->ip4, 70), to = with_port(b->ip4, 99);
     too_big(w, a, with_port(a->ip4, 71), to, 700); /* not about ours */
     assert_int_equal(rmr_ns_path_mtu(a->ns, &to), 1280);
+    assert_int_equal(
+        rmr_ns_udp_send(a->ns, w->now, s, NULL, &to, rmr_bytes_of(big, 1000)),
+        RMR_OK);
+    flush(w, 0);
+    w->pkts = 0;
     too_big(w, a, from, to, 700);
     assert_int_equal(a->errors, 1);
     assert_int_equal(a->error.mtu, 700);
@@ -454,12 +459,47 @@ static void a_datagram_is_cut_to_what_the_path_takes(void **state)
     assert_int_equal(w->pkts, 2); /* it was forgotten */
     too_big(w, a, from, to, 700);
     a->ns->cfg.no_udp_fragments = true;
+    assert_int_equal(rmr_ns_path_mtu(a->ns, &to), 700);
     assert_int_equal(
         rmr_ns_udp_send(a->ns, w->now, s, NULL, &to, rmr_bytes_of(big, 673)),
         RMR_E_TOOBIG);
     assert_int_equal(
         rmr_ns_udp_send(a->ns, w->now, s, NULL, &to, rmr_bytes_of(big, 672)),
         RMR_OK);
+}
+
+/* Who sees nothing of our traffic knows the port of a socket that hears all,
+ * and could slow every connection to any host by one packet. */
+static void a_bound_socket_believes_no_error_about_what_it_did_not_send(
+    void **state)
+{
+    world *w = *state;
+    host *a = &w->h[0], *b = &w->h[1];
+    static const uint8_t big[1000];
+    rmr_ns_sock c, s = bound(a, any(RMR_AF_NONE, 70), NULL);
+    rmr_addr from = with_port(a->ip4, 70), to = with_port(b->ip4, 99);
+    rmr_addr other = with_port(b->ip4, 98);
+    too_big(w, a, from, to, 700);
+    assert_int_equal(a->error.mtu, 1280); /* the host hears what is known */
+    /* Nor about one that no path is too narrow for. */
+    assert_int_equal(
+        rmr_ns_udp_send(a->ns, w->now, s, NULL, &to, rmr_bytes_of(big, 500)),
+        RMR_OK);
+    too_big(w, a, from, to, 700);
+    assert_int_equal(
+        rmr_ns_udp_send(a->ns, w->now, s, NULL, &to, rmr_bytes_of(big, 1000)),
+        RMR_OK);
+    too_big(w, a, from, other, 700);
+    w->now += 61 * RMR_SEC; /* nor so late */
+    too_big(w, a, from, to, 700);
+    assert_int_equal(rmr_ns_path_mtu(a->ns, &to), 1280);
+    assert_int_equal(a->ns->paths.slots.used, 0);
+    /* A connected one need not have sent: its port is a secret besides. */
+    assert_int_equal(rmr_ns_udp_connect(a->ns, &from, &other, NULL, &c),
+                     RMR_OK);
+    too_big(w, a, from, other, 700);
+    assert_int_equal(a->error.mtu, 700);
+    assert_int_equal(rmr_ns_path_mtu(a->ns, &to), 700);
 }
 
 static void wrong_calls_are_refused(void **state)
@@ -796,6 +836,7 @@ int main(void)
         T(each_icmp_error_has_its_meaning),
         T(the_traffic_class_is_set_and_read),
         T(a_datagram_is_cut_to_what_the_path_takes),
+        T(a_bound_socket_believes_no_error_about_what_it_did_not_send),
         T(wrong_calls_are_refused),
         T(a_sum_of_zero_is_sent_as_ones),
         T(nothing_goes_where_no_host_is),
