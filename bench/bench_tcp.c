@@ -35,6 +35,7 @@ static void side_new(tcp_side *s, uint8_t host)
     cb.on_connected = on_connected;
     rmr_ns_config_init(&cfg, sizeof cfg);
     cfg.mtu = BENCH_PKT;
+    cfg.tcp_recv_max = cfg.tcp_send_max = 1 << 20;
     cfg.no_nagle = true;
     cfg.callbacks = &cb;
     bench_must(rmr_ns_new(&s->ns, &env, &cfg, 0), "ns_new");

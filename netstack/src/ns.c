@@ -11,9 +11,9 @@ void rmr_ns_config_init(rmr_ns_config *cfg, size_t struct_size)
     d.struct_size = (uint32_t)struct_size;
     d.mtu = 1280;
     d.max_sockets = 4096;
-    d.max_time_wait = 4096;
-    d.tcp_recv_max = 1u << 20;
-    d.tcp_send_max = 1u << 20;
+    d.max_time_wait = 16384;
+    d.tcp_recv_max = 4u << 20;
+    d.tcp_send_max = 4u << 20;
     d.memory_max = 64u << 20;
     d.backlog = 128;
     d.unaccepted = 128;

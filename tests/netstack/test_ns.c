@@ -56,6 +56,29 @@ static void no_failing_randomness_is_replaced(void **state)
     }
 }
 
+static void the_defaults_are_those_of_the_header(void **state)
+{
+    (void)state;
+    rmr_ns_config c;
+    rmr_ns_config_init(&c, sizeof c);
+    assert_int_equal(c.struct_size, sizeof c);
+    assert_int_equal(c.mtu, 1280);
+    assert_int_equal(c.max_sockets, 4096);
+    assert_int_equal(c.max_time_wait, 16384);
+    assert_int_equal(c.tcp_recv_max, 4 << 20);
+    assert_int_equal(c.tcp_send_max, 4 << 20);
+    assert_int_equal(c.memory_max, 64 << 20);
+    assert_int_equal(c.backlog, 128);
+    assert_int_equal(c.unaccepted, 128);
+    assert_int_equal(c.time_wait, 60 * RMR_SEC);
+    assert_int_equal(c.congestion, RMR_NS_CC_CUBIC);
+    assert_int_equal(c.max_flows, 1024);
+    assert_int_equal(c.max_udp_flows, 4096);
+    assert_int_equal(c.user_timeout, 0);
+    assert_false(c.no_nagle || c.forward || c.no_udp_fragments);
+    assert_null(c.callbacks);
+}
+
 static void broken_configurations_are_refused(void **state)
 {
     (void)state;
@@ -388,6 +411,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_failing_allocation_breaks_creation),
         cmocka_unit_test(no_failing_randomness_is_replaced),
+        cmocka_unit_test(the_defaults_are_those_of_the_header),
         cmocka_unit_test(broken_configurations_are_refused),
         cmocka_unit_test(addresses_come_and_go),
         cmocka_unit_test(a_removed_address_resets_its_connections),

@@ -157,9 +157,9 @@ typedef struct rmr_ns_config {
     uint32_t struct_size;      /* written by rmr_ns_config_init              */
     uint32_t mtu;              /* 576...65535, default 1280                  */
     uint32_t max_sockets;      /* default 4096                               */
-    uint32_t max_time_wait;    /* default 4096 small entries                 */
-    size_t tcp_recv_max;       /* bytes a connection, default 1 MiB          */
-    size_t tcp_send_max;       /* bytes a connection, default 1 MiB          */
+    uint32_t max_time_wait;    /* default 16384 small entries                */
+    size_t tcp_recv_max;       /* bytes a connection, default 4 MiB          */
+    size_t tcp_send_max;       /* bytes a connection, default 4 MiB          */
     size_t memory_max;         /* socket buffers together, default 64 MiB; a
                                   quarter of it is kept for what arrives     */
     uint32_t backlog;          /* half-open connections a listener, 128      */
