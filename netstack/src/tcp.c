@@ -50,11 +50,14 @@ static rmr_err dial_tuple(rmr_ns *ns, const rmr_addr *local,
 }
 
 /* A tuple in TIME-WAIT may be used again when timestamps tell the connections
- * apart (RFC 6191).  *iss is raised above the old connection's numbers. */
-static rmr_err claim_tuple(rmr_ns *ns, const ns_tuple *t, uint32_t *iss)
+ * apart (RFC 6191).  *iss is raised above the old connection's numbers; *old is
+ * its entry, or NULL. */
+static rmr_err claim_tuple(rmr_ns *ns, const ns_tuple *t, uint32_t *iss,
+                           tcp_tw **old)
 {
     ns_head *h = rmri_ns_find_flow(ns, t);
     *iss = rmri_ns_isn(ns, t);
+    *old = NULL;
     if (!h)
         return RMR_OK;
     tcp_tw *w = (tcp_tw *)(void *)h;
@@ -64,7 +67,7 @@ static rmr_err claim_tuple(rmr_ns *ns, const ns_tuple *t, uint32_t *iss)
     uint32_t above = w->snd_nxt + 65535;
     if (seq_le(*iss, above))
         *iss = above + 1;
-    rmri_tcp_tw_free(ns, w);
+    *old = w;
     return RMR_OK;
 }
 
@@ -72,18 +75,21 @@ rmr_err rmr_ns_tcp_connect(rmr_ns *ns, rmr_time now, const rmr_addr *local,
                            const rmr_addr *remote, void *tag, rmr_ns_sock *out)
 {
     ns_tuple t;
+    tcp_tw *old;
     uint32_t iss;
     clock_in(ns, now);
     if (!out)
         return RMR_E_INVAL;
     rmr_err e = dial_tuple(ns, local, remote, &t);
     if (!e)
-        e = claim_tuple(ns, &t, &iss);
+        e = claim_tuple(ns, &t, &iss, &old);
     if (e)
         return e;
     tcp_conn *c = rmri_tcp_conn_new(ns, &t, &e);
     if (!c)
         return e;
+    if (old)
+        rmri_tcp_tw_replaced(ns, old);
     c->tag = tag;
     c->state = RMR_NS_SYN_SENT;
     c->snd_una = iss;

@@ -606,6 +606,8 @@ bool rmri_tcp_tw_enter(rmr_ns *ns, tcp_conn *c);
 /* True: the segment is a SYN for a new connection, and the entry is gone. */
 bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s);
 void rmri_tcp_tw_free(rmr_ns *ns, tcp_tw *w);
+/* The same when its flow is another's already. */
+void rmri_tcp_tw_replaced(rmr_ns *ns, tcp_tw *w);
 void rmri_tcp_tw_timer(rmr_ns *ns);
 
 /* ---- flows to foreign addresses (tcp_flow.c) -------------------------- */

@@ -11,12 +11,17 @@ static void arm(rmr_ns *ns)
     (void)rmr_timers_set(&ns->timers, &ns->tw_timer, at);
 }
 
-void rmri_tcp_tw_free(rmr_ns *ns, tcp_tw *w)
+void rmri_tcp_tw_replaced(rmr_ns *ns, tcp_tw *w)
 {
-    rmri_ns_del_flow(ns, &w->tuple);
     ns_list_unlink(&w->node);
     rmr_slots_free(&ns->tws, w->head.id);
     arm(ns);
+}
+
+void rmri_tcp_tw_free(rmr_ns *ns, tcp_tw *w)
+{
+    rmri_ns_del_flow(ns, &w->tuple);
+    rmri_tcp_tw_replaced(ns, w);
 }
 
 /* All last equally long, so the one that starts now ends last. */
