@@ -71,15 +71,16 @@ rmr_err rmri_ns_tcp_input(rmr_ns *ns, const ns_pkt *p)
         rmri_tcp_pending_input(ns, flow, &s);
         return RMR_OK;
     }
-    if (h && !rmri_tcp_tw_input(ns, flow, &s))
+    ns_head *l = rmri_ns_find_bind(ns, NS_PROTO_TCP, p->family, &p->dst,
+                                   s.tuple.lport, p->foreign);
+    bool request = !l && p->foreign && rmri_tcp_is_request(ns, &s);
+    if (h && !rmri_tcp_tw_input(ns, flow, &s, l || request))
         return RMR_OK;
-    h = rmri_ns_find_bind(ns, NS_PROTO_TCP, p->family, &p->dst, s.tuple.lport,
-                          p->foreign);
-    if (!h)
-        return p->foreign && rmri_tcp_is_request(ns, &s)
-                   ? rmri_tcp_request(ns, &s)
-                   : nobody(ns, &s);
-    rmri_tcp_listen_input(ns, (tcp_listener *)(void *)h, &s);
+    if (request)
+        return rmri_tcp_request(ns, &s);
+    if (!l)
+        return nobody(ns, &s);
+    rmri_tcp_listen_input(ns, (tcp_listener *)(void *)l, &s);
     return RMR_OK;
 }
 

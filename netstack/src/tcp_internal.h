@@ -603,8 +603,9 @@ void rmri_tcp_unqueue(rmr_ns *ns, tcp_conn *c);
 void rmri_tcp_listener_close(rmr_ns *ns, tcp_listener *l);
 /* Replaces the connection's flow by a small entry; false without memory. */
 bool rmri_tcp_tw_enter(rmr_ns *ns, tcp_conn *c);
-/* True: the segment is a SYN for a new connection, and the entry is gone. */
-bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s);
+/* True: the segment is a SYN for a new connection, and the entry is gone.
+ * Unless somebody waits for it (`wanted`) anybody may have sent it. */
+bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s, bool wanted);
 void rmri_tcp_tw_free(rmr_ns *ns, tcp_tw *w);
 /* The same when its flow is another's already. */
 void rmri_tcp_tw_replaced(rmr_ns *ns, tcp_tw *w);

@@ -83,11 +83,11 @@ bool rmri_tcp_tw_enter(rmr_ns *ns, tcp_conn *c)
     return false;
 }
 
-bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s)
+bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s, bool wanted)
 {
     if (s->flags & TH_RST)
         return false;
-    if ((s->flags & (TH_SYN | TH_ACK)) == TH_SYN) {
+    if (wanted && (s->flags & (TH_SYN | TH_ACK)) == TH_SYN) {
         bool newer =
             w->has_ts && s->o.has_ts && seq_gt(s->o.tsval, w->ts_recent);
         if (newer || seq_gt(s->seq, w->rcv_nxt)) {

@@ -139,12 +139,28 @@ static void a_dial_takes_its_place_after_a_second_or_not_at_all(void **state)
     assert_int_equal(rmr_ns_next_deadline(w->ns), RMR_TIME_NEVER);
 }
 
+/* A SYN that nobody waits for may come from anybody. */
+static void a_syn_takes_its_place_only_where_somebody_listens(void **state)
+{
+    world *w = *state;
+    rmr_ns_sock l;
+    feed(w, PKT_SYN, 2000000, 0);
+    expect(w, PKT_ACK, 1002);
+    assert_int_equal(in_time_wait(w), 1);
+    assert_int_equal(rmr_ns_tcp_listen(w->ns, &me, w, &l), RMR_OK);
+    feed(w, PKT_SYN, 2000000, 0);
+    expect(w, PKT_SYN | PKT_ACK, 2000001);
+    assert_true(seq_gt(rmr_load_be32(w->out + 24), w->snd_nxt + 65535));
+    assert_int_equal(in_time_wait(w), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_dial_takes_its_place_after_a_second_or_not_at_all),
+        T(a_syn_takes_its_place_only_where_somebody_listens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
