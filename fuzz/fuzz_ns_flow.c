@@ -32,6 +32,8 @@ typedef struct fuzz {
     rmr_ns_flow flows[MAX_FLOWS]; /* that wait */
     rmr_ns_sock socks[KNOWN];     /* may be stale */
     uint32_t n_socks;
+    rmr_ns_sock closed[KNOWN]; /* by us */
+    uint32_t n_closed;
     rmr_ns_verdict verdict[2];
     uint8_t out[1280]; /* the last that went out */
     size_t out_len;
@@ -120,6 +122,23 @@ static rmr_ns_verdict on_filter(void *user, const rmr_ns_view *view)
     return f->verdict[view->dir];
 }
 
+static void close_socket(fuzz *f, rmr_ns_sock s, bool abort)
+{
+    rmr_err e =
+        abort ? rmr_ns_abort(f->ns, f->now, s) : rmr_ns_close(f->ns, f->now, s);
+    if (e == RMR_OK)
+        f->closed[f->n_closed++ % KNOWN] = s;
+}
+
+static void on_closed(void *user, void *tag, rmr_ns_sock s, rmr_err why)
+{
+    const fuzz *f = user;
+    (void)tag;
+    (void)why;
+    for (uint32_t i = 0; i < KNOWN; i++)
+        NS_CHECK(f->closed[i].id != s.id);
+}
+
 static void on_datagram(void *user, void *tag, rmr_ns_sock s,
                         const rmr_addr *from, const rmr_addr *to,
                         rmr_bytes data)
@@ -130,7 +149,9 @@ static void on_datagram(void *user, void *tag, rmr_ns_sock s,
     if (data.len && data.ptr[0] == 1) /* an echo server */
         (void)rmr_ns_udp_send(f->ns, f->now, s, NULL, from, data);
     else if (data.len && data.ptr[0] == 2)
-        (void)rmr_ns_close(f->ns, f->now, s);
+        close_socket(f, s, false);
+    else if (data.len && data.ptr[0] == 3)
+        accept_flow(f, f->flows[data.len % MAX_FLOWS]);
 }
 
 static void on_raw(void *user, void *tag, rmr_ns_sock s, rmr_bytes p)
@@ -138,7 +159,7 @@ static void on_raw(void *user, void *tag, rmr_ns_sock s, rmr_bytes p)
     fuzz *f = user;
     (void)tag;
     if (p.ptr[p.len - 1] == 2)
-        (void)rmr_ns_close(f->ns, f->now, s);
+        close_socket(f, s, false);
 }
 
 static void on_echo(void *user, const rmr_addr *from, const rmr_addr *to,
@@ -160,6 +181,7 @@ static void make(fuzz *f)
     cb.on_flow = on_flow;
     cb.on_flow_gone = on_flow_gone;
     cb.on_filter = on_filter;
+    cb.on_closed = on_closed;
     cb.on_datagram = on_datagram;
     cb.on_raw = on_raw;
     cb.on_echo = on_echo;
@@ -314,10 +336,10 @@ static void call_socket(fuzz *f, uint8_t kind)
         (void)rmr_ns_tcp_shutdown(f->ns, f->now, s);
         break;
     case 4:
-        (void)rmr_ns_close(f->ns, f->now, s);
+        close_socket(f, s, false);
         break;
     case 5:
-        (void)rmr_ns_abort(f->ns, f->now, s);
+        close_socket(f, s, true);
         break;
     case 6:
         (void)rmr_ns_set_tos(f->ns, s, draw(f));
