@@ -390,6 +390,68 @@ static void buffers_can_be_set_both_ways(void **state)
     pair_free();
 }
 
+/* How far a connection's limits would grow now. */
+static bool grows(rmr_ns *ns, tcp_conn *c, size_t max)
+{
+    uint32_t rcv = c->rcv_limit, snd = c->snd_limit;
+    ns->pool.max = max;
+    p.now += RMR_SEC;
+    ns->now = p.now;
+    rmri_tcp_tune(ns, c, 60000);
+    c->cwnd = 100000;
+    rmri_tcp_wake_writer(ns, c);
+    assert_int_equal(c->rcv_limit > rcv, c->snd_limit > snd);
+    return c->rcv_limit > rcv;
+}
+
+/* Three quarters used: no limit grows, nothing more is taken to be sent; seven
+ * eighths: none out of order; the rest is for what moves a stream on. */
+static void what_memory_is_left_is_kept_for_what_arrives(void **state)
+{
+    (void)state;
+    rmr_ns_config cfg;
+    static const uint8_t junk[32768];
+    size_t taken;
+    rmr_ns_config_init(&cfg, sizeof cfg);
+    pair_open(&cfg);
+    (void)dial();
+    settle();
+    rmr_ns *ns = p.e[0].ns;
+    rmr_ns_sock s = p.e[0].accepted;
+    tcp_conn *c = conn_of(0, s);
+    p.mute = true;
+    assert_int_equal(
+        rmr_ns_tcp_send(ns, p.now, s, rmr_bytes_of(junk, 32768), &taken),
+        RMR_OK);
+    assert_int_equal(ns->pool.used, 32768); /* and the next takes 36,864 */
+    assert_false(grows(ns, c, 43690));
+    assert_true(grows(ns, c, 43696));
+    for (int i = 0; i < 2; i++) {
+        ns->pool.max = i ? 49152 : 49151;
+        assert_int_equal(
+            rmr_ns_tcp_send(ns, p.now, s, rmr_bytes_of(junk, 1), &taken),
+            RMR_OK);
+        assert_int_equal(taken, i);
+    }
+    assert_int_equal(ns->pool.used, 36864); /* and the next takes 40,960 */
+    rmr_ns_stats st;
+    ns->pool.max = 46810;
+    inject(c, 1000);
+    assert_int_equal(c->ooo.n, 0);
+    ns->pool.max = 46812;
+    inject(c, 1000);
+    assert_int_equal(c->ooo.n, 1);
+    ns->pool.max = 40959;
+    inject(c, 5000);
+    assert_int_equal(c->ooo.n, 1);
+    rmr_ns_get_stats(ns, &st);
+    assert_int_equal(st.discard_full, 2);
+    assert_int_equal(p.e[0].got, 0);
+    inject(c, 0); /* its chunk is there already */
+    assert_int_equal(p.e[0].got, 1);
+    pair_free();
+}
+
 /* What a burst and its losses needed is given back. */
 static void an_idle_connection_holds_no_lists(void **state)
 {
@@ -467,6 +529,7 @@ int main(void)
         cmocka_unit_test(a_hostile_peer_fills_no_more_than_the_setting),
         cmocka_unit_test(small_writes_hold_no_more_than_the_setting),
         cmocka_unit_test(buffers_can_be_set_both_ways),
+        cmocka_unit_test(what_memory_is_left_is_kept_for_what_arrives),
         cmocka_unit_test(an_idle_connection_holds_no_lists),
         cmocka_unit_test(a_long_fat_path_is_filled_in_ten_round_trips),
     };
