@@ -111,6 +111,7 @@ rmr_err rmr_ns_echo_reply(rmr_ns *ns, rmr_time now, const rmr_addr *from,
         return RMR_E_INVAL;
     ns_ip src = rmri_ns_ip_of(from), dst = rmri_ns_ip_of(to);
     if (rmri_ns_bad_addr(to->family, &src) ||
+        rmri_ns_bad_addr(to->family, &dst) ||
         (!ns->cfg.forward && !rmri_ns_is_local(ns, to->family, &src)))
         return RMR_E_INVAL;
     uint8_t type = to->family == RMR_AF_INET ? V4_ECHO_REPLY : V6_ECHO_REPLY;

@@ -842,6 +842,10 @@ static void an_echo_to_a_foreign_address_is_the_hosts(void **state)
     assert_int_equal(rmr_ns_echo_reply(w->ns, w->now, &foreign6, &client, 1, 1,
                                        rmr_bytes_str("")),
                      RMR_E_INVAL);
+    rmr_addr group = rmr_addr_v4(224, 0, 0, 1, 0);
+    assert_int_equal(rmr_ns_echo_reply(w->ns, w->now, &foreign, &group, 1, 1,
+                                       rmr_bytes_str("")),
+                     RMR_E_INVAL);
     static const uint8_t big[1300];
     assert_int_equal(rmr_ns_echo_reply(w->ns, w->now, &foreign, &client, 1, 1,
                                        rmr_bytes_of(big, 1253)),
