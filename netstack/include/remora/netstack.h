@@ -700,9 +700,10 @@ RMR_API rmr_err rmr_ns_raw_open(rmr_ns *ns, uint8_t family, uint8_t protocol,
 /**
  * Sends a whole IP packet, as it is.                               [submit]
  *
- * \param ip_packet  Copied.  Its header is checked as one that comes in is, and
- *                   it is no fragment; its source is an own address, with
- *                   cfg.forward any.
+ * \param ip_packet  Copied.  Its lengths, the sum of an IPv4 header, both
+ *                   addresses and the chain of extension headers are checked,
+ *                   not the options, nor what follows; it is no fragment.  Its
+ *                   source is an own address, with cfg.forward any.
  *
  * Effects: creates output.  The filter sees it when it leaves.
  * Errors:  MALFORMED, UNREACHABLE (not our address), TOOBIG, FULL.
