@@ -91,10 +91,10 @@ void rmri_ns_cq_wipe(ns_cq *q, ns_pool *p)
     rmri_ns_cq_trim(q, p);
 }
 
-void rmri_ns_cq_trim(ns_cq *q, ns_pool *p)
+void rmri_ns_cq_cut(ns_cq *q, ns_pool *p, size_t len)
 {
     size_t size = ns_chunk_size(p);
-    size_t keep = q->len ? (q->head + q->len + size - 1) >> p->shift : 0;
+    size_t keep = len ? (q->head + len + size - 1) >> p->shift : 0;
     for (size_t k = keep; k < q->cap && q->n; k++) {
         uint8_t **s = slot(q, k);
         if (*s) {
@@ -103,6 +103,11 @@ void rmri_ns_cq_trim(ns_cq *q, ns_pool *p)
             q->n--;
         }
     }
+}
+
+void rmri_ns_cq_trim(ns_cq *q, ns_pool *p)
+{
+    rmri_ns_cq_cut(q, p, q->len);
     if (q->len == 0)
         free_dir(q, p);
 }

@@ -201,7 +201,9 @@ uint64_t rmri_ns_cq_copy(const ns_cq *q, const ns_pool *p, size_t off,
                          uint8_t *dst, size_t n);
 rmr_bytes rmri_ns_cq_peek(const ns_cq *q, const ns_pool *p);
 void rmri_ns_cq_drop(ns_cq *q, ns_pool *p, size_t n);
-/* Frees the chunks of what lies behind the contiguous bytes. */
+/* Frees the chunks of what lies behind the first `len` bytes. */
+void rmri_ns_cq_cut(ns_cq *q, ns_pool *p, size_t len);
+/* The same behind the contiguous bytes. */
 void rmri_ns_cq_trim(ns_cq *q, ns_pool *p);
 
 /* A queue of finished packets that no connection owns. */

@@ -116,6 +116,12 @@ static bool take_in_order(rmr_ns *ns, tcp_conn *c, rmr_bytes d)
     return true;
 }
 
+/* Where the ranges end. */
+static uint32_t far_end(const tcp_conn *c)
+{
+    return c->ooo.n ? c->ooo.v[c->ooo.n - 1].end : c->rcv_nxt;
+}
+
 static void take_ahead(rmr_ns *ns, tcp_conn *c, uint32_t seq, rmr_bytes d)
 {
     uint32_t end = seq + (uint32_t)d.len;
@@ -125,10 +131,18 @@ static void take_ahead(rmr_ns *ns, tcp_conn *c, uint32_t seq, rmr_bytes d)
         return;
     }
     size_t off = c->rcv.len + (seq - c->rcv_nxt);
-    if (!rmri_ns_cq_put(&c->rcv, &ns->pool, off, d, ooo_limit(&ns->pool)) ||
-        rmri_tcp_ranges_add(&c->ooo, &ns->env.alloc, seq, end) ==
-            TCP_INSERT_FULL)
+    uint32_t far = far_end(c);
+    bool kept =
+        rmri_ns_cq_put(&c->rcv, &ns->pool, off, d, ooo_limit(&ns->pool)) &&
+        rmri_tcp_ranges_add(&c->ooo, &ns->env.alloc, seq, end) !=
+            TCP_INSERT_FULL;
+    if (!kept)
         ns->stats.discard_full++;
+    /* What is not kept, or was forgotten for it, leaves no chunk behind: lone
+     * bytes would hold the whole window. */
+    if (!kept || seq_lt(far_end(c), far))
+        rmri_ns_cq_cut(&c->rcv, &ns->pool,
+                       c->rcv.len + (far_end(c) - c->rcv_nxt));
     if (c->ooo.n == 0 && c->rcv.len == 0)
         rmri_ns_cq_trim(&c->rcv, &ns->pool);
 }

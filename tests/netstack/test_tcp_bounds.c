@@ -309,6 +309,30 @@ static void a_hostile_peer_fills_no_more_than_the_setting(void **state)
     pair_free();
 }
 
+/* One byte in each chunk of a wide window: what is forgotten of them leaves no
+ * chunk behind, so that little traffic can't hold much memory. */
+static void lone_bytes_hold_no_more_than_their_ranges(void **state)
+{
+    (void)state;
+    rmr_ns_config cfg;
+    rmr_ns_config_init(&cfg, sizeof cfg);
+    for (int k = 0; k < 2; k++) { /* from near to far, and back */
+        pair_open(&cfg);
+        (void)dial();
+        settle();
+        tcp_conn *c = conn_of(0, p.e[0].accepted);
+        c->rcv_limit = 4u << 20;
+        c->rcv_adv = c->rcv_nxt + c->rcv_limit;
+        for (uint32_t i = 1; i < 1000; i++) {
+            inject(c, 4096 * (k ? 1000 - i : i));
+            assert_true(c->rcv.n <= TCP_RANGES_MAX + 1);
+        }
+        assert_int_equal(c->ooo.n, TCP_RANGES_MAX);
+        assert_int_equal(c->ooo.v[0].start, c->rcv_nxt + 4096);
+        pair_free();
+    }
+}
+
 /* The application writes bytes one by one, and the peer reads nothing. */
 static void small_writes_hold_no_more_than_the_setting(void **state)
 {
@@ -527,6 +551,7 @@ int main(void)
         cmocka_unit_test(ten_thousand_connections_all_move_data),
         cmocka_unit_test(a_hundred_thousand_connections_do_not_grow_memory),
         cmocka_unit_test(a_hostile_peer_fills_no_more_than_the_setting),
+        cmocka_unit_test(lone_bytes_hold_no_more_than_their_ranges),
         cmocka_unit_test(small_writes_hold_no_more_than_the_setting),
         cmocka_unit_test(buffers_can_be_set_both_ways),
         cmocka_unit_test(what_memory_is_left_is_kept_for_what_arrives),
