@@ -158,6 +158,8 @@ rmr_err rmr_ns_flow_accept(rmr_ns *ns, rmr_time now, rmr_ns_flow flow,
                            void *tag, rmr_ns_sock *out)
 {
     ns_pending *p = pending_of(ns, now, flow);
+    if (!out)
+        return RMR_E_INVAL;
     if (!p)
         return RMR_E_BADHANDLE;
     if (p->tuple.proto == NS_PROTO_TCP)

@@ -280,6 +280,8 @@ static void a_syn_is_one_request_and_answered_when_accepted(void **state)
         assert_int_equal(w->flows, i + 1);
         assert_false(take(w));
         assert_int_equal(stats(w).flows, 1);
+        assert_int_equal(rmr_ns_flow_accept(w->ns, w->now, w->flow, w, NULL),
+                         RMR_E_INVAL);
         assert_int_equal(
             rmr_ns_flow_accept(w->ns, w->now, w->flow, w, &w->sock), RMR_OK);
         assert_int_equal(stats(w).flows, 0);

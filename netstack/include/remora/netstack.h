@@ -649,7 +649,7 @@ RMR_API uint8_t rmr_ns_datagram_tos(const rmr_ns *ns);
  *          30 s, 5 probes).  UDP: on_datagram for the datagrams that waited,
  *          by the next pump call; on_closed(TIMEOUT) after 120 s of silence
  *          (port 53: 30 s), on_closed(FULL) when it makes room.
- * Errors:  BADHANDLE (it is gone), FULL, NOMEM: it still waits.
+ * Errors:  BADHANDLE (it is gone), INVAL, FULL, NOMEM: it still waits.
  * Lifetime: as of a connection, or until on_closed.
  * Source:  RFC 9293 3.10.7.2.
  */
