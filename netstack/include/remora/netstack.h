@@ -565,9 +565,9 @@ RMR_API rmr_err rmr_ns_tcp_get_info(const rmr_ns *ns, rmr_ns_sock s,
 /**
  * Receives datagrams.                                              [submit]
  *
- * \param local  As for listen (with cfg.forward it serves a foreign address, and
- *               answers from it); NULL: any of both families; port 0: a free
- *               one.
+ * \param local  As for listen: with cfg.forward it serves a foreign address,
+ *               and answers from it.  NULL: any of both families; port 0: a
+ *               free one.
  *
  * Effects: on_datagram for each that no connected socket takes; on_error.
  * Errors:  INUSE, INVAL, FULL, NOMEM.
