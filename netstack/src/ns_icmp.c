@@ -176,8 +176,8 @@ static bool may_be_error(const ns_pkt *p)
         l4 = p->ip + c.at;
         len = p->ip_len - c.at;
     }
-    return proto == (p->family == RMR_AF_INET ? NS_PROTO_ICMP
-                                              : NS_PROTO_ICMP6) &&
+    return proto ==
+               (p->family == RMR_AF_INET ? NS_PROTO_ICMP : NS_PROTO_ICMP6) &&
            (len == 0 || is_error(p->family, l4[0]));
 }
 

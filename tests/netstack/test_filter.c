@@ -325,8 +325,8 @@ static void later_fragments_follow_the_first(void **state)
 }
 
 /* A verdict is for the bytes that it was given for. */
-static void a_first_fragment_that_was_not_kept_is_asked_about_again(
-    void **state)
+static void
+a_first_fragment_that_was_not_kept_is_asked_about_again(void **state)
 {
     world *w = *state;
     const rmr_addr *pairs[2][2] = {{&you, &me}, {&you6, &me6}};

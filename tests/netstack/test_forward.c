@@ -793,14 +793,14 @@ static void a_bound_socket_serves_a_foreign_address(void **state)
             size_t n = ns_ip_len(f->family), at = n == 4 ? 12 : 8;
             assert_memory_equal(w->out + at, f->ip, n);
         }
-        assert_int_equal(rmr_ns_udp_send(w->ns, w->now, s, &other, c,
-                                         rmr_bytes_str("y")),
-                         RMR_E_UNREACHABLE);
+        assert_int_equal(
+            rmr_ns_udp_send(w->ns, w->now, s, &other, c, rmr_bytes_str("y")),
+            RMR_E_UNREACHABLE);
         assert_int_equal(rmr_ns_udp_bind(w->ns, NULL, w, &all), RMR_OK);
         memset(other.ip, 0, sizeof other.ip);
-        assert_int_equal(rmr_ns_udp_send(w->ns, w->now, all, &other, c,
-                                         rmr_bytes_str("y")),
-                         RMR_E_UNREACHABLE);
+        assert_int_equal(
+            rmr_ns_udp_send(w->ns, w->now, all, &other, c, rmr_bytes_str("y")),
+            RMR_E_UNREACHABLE);
         w->ns->cfg.forward = false;
         assert_int_equal(
             rmr_ns_udp_send(w->ns, w->now, s, NULL, c, rmr_bytes_str("y")),

@@ -470,8 +470,8 @@ static void a_datagram_is_cut_to_what_the_path_takes(void **state)
 
 /* Who sees nothing of our traffic knows the port of a socket that hears all,
  * and could slow every connection to any host by one packet. */
-static void a_bound_socket_believes_no_error_about_what_it_did_not_send(
-    void **state)
+static void
+a_bound_socket_believes_no_error_about_what_it_did_not_send(void **state)
 {
     world *w = *state;
     host *a = &w->h[0], *b = &w->h[1];
