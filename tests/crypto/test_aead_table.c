@@ -11,7 +11,9 @@
 #include <sys/mman.h>
 
 #include <remora/crypto.h>
+#include <sodium.h>
 
+#include "stack.h"
 #include "support.h"
 #include "vectors.h"
 
@@ -328,6 +330,46 @@ static void no_instance_holds_a_key(void **state)
     }
 }
 
+/* ---- what stays on the stack ------------------------------------------- */
+
+typedef struct on_stack {
+    const rmr_aead *a;
+    rmr_aead_ctx ctx;
+    size_t len;
+    bool open;
+    uint8_t buf[1280 + RMR_TAG_LEN];
+} on_stack;
+
+static void seal_or_open(void *arg)
+{
+    on_stack *s = (on_stack *)arg;
+    if (s->open)
+        (void)s->a->open(s->a->self, &s->ctx, 5, s->buf, s->len);
+    else
+        s->a->seal(s->a->self, &s->ctx, 5, s->buf, s->len);
+}
+
+static void neither_key_nor_key_stream_stays_on_the_stack(void **state)
+{
+    (void)state;
+    static const size_t lens[] = {1, 1001, 1280};
+    static const uint8_t key[32] = "a key that may be nowhere later";
+    static const uint8_t nonce[12] = {[4] = 5}, zeros[64 + 1280];
+    static uint8_t stream[sizeof zeros]; /* block 0 has the tag's key */
+    static on_stack s;
+    crypto_stream_chacha20_ietf_xor(stream, zeros, sizeof stream, nonce, key);
+    for (size_t i = 0; i < n_back_ends * 6; i++) {
+        s = (on_stack){
+            .a = &back_ends[i / 6], .len = lens[i % 3], .open = i / 3 % 2 != 0};
+        s.a->init(s.a->self, &s.ctx, key);
+        test_on_stack(seal_or_open, &s);
+        assert_false(test_stack_has(key, 16));
+        assert_false(test_stack_has(key + 16, 16));
+        for (size_t at = 0; at < sizeof stream; at += 64)
+            assert_false(test_stack_has(stream + at, 16));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +382,7 @@ int main(void)
         cmocka_unit_test(the_fastest_that_runs_is_chosen),
         cmocka_unit_test(without_memory_nothing_is_made_and_nothing_is_kept),
         cmocka_unit_test(no_instance_holds_a_key),
+        cmocka_unit_test(neither_key_nor_key_stream_stays_on_the_stack),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
