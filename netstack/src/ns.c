@@ -274,11 +274,10 @@ rmr_err rmri_ns_check_addrs(rmr_ns *ns, ns_pkt *p, bool whole)
 
 rmr_err rmr_ns_addr_add(rmr_ns *ns, const rmr_addr *ip)
 {
-    static const ns_ip zero;
     if (!ip || (ip->family != RMR_AF_INET && ip->family != RMR_AF_INET6))
         return RMR_E_INVAL;
     ns_ip a = rmri_ns_ip_of(ip);
-    if (ns_ip_eq(&a, &zero))
+    if (rmri_ns_bad_addr(ip->family, &a))
         return RMR_E_INVAL;
     if (rmri_ns_is_local(ns, ip->family, &a))
         return RMR_OK;

@@ -141,6 +141,31 @@ static void addresses_come_and_go(void **state)
     sim_free(&s);
 }
 
+/* No packet comes from such an address, nor goes to it over the link. */
+static void addresses_that_no_host_has_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "0.1.2.3:0", "127.0.0.1:0", "224.0.0.1:0", "255.255.255.255:0",
+        "[::]:0",    "[::1]:0",     "[ff02::1]:0",
+    };
+    (void)state;
+    sim s;
+    sim_init(&s, 1, NULL, NULL);
+    rmr_ns *ns = s.h[0].ns;
+    rmr_addr a;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(rmr_addr_parse(rmr_bytes_str(bad[i]), &a), RMR_OK);
+        assert_int_equal(rmr_ns_addr_add(ns, &a), RMR_E_INVAL);
+    }
+    memset(&a, 0, sizeof a); /* ::ffff:10.0.0.7 */
+    a.family = RMR_AF_INET6;
+    a.ip[10] = a.ip[11] = 0xff;
+    a.ip[12] = 10;
+    a.ip[15] = 7;
+    assert_int_equal(rmr_ns_addr_add(ns, &a), RMR_E_INVAL);
+    sim_free(&s);
+}
+
 static void a_removed_address_resets_its_connections(void **state)
 {
     (void)state;
@@ -414,6 +439,7 @@ int main(void)
         cmocka_unit_test(the_defaults_are_those_of_the_header),
         cmocka_unit_test(broken_configurations_are_refused),
         cmocka_unit_test(addresses_come_and_go),
+        cmocka_unit_test(addresses_that_no_host_has_are_refused),
         cmocka_unit_test(a_removed_address_resets_its_connections),
         cmocka_unit_test(binds_and_handles_are_checked),
         cmocka_unit_test(sockets_are_bounded),

@@ -256,7 +256,9 @@ RMR_API void rmr_ns_free(rmr_ns *ns);
  * Adds an own address; a known one is no error.                    [submit]
  *
  * Effects: packets to it are taken from now on.
- * Errors:  FULL (RMR_NS_MAX_ADDRS), INVAL.
+ * Errors:  FULL (RMR_NS_MAX_ADDRS), INVAL (also an address that no host has on
+ *          a link: the unspecified, loopback, groups, v4-mapped; of IPv4 all
+ *          of 0/8, 127/8 and from 224/8 on).
  * Source:  none.
  */
 RMR_API rmr_err rmr_ns_addr_add(rmr_ns *ns, const rmr_addr *ip);
