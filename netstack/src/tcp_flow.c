@@ -45,9 +45,7 @@ rmr_err rmri_tcp_request(rmr_ns *ns, const tcp_seg *s)
     if (!p)
         return why;
     take_syn(p, s);
-    p->u.tcp.iss = rmri_ns_isn(ns, &p->tuple);
-    if (s->has_floor && seq_le(p->u.tcp.iss, s->iss_floor))
-        p->u.tcp.iss = s->iss_floor + 1;
+    p->u.tcp.iss = rmri_tcp_syn_isn(ns, s);
     expect_repeat(ns, p, 0);
     rmri_ns_pending_ask(ns, p);
     return RMR_OK;

@@ -29,7 +29,7 @@ static inline bool parse(rmr_ns *ns, const ns_pkt *p, tcp_seg *s)
     s->tuple.family = p->family;
     s->tuple.proto = NS_PROTO_TCP;
     s->tuple.zero[0] = s->tuple.zero[1] = 0;
-    s->has_floor = false;
+    s->tw = NULL;
     s->seq = rmr_load_be32(h + 4);
     s->ack = rmr_load_be32(h + 8);
     s->flags = h[13];

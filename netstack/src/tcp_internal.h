@@ -102,9 +102,8 @@ typedef struct tcp_seg {
     uint32_t len; /* of the data, without SYN and FIN */
     tcp_opts o;
     ns_tuple tuple;
-    /* A SYN for a tuple in TIME-WAIT: our numbers must be above these. */
-    bool has_floor;
-    uint32_t iss_floor;
+    /* The entry in TIME-WAIT whose place a SYN may take, or NULL. */
+    struct tcp_tw *tw;
 } tcp_seg;
 
 static inline uint32_t seg_len(const tcp_seg *s)
@@ -603,12 +602,16 @@ void rmri_tcp_unqueue(rmr_ns *ns, tcp_conn *c);
 void rmri_tcp_listener_close(rmr_ns *ns, tcp_listener *l);
 /* Replaces the connection's flow by a small entry; false without memory. */
 bool rmri_tcp_tw_enter(rmr_ns *ns, tcp_conn *c);
-/* True: the segment is a SYN for a new connection, and the entry is gone.
- * Unless somebody waits for it (`wanted`) anybody may have sent it. */
+/* True: the segment is a SYN for a new connection.  The entry stays, as s->tw,
+ * until that has a place: a SYN that is refused changes nothing.  Unless
+ * somebody waits for it (`wanted`) anybody may have sent it. */
 bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s, bool wanted);
 void rmri_tcp_tw_free(rmr_ns *ns, tcp_tw *w);
 /* The same when its flow is another's already. */
 void rmri_tcp_tw_replaced(rmr_ns *ns, tcp_tw *w);
+/* The first number of what a SYN opens, whose flow is its own already; ends the
+ * entry that had its place. */
+uint32_t rmri_tcp_syn_isn(rmr_ns *ns, const tcp_seg *s);
 void rmri_tcp_tw_timer(rmr_ns *ns);
 
 /* ---- flows to foreign addresses (tcp_flow.c) -------------------------- */

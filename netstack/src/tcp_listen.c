@@ -105,13 +105,17 @@ void rmri_tcp_listen_input(rmr_ns *ns, tcp_listener *l, tcp_seg *s)
     if ((s->flags & (TH_SYN | TH_FIN)) != TH_SYN)
         return;
     tcp_half *h = open_half(ns, l, s);
+    if (!h && s->tw) {
+        /* A cookie's number can't be raised above the old connection's, and
+         * its ACK would be for the entry: the peer repeats its SYN. */
+        ns->stats.discard_full++;
+        return;
+    }
     if (!h) {
         send_cookie(ns, l, s);
         return;
     }
-    h->iss = rmri_ns_isn(ns, &h->tuple);
-    if (s->has_floor && seq_le(h->iss, s->iss_floor))
-        h->iss = s->iss_floor + 1;
+    h->iss = rmri_tcp_syn_isn(ns, s);
     h->sent_at = ns->now;
     send_syn_ack(ns, h, tcp_ts_now(ns, h->ts_off));
     (void)rmr_timers_set(&ns->timers, &h->timer,

@@ -91,9 +91,7 @@ bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s, bool wanted)
         bool newer =
             w->has_ts && s->o.has_ts && seq_gt(s->o.tsval, w->ts_recent);
         if (newer || seq_gt(s->seq, w->rcv_nxt)) {
-            s->has_floor = true;
-            s->iss_floor = w->snd_nxt + 65535;
-            rmri_tcp_tw_free(ns, w);
+            s->tw = w;
             return true;
         }
     }
@@ -104,6 +102,16 @@ bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s, bool wanted)
     if (s->flags & TH_FIN)
         start(ns, w);
     return false;
+}
+
+uint32_t rmri_tcp_syn_isn(rmr_ns *ns, const tcp_seg *s)
+{
+    uint32_t iss = rmri_ns_isn(ns, &s->tuple);
+    if (!s->tw)
+        return iss;
+    uint32_t floor = s->tw->snd_nxt + 65535;
+    rmri_tcp_tw_replaced(ns, s->tw);
+    return seq_gt(iss, floor) ? iss : floor + 1;
 }
 
 void rmri_tcp_tw_timer(rmr_ns *ns)

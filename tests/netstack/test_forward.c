@@ -447,9 +447,9 @@ static void an_accepted_flow_sends_at_once_and_is_kept_alive(void **state)
     expect_empty(w);
 }
 
-static void a_flow_behind_time_wait_has_higher_numbers(void **state)
+/* One of `client` that it closed last; returns our first number. */
+static uint32_t to_time_wait(world *w)
 {
-    world *w = *state;
     w->accept_now = true;
     assert_int_equal(tcp(w, &client, &foreign, PKT_SYN, 7, 0), RMR_OK);
     expect_tcp(w, &foreign, &client, PKT_SYN | PKT_ACK, 8);
@@ -460,6 +460,13 @@ static void a_flow_behind_time_wait_has_higher_numbers(void **state)
     (void)tcp(w, &client, &foreign, PKT_FIN | PKT_ACK, 8, iss + 2);
     expect_tcp(w, &foreign, &client, PKT_ACK, 9);
     assert_int_equal(stats(w).time_wait, 1);
+    return iss;
+}
+
+static void a_flow_behind_time_wait_has_higher_numbers(void **state)
+{
+    world *w = *state;
+    uint32_t iss = to_time_wait(w);
     assert_int_equal(tcp(w, &client, &foreign, PKT_SYN, 500, 0), RMR_OK);
     assert_int_equal(w->flows, 2);
     expect_tcp(w, &foreign, &client, PKT_SYN | PKT_ACK, 501);
@@ -467,6 +474,32 @@ static void a_flow_behind_time_wait_has_higher_numbers(void **state)
     assert_int_equal(rmr_ns_abort(w->ns, w->now, w->sock), RMR_OK);
     assert_true(take(w));
     expect_empty(w);
+}
+
+static void a_request_without_room_leaves_time_wait_alone(void **state)
+{
+    world *w = *state;
+    uint32_t iss = to_time_wait(w);
+    rmr_addr c = client;
+    rmr_ns_flow first = {0};
+    w->accept_now = false;
+    for (uint16_t i = 0; i < 8; i++) {
+        c.port = (uint16_t)(1000 + i);
+        assert_int_equal(tcp(w, &c, &foreign, PKT_SYN, 7, 0), RMR_OK);
+        first = i ? first : w->flow;
+    }
+    assert_int_equal(tcp(w, &client, &foreign, PKT_SYN, 500, 0), RMR_E_FULL);
+    assert_int_equal(stats(w).time_wait, 1);
+    /* It still answers what is left of the old connection. */
+    (void)tcp(w, &client, &foreign, PKT_FIN | PKT_ACK, 8, iss + 2);
+    expect_tcp(w, &foreign, &client, PKT_ACK, 9);
+    assert_int_equal(rmr_ns_flow_refuse(w->ns, w->now, first, RMR_E_TIMEOUT),
+                     RMR_OK);
+    w->accept_now = true;
+    assert_int_equal(tcp(w, &client, &foreign, PKT_SYN, 500, 0), RMR_OK);
+    assert_int_equal(stats(w).time_wait, 0);
+    expect_tcp(w, &foreign, &client, PKT_SYN | PKT_ACK, 501);
+    assert_true((int32_t)(rmr_load_be32(w->out + 24) - (iss + 65535)) > 0);
 }
 
 static void requests_are_bounded_in_all_and_a_source(void **state)
@@ -1013,6 +1046,7 @@ int main(void)
         T(an_accepted_client_that_never_answers_ends),
         T(an_accepted_flow_sends_at_once_and_is_kept_alive),
         T(a_flow_behind_time_wait_has_higher_numbers),
+        T(a_request_without_room_leaves_time_wait_alone),
         T(requests_are_bounded_in_all_and_a_source),
         T(own_addresses_never_become_flows),
         T(other_segments_to_foreign_addresses_are_reset),

@@ -154,6 +154,37 @@ static void a_syn_takes_its_place_only_where_somebody_listens(void **state)
     assert_int_equal(in_time_wait(w), 0);
 }
 
+/* Of a SYN that makes no entry nothing is known of our numbers later: a cookie
+ * can't be above those of the connection that is over. */
+static void a_syn_without_room_leaves_it_alone(void **state)
+{
+    world *w = *state;
+    rmr_ns_sock l;
+    rmr_ns_stats st;
+    assert_int_equal(rmr_ns_tcp_listen(w->ns, &me, w, &l), RMR_OK);
+    assert_int_equal(rmr_ns_tcp_set_backlog(w->ns, l, 0, 1), RMR_OK);
+    feed(w, PKT_SYN, 2000000, 0);
+    assert_false(take(w)); /* the peer repeats it */
+    assert_int_equal(in_time_wait(w), 1);
+    rmr_ns_get_stats(w->ns, &st);
+    assert_int_equal(st.tcp_cookies_sent, 0);
+    assert_int_equal(st.discard_full, 1);
+    feed(w, PKT_SYN | PKT_FIN, 2000000, 0); /* no request at all */
+    assert_false(take(w));
+    assert_int_equal(in_time_wait(w), 1);
+    assert_int_equal(rmr_ns_tcp_set_backlog(w->ns, l, 1, 1), RMR_OK);
+    w->alloc.fail_at = w->alloc.calls + 1;
+    feed(w, PKT_SYN, 2000000, 0);
+    assert_false(take(w));
+    assert_int_equal(in_time_wait(w), 1);
+    w->alloc.fail_at = 0;
+    feed(w, PKT_SYN, 2000000, 0);
+    expect(w, PKT_SYN | PKT_ACK, 2000001);
+    assert_true(seq_gt(rmr_load_be32(w->out + 24), w->snd_nxt + 65535));
+    assert_int_equal(in_time_wait(w), 0);
+    assert_int_equal(w->ns->flows.used, 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -161,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_dial_takes_its_place_after_a_second_or_not_at_all),
         T(a_syn_takes_its_place_only_where_somebody_listens),
+        T(a_syn_without_room_leaves_it_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
