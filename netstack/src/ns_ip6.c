@@ -25,9 +25,25 @@ static rmr_err malformed(rmr_ns *ns)
     return RMR_E_MALFORMED;
 }
 
+/* An answer shows that we are there, so the filter is asked before, about what
+ * the rest of the chain leads to.  Where that is unknown, or the packet is a
+ * later fragment, there is none. */
 static rmr_err complain(rmr_ns *ns, const walk *w, ns_icmp_why why, size_t at)
 {
-    rmri_ns_icmp_error(ns, w->p, why, (uint32_t)at);
+    ns_pkt p = *w->p;
+    ns_chain c;
+    if (!rmri_ns_chain6(p.ip, p.ip_len, &c) || c.off)
+        return malformed(ns);
+    p.proto = c.proto;
+    p.l4 = p.ip + c.at;
+    p.l4_len = p.ip_len - c.at;
+    p.piece = c.more;
+    if (ns->cb.on_filter && !p.filtered && !p.loop) {
+        rmr_err e = rmri_ns_filter_in(ns, &p);
+        if (e)
+            return e;
+    }
+    rmri_ns_icmp_error(ns, &p, why, (uint32_t)at);
     return malformed(ns);
 }
 

@@ -360,6 +360,67 @@ static void a_rejected_first_fragment_is_told_once(void **state)
     assert_false(take(w));
 }
 
+/* A datagram behind a destination header whose option is unknown and asks for
+ * an answer; with `frag` behind a fragment header too. */
+static size_t with_option(uint8_t *p, const uint8_t *frag)
+{
+    static const uint8_t opt[8] = {17, 0, 0x80, 4, 0, 0, 0, 0};
+    uint8_t u[100];
+    size_t n = pkt_udp(u, &you6, &me6, "hello", 5) - 40, at = 48;
+    memcpy(p + 40, opt, 8);
+    if (frag) {
+        p[40] = 44;
+        memcpy(p + 48, frag, 8);
+        at += 8;
+    }
+    memcpy(p + at, u + 40, n);
+    return pkt_ip(p, &you6, &me6, 60, at - 40 + n);
+}
+
+static void
+a_parameter_problem_is_told_only_where_the_filter_says_yes(void **state)
+{
+    world *w = *state;
+    uint8_t p[200];
+    size_t n = with_option(p, NULL);
+    assert_int_equal(feed(w, p, n), RMR_E_MALFORMED);
+    assert_int_equal(w->asked_in, 1);
+    assert_int_equal(w->view.protocol, RMR_NS_UDP);
+    assert_true(rmr_addr_eq(&w->view.from, &you6));
+    assert_true(rmr_addr_eq(&w->view.to, &me6));
+    assert_true(take(w));
+    assert_int_equal(w->w_out[40], 4);
+    assert_int_equal(w->w_out[41], 2);
+    w->in = RMR_NS_DROP;
+    assert_int_equal(feed(w, p, n), RMR_E_DENIED);
+    assert_false(take(w));
+    assert_int_equal(w->asked_in, 2);
+    assert_int_equal(stats(w).discard_filtered, 1);
+    assert_int_equal(stats(w).discard_malformed, 1);
+    w->in = RMR_NS_REJECT;
+    assert_int_equal(feed(w, p, n), RMR_E_DENIED);
+    assert_true(take(w));
+    assert_int_equal(w->w_out[40], 1);
+    assert_int_equal(w->w_out[41], 1);
+    assert_false(take(w));
+}
+
+/* It has no ports: nobody can be asked about it. */
+static void a_later_fragment_is_never_told_of_a_problem(void **state)
+{
+    static const uint8_t later[8] = {17, 0, 0, 9, 0, 0, 0, 1};
+    static const uint8_t first[8] = {17, 0, 0, 1, 0, 0, 0, 1};
+    world *w = *state;
+    uint8_t p[200];
+    assert_int_equal(feed(w, p, with_option(p, later)), RMR_E_MALFORMED);
+    assert_int_equal(w->asked_in, 0);
+    assert_false(take(w));
+    assert_int_equal(feed(w, p, with_option(p, first)), RMR_E_MALFORMED);
+    assert_int_equal(w->asked_in, 1);
+    assert_int_equal(w->view.from.port, 5000);
+    assert_true(take(w));
+}
+
 /* ---- out -------------------------------------------------------------- */
 
 static void dial(world *w, const rmr_addr *to)
@@ -466,6 +527,8 @@ int main(void)
         T(later_fragments_follow_the_first),
         T(a_first_fragment_that_was_not_kept_is_asked_about_again),
         T(a_rejected_first_fragment_is_told_once),
+        T(a_parameter_problem_is_told_only_where_the_filter_says_yes),
+        T(a_later_fragment_is_never_told_of_a_problem),
         T(what_may_not_leave_is_dropped_or_told_to_its_socket),
         T(pieces_that_leave_follow_the_first),
     };

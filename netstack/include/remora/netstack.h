@@ -127,10 +127,11 @@ typedef struct rmr_ns_callbacks {
     /* Three timeouts in a row without progress: the path may be dead (R1 of
      * RFC 9293 3.8.3).  The connection goes on. */
     void (*on_suspect)(void *user, void *tag, rmr_ns_sock sock);
-    /* Every packet that comes in, before any state is made for it, and every
-     * one that leaves; not what goes from us to ourselves.  A datagram in
-     * fragments is asked about once, by its first one.  Look functions alone
-     * may be called.  NULL: all are accepted. */
+    /* Every packet that comes in, before any state is made for it and before
+     * any answer (also one that is refused for its extension headers, when
+     * that is answered), and every one that leaves; not what goes from us to
+     * ourselves.  A datagram in fragments is asked about once, by its first
+     * one.  Look functions alone may be called.  NULL: all are accepted. */
     rmr_ns_verdict (*on_filter)(void *user, const rmr_ns_view *view);
     /* With cfg.forward: a TCP SYN or the first datagram to an address that is
      * not ours.  The host answers by rmr_ns_flow_accept or _refuse, in this
