@@ -104,7 +104,7 @@ static void rejected(rmr_ns *ns, const ns_pkt *p, rmr_ns_verdict v)
         e.type = v4 ? 3 : 1;
         e.code = denied ? (v4 ? 13 : 1) : (v4 ? 1 : 3);
         e.to = rmri_ns_addr_of(t.family, &t.remote, t.rport);
-        rmri_ns_udp_error(ns, &t, &e);
+        (void)rmri_ns_udp_error(ns, &t, &e);
     }
 }
 

@@ -284,35 +284,44 @@ static bool quoted(uint8_t family, rmr_bytes q, ns_tuple *t, rmr_bytes *l4)
     return true;
 }
 
+/* What nobody here has a use for; no fault of the packet. */
+static rmr_err ignore(rmr_ns *ns)
+{
+    ns->stats.discard_icmp++;
+    return RMR_OK;
+}
+
 static rmr_err error_input(rmr_ns *ns, const ns_pkt *p)
 {
+    bool heard = false;
     rmr_ns_error e;
     bool hard;
     ns_tuple t;
     rmr_bytes l4;
     if (!meaning(p->family, p->l4, &e, &hard) ||
         !quoted(p->family, rmr_bytes_of(p->l4 + 8, p->l4_len - 8), &t, &l4))
-        return RMR_OK;
+        return ignore(ns);
     e.to = rmri_ns_addr_of(t.family, &t.remote, t.rport);
     if (t.proto == NS_PROTO_TCP)
-        rmri_ns_tcp_icmp_error(ns, &t, rmr_load_be32(l4.ptr + 4), &e, hard);
+        heard =
+            rmri_ns_tcp_icmp_error(ns, &t, rmr_load_be32(l4.ptr + 4), &e, hard);
     else if (t.proto == NS_PROTO_UDP)
-        rmri_ns_udp_error(ns, &t, &e);
-    return RMR_OK;
+        heard = rmri_ns_udp_error(ns, &t, &e);
+    return heard ? RMR_OK : ignore(ns);
 }
 
 /* ---- in --------------------------------------------------------------- */
 
 static rmr_err pong(rmr_ns *ns, const ns_pkt *p)
 {
-    if (ns->cb.on_pong) {
-        rmr_addr from = rmri_ns_addr_of(p->family, &p->src, 0);
-        ns->in_callback = true;
-        ns->cb.on_pong(ns->cb.user, &from, rmr_load_be16(p->l4 + 4),
-                       rmr_load_be16(p->l4 + 6),
-                       rmr_bytes_of(p->l4 + 8, p->l4_len - 8));
-        ns->in_callback = false;
-    }
+    if (!ns->cb.on_pong)
+        return ignore(ns);
+    rmr_addr from = rmri_ns_addr_of(p->family, &p->src, 0);
+    ns->in_callback = true;
+    ns->cb.on_pong(ns->cb.user, &from, rmr_load_be16(p->l4 + 4),
+                   rmr_load_be16(p->l4 + 6),
+                   rmr_bytes_of(p->l4 + 8, p->l4_len - 8));
+    ns->in_callback = false;
     return RMR_OK;
 }
 
@@ -357,11 +366,11 @@ rmr_err rmri_ns_icmp_input(rmr_ns *ns, const ns_pkt *p)
             rmr_load_be32(p->l4 + 4), rmr_bytes_of(p->l4 + 8, p->l4_len - 8));
         if (!e)
             ns->stats.icmp_echo_answered++;
-        return e == RMR_E_FULL ? e : RMR_OK;
+        return e == RMR_E_TOOBIG ? ignore(ns) : e;
     }
     if (type == (v4 ? V4_ECHO_REPLY : V6_ECHO_REPLY) && !p->foreign)
         return pong(ns, p);
     if (is_error(p->family, type))
         return error_input(ns, p);
-    return RMR_OK; /* redirects, router and neighbour messages, masks */
+    return ignore(ns); /* redirects, router and neighbour messages, masks */
 }

@@ -471,8 +471,8 @@ rmr_err rmri_ns_udp_input(rmr_ns *ns, const ns_pkt *p);
 rmr_err rmri_ns_icmp_input(rmr_ns *ns, const ns_pkt *p);
 rmr_err rmri_ns_tcp_input(rmr_ns *ns, const ns_pkt *p);
 /* An ICMP error about a segment that we sent; hard: it ends the opening of a
- * connection. */
-void rmri_ns_tcp_icmp_error(rmr_ns *ns, const ns_tuple *t, uint32_t seq,
+ * connection.  False: about nothing that is out, or nothing new. */
+bool rmri_ns_tcp_icmp_error(rmr_ns *ns, const ns_tuple *t, uint32_t seq,
                             rmr_ns_error *err, bool hard);
 
 rmr_err rmri_ns_paths_init(rmr_ns *ns);
@@ -528,6 +528,7 @@ void rmri_ns_session_unlink(rmr_ns *ns, ns_udp *u);
 void rmri_ns_session_timer(rmr_ns *ns);
 /* Keeps a copy; FULL when as much waits as may. */
 rmr_err rmri_ns_wait(rmr_ns *ns, ns_pending *p, const ns_pkt *pkt);
+/* Counts each of them. */
 void rmri_ns_waiting_drop(rmr_ns *ns, ns_waiting **list, ns_source *s);
 /* The packet of a waiting datagram, as it came. */
 void rmri_ns_waiting_pkt(const ns_waiting *w, const ns_tuple *t, ns_pkt *out);
@@ -546,8 +547,9 @@ void rmri_ns_udp_close(rmr_ns *ns, ns_udp *u);
 void rmri_ns_udp_run(rmr_ns *ns, ns_udp *u);
 void rmri_ns_udp_tell(rmr_ns *ns, const ns_udp *u, const ns_pkt *p,
                       rmr_bytes data);
-/* An error about a datagram of the tuple; the socket hears of it. */
-void rmri_ns_udp_error(rmr_ns *ns, const ns_tuple *t, const rmr_ns_error *e);
+/* An error about a datagram of the tuple; the socket hears of it.  False: there
+ * is none. */
+bool rmri_ns_udp_error(rmr_ns *ns, const ns_tuple *t, const rmr_ns_error *e);
 /* Hands it to the raw sockets; false: there are none for it. */
 bool rmri_ns_raw_input(rmr_ns *ns, const ns_pkt *p);
 void rmri_ns_raw_close(rmr_ns *ns, ns_raw *r);

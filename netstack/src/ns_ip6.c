@@ -178,8 +178,10 @@ rmr_err rmri_ns_ip6_input(rmr_ns *ns, rmr_bytes in, bool loop, bool whole)
         if (e || done)
             return e;
     }
-    if (w.next == EXT_NONE)
+    if (w.next == EXT_NONE) { /* for nobody, and no fault */
+        ns->stats.discard_no_socket++;
         return RMR_OK;
+    }
     p.proto = w.next;
     p.l4 = h + w.at;
     p.l4_len = total - w.at;

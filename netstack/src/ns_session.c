@@ -28,8 +28,10 @@ static void release(rmr_ns *ns, ns_waiting *w)
 
 void rmri_ns_waiting_drop(rmr_ns *ns, ns_waiting **list, ns_source *s)
 {
-    while (*list)
+    while (*list) {
         release(ns, take_first(ns, list, s));
+        ns->stats.discard_flows++;
+    }
 }
 
 rmr_err rmri_ns_wait(rmr_ns *ns, ns_pending *p, const ns_pkt *pkt)

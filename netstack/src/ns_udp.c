@@ -202,8 +202,10 @@ rmr_err rmri_ns_udp_input(rmr_ns *ns, const ns_pkt *p)
         uint64_t id = u->head.id;
         rmri_ns_udp_run(ns, u);
         u = rmri_ns_udp_get(ns, id);
-        if (!u)
+        if (!u) {
+            ns->stats.discard_no_socket++;
             return RMR_E_UNKNOWN;
+        }
     }
     if (u->source)
         rmri_ns_session_touch(ns, u);
@@ -212,7 +214,7 @@ rmr_err rmri_ns_udp_input(rmr_ns *ns, const ns_pkt *p)
     return RMR_OK;
 }
 
-void rmri_ns_udp_error(rmr_ns *ns, const ns_tuple *t, const rmr_ns_error *e)
+bool rmri_ns_udp_error(rmr_ns *ns, const ns_tuple *t, const rmr_ns_error *e)
 {
     bool foreign = !rmri_ns_is_local(ns, t->family, &t->local);
     ns_head *h = rmri_ns_find_flow(ns, t);
@@ -220,7 +222,7 @@ void rmri_ns_udp_error(rmr_ns *ns, const ns_tuple *t, const rmr_ns_error *e)
         h = rmri_ns_find_bind(ns, NS_PROTO_UDP, t->family, &t->local, t->lport,
                               foreign);
     if (!h || h->kind != NS_KIND_UDP)
-        return;
+        return false;
     rmr_ns_sock s = {h->id};
     rmr_ns_error told = *e;
     if (e->why == RMR_E_TOOBIG) {
@@ -231,10 +233,11 @@ void rmri_ns_udp_error(rmr_ns *ns, const ns_tuple *t, const rmr_ns_error *e)
         told.mtu = rmri_ns_path_mtu(ns, t->family, &t->remote);
     }
     if (!ns->cb.on_error)
-        return;
+        return true;
     ns->in_callback = true;
     ns->cb.on_error(ns->cb.user, ((ns_udp *)(void *)h)->tag, s, &told);
     ns->in_callback = false;
+    return true;
 }
 
 /* ---- opening ---------------------------------------------------------- */

@@ -56,14 +56,18 @@ void rmri_tcp_pending_input(rmr_ns *ns, ns_pending *p, const tcp_seg *s)
     if (s->flags & TH_RST) {
         if (s->seq == p->u.tcp.irs + 1)
             rmri_ns_pending_gone(ns, p);
+        else
+            tcp_drop(ns);
         return;
     }
     if (s->flags & TH_ACK) { /* of nothing that we sent */
         rmri_tcp_refuse(ns, s);
         return;
     }
-    if ((s->flags & (TH_SYN | TH_FIN)) != TH_SYN)
+    if ((s->flags & (TH_SYN | TH_FIN)) != TH_SYN) {
+        tcp_drop(ns);
         return;
+    }
     /* A repeat, or a new attempt of the same ports, which the host's dial suits
      * as well. */
     rmr_dur age = NS_PENDING_LIFE - rmr_time_since(p->end, ns->now);

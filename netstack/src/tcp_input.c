@@ -117,8 +117,10 @@ static bool take_challenge(rmr_ns *ns, tcp_conn *c)
 
 void rmri_tcp_challenge(rmr_ns *ns, tcp_conn *c)
 {
-    if (!take_challenge(ns, c))
+    if (!take_challenge(ns, c)) {
+        tcp_drop(ns);
         return;
+    }
     ns->stats.tcp_challenge_acks++;
     c->flags |= CF_ACK_NOW;
     rmri_tcp_want_output(ns, c);
@@ -150,11 +152,11 @@ static void syn_sent_input(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 {
     bool ack = (s->flags & TH_ACK) != 0;
     if (ack && (seq_le(s->ack, c->snd_una) || seq_gt(s->ack, c->snd_nxt))) {
-        if (s->flags & TH_RST)
-            return;
         /* The peer has an old connection: reset that, and knock again at
          * once. */
-        if (take_challenge(ns, c)) {
+        if (s->flags & TH_RST || !take_challenge(ns, c)) {
+            tcp_drop(ns);
+        } else {
             rmri_tcp_reset(ns, &c->tuple, s->ack);
             c->flags |= CF_SYN_DUE;
             rmri_tcp_want_output(ns, c);
@@ -165,11 +167,15 @@ static void syn_sent_input(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
         if (ack) {
             ns->stats.tcp_resets_got++;
             rmri_tcp_finish(ns, c, RMR_E_REFUSED);
+        } else {
+            tcp_drop(ns);
         }
         return;
     }
-    if (!(s->flags & TH_SYN))
+    if (!(s->flags & TH_SYN)) {
+        tcp_drop(ns);
         return;
+    }
     syn_take(ns, c, s);
     if (!ack) { /* simultaneous open */
         c->state = RMR_NS_SYN_RECEIVED;
@@ -221,8 +227,10 @@ static void ack_now(rmr_ns *ns, tcp_conn *c)
 static void answer_stray(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 {
     if (seg_len(s) == 0 && c->rcv_adv != c->rcv_nxt) {
-        if (c->oow_ms && tcp_ms(ns->now) - c->oow_ms < TCP_OOW_GAP_MS)
+        if (c->oow_ms && tcp_ms(ns->now) - c->oow_ms < TCP_OOW_GAP_MS) {
+            tcp_drop(ns);
             return;
+        }
         c->oow_ms = tcp_ms_mark(ns->now);
     }
     /* All of it was taken before: tell that it came twice (RFC 2883). */
@@ -259,6 +267,8 @@ static bool check_seq_rst_syn(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
                                                             : RMR_E_RESET);
         } else if (in) {
             rmri_tcp_challenge(ns, c);
+        } else {
+            tcp_drop(ns);
         }
         return false;
     }
@@ -270,7 +280,7 @@ static bool check_seq_rst_syn(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
                 return false;
             }
             /* Both SYNs crossed: this one also carries the ACK. */
-            return s->ack == c->snd_nxt;
+            return s->ack == c->snd_nxt || tcp_drop(ns);
         }
         rmri_tcp_challenge(ns, c);
         return false;
@@ -310,7 +320,7 @@ static bool finish_handshake(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 static bool check_ack(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
 {
     if (!(s->flags & TH_ACK))
-        return false;
+        return tcp_drop(ns);
     if (c->state == RMR_NS_SYN_RECEIVED)
         return finish_handshake(ns, c, s);
     if (seq_gt(s->ack, c->snd_nxt) ||
@@ -385,30 +395,31 @@ static void tell(rmr_ns *ns, const tcp_conn *c, const rmr_ns_error *e)
     ns->in_callback = false;
 }
 
-void rmri_ns_tcp_icmp_error(rmr_ns *ns, const ns_tuple *t, uint32_t seq,
+bool rmri_ns_tcp_icmp_error(rmr_ns *ns, const ns_tuple *t, uint32_t seq,
                             rmr_ns_error *e, bool hard)
 {
     ns_head *h = rmri_ns_find_flow(ns, t);
     if (!h || h->kind != NS_KIND_CONN)
-        return;
+        return false;
     tcp_conn *c = (tcp_conn *)(void *)h;
     /* Only about what is in flight (RFC 5927 4.1), and once the connection is
      * open only as a hint (RFC 5461). */
     if (seq_lt(seq, c->snd_una) || seq_ge(seq, c->snd_nxt))
-        return;
+        return false;
     if (hard && c->state == RMR_NS_SYN_SENT) {
         rmri_tcp_finish(
             ns, c, e->why == RMR_E_REFUSED ? RMR_E_REFUSED : RMR_E_UNREACHABLE);
-        return;
+        return true;
     }
     if (e->why == RMR_E_TOOBIG) {
         bool news = rmri_ns_path_lower(ns, t->family, &t->remote, e->mtu);
         /* Also when it was known: there may have been no memory to cut. */
         rmri_tcp_mss_fit(ns, c);
         if (!news)
-            return;
+            return false;
         e->mtu = rmri_ns_path_mtu(ns, t->family, &t->remote);
     }
     c->soft = (int16_t)e->why;
     tell(ns, c, e); /* the last act: it may close the socket */
+    return true;
 }

@@ -380,6 +380,13 @@ typedef struct tcp_tw { /* TIME-WAIT */
     uint8_t has_ts, ws;
 } tcp_tw;
 
+/* Dropped by the checks, without an answer; false, as those say it. */
+static inline bool tcp_drop(rmr_ns *ns)
+{
+    ns->stats.discard_segment++;
+    return false;
+}
+
 static inline bool tcp_synced(const tcp_conn *c)
 {
     return c->state >= RMR_NS_ESTABLISHED;

@@ -94,16 +94,20 @@ static bool take_cookie(rmr_ns *ns, tcp_listener *l, tcp_seg *s);
 
 void rmri_tcp_listen_input(rmr_ns *ns, tcp_listener *l, tcp_seg *s)
 {
-    if (s->flags & TH_RST)
+    if (s->flags & TH_RST) {
+        tcp_drop(ns);
         return;
+    }
     if (s->flags & TH_ACK) {
         if ((s->flags & TH_SYN) || !take_cookie(ns, l, s))
             rmri_tcp_refuse(ns, s);
         return;
     }
     /* Data on the SYN is not taken; the peer sends it again. */
-    if ((s->flags & (TH_SYN | TH_FIN)) != TH_SYN)
+    if ((s->flags & (TH_SYN | TH_FIN)) != TH_SYN) {
+        tcp_drop(ns);
         return;
+    }
     tcp_half *h = open_half(ns, l, s);
     if (!h && s->tw) {
         /* A cookie's number can't be raised above the old connection's, and
@@ -217,8 +221,10 @@ static bool take_cookie(rmr_ns *ns, tcp_listener *l, tcp_seg *s)
 static void answer_half(rmr_ns *ns, const tcp_half *h)
 {
     tcp_out o = {0};
-    if (!rmri_tcp_may_challenge(ns))
+    if (!rmri_tcp_may_challenge(ns)) {
+        tcp_drop(ns);
         return;
+    }
     o.tuple = &h->tuple;
     o.seq = h->iss + 1;
     o.ack = h->irs + 1;
@@ -239,6 +245,8 @@ void rmri_tcp_half_input(rmr_ns *ns, tcp_half *h, tcp_seg *s)
             rmri_tcp_half_free(ns, h);
         else if (ahead < 65535) /* RFC 5961 3.2 */
             answer_half(ns, h);
+        else
+            tcp_drop(ns);
         return;
     }
     if (s->flags & TH_SYN) {
@@ -248,8 +256,10 @@ void rmri_tcp_half_input(rmr_ns *ns, tcp_half *h, tcp_seg *s)
             answer_half(ns, h);
         return;
     }
-    if (!(s->flags & TH_ACK))
+    if (!(s->flags & TH_ACK)) {
+        tcp_drop(ns);
         return;
+    }
     if (s->ack != h->iss + 1) {
         rmri_tcp_reset(ns, &h->tuple, s->ack);
         return;

@@ -86,7 +86,7 @@ bool rmri_tcp_tw_enter(rmr_ns *ns, tcp_conn *c)
 bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s, bool wanted)
 {
     if (s->flags & TH_RST)
-        return false;
+        return tcp_drop(ns);
     if (wanted && (s->flags & (TH_SYN | TH_ACK)) == TH_SYN) {
         bool newer =
             w->has_ts && s->o.has_ts && seq_gt(s->o.tsval, w->ts_recent);
@@ -97,7 +97,7 @@ bool rmri_tcp_tw_input(rmr_ns *ns, tcp_tw *w, tcp_seg *s, bool wanted)
     }
     /* An empty ACK is never answered: two entries would talk for ever. */
     if (seg_len(s) == 0)
-        return false;
+        return tcp_drop(ns);
     answer(ns, w);
     if (s->flags & TH_FIN)
         start(ns, w);

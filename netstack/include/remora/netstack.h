@@ -189,11 +189,18 @@ typedef struct rmr_ns_stats {
     uint64_t icmp_echo_answered, clock_back;
     uint32_t sockets, time_wait; /* sockets: also those that are closing */
     size_t buffer_bytes;
-    /* tcp_spurious: reductions that were undone */
+    /* tcp_spurious: reductions that were undone.  discard_flows: requests above
+     * the bounds, and datagrams that waited for an answer in vain. */
     uint64_t tcp_cookies_sent, tcp_cookies_taken, tcp_spurious,
         path_mtu_lowered, discard_filtered, discard_flows, tx_fragments;
     uint32_t half_open, flows, udp_flows; /* now */
     uint64_t path_mtu_evicted; /* of 1024 paths, the one used longest ago */
+    /* discard_icmp: errors about nothing that is out or that tell nothing new,
+     * pongs that nobody hears, pings whose answer is above the MTU, and all
+     * messages that the stack has no use for.
+     * discard_segment: TCP that reached a socket, a request, a half-open or a
+     * TIME-WAIT entry and was dropped by the checks without an answer. */
+    uint64_t discard_icmp, discard_segment;
 } rmr_ns_stats;
 
 typedef enum rmr_ns_tcp_state {
