@@ -25,7 +25,7 @@
 
 #define NS_CHUNK_SHIFT 12u     /* 4 KiB; larger when the MTU asks for it */
 #define NS_POOL_KEEP 64u       /* free chunks kept for reuse */
-#define NS_PKTQ_MAX_CHUNKS 64u /* packets that no socket owns: 256 KiB */
+#define NS_PKTQ_MAX_CHUNKS 64u /* packets that no socket owns */
 #define NS_LOOP_MAX 256        /* packets to own addresses a write_pkt */
 #define NS_BURST_MAX 64        /* segments a connection before the next one */
 

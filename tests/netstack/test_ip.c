@@ -382,6 +382,40 @@ static void the_output_queue_is_bounded(void **state)
     assert_int_equal(stats(w).buffer_bytes, 0);
 }
 
+/* 64 chunks, and a chunk holds the largest packet. */
+static void the_bound_of_the_output_queue_goes_with_the_mtu(void **state)
+{
+    static const struct {
+        uint32_t mtu;
+        size_t bytes;
+    } cases[] = {{576, 256 << 10},
+                 {4032, 256 << 10},
+                 {4033, 512 << 10},
+                 {65535, 8 << 20}};
+    static const uint8_t big[500];
+    world *w = *state;
+    rmr_addr me = rmr_addr_from_bytes(rmr_bytes_of(me4, 4), 0);
+    rmr_addr to = rmr_addr_from_bytes(rmr_bytes_of(you4, 4), 99);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rmr_ns_config cfg;
+        rmr_ns_stats st;
+        rmr_ns *ns;
+        rmr_ns_sock s;
+        rmr_env env = test_env(&w->alloc, &w->rng, NULL);
+        rmr_ns_config_init(&cfg, sizeof cfg);
+        cfg.mtu = cases[i].mtu;
+        assert_int_equal(rmr_ns_new(&ns, &env, &cfg, w->now), RMR_OK);
+        assert_int_equal(rmr_ns_addr_add(ns, &me), RMR_OK);
+        assert_int_equal(rmr_ns_udp_bind(ns, NULL, NULL, &s), RMR_OK);
+        while (rmr_ns_udp_send(ns, w->now, s, NULL, &to,
+                               rmr_bytes_of(big, sizeof big)) == RMR_OK)
+            ;
+        rmr_ns_get_stats(ns, &st);
+        assert_int_equal(st.buffer_bytes, cases[i].bytes);
+        rmr_ns_free(ns);
+    }
+}
+
 /* ---- ICMP ------------------------------------------------------------- */
 
 static void pings_are_answered_from_the_address_asked(void **state)
@@ -886,6 +920,7 @@ int main(void)
         T(udp_lengths_and_sums_are_checked),
         T(sending_udp_gives_right_packets_in_both_families),
         T(the_output_queue_is_bounded),
+        T(the_bound_of_the_output_queue_goes_with_the_mtu),
         T(pings_are_answered_from_the_address_asked),
         T(a_ping_goes_out_and_its_answer_comes_back),
         T(a_closed_udp_port_is_told_within_limits),

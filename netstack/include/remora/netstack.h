@@ -600,7 +600,8 @@ RMR_API rmr_err rmr_ns_udp_bind(rmr_ns *ns, const rmr_addr *local, void *tag,
  * Effects: creates output: all of it or nothing.
  * Errors:  BADHANDLE, INVAL, TOOBIG, UNREACHABLE (no such own address, not of
  *          the socket's family, or `to` is a group, loopback or nobody), FULL
- *          (256 KiB wait for write_pkt, or no memory).
+ *          (256 KiB wait for write_pkt, more with an MTU above 4032, or no
+ *          memory).
  * Source:  RFC 768; RFC 791 3.2, RFC 8200 4.5 (fragments), RFC 7739 (ids).
  */
 RMR_API rmr_err rmr_ns_udp_send(rmr_ns *ns, rmr_time now, rmr_ns_sock s,
