@@ -26,7 +26,8 @@ static void add_ns(const rmr_node *n, rmr_node_stats *out)
     out->tcp_retransmits = st.tcp_retransmits;
     out->ns_discarded = st.discard_malformed + st.discard_checksum +
                         st.discard_not_local + st.discard_no_socket +
-                        st.discard_full + st.discard_fragment;
+                        st.discard_full + st.discard_fragment +
+                        st.discard_icmp + st.discard_segment;
 }
 
 static void add_regions(const rmr_node *n, rmr_node_stats *out)
