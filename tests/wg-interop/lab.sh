@@ -187,9 +187,16 @@ start_ours() {
     until_ok 10 test -S "$d/ours.sock"
     interface "" wgo 10.9.0.1/24 fd09::1/64
 }
+# Their control socket takes connections. To ask by wg would be too early: wg
+# takes a socket that is bound and not yet listening for a dead one's, and
+# removes it.
+they_listen() {
+    theirs awk '$4 == "00010000" && /\/wgt\.sock$/ { found = 1 } END { exit !found }' /proc/net/unix
+}
 start_theirs() {
     rm -f /var/run/wireguard/wgt.sock
     bg theirs nsenter --net=/run/netns/theirs "${peer_command[@]}"
+    until_ok 10 they_listen
     until_ok 10 wg show wgt
     wg set wgt listen-port 5002 private-key "$d/their.key"
     their_peer_is_set
