@@ -1,5 +1,5 @@
 /* What is dropped is counted, once, wherever that happens. */
-#include "ns_pkt.h"
+#include "ns_feed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -106,33 +106,18 @@ static int teardown(void **state)
 
 static rmr_err feed(world *w, const uint8_t *p, size_t n)
 {
-    uint8_t *exact = malloc(n);
-    assert_non_null(exact);
-    memcpy(exact, p, n);
-    rmr_err e = rmr_ns_read_pkt(w->ns, w->now, rmr_bytes_of(exact, n));
-    free(exact);
-    return e;
+    return pkt_feed(w->ns, w->now, p, n);
 }
 
 static bool take(world *w)
 {
-    assert_int_equal(rmr_ns_write_pkt(w->ns, w->now,
-                                      rmr_buf_of(w->out, sizeof w->out),
-                                      &w->out_len),
-                     RMR_OK);
+    w->out_len = pkt_take(w->ns, w->now, w->out, sizeof w->out);
     return w->out_len != 0;
-}
-
-static rmr_ns_stats stats(world *w)
-{
-    rmr_ns_stats s;
-    rmr_ns_get_stats(w->ns, &s);
-    return s;
 }
 
 static uint64_t all_discards(world *w)
 {
-    rmr_ns_stats s = stats(w);
+    rmr_ns_stats s = pkt_stats(w->ns);
     return s.discard_malformed + s.discard_checksum + s.discard_not_local +
            s.discard_no_socket + s.discard_full + s.discard_fragment +
            s.discard_filtered + s.discard_flows + s.discard_icmp +
@@ -144,10 +129,10 @@ static void expect_dropped(world *w, const rmr_addr *to, uint8_t flags,
                            uint32_t seq, uint32_t ack)
 {
     uint8_t p[200];
-    uint64_t all = all_discards(w), these = stats(w).discard_segment;
+    uint64_t all = all_discards(w), these = pkt_stats(w->ns).discard_segment;
     assert_int_equal(feed(w, p, pkt_tcp(p, &you, to, flags, seq, ack)), RMR_OK);
     assert_false(take(w));
-    assert_int_equal(stats(w).discard_segment, these + 1);
+    assert_int_equal(pkt_stats(w->ns).discard_segment, these + 1);
     assert_int_equal(all_discards(w), all + 1);
 }
 
@@ -164,10 +149,10 @@ static void expect_kept(world *w, const rmr_addr *to, uint8_t flags,
 
 static void expect_icmp_dropped(world *w, const uint8_t *p, size_t n)
 {
-    uint64_t all = all_discards(w), these = stats(w).discard_icmp;
+    uint64_t all = all_discards(w), these = pkt_stats(w->ns).discard_icmp;
     assert_int_equal(feed(w, p, n), RMR_OK);
     assert_false(take(w));
-    assert_int_equal(stats(w).discard_icmp, these + 1);
+    assert_int_equal(pkt_stats(w->ns).discard_icmp, these + 1);
     assert_int_equal(all_discards(w), all + 1);
 }
 
@@ -255,7 +240,7 @@ static void segments_to_requests_and_time_wait(void **state)
     assert_int_equal(rmr_ns_close(w->ns, w->now, w->sock), RMR_OK);
     assert_true(take(w));
     expect_kept(w, &far, PKT_FIN | PKT_ACK, 101, iss + 2);
-    assert_int_equal(stats(w).time_wait, 1);
+    assert_int_equal(pkt_stats(w->ns).time_wait, 1);
     expect_dropped(w, &far, PKT_RST, 102, 0);
     expect_dropped(w, &far, PKT_ACK, 102, iss + 2);
     expect_kept(w, &far, PKT_FIN | PKT_ACK, 101, iss + 2);
@@ -292,7 +277,7 @@ static void errors_that_nobody_believes(void **state)
     n = pkt_icmp(p, &you, &me, 3, 3, 0, q, n);
     assert_int_equal(feed(w, p, n), RMR_OK);
     assert_int_equal(all_discards(w), all);
-    assert_int_equal(stats(w).sockets, 0);
+    assert_int_equal(pkt_stats(w->ns).sockets, 0);
 }
 
 static void messages_that_nobody_waits_for(void **state)
@@ -316,7 +301,7 @@ static void a_packet_with_no_next_header(void **state)
     uint8_t p[100] = {0};
     assert_int_equal(feed(w, p, pkt_ip(p, &you6, &me6, 59, 8)), RMR_OK);
     assert_false(take(w));
-    assert_int_equal(stats(w).discard_no_socket, 1);
+    assert_int_equal(pkt_stats(w->ns).discard_no_socket, 1);
     assert_int_equal(all_discards(w), 1);
 }
 
@@ -335,12 +320,12 @@ static void datagrams_that_waited_in_vain(void **state)
     ask(w, 1, 3); /* refused */
     assert_int_equal(rmr_ns_flow_refuse(w->ns, w->now, w->flow, RMR_E_TIMEOUT),
                      RMR_OK);
-    assert_int_equal(stats(w).discard_flows, 3);
+    assert_int_equal(pkt_stats(w->ns).discard_flows, 3);
     ask(w, 2, 2); /* never answered */
     w->now += 61 * RMR_SEC;
     assert_int_equal(rmr_ns_handle_deadline(w->ns, w->now), RMR_OK);
-    assert_int_equal(stats(w).flows, 0);
-    assert_int_equal(stats(w).discard_flows, 5);
+    assert_int_equal(pkt_stats(w->ns).flows, 0);
+    assert_int_equal(pkt_stats(w->ns).discard_flows, 5);
     ask(w, 3, 4); /* accepted, and gone for another before they were told */
     rmr_ns_flow first = w->flow;
     ask(w, 4, 1);
@@ -348,7 +333,7 @@ static void datagrams_that_waited_in_vain(void **state)
                      RMR_OK);
     assert_int_equal(rmr_ns_flow_accept(w->ns, w->now, w->flow, w, &w->sock),
                      RMR_OK);
-    assert_int_equal(stats(w).discard_flows, 9);
+    assert_int_equal(pkt_stats(w->ns).discard_flows, 9);
     assert_false(take(w));
     assert_int_equal(w->dgrams, 1);
     assert_int_equal(all_discards(w), 9);
@@ -368,8 +353,8 @@ static void a_datagram_behind_the_one_that_closed_its_socket(void **state)
     assert_int_equal(feed(w, p, pkt_udp(p, &from, &far, "x", 1)),
                      RMR_E_UNKNOWN);
     assert_int_equal(w->dgrams, 1);
-    assert_int_equal(stats(w).discard_flows, 2);
-    assert_int_equal(stats(w).discard_no_socket, 1);
+    assert_int_equal(pkt_stats(w->ns).discard_flows, 2);
+    assert_int_equal(pkt_stats(w->ns).discard_no_socket, 1);
     assert_int_equal(all_discards(w), 3);
 }
 

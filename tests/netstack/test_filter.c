@@ -1,5 +1,5 @@
 /* The filter hook: what it sees, what its verdicts do, and fragments. */
-#include "ns_pkt.h"
+#include "ns_feed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -128,28 +128,13 @@ static int teardown(void **state)
 
 static rmr_err feed(world *w, const uint8_t *p, size_t n)
 {
-    uint8_t *exact = malloc(n);
-    assert_non_null(exact);
-    memcpy(exact, p, n);
-    rmr_err e = rmr_ns_read_pkt(w->ns, w->now, rmr_bytes_of(exact, n));
-    free(exact);
-    return e;
+    return pkt_feed(w->ns, w->now, p, n);
 }
 
 static bool take(world *w)
 {
-    assert_int_equal(rmr_ns_write_pkt(w->ns, w->now,
-                                      rmr_buf_of(w->w_out, sizeof w->w_out),
-                                      &w->out_len),
-                     RMR_OK);
+    w->out_len = pkt_take(w->ns, w->now, w->w_out, sizeof w->w_out);
     return w->out_len != 0;
-}
-
-static rmr_ns_stats stats(world *w)
-{
-    rmr_ns_stats s;
-    rmr_ns_get_stats(w->ns, &s);
-    return s;
 }
 
 static void it_sees_addresses_ports_flags_and_types(void **state)
@@ -209,7 +194,7 @@ static void what_is_dropped_makes_no_state(void **state)
                      RMR_E_DENIED);
     assert_int_equal(w->ns->flows.used, 0);
     assert_int_equal(w->flows + w->dgrams, 0);
-    assert_int_equal(stats(w).discard_filtered, 5);
+    assert_int_equal(pkt_stats(w->ns).discard_filtered, 5);
     assert_false(take(w));
     w->in = RMR_NS_ACCEPT;
     assert_int_equal(feed(w, p, pkt_udp(p, &you, &far, "x", 1)), RMR_OK);
@@ -395,8 +380,8 @@ a_parameter_problem_is_told_only_where_the_filter_says_yes(void **state)
     assert_int_equal(feed(w, p, n), RMR_E_DENIED);
     assert_false(take(w));
     assert_int_equal(w->asked_in, 2);
-    assert_int_equal(stats(w).discard_filtered, 1);
-    assert_int_equal(stats(w).discard_malformed, 1);
+    assert_int_equal(pkt_stats(w->ns).discard_filtered, 1);
+    assert_int_equal(pkt_stats(w->ns).discard_malformed, 1);
     w->in = RMR_NS_REJECT;
     assert_int_equal(feed(w, p, n), RMR_E_DENIED);
     assert_true(take(w));
@@ -512,8 +497,8 @@ static void pieces_that_leave_follow_the_first(void **state)
             w->out = RMR_NS_REJECT;
         }
     }
-    assert_int_equal(stats(w).discard_filtered, 8);
-    assert_int_equal(stats(w).buffer_bytes, 0);
+    assert_int_equal(pkt_stats(w->ns).discard_filtered, 8);
+    assert_int_equal(pkt_stats(w->ns).buffer_bytes, 0);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -1,6 +1,6 @@
 /* Flows to foreign addresses, packet by packet: requests, answers, bounds, the
  * end of each; and what never becomes a flow. */
-#include "ns_pkt.h"
+#include "ns_feed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -161,12 +161,7 @@ static int teardown(void **state)
 
 static rmr_err feed(world *w, const uint8_t *p, size_t n)
 {
-    uint8_t *exact = malloc(n);
-    assert_non_null(exact);
-    memcpy(exact, p, n);
-    rmr_err e = rmr_ns_read_pkt(w->ns, w->now, rmr_bytes_of(exact, n));
-    free(exact);
-    return e;
+    return pkt_feed(w->ns, w->now, p, n);
 }
 
 static rmr_err tcp(world *w, const rmr_addr *from, const rmr_addr *to,
@@ -185,10 +180,7 @@ static rmr_err udp(world *w, const rmr_addr *from, const rmr_addr *to,
 
 static bool take(world *w)
 {
-    assert_int_equal(rmr_ns_write_pkt(w->ns, w->now,
-                                      rmr_buf_of(w->out, sizeof w->out),
-                                      &w->out_len),
-                     RMR_OK);
+    w->out_len = pkt_take(w->ns, w->now, w->out, sizeof w->out);
     return w->out_len != 0;
 }
 
@@ -225,13 +217,6 @@ static void expect_icmp(world *w, const rmr_addr *from, const rmr_addr *about,
     assert_int_equal(rmr_load_be16(q + hl + 2), from->port);
 }
 
-static rmr_ns_stats stats(world *w)
-{
-    rmr_ns_stats s;
-    rmr_ns_get_stats(w->ns, &s);
-    return s;
-}
-
 /* To `at`, by the deadlines that are told. */
 static void run_to(world *w, rmr_time at)
 {
@@ -251,7 +236,7 @@ static void run_to(world *w, rmr_time at)
 
 static void expect_empty(world *w)
 {
-    rmr_ns_stats s = stats(w);
+    rmr_ns_stats s = pkt_stats(w->ns);
     assert_int_equal(s.flows, 0);
     assert_int_equal(s.udp_flows, 0);
     assert_int_equal(s.sockets, 0);
@@ -279,12 +264,12 @@ static void a_syn_is_one_request_and_answered_when_accepted(void **state)
         assert_int_equal(tcp(w, c, f, PKT_SYN, 1000, 0), RMR_OK);
         assert_int_equal(w->flows, i + 1);
         assert_false(take(w));
-        assert_int_equal(stats(w).flows, 1);
+        assert_int_equal(pkt_stats(w->ns).flows, 1);
         assert_int_equal(rmr_ns_flow_accept(w->ns, w->now, w->flow, w, NULL),
                          RMR_E_INVAL);
         assert_int_equal(
             rmr_ns_flow_accept(w->ns, w->now, w->flow, w, &w->sock), RMR_OK);
-        assert_int_equal(stats(w).flows, 0);
+        assert_int_equal(pkt_stats(w->ns).flows, 0);
         expect_tcp(w, f, c, PKT_SYN | PKT_ACK, 1001);
         const uint8_t *h = w->out + ns_ip_header_len(c->family);
         uint32_t iss = rmr_load_be32(h + 4);
@@ -459,7 +444,7 @@ static uint32_t to_time_wait(world *w)
     expect_tcp(w, &foreign, &client, PKT_FIN | PKT_ACK, 8);
     (void)tcp(w, &client, &foreign, PKT_FIN | PKT_ACK, 8, iss + 2);
     expect_tcp(w, &foreign, &client, PKT_ACK, 9);
-    assert_int_equal(stats(w).time_wait, 1);
+    assert_int_equal(pkt_stats(w->ns).time_wait, 1);
     return iss;
 }
 
@@ -489,7 +474,7 @@ static void a_request_without_room_leaves_time_wait_alone(void **state)
         first = i ? first : w->flow;
     }
     assert_int_equal(tcp(w, &client, &foreign, PKT_SYN, 500, 0), RMR_E_FULL);
-    assert_int_equal(stats(w).time_wait, 1);
+    assert_int_equal(pkt_stats(w->ns).time_wait, 1);
     /* It still answers what is left of the old connection. */
     (void)tcp(w, &client, &foreign, PKT_FIN | PKT_ACK, 8, iss + 2);
     expect_tcp(w, &foreign, &client, PKT_ACK, 9);
@@ -497,7 +482,7 @@ static void a_request_without_room_leaves_time_wait_alone(void **state)
                      RMR_OK);
     w->accept_now = true;
     assert_int_equal(tcp(w, &client, &foreign, PKT_SYN, 500, 0), RMR_OK);
-    assert_int_equal(stats(w).time_wait, 0);
+    assert_int_equal(pkt_stats(w->ns).time_wait, 0);
     expect_tcp(w, &foreign, &client, PKT_SYN | PKT_ACK, 501);
     assert_true((int32_t)(rmr_load_be32(w->out + 24) - (iss + 65535)) > 0);
 }
@@ -512,14 +497,14 @@ static void requests_are_bounded_in_all_and_a_source(void **state)
         (void)tcp(w, &c, &foreign, PKT_SYN, 7, 0);
     }
     assert_int_equal(w->flows, 8); /* two thirds of 12 */
-    assert_int_equal(stats(w).discard_flows, 12);
+    assert_int_equal(pkt_stats(w->ns).discard_flows, 12);
     for (uint16_t i = 0; i < 20; i++) {
         d.port = (uint16_t)(1000 + i);
         (void)tcp(w, &d, &foreign, PKT_SYN, 7, 0);
     }
     assert_int_equal(w->flows, 12);
-    assert_int_equal(stats(w).flows, 12);
-    assert_int_equal(stats(w).discard_flows, 28);
+    assert_int_equal(pkt_stats(w->ns).flows, 12);
+    assert_int_equal(pkt_stats(w->ns).discard_flows, 28);
     assert_false(take(w));
     run_to(w, w->now + 61 * RMR_SEC);
     assert_int_equal(w->gone, 12);
@@ -588,7 +573,7 @@ static void datagrams_wait_for_the_answer_in_their_order(void **state)
         (void)udp(w, &client, &foreign, text);
     assert_int_equal(w->flows, 1);
     assert_int_equal(w->protocol, RMR_NS_UDP);
-    assert_int_equal(stats(w).discard_flows, 4); /* 16 wait */
+    assert_int_equal(pkt_stats(w->ns).discard_flows, 4); /* 16 wait */
     assert_int_equal(w->dgrams, 0);
     assert_int_equal(rmr_ns_flow_accept(w->ns, w->now, w->flow, w, &w->sock),
                      RMR_OK);
@@ -598,8 +583,8 @@ static void datagrams_wait_for_the_answer_in_their_order(void **state)
     assert_int_equal(w->data[0], 'z');
     assert_true(rmr_addr_eq(&w->from, &client));
     assert_true(rmr_addr_eq(&w->to, &foreign));
-    assert_int_equal(stats(w).udp_flows, 1);
-    assert_int_equal(stats(w).sockets, 0);
+    assert_int_equal(pkt_stats(w->ns).udp_flows, 1);
+    assert_int_equal(pkt_stats(w->ns).sockets, 0);
     rmr_addr other = client;
     other.port++;
     assert_int_equal(rmr_ns_udp_send(w->ns, w->now, w->sock, NULL, &other,
@@ -698,7 +683,7 @@ static void udp_flows_are_bounded_and_the_longest_idle_makes_room(void **state)
             assert_int_equal(udp(w, &c, &foreign, "x"), RMR_OK);
         }
     }
-    assert_int_equal(stats(w).udp_flows, 2);
+    assert_int_equal(pkt_stats(w->ns).udp_flows, 2);
     assert_int_equal(w->closed, 1);
     assert_int_equal(w->why, RMR_E_FULL);
     assert_int_equal(rmr_ns_set_tos(w->ns, first, 0), RMR_OK);
@@ -707,7 +692,7 @@ static void udp_flows_are_bounded_and_the_longest_idle_makes_room(void **state)
         w->now += RMR_SEC;
         assert_int_equal(udp(w, &c, &foreign, "x"), RMR_OK);
     }
-    assert_int_equal(stats(w).udp_flows, 8);
+    assert_int_equal(pkt_stats(w->ns).udp_flows, 8);
     assert_int_equal(w->closed, 5);
     assert_int_equal(rmr_ns_set_tos(w->ns, first, 0), RMR_E_BADHANDLE);
     /* Those of port 53 count as all others, though they end sooner. */
@@ -727,7 +712,7 @@ static void udp_flows_are_bounded_and_the_longest_idle_makes_room(void **state)
     c.ip[3] = 220;
     assert_int_equal(udp(w, &c, &foreign, "x"), RMR_OK);
     assert_int_equal(rmr_ns_set_tos(w->ns, first, 0), RMR_E_BADHANDLE);
-    assert_int_equal(stats(w).udp_flows, 8);
+    assert_int_equal(pkt_stats(w->ns).udp_flows, 8);
     assert_int_equal(w->closed, 14);
     /* One that is to be told of its end is no socket any more. */
     w->accept_now = false;
@@ -736,8 +721,8 @@ static void udp_flows_are_bounded_and_the_longest_idle_makes_room(void **state)
     assert_int_equal(rmr_ns_flow_accept(w->ns, w->now, w->flow, w, &w->sock),
                      RMR_OK);
     assert_int_equal(w->closed, 14);
-    assert_int_equal(stats(w).sockets, 0);
-    assert_int_equal(stats(w).udp_flows, 8);
+    assert_int_equal(pkt_stats(w->ns).sockets, 0);
+    assert_int_equal(pkt_stats(w->ns).udp_flows, 8);
     run_to(w, w->now + 121 * RMR_SEC);
     assert_int_equal(w->closed, 23);
     assert_int_equal(w->why, RMR_E_TIMEOUT);
@@ -769,7 +754,7 @@ static void a_flow_may_make_room_while_it_is_told_of_a_datagram(void **state)
     assert_int_equal(w->dgrams, 3);
     assert_int_equal(w->closed, 1);
     assert_int_equal(w->why, RMR_E_FULL);
-    assert_int_equal(stats(w).udp_flows, 2);
+    assert_int_equal(pkt_stats(w->ns).udp_flows, 2);
     run_to(w, w->now + 121 * RMR_SEC);
     assert_int_equal(w->closed, 3);
     expect_empty(w);
@@ -909,7 +894,7 @@ static void without_forward_nothing_foreign_is_taken(void **state)
     w->ns->cfg.forward = false;
     assert_int_equal(tcp(w, &client, &foreign, PKT_SYN, 7, 0), RMR_E_UNKNOWN);
     assert_int_equal(udp(w, &client, &foreign, "x"), RMR_E_UNKNOWN);
-    assert_int_equal(stats(w).discard_not_local, 2);
+    assert_int_equal(pkt_stats(w->ns).discard_not_local, 2);
     assert_int_equal(rmr_ns_echo_reply(w->ns, w->now, &foreign, &client, 1, 1,
                                        rmr_bytes_str("")),
                      RMR_E_INVAL);
@@ -1001,8 +986,8 @@ static void freeing_in_the_middle_leaks_nothing(void **state)
 {
     world *w = *state;
     program(w);
-    assert_true(stats(w).flows > 0 && stats(w).udp_flows > 0);
-    assert_true(stats(w).sockets > 0);
+    assert_true(pkt_stats(w->ns).flows > 0 && pkt_stats(w->ns).udp_flows > 0);
+    assert_true(pkt_stats(w->ns).sockets > 0);
     rmr_ns_free(w->ns);
     assert_int_equal(w->alloc.live_blocks, 0);
     start(w, 12, 8);

@@ -1,5 +1,5 @@
 /* IPv4, IPv6, fragments, ICMP and UDP, packet by packet. */
-#include <ns_internal.h>
+#include "ns_feed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -162,28 +162,13 @@ static size_t echo(uint8_t *p, int family, bool reply, size_t n)
 
 static rmr_err feed(world *w, const uint8_t *p, size_t n)
 {
-    uint8_t *exact = malloc(n ? n : 1);
-    assert_non_null(exact);
-    memcpy(exact, p, n);
-    rmr_err e = rmr_ns_read_pkt(w->ns, w->now, rmr_bytes_of(exact, n));
-    free(exact);
-    return e;
+    return pkt_feed(w->ns, w->now, p, n);
 }
 
 static bool take(world *w)
 {
-    assert_int_equal(rmr_ns_write_pkt(w->ns, w->now,
-                                      rmr_buf_of(w->out, sizeof w->out),
-                                      &w->out_len),
-                     RMR_OK);
+    w->out_len = pkt_take(w->ns, w->now, w->out, sizeof w->out);
     return w->out_len != 0;
-}
-
-static rmr_ns_stats stats(world *w)
-{
-    rmr_ns_stats s;
-    rmr_ns_get_stats(w->ns, &s);
-    return s;
 }
 
 /* ---- IPv4 ------------------------------------------------------------- */
@@ -294,7 +279,7 @@ static void sources_that_nobody_has_are_refused(void **state)
     p[19] = 77; /* not ours */
     sum4(p);
     assert_int_equal(feed(w, p, n), RMR_E_UNKNOWN);
-    assert_int_equal(stats(w).discard_not_local, 1);
+    assert_int_equal(pkt_stats(w->ns).discard_not_local, 1);
 }
 
 /* ---- UDP -------------------------------------------------------------- */
@@ -310,7 +295,7 @@ static void udp_lengths_and_sums_are_checked(void **state)
     n = udp(u, 4, 53, "hello", 5);
     u[9] ^= 1;
     assert_int_equal(feed(w, p, ip4(p, 17, u, n)), RMR_E_MALFORMED);
-    assert_int_equal(stats(w).discard_checksum, 2);
+    assert_int_equal(pkt_stats(w->ns).discard_checksum, 2);
     n = udp(u, 4, 53, "hello", 5);
     rmr_store_be16(u + 4, 7);
     assert_int_equal(feed(w, p, ip4(p, 17, u, n)), RMR_E_MALFORMED);
@@ -379,7 +364,7 @@ static void the_output_queue_is_bounded(void **state)
     while (n--)
         assert_true(take(w));
     assert_false(take(w));
-    assert_int_equal(stats(w).buffer_bytes, 0);
+    assert_int_equal(pkt_stats(w->ns).buffer_bytes, 0);
 }
 
 /* 64 chunks, and a chunk holds the largest packet. */
@@ -442,7 +427,7 @@ static void pings_are_answered_from_the_address_asked(void **state)
     assert_int_equal(rmri_ns_sum_fold(rmri_ns_sum(pseudo(6, 58, len - 40),
                                                   w->out + 40, len - 40)),
                      0xffff);
-    assert_int_equal(stats(w).icmp_echo_answered, 3);
+    assert_int_equal(pkt_stats(w->ns).icmp_echo_answered, 3);
 }
 
 static void a_ping_goes_out_and_its_answer_comes_back(void **state)
@@ -763,7 +748,7 @@ static void the_oldest_of_64_datagrams_makes_room(void **state)
     for (uint16_t i = 0; i < 65; i++) /* 13 each of five hosts */
         assert_int_equal(piece_of(w, (uint8_t)(10 + i % 5), i, 0, 8, true, 0),
                          RMR_OK);
-    assert_int_equal(stats(w).discard_fragment, 1);
+    assert_int_equal(pkt_stats(w->ns).discard_fragment, 1);
     /* The second is there; the first is not, and begins anew. */
     assert_int_equal(piece_of(w, 11, 1, 8, 8, false, 0), RMR_OK);
     assert_int_equal(w->dgrams, 1);
@@ -780,13 +765,13 @@ static void bytes_in_reassembly_are_bounded_in_all_and_a_source(void **state)
         assert_int_equal(
             piece_of(w, 10, (uint16_t)(1 + i / 4), off, 8192, true, 0), RMR_OK);
     assert_int_equal(piece_of(w, 10, 3, 0, 8, true, 0), RMR_E_FULL);
-    assert_int_equal(stats(w).discard_full, 1);
+    assert_int_equal(pkt_stats(w->ns).discard_full, 1);
     for (uint8_t h = 11; h < 15; h++)
         for (int i = 0; i < 7; i++)
             assert_int_equal(piece_of(w, h, 1, (size_t)i * 8192, 8192, true, 0),
                              RMR_OK);
     assert_true(w->ns->frags.bytes <= NS_FRAG_BYTES);
-    assert_true(stats(w).discard_fragment > 0);
+    assert_true(pkt_stats(w->ns).discard_fragment > 0);
     w->now += 31 * RMR_SEC;
     assert_int_equal(rmr_ns_handle_deadline(w->ns, w->now), RMR_OK);
     assert_int_equal(w->ns->frags.bytes, 0);
@@ -839,12 +824,12 @@ static void no_failing_allocation_breaks_reassembly(void **state)
     make_whole(4, 2500);
     for (size_t k = 1; k < 12; k++) {
         int before = w->dgrams;
-        uint64_t full = stats(w).discard_full, refused = 0;
+        uint64_t full = pkt_stats(w->ns).discard_full, refused = 0;
         w->alloc.fail_at = w->alloc.calls + k;
         refused += piece4(w, (uint16_t)k, 0, 1000, true) == RMR_E_NOMEM;
         refused += piece4(w, (uint16_t)k, 1000, 1000, true) == RMR_E_NOMEM;
         refused += piece4(w, (uint16_t)k, 2000, 508, false) == RMR_E_NOMEM;
-        assert_int_equal(stats(w).discard_full - full, refused);
+        assert_int_equal(pkt_stats(w->ns).discard_full - full, refused);
         bool failed = w->alloc.calls >= w->alloc.fail_at;
         w->alloc.fail_at = 0;
         if (!failed)
@@ -903,7 +888,7 @@ static void a_fragment_inside_a_fragment_is_refused(void **state)
     assert_int_equal(feed(w, p, ip6(p, 44, b, 8 + 16)), RMR_E_MALFORMED);
     assert_int_equal(w->ns->frags.bytes, 0);
     assert_int_equal(rmr_ns_next_deadline(w->ns), RMR_TIME_NEVER);
-    assert_int_equal(stats(w).discard_malformed, 1);
+    assert_int_equal(pkt_stats(w->ns).discard_malformed, 1);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -1,5 +1,5 @@
 /* Raw IP in and out. */
-#include "ns_pkt.h"
+#include "ns_feed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,15 +87,12 @@ static void open_raw(world *w, int i, uint8_t family, uint8_t protocol)
 
 static rmr_err feed(world *w, const uint8_t *p, size_t n)
 {
-    return rmr_ns_read_pkt(w->ns, w->now, rmr_bytes_of(p, n));
+    return pkt_feed(w->ns, w->now, p, n);
 }
 
 static bool take(world *w)
 {
-    assert_int_equal(rmr_ns_write_pkt(w->ns, w->now,
-                                      rmr_buf_of(w->out, sizeof w->out),
-                                      &w->out_len),
-                     RMR_OK);
+    w->out_len = pkt_take(w->ns, w->now, w->out, sizeof w->out);
     return w->out_len != 0;
 }
 

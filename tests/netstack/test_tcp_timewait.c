@@ -1,5 +1,5 @@
 /* TIME-WAIT entries, packet by packet: who may take their place, and when. */
-#include "ns_pkt.h"
+#include "ns_feed.h"
 
 #include <tcp_internal.h>
 
@@ -36,10 +36,7 @@ static void on_closed(void *user, void *tag, rmr_ns_sock s, rmr_err why)
 
 static bool take(world *w)
 {
-    assert_int_equal(rmr_ns_write_pkt(w->ns, w->now,
-                                      rmr_buf_of(w->out, sizeof w->out),
-                                      &w->out_len),
-                     RMR_OK);
+    w->out_len = pkt_take(w->ns, w->now, w->out, sizeof w->out);
     return w->out_len != 0;
 }
 
