@@ -208,7 +208,7 @@ no_complaints() {
     local f bad=0
     for f in "$d"/log/{tailscaled,derper,control,tsnet}*.log; do
         [ -e "$f" ] || continue
-        if grep -aEi 'error|fail|bad |invalid|unexpected|reject|drop|mismatch|malform|warn|panic|unknown|refus|timed? ?out|unable|denied|cannot|couldn|wrong|too (big|large|short|long|many)|discard|corrupt|fatal' "$f" |
+        if grep -aEi 'error|fail|\bbad |invalid|unexpected|reject|drop|mismatch|malform|warn|panic|unknown|refus|timed? ?out|unable|denied|cannot|couldn|wrong|too (big|large|short|long|many)|discard|corrupt|fatal' "$f" |
             grep -avE -f <(sed -n "s/^@$name //p; /^[^@#]/p" "$here/allowlist.txt") | head -n 10; then
             echo "^ in $f"
             bad=1
