@@ -12,13 +12,16 @@ set(REMORA_GRAPH
     "http: base"
     "control: base crypto noise http"
     "derp: base crypto http"
-    "disco: base crypto"
+    "disco: base crypto http"
     "dns: base"
     "socks5: base"
     "bridge: base"
-    "node: base crypto noise wgcore netstack tls http control derp disco dns socks5 bridge"
+    "machine: base tls dns"
+    "node: base crypto noise wgcore netstack tls http control derp disco dns socks5 bridge machine"
+    "relay: base crypto tls http derp disco dns machine"
     "io-posix: base"
-    "cli: base crypto node io-posix")
+    "sim: base"
+    "cli: base crypto node relay io-posix")
 
 set(REMORA_ROOMS)
 foreach(row IN LISTS REMORA_GRAPH)
