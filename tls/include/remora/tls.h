@@ -1,5 +1,6 @@
 /*
- * remora/tls.h - TLS 1.2 client as a byte filter over BearSSL's engine.
+ * remora/tls.h - TLS 1.2 as a byte filter over BearSSL's engine: the client,
+ * and what a connection of either side can do (the server: remora/tls_srv.h).
  *
  * Ciphertext goes in and out by read and write, plaintext by send and peek.
  * It opens no connections and reads no files: trust anchors are given as PEM.
@@ -11,8 +12,9 @@
  * the whole certificate, as DERP uses it; or no check where the host allows it.
  *
  * Threading: one object, one thread; connections may share anchors that no one
- * changes.  Memory: about 40 KiB a connection, from rmr_env.alloc.  Time: wall
- * time for certificates at creation.  Randomness: the engine is seeded from
+ * changes, and a pool where one thread has them all.  Memory: about 40 KiB a
+ * connection, from rmr_env.alloc; with a pool 33 KiB less while it is idle.
+ * Time: wall time for certificates at creation.  Randomness: the engine is seeded from
  * rmr_env.rng alone, once, at creation.
  *
  *     rmr_tls_config_init(&cfg, sizeof cfg);
@@ -52,6 +54,9 @@ enum rmr_tls_errcode {
     RMR_E_TLS_PIN = RMR_ERR(RMR_LAYER_TLS, 4, 5),
     RMR_E_TLS_CERT = RMR_ERR(RMR_LAYER_TLS, 4, 6),       /* broken chain     */
     RMR_E_TLS_ALERT = RMR_ERR(RMR_LAYER_TLS, 4, 7),      /* the peer said no */
+    RMR_E_TLS_KEY = RMR_ERR(RMR_LAYER_TLS, 4, 8),        /* not a private key
+                                                            that we can use  */
+    RMR_E_TLS_KEY_MATCH = RMR_ERR(RMR_LAYER_TLS, 4, 9),  /* another's        */
     RMR_E_TLS_TRUNCATED = RMR_ERR(RMR_LAYER_TLS, 3, 1)   /* EOF before
                                                             close_notify     */
 };
@@ -115,6 +120,77 @@ RMR_API rmr_err rmr_tls_anchors_add_pem(rmr_tls_anchors *a, rmr_bytes pem,
  */
 RMR_API size_t rmr_tls_anchors_count(const rmr_tls_anchors *a);
 
+/* ---- record buffers that connections share ---------------------------- */
+
+/*
+ * Each direction of a connection needs RMR_TLS_POOL_BUF bytes, but only now and
+ * then.  A connection with a pool takes a buffer when it has something to put
+ * there, and gives it back at the end of the call that emptied it:
+ *   in   while a record is partly received or plaintext is not consumed,
+ *   out  while output waits to be written.
+ * An idle connection has none.
+ *
+ * The pool is bounded.  When it has none left, rmr_tls_read consumes less or
+ * nothing, rmr_tls_send and reserve take nothing, rmr_tls_shutdown waits until
+ * rmr_tls_write, and rmr_tls_is_starved says so; nothing is lost, no error is
+ * made.  The host tries these connections again once rmr_tls_pool_has_room.
+ *
+ * That never comes to a standstill: input may have no more than half of the
+ * buffers, so output finds some; and what is in an output buffer waits for the
+ * peer alone, never for a buffer.  The host does its part: it sends only where
+ * the stream below takes bytes, and drops a peer that holds a buffer
+ * (rmr_tls_holds) while nothing moves for too long.
+ */
+typedef struct rmr_tls_pool rmr_tls_pool;
+
+#define RMR_TLS_POOL_BUF 16709u /* a record of 16,384 bytes, and its frame */
+
+typedef struct rmr_tls_pool_stats {
+    size_t max, in_use, in_use_input; /* buffers                             */
+    size_t allocated;                 /* of them in memory, in use or not    */
+    uint64_t refused;                 /* times that there was none           */
+} rmr_tls_pool_stats;
+
+/**
+ * An empty pool.
+ *
+ * \param max_bufs  At least 2.  Twice the number of connections never runs out.
+ *
+ * Effects: allocates 8 bytes for each of max_bufs; the buffers come when they
+ *          are needed, and stay.
+ * Errors:  INVAL (fewer than 2), NOMEM.
+ * Lifetime: until rmr_tls_pool_free(); env is copied.
+ * Source:  none.
+ */
+RMR_API rmr_err rmr_tls_pool_new(rmr_tls_pool **out, const rmr_env *env,
+                                 size_t max_bufs);
+
+/**
+ * Wipes and frees; NULL is allowed.  No connection may have it any more.
+ *
+ * Effects: the pool and its buffers are gone.
+ * Errors:  none.
+ * Source:  contract S2.
+ */
+RMR_API void rmr_tls_pool_free(rmr_tls_pool *p);
+
+/**
+ * Gives back the memory of buffers that no one has, but for `keep` of them.
+ *                                                                   [submit]
+ * Effects: they are wiped and freed.
+ * Errors:  none.
+ * Source:  none.
+ */
+RMR_API void rmr_tls_pool_trim(rmr_tls_pool *p, size_t keep);
+
+/** A starved connection would get what it needs.                      [look]
+ *  Effects: none.  Errors: none.  Source: none. */
+RMR_API bool rmr_tls_pool_has_room(const rmr_tls_pool *p);
+
+/** Numbers of now and since creation.                                 [look]
+ *  Effects: none.  Errors: none.  Source: none. */
+RMR_API rmr_tls_pool_stats rmr_tls_pool_stats_get(const rmr_tls_pool *p);
+
 /* ---- one connection --------------------------------------------------- */
 
 typedef struct rmr_tls rmr_tls;
@@ -134,6 +210,7 @@ typedef struct rmr_tls_config {
      * not insecure. */
     const rmr_tls_anchors *anchors;
     uint64_t wall_unix_ns;
+    rmr_tls_pool *pool; /* retained likewise; NULL: buffers of its own */
 } rmr_tls_config;
 
 /**
@@ -150,8 +227,9 @@ RMR_API void rmr_tls_config_init(rmr_tls_config *cfg, size_t struct_size);
  *
  * Effects: allocates; makes output.
  * Errors:  INVAL (a name that is none, or nothing to judge the peer by), NOMEM,
- *          RNG.
- * Lifetime: until rmr_tls_free(); env and cfg are copied, anchors retained.
+ *          RNG; FULL (the pool has no buffer for the hello: try later).
+ * Lifetime: until rmr_tls_free(); env and cfg are copied, anchors and pool
+ *          retained.
  * Source:  RFC 5246 7.4.1.2.
  */
 RMR_API rmr_err rmr_tls_client_new(rmr_tls **out, const rmr_env *env,
@@ -160,7 +238,8 @@ RMR_API rmr_err rmr_tls_client_new(rmr_tls **out, const rmr_env *env,
 /**
  * Wipes and frees; NULL is allowed.
  *
- * Effects: all memory is wiped and given back; nothing is sent.
+ * Effects: all memory is wiped and given back; nothing is sent.  Buffers of a
+ *          pool are wiped only with the pool.
  * Errors:  none.
  * Source:  contract S2.
  */
@@ -170,7 +249,7 @@ RMR_API void rmr_tls_free(rmr_tls *t);
  * Ciphertext from the peer.                                           [pump]
  *
  * \param consumed  May be less than offered: then plaintext must be consumed
- *                  or output be written first.
+ *                  or output be written first, or the pool is empty.
  *
  * Effects: may create plaintext and output; may open or close.  What follows a
  *          close_notify is dropped.
@@ -204,8 +283,8 @@ RMR_API rmr_err rmr_tls_write(rmr_tls *t, rmr_buf dst, size_t *len);
  * Plaintext to send; small pieces are gathered into a record until
  * rmr_tls_write.                                                    [submit]
  *
- * \param taken  0 before the handshake is done, and while a full record waits
- *               to be written.
+ * \param taken  0 before the handshake is done, while a full record waits to be
+ *               written, and while the pool is empty.
  *
  * Effects: output.
  * Errors: CLOSED (either side has shut); the sticky one.
@@ -271,6 +350,15 @@ RMR_API bool rmr_tls_is_open(const rmr_tls *t);
 /** close_notify came, or an error.                                    [look]
  *  Effects: none.  Errors: none.  Source: none. */
 RMR_API bool rmr_tls_is_closed(const rmr_tls *t);
+
+/** The last read, send, reserve, write or shutdown did less than it could have,
+ *  because the pool had no buffer.                                    [look]
+ *  Effects: none.  Errors: none.  Source: none. */
+RMR_API bool rmr_tls_is_starved(const rmr_tls *t);
+
+/** How many buffers of the pool it has, 0 to 2; 0 without a pool.     [look]
+ *  Effects: none.  Errors: none.  Source: none. */
+RMR_API unsigned rmr_tls_holds(const rmr_tls *t);
 
 /** For logs: "ECDHE_RSA_WITH_AES_128_GCM_SHA256", or "" before the server's
  *  hello.                                                             [look]

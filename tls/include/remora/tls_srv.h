@@ -1,0 +1,112 @@
+/*
+ * remora/tls_srv.h - the server's side of TLS 1.2 as a byte filter.
+ *
+ * A connection made here is used as a client's is (remora/tls.h: read, write,
+ * send, reserve, commit, peek, consume, shutdown).  Any server name is
+ * accepted.  Of a client's list of protocols (ALPN) http/1.1 is chosen, and
+ * none where it has no such entry.  Renegotiation is refused.  Sessions are
+ * not resumed, clients are not asked for certificates.
+ *
+ * Threading: an identity and all that have it belong to one thread.  Memory:
+ * below 6 KiB a connection and, in use, one or two buffers of the pool; without
+ * a pool 33 KiB more.  Time: none is needed.  Randomness: one seed a connection
+ * from rmr_env.rng.
+ *
+ *     rmr_tls_identity_new(&id, &env, chain_pem, key_pem);
+ *     rmr_tls_pool_new(&pool, &env, 1024);
+ *     rmr_tls_server_config_init(&cfg, sizeof cfg);
+ *     cfg.identity = id;
+ *     cfg.pool = pool;
+ *     rmr_tls_server_new(&t, &env, &cfg); // for each that connected
+ *     ...                                 // as in remora/tls.h
+ *     rmr_tls_identity_new(&new_id, ...); // a renewed certificate:
+ *     rmr_tls_identity_free(id);          // old connections keep the old one
+ *
+ * Source: RFC 5246, 5288, 5289, 6066 3, 7301, 7905.
+ */
+#ifndef REMORA_TLS_SRV_H
+#define REMORA_TLS_SRV_H
+
+#include <remora/tls.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- who we are ------------------------------------------------------- */
+
+typedef struct rmr_tls_identity rmr_tls_identity; /* counted references */
+
+/**
+ * A certificate with its chain, and its private key.
+ *
+ * \param chain_pem  The server's certificate first, then each one's issuer; a
+ *                   root may be left out.  At most 16 of 16 KiB each.
+ * \param key_pem    RSA (2,048 to 4,096 bits) or EC (P-256, P-384, P-521) as
+ *                   PKCS#1, SEC 1 or PKCS#8, not encrypted.  The first key in
+ *                   the text counts; what is none is skipped, so one text may
+ *                   hold both.
+ *
+ * Effects: allocates; both texts are copied as far as they are needed.
+ * Errors:  MALFORMED (no certificate, or a broken or cut PEM text), TLS_CERT (a
+ *          certificate that can't be read or whose key we can't use), TLS_KEY
+ *          (no key that we can use: none, cut, encrypted, too short),
+ *          TLS_KEY_MATCH (another certificate's), NOMEM.
+ * Lifetime: until rmr_tls_identity_free().
+ * Source:  RFC 7468; RFC 8017 A.1.2, RFC 5915, RFC 5958.
+ */
+RMR_API rmr_err rmr_tls_identity_new(rmr_tls_identity **out, const rmr_env *env,
+                                     rmr_bytes chain_pem, rmr_bytes key_pem);
+
+/**
+ * Gives up the caller's reference; NULL is allowed.  Connections that were made
+ * with it may live on.
+ *
+ * Effects: wiped and freed, now or when its last connection is.
+ * Errors:  none.
+ * Source:  contract S2.
+ */
+RMR_API void rmr_tls_identity_free(rmr_tls_identity *id);
+
+/** For logs: "RSA 2048", "EC P-256", ...                              [look]
+ *  Effects: none.  Errors: none.  Source: none. */
+RMR_API const char *rmr_tls_identity_kind(const rmr_tls_identity *id);
+
+/** When its own certificate ends, Unix seconds.                       [look]
+ *  Effects: none.  Errors: none.  Source: RFC 5280 4.1.2.5. */
+RMR_API int64_t rmr_tls_identity_not_after(const rmr_tls_identity *id);
+
+/* ---- one connection --------------------------------------------------- */
+
+typedef struct rmr_tls_server_config {
+    uint32_t struct_size; /* written by rmr_tls_server_config_init */
+    rmr_tls_identity *identity; /* needed; referenced */
+    rmr_tls_pool *pool; /* retained until the connection is freed; NULL:
+                           buffers of its own */
+} rmr_tls_server_config;
+
+/**
+ * Nothing set.
+ *
+ * Effects: *cfg is overwritten.
+ * Errors:  none.
+ * Source:  none.
+ */
+RMR_API void rmr_tls_server_config_init(rmr_tls_server_config *cfg,
+                                        size_t struct_size);
+
+/**
+ * A server, which waits for the client's hello.  It takes no buffer yet.
+ *
+ * Effects: allocates.
+ * Errors:  INVAL (no identity), NOMEM, RNG.
+ * Lifetime: until rmr_tls_free(); env and cfg are copied.
+ * Source:  RFC 5246 7.4.1.3.
+ */
+RMR_API rmr_err rmr_tls_server_new(rmr_tls **out, const rmr_env *env,
+                                   const rmr_tls_server_config *cfg);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
