@@ -1,8 +1,8 @@
 /* Trust anchors out of PEM text. */
 #include <string.h>
 #include "tls_internal.h"
+#include "tls_pem.h"
 
-#define DER_MAX (16 * 1024) /* of a certificate; real ones have one to two */
 #define DN_MAX 1024
 
 rmr_err rmr_tls_anchors_new(rmr_tls_anchors **out, const rmr_env *env)
@@ -98,36 +98,23 @@ static rmr_err add(rmr_tls_anchors *a, rmr_bytes dn, const br_x509_pkey *key,
 
 /* ---- PEM --------------------------------------------------------------- */
 
-/* The object that is being read; BearSSL hands it out in pieces. */
-struct pem {
-    uint8_t *der; /* DER_MAX */
-    size_t len;
-    bool overflow;
+struct reader {
+    rmr_tls_anchors *a;
+    size_t skipped;
     uint8_t dn[DN_MAX];
     size_t dn_len;
     bool dn_overflow;
 };
 
-static void take_der(void *user, const void *src, size_t len)
-{
-    struct pem *p = user;
-    if (len > DER_MAX - p->len) {
-        p->overflow = true;
-        return;
-    }
-    memcpy(p->der + p->len, src, len);
-    p->len += len;
-}
-
 static void take_dn(void *user, const void *src, size_t len)
 {
-    struct pem *p = user;
-    if (len > sizeof p->dn - p->dn_len) {
-        p->dn_overflow = true;
+    struct reader *r = user;
+    if (len > sizeof r->dn - r->dn_len) {
+        r->dn_overflow = true;
         return;
     }
-    memcpy(p->dn + p->dn_len, src, len);
-    p->dn_len += len;
+    memcpy(r->dn + r->dn_len, src, len);
+    r->dn_len += len;
 }
 
 static bool is_certificate(const char *name)
@@ -138,81 +125,41 @@ static bool is_certificate(const char *name)
            rmr_bytes_eq_str(n, "TRUSTED CERTIFICATE");
 }
 
-static rmr_err add_der(rmr_tls_anchors *a, struct pem *p, size_t *skipped)
+static rmr_err add_object(void *user, const rmri_pem_object *o)
 {
+    struct reader *r = user;
+    if (!is_certificate(o->name))
+        return RMR_OK;
     br_x509_decoder_context dec;
-    p->dn_len = 0;
-    p->dn_overflow = false;
-    br_x509_decoder_init(&dec, take_dn, p);
-    br_x509_decoder_push(&dec, p->der, p->len);
+    r->dn_len = 0;
+    r->dn_overflow = false;
+    br_x509_decoder_init(&dec, take_dn, r);
+    br_x509_decoder_push(&dec, o->der.ptr, o->der.len);
     const br_x509_pkey *key = br_x509_decoder_get_pkey(&dec);
-    if (!key || p->overflow || p->dn_overflow || p->dn_len == 0) {
-        (*skipped)++;
+    if (!key || r->dn_overflow || r->dn_len == 0) {
+        r->skipped++;
         return RMR_OK;
     }
-    return add(a, rmr_bytes_of(p->dn, p->dn_len), key,
+    return add(r->a, rmr_bytes_of(r->dn, r->dn_len), key,
                br_x509_decoder_isCA(&dec) != 0);
-}
-
-static rmr_err handle_event(rmr_tls_anchors *a, br_pem_decoder_context *pem,
-                            struct pem *p, size_t *skipped)
-{
-    switch (br_pem_decoder_event(pem)) {
-    case BR_PEM_BEGIN_OBJ:
-        p->len = 0;
-        p->overflow = false;
-        if (is_certificate(br_pem_decoder_name(pem)))
-            br_pem_decoder_setdest(pem, take_der, p);
-        else
-            br_pem_decoder_setdest(pem, NULL, NULL);
-        return RMR_OK;
-    case BR_PEM_END_OBJ:
-        return is_certificate(br_pem_decoder_name(pem)) ? add_der(a, p, skipped)
-                                                        : RMR_OK;
-    case BR_PEM_ERROR:
-        (*skipped)++;
-        return RMR_OK;
-    default:
-        return RMR_OK;
-    }
-}
-
-static rmr_err feed(rmr_tls_anchors *a, br_pem_decoder_context *pem,
-                    struct pem *p, rmr_bytes text, size_t *skipped)
-{
-    rmr_err e = RMR_OK;
-    while (text.len && e == RMR_OK) {
-        size_t n = br_pem_decoder_push(pem, text.ptr, text.len);
-        text.ptr += n;
-        text.len -= n;
-        e = handle_event(a, pem, p, skipped);
-    }
-    return e;
 }
 
 rmr_err rmr_tls_anchors_add_pem(rmr_tls_anchors *a, rmr_bytes pem,
                                 size_t *added, size_t *skipped)
 {
-    size_t before = a->len, skips = 0;
-    struct pem p;
-    memset(&p, 0, sizeof p);
+    size_t before = a->len;
+    struct reader r = {.a = a};
+    rmri_pem_faults faults;
     if (added)
         *added = 0;
     if (skipped)
         *skipped = 0;
-    p.der = rmr_alloc_zero(&a->alloc, DER_MAX, 1);
-    if (!p.der)
-        return RMR_E_NOMEM;
-    br_pem_decoder_context dec;
-    br_pem_decoder_init(&dec);
-    rmr_err e = feed(a, &dec, &p, pem, &skips);
-    if (e == RMR_OK) /* the last line may lack its end */
-        e = feed(a, &dec, &p, rmr_bytes_str("\n"), &skips);
-    rmr_release(&a->alloc, p.der, DER_MAX);
+    rmr_err e = rmri_pem_walk(&a->alloc, pem, add_object, &r, &faults);
     if (e != RMR_OK) {
         drop_from(a, before);
         return e;
     }
+    size_t skips = r.skipped + faults.broken;
     if (added)
         *added = a->len - before;
     if (skipped)

@@ -27,10 +27,8 @@ static bool processor_has_aes(void)
            (br_aes_pwr8_ctr_get_vtable() && br_ghash_pwr8_get());
 }
 
-void rmri_tls_engine_setup(br_ssl_client_context *cc)
+void rmri_tls_engine_setup(br_ssl_engine_context *eng)
 {
-    br_ssl_engine_context *eng = &cc->eng;
-    br_ssl_client_zero(cc);
     br_ssl_engine_set_versions(eng, BR_TLS12, BR_TLS12);
     bool aes = processor_has_aes();
     br_ssl_engine_set_suites(eng, aes ? suites_with_aes : suites_without_aes,
@@ -45,7 +43,8 @@ void rmri_tls_engine_setup(br_ssl_client_context *cc)
     br_ssl_engine_set_default_ecdsa(eng); /* and the curves */
     br_ssl_engine_set_default_aes_gcm(eng);
     br_ssl_engine_set_default_chapol(eng);
-    br_ssl_engine_set_all_flags(eng, BR_OPT_NO_RENEGOTIATION);
+    br_ssl_engine_set_all_flags(eng, BR_OPT_NO_RENEGOTIATION |
+                                         BR_OPT_ENFORCE_SERVER_PREFERENCES);
 }
 
 /* Alerts that only say that the two have nothing in common. */

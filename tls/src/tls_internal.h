@@ -1,10 +1,11 @@
-/* What the files of the TLS client share. */
+/* What the files of TLS share. */
 #ifndef RMRI_TLS_INTERNAL_H
 #define RMRI_TLS_INTERNAL_H
 
 #include <bearssl/bearssl.h>
 #include <remora/tls.h>
 #include "tls_cert.h"
+#include "tls_lease.h"
 
 struct rmr_tls_anchors {
     rmr_alloc alloc;
@@ -43,8 +44,35 @@ void rmri_tls_x509_init(rmri_tls_x509 *x, const rmr_alloc *alloc,
                         const br_ssl_engine_context *eng);
 void rmri_tls_x509_wipe(rmri_tls_x509 *x);
 
-/* Versions, suites, algorithms of the engine. */
-void rmri_tls_engine_setup(br_ssl_client_context *cc);
+/* A connection; client or server has its context behind it, in one block. */
+struct rmr_tls {
+    rmr_alloc alloc;
+    size_t size; /* of the block */
+    br_ssl_engine_context *eng;
+    rmri_tls_x509 *judge; /* a client's */
+    struct rmr_tls_identity *identity; /* a server's */
+    rmri_tls_lease lease;
+    rmr_err err;      /* sticky */
+    bool opened;      /* the handshake was done once       */
+    bool shut;        /* rmr_tls_shutdown was called       */
+    bool close_waits; /* ... but close_notify has no place */
+    bool finished;    /* both close_notifies are through   */
+};
+
+/* A zeroed block of `size` bytes, which begins with an rmr_tls, and behind it
+ * RMRI_TLS_OWN_LEN bytes more where there is no pool. */
+rmr_tls *rmri_tls_new(const rmr_alloc *alloc, size_t size,
+                      const rmr_tls_pool *pool);
+/* The buffers of one: of its own at `size`, or the pool's. */
+void rmri_tls_give_buffers(rmr_tls *t, size_t size, rmr_tls_pool *pool);
+/* The engine's only seed. */
+rmr_err rmri_tls_seed(rmr_tls *t, const rmr_rng *rng);
+/* A config that may be of an older program. */
+rmr_err rmri_tls_copy_config(void *own, size_t size, const void *cfg,
+                             uint32_t struct_size);
+
+/* Versions, suites, algorithms of the engine, which is zeroed. */
+void rmri_tls_engine_setup(br_ssl_engine_context *eng);
 /* RMR_OK for BR_ERR_OK. */
 rmr_err rmri_tls_err_of(int bearssl_code);
 const char *rmri_tls_suite_name(uint16_t suite);

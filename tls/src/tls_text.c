@@ -19,7 +19,12 @@ const char *rmr_tls_err_text(rmr_err e)
     case RMR_E_TLS_CERT:
         return "the certificate chain is broken or of an unknown kind";
     case RMR_E_TLS_ALERT:
-        return "the server refused the TLS connection";
+        return "the peer refused the TLS connection";
+    case RMR_E_TLS_KEY:
+        return "there is no private key that can be used: RSA of 2,048 to "
+               "4,096 bits or EC, not encrypted";
+    case RMR_E_TLS_KEY_MATCH:
+        return "the private key is not the one of the certificate";
     case RMR_E_TLS_TRUNCATED:
         return "the connection was cut in the middle of TLS";
     default:

@@ -14,8 +14,8 @@
  * Threading: one object, one thread; connections may share anchors that no one
  * changes, and a pool where one thread has them all.  Memory: about 40 KiB a
  * connection, from rmr_env.alloc; with a pool 33 KiB less while it is idle.
- * Time: wall time for certificates at creation.  Randomness: the engine is seeded from
- * rmr_env.rng alone, once, at creation.
+ * Time: wall time for certificates at creation.  Randomness: the engine is
+ * seeded from rmr_env.rng alone, once, at creation.
  *
  *     rmr_tls_config_init(&cfg, sizeof cfg);
  *     cfg.server_name = "derp.example";
@@ -133,7 +133,7 @@ RMR_API size_t rmr_tls_anchors_count(const rmr_tls_anchors *a);
  * The pool is bounded.  When it has none left, rmr_tls_read consumes less or
  * nothing, rmr_tls_send and reserve take nothing, rmr_tls_shutdown waits until
  * rmr_tls_write, and rmr_tls_is_starved says so; nothing is lost, no error is
- * made.  The host tries these connections again once rmr_tls_pool_has_room.
+ * made.  The host tries a starved connection again once rmr_tls_can_retry.
  *
  * That never comes to a standstill: input may have no more than half of the
  * buffers, so output finds some; and what is in an output buffer waits for the
@@ -183,7 +183,7 @@ RMR_API void rmr_tls_pool_free(rmr_tls_pool *p);
  */
 RMR_API void rmr_tls_pool_trim(rmr_tls_pool *p, size_t keep);
 
-/** A starved connection would get what it needs.                      [look]
+/** At least one buffer can be had, at least for output.               [look]
  *  Effects: none.  Errors: none.  Source: none. */
 RMR_API bool rmr_tls_pool_has_room(const rmr_tls_pool *p);
 
@@ -355,6 +355,10 @@ RMR_API bool rmr_tls_is_closed(const rmr_tls *t);
  *  because the pool had no buffer.                                    [look]
  *  Effects: none.  Errors: none.  Source: none. */
 RMR_API bool rmr_tls_is_starved(const rmr_tls *t);
+
+/** It is starved, and what it lacked can be had now.                  [look]
+ *  Effects: none.  Errors: none.  Source: none. */
+RMR_API bool rmr_tls_can_retry(const rmr_tls *t);
 
 /** How many buffers of the pool it has, 0 to 2; 0 without a pool.     [look]
  *  Effects: none.  Errors: none.  Source: none. */
