@@ -93,11 +93,6 @@ static void settle(rmr_tls *t)
     rmri_tls_lease_settle(&t->lease, t->eng, in_dead, out_dead);
 }
 
-static void begin(rmr_tls *t)
-{
-    t->lease.lacks_in = t->lease.lacks_out = false;
-}
-
 static bool peer_closed(const rmr_tls *t)
 {
     return t->finished || t->eng->shutdown_recv;
@@ -140,7 +135,7 @@ const char *rmr_tls_suite(const rmr_tls *t)
 rmr_err rmr_tls_read(rmr_tls *t, rmr_bytes in, size_t *consumed)
 {
     *consumed = 0;
-    begin(t);
+    t->lease.lacks_in = false;
     while (t->err == RMR_OK && *consumed < in.len && !peer_closed(t)) {
         size_t room;
         if (!br_ssl_engine_recvrec_buf(t->eng, &room) || room == 0 ||
@@ -187,7 +182,6 @@ rmr_err rmr_tls_write(rmr_tls *t, rmr_buf dst, size_t *len)
 {
     *len = 0;
     br_ssl_engine_context *eng = t->eng;
-    begin(t);
     if (t->close_waits)
         start_close(t);
     while (t->err == RMR_OK && !t->finished && *len < dst.len) {
@@ -226,7 +220,6 @@ rmr_err rmr_tls_reserve(rmr_tls *t, rmr_buf *place)
     rmr_err e = can_send(t);
     if (e != RMR_OK)
         return e;
-    begin(t);
     if (!t->opened || !rmri_tls_lease_for_output(&t->lease, t->eng))
         return RMR_OK;
     size_t room;
@@ -255,6 +248,8 @@ rmr_err rmr_tls_send(rmr_tls *t, rmr_bytes data, size_t *taken)
 {
     *taken = 0;
     rmr_err e = can_send(t);
+    if (data.len == 0)
+        t->lease.lacks_out = false;
     while (e == RMR_OK && *taken < data.len) {
         rmr_buf place;
         e = rmr_tls_reserve(t, &place);
@@ -306,7 +301,6 @@ rmr_err rmr_tls_shutdown(rmr_tls *t)
         return t->err;
     if (t->shut || t->finished)
         return RMR_OK;
-    begin(t);
     t->shut = true;
     if (t->opened) {
         drop_plaintext(t);

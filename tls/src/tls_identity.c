@@ -100,17 +100,22 @@ static bool rsa_fits(const br_rsa_private_key *sk)
            sk->dqlen <= max && sk->iqlen <= max;
 }
 
+/* What the private key signs, the public one must verify.  (BearSSL's
+ * br_rsa_compute_modulus has too little room for 4,096 bits.) */
 static rmr_err match_rsa(rmr_tls_identity *id, const br_rsa_public_key *pub)
 {
+    static const uint8_t hash[32] = {1};
     const br_rsa_private_key *sk = br_skey_decoder_get_rsa(&id->key);
-    uint8_t n[RSA_MAX_BITS / 8];
+    uint8_t sig[RSA_MAX_BITS / 8], got[sizeof hash];
     if (!rsa_fits(sk))
         return RMR_E_TLS_KEY;
-    br_rsa_compute_modulus modulus = br_rsa_compute_modulus_get_default();
-    size_t len = modulus(NULL, sk);
-    if (len == 0 || len > sizeof n || modulus(n, sk) != len)
+    if (!br_rsa_pkcs1_sign_get_default()(BR_HASH_OID_SHA256, hash, sizeof hash,
+                                         sk, sig))
         return RMR_E_TLS_KEY;
-    if (len != pub->nlen || memcmp(n, pub->n, len) != 0)
+    size_t len = (sk->n_bitlen + 7) / 8;
+    if (!br_rsa_pkcs1_vrfy_get_default()(sig, len, BR_HASH_OID_SHA256,
+                                         sizeof got, pub, got) ||
+        memcmp(got, hash, sizeof got) != 0)
         return RMR_E_TLS_KEY_MATCH;
     id->kind = sk->n_bitlen > 3072   ? "RSA 4096"
                : sk->n_bitlen > 2048 ? "RSA 3072"

@@ -99,8 +99,8 @@ bool rmri_tls_lease_for_read(rmri_tls_lease *l, br_ssl_engine_context *eng)
     /* Anything else than data wakes the handshake. */
     if (eng->record_type_in != APPLICATION_DATA &&
         !rmri_tls_lease_for_output(l, eng)) {
-        l->lacks_in = got_in;
-        if (got_in) { /* one who waits holds nothing */
+        l->lacks_in = got_in; /* again, for it goes back: */
+        if (got_in) {         /* one who waits holds nothing */
             rmri_tls_pool_give(l->pool, l->in, true);
             l->in = NULL;
         }
@@ -135,6 +135,8 @@ void rmri_tls_lease_settle(rmri_tls_lease *l, br_ssl_engine_context *eng,
         eng->ixa = eng->ixb = 0;
         eng->ixc = HEAD_LEN;
     }
+    l->lacks_in = l->lacks_in && !in_dead;
+    l->lacks_out = l->lacks_out && !out_dead;
     if (l->in && eng->ixa == eng->ixb && eng->ixa <= HEAD_LEN)
         give_in(l, eng);
     if (l->out && (out_dead || (eng->oxa == eng->oxc && eng->oxa < eng->oxb)))

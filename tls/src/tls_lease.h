@@ -23,7 +23,7 @@ typedef struct rmri_tls_lease {
      * used.  head + 6 is what the engine has for output then; it writes nothing
      * there. */
     uint8_t head[8];
-    bool lacks_in, lacks_out; /* what could not be had, for is_starved */
+    bool lacks_in, lacks_out; /* asked for and not had since */
 } rmri_tls_lease;
 
 /* Gives the engine its buffers for the first time: `own` (RMRI_TLS_OWN_LEN

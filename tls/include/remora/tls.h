@@ -351,8 +351,9 @@ RMR_API bool rmr_tls_is_open(const rmr_tls *t);
  *  Effects: none.  Errors: none.  Source: none. */
 RMR_API bool rmr_tls_is_closed(const rmr_tls *t);
 
-/** The last read, send, reserve, write or shutdown did less than it could have,
- *  because the pool had no buffer.                                    [look]
+/** A read, send, reserve, write or shutdown did less than it could have because
+ *  the pool had no buffer, and none was had since.  (A host that does not want
+ *  to send any more says so by sending no bytes.)                     [look]
  *  Effects: none.  Errors: none.  Source: none. */
 RMR_API bool rmr_tls_is_starved(const rmr_tls *t);
 
