@@ -15,7 +15,7 @@
  *   1009  RMR_E_WS_TOO_BIG   a message above max_message
  * and whatever the host says by rmr_ws_close (1008: no subprotocol in common).
  *
- * Threading: one object, one thread.  Memory: below 512 bytes, at creation.
+ * Threading: one object, one thread.  Memory: below 640 bytes, at creation.
  * Time: none.  Randomness: a client's keys and masks, from rmr_env.rng.
  *
  *     rmr_ws_config_init(&cfg, sizeof cfg);
@@ -158,8 +158,8 @@ RMR_API rmr_err rmr_ws_read(rmr_ws *w, rmr_buf in, size_t *consumed,
  * The stream below ended.                                              [pump]
  *
  * Effects: the connection is closed.
- * Errors:  RMR_E_HTTP_EOF (remora/http1.h) when no close frame came; the
- *          sticky error.
+ * Errors:  RMR_E_HTTP_EOF (remora/http1.h) when no close frame came and ours
+ *          was not written; the sticky error.
  * Source:  RFC 6455 7.1.5.
  */
 RMR_API rmr_err rmr_ws_read_eof(rmr_ws *w);
