@@ -202,6 +202,12 @@ static const row rows[] = {
      "03e8"
      "ffff",
      "", RMR_OK, "880203e8", 1000},
+    {"a ping before a close is not answered", false,
+     "898100000000"
+     "61"
+     "888200000000"
+     "03e8",
+     "", RMR_OK, "880203e8", 1000},
     {"close of one byte", false,
      "888100000000"
      "03",

@@ -329,6 +329,30 @@ static void a_starved_connection_says_so_and_can_go_on_later(void **state)
     pair_free(&p);
 }
 
+/* Else a host would try a dead connection again and again. */
+static void a_dead_connection_does_not_starve(void **state)
+{
+    (void)state;
+    pair_open(&p, &(pair_config){.pool = 2}, 4096);
+    uint8_t *taken[2] = {rmri_tls_pool_take(p.pool, true),
+                         rmri_tls_pool_take(p.pool, false)};
+    size_t n, len;
+    assert_int_equal(rmr_tls_send(p.c.t, rmr_bytes_str("x"), &n), RMR_OK);
+    assert_int_equal(rmr_tls_write(p.c.t, rmr_buf_of(p.s.wire, WIRE_MAX), &len),
+                     RMR_OK);
+    assert_int_equal(rmr_tls_read(p.s.t, rmr_bytes_of(p.s.wire, len), &n),
+                     RMR_OK);
+    assert_int_equal(n, 5);
+    assert_int_equal(rmr_tls_shutdown(p.s.t), RMR_OK);
+    assert_true(rmr_tls_is_starved(p.s.t));
+    assert_int_equal(rmr_tls_read_eof(p.s.t), RMR_OK);
+    assert_false(rmr_tls_is_starved(p.s.t));
+    rmri_tls_pool_give(p.pool, taken[0], true);
+    rmri_tls_pool_give(p.pool, taken[1], false);
+    assert_false(rmr_tls_can_retry(p.s.t));
+    pair_free(&p);
+}
+
 static void a_close_waits_for_a_buffer(void **state)
 {
     (void)state;
@@ -425,6 +449,7 @@ int main(void)
         cmocka_unit_test(an_idle_server_costs_less_than_five_kilobytes),
         cmocka_unit_test(two_buffers_serve_many_connections),
         cmocka_unit_test(a_starved_connection_says_so_and_can_go_on_later),
+        cmocka_unit_test(a_dead_connection_does_not_starve),
         cmocka_unit_test(a_close_waits_for_a_buffer),
         cmocka_unit_test(a_client_is_not_made_without_a_buffer_for_its_hello),
         cmocka_unit_test(buffers_come_back_whatever_happens),
