@@ -135,6 +135,19 @@ function pipe_rows(    i, name, end, tunnel, tcp, sum) {
     }
 }
 
+function tls_rows(    i, size, sizes, mine, ours, alone) {
+    split("1280 16384", sizes, " ")
+    for (i = 1; i <= 2; i++) {
+        size = sizes[i]
+        mine = least("^tls/remora/" size "$", 1)
+        if (mine == 0) continue
+        ours = listed
+        alone = least("^tls/bearssl-.*/" size "$", 1)
+        row("TLS records out + in, " size " bytes", "GB/s", ours, listed, \
+            alone / mine, sprintf("%.0f %%", 100 * alone / mine), "", "")
+    }
+}
+
 function markdown(    i, verdict) {
     print "One core (" cpu ") of " machine "; best of " rounds " x " seconds \
         " s of CPU each."
@@ -178,6 +191,7 @@ END {
     handshake_row()
     tcp_rows()
     pipe_rows()
+    tls_rows()
     if (format == "json") json()
     else markdown()
 }
