@@ -136,7 +136,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     static br_ssl_client_context cc;
-    rmri_tls_engine_setup(&cc);
+    br_ssl_client_zero(&cc);
+    rmri_tls_engine_setup(&cc.eng);
     chain c;
     split(&c, in);
     size_t real = count_real(&c);
