@@ -309,6 +309,7 @@ RMR_API rmr_err rmr_paths_peer_set(rmr_paths *p, rmr_time now,
  * Forgets a peer, its pings and its addresses.                       [submit]
  *
  * Effects: as said; its shared key is wiped when no other peer has that key.
+ *          Sockets of a punch with it close.
  * Errors:  BADHANDLE.
  * Source:  peer removal; node key rotation is removal and addition.
  */
@@ -390,8 +391,9 @@ RMR_API rmr_err rmr_paths_note_received(rmr_paths *p, rmr_time now,
  * A datagram that was to go by UDP could not be sent.                [submit]
  *
  * \param why  UNREACHABLE: best is cleared when it is this address.  TOOBIG:
- *             nothing (a sized ping).  Else pings to it that left this very
- *             turn are forgotten, so that the next round tries again.
+ *             nothing (a sized ping).  Any other, and UNREACHABLE too: pings
+ *             that left for it in this turn are forgotten, so that they do not
+ *             time out as if the path had failed.
  *
  * Effects: as said.  Errors: none.
  * Source:  sending a WireGuard packet, EHOSTUNREACH; discovery round.
