@@ -56,7 +56,10 @@ static void tell_home(rmr_node *n)
 {
     if (n->home_told == n->home || !n->ctl)
         return;
-    if (rmr_ctl_set_net(n->ctl, n->now, n->home, NULL, 0) == RMR_OK)
+    rmr_ctl_net net;
+    rmr_ctl_net_init(&net, sizeof net);
+    net.home_derp = n->home;
+    if (rmr_ctl_set_net(n->ctl, n->now, &net) == RMR_OK)
         n->home_told = n->home;
 }
 
