@@ -126,6 +126,22 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     return copy_lists(n, cfg);
 }
 
+static void stir(void *user)
+{
+    rmr_node *n = user;
+    n->dirty = true;
+}
+
+static rmr_err mc_new(rmr_node *n)
+{
+    rmr_mc_config cfg;
+    rmr_mc_config_init(&cfg, sizeof cfg);
+    cfg.anchors = n->anchors;
+    cfg.user = n;
+    cfg.on_stir = stir;
+    return rmr_mc_new(&n->mc, &n->env, &cfg);
+}
+
 static rmr_err anchors_new(rmr_node *n, rmr_bytes pem)
 {
     size_t added = 0, skipped = 0;
@@ -157,7 +173,7 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
     if (err == RMR_OK)
         err = rmri_node_stamps_new(n);
     if (err == RMR_OK)
-        err = rmri_node_names_new(n);
+        err = mc_new(n);
     return err;
 }
 
@@ -204,8 +220,7 @@ void rmr_node_free(rmr_node *n)
     rmri_node_ctl_free(n);
     rmri_node_data_free(n);
     rmr_nm_free(n->nm);
-    rmri_node_names_free(n);
-    rmri_node_io_free_all(n);
+    rmr_mc_free(n->mc);
     rmr_timers_wipe(&n->timers);
     rmri_node_stamps_free(n);
     rmr_tls_anchors_free(n->anchors);
@@ -218,11 +233,6 @@ void rmr_node_free(rmr_node *n)
 }
 
 /* ---- words to the program ---------------------------------------------- */
-
-uint64_t rmri_node_wall(const rmr_node *n, rmr_time now)
-{
-    return n->wall_unix_ns + rmr_time_since(now, n->wall_at);
-}
 
 /* Callbacks nest: a submit function may tell a change of state. */
 void rmri_node_tell(rmr_node *n, const rmr_node_event *ev)
@@ -397,7 +407,7 @@ static void pump(rmr_node *n, rmr_time now)
             rmri_node_regions_pump(n, now);
             rmri_node_data_pump(n, now);
         }
-        rmri_node_names_pump(n, now);
+        rmr_mc_pump(n->mc, now);
     }
 }
 
@@ -424,10 +434,9 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
         return RMR_E_REENTRANT;
     now = clamp(n, now);
     n->dirty = true;
+    rmr_mc_event(n->mc, now, ev);
     switch (ev->kind) {
     case RMR_IO_WALL:
-        n->wall_unix_ns = ev->wall_unix_ns;
-        n->wall_at = now;
         n->has_wall = true;
         if (n->ctl) {
             rmr_ctl_set_wall(n->ctl, now, ev->wall_unix_ns);
@@ -436,7 +445,6 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
         begin_when_ready(n);
         return RMR_OK;
     case RMR_IO_LINKS:
-        rmri_node_names_links(n, ev->links);
         if (n->ctl && n->has_links)
             rmr_ctl_retry(n->ctl, now);
         n->has_links = true;
@@ -445,7 +453,6 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
         rmr_node_stop(n, now);
         return RMR_OK;
     default:
-        rmri_node_io_event(n, now, ev);
         return RMR_OK;
     }
 }
@@ -464,7 +471,7 @@ static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
         return RMR_OK;
     for (int i = 0; i < MAX_PUMPS; i++) {
         pump(n, now);
-        if (rmri_node_io_next(n, now, scratch, op))
+        if (rmr_mc_next_op(n->mc, now, scratch, op))
             return RMR_OK;
         if (!n->dirty)
             break;
@@ -483,7 +490,7 @@ static rmr_time m_next_deadline(const void *self)
     if (n->phase == ND_PHASE_STOPPED)
         return RMR_TIME_NEVER;
     at = rmr_time_min(at, rmr_timers_next(&n->timers));
-    at = rmr_time_min(at, rmr_dns_next_deadline(n->dns));
+    at = rmr_time_min(at, rmr_mc_next_deadline(n->mc));
     at = rmr_time_min(at, rmri_node_service_deadline(n));
     at = rmr_time_min(at, n->cache_at);
     at = rmr_time_min(at, n->again_at);
@@ -495,8 +502,6 @@ static rmr_time m_next_deadline(const void *self)
         at = rmr_time_min(at, rmr_ctl_next_deadline(n->ctl));
     for (const nd_region *r = n->regions; r; r = r->next)
         at = rmr_time_min(at, rmr_derp_next_deadline(r->derp));
-    for (const nd_link *l = n->links; l; l = l->next)
-        at = rmr_time_min(at, rmri_node_link_deadline(l));
     return at;
 }
 
@@ -517,16 +522,12 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
     n->dirty = true;
     for (rmr_timer *t; (t = rmr_timers_pop(&n->timers, now));)
         conn_timer(t->owner, now);
-    rmr_dns_handle_deadline(n->dns, now);
+    rmr_mc_handle_deadline(n->mc, now);
     rmri_node_service_handle_deadline(n, now);
     if (now >= n->again_at)
         n->again_at = RMR_TIME_NEVER;
     if (now >= n->cache_at)
         rmri_node_cache_save(n);
-    for (nd_link *l = n->links, *next; l; l = next) {
-        next = l->next;
-        rmri_node_link_handle_deadline(l, now);
-    }
     if (n->ctl)
         rmri_node_check(n, now, rmr_ctl_handle_deadline(n->ctl, now));
     for (nd_region *r = n->regions; r; r = r->next)

@@ -75,7 +75,7 @@ void rmri_node_cache_overtaken(rmr_node *n)
     if (n->live)
         return; /* what is under way is a save */
     if (n->cache_io)
-        rmri_node_io_close(n->cache_io);
+        rmr_mc_io_close(n->cache_io);
     n->cache_io = NULL;
     end_frame(n);
 }
@@ -104,7 +104,7 @@ static void applied_part(void *owner, rmr_time now, rmr_bytes part, bool more)
         end_frame(n);
 }
 
-static const nd_io_ops apply_ops = {
+static const rmr_mc_io_ops apply_ops = {
     .failed = load_failed,
     .loaded = applied_part,
 };
@@ -126,13 +126,13 @@ static void verify_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     n->cache_tail_len = 0;
     n->cache_step = 1;
     rmr_nm_stream_begin(n->nm);
-    rmr_nm_frame_begin(n->nm, rmri_node_wall(n, now));
-    n->cache_io = rmri_node_io_load(n, CACHE_NAME, &apply_ops, n);
+    rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, now));
+    n->cache_io = rmr_mc_load(n->mc, CACHE_NAME, &apply_ops, n);
     if (!n->cache_io)
         end_frame(n);
 }
 
-static const nd_io_ops verify_ops = {
+static const rmr_mc_io_ops verify_ops = {
     .failed = load_failed,
     .loaded = verify_part,
 };
@@ -141,7 +141,7 @@ void rmri_node_cache_load(rmr_node *n)
 {
     n->cache_tail_len = 0;
     rmr_blake2s_init(&n->cache_hash, RMR_HASH_LEN, NULL, 0);
-    n->cache_io = rmri_node_io_load(n, CACHE_NAME, &verify_ops, n);
+    n->cache_io = rmr_mc_load(n->mc, CACHE_NAME, &verify_ops, n);
 }
 
 /* ---- saving ------------------------------------------------------------ */
@@ -171,7 +171,7 @@ static size_t save_produce(void *owner, rmr_time now, rmr_buf scratch)
     (void)now;
     if (rmr_nm_save(n->nm, &n->cache_pos, scratch, &len) != RMR_OK) {
         /* Half a netmap must not become the blob. */
-        rmri_node_io_close(n->cache_io);
+        rmr_mc_io_close(n->cache_io);
         n->cache_io = NULL;
         return 0;
     }
@@ -185,11 +185,11 @@ static size_t save_produce(void *owner, rmr_time now, rmr_buf scratch)
     memcpy(scratch.ptr, tail_word, word);
     rmr_hex((char *)scratch.ptr + word, hash, sizeof hash);
     scratch.ptr[TAIL_LEN - 1] = '\n';
-    n->cache_io->last_part = true;
+    rmr_mc_io_last_part(n->cache_io);
     return TAIL_LEN;
 }
 
-static const nd_io_ops save_ops = {
+static const rmr_mc_io_ops save_ops = {
     .failed = save_failed,
     .stored = save_done,
     .produce = save_produce,
@@ -204,7 +204,7 @@ void rmri_node_cache_save(rmr_node *n)
     n->cache_next = rmr_time_add(n->now, SAVE_EVERY);
     n->cache_pos = 0;
     rmr_blake2s_init(&n->cache_hash, RMR_HASH_LEN, NULL, 0);
-    n->cache_io = rmri_node_io_store(n, CACHE_NAME, &save_ops, n);
+    n->cache_io = rmr_mc_store(n->mc, CACHE_NAME, &save_ops, n);
 }
 
 /* Called with each frame that changed something.  The parts of a save are made
@@ -214,8 +214,8 @@ void rmri_node_cache_changed(rmr_node *n, rmr_time now)
 {
     n->cache_dirty = true;
     if (n->cache_io) {
-        if (n->cache_io->ops == &save_ops) {
-            rmri_node_io_close(n->cache_io);
+        if (rmr_mc_io_kind_of(n->cache_io) == RMR_MC_STORE) {
+            rmr_mc_io_close(n->cache_io);
             n->cache_io = NULL;
         } else {
             return;

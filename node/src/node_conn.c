@@ -50,9 +50,9 @@ void rmri_node_conn_end(nd_conn *c, rmr_time now, bool orderly)
     }
     if (c->io) {
         if (orderly)
-            rmri_node_io_close(c->io);
+            rmr_mc_io_close(c->io);
         else
-            rmri_node_io_abort(c->io);
+            rmr_mc_io_abort(c->io);
     }
     rmri_node_conn_free(c);
 }
@@ -176,10 +176,10 @@ void rmri_node_conn_pump(nd_conn *c, rmr_time now)
     if (!c->io || c->socks || c->local)
         return;
     if (rmr_bridge_peek(&c->bridge, RMR_SIDE_A).len > 0)
-        rmri_node_io_output(c->io);
+        rmr_mc_io_output(c->io);
     if (rmr_bridge_take_eof(&c->bridge, RMR_SIDE_A))
-        rmri_node_io_shutdown(c->io);
-    rmri_node_io_credit(c->io, rmr_bridge_space(&c->bridge, RMR_SIDE_A));
+        rmr_mc_io_shutdown(c->io);
+    rmr_mc_io_credit(c->io, rmr_bridge_space(&c->bridge, RMR_SIDE_A));
     if (rmr_bridge_is_done(&c->bridge))
         rmri_node_conn_end(c, now, true);
 }
@@ -232,7 +232,7 @@ static size_t bridge_produce(void *owner, rmr_time now, rmr_buf scratch)
     return len;
 }
 
-const nd_io_ops rmri_node_bridge_ops = {
+const rmr_mc_io_ops rmri_node_bridge_ops = {
     .opened = bridge_opened,
     .failed = bridge_failed,
     .bytes = bridge_bytes,

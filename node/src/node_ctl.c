@@ -32,7 +32,7 @@ static rmr_err link_write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
     return rmr_ctl_write(n->ctl, now, dst, len);
 }
 
-static const nd_link_ops ctl_link_ops = {
+static const rmr_mc_link_ops ctl_link_ops = {
     .opened = link_opened,
     .closed = link_closed,
     .read = link_read,
@@ -167,13 +167,13 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     memcpy(cfg.disco_public, n->disco_public, RMR_KEY_LEN);
     if (n->keys.has_server)
         memcpy(cfg.server_key, n->keys.server, RMR_KEY_LEN);
-    cfg.wall_unix_ns = rmri_node_wall(n, now);
+    cfg.wall_unix_ns = rmr_mc_wall(n->mc, now);
     cfg.netmap = n->nm;
     cfg.callbacks = &cb;
-    rmr_err err = rmr_ctl_new(&n->ctl, &n->env, &cfg, now);
+    n->ctl_link = rmr_mc_link_new(n->mc, &ctl_link_ops, n);
+    rmr_err err =
+        n->ctl_link ? rmr_ctl_new(&n->ctl, &n->env, &cfg, now) : RMR_E_NOMEM;
     rmr_wipe(cfg.machine_key, sizeof cfg.machine_key);
-    if (err == RMR_OK)
-        rmri_node_link_init(&n->ctl_link, n, &ctl_link_ops, n);
     return err;
 }
 
@@ -181,15 +181,16 @@ void rmri_node_ctl_pump(rmr_node *n, rmr_time now)
 {
     rmr_dial dial;
     if (rmr_ctl_wants_close(n->ctl))
-        rmri_node_link_close(&n->ctl_link, now);
+        rmr_mc_link_close(n->ctl_link, now);
     if (n->phase == ND_PHASE_UP && rmr_ctl_wants_stream(n->ctl, now, &dial))
-        rmri_node_link_dial(&n->ctl_link, now, &dial);
-    rmri_node_link_output(&n->ctl_link);
+        rmr_mc_link_dial(n->ctl_link, now, &dial);
+    rmr_mc_link_output(n->ctl_link);
 }
 
 void rmri_node_ctl_free(rmr_node *n)
 {
-    rmri_node_link_wipe(&n->ctl_link);
+    rmr_mc_link_free(n->ctl_link);
+    n->ctl_link = NULL;
     rmr_ctl_free(n->ctl);
     n->ctl = NULL;
 }

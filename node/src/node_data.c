@@ -21,7 +21,7 @@ typedef struct udp_record { /* before each datagram in udp_out */
 bool rmri_node_data_send_udp(rmr_node *n, const rmr_addr *to, rmr_bytes data)
 {
     udp_record rec = {*to, (uint32_t)data.len};
-    nd_io *io = n->udp[to->family == RMR_AF_INET6];
+    rmr_mc_io *io = n->udp[to->family == RMR_AF_INET6];
     if (!io || rmr_ring_space(&n->udp_out) < sizeof rec + data.len ||
         rmr_ring_write_all(&n->udp_out, rmr_bytes_of(&rec, sizeof rec)) !=
             RMR_OK)
@@ -31,7 +31,7 @@ bool rmri_node_data_send_udp(rmr_node *n, const rmr_addr *to, rmr_bytes data)
         rmr_ring_wipe(&n->udp_out);
         return false;
     }
-    rmri_node_io_output(io);
+    rmr_mc_io_output(io);
     return true;
 }
 
@@ -211,16 +211,16 @@ static bool udp_produce(void *owner, rmr_time now, rmr_buf scratch,
     rmr_node *n = owner;
     udp_record rec;
     (void)now;
-    nd_io *io = NULL;
+    rmr_mc_io *io = NULL;
     do { /* those whose socket went away meanwhile are dropped */
         if (n->udp_out.len < sizeof rec)
             return false;
         rmr_ring_read(&n->udp_out, &rec, sizeof rec);
         rmr_ring_read(&n->udp_out, scratch.ptr, rec.len);
         io = n->udp[rec.to.family == RMR_AF_INET6];
-    } while (!io || !io->open);
+    } while (!io || !rmr_mc_io_is_open(io));
     op->addr = rec.to;
-    op->id = io->id;
+    op->id = rmr_mc_io_id(io);
     op->data = rmr_bytes_of(scratch.ptr, rec.len);
     n->tx_udp++;
     return true;
@@ -240,7 +240,7 @@ static void udp_opened(void *owner, rmr_time now, const rmr_addr *local)
 
 static void udp_failed_of(rmr_node *n, uint8_t family, rmr_err why)
 {
-    nd_io **slot = &n->udp[family == RMR_AF_INET6];
+    rmr_mc_io **slot = &n->udp[family == RMR_AF_INET6];
     *slot = NULL;
     bool first_try = !n->udp_any[family == RMR_AF_INET6];
     n->udp_any[family == RMR_AF_INET6] = true;
@@ -264,14 +264,14 @@ static void udp6_failed(void *owner, rmr_time now, rmr_err why)
     udp_failed_of(owner, RMR_AF_INET6, why);
 }
 
-static const nd_io_ops udp4_ops = {
+static const rmr_mc_io_ops udp4_ops = {
     .opened = udp_opened,
     .failed = udp4_failed,
     .datagrams = udp_datagrams,
     .produce_udp = udp_produce,
 };
 
-static const nd_io_ops udp6_ops = {
+static const rmr_mc_io_ops udp6_ops = {
     .failed = udp6_failed,
     .datagrams = udp_datagrams,
     .produce_udp = udp_produce,
@@ -283,7 +283,7 @@ static void open_udp(rmr_node *n, uint8_t family, uint16_t port)
     rmr_addr any = {0};
     any.family = family;
     any.port = port;
-    n->udp[six] = rmri_node_io_udp(n, &any, six ? &udp6_ops : &udp4_ops, n);
+    n->udp[six] = rmr_mc_udp(n->mc, &any, six ? &udp6_ops : &udp4_ops, n);
 }
 
 rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
@@ -306,7 +306,7 @@ rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
     wc.max_peers = MAX_WG_PEERS;
     wc.mtu = ND_MTU;
     memcpy(wc.private_key, n->keys.node, RMR_KEY_LEN);
-    wc.wall_unix_ns = rmri_node_wall(n, now);
+    wc.wall_unix_ns = rmr_mc_wall(n->mc, now);
     wc.wall_floor_unix_ns = n->keys.wg_floor_unix_ns;
     wc.callbacks = &wcb;
     rmr_err err = rmr_wg_new(&n->wg, &n->env, &wc, now);

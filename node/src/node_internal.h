@@ -1,8 +1,5 @@
 /* The node's parts and what they know of each other.  One file a subject:
  *   node.c         life, the machine's four calls, the pump
- *   node_io.c      objects of the adapter's world, the queue of operations
- *   node_link.c    a stream dialled for a layer: resolve, connect, TLS
- *   node_names.c   the stub resolver and its socket
  *   node_state.c   the state blob: keys, URL, pinned key
  *   node_cache.c   the last netmap, stored and loaded
  *   node_ctl.c     the control client
@@ -23,161 +20,26 @@
 #include <remora/control.h>
 #include <remora/crypto.h>
 #include <remora/derp.h>
-#include <remora/dial.h>
 #include <remora/disco.h>
-#include <remora/dns.h>
 #include <remora/filter.h>
 #include <remora/handle.h>
 #include <remora/hash.h>
-#include <remora/io.h>
 #include <remora/json.h>
+#include <remora/machine.h>
 #include <remora/netmap.h>
 #include <remora/netstack.h>
 #include <remora/node.h>
 #include <remora/pkt.h>
 #include <remora/socks5.h>
 #include <remora/timer.h>
-#include <remora/tls.h>
 #include <remora/wgcore.h>
 
 #define ND_MTU 1280
 #define ND_LAYER "node"
 #define ND_MAX_IPS 8
-#define ND_MAX_REFUSED 32
 
-typedef struct nd_io nd_io;
-typedef struct nd_link nd_link;
 typedef struct nd_conn nd_conn;
 typedef struct nd_region nd_region;
-
-/* ---- node_io.c: sockets, listeners, streams, blobs -------------------- */
-
-typedef enum nd_io_kind {
-    ND_IO_UDP,
-    ND_IO_LISTENER,
-    ND_IO_STREAM,
-    ND_IO_LOAD,
-    ND_IO_STORE
-} nd_io_kind;
-
-/* What the owner of an object hears.  Members that can't come are NULL. */
-typedef struct nd_io_ops {
-    void (*opened)(void *owner, rmr_time now, const rmr_addr *local);
-    /* It could not be opened, was reset, or (blobs) failed; the object is gone
-     * after this call. */
-    void (*failed)(void *owner, rmr_time now, rmr_err why);
-    void (*bytes)(void *owner, rmr_time now, rmr_buf data);
-    void (*eof)(void *owner, rmr_time now);
-    void (*accepted)(void *owner, rmr_time now, uint64_t child,
-                     const rmr_addr *remote);
-    void (*accept_failed)(void *owner, rmr_time now, rmr_err why);
-    void (*datagrams)(void *owner, rmr_time now, const rmr_addr *from,
-                      rmr_buf data, uint32_t seg_size);
-    /* A stream's bytes, or a blob's part, into scratch; 0: none now. */
-    size_t (*produce)(void *owner, rmr_time now, rmr_buf scratch);
-    /* One UDP_SEND (addr, data, seg_size) into op; false: none now. */
-    bool (*produce_udp)(void *owner, rmr_time now, rmr_buf scratch,
-                        rmr_io_op *op);
-    /* LOAD: a part; more: others follow.  After the last the object is gone. */
-    void (*loaded)(void *owner, rmr_time now, rmr_bytes part, bool more);
-    /* STORE: durable; the object is gone. */
-    void (*stored)(void *owner, rmr_time now);
-} nd_io_ops;
-
-struct nd_io {
-    rmr_node *n;
-    const nd_io_ops *ops;
-    void *owner; /* NULL: closing, nobody listens */
-    nd_io *prev, *next; /* in the ready list */
-    nd_io *all_prev, *all_next;
-    uint64_t id;
-    size_t credit; /* to be given to the adapter */
-    size_t credit_out; /* given, not used yet */
-    rmr_addr addr;
-    rmr_dur timeout;
-    char name[64]; /* local endpoint or blob */
-    nd_io_kind kind;
-    bool in_ready, asked /* the opening operation went out */, open;
-    bool want_shutdown, want_close, want_abort, want_pause, want_resume;
-    bool sending; /* a STREAM_SEND is out, or a UDP socket is blocked */
-    bool has_output; /* produce may have something */
-    bool shut, last_part;
-};
-
-nd_io *rmri_node_io_connect(rmr_node *n, const rmr_addr *to, const char *name,
-                            rmr_dur timeout, const nd_io_ops *ops,
-                            void *owner);
-nd_io *rmri_node_io_listen(rmr_node *n, const rmr_addr *at, const char *name,
-                           const nd_io_ops *ops, void *owner);
-nd_io *rmri_node_io_udp(rmr_node *n, const rmr_addr *at, const nd_io_ops *ops,
-                        void *owner);
-/* NULL: no memory; the stream is given back then. */
-nd_io *rmri_node_io_adopt(rmr_node *n, uint64_t child, const nd_io_ops *ops,
-                          void *owner);
-nd_io *rmri_node_io_load(rmr_node *n, const char *name, const nd_io_ops *ops,
-                         void *owner);
-/* produce gives the parts; it sets io->last_part with the last one. */
-nd_io *rmri_node_io_store(rmr_node *n, const char *name, const nd_io_ops *ops,
-                          void *owner);
-void rmri_node_io_output(nd_io *io); /* produce has something now */
-/* Lets `total` bytes be outstanding: gives what is missing to that. */
-void rmri_node_io_credit(nd_io *io, size_t total);
-void rmri_node_io_shutdown(nd_io *io);
-void rmri_node_io_close(nd_io *io); /* the owner forgets it */
-void rmri_node_io_abort(nd_io *io);
-void rmri_node_io_pause(nd_io *io, bool on);
-rmr_err rmri_node_io_event(rmr_node *n, rmr_time now, const rmr_io_event *ev);
-/* false: nothing to do now */
-bool rmri_node_io_next(rmr_node *n, rmr_time now, rmr_buf scratch,
-                       rmr_io_op *op);
-void rmri_node_io_free_all(rmr_node *n);
-
-/* ---- node_link.c ------------------------------------------------------ */
-
-typedef struct nd_link_ops { /* the layer above the stream */
-    void (*opened)(void *owner, rmr_time now);
-    void (*closed)(void *owner, rmr_time now, rmr_err why, const char *text);
-    rmr_err (*read)(void *owner, rmr_time now, rmr_buf data);
-    rmr_err (*write)(void *owner, rmr_time now, rmr_buf dst, size_t *len);
-} nd_link_ops;
-
-typedef enum nd_link_state {
-    ND_LINK_IDLE,
-    ND_LINK_RESOLVING,
-    ND_LINK_CONNECTING,
-    ND_LINK_TLS,
-    ND_LINK_OPEN
-} nd_link_state;
-
-struct nd_link {
-    rmr_node *n;
-    const nd_link_ops *ops;
-    void *owner;
-    nd_link *next; /* all links of the node */
-    nd_link_state state;
-    rmr_dial dial;
-    nd_io *io;
-    rmr_tls *tls;
-    rmr_addr addrs[RMR_DNS_MAX_ADDRS];
-    size_t n_addrs, next_addr;
-    rmr_addr remote;
-    rmr_time deadline; /* of the whole attempt */
-    uint64_t query;
-    rmr_err last_err;
-    rmr_ring held; /* ciphertext that TLS could not take yet */
-};
-
-void rmri_node_link_init(nd_link *l, rmr_node *n, const nd_link_ops *ops,
-                         void *owner);
-void rmri_node_link_dial(nd_link *l, rmr_time now, const rmr_dial *to);
-/* Ends it without telling the layer. */
-void rmri_node_link_close(nd_link *l, rmr_time now);
-void rmri_node_link_wipe(nd_link *l); /* and out of the node's list */
-void rmri_node_link_output(nd_link *l);
-rmr_time rmri_node_link_deadline(const nd_link *l);
-void rmri_node_link_handle_deadline(nd_link *l, rmr_time now);
-void rmri_node_link_resolved(nd_link *l, rmr_time now, rmr_err err,
-                             const rmr_addr *addrs, size_t count);
 
 /* ---- node_regions.c --------------------------------------------------- */
 
@@ -185,7 +47,7 @@ struct nd_region {
     rmr_node *n;
     nd_region *next;
     rmr_derp *derp;
-    nd_link link;
+    rmr_mc_link *link;
     rmr_derp_node *nodes; /* as the DERP map had them */
     size_t n_nodes;
     char code[32];
@@ -260,7 +122,7 @@ struct nd_conn {
     rmr_ns_sock sock;
     bool has_sock, connected, saw_eof;
     /* the adapter's side */
-    nd_io *io;
+    rmr_mc_io *io;
     bool bridging;
     rmr_bridge bridge;
     rmr_socks5 *socks;
@@ -280,14 +142,14 @@ void rmri_node_conn_start_bridge(nd_conn *c, rmr_time now);
 bool rmri_node_conn_take(nd_conn *c, rmr_bytes data);
 void rmri_node_conn_accepted(nd_conn *c, rmr_time now, rmr_ns_sock sock);
 void rmri_node_conn_pump(nd_conn *c, rmr_time now);
-extern const nd_io_ops rmri_node_bridge_ops;
+extern const rmr_mc_io_ops rmri_node_bridge_ops;
 void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n);
 
 /* ---- node_service.c --------------------------------------------------- */
 
 typedef struct nd_listener { /* of the adapter: SOCKS5, a forward, local */
     rmr_node *n;
-    nd_io *io;
+    rmr_mc_io *io;
     nd_conn_kind kind;
     rmr_addr at;
     rmr_forward forward;
@@ -366,42 +228,24 @@ struct rmr_node {
     nd_phase phase;
     rmr_node_state state;
     rmr_time started, now; /* now: the latest seen (T3) */
-    uint64_t wall_unix_ns;
-    rmr_time wall_at;
     bool has_wall, has_links, running_told, dirty;
     uint32_t in_callback; /* R2: how deep */
     rmr_err stop_err;
     rmr_time stop_deadline;
     rmr_time again_at; /* a pump was cut short: it goes on then */
 
-    /* node_io.c */
-    rmr_hash ids;
-    nd_io *ready_head, *ready_tail, *all_io;
-    uint64_t last_id;
-    uint64_t refused[ND_MAX_REFUSED]; /* streams that got no object */
-    uint32_t n_refused;
-
+    rmr_mc *mc; /* objects, links, names */
     rmr_timers timers;
-    nd_link *links;
-
-    /* names */
-    rmr_dns *dns;
-    nd_io *dns_udp[2]; /* v4, v6 */
-    bool dns_udp_failed[2]; /* not again while these questions are open */
-    uint64_t last_query;
-    uint8_t dns_pkt[RMR_DNS_MAX_MSG]; /* a question waiting for its socket */
-    size_t dns_pkt_len;
-    rmr_addr dns_pkt_to;
 
     /* state */
     nd_keys keys;
-    nd_io *state_io;
+    rmr_mc_io *state_io;
     uint8_t *state_text; /* being loaded or stored */
     size_t state_len, state_cap;
     bool state_dirty /* save once more */, state_wanted /* save this turn */,
         state_seen;
     /* cache of the netmap */
-    nd_io *cache_io;
+    rmr_mc_io *cache_io;
     uint64_t cache_pos;
     rmr_blake2s cache_hash;
     uint32_t cache_step;
@@ -415,7 +259,7 @@ struct rmr_node {
     uint8_t disco_private[RMR_KEY_LEN], disco_public[RMR_KEY_LEN];
     rmr_nm *nm;
     rmr_ctl *ctl;
-    nd_link ctl_link;
+    rmr_mc_link *ctl_link;
     rmr_ctl_state ctl_state;
     char ctl_text[512];
     rmr_wg *wg;
@@ -434,7 +278,7 @@ struct rmr_node {
     uint16_t home_told;  /* to the control server */
 
     /* paths */
-    nd_io *udp[2]; /* v4, v6 */
+    rmr_mc_io *udp[2]; /* v4, v6 */
     uint16_t udp_bound;
     bool udp_any[2]; /* the wanted port was taken: any will do */
     rmr_ring udp_out; /* records: see node_data.c */
@@ -450,7 +294,6 @@ struct rmr_node {
     size_t n_listeners;
 };
 
-uint64_t rmri_node_wall(const rmr_node *n, rmr_time now);
 /* node.c */
 void rmri_node_fail(rmr_node *n, rmr_time now, rmr_err err, const char *text);
 void rmri_node_tell(rmr_node *n, const rmr_node_event *ev);
@@ -458,13 +301,6 @@ void rmri_node_check(rmr_node *n, rmr_time now, rmr_err err);
 void rmri_node_trouble(rmr_node *n, rmr_err err, const char *text);
 void rmri_node_set_state(rmr_node *n, rmr_node_state s, const char *text);
 void rmri_node_timer_set(rmr_node *n, rmr_timer *t, rmr_time at);
-/* node_names.c */
-void rmri_node_names_links(rmr_node *n, const rmr_io_links *links);
-rmr_err rmri_node_names_query(rmr_node *n, rmr_time now, uint64_t *id,
-                              const char *name);
-void rmri_node_names_pump(rmr_node *n, rmr_time now);
-rmr_err rmri_node_names_new(rmr_node *n);
-void rmri_node_names_free(rmr_node *n);
 /* node_state.c */
 void rmri_node_state_load(rmr_node *n);
 void rmri_node_state_save(rmr_node *n);

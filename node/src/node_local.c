@@ -86,7 +86,7 @@ static void line_out(nd_conn *c, rmr_jw *w, uint8_t *buf)
     }
     /* Also without a line: there may be an end to tell. */
     if (c->io)
-        rmri_node_io_output(c->io);
+        rmr_mc_io_output(c->io);
 }
 
 static void say_error(nd_conn *c, const char *text)
@@ -344,7 +344,7 @@ static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
     rmr_timers_cancel(&c->n->timers, &c->timer);
     if (rmr_bytes_eq_str(op, "status")) {
         c->local->mode = ND_LOCAL_STATUS;
-        rmri_node_io_output(c->io);
+        rmr_mc_io_output(c->io);
     } else if (rmr_bytes_eq_str(op, "ping")) {
         ping_start(c, now, r);
     } else if (rmr_bytes_eq_str(op, "nc")) {
@@ -426,18 +426,18 @@ static size_t local_produce(void *owner, rmr_time now, rmr_buf scratch)
         if (len == 0)
             rmri_node_conn_end(c, now, true);
         else
-            c->io->has_output = true; /* once more, to close behind it */
+            rmr_mc_io_output(c->io); /* once more, to close behind it */
         return len;
     }
     if (len > 0 && nc_is_ready(c)) {
         rmri_node_local_free(c);
-        c->io->ops = &rmri_node_bridge_ops;
+        rmr_mc_io_hand_over(c->io, &rmri_node_bridge_ops, c);
         rmri_node_conn_pump(c, now);
     }
     return len;
 }
 
-static const nd_io_ops local_ops = {
+static const rmr_mc_io_ops local_ops = {
     .failed = local_failed,
     .bytes = local_bytes,
     .eof = local_eof,
@@ -447,12 +447,12 @@ static const nd_io_ops local_ops = {
 void rmri_node_local_accept(rmr_node *n, rmr_time now, uint64_t child)
 {
     nd_conn *c = rmri_node_conn_new(n, ND_CONN_LOCAL);
-    nd_io *io = rmri_node_io_adopt(n, child, &local_ops, c);
+    rmr_mc_io *io = rmr_mc_adopt(n->mc, child, &local_ops, c);
     nd_local *l = rmr_alloc_zero(&n->env.alloc, sizeof *l, _Alignof(nd_local));
     if (!c || !io || !l) {
         rmr_release(&n->env.alloc, l, sizeof *l);
         if (io)
-            rmri_node_io_abort(io);
+            rmr_mc_io_abort(io);
         if (c)
             rmri_node_conn_free(c);
         return;
@@ -461,7 +461,7 @@ void rmri_node_local_accept(rmr_node *n, rmr_time now, uint64_t child)
     c->io = io;
     c->local = l;
     rmri_node_timer_set(n, &c->timer, rmr_time_add(now, REQUEST_TIMEOUT));
-    rmri_node_io_credit(io, RMR_BRIDGE_BUF);
+    rmr_mc_io_credit(io, RMR_BRIDGE_BUF);
 }
 
 void rmri_node_local_timer(nd_conn *c, rmr_time now)

@@ -41,7 +41,7 @@ static bool is_usable(const rmr_node *n, const rmr_nm_node *peer)
 {
     if (peer->expired || peer->wireguard_only)
         return false;
-    uint64_t wall = rmri_node_wall(n, n->now);
+    uint64_t wall = rmr_mc_wall(n->mc, n->now);
     return peer->key_expiry_unix_ns == 0 || peer->key_expiry_unix_ns > wall;
 }
 

@@ -44,7 +44,7 @@ static rmr_err link_write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
     return err;
 }
 
-static const nd_link_ops region_link_ops = {
+static const rmr_mc_link_ops region_link_ops = {
     .opened = link_opened,
     .closed = link_closed,
     .read = link_read,
@@ -128,7 +128,7 @@ static void region_free(nd_region *r)
             break;
         }
     }
-    rmri_node_link_wipe(&r->link);
+    rmr_mc_link_free(r->link);
     rmr_derp_free(r->derp);
     rmr_release(&n->env.alloc, r->nodes, r->n_nodes * sizeof *r->nodes);
     rmr_release(&n->env.alloc, r, sizeof *r);
@@ -173,10 +173,11 @@ nd_region *rmri_node_region(rmr_node *n, rmr_time now, uint16_t id)
     r->id = id;
     snprintf(r->code, sizeof r->code, "%s", v.code);
     r->n_nodes = v.n_nodes;
-    rmri_node_link_init(&r->link, n, &region_link_ops, r);
+    r->link = rmr_mc_link_new(n->mc, &region_link_ops, r);
     r->next = n->regions;
     n->regions = r;
-    if (!nodes_of(n, &v, &r->nodes) || region_start(r, now) != RMR_OK) {
+    if (!r->link || !nodes_of(n, &v, &r->nodes) ||
+        region_start(r, now) != RMR_OK) {
         region_free(r);
         return NULL;
     }
@@ -270,10 +271,10 @@ void rmri_node_regions_pump(rmr_node *n, rmr_time now)
     for (nd_region *r = n->regions; r; r = r->next) {
         rmr_dial dial;
         if (rmr_derp_wants_close(r->derp))
-            rmri_node_link_close(&r->link, now);
+            rmr_mc_link_close(r->link, now);
         if (rmr_derp_wants_stream(r->derp, now, &dial))
-            rmri_node_link_dial(&r->link, now, &dial);
-        rmri_node_link_output(&r->link);
+            rmr_mc_link_dial(r->link, now, &dial);
+        rmr_mc_link_output(r->link);
     }
 }
 
@@ -286,7 +287,7 @@ bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
     if (rmr_derp_queued_bytes(r->derp) == 0)
         r->drained_at = now; /* it has had nothing to take */
     rmr_err err = rmr_derp_send(r->derp, now, key, data);
-    rmri_node_link_output(&r->link);
+    rmr_mc_link_output(r->link);
     n->dirty = true;
     /* FULL: it is queued, an older one was dropped (and counted there). */
     return err == RMR_OK || err == RMR_E_NOTREADY || err == RMR_E_FULL;

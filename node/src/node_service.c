@@ -14,7 +14,7 @@ static void socks_answer(nd_conn *c, rmr_time now, rmr_err err)
 {
     rmr_timers_cancel(&c->n->timers, &c->timer);
     rmr_socks5_reply(c->socks, rmr_socks5_code_of(err), NULL);
-    rmri_node_io_output(c->io);
+    rmr_mc_io_output(c->io);
     if (err != RMR_OK) {
         if (c->has_sock)
             rmr_ns_abort(c->n->ns, now, c->sock);
@@ -87,9 +87,9 @@ static void socks_bytes(void *owner, rmr_time now, rmr_buf data)
     }
     if (asked)
         socks_dial(c, now);
-    rmri_node_io_output(c->io);
+    rmr_mc_io_output(c->io);
     if (c->socks->state == RMR_SOCKS5_READING)
-        rmri_node_io_credit(c->io, 1024);
+        rmr_mc_io_credit(c->io, 1024);
 }
 
 static void socks_eof(void *owner, rmr_time now)
@@ -111,18 +111,18 @@ static size_t socks_produce(void *owner, rmr_time now, rmr_buf scratch)
         return 0;
     }
     if (c->socks->state == RMR_SOCKS5_FAILED)
-        c->io->has_output = true; /* once more, to close behind the answer */
+        rmr_mc_io_output(c->io); /* once more, to close behind the answer */
     if (c->socks->state == RMR_SOCKS5_OPEN) {
         rmr_socks5_wipe(c->socks);
         rmr_release(&c->n->env.alloc, c->socks, sizeof *c->socks);
         c->socks = NULL;
-        c->io->ops = &rmri_node_bridge_ops;
+        rmr_mc_io_hand_over(c->io, &rmri_node_bridge_ops, c);
         rmri_node_conn_pump(c, now);
     }
     return len;
 }
 
-static const nd_io_ops socks_ops = {
+static const rmr_mc_io_ops socks_ops = {
     .failed = socks_failed,
     .bytes = socks_bytes,
     .eof = socks_eof,
@@ -132,7 +132,7 @@ static const nd_io_ops socks_ops = {
 static void socks_accept(rmr_node *n, rmr_time now, uint64_t child)
 {
     nd_conn *c = rmri_node_conn_new(n, ND_CONN_SOCKS);
-    nd_io *io = rmri_node_io_adopt(n, child, &socks_ops, c);
+    rmr_mc_io *io = rmr_mc_adopt(n->mc, child, &socks_ops, c);
     rmr_socks5 *s =
         rmr_alloc_zero(&n->env.alloc, sizeof *s, _Alignof(rmr_socks5));
     bool auth = n->socks5_auth;
@@ -142,12 +142,12 @@ static void socks_accept(rmr_node *n, rmr_time now, uint64_t child)
         c->io = io;
         c->socks = s;
         rmri_node_timer_set(n, &c->timer, rmr_time_add(now, SOCKS_TIMEOUT));
-        rmri_node_io_credit(io, 1024);
+        rmr_mc_io_credit(io, 1024);
         return;
     }
     rmr_release(&n->env.alloc, s, sizeof *s);
     if (io)
-        rmri_node_io_abort(io);
+        rmr_mc_io_abort(io);
     if (c)
         rmri_node_conn_free(c);
 }
@@ -158,10 +158,10 @@ static void forward_accept(nd_listener *l, rmr_time now, uint64_t child)
 {
     rmr_node *n = l->n;
     nd_conn *c = rmri_node_conn_new(n, ND_CONN_FORWARD);
-    nd_io *io = rmri_node_io_adopt(n, child, &rmri_node_bridge_ops, c);
+    rmr_mc_io *io = rmr_mc_adopt(n->mc, child, &rmri_node_bridge_ops, c);
     if (!c || !io) {
         if (io)
-            rmri_node_io_abort(io);
+            rmr_mc_io_abort(io);
         if (c)
             rmri_node_conn_free(c);
         return;
@@ -186,10 +186,10 @@ void rmri_node_serve_accept(rmr_node *n, rmr_time now, nd_conn *listener,
 {
     const rmr_serve *s = &n->serves[listener->serve_index];
     nd_conn *c = rmri_node_conn_new(n, ND_CONN_SERVE);
-    nd_io *io = NULL;
+    rmr_mc_io *io = NULL;
     if (c)
-        io = rmri_node_io_connect(n, &s->target, NULL, SERVE_TIMEOUT,
-                                  &rmri_node_bridge_ops, c);
+        io = rmr_mc_connect(n->mc, &s->target, NULL, SERVE_TIMEOUT,
+                            &rmri_node_bridge_ops, c);
     if (!io) {
         if (c)
             rmri_node_conn_free(c);
@@ -288,11 +288,11 @@ static void listener_accept_failed(void *owner, rmr_time now, rmr_err why)
     rmr_logf(&l->n->env.log, RMR_LOG_WARN, ND_LAYER,
              "a connection can't be accepted (%s): resting for a second",
              rmr_err_name(why));
-    rmri_node_io_pause(l->io, true);
+    rmr_mc_io_pause(l->io, true);
     rmr_backoff_failed(&l->rest, now);
 }
 
-static const nd_io_ops listener_ops = {
+static const rmr_mc_io_ops listener_ops = {
     .opened = listener_opened,
     .failed = listener_failed,
     .accepted = listener_accepted,
@@ -332,9 +332,8 @@ rmr_err rmri_node_service_start(rmr_node *n, rmr_time now)
     for (size_t i = 0; i < n->n_listeners; i++) {
         nd_listener *l = &n->listeners[i];
         bool local = l->kind == ND_CONN_LOCAL;
-        l->io =
-            rmri_node_io_listen(n, local ? NULL : &l->at,
-                                local ? n->local_name : NULL, &listener_ops, l);
+        l->io = rmr_mc_listen(n->mc, local ? NULL : &l->at,
+                              local ? n->local_name : NULL, &listener_ops, l);
         if (!l->io)
             return RMR_E_NOMEM;
     }
@@ -345,7 +344,7 @@ void rmri_node_service_stop(rmr_node *n)
 {
     for (size_t i = 0; i < n->n_listeners; i++) {
         if (n->listeners[i].io)
-            rmri_node_io_close(n->listeners[i].io);
+            rmr_mc_io_close(n->listeners[i].io);
         n->listeners[i].io = NULL;
     }
 }
@@ -363,6 +362,6 @@ void rmri_node_service_handle_deadline(rmr_node *n, rmr_time now)
     for (size_t i = 0; i < n->n_listeners; i++) {
         nd_listener *l = &n->listeners[i];
         if (rmr_backoff_take(&l->rest, now) && l->io)
-            rmri_node_io_pause(l->io, false);
+            rmr_mc_io_pause(l->io, false);
     }
 }

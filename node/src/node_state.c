@@ -194,7 +194,7 @@ static void load_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     rmri_node_state_ready(n, now);
 }
 
-static const nd_io_ops load_ops = {
+static const rmr_mc_io_ops load_ops = {
     .failed = load_failed,
     .loaded = load_part,
 };
@@ -202,7 +202,7 @@ static const nd_io_ops load_ops = {
 void rmri_node_state_load(rmr_node *n)
 {
     if (text_new(n))
-        n->state_io = rmri_node_io_load(n, STATE_NAME, &load_ops, n);
+        n->state_io = rmr_mc_load(n->mc, STATE_NAME, &load_ops, n);
     if (!n->state_io)
         rmri_node_fail(n, n->now, RMR_E_NOMEM, NULL);
 }
@@ -286,11 +286,11 @@ static size_t store_produce(void *owner, rmr_time now, rmr_buf scratch)
     rmr_node *n = owner;
     (void)now;
     memcpy(scratch.ptr, n->state_text, n->state_len);
-    n->state_io->last_part = true;
+    rmr_mc_io_last_part(n->state_io);
     return n->state_len;
 }
 
-static const nd_io_ops store_ops = {
+static const rmr_mc_io_ops store_ops = {
     .failed = store_failed,
     .stored = store_done,
     .produce = store_produce,
@@ -306,7 +306,7 @@ void rmri_node_state_save(rmr_node *n)
     if (!text_new(n) || state_build(n) != RMR_OK)
         text_free(n);
     else
-        n->state_io = rmri_node_io_store(n, STATE_NAME, &store_ops, n);
+        n->state_io = rmr_mc_store(n->mc, STATE_NAME, &store_ops, n);
     if (!n->state_io)
         rmri_node_trouble(n, RMR_E_NOMEM, "the state could not be saved");
 }

@@ -584,7 +584,7 @@ static void feed_netmap(pair *p, int i)
         self, peer, PAIR_RELAY_PORT);
     n->from_server = true;
     rmr_nm_stream_begin(n->nm);
-    rmr_nm_frame_begin(n->nm, rmri_node_wall(n, p->now));
+    rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, p->now));
     if (rmr_nm_frame_feed(n->nm, rmr_bytes_of(text, (size_t)len)) != RMR_OK ||
         rmr_nm_frame_end(n->nm) != RMR_OK)
         abort();

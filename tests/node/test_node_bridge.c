@@ -336,10 +336,7 @@ static size_t live_conns(const rmr_node *n)
 
 static size_t objects(const rmr_node *n)
 {
-    size_t count = 0;
-    for (const nd_io *io = n->all_io; io; io = io->all_next)
-        count++;
-    return count;
+    return rmr_mc_objects(n->mc);
 }
 
 static void start(uint64_t seed)

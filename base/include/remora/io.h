@@ -11,7 +11,8 @@
  *    machine chooses ids without the top bit; the adapter chooses the ids of
  *    accepted streams, with the top bit (RMR_IO_ADAPTER_ID).  An id is never
  *    used twice.
- *  - Answers.  UDP_OPEN, CONNECT and LISTEN end in one OPENED or FAILED;
+ *  - Answers.  UDP_OPEN, ICMP_OPEN, CONNECT and LISTEN end in one OPENED or
+ *    FAILED;
  *    STREAM_SEND in one SENT (or RESET of the stream); LOAD in LOADED parts or
  *    FAILED; STORE in one STORED or FAILED after its last part; RESOLVE in
  *    RESOLVED or FAILED.
@@ -22,6 +23,19 @@
  *    gone in both directions, no CLOSE is needed (one does no harm).
  *  - UDP.  UDP_SEND has no answer.  A full socket keeps the batch it was given,
  *    BLOCKED says so; the machine gives no more to that socket until WRITABLE.
+ *    A UDP_SEND with seg_size is one run of equal datagrams to one address: the
+ *    cheap form, which the host may send in one piece.  DATAGRAMS with seg_size
+ *    is such a run as it came, all from one sender.
+ *  - ICMP echo.  ICMP_OPEN gives a socket for echo messages of one family;
+ *    UDP_SEND and DATAGRAMS carry them from the ICMP type on, without an IP
+ *    header, one a time (seg_size 0; the port of the address means nothing).
+ *    Only echo replies are told.  The host may write an identifier and a
+ *    checksum of its own, and tell replies to others' requests: match by the
+ *    sequence number and the payload.  FAILED with DENIED or UNSUPPORTED where
+ *    the host has no such sockets for us.
+ *  - Links.  LINKS comes after the first WALL, where the adapter knows the host's
+ *    network, and again whenever an address, the default route, a name server
+ *    or the hosts text changed; a burst of changes may come as one.
  *  - Memory.  What an event points to is lent for the call.  What an operation
  *    points to lies in the scratch given to next_op, or is constant; the
  *    adapter may use the scratch until it calls next_op again; it has written
@@ -65,7 +79,8 @@ typedef enum rmr_io_op_kind {
     RMR_IO_RESOLVE,       /* name: host name; optional for adapters           */
     RMR_IO_LOAD,          /* name: blob                                       */
     RMR_IO_STORE,         /* name, data: replace the blob atomically, durably */
-    RMR_IO_STOP           /* the machine has ended; err: RMR_OK when as asked */
+    RMR_IO_STOP,          /* the machine has ended; err: RMR_OK when as asked */
+    RMR_IO_ICMP_OPEN      /* addr.family; optional for adapters               */
 } rmr_io_op_kind;
 
 typedef struct rmr_io_op {
@@ -109,7 +124,7 @@ typedef enum rmr_io_event_kind {
 typedef struct rmr_io_links { /* what the host knows of its network */
     const rmr_addr *addrs; /* own addresses */
     size_t n_addrs;
-    const rmr_addr *gateways;
+    const rmr_addr *gateways; /* of default routes */
     size_t n_gateways;
     const rmr_addr *name_servers; /* with ports */
     size_t n_name_servers;

@@ -1,99 +1,86 @@
 /* Objects of the adapter's world (sockets, listeners, streams, blobs) and the
  * queue of operations: an object that wants something is in the ready list, and
  * next_op takes one operation from the one at its head. */
-#include "node_internal.h"
+#include "mc_internal.h"
 
 #include <string.h>
 
-/* Over all: adapters have their own limits, this bounds a bug or an attack. */
-#define MAX_OBJECTS 8192
-
-static bool id_eq(const void *user, uint64_t value, const void *key,
-                  size_t key_len)
+static void ready(rmr_mc_io *io)
 {
-    (void)user;
-    (void)key_len;
-    const nd_io *io = (const nd_io *)(uintptr_t)value;
-    return memcmp(&io->id, key, sizeof io->id) == 0;
-}
-
-static void ready(nd_io *io)
-{
-    rmr_node *n = io->n;
+    rmr_mc *mc = io->mc;
     if (io->in_ready)
         return;
     io->in_ready = true;
     io->next = NULL;
-    io->prev = n->ready_tail;
-    if (n->ready_tail)
-        n->ready_tail->next = io;
+    io->prev = mc->ready_tail;
+    if (mc->ready_tail)
+        mc->ready_tail->next = io;
     else
-        n->ready_head = io;
-    n->ready_tail = io;
+        mc->ready_head = io;
+    mc->ready_tail = io;
 }
 
-static void unready(nd_io *io)
+static void unready(rmr_mc_io *io)
 {
-    rmr_node *n = io->n;
+    rmr_mc *mc = io->mc;
     if (!io->in_ready)
         return;
     io->in_ready = false;
     if (io->prev)
         io->prev->next = io->next;
     else
-        n->ready_head = io->next;
+        mc->ready_head = io->next;
     if (io->next)
         io->next->prev = io->prev;
     else
-        n->ready_tail = io->prev;
+        mc->ready_tail = io->prev;
 }
 
-static void io_free(nd_io *io)
+static void io_free(rmr_mc_io *io)
 {
-    rmr_node *n = io->n;
+    rmr_mc *mc = io->mc;
     unready(io);
-    rmr_hash_del(&n->ids, &io->id, sizeof io->id);
+    rmr_hash_del(&mc->ids, &io->id, sizeof io->id);
     if (io->all_prev)
         io->all_prev->all_next = io->all_next;
     else
-        n->all_io = io->all_next;
+        mc->all_io = io->all_next;
     if (io->all_next)
         io->all_next->all_prev = io->all_prev;
-    rmr_release(&n->env.alloc, io, sizeof *io);
+    rmr_release(&mc->env.alloc, io, sizeof *io);
 }
 
-static nd_io *io_new(rmr_node *n, nd_io_kind kind, uint64_t id,
-                     const nd_io_ops *ops, void *owner)
+static rmr_mc_io *io_new(rmr_mc *mc, rmr_mc_io_kind kind, uint64_t id,
+                         const rmr_mc_io_ops *ops, void *owner)
 {
-    if (!n->ids.eq && rmr_hash_init(&n->ids, &n->env.alloc, &n->env.rng,
-                                    MAX_OBJECTS, id_eq, NULL) != RMR_OK)
-        return NULL;
-    nd_io *io = rmr_alloc_zero(&n->env.alloc, sizeof *io, _Alignof(nd_io));
+    rmr_mc_io *io =
+        rmr_alloc_zero(&mc->env.alloc, sizeof *io, _Alignof(rmr_mc_io));
     if (!io)
         return NULL;
-    io->n = n;
+    io->mc = mc;
     io->kind = kind;
-    io->id = id ? id : ++n->last_id;
+    io->id = id ? id : ++mc->last_id;
     io->ops = ops;
     io->owner = owner;
-    if (rmr_hash_put(&n->ids, &io->id, sizeof io->id,
+    if (rmr_hash_put(&mc->ids, &io->id, sizeof io->id,
                      (uint64_t)(uintptr_t)io) != RMR_OK) {
-        rmr_release(&n->env.alloc, io, sizeof *io);
+        rmr_release(&mc->env.alloc, io, sizeof *io);
         return NULL;
     }
-    io->all_next = n->all_io;
-    if (n->all_io)
-        n->all_io->all_prev = io;
-    n->all_io = io;
+    io->all_next = mc->all_io;
+    if (mc->all_io)
+        mc->all_io->all_prev = io;
+    mc->all_io = io;
     return io;
 }
 
-static nd_io *io_ask(rmr_node *n, nd_io_kind kind, const rmr_addr *addr,
-                     const char *name, const nd_io_ops *ops, void *owner)
+static rmr_mc_io *io_ask(rmr_mc *mc, rmr_mc_io_kind kind, const rmr_addr *addr,
+                         const char *name, const rmr_mc_io_ops *ops,
+                         void *owner)
 {
-    if (name && strlen(name) >= sizeof((nd_io *)0)->name)
+    if (name && strlen(name) >= sizeof((rmr_mc_io *)0)->name)
         return NULL;
-    nd_io *io = io_new(n, kind, 0, ops, owner);
+    rmr_mc_io *io = io_new(mc, kind, 0, ops, owner);
     if (!io)
         return NULL;
     if (addr)
@@ -104,49 +91,63 @@ static nd_io *io_ask(rmr_node *n, nd_io_kind kind, const rmr_addr *addr,
     return io;
 }
 
-nd_io *rmri_node_io_connect(rmr_node *n, const rmr_addr *to, const char *name,
-                            rmr_dur timeout, const nd_io_ops *ops, void *owner)
+rmr_mc_io *rmr_mc_connect(rmr_mc *mc, const rmr_addr *to, const char *name,
+                          rmr_dur timeout, const rmr_mc_io_ops *ops,
+                          void *owner)
 {
-    nd_io *io = io_ask(n, ND_IO_STREAM, to, name, ops, owner);
+    rmr_mc_io *io = io_ask(mc, RMR_MC_STREAM, to, name, ops, owner);
     if (io)
         io->timeout = timeout;
     return io;
 }
 
-nd_io *rmri_node_io_listen(rmr_node *n, const rmr_addr *at, const char *name,
-                           const nd_io_ops *ops, void *owner)
+rmr_mc_io *rmr_mc_listen(rmr_mc *mc, const rmr_addr *at, const char *name,
+                         const rmr_mc_io_ops *ops, void *owner)
 {
-    return io_ask(n, ND_IO_LISTENER, at, name, ops, owner);
+    return io_ask(mc, RMR_MC_LISTENER, at, name, ops, owner);
 }
 
-nd_io *rmri_node_io_udp(rmr_node *n, const rmr_addr *at, const nd_io_ops *ops,
+rmr_mc_io *rmr_mc_udp(rmr_mc *mc, const rmr_addr *at, const rmr_mc_io_ops *ops,
+                      void *owner)
+{
+    return io_ask(mc, RMR_MC_UDP, at, NULL, ops, owner);
+}
+
+rmr_mc_io *rmr_mc_icmp(rmr_mc *mc, const rmr_addr *at, const rmr_mc_io_ops *ops,
+                       void *owner)
+{
+    return io_ask(mc, RMR_MC_ICMP, at, NULL, ops, owner);
+}
+
+rmr_mc_io *rmr_mc_load(rmr_mc *mc, const char *name, const rmr_mc_io_ops *ops,
+                       void *owner)
+{
+    return io_ask(mc, RMR_MC_LOAD, NULL, name, ops, owner);
+}
+
+rmr_mc_io *rmr_mc_store(rmr_mc *mc, const char *name, const rmr_mc_io_ops *ops,
                         void *owner)
 {
-    return io_ask(n, ND_IO_UDP, at, NULL, ops, owner);
-}
-
-nd_io *rmri_node_io_load(rmr_node *n, const char *name, const nd_io_ops *ops,
-                         void *owner)
-{
-    return io_ask(n, ND_IO_LOAD, NULL, name, ops, owner);
-}
-
-nd_io *rmri_node_io_store(rmr_node *n, const char *name, const nd_io_ops *ops,
-                          void *owner)
-{
-    nd_io *io = io_ask(n, ND_IO_STORE, NULL, name, ops, owner);
+    rmr_mc_io *io = io_ask(mc, RMR_MC_STORE, NULL, name, ops, owner);
     if (io)
         io->has_output = true;
     return io;
 }
 
-nd_io *rmri_node_io_adopt(rmr_node *n, uint64_t child, const nd_io_ops *ops,
-                          void *owner)
+/* Needs no memory: that may be why it is refused.  What is beyond the table
+ * stays with the adapter until its end. */
+void rmr_mc_refuse(rmr_mc *mc, uint64_t child)
 {
-    nd_io *io = io_new(n, ND_IO_STREAM, child, ops, owner);
+    if (mc->n_refused < MC_MAX_REFUSED)
+        mc->refused[mc->n_refused++] = child;
+}
+
+rmr_mc_io *rmr_mc_adopt(rmr_mc *mc, uint64_t child, const rmr_mc_io_ops *ops,
+                        void *owner)
+{
+    rmr_mc_io *io = io_new(mc, RMR_MC_STREAM, child, ops, owner);
     if (!io) {
-        if (n->n_refused < ND_MAX_REFUSED)
-            n->refused[n->n_refused++] = child;
+        rmr_mc_refuse(mc, child);
         return NULL;
     }
     io->asked = true;
@@ -154,14 +155,14 @@ nd_io *rmri_node_io_adopt(rmr_node *n, uint64_t child, const nd_io_ops *ops,
     return io;
 }
 
-void rmri_node_io_output(nd_io *io)
+void rmr_mc_io_output(rmr_mc_io *io)
 {
     io->has_output = true;
     if (io->open && !io->sending)
         ready(io);
 }
 
-void rmri_node_io_credit(nd_io *io, size_t total)
+void rmr_mc_io_credit(rmr_mc_io *io, size_t total)
 {
     size_t have = io->credit + io->credit_out;
     /* Small top-ups would cost an operation each. */
@@ -172,21 +173,21 @@ void rmri_node_io_credit(nd_io *io, size_t total)
         ready(io);
 }
 
-void rmri_node_io_shutdown(nd_io *io)
+void rmr_mc_io_shutdown(rmr_mc_io *io)
 {
     io->want_shutdown = true;
     if (io->open)
         ready(io);
 }
 
-void rmri_node_io_pause(nd_io *io, bool on)
+void rmr_mc_io_pause(rmr_mc_io *io, bool on)
 {
     io->want_pause = on;
     io->want_resume = !on;
     ready(io);
 }
 
-static void let_go(nd_io *io)
+static void let_go(rmr_mc_io *io)
 {
     io->owner = NULL;
     io->has_output = false;
@@ -196,26 +197,57 @@ static void let_go(nd_io *io)
         ready(io);
 }
 
-void rmri_node_io_close(nd_io *io)
+void rmr_mc_io_close(rmr_mc_io *io)
 {
     io->want_close = true;
     let_go(io);
 }
 
-void rmri_node_io_abort(nd_io *io)
+void rmr_mc_io_abort(rmr_mc_io *io)
 {
     io->want_abort = true;
     let_go(io);
 }
 
+void rmr_mc_io_last_part(rmr_mc_io *io)
+{
+    io->last_part = true;
+}
+
+void rmr_mc_io_hand_over(rmr_mc_io *io, const rmr_mc_io_ops *ops, void *owner)
+{
+    io->ops = ops;
+    io->owner = owner;
+}
+
+uint64_t rmr_mc_io_id(const rmr_mc_io *io)
+{
+    return io->id;
+}
+
+rmr_mc_io_kind rmr_mc_io_kind_of(const rmr_mc_io *io)
+{
+    return io->kind;
+}
+
+bool rmr_mc_io_is_open(const rmr_mc_io *io)
+{
+    return io->open;
+}
+
+bool rmr_mc_io_is_sending(const rmr_mc_io *io)
+{
+    return io->sending;
+}
+
 /* ---- operations -------------------------------------------------------- */
 
-static void op_open(nd_io *io, rmr_io_op *op)
+static void op_open(rmr_mc_io *io, rmr_io_op *op)
 {
     static const rmr_io_op_kind kinds[] = {
-        [ND_IO_UDP] = RMR_IO_UDP_OPEN,   [ND_IO_LISTENER] = RMR_IO_LISTEN,
-        [ND_IO_STREAM] = RMR_IO_CONNECT, [ND_IO_LOAD] = RMR_IO_LOAD,
-        [ND_IO_STORE] = RMR_IO_STORE,
+        [RMR_MC_UDP] = RMR_IO_UDP_OPEN,    [RMR_MC_ICMP] = RMR_IO_ICMP_OPEN,
+        [RMR_MC_LISTENER] = RMR_IO_LISTEN, [RMR_MC_STREAM] = RMR_IO_CONNECT,
+        [RMR_MC_LOAD] = RMR_IO_LOAD,       [RMR_MC_STORE] = RMR_IO_STORE,
     };
     op->kind = kinds[io->kind];
     op->addr = io->addr;
@@ -224,7 +256,8 @@ static void op_open(nd_io *io, rmr_io_op *op)
     io->asked = true;
 }
 
-static bool op_store(nd_io *io, rmr_time now, rmr_buf scratch, rmr_io_op *op)
+static bool op_store(rmr_mc_io *io, rmr_time now, rmr_buf scratch,
+                     rmr_io_op *op)
 {
     if (!io->has_output)
         return false;
@@ -239,11 +272,11 @@ static bool op_store(nd_io *io, rmr_time now, rmr_buf scratch, rmr_io_op *op)
     return true;
 }
 
-static bool op_send(nd_io *io, rmr_time now, rmr_buf scratch, rmr_io_op *op)
+static bool op_send(rmr_mc_io *io, rmr_time now, rmr_buf scratch, rmr_io_op *op)
 {
     if (!io->open || !io->has_output || io->sending || !io->owner)
         return false;
-    if (io->kind == ND_IO_UDP) {
+    if (io->kind == RMR_MC_UDP || io->kind == RMR_MC_ICMP) {
         if (!io->ops->produce_udp(io->owner, now, scratch, op)) {
             io->has_output = false;
             return false;
@@ -266,7 +299,7 @@ static bool op_send(nd_io *io, rmr_time now, rmr_buf scratch, rmr_io_op *op)
 }
 
 /* One operation of an object; false: it wants nothing (now). */
-static bool io_op(nd_io *io, rmr_time now, rmr_buf scratch, rmr_io_op *op)
+static bool io_op(rmr_mc_io *io, rmr_time now, rmr_buf scratch, rmr_io_op *op)
 {
     op->id = io->id;
     if (io->want_abort || io->want_close) {
@@ -274,7 +307,7 @@ static bool io_op(nd_io *io, rmr_time now, rmr_buf scratch, rmr_io_op *op)
         io_free(io);
         return true;
     }
-    if (io->kind == ND_IO_STORE)
+    if (io->kind == RMR_MC_STORE)
         return op_store(io, now, scratch, op);
     if (!io->asked) {
         op_open(io, op);
@@ -302,16 +335,15 @@ static bool io_op(nd_io *io, rmr_time now, rmr_buf scratch, rmr_io_op *op)
     return false;
 }
 
-bool rmri_node_io_next(rmr_node *n, rmr_time now, rmr_buf scratch,
-                       rmr_io_op *op)
+bool rmr_mc_next_op(rmr_mc *mc, rmr_time now, rmr_buf scratch, rmr_io_op *op)
 {
-    if (n->n_refused > 0) {
+    if (mc->n_refused > 0) {
         op->kind = RMR_IO_ABORT;
-        op->id = n->refused[--n->n_refused];
+        op->id = mc->refused[--mc->n_refused];
         return true;
     }
-    while (n->ready_head) {
-        nd_io *io = n->ready_head;
+    while (mc->ready_head) {
+        rmr_mc_io *io = mc->ready_head;
         bool ends = io->want_abort || io->want_close;
         if (io_op(io, now, scratch, op)) {
             /* To the end of the list: others have their turn first. */
@@ -330,7 +362,7 @@ bool rmri_node_io_next(rmr_node *n, rmr_time now, rmr_buf scratch,
 
 /* ---- events ------------------------------------------------------------ */
 
-static void ev_opened(nd_io *io, rmr_time now, const rmr_addr *local)
+static void ev_opened(rmr_mc_io *io, rmr_time now, const rmr_addr *local)
 {
     io->open = true;
     ready(io);
@@ -338,35 +370,35 @@ static void ev_opened(nd_io *io, rmr_time now, const rmr_addr *local)
         io->ops->opened(io->owner, now, local);
 }
 
-static void ev_failed(nd_io *io, rmr_time now, rmr_err why)
+static void ev_failed(rmr_mc_io *io, rmr_time now, rmr_err why)
 {
     void *owner = io->owner;
-    const nd_io_ops *ops = io->ops;
+    const rmr_mc_io_ops *ops = io->ops;
     io_free(io);
     if (owner && ops->failed)
         ops->failed(owner, now, why);
 }
 
-static void ev_loaded(nd_io *io, rmr_time now, rmr_bytes part, bool more)
+static void ev_loaded(rmr_mc_io *io, rmr_time now, rmr_bytes part, bool more)
 {
     void *owner = io->owner;
-    const nd_io_ops *ops = io->ops;
+    const rmr_mc_io_ops *ops = io->ops;
     if (!more)
         io_free(io);
     if (owner)
         ops->loaded(owner, now, part, more);
 }
 
-static void ev_stored(nd_io *io, rmr_time now)
+static void ev_stored(rmr_mc_io *io, rmr_time now)
 {
     void *owner = io->owner;
-    const nd_io_ops *ops = io->ops;
+    const rmr_mc_io_ops *ops = io->ops;
     io_free(io);
     if (owner)
         ops->stored(owner, now);
 }
 
-static void ev_bytes(nd_io *io, rmr_time now, rmr_buf data)
+static void ev_bytes(rmr_mc_io *io, rmr_time now, rmr_buf data)
 {
     size_t used = data.len < io->credit_out ? data.len : io->credit_out;
     io->credit_out -= used;
@@ -374,14 +406,14 @@ static void ev_bytes(nd_io *io, rmr_time now, rmr_buf data)
         io->ops->bytes(io->owner, now, data);
 }
 
-static void ev_room(nd_io *io) /* SENT, WRITABLE */
+static void ev_room(rmr_mc_io *io) /* SENT, WRITABLE */
 {
     io->sending = false;
     if (io->has_output || io->want_shutdown)
         ready(io);
 }
 
-static void ev_accepted(rmr_node *n, nd_io *io, rmr_time now,
+static void ev_accepted(rmr_mc *mc, rmr_mc_io *io, rmr_time now,
                         const rmr_io_event *ev)
 {
     if (io && io->owner && io->ops->accepted) {
@@ -389,19 +421,17 @@ static void ev_accepted(rmr_node *n, nd_io *io, rmr_time now,
         return;
     }
     /* Nobody wants it any more: give it back. */
-    nd_io *child = rmri_node_io_adopt(n, ev->child, NULL, NULL);
-    if (child)
-        rmri_node_io_abort(child);
+    rmr_mc_refuse(mc, ev->child);
 }
 
-rmr_err rmri_node_io_event(rmr_node *n, rmr_time now, const rmr_io_event *ev)
+rmr_err rmri_mc_io_event(rmr_mc *mc, rmr_time now, const rmr_io_event *ev)
 {
     uint64_t value = 0;
-    nd_io *io = NULL;
-    if (n->ids.eq && rmr_hash_get(&n->ids, &ev->id, sizeof ev->id, &value))
-        io = (nd_io *)(uintptr_t)value;
+    rmr_mc_io *io = NULL;
+    if (rmr_hash_get(&mc->ids, &ev->id, sizeof ev->id, &value))
+        io = (rmr_mc_io *)(uintptr_t)value;
     if (ev->kind == RMR_IO_ACCEPTED) {
-        ev_accepted(n, io, now, ev);
+        ev_accepted(mc, io, now, ev);
         return RMR_OK;
     }
     if (!io)
@@ -439,6 +469,10 @@ rmr_err rmri_node_io_event(rmr_node *n, rmr_time now, const rmr_io_event *ev)
     case RMR_IO_BLOCKED:
         io->sending = true;
         break;
+    case RMR_IO_SEND_FAILED:
+        if (io->owner && io->ops->send_failed)
+            io->ops->send_failed(io->owner, now, &ev->addr, ev->err);
+        break;
     case RMR_IO_ACCEPT_FAILED:
         if (io->owner && io->ops->accept_failed)
             io->ops->accept_failed(io->owner, now, ev->err);
@@ -449,11 +483,8 @@ rmr_err rmri_node_io_event(rmr_node *n, rmr_time now, const rmr_io_event *ev)
     return RMR_OK;
 }
 
-void rmri_node_io_free_all(rmr_node *n)
+void rmri_mc_io_free_all(rmr_mc *mc)
 {
-    while (n->all_io)
-        io_free(n->all_io);
-    if (n->ids.eq)
-        rmr_hash_wipe(&n->ids);
-    n->ids.eq = NULL;
+    while (mc->all_io)
+        io_free(mc->all_io);
 }

@@ -1,0 +1,150 @@
+/* The kit's parts and what they know of each other.  One file a subject:
+ *   mc.c        life, events and deadlines handed on
+ *   mc_io.c     objects of the adapter's world, the queue of operations
+ *   mc_link.c   a stream dialled for a layer: resolve, connect
+ *   mc_tls.c    TLS on a link
+ *   mc_proxy.c  the way through an HTTP proxy
+ *   mc_names.c  the stub resolver and its sockets
+ */
+#ifndef REMORA_MC_INTERNAL_H
+#define REMORA_MC_INTERNAL_H
+
+#include <remora/dns.h>
+#include <remora/hash.h>
+#include <remora/machine.h>
+#include <remora/ring.h>
+
+#define MC_LAYER "machine"
+#define MC_MAX_REFUSED 32
+#define MC_READ_CREDIT ((size_t)256 * 1024)
+#define MC_PROXY_ANSWER_MAX 8192
+
+struct rmr_mc_io {
+    rmr_mc *mc;
+    const rmr_mc_io_ops *ops;
+    void *owner; /* NULL: closing, nobody listens */
+    rmr_mc_io *prev, *next; /* in the ready list */
+    rmr_mc_io *all_prev, *all_next;
+    uint64_t id;
+    size_t credit; /* to be given to the adapter */
+    size_t credit_out; /* given, not used yet */
+    rmr_addr addr;
+    rmr_dur timeout;
+    char name[64]; /* local endpoint or blob */
+    rmr_mc_io_kind kind;
+    bool in_ready, asked /* the opening operation went out */, open;
+    bool want_shutdown, want_close, want_abort, want_pause, want_resume;
+    bool sending; /* a STREAM_SEND is out, or a UDP socket is blocked */
+    bool has_output; /* produce may have something */
+    bool shut, last_part;
+};
+
+rmr_err rmri_mc_io_event(rmr_mc *mc, rmr_time now, const rmr_io_event *ev);
+void rmri_mc_io_free_all(rmr_mc *mc);
+
+typedef enum link_state {
+    LINK_IDLE,
+    LINK_RESOLVING,
+    LINK_CONNECTING,
+    LINK_PROXY, /* CONNECT was asked */
+    LINK_TLS,
+    LINK_OPEN
+} link_state;
+
+struct rmr_mc_link {
+    rmr_mc *mc;
+    const rmr_mc_link_ops *ops;
+    void *owner;
+    rmr_mc_link *next; /* all links of the kit */
+    link_state state;
+    rmr_dial dial;
+    rmr_mc_io *io;
+    rmr_tls *tls;
+    rmr_addr addrs[RMR_DNS_MAX_ADDRS];
+    size_t n_addrs, next_addr;
+    rmr_addr remote;
+    rmr_time deadline; /* of the whole attempt */
+    uint64_t query;
+    rmr_err last_err;
+    rmr_ring held; /* ciphertext that TLS could not take yet */
+    bool by_proxy;
+    bool asked_proxy; /* the request went out */
+    /* Of the proxy's answer: its first bytes, how many came, and how much of
+     * the blank line at its end is there. */
+    char answer[16];
+    uint32_t answer_len, answer_end;
+};
+
+void rmri_mc_link_resolved(rmr_mc_link *l, rmr_time now, rmr_err err,
+                           const rmr_addr *addrs, size_t count);
+/* Ends an attempt or an open stream, and tells the layer. */
+void rmri_mc_link_end(rmr_mc_link *l, rmr_time now, rmr_err why,
+                      const char *text);
+void rmri_mc_link_drop(rmr_mc_link *l, bool reset);
+/* The stream leads to the host: TLS begins, or the layer. */
+void rmri_mc_link_through(rmr_mc_link *l, rmr_time now);
+
+/* mc_tls.c */
+bool rmri_mc_tls_new(rmr_mc_link *l, rmr_time now);
+void rmri_mc_tls_bytes(rmr_mc_link *l, rmr_time now, rmr_bytes data);
+size_t rmri_mc_tls_produce(rmr_mc_link *l, rmr_time now, rmr_buf scratch);
+
+/* mc_proxy.c */
+rmr_err rmri_mc_proxy_new(rmr_mc *mc, const rmr_mc_proxy *p);
+void rmri_mc_proxy_free(rmr_mc *mc);
+bool rmri_mc_proxy_is_for(const rmr_mc *mc, const rmr_dial *to);
+/* The request, into dst; 0: it does not fit. */
+size_t rmri_mc_proxy_request(const rmr_mc_link *l, rmr_buf dst);
+/* Takes bytes of the answer; *used of them: what follows is the host's.
+ * NOTREADY: more must come.  Else the proxy's word. */
+rmr_err rmri_mc_proxy_answer(rmr_mc_link *l, rmr_bytes data, size_t *used);
+
+struct rmr_mc {
+    rmr_env env;
+    void *user;
+    void (*on_stir)(void *user);
+    const rmr_tls_anchors *anchors;
+    rmr_time now; /* the latest seen (T3) */
+    uint64_t wall_unix_ns;
+    rmr_time wall_at;
+
+    rmr_hash ids;
+    rmr_mc_io *ready_head, *ready_tail, *all_io;
+    uint64_t last_id;
+    uint64_t refused[MC_MAX_REFUSED]; /* streams that got no object */
+    uint32_t n_refused;
+
+    rmr_mc_link *links;
+    struct {
+        char host[RMR_HOST_MAX];
+        uint16_t port;
+        char *authorization; /* base64; secret */
+        size_t authorization_size;
+        char *no_proxy;
+        size_t no_proxy_size;
+    } proxy;
+
+    rmr_dns *dns;
+    rmr_mc_io *dns_udp[2]; /* v4, v6 */
+    bool dns_udp_failed[2]; /* not again while these questions are open */
+    uint64_t last_query;
+    uint8_t dns_pkt[RMR_DNS_MAX_MSG]; /* a question waiting for its socket */
+    size_t dns_pkt_len;
+    rmr_addr dns_pkt_to;
+};
+
+static inline void rmri_mc_stir(rmr_mc *mc)
+{
+    if (mc->on_stir)
+        mc->on_stir(mc->user);
+}
+
+/* mc_names.c */
+rmr_err rmri_mc_names_new(rmr_mc *mc);
+void rmri_mc_names_free(rmr_mc *mc);
+void rmri_mc_names_links(rmr_mc *mc, const rmr_io_links *links);
+rmr_err rmri_mc_names_query(rmr_mc *mc, rmr_time now, uint64_t *id,
+                            const char *name);
+void rmri_mc_names_pump(rmr_mc *mc, rmr_time now);
+
+#endif
