@@ -592,6 +592,26 @@ static void derp_maps_follow_their_rules(void **state)
     assert_int_equal(a.live_blocks, 0);
 }
 
+#define DISCO(xx) "\"DiscoKey\":\"discokey:" K32(xx) "\""
+#define K32(xx) K8(xx) K8(xx) K8(xx) K8(xx)
+#define K8(xx) xx xx xx xx xx xx xx xx
+
+/* A first disco key, or one that is given up, says nothing of a restart. */
+static void another_disco_key_means_that_the_peer_was_restarted(void **state)
+{
+    (void)state;
+    nm_seen s;
+    rmr_nm *nm = nm_make(&s, NULL, NULL);
+#define PATCH(x) "{\"PeersChangedPatch\":[{\"NodeID\":1," x "}]}"
+    (void)nm_frame(&s, "{" SELF ",\"Peers\":[" PEER("1", "01") "]}");
+    assert_string_equal(nm_frame(&s, PATCH(DISCO("0a"))), "*1 [P]");
+    assert_string_equal(nm_frame(&s, PATCH("\"Online\":true")), "*1 [P]");
+    assert_string_equal(nm_frame(&s, PATCH(DISCO("0b"))), "*1 r1 [P]");
+    assert_string_equal(nm_frame(&s, PATCH(DISCO("0b"))), "[]");
+    assert_string_equal(nm_frame(&s, PATCH(DISCO("00"))), "*1 [P]");
+    rmr_nm_free(nm);
+}
+
 static void all_fields_of_a_derp_map_are_read(void **state)
 {
     (void)state;
@@ -687,6 +707,7 @@ int main(void)
         cmocka_unit_test(callbacks_may_not_feed),
         cmocka_unit_test(health_and_messages_are_one_list),
         cmocka_unit_test(derp_maps_follow_their_rules),
+        cmocka_unit_test(another_disco_key_means_that_the_peer_was_restarted),
         cmocka_unit_test(all_fields_of_a_derp_map_are_read),
         cmocka_unit_test(region_scores_stay_until_they_are_replaced),
     };

@@ -128,6 +128,9 @@ typedef struct rmr_nm_callbacks {
     void (*on_ping_request)(void *user, const char *url, bool url_is_noise,
                             const char *types);
     void (*on_pop_browser)(void *user, const char *url);
+    /* After on_peer: its disco key is another one, so it was started anew and
+     * has lost its sessions. */
+    void (*on_peer_restarted)(void *user, const rmr_nm_node *peer);
 } rmr_nm_callbacks;
 
 typedef struct rmr_nm_config {
