@@ -177,7 +177,7 @@ typedef struct rmr_path_candidate { /* of a peer, for debugging */
 } rmr_path_candidate;
 
 typedef struct rmr_paths_stats {
-    uint64_t peers, active_peers, sources, bytes; /* now                    */
+    uint64_t peers, active_peers, sources;        /* now                    */
     uint64_t pings_sent, pings_received, pongs_sent, pongs_received;
     uint64_t calls_sent, calls_received;          /* call-me-maybe          */
     uint64_t ping_timeouts, best_changes, best_lost;
@@ -198,8 +198,8 @@ typedef struct rmr_paths_stats {
 } rmr_paths_stats;
 
 typedef enum rmr_path_socket_kind {
-    RMR_PATH_SOCKET_OPEN = 1, /* an IPv4 UDP socket on any port, every address */
-    RMR_PATH_SOCKET_CLOSE
+    RMR_PATH_SOCKET_OPEN = 1, /* IPv4, UDP, any port, every address         */
+    RMR_PATH_SOCKET_CLOSE     /* comes only after socket_opened             */
 } rmr_path_socket_kind;
 
 typedef struct rmr_path_socket_op {
@@ -417,6 +417,11 @@ RMR_API void rmr_paths_note_derp_source(rmr_paths *p, rmr_time now,
 RMR_API void rmr_paths_derp_gone(rmr_paths *p, rmr_time now,
                                  const uint8_t node_key[RMR_KEY_LEN],
                                  uint16_t region);
+/** A region's connection is open.  The way to a peer by DERP is its home when
+ *  that is open; else its reverse route; else its home, to be dialled. [submit]
+ *  Effects: as said; more than 64 open ones are not remembered.
+ *  Errors: none.  Source: derp, which connection to use for a peer. */
+RMR_API void rmr_paths_region_up(rmr_paths *p, rmr_time now, uint16_t region);
 /** As rmr_paths_note_derp_source: the connection broke.              [submit]
  *  Effects: all reverse routes through this region are forgotten.
  *  Errors: none.  Source: derp, reading (error). */
@@ -545,9 +550,9 @@ RMR_API void rmr_paths_set_nat(rmr_paths *p, rmr_time now,
 RMR_API void rmr_paths_rebind(rmr_paths *p, rmr_time now);
 
 /**
- * An ICMP echo that is wanted, to choose among the endpoints of a WireGuard-only
- * peer.  A host that can't do them leaves this alone: the choice is random
- * then.                                                              [submit]
+ * An ICMP echo that is wanted, to choose among the endpoints of a
+ * WireGuard-only peer.  A host that can't do them leaves this alone: the choice
+ * is random then.                                                    [submit]
  *
  * Effects: the want is taken; *peer and *to are written.
  * Errors:  false: none.
