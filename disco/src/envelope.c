@@ -50,6 +50,18 @@ rmr_err rmr_disco_open_in_place(rmr_buf datagram,
     return open_into(datagram.ptr + OVERHEAD, d, shared, out);
 }
 
+/* Around the n bytes of plaintext that are in their place in dst. */
+static void wrap(rmr_buf dst, size_t n, const uint8_t own_public[RMR_KEY_LEN],
+                 const uint8_t shared[RMR_KEY_LEN],
+                 const uint8_t nonce[RMR_BOX_NONCE_LEN])
+{
+    memcpy(dst.ptr, rmri_disco_magic, RMRI_DISCO_MAGIC_LEN);
+    memcpy(dst.ptr + RMRI_DISCO_MAGIC_LEN, own_public, RMR_KEY_LEN);
+    memcpy(dst.ptr + NONCE_AT, nonce, RMR_BOX_NONCE_LEN);
+    rmr_box_seal(dst.ptr + RMR_DISCO_HEADER_LEN, shared, nonce,
+                 rmr_bytes_of(dst.ptr + OVERHEAD, n));
+}
+
 rmr_err rmr_disco_seal(rmr_buf dst, size_t *len,
                        const uint8_t own_public[RMR_KEY_LEN],
                        const uint8_t shared[RMR_KEY_LEN],
@@ -60,16 +72,26 @@ rmr_err rmr_disco_seal(rmr_buf dst, size_t *len,
     *len = 0;
     if (dst.len < OVERHEAD)
         return RMR_E_BUFSIZE;
-    uint8_t *plain = dst.ptr + OVERHEAD;
-    rmr_err e =
-        rmri_disco_build(rmr_buf_of(plain, dst.len - OVERHEAD), &n, msg);
+    rmr_err e = rmri_disco_build(
+        rmr_buf_of(dst.ptr + OVERHEAD, dst.len - OVERHEAD), &n, msg);
     if (e != RMR_OK)
         return e;
-    memcpy(dst.ptr, rmri_disco_magic, RMRI_DISCO_MAGIC_LEN);
-    memcpy(dst.ptr + RMRI_DISCO_MAGIC_LEN, own_public, RMR_KEY_LEN);
-    memcpy(dst.ptr + NONCE_AT, nonce, RMR_BOX_NONCE_LEN);
-    rmr_box_seal(dst.ptr + RMR_DISCO_HEADER_LEN, shared, nonce,
-                 rmr_bytes_of(plain, n));
+    wrap(dst, n, own_public, shared, nonce);
     *len = OVERHEAD + n;
+    return RMR_OK;
+}
+
+rmr_err rmri_disco_seal_plain(rmr_buf dst, size_t *len,
+                              const uint8_t own_public[RMR_KEY_LEN],
+                              const uint8_t shared[RMR_KEY_LEN],
+                              const uint8_t nonce[RMR_BOX_NONCE_LEN],
+                              rmr_bytes plain)
+{
+    *len = 0;
+    if (dst.len < OVERHEAD + plain.len)
+        return RMR_E_BUFSIZE;
+    memcpy(dst.ptr + OVERHEAD, plain.ptr, plain.len);
+    wrap(dst, plain.len, own_public, shared, nonce);
+    *len = OVERHEAD + plain.len;
     return RMR_OK;
 }
