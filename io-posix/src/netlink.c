@@ -55,26 +55,64 @@ typedef struct gateways {
     size_t n, max;
 } gateways;
 
-/* A default route of the main table with a gateway. */
-static void take_route(gateways *g, const struct nlmsghdr *h)
+/* Takes a header of `size` bytes and the length that it states, which counts
+ * the header; *body: what follows within it.  false: there is no other. */
+static bool take_tlv(rmr_bytes *in, void *header, size_t size, size_t len,
+                     rmr_bytes *body)
 {
-    const struct rtmsg *r = NLMSG_DATA(h);
+    if (len < size || len > in->len)
+        return false;
+    size_t step = (len + 3) & ~(size_t)3; /* padded to four bytes */
+    memcpy(header, in->ptr, size);
+    *body = rmr_bytes_of(in->ptr + size, len - size);
+    step = step < in->len ? step : in->len;
+    *in = rmr_bytes_of(in->ptr + step, in->len - step);
+    return true;
+}
+
+static bool take_attr(rmr_bytes *in, struct rtattr *t, rmr_bytes *body)
+{
+    if (in->len < sizeof *t)
+        return false;
+    memcpy(t, in->ptr, sizeof *t);
+    return take_tlv(in, t, sizeof *t, t->rta_len, body);
+}
+
+static bool take_message(rmr_bytes *in, struct nlmsghdr *h, rmr_bytes *body)
+{
+    if (in->len < sizeof *h)
+        return false;
+    memcpy(h, in->ptr, sizeof *h);
+    return take_tlv(in, h, sizeof *h, h->nlmsg_len, body);
+}
+
+static bool is_default(const struct rtmsg *r)
+{
+    return (r->rtm_family == AF_INET || r->rtm_family == AF_INET6) &&
+           r->rtm_dst_len == 0 && r->rtm_table == RT_TABLE_MAIN &&
+           r->rtm_type == RTN_UNICAST;
+}
+
+/* A default route of the main table with a gateway. */
+static void take_route(gateways *g, rmr_bytes body)
+{
+    struct rtmsg r;
+    struct rtattr t;
     rmr_addr a;
     uint32_t zone = 0;
     memset(&a, 0, sizeof a);
-    if (h->nlmsg_type != RTM_NEWROUTE ||
-        h->nlmsg_len < NLMSG_LENGTH(sizeof *r) || r->rtm_dst_len != 0 ||
-        (r->rtm_family != AF_INET && r->rtm_family != AF_INET6) ||
-        r->rtm_table != RT_TABLE_MAIN || r->rtm_type != RTN_UNICAST)
+    if (body.len < sizeof r)
         return;
-    size_t ip_len = r->rtm_family == AF_INET6 ? 16 : 4;
-    unsigned left = (unsigned)RTM_PAYLOAD(h);
-    for (const struct rtattr *t = RTM_RTA(r); RTA_OK(t, left);
-         t = RTA_NEXT(t, left)) {
-        if (t->rta_type == RTA_GATEWAY && RTA_PAYLOAD(t) == ip_len)
-            a = rmr_addr_from_bytes(rmr_bytes_of(RTA_DATA(t), ip_len), 0);
-        else if (t->rta_type == RTA_OIF && RTA_PAYLOAD(t) == sizeof zone)
-            memcpy(&zone, RTA_DATA(t), sizeof zone);
+    memcpy(&r, body.ptr, sizeof r);
+    if (!is_default(&r))
+        return;
+    size_t ip_len = r.rtm_family == AF_INET6 ? 16 : 4;
+    rmr_bytes in = rmr_bytes_of(body.ptr + sizeof r, body.len - sizeof r), v;
+    while (take_attr(&in, &t, &v)) {
+        if (t.rta_type == RTA_GATEWAY && v.len == ip_len)
+            a = rmr_addr_from_bytes(v, 0);
+        else if (t.rta_type == RTA_OIF && v.len == sizeof zone)
+            memcpy(&zone, v.ptr, sizeof zone);
     }
     if (a.family == RMR_AF_INET6 && a.ip[0] == 0xfe) /* link-local */
         a.zone = zone;
@@ -83,14 +121,15 @@ static void take_route(gateways *g, const struct nlmsghdr *h)
 }
 
 /* false: the dump has ended. */
-static bool take_part(gateways *g, const void *part, size_t len)
+static bool take_part(gateways *g, rmr_bytes in)
 {
-    unsigned left = (unsigned)len;
-    for (const struct nlmsghdr *h = part; NLMSG_OK(h, left);
-         h = NLMSG_NEXT(h, left)) {
-        if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
+    struct nlmsghdr h;
+    rmr_bytes body;
+    while (take_message(&in, &h, &body)) {
+        if (h.nlmsg_type == NLMSG_DONE || h.nlmsg_type == NLMSG_ERROR)
             return false;
-        take_route(g, h);
+        if (h.nlmsg_type == RTM_NEWROUTE)
+            take_route(g, body);
     }
     return true;
 }
@@ -101,10 +140,7 @@ size_t rmri_posix_gateways(rmr_addr *out, size_t max)
         struct nlmsghdr h;
         struct rtmsg r;
     } ask;
-    union {
-        struct nlmsghdr align;
-        uint8_t bytes[16384];
-    } in;
+    uint8_t in[16384];
     gateways g = {out, 0, max};
     struct timeval patience = {1, 0}; /* the kernel answers at once */
     int fd = open_bound(0, true);
@@ -117,8 +153,8 @@ size_t rmri_posix_gateways(rmr_addr *out, size_t max)
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     bool is_on = send(fd, &ask, sizeof ask, 0) == (ssize_t)sizeof ask;
     for (int i = 0; is_on && i < MAX_READS; i++) {
-        ssize_t n = recv(fd, in.bytes, sizeof in.bytes, 0);
-        is_on = n > 0 && take_part(&g, in.bytes, (size_t)n);
+        ssize_t n = recv(fd, in, sizeof in, 0);
+        is_on = n > 0 && take_part(&g, rmr_bytes_of(in, (size_t)n));
     }
     (void)close(fd);
     return g.n;

@@ -1,6 +1,6 @@
 /* The host's network and its changes.  The linker gives the adapter a clock, a
  * list of addresses and a kernel's routes of the test's (--wrap). */
-#define _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE /* IFF_UP */
 #include "script.h"
 
 #include <setjmp.h>
