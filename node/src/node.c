@@ -405,7 +405,8 @@ static void pump(rmr_node *n, rmr_time now)
         if (n->ctl) {
             rmri_node_ctl_pump(n, now);
             rmri_node_regions_pump(n, now);
-            rmri_node_data_pump(n, now);
+            rmri_node_peers_forget_expired(n, now);
+            n->data_due = true;
         }
         rmr_mc_pump(n->mc, now);
     }
@@ -457,6 +458,17 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
     }
 }
 
+/* Packets and all else take turns: neither keeps the other waiting. */
+static bool take_op(rmr_node *n, rmr_time now, rmr_buf scratch, rmr_io_op *op)
+{
+    bool data_first = !n->data_last;
+    n->data_last = data_first && rmri_node_data_next(n, now, scratch, op);
+    if (n->data_last || rmr_mc_next_op(n->mc, now, scratch, op))
+        return true;
+    n->data_last = !data_first && rmri_node_data_next(n, now, scratch, op);
+    return n->data_last;
+}
+
 static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
                          rmr_io_op *op)
 {
@@ -471,7 +483,7 @@ static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
         return RMR_OK;
     for (int i = 0; i < MAX_PUMPS; i++) {
         pump(n, now);
-        if (rmr_mc_next_op(n->mc, now, scratch, op))
+        if (take_op(n, now, scratch, op))
             return RMR_OK;
         if (!n->dirty)
             break;
@@ -500,8 +512,7 @@ static rmr_time m_next_deadline(const void *self)
         at = rmr_time_min(at, rmr_ns_next_deadline(n->ns));
     if (n->ctl)
         at = rmr_time_min(at, rmr_ctl_next_deadline(n->ctl));
-    for (const nd_region *r = n->regions; r; r = r->next)
-        at = rmr_time_min(at, rmr_derp_next_deadline(r->derp));
+    at = rmr_time_min(at, rmri_node_regions_deadline(n));
     return at;
 }
 
@@ -530,8 +541,7 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
         rmri_node_cache_save(n);
     if (n->ctl)
         rmri_node_check(n, now, rmr_ctl_handle_deadline(n->ctl, now));
-    for (nd_region *r = n->regions; r; r = r->next)
-        rmri_node_check(n, now, rmr_derp_handle_deadline(r->derp, now));
+    rmri_node_regions_handle_deadline(n, now);
     if (n->wg)
         rmri_node_check(n, now, rmr_wg_handle_deadline(n->wg, now));
     if (n->ns)

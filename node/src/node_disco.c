@@ -104,7 +104,7 @@ void rmri_node_disco_from_udp(rmr_node *n, rmr_time now, const rmr_addr *from,
     pong_for(&msg, from, &pong);
     if (seal(n, rmr_buf_of(out, sizeof out), &len, peer.disco_key, &pong) ==
         RMR_OK)
-        rmri_node_data_send_udp(n, from, rmr_bytes_of(out, len));
+        rmri_node_udp_send(n, 0, from, rmr_bytes_of(out, len), 0);
 }
 
 rmr_err rmri_node_disco_ping(rmr_node *n, rmr_time now, const rmr_nm_node *peer,

@@ -6,7 +6,10 @@
  *   node_regions.c DERP regions, the home region
  *   node_peers.c   netmap -> WireGuard peers, own addresses
  *   node_stamps.c  handshake timestamps of forgotten peers
- *   node_data.c    packets between netstack, WireGuard and the paths
+ *   node_data.c    packets in: paths, WireGuard, filter, stack
+ *   node_out.c     packets out, in runs
+ *   node_udp.c     UDP sockets
+ *   node_paths.c   where a run goes
  *   node_disco.c   answers to disco pings, pings of our own
  *   node_conn.c    TCP connections of the program and of the services
  *   node_service.c SOCKS5, forwards, serves
@@ -55,6 +58,7 @@ struct nd_region {
     bool up;
     uint32_t failures; /* since it was up last */
     rmr_time drained_at; /* its stream took bytes last */
+    bool holds; /* connections of the stack wait for it */
 };
 
 void rmri_node_regions_map_changed(rmr_node *n, rmr_time now);
@@ -64,9 +68,39 @@ nd_region *rmri_node_region(rmr_node *n, rmr_time now, uint16_t id);
 /* Sends a datagram to a node by a region; false: dropped. */
 bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
                             const uint8_t key[RMR_KEY_LEN], rmr_bytes data);
-/* Would more packets of the stack only be dropped in a full queue? */
-bool rmri_node_regions_congested(const rmr_node *n, rmr_time now);
+/* When the region's queue is long: holds the connection back that gave the
+ * stack's last packet, until there is room or the relay stands still. */
+void rmri_node_region_hold(rmr_node *n, rmr_time now, uint16_t region);
+rmr_time rmri_node_regions_deadline(const rmr_node *n);
+void rmri_node_regions_handle_deadline(rmr_node *n, rmr_time now);
 const char *rmri_node_region_code(const rmr_node *n, uint16_t id);
+
+/* ---- node_udp.c ------------------------------------------------------- */
+
+void rmri_node_udp_open(rmr_node *n);
+void rmri_node_udp_free(rmr_node *n);
+/* A run of datagrams of seg_size bytes (0: it is one) to one address; false: it
+ * was dropped. */
+bool rmri_node_udp_send(rmr_node *n, uint16_t number, const rmr_addr *to,
+                        rmr_bytes data, uint32_t seg_size);
+/* The socket, when it takes an operation at once: open, and not full. */
+rmr_mc_io *rmri_node_udp_ready(const rmr_node *n, uint16_t number,
+                               uint8_t family);
+bool rmri_node_udp_congested(const rmr_node *n);
+
+/* ---- node_paths.c ----------------------------------------------------- */
+
+typedef struct nd_route { /* where a run of datagrams goes; both: both ways */
+    rmr_addr udp;
+    uint16_t socket, region;
+    bool has_udp, has_derp;
+    uint8_t key[RMR_KEY_LEN]; /* of the peer, for DERP */
+} nd_route;
+
+rmr_wg_endpoint rmri_node_endpoint_udp(const rmr_addr *from, uint16_t socket);
+/* Where WireGuard's datagrams for this token go; false: nowhere. */
+bool rmri_node_path_route(rmr_node *n, rmr_time now, const rmr_wg_endpoint *to,
+                          nd_route *out);
 
 /* ---- node_conn.c ------------------------------------------------------ */
 
@@ -281,8 +315,11 @@ struct rmr_node {
     rmr_mc_io *udp[2]; /* v4, v6 */
     uint16_t udp_bound;
     bool udp_any[2]; /* the wanted port was taken: any will do */
-    rmr_ring udp_out; /* records: see node_data.c */
-    uint8_t *pkt_buf;
+    rmr_ring udp_out; /* runs: see node_udp.c */
+    uint8_t *pkt_buf; /* a packet that did not fit into its run */
+    size_t left_len;  /* its length; 0: none */
+    bool data_due;    /* there may be packets to send */
+    bool data_last;   /* the last operation was node_out.c's */
     uint64_t rx_udp, tx_udp, dropped_no_path, dropped_filter, dropped_disco;
     struct {
         uint8_t theirs[RMR_KEY_LEN], shared[RMR_KEY_LEN];
@@ -343,11 +380,15 @@ void rmri_node_stamps_get(const rmr_node *n, const uint8_t key[RMR_KEY_LEN],
 void rmri_node_stamps_drop(rmr_node *n, const uint8_t key[RMR_KEY_LEN]);
 /* node_data.c */
 rmr_err rmri_node_data_start(rmr_node *n, rmr_time now);
-void rmri_node_data_pump(rmr_node *n, rmr_time now);
 void rmri_node_data_free(rmr_node *n);
 void rmri_node_data_from_derp(rmr_node *n, rmr_time now, uint16_t region,
                               const uint8_t src[RMR_KEY_LEN], rmr_buf data);
-bool rmri_node_data_send_udp(rmr_node *n, const rmr_addr *to, rmr_bytes data);
+void rmri_node_data_from_udp(rmr_node *n, rmr_time now, uint16_t socket,
+                             const rmr_addr *from, rmr_buf data,
+                             uint32_t seg_size);
+/* node_out.c: the next run as an operation; false: none now */
+bool rmri_node_data_next(rmr_node *n, rmr_time now, rmr_buf scratch,
+                         rmr_io_op *op);
 /* node_disco.c */
 void rmri_node_disco_from_derp(rmr_node *n, rmr_time now, uint16_t region,
                                const uint8_t src[RMR_KEY_LEN],

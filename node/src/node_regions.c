@@ -7,8 +7,10 @@
 
 /* Attempts in a row at the home region before the next one is tried. */
 #define HOME_FAILURES 3
-/* Bytes queued for a relay above which the stack is held back. */
+/* Bytes queued for a relay above which connections to it are held back, and
+ * below which they go on. */
 #define QUEUE_HIGH ((size_t)256 * 1024)
+#define QUEUE_LOW ((size_t)128 * 1024)
 #define STALLED_AFTER (2 * RMR_SEC)
 
 /* ---- one region -------------------------------------------------------- */
@@ -109,8 +111,8 @@ static rmr_err region_start(nd_region *r, rmr_time now)
     cfg.nodes = r->nodes;
     cfg.n_nodes = r->n_nodes;
     cfg.preferred = cfg.always_on = r->id == n->home;
-    /* The stack stops at half of it (congested), so that TCP is held back and
-     * not dropped. */
+    /* Connections stop at a third of it (rmri_node_region_hold), so that TCP is
+     * held back and not dropped. */
     cfg.queue_pkts = 512;
     cfg.queue_bytes = 768 * 1024;
     cfg.callbacks = &cb;
@@ -128,6 +130,8 @@ static void region_free(nd_region *r)
             break;
         }
     }
+    if (r->holds)
+        rmr_ns_release(n->ns, r->id);
     rmr_mc_link_free(r->link);
     rmr_derp_free(r->derp);
     rmr_release(&n->env.alloc, r->nodes, r->n_nodes * sizeof *r->nodes);
@@ -258,6 +262,8 @@ void rmri_node_regions_map_changed(rmr_node *n, rmr_time now)
 
 /* ---- every turn -------------------------------------------------------- */
 
+static void release_some(rmr_node *n, rmr_time now);
+
 void rmri_node_regions_pump(rmr_node *n, rmr_time now)
 {
     /* Made with the map, unless there was no memory then. */
@@ -276,6 +282,7 @@ void rmri_node_regions_pump(rmr_node *n, rmr_time now)
             rmr_mc_link_dial(r->link, now, &dial);
         rmr_mc_link_output(r->link);
     }
+    release_some(n, now);
 }
 
 bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
@@ -293,15 +300,53 @@ bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
     return err == RMR_OK || err == RMR_E_NOTREADY || err == RMR_E_FULL;
 }
 
-/* A relay that takes nothing for a while holds back nobody but those behind it:
- * their packets are then dropped in its full queue. */
-bool rmri_node_regions_congested(const rmr_node *n, rmr_time now)
+/* A relay that takes nothing for a while holds back nobody: what is for it is
+ * dropped in its full queue then. */
+static bool is_congested(const nd_region *r, rmr_time now, size_t limit)
+{
+    return r->up && rmr_derp_queued_bytes(r->derp) > limit &&
+           rmr_time_since(now, r->drained_at) < STALLED_AFTER;
+}
+
+void rmri_node_region_hold(rmr_node *n, rmr_time now, uint16_t region)
+{
+    nd_region *r = region_find(n, region);
+    if (!r || !is_congested(r, now, QUEUE_HIGH))
+        return;
+    r->holds = true;
+    rmr_ns_hold(n->ns, region);
+}
+
+static void release(nd_region *r)
+{
+    r->holds = false;
+    rmr_ns_release(r->n->ns, r->id);
+    r->n->dirty = true;
+}
+
+static void release_some(rmr_node *n, rmr_time now)
 {
     for (nd_region *r = n->regions; r; r = r->next)
-        if (r->up && rmr_derp_queued_bytes(r->derp) > QUEUE_HIGH &&
-            rmr_time_since(now, r->drained_at) < STALLED_AFTER)
-            return true;
-    return false;
+        if (r->holds && !is_congested(r, now, QUEUE_LOW))
+            release(r);
+}
+
+rmr_time rmri_node_regions_deadline(const rmr_node *n)
+{
+    rmr_time at = RMR_TIME_NEVER;
+    for (const nd_region *r = n->regions; r; r = r->next) {
+        at = rmr_time_min(at, rmr_derp_next_deadline(r->derp));
+        if (r->holds)
+            at = rmr_time_min(at, rmr_time_add(r->drained_at, STALLED_AFTER));
+    }
+    return at;
+}
+
+void rmri_node_regions_handle_deadline(rmr_node *n, rmr_time now)
+{
+    for (nd_region *r = n->regions; r; r = r->next)
+        rmri_node_check(n, now, rmr_derp_handle_deadline(r->derp, now));
+    release_some(n, now);
 }
 
 const char *rmri_node_region_code(const rmr_node *n, uint16_t id)

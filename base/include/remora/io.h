@@ -33,9 +33,9 @@
  *    checksum of its own, and tell replies to others' requests: match by the
  *    sequence number and the payload.  FAILED with DENIED or UNSUPPORTED where
  *    the host has no such sockets for us.
- *  - Links.  LINKS comes after the first WALL, where the adapter knows the host's
- *    network, and again whenever an address, the default route, a name server
- *    or the hosts text changed; a burst of changes may come as one.
+ *  - Links.  LINKS comes after the first WALL, where the adapter knows of the
+ *    host's network, and again whenever an address, the default route, a name
+ *    server or the hosts text changed; a burst of changes may come as one.
  *  - Memory.  What an event points to is lent for the call.  What an operation
  *    points to lies in the scratch given to next_op, or is constant; the
  *    adapter may use the scratch until it calls next_op again; it has written
