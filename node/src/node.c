@@ -115,6 +115,14 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     n->ephemeral = cfg->ephemeral;
     n->accept_control_key = cfg->accept_control_key;
     n->udp_port = cfg->udp_port;
+    n->no_udp = cfg->no_udp;
+    n->no_port_mapping = cfg->no_port_mapping;
+    if (cfg->n_static_endpoints > ND_MAX_STATIC ||
+        (cfg->n_static_endpoints && !cfg->static_endpoints))
+        return RMR_E_INVAL;
+    n->n_fixed = cfg->n_static_endpoints;
+    for (size_t i = 0; i < n->n_fixed; i++)
+        n->fixed[i] = cfg->static_endpoints[i];
     n->socks5_addr = cfg->socks5;
     n->tcp_buffer = cfg->tcp_buffer;
     if (cfg->auth_key && cfg->auth_key[0]) {
@@ -219,6 +227,9 @@ void rmr_node_free(rmr_node *n)
     rmri_node_regions_free(n);
     rmri_node_ctl_free(n);
     rmri_node_data_free(n);
+    rmri_node_netcheck_free(n);
+    rmri_node_udp_free(n);
+    rmri_node_paths_free(n);
     rmr_nm_free(n->nm);
     rmr_mc_free(n->mc);
     rmr_timers_wipe(&n->timers);
@@ -327,8 +338,12 @@ void rmri_node_state_ready(rmr_node *n, rmr_time now)
     rmr_err err = rmr_key_generate(&n->env.rng, n->disco_private);
     if (err == RMR_OK) {
         rmr_x25519_public(n->disco_public, n->disco_private);
-        err = rmri_node_data_start(n, now);
+        err = rmri_node_paths_new(n, now);
     }
+    if (err == RMR_OK)
+        err = rmri_node_netcheck_new(n);
+    if (err == RMR_OK)
+        err = rmri_node_data_start(n, now);
     if (err == RMR_OK)
         err = rmri_node_peers_nm_new(n);
     if (err == RMR_OK)
@@ -340,6 +355,7 @@ void rmri_node_state_ready(rmr_node *n, rmr_time now)
         return;
     }
     n->phase = ND_PHASE_UP;
+    rmri_node_netcheck_want(n, now, RMR_NETCHECK_WHY_KEY);
     rmri_node_set_state(n, RMR_NODE_STARTING, "");
     if (n->state_seen)
         rmri_node_cache_load(n);
@@ -405,8 +421,10 @@ static void pump(rmr_node *n, rmr_time now)
         if (n->ctl) {
             rmri_node_ctl_pump(n, now);
             rmri_node_regions_pump(n, now);
+            rmri_node_netcheck_pump(n, now);
             rmri_node_peers_forget_expired(n, now);
             n->data_due = true;
+            rmri_node_paths_pump(n, now);
         }
         rmr_mc_pump(n->mc, now);
     }
@@ -435,6 +453,8 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
         return RMR_E_REENTRANT;
     now = clamp(n, now);
     n->dirty = true;
+    if (ev->kind == RMR_IO_WALL)
+        rmri_node_links_wall(n, now, ev->wall_unix_ns);
     rmr_mc_event(n->mc, now, ev);
     switch (ev->kind) {
     case RMR_IO_WALL:
@@ -446,9 +466,7 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
         begin_when_ready(n);
         return RMR_OK;
     case RMR_IO_LINKS:
-        if (n->ctl && n->has_links)
-            rmr_ctl_retry(n->ctl, now);
-        n->has_links = true;
+        rmri_node_links_changed(n, now, ev->links);
         return RMR_OK;
     case RMR_IO_STOP_REQUEST:
         rmr_node_stop(n, now);
@@ -513,7 +531,9 @@ static rmr_time m_next_deadline(const void *self)
     if (n->ctl)
         at = rmr_time_min(at, rmr_ctl_next_deadline(n->ctl));
     at = rmr_time_min(at, rmri_node_regions_deadline(n));
-    return at;
+    if (n->paths)
+        at = rmr_time_min(at, rmr_paths_next_deadline(n->paths));
+    return rmr_time_min(at, rmri_node_netcheck_deadline(n));
 }
 
 static void conn_timer(nd_conn *c, rmr_time now)
@@ -546,6 +566,10 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
         rmri_node_check(n, now, rmr_wg_handle_deadline(n->wg, now));
     if (n->ns)
         rmri_node_check(n, now, rmr_ns_handle_deadline(n->ns, now));
+    if (n->paths)
+        rmri_node_check(n, now, rmr_paths_handle_deadline(n->paths, now));
+    if (n->netcheck)
+        rmri_node_netcheck_handle_deadline(n, now);
     return RMR_OK;
 }
 

@@ -26,53 +26,93 @@ static void on_packet(void *user, rmr_wg_peer peer, rmr_buf ip_packet)
         n->dropped_filter++;
         return;
     }
+    rmr_netcheck_sched_traffic(&n->sched, n->now);
     rmr_ns_read_pkt(n->ns, n->now, pkt);
+}
+
+/* A run of WireGuard's datagrams from one place: opened where they lie. */
+typedef struct nd_batch {
+    const rmr_path_to *from;
+    rmr_path_peer claimed; /* whose the place is known to be; id 0: nobody's */
+    rmr_wg_endpoint token;
+    rmr_wg_in in[MAX_BATCH];
+    size_t n;
+} nd_batch;
+
+static void on_endpoint(void *user, rmr_wg_peer peer,
+                        const rmr_wg_endpoint *seen_at)
+{
+    rmr_node *n = user;
+    (void)seen_at;
+    n->rx_moved = peer;
+}
+
+/* Is one of them authentic, whatever was inside? */
+static bool is_proven(const nd_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->in[i].err == RMR_OK || b->in[i].err == RMR_E_DENIED)
+            return true;
+    return false;
+}
+
+static void open_batch(rmr_node *n, rmr_time now, nd_batch *b)
+{
+    if (b->n == 0)
+        return;
+    n->rx_moved.id = 0;
+    rmri_node_check(n, now, rmr_wg_read_pkts(n->wg, now, b->in, b->n));
+    if (is_proven(b))
+        rmri_node_paths_received(n, now, b->from, b->claimed, n->rx_moved);
+    b->n = 0;
+}
+
+static void append(rmr_node *n, rmr_time now, nd_batch *b, rmr_buf data)
+{
+    if (b->n == MAX_BATCH)
+        open_batch(n, now, b);
+    b->in[b->n++] = (rmr_wg_in){.from = &b->token, .datagram = data};
 }
 
 void rmri_node_data_from_derp(rmr_node *n, rmr_time now, uint16_t region,
                               const uint8_t src[RMR_KEY_LEN], rmr_buf data)
 {
     rmr_bytes in = rmr_bytes_of(data.ptr, data.len);
+    rmr_disco_view view = rmr_disco_split(in, true);
+    rmr_path_to from = {0};
+    nd_batch b;
     n->dirty = true;
-    switch (rmr_disco_classify(in)) {
-    case RMR_DATAGRAM_DISCO:
-        rmri_node_disco_from_derp(n, now, region, src, in);
-        break;
-    case RMR_DATAGRAM_WIREGUARD: {
-        rmr_wg_endpoint from = rmri_node_endpoint_derp(region, src);
-        rmr_wg_read_pkt(n->wg, now, &from, data);
-        break;
+    if (!rmr_paths_find(n->paths, src, &b.claimed)) {
+        n->dropped_stranger++;
+        return;
     }
-    default:
-        break;
+    from.region = region;
+    memcpy(from.key, src, RMR_KEY_LEN);
+    rmr_paths_note_derp_source(n->paths, now, src, region);
+    if (view.cls == RMR_DATAGRAM_DISCO) {
+        rmri_node_check(n, now, rmr_paths_read(n->paths, now, &from, data));
+    } else if (view.cls == RMR_DATAGRAM_WIREGUARD) {
+        b.n = 0;
+        b.from = &from;
+        b.token = rmri_node_endpoint_peer(src);
+        append(n, now, &b, data);
+        open_batch(n, now, &b);
     }
 }
 
-/* A run of WireGuard's datagrams from one place: opened where they lie. */
-typedef struct nd_batch {
-    rmr_wg_in in[MAX_BATCH];
-    size_t n;
-} nd_batch;
-
-static void open_batch(rmr_node *n, rmr_time now, nd_batch *b)
-{
-    rmri_node_check(n, now, rmr_wg_read_pkts(n->wg, now, b->in, b->n));
-    b->n = 0;
-}
-
-static void udp_one(rmr_node *n, rmr_time now, const rmr_addr *from,
-                    const rmr_wg_endpoint *token, rmr_buf data, nd_batch *b)
+static void udp_one(rmr_node *n, rmr_time now, nd_batch *b, rmr_buf data)
 {
     rmr_bytes in = rmr_bytes_of(data.ptr, data.len);
     n->rx_udp++;
     switch (rmr_disco_classify(in)) {
+    case RMR_DATAGRAM_STUN:
+        rmr_netcheck_read_pkt(n->netcheck, now, in);
+        break;
     case RMR_DATAGRAM_DISCO:
-        rmri_node_disco_from_udp(n, now, from, in);
+        rmri_node_check(n, now, rmr_paths_read(n->paths, now, b->from, data));
         break;
     case RMR_DATAGRAM_WIREGUARD:
-        if (b->n == MAX_BATCH)
-            open_batch(n, now, b);
-        b->in[b->n++] = (rmr_wg_in){.from = token, .datagram = data};
+        append(n, now, b, data);
         break;
     default:
         break;
@@ -83,14 +123,24 @@ void rmri_node_data_from_udp(rmr_node *n, rmr_time now, uint16_t socket,
                              const rmr_addr *from, rmr_buf data,
                              uint32_t seg_size)
 {
-    rmr_wg_endpoint token = rmri_node_endpoint_udp(from, socket);
     size_t step = seg_size ? seg_size : data.len;
+    rmr_path_to at = {0};
+    uint8_t key[RMR_KEY_LEN];
     nd_batch b;
+    at.udp = *from;
+    at.socket = socket;
     b.n = 0;
+    b.from = &at;
+    b.claimed.id = 0;
+    /* A hint, which WireGuard proves or refutes. */
+    bool known = rmr_paths_source(n->paths, from, &b.claimed) &&
+                 rmr_paths_node_key(n->paths, b.claimed, key);
+    b.token =
+        known ? rmri_node_endpoint_peer(key) : rmri_node_endpoint_udp(&at);
     n->dirty = true;
-    for (size_t at = 0; at < data.len; at += step) {
-        size_t len = data.len - at < step ? data.len - at : step;
-        udp_one(n, now, from, &token, rmr_buf_of(data.ptr + at, len), &b);
+    for (size_t off = 0; off < data.len; off += step) {
+        size_t len = data.len - off < step ? data.len - off : step;
+        udp_one(n, now, &b, rmr_buf_of(data.ptr + off, len));
     }
     open_batch(n, now, &b);
 }
@@ -111,6 +161,7 @@ rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
     wcb.struct_size = sizeof wcb;
     wcb.user = n;
     wcb.on_packet = on_packet;
+    wcb.on_endpoint = on_endpoint;
     rmri_node_peers_wg_callbacks(&wcb);
     rmr_wg_config_init(&wc, sizeof wc);
     wc.max_peers = MAX_WG_PEERS;
@@ -143,7 +194,6 @@ void rmri_node_data_free(rmr_node *n)
     rmr_wg_free(n->wg);
     n->ns = NULL;
     n->wg = NULL;
-    rmri_node_udp_free(n);
     rmr_ring_wipe(&n->expired);
     rmr_release(&n->env.alloc, n->pkt_buf, ND_MTU);
     n->pkt_buf = NULL;

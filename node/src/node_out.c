@@ -200,6 +200,7 @@ static bool from_stack(rmr_node *n, rmr_time now, rmr_buf scratch,
     nd_run r;
     if (!collect(n, now, scratch, &r))
         return false;
+    rmr_netcheck_sched_traffic(&n->sched, now);
     if (r.n == 0 || seal(n, now, &r) == 0)
         return true;
     uint16_t region = transmit(
