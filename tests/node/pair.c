@@ -109,7 +109,16 @@ static bool relay_upgrade(pair *p, pair_conn *c, pair_pipe *in)
     for (size_t i = 0; i + 4 <= in->len; i++) {
         if (memcmp(in->buf + i, "\r\n\r\n", 4) != 0)
             continue;
+        bool measured =
+            i > 24 && memcmp(in->buf, "GET /derp/latency-check ", 24) == 0;
         pipe_drop(in, i + 4);
+        if (measured) {
+            static const char ok[] = "HTTP/1.1 200 OK\r\n"
+                                     "Content-Length: 0\r\n\r\n";
+            p->https++;
+            pipe_put(&c->pipe[1], ok, sizeof ok - 1);
+            return true;
+        }
         pipe_put(&c->pipe[1], head, sizeof head - 1);
         relay_frame(c, 1, RMR_DERP_SERVER_KEY, rmr_bytes_of(magic, 8),
                     rmr_bytes_of(p->relay_public, RMR_KEY_LEN));
@@ -750,15 +759,21 @@ static void feed_netmap(pair *p, int i)
     rmr_node *n = p->node[i].n;
     put_node(p, i, self, sizeof self);
     put_node(p, 1 - i, peer, sizeof peer);
+    static const char two[] =
+        ",\"2\":{\"RegionID\":2,\"RegionCode\":\"two\",\"Nodes\":[{"
+        "\"Name\":\"2a\",\"RegionID\":2,\"HostName\":\"127.0.0.1\","
+        "\"IPv4\":\"127.0.0.1\",\"DERPPort\":9443}]}";
     int len = snprintf(
         text, sizeof text,
         "{\"Node\":%s,\"Peers\":[%s],\"Domain\":\"ex.com\","
         "\"DERPMap\":{\"Regions\":{\"1\":{\"RegionID\":1,\"RegionCode\":"
         "\"lab\",\"Nodes\":[{\"Name\":\"1a\",\"RegionID\":1,\"HostName\":"
-        "\"127.0.0.1\",\"IPv4\":\"127.0.0.1\",\"DERPPort\":%d}]}}},"
+        "\"127.0.0.1\",\"IPv4\":\"127.0.0.1\",\"STUNPort\":%d,"
+        "\"DERPPort\":%d}]}%s}},"
         "\"PacketFilter\":[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\","
         "\"Ports\":{\"First\":0,\"Last\":65535}}]}]}",
-        self, peer, PAIR_RELAY_PORT);
+        self, peer, p->two_regions ? PAIR_SILENT_PORT : PAIR_STUN_PORT,
+        PAIR_RELAY_PORT, p->two_regions ? two : "");
     n->from_server = true;
     rmr_nm_stream_begin(n->nm);
     rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, p->now));
@@ -768,9 +783,8 @@ static void feed_netmap(pair *p, int i)
     n->from_server = false;
     /* The relay of the lab speaks no TLS. */
     rmr_nm_derp_region v;
-    if (!rmr_nm_derp_region_by_id(n->nm, 1, &v))
-        abort();
-    ((rmr_nm_derp_node *)(uintptr_t)v.nodes)->dial.tls = false;
+    for (size_t k = 0; rmr_nm_derp_at(n->nm, k, &v); k++)
+        ((rmr_nm_derp_node *)(uintptr_t)v.nodes)->dial.tls = false;
     rmri_node_regions_map_changed(n, p->now);
     n->dirty = true;
 }

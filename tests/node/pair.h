@@ -14,6 +14,7 @@
 #define PAIR_LISTENERS 32
 #define PAIR_RELAY_PORT 9443
 #define PAIR_STUN_PORT 3478
+#define PAIR_SILENT_PORT 3479
 #define PAIR_WALL (1790000000u * RMR_SEC) /* at the start */
 #define PAIR_SOCKETS 64
 #define PAIR_DATAGRAMS 256 /* under way; more are dropped */
@@ -88,7 +89,9 @@ typedef struct pair {
     size_t relayed;         /* packets that the relay passed on */
     bool udp; /* datagrams between the nodes are let through */
     bool no_stun;
+    bool two_regions; /* the map has a region 2, where alone STUN answers */
     size_t direct; /* that came through */
+    size_t https;  /* latencies that were asked for at the relay */
     pair_socket sockets[PAIR_SOCKETS];
     pair_datagram datagrams[PAIR_DATAGRAMS];
     size_t n_datagrams;

@@ -65,13 +65,14 @@ static void on_closed(void *user, void *tag, rmr_node_conn conn, rmr_err why)
 }
 
 /* What is special from the start. */
-enum { NO_UDP = 1, NO_STUN = 2 };
+enum { NO_UDP = 1, NO_STUN = 2, TWO_REGIONS = 4 };
 
 static void start_with(uint64_t seed, int special)
 {
     memset(&t, 0, sizeof t);
     pair_init(&p, seed);
     p.no_stun = special & NO_STUN;
+    p.two_regions = special & TWO_REGIONS;
     for (int i = 0; i < 2; i++) {
         rmr_node_config cfg;
         rmr_node_callbacks cb = {0};
@@ -90,13 +91,17 @@ static void start_with(uint64_t seed, int special)
     pair_feed_netmaps(&p);
 }
 
-static bool both_are_at_the_relay(void *user)
+static bool has_reports(void *user)
 {
     (void)user;
-    return rmri_node_region_is_up(p.node[0].n, 1) &&
-           rmri_node_region_is_up(p.node[1].n, 1) &&
-           rmr_netcheck_get_report(p.node[0].n->netcheck) &&
+    return rmr_netcheck_get_report(p.node[0].n->netcheck) &&
            rmr_netcheck_get_report(p.node[1].n->netcheck);
+}
+
+static bool both_are_at_the_relay(void *user)
+{
+    return rmri_node_region_is_up(p.node[0].n, 1) &&
+           rmri_node_region_is_up(p.node[1].n, 1) && has_reports(user);
 }
 
 static void start(uint64_t seed, bool udp)
@@ -342,6 +347,40 @@ static void without_udp_no_socket_is_opened(void **st)
         rmr_netcheck_get_report(p.node[0].n->netcheck);
     assert_non_null(r);
     assert_false(r->udp);
+    /* The relay was asked by HTTP, how far it is. */
+    assert_true(p.https > 0);
+    assert_int_equal(r->n_latency, 1);
+    stop();
+}
+
+static void the_home_is_where_a_relay_answers(void **st)
+{
+    (void)st;
+    start_with(12, TWO_REGIONS);
+    assert_int_equal(p.node[0].n->home, 0); /* it is measured first */
+    assert_true(pair_run(&p, 10 * RMR_SEC, has_reports, NULL));
+    assert_int_equal(p.node[0].n->home, 2);
+    pair_run(&p, 2 * RMR_SEC, NULL, NULL);
+    assert_true(rmri_node_region_is_up(p.node[0].n, 2));
+    assert_int_equal(p.node[0].n->home_told, 2);
+    stop();
+}
+
+/* Without control peers could not learn of another home. */
+static void the_home_stays_while_control_is_away(void **st)
+{
+    (void)st;
+    start_with(13, 0);
+    pair_run(&p, 5 * RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->home, 1);
+    p.two_regions = true;
+    pair_feed_netmaps(&p);
+    pair_run(&p, 20 * RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->home, 1);
+    /* It is told (by the test) that control is there. */
+    p.node[0].n->ctl_state = RMR_CTL_CONNECTED;
+    rmri_node_regions_choose_home(p.node[0].n, p.now);
+    assert_int_equal(p.node[0].n->home, 2);
     stop();
 }
 
@@ -438,6 +477,8 @@ int main(void)
         cmocka_unit_test(a_broken_socket_is_mended_but_not_all_the_time),
         cmocka_unit_test(a_restarted_peer_gets_a_new_handshake),
         cmocka_unit_test(without_udp_no_socket_is_opened),
+        cmocka_unit_test(the_home_is_where_a_relay_answers),
+        cmocka_unit_test(the_home_stays_while_control_is_away),
         cmocka_unit_test(the_local_endpoint_tells_of_paths),
         cmocka_unit_test(a_ping_ends_at_the_relay_where_there_is_no_other_way),
         cmocka_unit_test(without_stun_the_network_is_still_measured),
