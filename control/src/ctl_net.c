@@ -121,8 +121,8 @@ static bool same_net(const ctl_net *a, const ctl_net *b)
     return a->home_derp == b->home_derp &&
            a->have_port_map == b->have_port_map &&
            memcmp(a->tri, b->tri, sizeof a->tri) == 0 &&
-           strcmp(a->link_type, b->link_type) == 0 &&
-           strcmp(a->firewall_mode, b->firewall_mode) == 0 &&
+           rmri_ctl_same(a->link_type, b->link_type) &&
+           rmri_ctl_same(a->firewall_mode, b->firewall_mode) &&
            same_endpoints(a, b);
 }
 
