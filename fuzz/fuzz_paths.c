@@ -1,0 +1,269 @@
+/* Path choosers of three nodes under a program of operations: packets, time,
+ * cut and healed networks, replayed and spoilt datagrams, forged senders, map
+ * changes, rebinds, failing memory.  The wire (path_world.c) aborts when
+ * - data goes to a UDP address that no pong verified (but WireGuard-only), or
+ *   by more than one UDP path beside the relay's copy,
+ * - a deadline survives being handled, a socket is closed that is not open,
+ * - something leaks.
+ * At the end the wire heals: within a bound, with traffic, all pairs that can
+ * must be direct again, and memory must be bounded. */
+#include "path_world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define NODES 3
+#define MAX_OPS 200
+#define MAX_MEMORY (256 * 1024) /* a node with two peers: its queue and pings */
+
+static void need(bool ok)
+{
+    if (!ok)
+        abort();
+}
+
+typedef struct in {
+    const uint8_t *p;
+    size_t left;
+} in;
+
+static uint8_t take(in *i)
+{
+    if (i->left == 0)
+        return 0;
+    i->left--;
+    return *i->p++;
+}
+
+static void set_map(w_world *w, int i, int j, uint32_t fields, uint8_t bits)
+{
+    rmr_path_peer_config c;
+    rmr_addr eps[W_ADDRS];
+    w_config(w, j, &c, eps);
+    if (!(bits & 1)) /* an empty map for a while */
+        c.n_endpoints = 0;
+    (void)rmr_paths_peer_set(w->node[i].p, w->now, w->node[i].peer[j],
+                             fields & ~(uint32_t)RMR_PATH_SET_EXPIRED, &c);
+}
+
+static void readd(w_world *w, int i, int j)
+{
+    rmr_path_peer_config c;
+    rmr_addr eps[W_ADDRS];
+    w_node *n = &w->node[i];
+    w_config(w, j, &c, eps);
+    need(rmr_paths_peer_remove(n->p, w->now, n->peer[j]) == RMR_OK);
+    n->mem.fail_at = 0;
+    need(rmr_paths_peer_add(n->p, w->now, &c, &n->peer[j]) == RMR_OK);
+}
+
+/* A datagram from the wire again, whole or spoilt, maybe from elsewhere. */
+static void replay(w_world *w, uint8_t how)
+{
+    w_pkt *k = w->wire;
+    for (uint8_t skip = how & 7; k && skip; skip--)
+        k = k->next;
+    if (!k || k->data)
+        return;
+    uint8_t b[RMR_PATHS_MAX_DATAGRAM_MTU];
+    memcpy(b, k->bytes, k->len);
+    if (how & 8)
+        b[how % k->len] ^= 1;
+    rmr_path_to from = k->from;
+    if (how & 16)
+        from = w_udp(w, (k->src + 1) % NODES, how >> 6);
+    (void)rmr_paths_read(w->node[k->dst].p, w->now, &from,
+                         rmr_buf_of(b, how & 32 ? k->len / 2 : k->len));
+    w_drain(w, k->dst);
+}
+
+/* An authentic message that no honest node would send. */
+static void lie(w_world *w, in *i, int a, int b)
+{
+    rmr_disco_msg m = {.type = (uint8_t)(1 + take(i) % 3)};
+    uint8_t how = take(i);
+    m.txid[0] = take(i);
+    m.src = w->node[b].addr[0];
+    m.has_node_key = how & 1;
+    memcpy(m.node_key, w->node[how & 2 ? a : b].node_key, 32);
+    if (m.type == RMR_DISCO_CALL_ME_MAYBE) {
+        m.n_candidates = how % (RMR_DISCO_MAX_CANDIDATES + 1u);
+        for (size_t k = 0; k < m.n_candidates; k++)
+            m.candidates[k] = rmr_addr_v4(9, take(i), 9, (uint8_t)k, 9);
+    }
+    rmr_path_to from = how & 4 ? w_derp(w, a) : w_udp(w, a, how >> 6);
+    if (how & 8)
+        from.udp.port = (uint16_t)(from.udp.port + take(i));
+    (void)w_say(w, a, b, &from, &m);
+    w_drain(w, b);
+}
+
+static void toggle(w_world *w, uint8_t what)
+{
+    if (what & 1)
+        w->blocked[what >> 1 & 3] = !w->blocked[what >> 1 & 3];
+    else if (what & 2)
+        w->derp_down = !w->derp_down;
+    else
+        w->node[what >> 2 & 1].addr_down[what >> 3 & 3] = what >> 5 & 1;
+}
+
+static void switches(w_world *w, int i, uint8_t bits)
+{
+    rmr_paths_set_switches(w->node[i].p, w->now, bits & 0x1f);
+}
+
+static void host_says(w_world *w, int i, int j, uint8_t what)
+{
+    static const rmr_err why[] = {RMR_E_UNREACHABLE, RMR_E_TOOBIG, RMR_E_DENIED,
+                                  RMR_E_FULL};
+    rmr_paths *p = w->node[i].p;
+    rmr_path_to to = w_udp(w, j, what >> 2 & 3);
+    rmr_path_info info;
+    w_info(w, i, j, &info);
+    switch (what >> 4 & 7) {
+    case 0:
+        rmr_paths_send_failed(p, w->now, &to, why[what & 3]);
+        break;
+    case 1:
+        rmr_paths_rebind(p, w->now);
+        break;
+    case 2:
+        rmr_paths_note_derp_source(p, w->now, w->node[j].node_key, what & 3);
+        break;
+    case 3:
+        rmr_paths_derp_gone(p, w->now, w->node[j].node_key, what & 3);
+        break;
+    case 4:
+        rmr_paths_region_down(p, w->now, what & 3);
+        break;
+    case 5:
+        rmr_paths_region_up(p, w->now, what & 3);
+        break;
+    case 6:
+        rmr_paths_set_nat(p, w->now, (rmr_path_varies)(what % 3),
+                          what & 4 ? &w->node[i].addr[0] : NULL);
+        break;
+    default:
+        if (info.socket)
+            (void)rmr_paths_note_received(p, w->now, w->node[i].peer[j], &to);
+        break;
+    }
+    w_drain(w, i);
+}
+
+static void op(w_world *w, in *i)
+{
+    uint8_t code = take(i), arg = take(i);
+    int a = code >> 4 & 3, b;
+    a %= NODES;
+    b = (a + 1 + (code >> 6 & 1)) % NODES;
+    switch (code & 15) {
+    case 0:
+    case 1:
+        (void)w_send(w, a, b);
+        break;
+    case 2:
+        w_run(w, arg * RMR_MS);
+        break;
+    case 3:
+        w_run(w, arg % 64 * RMR_SEC);
+        break;
+    case 4:
+        w_talk(w, a, b, 500 * RMR_MS, arg % 32 * 500 * RMR_MS);
+        break;
+    case 5:
+        toggle(w, arg);
+        break;
+    case 6:
+        replay(w, arg);
+        break;
+    case 7:
+        lie(w, i, a, b);
+        break;
+    case 8:
+        host_says(w, a, b, arg);
+        break;
+    case 9:
+        set_map(w, a, b, arg, arg >> 4);
+        break;
+    case 10:
+        readd(w, a, b);
+        break;
+    case 11:
+        w->node[a].mem.fail_at = arg ? w->node[a].mem.calls + arg : 0;
+        break;
+    case 12:
+        (void)rmr_paths_ping(w->node[a].p, w->now, w->node[a].peer[b], arg);
+        w_drain(w, a);
+        break;
+    case 13:
+        switches(w, a, arg);
+        break;
+    case 14:
+        w->node[a].refresh_never = arg & 1;
+        break;
+    default:
+        w->node[a].fail_opens = arg & 1;
+        break;
+    }
+    for (int n = 0; n < NODES; n++)
+        need(w->node[n].mem.live_bytes <= MAX_MEMORY);
+}
+
+/* All is well again, as control says it. */
+static void heal(w_world *w, uint32_t kept)
+{
+    memset(w->blocked, 0, sizeof w->blocked);
+    w->derp_down = false;
+    for (int i = 0; i < NODES; i++) {
+        w_node *n = &w->node[i];
+        memset(n->addr_down, 0, sizeof n->addr_down);
+        n->mem.fail_at = 0;
+        n->refresh_never = false;
+        n->fail_opens = false;
+        rmr_paths_set_switches(n->p, w->now, kept);
+        for (int j = 0; j < NODES; j++)
+            if (i != j)
+                set_map(w, i, j, RMR_PATH_SET_ALL, 1);
+        w_drain(w, i);
+    }
+}
+
+/* A pair is direct both ways at most 12 s after the wire healed: a ping that
+ * just left into the dark (5 s), a call's pace (5 s), round trips. */
+static void comes_back(w_world *w)
+{
+    for (int a = 0; a < NODES; a++) {
+        int b = (a + 1) % NODES;
+        w_talk(w, a, b, 250 * RMR_MS, 12 * RMR_SEC);
+        need(w_direct(w, a, b));
+        need(w_direct(w, b, a));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    in i = {data, size};
+    w_world *w = calloc(1, sizeof *w);
+    need(w != NULL);
+    uint8_t flags = take(&i);
+    w_init(w, take(&i));
+    w->switches = flags & (RMR_PATHS_SILENT_DISCO | RMR_PATHS_PROBE_LIFETIME |
+                           RMR_PATHS_PEER_MTU | RMR_PATHS_BIRTHDAY);
+    for (int n = 0; n < NODES; n++) {
+        w_add(w, n);
+        w->node[n].in_map[2] = flags >> 5 & 1;
+        w->node[n].in_call[3] = flags >> 6 & 1;
+    }
+    w_start(w);
+    for (int n = 0; n < MAX_OPS && i.left; n++)
+        op(w, &i);
+    heal(w, w->switches);
+    comes_back(w);
+    w_end(w);
+    free(w);
+    return 0;
+}
