@@ -161,7 +161,8 @@ RMR_API bool rmr_endpoints_may_advertise(const rmr_endpoints *e,
                                          bool have_derp_map);
 
 /**
- * Gathered within RMR_ENDPOINTS_FRESH_FOR: good enough for a CallMeMaybe. [look]
+ * Gathered within RMR_ENDPOINTS_FRESH_FOR: good enough for a CallMeMaybe.
+ *                                                                       [look]
  *
  * Effects: none.
  * Errors:  none.
