@@ -67,8 +67,8 @@ rmr_err rmr_netcheck_sched_ended(rmr_netcheck_sched *s, rmr_time now,
     uint8_t b[4];
     rmr_dur spread = PERIODIC_SPREAD;
     rmr_err e = rmr_rng_fill(rng, b, sizeof b);
-    if (e == RMR_OK) /* 2^32 steps of 1.4 ns */
-        spread = (rmr_dur)rmr_load_be32(b) * PERIODIC_SPREAD >> 32;
+    if (e == RMR_OK) /* 2^30 steps, so that the product fits */
+        spread = (rmr_dur)(rmr_load_be32(b) >> 2) * PERIODIC_SPREAD >> 30;
     s->running = false;
     s->periodic_at = rmr_time_add(now, PERIODIC_MIN + spread);
     return e ? RMR_E_RNG : RMR_OK;

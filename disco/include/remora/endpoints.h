@@ -9,7 +9,7 @@
  * Source: Tailscale's magicsock and netmon, as the 1.98 clients gather and
  * cache endpoints.
  * Threading: one object, one thread.  Memory: none but the caller's struct
- * (about 7 KiB).  Time: `now`, monotonic ns.
+ * (about 5 KiB).  Time: `now`, monotonic ns.
  *
  *     rmr_endpoints eps;
  *     rmr_endpoints_init(&eps);
