@@ -87,7 +87,7 @@ void rmri_node_endpoints_update(rmr_node *n, rmr_time now)
         ifaces[i].name = n->link_of[i].name;
     }
     in.report = rmr_netcheck_get_report(n->netcheck);
-    in.fixed_port = n->udp_port;
+    in.fixed_port = rmri_node_udp_wanted(n);
     in.local_port = n->udp[0].bound;
     in.fixed = n->fixed;
     in.n_fixed = n->n_fixed;

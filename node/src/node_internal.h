@@ -116,6 +116,8 @@ bool rmri_node_udp_send(rmr_node *n, uint16_t number, const rmr_addr *to,
 rmr_mc_io *rmri_node_udp_ready(const rmr_node *n, uint16_t number,
                                uint8_t family);
 bool rmri_node_udp_congested(const rmr_node *n);
+/* The port that is wished for; 0: any. */
+uint16_t rmri_node_udp_wanted(const rmr_node *n);
 uint16_t rmri_node_udp_port(const rmr_node *n);
 rmr_err rmri_node_udp_extra_open(rmr_node *n, uint16_t number);
 void rmri_node_udp_extra_close(rmr_node *n, uint16_t number);
@@ -342,6 +344,7 @@ struct rmr_node {
     bool socks5_auth, ephemeral, accept_control_key;
     uint16_t udp_port;
     bool no_udp, no_port_mapping;
+    bool random_port; /* control wants any port, not the configured one */
     rmr_addr fixed[ND_MAX_STATIC]; /* static endpoints */
     size_t n_fixed;
     rmr_addr socks5_addr;

@@ -150,6 +150,18 @@ void rmri_node_paths_peer(rmr_node *n, rmr_nm_change change,
                  v->name, rmr_err_name(err));
 }
 
+/* Where many nodes are behind one address, one port for all is in the way. */
+static void port_attribute(rmr_node *n, rmr_time now)
+{
+    bool random = rmr_nm_self_has_cap(n->nm, "randomize-client-port");
+    if (random == n->random_port)
+        return;
+    n->random_port = random;
+    n->udp[0].last = n->udp[0].bound = 0; /* not the same one again */
+    n->udp[1].last = n->udp[1].bound = 0;
+    rmri_node_rebind(n, now, "control asks for another port");
+}
+
 /* Attributes that control gave this node. */
 void rmri_node_paths_attributes(rmr_node *n, rmr_time now)
 {
@@ -162,6 +174,7 @@ void rmri_node_paths_attributes(rmr_node *n, rmr_time now)
         {"only-tcp-443", RMR_PATHS_NO_UDP},
     };
     uint32_t switches = RMR_PATHS_BIRTHDAY;
+    port_attribute(n, now);
     for (size_t i = 0; i < sizeof attributes / sizeof attributes[0]; i++)
         if (rmr_nm_self_has_cap(n->nm, attributes[i].name))
             switches |= attributes[i].bit;

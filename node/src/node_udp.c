@@ -31,6 +31,11 @@ uint16_t rmri_node_udp_port(const rmr_node *n)
     return n->udp[0].bound ? n->udp[0].bound : n->udp[1].bound;
 }
 
+uint16_t rmri_node_udp_wanted(const rmr_node *n)
+{
+    return n->random_port ? 0 : n->udp_port;
+}
+
 /* ---- out --------------------------------------------------------------- */
 
 bool rmri_node_udp_send(rmr_node *n, uint16_t number, const rmr_addr *to,
@@ -187,7 +192,7 @@ static const rmr_mc_io_ops sock_ops = {
 /* The configured port, the one that it had, any. */
 static void open_main(nd_sock *s)
 {
-    const uint16_t ports[3] = {s->n->udp_port, s->last, 0};
+    const uint16_t ports[3] = {rmri_node_udp_wanted(s->n), s->last, 0};
     rmr_addr any = {0};
     any.family = s->family;
     while (s->attempt < 2 && ports[s->attempt] == 0)
@@ -220,7 +225,7 @@ void rmri_node_udp_rebind(rmr_node *n, rmr_time now)
         if (s->bound)
             s->last = s->bound;
         /* Whoever knows the port that it had may still reach it. */
-        s->attempt = s->last && n->udp_port == 0 ? 1 : 0;
+        s->attempt = s->last && rmri_node_udp_wanted(n) == 0 ? 1 : 0;
         open_main(s);
         if (s->io && s->out.len > 0)
             rmr_mc_io_output(s->io);

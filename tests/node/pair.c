@@ -739,26 +739,30 @@ void pair_start(pair *p, int i, rmr_node_config *cfg)
     pair_set_addr(p, i, nd->addr);
 }
 
-static void put_node(pair *p, int i, char *dst, size_t cap)
+static void put_node(pair *p, int i, const char *attribute, char *dst,
+                     size_t cap)
 {
+    char caps[128] = "";
     char key[2 * RMR_KEY_LEN + 1], disco[2 * RMR_KEY_LEN + 1];
     rmr_hex(key, p->node[i].n->node_public, RMR_KEY_LEN);
     rmr_hex(disco, p->node[i].n->disco_public, RMR_KEY_LEN);
+    if (attribute)
+        snprintf(caps, sizeof caps, ",\"CapMap\":{\"%s\":[]}", attribute);
     snprintf(dst, cap,
              "{\"ID\":%d,\"StableID\":\"n%d\",\"Name\":\"node%d.ex.com.\","
              "\"User\":1,\"Key\":\"nodekey:%s\",\"DiscoKey\":\"discokey:%s\","
              "\"Addresses\":[\"100.64.0.%d/32\"],"
              "\"AllowedIPs\":[\"100.64.0.%d/32\"],\"HomeDERP\":1,"
-             "\"DERP\":\"127.3.3.40:1\",\"MachineAuthorized\":true}",
-             i + 1, i + 1, i, key, disco, i + 1, i + 1);
+             "\"DERP\":\"127.3.3.40:1\",\"MachineAuthorized\":true%s}",
+             i + 1, i + 1, i, key, disco, i + 1, i + 1, caps);
 }
 
 static void feed_netmap(pair *p, int i)
 {
     static char text[4096], self[1024], peer[1024];
     rmr_node *n = p->node[i].n;
-    put_node(p, i, self, sizeof self);
-    put_node(p, 1 - i, peer, sizeof peer);
+    put_node(p, i, i == 0 ? p->attribute : NULL, self, sizeof self);
+    put_node(p, 1 - i, NULL, peer, sizeof peer);
     static const char two[] =
         ",\"2\":{\"RegionID\":2,\"RegionCode\":\"two\",\"Nodes\":[{"
         "\"Name\":\"2a\",\"RegionID\":2,\"HostName\":\"127.0.0.1\","

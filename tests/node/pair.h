@@ -89,6 +89,7 @@ typedef struct pair {
     size_t relayed;         /* packets that the relay passed on */
     bool udp; /* datagrams between the nodes are let through */
     bool no_stun;
+    const char *attribute; /* that control gives node 0; NULL: none */
     bool two_regions; /* the map has a region 2, where alone STUN answers */
     size_t direct; /* that came through */
     size_t https;  /* latencies that were asked for at the relay */

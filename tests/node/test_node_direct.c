@@ -384,6 +384,44 @@ static void the_home_stays_while_control_is_away(void **st)
     stop();
 }
 
+static void control_may_ask_for_another_port(void **st)
+{
+    (void)st;
+    start(14, true);
+    talk_for(5 * RMR_SEC);
+    assert_int_equal(rmri_node_udp_port(p.node[0].n), 41641);
+    p.attribute = "randomize-client-port";
+    pair_feed_netmaps(&p);
+    talk_for(10 * RMR_SEC);
+    check_flow();
+    uint16_t port = rmri_node_udp_port(p.node[0].n);
+    assert_int_not_equal(port, 41641);
+    assert_true(is_direct(1));
+    assert_int_equal(path(1).udp.port, port);
+    /* The same again changes nothing. */
+    size_t opens = p.node[0].udp_opens;
+    pair_feed_netmaps(&p);
+    assert_int_equal(p.node[0].udp_opens, opens);
+    stop();
+}
+
+static void control_may_forbid_udp(void **st)
+{
+    (void)st;
+    start(15, true);
+    talk_for(5 * RMR_SEC);
+    assert_true(is_direct(0));
+    p.attribute = "only-tcp-443";
+    pair_feed_netmaps(&p);
+    assert_false(is_direct(0));
+    size_t sent = p.relayed;
+    talk_for(10 * RMR_SEC);
+    check_flow();
+    assert_false(is_direct(0));
+    assert_true(p.relayed > sent);
+    stop();
+}
+
 /* ---- the local endpoint ------------------------------------------------ */
 
 static char answer[65536];
@@ -479,6 +517,8 @@ int main(void)
         cmocka_unit_test(without_udp_no_socket_is_opened),
         cmocka_unit_test(the_home_is_where_a_relay_answers),
         cmocka_unit_test(the_home_stays_while_control_is_away),
+        cmocka_unit_test(control_may_ask_for_another_port),
+        cmocka_unit_test(control_may_forbid_udp),
         cmocka_unit_test(the_local_endpoint_tells_of_paths),
         cmocka_unit_test(a_ping_ends_at_the_relay_where_there_is_no_other_way),
         cmocka_unit_test(without_stun_the_network_is_still_measured),
