@@ -347,7 +347,8 @@ static bool step_datagram(pair *p)
             (p->n_datagrams - k) * sizeof d);
     const pair_socket *s = socket_at(p, &d.to);
     bool of_stun = d.from.port == PAIR_STUN_PORT;
-    if (s && (of_stun || p->udp)) {
+    bool lost = p->drop_permille && pair_random(p, 1000) < p->drop_permille;
+    if (s && !lost && (of_stun || p->udp)) {
         int node = s->node;
         rmr_io_event ev;
         memset(&ev, 0, sizeof ev);

@@ -85,7 +85,7 @@ typedef struct pair {
     } listeners[PAIR_LISTENERS];
     uint64_t last_child;
     uint8_t relay_private[RMR_KEY_LEN], relay_public[RMR_KEY_LEN];
-    uint32_t drop_permille; /* of the relay's packets */
+    uint32_t drop_permille; /* of the relay's packets, and of datagrams */
     size_t relayed;         /* packets that the relay passed on */
     bool udp; /* datagrams between the nodes are let through */
     bool no_stun;

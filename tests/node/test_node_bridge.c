@@ -46,6 +46,7 @@ static uint64_t seed_now;
 /* What goes wrong beside: packets lost, memory short, the relay broken, the
  * first node stopped. */
 static bool lossy, short_of_memory, bad_relay, stopping;
+static bool direct; /* datagrams come through */
 
 #define CHECK(x)                                                               \
     do {                                                                       \
@@ -302,6 +303,8 @@ static void trouble(void)
     pair_node *nd = &p.node[pair_random(&p, 2)];
     if (short_of_memory && nd->alloc.fail_at <= nd->alloc.calls)
         nd->alloc.fail_at = nd->alloc.calls + 1 + pair_random(&p, 40);
+    if (direct && pair_random(&p, 20000) == 0)
+        p.udp = !p.udp;
     if (bad_relay && pair_random(&p, 20000) == 0)
         pair_break_relay(&p);
     if (stopping && pair_random(&p, 5000) == 0)
@@ -374,6 +377,7 @@ static void start(uint64_t seed)
     cfg.n_serves = FLOWS;
     cfg.tcp_buffer = 8192 + (seed % 3) * 65536;
     pair_start(&p, 1, &cfg);
+    p.udp = direct;
     pair_feed_netmaps(&p);
 }
 
@@ -454,10 +458,25 @@ static void bytes_ends_and_resets_pass_through_two_nodes(void **st)
         run_seed(more[i]);
 }
 
+/* The same while a direct path is there, which comes and goes. */
+static void bytes_pass_by_direct_paths_too(void **st)
+{
+    (void)st;
+    direct = true;
+    size_t came = 0;
+    for (uint64_t seed = 1001; seed <= 1030; seed++) {
+        run_seed(seed);
+        came += p.direct;
+    }
+    assert_true(came > 1000);
+    direct = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_ends_and_resets_pass_through_two_nodes),
+        cmocka_unit_test(bytes_pass_by_direct_paths_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
