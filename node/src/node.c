@@ -227,6 +227,7 @@ void rmr_node_free(rmr_node *n)
     rmri_node_regions_free(n);
     rmri_node_ctl_free(n);
     rmri_node_data_free(n);
+    rmri_node_portmap_free(n);
     rmri_node_netcheck_free(n);
     rmri_node_udp_free(n);
     rmri_node_paths_free(n);
@@ -343,6 +344,8 @@ void rmri_node_state_ready(rmr_node *n, rmr_time now)
     if (err == RMR_OK)
         err = rmri_node_netcheck_new(n);
     if (err == RMR_OK)
+        err = rmri_node_portmap_new(n);
+    if (err == RMR_OK)
         err = rmri_node_data_start(n, now);
     if (err == RMR_OK)
         err = rmri_node_peers_nm_new(n);
@@ -376,6 +379,7 @@ void rmr_node_stop(rmr_node *n, rmr_time now)
         for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
             if (c->kind != ND_CONN_LOCAL || c->has_sock)
                 rmri_node_conn_end(c, now, true);
+        rmri_node_portmap_stop(n, now);
         rmri_node_state_save(n);
         if (n->cache_dirty)
             rmri_node_cache_save(n);
@@ -385,7 +389,8 @@ void rmr_node_stop(rmr_node *n, rmr_time now)
 
 static bool is_quiet(const rmr_node *n)
 {
-    if (n->state_io || n->cache_io || n->conns.used > 0)
+    if (n->state_io || n->cache_io || n->conns.used > 0 ||
+        !rmri_node_portmap_is_idle(n))
         return false;
     if (!n->ns)
         return true;
@@ -422,6 +427,7 @@ static void pump(rmr_node *n, rmr_time now)
             rmri_node_ctl_pump(n, now);
             rmri_node_regions_pump(n, now);
             rmri_node_netcheck_pump(n, now);
+            rmri_node_portmap_pump(n, now);
             rmri_node_peers_forget_expired(n, now);
             n->data_due = true;
             rmri_node_paths_pump(n, now);
@@ -533,6 +539,7 @@ static rmr_time m_next_deadline(const void *self)
     at = rmr_time_min(at, rmri_node_regions_deadline(n));
     if (n->paths)
         at = rmr_time_min(at, rmr_paths_next_deadline(n->paths));
+    at = rmr_time_min(at, rmri_node_portmap_deadline(n));
     return rmr_time_min(at, rmri_node_netcheck_deadline(n));
 }
 
@@ -570,6 +577,7 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
         rmri_node_check(n, now, rmr_paths_handle_deadline(n->paths, now));
     if (n->netcheck)
         rmri_node_netcheck_handle_deadline(n, now);
+    rmri_node_portmap_handle_deadline(n, now);
     return RMR_OK;
 }
 

@@ -46,6 +46,7 @@ void rmri_node_net_tell(rmr_node *n, rmr_time now)
     rmr_ctl_endpoint eps[RMR_ENDPOINTS_MAX];
     rmr_ctl_latency latencies[MAX_LATENCIES];
     rmr_ctl_net net;
+    rmr_addr mapping;
     if (!n->ctl || n->phase != ND_PHASE_UP)
         return;
     rmr_ctl_net_init(&net, sizeof net);
@@ -57,6 +58,8 @@ void rmri_node_net_tell(rmr_node *n, rmr_time now)
         n->home_told = n->home;
     net.home_derp = n->home_told;
     net.firewall_mode = "";
+    net.have_port_map =
+        n->portmap && rmr_portmap_get_mapping(n->portmap, &mapping, NULL);
     if (rmr_endpoints_may_advertise(&n->endpoints,
                                     rmr_nm_derp_count(n->nm) > 0)) {
         for (size_t i = 0; i < n->endpoints.n; i++) {
@@ -79,6 +82,7 @@ void rmri_node_endpoints_update(rmr_node *n, rmr_time now)
     rmr_endpoints_iface ifaces[ND_MAX_LINK_ADDRS];
     rmr_addr list[RMR_ENDPOINTS_MAX];
     rmr_endpoints_input in;
+    rmr_addr mapping;
     memset(&in, 0, sizeof in);
     memset(ifaces, 0, sizeof ifaces);
     for (size_t i = 0; i < n->n_link_addrs; i++) {
@@ -86,6 +90,8 @@ void rmri_node_endpoints_update(rmr_node *n, rmr_time now)
         ifaces[i].bits = n->link_of[i].bits;
         ifaces[i].name = n->link_of[i].name;
     }
+    if (rmri_node_portmap_mapping(n, now, &mapping))
+        in.portmap = &mapping;
     in.report = rmr_netcheck_get_report(n->netcheck);
     in.fixed_port = rmri_node_udp_wanted(n);
     in.local_port = n->udp[0].bound;

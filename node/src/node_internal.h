@@ -15,6 +15,7 @@
  *   node_report.c  a netcheck's report as JSON, and the DERP map
  *   node_endpoints.c  own endpoints, and what control is told of the network
  *   node_links.c   the host's network changed
+ *   node_portmap.c a port of the router's, mapped to ours
  *   node_conn.c    TCP connections of the program and of the services
  *   node_service.c SOCKS5, forwards, serves
  *   node_local.c   the local endpoint
@@ -40,6 +41,7 @@
 #include <remora/node.h>
 #include <remora/path.h>
 #include <remora/pkt.h>
+#include <remora/portmap.h>
 #include <remora/socks5.h>
 #include <remora/timer.h>
 #include <remora/wgcore.h>
@@ -176,6 +178,22 @@ rmr_err rmri_node_report_json(const rmr_node *n, rmr_time now,
                               size_t *len);
 /* The next piece of the DERP map, region by region; 0: it is complete. */
 size_t rmri_node_derp_map_piece(const rmr_node *n, uint64_t *pos, rmr_buf dst);
+
+/* ---- node_portmap.c --------------------------------------------------- */
+
+rmr_err rmri_node_portmap_new(rmr_node *n);
+void rmri_node_portmap_free(rmr_node *n);
+void rmri_node_portmap_pump(rmr_node *n, rmr_time now);
+rmr_time rmri_node_portmap_deadline(const rmr_node *n);
+void rmri_node_portmap_handle_deadline(rmr_node *n, rmr_time now);
+/* The gateway, our address or our port may be others now. */
+void rmri_node_portmap_network(rmr_node *n, rmr_time now);
+/* With each netcheck; true: rmr_netcheck_portmap_done will be called. */
+bool rmri_node_portmap_probe(rmr_node *n, rmr_time now);
+/* The mapping, where there is one; else one is made, where that can be. */
+bool rmri_node_portmap_mapping(rmr_node *n, rmr_time now, rmr_addr *addr);
+void rmri_node_portmap_stop(rmr_node *n, rmr_time now);
+bool rmri_node_portmap_is_idle(const rmr_node *n);
 
 /* ---- node_endpoints.c, node_links.c ----------------------------------- */
 
@@ -436,6 +454,10 @@ struct rmr_node {
     rmr_addr link_addrs[ND_MAX_LINK_ADDRS];
     rmr_io_link link_of[ND_MAX_LINK_ADDRS]; /* what they are on */
     size_t n_link_addrs;
+    rmr_portmap *portmap; /* NULL: off */
+    rmr_mc_io *portmap_udp;
+    rmr_mc_link *portmap_link;
+    bool portmap_udp_failed; /* not again in this exchange */
     rmr_addr gateways[2]; /* v4, v6; family NONE: none */
 
     rmr_slots conns;

@@ -96,6 +96,7 @@ static void start(rmr_node *n, rmr_time now, uint32_t why)
     how.os_has_ipv6 = n->udp[1].bound != 0;
     how.only_tcp_443 = (n->path_switches & RMR_PATHS_NO_UDP) != 0;
     how.no_icmp = n->icmp_denied;
+    how.portmap = rmri_node_portmap_probe(n, now);
     rmr_err err = rmr_netcheck_start(n->netcheck, now, &how);
     if (err == RMR_OK)
         return;

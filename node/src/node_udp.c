@@ -137,8 +137,10 @@ static void opened(void *owner, rmr_time now, const rmr_addr *local)
     s->n->dirty = true;
     if (s->number)
         rmr_paths_socket_opened(s->n->paths, now, s->number, RMR_OK);
-    else
+    else {
+        rmri_node_portmap_network(s->n, now);
         rmri_node_netcheck_want(s->n, now, RMR_NETCHECK_WHY_REBIND);
+    }
 }
 
 /* A main socket: the port that it had is tried, then any. */
