@@ -183,6 +183,9 @@ void rmri_node_portmap_pump(rmr_node *n, rmr_time now)
     if (rmr_portmap_wants_stream(n->portmap, now, &dial))
         rmr_mc_link_dial(n->portmap_link, now, &dial);
     socket_pump(n);
+    /* What was asked for in this turn may be known already: no gateway, say. */
+    if (rmr_portmap_next_deadline(n->portmap) <= now)
+        rmri_node_portmap_handle_deadline(n, now);
 }
 
 rmr_time rmri_node_portmap_deadline(const rmr_node *n)

@@ -292,6 +292,29 @@ static void stun(pair *p, const rmr_addr *from, const rmr_addr *to,
         datagram_put(p, to, from, answer, len);
 }
 
+/* RFC 6886 3.2, 3.3 */
+static void nat_pmp(pair *p, const rmr_addr *from, const rmr_addr *to,
+                    rmr_bytes in)
+{
+    uint8_t out[16] = {0, 128};
+    if (!p->gateway || in.len < 2 || in.ptr[0] != 0)
+        return;
+    rmr_store_be32(out + 4, 1000); /* seconds since it started */
+    if (in.ptr[1] == 0 && in.len == 2) {
+        static const uint8_t ip[4] = {203, 0, 113, 9};
+        memcpy(out + 8, ip, sizeof ip);
+        datagram_put(p, to, from, out, 12);
+    } else if (in.ptr[1] == 1 && in.len == 12) {
+        uint32_t lifetime = rmr_load_be32(in.ptr + 8);
+        out[1] = 129;
+        memcpy(out + 8, in.ptr + 4, 2);
+        rmr_store_be16(out + 10, lifetime ? PAIR_MAPPED_PORT : 0);
+        rmr_store_be32(out + 12, lifetime);
+        p->unmapped += lifetime == 0;
+        datagram_put(p, to, from, out, 16);
+    }
+}
+
 static void send_failed(pair *p, int i, const rmr_io_op *op)
 {
     rmr_io_event ev;
@@ -319,6 +342,8 @@ static void udp_send(pair *p, int i, const rmr_io_op *op)
         size_t len = op->data.len - at < step ? op->data.len - at : step;
         if (op->addr.port == PAIR_STUN_PORT)
             stun(p, &from, &op->addr, rmr_bytes_of(op->data.ptr + at, len));
+        else if (op->addr.port == PAIR_PMP_PORT)
+            nat_pmp(p, &from, &op->addr, rmr_bytes_of(op->data.ptr + at, len));
         else
             datagram_put(p, &from, &op->addr, op->data.ptr + at, len);
     }
@@ -346,7 +371,8 @@ static bool step_datagram(pair *p)
     memmove(p->datagrams + k, p->datagrams + k + 1,
             (p->n_datagrams - k) * sizeof d);
     const pair_socket *s = socket_at(p, &d.to);
-    bool of_stun = d.from.port == PAIR_STUN_PORT;
+    bool of_stun =
+        d.from.port == PAIR_STUN_PORT || d.from.port == PAIR_PMP_PORT;
     bool lost = p->drop_permille && pair_random(p, 1000) < p->drop_permille;
     if (s && !lost && (of_stun || p->udp)) {
         int node = s->node;
@@ -373,6 +399,9 @@ void pair_set_addr(pair *p, int i, rmr_addr addr)
     p->node[i].addr = addr;
     links.addrs = &addr;
     links.n_addrs = 1;
+    rmr_addr gateway = rmr_addr_v4(10, 0, 0, 254, 0);
+    links.gateways = &gateway;
+    links.n_gateways = p->gateway;
     ev.kind = RMR_IO_LINKS;
     ev.links = &links;
     give(p, i, &ev);

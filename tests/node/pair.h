@@ -14,6 +14,8 @@
 #define PAIR_LISTENERS 32
 #define PAIR_RELAY_PORT 9443
 #define PAIR_STUN_PORT 3478
+#define PAIR_PMP_PORT 5351
+#define PAIR_MAPPED_PORT 5555 /* at 203.0.113.9, what the gateway maps */
 #define PAIR_SILENT_PORT 3479
 #define PAIR_WALL (1790000000u * RMR_SEC) /* at the start */
 #define PAIR_SOCKETS 64
@@ -89,6 +91,8 @@ typedef struct pair {
     size_t relayed;         /* packets that the relay passed on */
     bool udp; /* datagrams between the nodes are let through */
     bool no_stun;
+    bool gateway; /* there is one, 10.0.0.254, that speaks NAT-PMP */
+    size_t unmapped; /* mappings that were taken back */
     const char *attribute; /* that control gives node 0; NULL: none */
     bool two_regions; /* the map has a region 2, where alone STUN answers */
     size_t direct; /* that came through */

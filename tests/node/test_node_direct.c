@@ -65,7 +65,7 @@ static void on_closed(void *user, void *tag, rmr_node_conn conn, rmr_err why)
 }
 
 /* What is special from the start. */
-enum { NO_UDP = 1, NO_STUN = 2, TWO_REGIONS = 4 };
+enum { NO_UDP = 1, NO_STUN = 2, TWO_REGIONS = 4, GATEWAY = 8 };
 
 static void start_with(uint64_t seed, int special)
 {
@@ -73,6 +73,7 @@ static void start_with(uint64_t seed, int special)
     pair_init(&p, seed);
     p.no_stun = special & NO_STUN;
     p.two_regions = special & TWO_REGIONS;
+    p.gateway = special & GATEWAY;
     for (int i = 0; i < 2; i++) {
         rmr_node_config cfg;
         rmr_node_callbacks cb = {0};
@@ -384,6 +385,27 @@ static void the_home_stays_while_control_is_away(void **st)
     stop();
 }
 
+static void a_port_of_the_router_is_mapped_and_given_back(void **st)
+{
+    (void)st;
+    rmr_addr mapped = rmr_addr_v4(203, 0, 113, 9, PAIR_MAPPED_PORT);
+    start_with(16, GATEWAY);
+    pair_run(&p, 10 * RMR_SEC, NULL, NULL);
+    const rmr_endpoints *e = &p.node[0].n->endpoints;
+    assert_true(e->n > 0);
+    assert_true(rmr_addr_eq(&e->list[0].addr, &mapped));
+    assert_int_equal(e->list[0].type, RMR_ENDPOINT_PORTMAPPED);
+    assert_int_equal(rmr_netcheck_get_report(p.node[0].n->netcheck)->pmp,
+                     RMR_NETCHECK_YES);
+    assert_int_equal(p.unmapped, 0);
+    rmr_node_stop(p.node[0].n, p.now);
+    pair_drain(&p, 0);
+    pair_run(&p, 3 * RMR_SEC, NULL, NULL);
+    assert_true(p.node[0].stopped);
+    assert_int_equal(p.unmapped, 1);
+    stop();
+}
+
 static void control_may_ask_for_another_port(void **st)
 {
     (void)st;
@@ -517,6 +539,7 @@ int main(void)
         cmocka_unit_test(without_udp_no_socket_is_opened),
         cmocka_unit_test(the_home_is_where_a_relay_answers),
         cmocka_unit_test(the_home_stays_while_control_is_away),
+        cmocka_unit_test(a_port_of_the_router_is_mapped_and_given_back),
         cmocka_unit_test(control_may_ask_for_another_port),
         cmocka_unit_test(control_may_forbid_udp),
         cmocka_unit_test(the_local_endpoint_tells_of_paths),
