@@ -159,11 +159,21 @@ static void pass_time(fuzz *f)
     }
 }
 
+static rmr_err set_net(fuzz *f, uint8_t op)
+{
+    rmr_ctl_endpoint ep = {rmr_addr_v4(1, 2, 3, 4, op), op & 3};
+    rmr_ctl_net net;
+    rmr_ctl_net_init(&net, sizeof net);
+    net.home_derp = op;
+    net.endpoints = &ep;
+    net.n_endpoints = op & 1;
+    return rmr_ctl_set_net(f->c, f->now, &net);
+}
+
 static void step(fuzz *f)
 {
     static const uint8_t ok = 0x88; /* HPACK: ":status: 200" */
     uint8_t op = take(f), key[RMR_KEY_LEN];
-    rmr_addr ep = rmr_addr_v4(1, 2, 3, 4, op);
     rmr_bytes b;
     switch (op % 14) {
     case 0:
@@ -198,7 +208,7 @@ static void step(fuzz *f)
         f->stream = false;
         break;
     case 8:
-        check(rmr_ctl_set_net(f->c, f->now, op, &ep, op & 1) == RMR_OK);
+        check(set_net(f, op) == RMR_OK);
         break;
     case 9:
         rmr_ctl_retry(f->c, f->now);

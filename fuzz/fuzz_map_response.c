@@ -35,7 +35,10 @@ static void on_peer(void *user, rmr_nm_change change, const rmr_nm_node *p,
 
 static rmr_nm *make(rmr_nm **self, test_alloc *a)
 {
-    rmr_nm_callbacks cb = {sizeof cb, self, on_peer, NULL, NULL, NULL};
+    rmr_nm_callbacks cb = {0};
+    cb.struct_size = sizeof cb;
+    cb.user = self;
+    cb.on_peer = on_peer;
     rmr_nm_config cfg;
     rmr_env env = test_env(a, NULL, NULL);
     rmr_nm_config_init(&cfg, sizeof cfg);

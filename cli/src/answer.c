@@ -9,6 +9,7 @@
 enum {
     F_OK = 1,
     F_DONE,
+    F_DIRECT,
     F_SEQ,
     F_SENT,
     F_RECEIVED,
@@ -20,15 +21,11 @@ enum {
 };
 
 static const rmr_json_field fields[] = {
-    {"ok", F_OK, NULL, 0},
-    {"done", F_DONE, NULL, 0},
-    {"seq", F_SEQ, NULL, 0},
-    {"sent", F_SENT, NULL, 0},
-    {"received", F_RECEIVED, NULL, 0},
-    {"ms", F_MS, NULL, 0},
-    {"ip", F_IP, NULL, 0},
-    {"name", F_NAME, NULL, 0},
-    {"via", F_VIA, NULL, 0},
+    {"ok", F_OK, NULL, 0},         {"done", F_DONE, NULL, 0},
+    {"direct", F_DIRECT, NULL, 0}, {"seq", F_SEQ, NULL, 0},
+    {"sent", F_SENT, NULL, 0},     {"received", F_RECEIVED, NULL, 0},
+    {"ms", F_MS, NULL, 0},         {"ip", F_IP, NULL, 0},
+    {"name", F_NAME, NULL, 0},     {"via", F_VIA, NULL, 0},
     {"error", F_ERROR, NULL, 0},
 };
 
@@ -51,6 +48,9 @@ static rmr_err take_value(void *user, uint32_t id, rmr_json_kind kind,
         break;
     case F_DONE:
         a->done = kind == RMR_JSON_TRUE;
+        break;
+    case F_DIRECT:
+        a->direct = kind == RMR_JSON_TRUE;
         break;
     case F_SEQ:
         return rmr_json_int(kind, text, &a->seq);

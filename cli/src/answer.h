@@ -9,6 +9,7 @@
 typedef struct cli_answer {
     bool ok;   /* "ok":true   */
     bool done; /* "done":true */
+    bool direct; /* "direct":true: not by a relay */
     int64_t seq, sent, received;
     double ms;
     char ip[64];

@@ -22,16 +22,22 @@ typedef enum opt_id {
     OPT_FORWARD,
     OPT_SERVE,
     OPT_UDP_PORT,
+    OPT_NO_UDP,
+    OPT_NO_PORT_MAPPING,
+    OPT_STATIC_ENDPOINT,
     OPT_JSON,
     OPT_LOG_LEVEL,
     OPT_COUNT,
     OPT_ICMP,
+    OPT_UNTIL_DIRECT,
+    OPT_TIMEOUT,
     OPT_HELP
 } opt_id;
 
 #define FOR(c) (1U << (c))
 #define FOR_LOCAL                                                              \
-    (FOR(CLI_STATUS) | FOR(CLI_PING) | FOR(CLI_NC) | FOR(CLI_DOWN))
+    (FOR(CLI_STATUS) | FOR(CLI_PING) | FOR(CLI_NETCHECK) | FOR(CLI_NC) |       \
+     FOR(CLI_DEBUG) | FOR(CLI_DOWN))
 #define FOR_ALL (~0U)
 
 typedef struct opt {
@@ -56,11 +62,17 @@ static const opt options[] = {
     {"--forward", OPT_FORWARD, FOR(CLI_UP), true},
     {"--serve", OPT_SERVE, FOR(CLI_UP), true},
     {"--udp-port", OPT_UDP_PORT, FOR(CLI_UP), true},
-    {"--json", OPT_JSON, FOR(CLI_UP) | FOR(CLI_STATUS), false},
+    {"--no-udp", OPT_NO_UDP, FOR(CLI_UP), false},
+    {"--no-port-mapping", OPT_NO_PORT_MAPPING, FOR(CLI_UP), false},
+    {"--static-endpoint", OPT_STATIC_ENDPOINT, FOR(CLI_UP), true},
+    {"--json", OPT_JSON, FOR(CLI_UP) | FOR(CLI_STATUS) | FOR(CLI_NETCHECK),
+     false},
     {"--log-level", OPT_LOG_LEVEL, FOR(CLI_UP), true},
     {"-c", OPT_COUNT, FOR(CLI_PING), true},
     {"--count", OPT_COUNT, FOR(CLI_PING), true},
     {"--icmp", OPT_ICMP, FOR(CLI_PING), false},
+    {"--until-direct", OPT_UNTIL_DIRECT, FOR(CLI_PING), false},
+    {"--timeout", OPT_TIMEOUT, FOR(CLI_PING), true},
     {"-h", OPT_HELP, FOR_ALL, false},
     {"--help", OPT_HELP, FOR_ALL, false},
 };
@@ -69,8 +81,10 @@ static const struct {
     const char *name;
     cli_command command;
 } commands[] = {
-    {"up", CLI_UP},     {"status", CLI_STATUS}, {"ping", CLI_PING},
-    {"nc", CLI_NC},     {"down", CLI_DOWN},     {"version", CLI_VERSION},
+    {"up", CLI_UP},     {"status", CLI_STATUS},
+    {"ping", CLI_PING}, {"netcheck", CLI_NETCHECK},
+    {"nc", CLI_NC},     {"debug", CLI_DEBUG},
+    {"down", CLI_DOWN}, {"version", CLI_VERSION},
     {"help", CLI_HELP},
 };
 
@@ -163,6 +177,14 @@ static bool apply(cli_args *a, const opt *o, char *v)
         return cli_value_serve(a, v);
     case OPT_UDP_PORT:
         return cli_value_udp_port(a, v);
+    case OPT_NO_UDP:
+        a->no_udp = true;
+        return true;
+    case OPT_NO_PORT_MAPPING:
+        a->no_port_mapping = true;
+        return true;
+    case OPT_STATIC_ENDPOINT:
+        return cli_value_endpoint(a, v);
     case OPT_JSON:
         a->json = true;
         return true;
@@ -173,6 +195,11 @@ static bool apply(cli_args *a, const opt *o, char *v)
     case OPT_ICMP:
         a->icmp = true;
         return true;
+    case OPT_UNTIL_DIRECT:
+        a->until_direct = true;
+        return true;
+    case OPT_TIMEOUT:
+        return cli_value_timeout(a, v);
     case OPT_HELP:
         a->topic = a->command;
         a->command = CLI_HELP;
@@ -195,6 +222,11 @@ static bool operand(cli_args *a, const char *arg, size_t n)
                cli_usage(a, "%s needs a peer: its name or tailnet address",
                          name);
     }
+    if (a->command == CLI_DEBUG && n == 0) {
+        a->subject = arg;
+        return strcmp(arg, "derp-map") == 0 ||
+               cli_usage(a, "debug knows derp-map, not '%s'", arg);
+    }
     if (a->command == CLI_NC && n == 1) {
         return cli_value_port(a, arg);
     }
@@ -207,6 +239,13 @@ static bool check_whole(cli_args *a)
 {
     if (a->command == CLI_PING && a->peer == NULL) {
         return cli_usage(a, "ping needs a peer: remora ping NAME-OR-ADDRESS");
+    }
+    if (a->icmp && a->until_direct) {
+        return cli_usage(a, "--until-direct looks for a path by disco pings: "
+                            "give it or --icmp, not both");
+    }
+    if (a->command == CLI_DEBUG && a->subject == NULL) {
+        return cli_usage(a, "debug needs a subject: remora debug derp-map");
     }
     if (a->command == CLI_NC && a->port == 0) {
         return cli_usage(a, "nc needs a peer and a port: remora nc PEER PORT");
@@ -264,10 +303,9 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
 
     memset(a, 0, sizeof *a);
     a->log_level = RMR_LOG_ERROR; /* trouble is told by events */
-    a->count = 1;
     if (argc < 2) {
-        return cli_usage(a, "which command? up, status, ping, nc, down, "
-                            "version or help; see remora help");
+        return cli_usage(a, "which command? up, status, ping, netcheck, nc, "
+                            "debug, down, version or help; see remora help");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         a->command = CLI_HELP;
@@ -284,7 +322,8 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
     }
     a->forwards = calloc((size_t)argc, sizeof *a->forwards);
     a->serves = calloc((size_t)argc, sizeof *a->serves);
-    if (a->forwards == NULL || a->serves == NULL) {
+    a->endpoints = calloc((size_t)argc, sizeof *a->endpoints);
+    if (a->forwards == NULL || a->serves == NULL || a->endpoints == NULL) {
         return cli_usage(a, "out of memory");
     }
     for (int i = 2; i < argc; i++) {
@@ -315,5 +354,6 @@ void cli_args_free(cli_args *a)
     cli_secret_free(a->socks5_password);
     free(a->forwards);
     free(a->serves);
+    free(a->endpoints);
     memset(a, 0, sizeof *a);
 }

@@ -13,7 +13,9 @@ typedef enum cli_command {
     CLI_UP,
     CLI_STATUS,
     CLI_PING,
+    CLI_NETCHECK,
     CLI_NC,
+    CLI_DEBUG,
     CLI_DOWN,
     CLI_VERSION,
     CLI_HELP
@@ -36,6 +38,10 @@ typedef struct cli_args {
     bool accept_control_key;
     bool has_udp_port;
     uint16_t udp_port;
+    bool no_udp;
+    bool no_port_mapping;
+    rmr_addr *endpoints; /* static ones */
+    size_t n_endpoints;
     rmr_addr socks5; /* family NONE: off */
     bool has_socks5_auth;
     char *socks5_user; /* copies, as auth_key; NULL: none asked for */
@@ -49,8 +55,13 @@ typedef struct cli_args {
     /* ping and nc */
     const char *peer;
     uint16_t port;
-    uint32_t count;
+    uint32_t count; /* 0: not said */
+    rmr_dur timeout; /* of a probe; 0: not said */
     bool icmp;
+    bool until_direct;
+
+    /* debug */
+    const char *subject; /* "derp-map" */
 
     char error[320]; /* wrong usage: one sentence that says what to do */
 } cli_args;
@@ -77,6 +88,8 @@ bool cli_value_forward(cli_args *a, const char *v);
 bool cli_value_serve(cli_args *a, const char *v);
 bool cli_value_udp_port(cli_args *a, const char *v);
 bool cli_value_log_level(cli_args *a, const char *v);
+bool cli_value_endpoint(cli_args *a, const char *v);
+bool cli_value_timeout(cli_args *a, const char *v);
 bool cli_value_count(cli_args *a, const char *v);
 bool cli_value_port(cli_args *a, const char *v);
 

@@ -140,6 +140,43 @@ bool cli_value_udp_port(cli_args *a, const char *v)
                      v);
 }
 
+bool cli_value_endpoint(cli_args *a, const char *v)
+{
+    rmr_addr *at = &a->endpoints[a->n_endpoints];
+    if (rmr_addr_parse(rmr_bytes_str(v), at) != RMR_OK || at->port == 0) {
+        return cli_usage(a,
+                         "--static-endpoint takes an address and a port at "
+                         "which peers reach this node, such as "
+                         "203.0.113.7:41641, not '%s'",
+                         v);
+    }
+    a->n_endpoints++;
+    return true;
+}
+
+/* "5", "5s" or "500ms". */
+bool cli_value_timeout(cli_args *a, const char *v)
+{
+    static const struct {
+        const char *name;
+        rmr_dur unit;
+    } units[] = {{"ms", RMR_MS}, {"s", RMR_SEC}, {"", RMR_SEC}};
+    size_t digits = strspn(v, "0123456789");
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        uint64_t n;
+        if (strcmp(v + digits, units[i].name) == 0 &&
+            rmr_parse_u64(rmr_bytes_of(v, digits), 3600000, &n) == RMR_OK &&
+            n > 0 && n * units[i].unit <= 3600 * RMR_SEC) {
+            a->timeout = n * units[i].unit;
+            return true;
+        }
+    }
+    return cli_usage(a,
+                     "--timeout takes seconds or milliseconds up to an hour, "
+                     "such as 5s or 500ms, not '%s'",
+                     v);
+}
+
 bool cli_value_log_level(cli_args *a, const char *v)
 {
     static const char *const names[] = {"off",  "error", "warn",

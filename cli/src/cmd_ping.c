@@ -6,6 +6,8 @@
 #include "local_client.h"
 #include "print.h"
 
+#define UNTIL_DIRECT_COUNT 10 /* as tailscale ping has it */
+
 static void print_probe(const cli_args *a, const cli_answer *p)
 {
     if (p->error[0] != '\0') {
@@ -31,6 +33,12 @@ static void print_probe(const cli_args *a, const cli_answer *p)
 
 static int finish(const cli_args *a, const cli_answer *total)
 {
+    if (a->until_direct && total->received > 0 && !total->direct) {
+        cli_complain("no direct path to %s was found; traffic goes by a relay, "
+                     "and remora netcheck may show why",
+                     a->peer);
+        return CLI_EXIT_FAILED;
+    }
     if (total->received > 0) {
         return CLI_EXIT_OK;
     }
@@ -56,8 +64,15 @@ int cli_ping(const cli_args *a)
     rmr_jw_object(&w);
     rmr_jw_kstr(&w, "op", "ping");
     rmr_jw_kstr(&w, "peer", a->peer);
-    rmr_jw_kint(&w, "count", a->count);
+    rmr_jw_kint(&w, "count",
+                a->count          ? a->count
+                : a->until_direct ? UNTIL_DIRECT_COUNT
+                                  : 1);
     rmr_jw_kbool(&w, "icmp", a->icmp);
+    rmr_jw_kbool(&w, "until_direct", a->until_direct);
+    if (a->timeout != 0) {
+        rmr_jw_ku64(&w, "timeout_ms", a->timeout / RMR_MS);
+    }
     rmr_jw_object_end(&w);
     got = cli_local_send(&c, &w) ? CLI_LINE : CLI_LINE_FAILED;
     while (got == CLI_LINE) {

@@ -75,7 +75,7 @@ static void print_peer_path(const row *r)
         (void)fputs("offline", stdout);
         return;
     }
-    if (then == 0 && r->rx == 0 && r->tx == 0) {
+    if (then == 0 && r->rx == 0 && r->tx == 0 && !is_set(r->addr)) {
         (void)fputs("idle", stdout);
         return;
     }

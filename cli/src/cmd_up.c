@@ -124,6 +124,10 @@ static rmr_err make_node(up *u, const cli_args *a)
     if (a->has_udp_port) {
         cfg.udp_port = a->udp_port;
     }
+    cfg.no_udp = a->no_udp;
+    cfg.no_port_mapping = a->no_port_mapping;
+    cfg.static_endpoints = a->endpoints;
+    cfg.n_static_endpoints = a->n_endpoints;
     cfg.socks5 = a->socks5;
     cfg.socks5_user = a->socks5_user;
     cfg.socks5_password = a->socks5_password;

@@ -11,6 +11,8 @@ enum { CLI_EXIT_OK = 0, CLI_EXIT_FAILED = 1, CLI_EXIT_USAGE = 2 };
 int cli_up(cli_args *a);
 int cli_status(const cli_args *a);
 int cli_ping(const cli_args *a);
+int cli_netcheck(const cli_args *a);
+int cli_debug(const cli_args *a);
 int cli_nc(const cli_args *a);
 int cli_down(const cli_args *a);
 

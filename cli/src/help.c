@@ -8,7 +8,9 @@ static const char help_all[] =
     "  remora up        joins and stays in the foreground\n"
     "  remora status    what the running node and its peers do\n"
     "  remora ping      asks a peer for an answer\n"
+    "  remora netcheck  how the network treats the running node\n"
     "  remora nc        stdin and stdout over the tailnet\n"
+    "  remora debug     what the running node knows\n"
     "  remora down      stops the running node\n"
     "  remora version   the version\n"
     "  remora help X    more about a command\n"
@@ -41,6 +43,12 @@ static const char help_up[] =
     "  --forward LOCAL=PEER:PORT local port to a peer's; may be repeated\n"
     "  --serve PORT=ADDR:PORT    tailnet port to a local one; may be repeated\n"
     "  --udp-port N              default 41641, or any where that is taken\n"
+    "  --no-udp                  no direct paths: all goes by relays\n"
+    "  --no-port-mapping         don't ask the router for a port (NAT-PMP, "
+    "PCP,\n"
+    "                            UPnP)\n"
+    "  --static-endpoint ADDR:PORT  peers reach this node there; may be\n"
+    "                            repeated\n"
     "  --json                    one object a line on stdout\n"
     "  --log-level L             off, error, warn, info, debug or trace\n"
     "\n"
@@ -64,15 +72,42 @@ static const char help_status[] =
 static const char help_ping[] =
     "remora ping: asks a peer for an answer, and says by which way it came\n"
     "\n"
-    "  -c N, --count N   probes, one a second; default 1\n"
+    "  -c N, --count N   probes, one a second; default 1, or 10 with\n"
+    "                    --until-direct\n"
+    "  --until-direct    stop at the first answer that came by a direct path\n"
+    "  --timeout T       how long a probe waits, such as 500ms; default 5s\n"
     "  --icmp            ICMP echo inside the tunnel instead of disco pings\n"
     "  --state-dir DIR   of the node that is asked\n"
     "\n"
-    "Exit code 1 when no probe was answered.\n"
+    "Exit code 1 when no probe was answered, and when --until-direct saw no\n"
+    "direct path.\n"
     "\n"
     "Examples:\n"
     "  remora ping n2\n"
+    "  remora ping --until-direct n2\n"
     "  remora ping -c 3 --icmp 100.64.0.2\n";
+
+static const char help_netcheck[] =
+    "remora netcheck: measures how the network treats the running node\n"
+    "\n"
+    "  --json            everything, with the names of tailscale netcheck\n"
+    "  --state-dir DIR   of the node that is asked\n"
+    "\n"
+    "UDP, IPv4 and IPv6, our address as relays see it, whether it depends on\n"
+    "who is asked, port mapping, and the latency to each relay region.\n"
+    "\n"
+    "Examples:\n"
+    "  remora netcheck\n"
+    "  remora netcheck --json | jq .PreferredDERP\n";
+
+static const char help_debug[] =
+    "remora debug: what the running node knows\n"
+    "\n"
+    "  derp-map          the relay regions that the control server told\n"
+    "  --state-dir DIR   of the node that is asked\n"
+    "\n"
+    "Example:\n"
+    "  remora debug derp-map | jq '.Regions | keys'\n";
 
 static const char help_nc[] =
     "remora nc: stdin and stdout over the tailnet, by TCP\n"
@@ -109,6 +144,10 @@ const char *cli_help_text(cli_command topic)
         return help_status;
     case CLI_PING:
         return help_ping;
+    case CLI_NETCHECK:
+        return help_netcheck;
+    case CLI_DEBUG:
+        return help_debug;
     case CLI_NC:
         return help_nc;
     case CLI_DOWN:

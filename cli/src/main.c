@@ -16,6 +16,10 @@ static int run(cli_args *a)
         return cli_status(a);
     case CLI_PING:
         return cli_ping(a);
+    case CLI_NETCHECK:
+        return cli_netcheck(a);
+    case CLI_DEBUG:
+        return cli_debug(a);
     case CLI_NC:
         return cli_nc(a);
     case CLI_DOWN:

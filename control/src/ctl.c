@@ -101,6 +101,7 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
     c->ephemeral = cfg->ephemeral;
     c->accept_key = cfg->accept_control_key;
     c->compress = !cfg->no_compression;
+    rmri_ctl_net_init(&c->net);
     memcpy(c->machine_key, cfg->machine_key, RMR_KEY_LEN);
     memcpy(c->node_key, cfg->node_public, RMR_KEY_LEN);
     memcpy(c->old_node_key, cfg->old_node_public, RMR_KEY_LEN);
@@ -166,7 +167,7 @@ void rmr_ctl_free(rmr_ctl *c)
         return;
     rmri_ctl_conn_drop(c);
     forget_auth_key(c);
-    rmri_ctl_vec_free(&c->endpoints, &c->env.alloc);
+    rmri_ctl_net_free(&c->net, &c->env.alloc);
     rmr_alloc a = c->env.alloc;
     rmr_release_wiped(&a, c, sizeof *c);
 }
@@ -493,47 +494,6 @@ void rmr_ctl_set_wall(rmr_ctl *c, rmr_time now, uint64_t unix_ns)
     c->now = now > c->now ? now : c->now;
     c->wall_ns = unix_ns;
     c->wall_at = c->now;
-}
-
-static bool same_net(const rmr_ctl *c, uint16_t home_derp, const rmr_addr *a,
-                     size_t n)
-{
-    const rmr_addr *mine = (const rmr_addr *)(const void *)c->endpoints.p;
-    if (home_derp != c->home_derp || n != c->endpoints.len / sizeof *mine)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        if (!rmr_addr_eq(&a[i], &mine[i]))
-            return false;
-    }
-    return true;
-}
-
-rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now, uint16_t home_derp,
-                        const rmr_addr *endpoints, size_t n)
-{
-    rmri_ctl_vec v = {0};
-    if (n && !endpoints)
-        return RMR_E_INVAL;
-    n = n < CTL_MAX_ENDPOINTS ? n : CTL_MAX_ENDPOINTS;
-    c->now = now > c->now ? now : c->now;
-    if (same_net(c, home_derp, endpoints, n))
-        return RMR_OK;
-    for (size_t i = 0; i < n; i++) {
-        rmr_addr *at =
-            rmri_ctl_vec_add(&v, &c->env.alloc, sizeof *at, SIZE_MAX);
-        if (!at) {
-            rmri_ctl_vec_free(&v, &c->env.alloc);
-            return RMR_E_NOMEM;
-        }
-        rmri_ctl_put_addr(at, &endpoints[i]);
-    }
-    rmri_ctl_vec_free(&c->endpoints, &c->env.alloc);
-    c->endpoints = v;
-    c->home_derp = home_derp;
-    c->update_due = true;
-    c->update_at = c->now;
-    c->update_failures = 0;
-    return RMR_OK;
 }
 
 rmr_err rmr_ctl_set_node_key(rmr_ctl *c, rmr_time now,

@@ -30,6 +30,8 @@
 #define CTL_MAX_KEY_BODY (64 * 1024)
 #define CTL_MAX_REPLY ((size_t)1 << 20)
 #define CTL_MAX_ENDPOINTS 64
+#define CTL_MAX_LATENCIES 64
+#define CTL_TRI 8 /* values that may be unknown */
 #define CTL_TEXT 512
 #define CTL_URL_MAX 1024
 #define CTL_SCRATCH 4096
@@ -55,6 +57,15 @@ typedef struct ctl_request { /* one at a time of each kind */
     char body[256]; /* the beginning of an answer that is not 200 */
     size_t body_len;
 } ctl_request;
+
+typedef struct ctl_net { /* rmr_ctl_net, with the lists in vectors */
+    uint16_t home_derp;
+    int8_t tri[CTL_TRI]; /* 1, 0, -1 */
+    bool have_port_map;
+    char link_type[32], firewall_mode[32];
+    rmri_ctl_vec endpoints; /* rmr_ctl_endpoint */
+    rmri_ctl_vec latencies; /* rmr_ctl_latency */
+} ctl_net;
 
 typedef struct ctl_reply { /* RegisterResponse */
     char error[CTL_TEXT];
@@ -85,8 +96,7 @@ struct rmr_ctl {
     uint8_t disco_key[RMR_KEY_LEN];
     uint64_t wall_ns; /* at wall_at */
     rmr_time wall_at;
-    uint16_t home_derp;
-    rmri_ctl_vec endpoints; /* rmr_addr */
+    ctl_net net;
 
     /* the server's key */
     uint8_t server_key[RMR_KEY_LEN];
@@ -220,6 +230,15 @@ void rmri_ctl_map_drop(rmr_ctl *c);
 void rmri_ctl_map_ended_text(rmr_ctl *c, char *dst, size_t cap);
 rmr_err rmri_ctl_update_send(rmr_ctl *c);
 void rmri_ctl_update_end(rmr_ctl *c, bool ok);
+
+/* ---- ctl_net.c -------------------------------------------------------- */
+
+void rmri_ctl_net_init(ctl_net *net);
+void rmri_ctl_net_free(ctl_net *net, const rmr_alloc *a);
+/* The members Endpoints and EndpointTypes; none where there are no endpoints. */
+void rmri_ctl_net_put_endpoints(rmr_jw *w, const ctl_net *net);
+/* NetInfo, where anything of it is known. */
+void rmri_ctl_net_put_info(rmr_jw *w, const ctl_net *net);
 
 /* ---- ctl_json.c ------------------------------------------------------- */
 

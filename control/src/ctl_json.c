@@ -28,12 +28,8 @@ static void put_hostinfo(rmr_jw *w, const rmr_ctl *c, bool net)
     rmr_jw_kbool(w, "NoLogsNoSupport", true);
     rmr_jw_kbool(w, "Userspace", true);
     rmr_jw_kbool(w, "UserspaceRouter", true);
-    if (net && c->home_derp) {
-        rmr_jw_key(w, "NetInfo");
-        rmr_jw_object(w);
-        rmr_jw_kint(w, "PreferredDERP", c->home_derp);
-        rmr_jw_object_end(w);
-    }
+    if (net)
+        rmri_ctl_net_put_info(w, &c->net);
     rmr_jw_object_end(w);
 }
 
@@ -52,23 +48,6 @@ static void put_register(rmr_jw *w, const rmr_ctl *c)
         rmr_jw_kbool(w, "Ephemeral", true);
 }
 
-static void put_endpoints(rmr_jw *w, const rmr_ctl *c)
-{
-    const rmr_addr *a = (const rmr_addr *)(const void *)c->endpoints.p;
-    size_t n = c->endpoints.len / sizeof *a;
-    char text[RMR_ADDR_TEXT_MAX];
-    rmr_jw_key(w, "Endpoints");
-    rmr_jw_array(w);
-    for (size_t i = 0; i < n; i++)
-        rmr_jw_str(w, rmr_addr_text(&a[i], text));
-    rmr_jw_array_end(w);
-    rmr_jw_key(w, "EndpointTypes"); /* 0: not said */
-    rmr_jw_array(w);
-    for (size_t i = 0; i < n; i++)
-        rmr_jw_int(w, 0);
-    rmr_jw_array_end(w);
-}
-
 /* Some servers apply what a stream request says, so it too has all that is
  * known. */
 static void put_map(rmr_jw *w, const rmr_ctl *c, bool stream)
@@ -81,8 +60,7 @@ static void put_map(rmr_jw *w, const rmr_ctl *c, bool stream)
         rmr_jw_kbool(w, "Stream", true);
     else
         rmr_jw_kbool(w, "OmitPeers", true);
-    if (c->endpoints.len)
-        put_endpoints(w, c);
+    rmri_ctl_net_put_endpoints(w, &c->net);
 }
 
 rmr_err rmri_ctl_body(rmr_ctl *c, ctl_body what, rmr_buf dst, size_t *len)

@@ -351,6 +351,9 @@ bool rmr_nm_derp_at(const rmr_nm *nm, size_t i, rmr_nm_derp_region *out)
     out->id = r->id;
     out->code = r->code;
     out->name = r->name;
+    out->latitude = r->latitude;
+    out->longitude = r->longitude;
+    out->score = rmri_nm_score_of(nm, r->id);
     out->no_measure_no_home = r->no_measure_no_home;
     out->avoid = r->avoid;
     out->nodes = (const rmr_nm_derp_node *)(const void *)r->nodes.p;

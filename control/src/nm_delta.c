@@ -53,6 +53,22 @@ static void tell(rmr_nm *nm, rmr_nm_change change, const nm_peer *p,
     nm->busy = false;
 }
 
+/* One that had no key before, or has none now, is another version. */
+static void tell_restart(rmr_nm *nm, const nm_peer *old, const nm_peer *p)
+{
+    static const uint8_t none[RMR_KEY_LEN];
+    rmr_nm_node view;
+    if (!nm->cb.on_peer_restarted ||
+        memcmp(old->disco, p->disco, RMR_KEY_LEN) == 0 ||
+        memcmp(old->disco, none, RMR_KEY_LEN) == 0 ||
+        memcmp(p->disco, none, RMR_KEY_LEN) == 0)
+        return;
+    rmri_nm_view(nm, p, &view);
+    nm->busy = true;
+    nm->cb.on_peer_restarted(nm->cb.user, &view);
+    nm->busy = false;
+}
+
 /* `p` becomes the peer at `at`; an equal one only leaves its marks. */
 static rmr_err put_in_place(rmr_nm *nm, size_t at, nm_peer *p)
 {
@@ -71,6 +87,7 @@ static rmr_err put_in_place(rmr_nm *nm, size_t at, nm_peer *p)
     }
     nm->recompile = nm->recompile || was_unsigned;
     tell(nm, RMR_NM_PEER_CHANGED, p, old->key);
+    tell_restart(nm, old, p);
     rmri_nm_peer_free(nm, old);
     return RMR_OK;
 }

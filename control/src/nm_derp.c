@@ -30,6 +30,7 @@ void rmri_nm_derp_free(rmr_nm *nm)
 {
     rmri_nm_derp_discard(nm);
     free_regions(nm, nm->regions, nm->n_regions, nm->n_regions);
+    rmri_nm_score_free(nm);
 }
 
 /* ---- regions ---------------------------------------------------------- */
@@ -76,6 +77,13 @@ static void region_end(rmr_nm *nm)
     nm->n_new_regions++;
 }
 
+/* Bit by bit: what is neither more nor less is the same. */
+static bool same_place(const nm_region *a, const nm_region *b)
+{
+    return memcmp(&a->latitude, &b->latitude, sizeof a->latitude) == 0 &&
+           memcmp(&a->longitude, &b->longitude, sizeof a->longitude) == 0;
+}
+
 static bool same_regions(const rmr_nm *nm)
 {
     if (nm->n_regions != nm->n_new_regions)
@@ -83,7 +91,8 @@ static bool same_regions(const rmr_nm *nm)
     for (size_t i = 0; i < nm->n_regions; i++) {
         const nm_region *a = &nm->regions[i], *b = &nm->new_regions[i];
         if (a->id != b->id || a->no_measure_no_home != b->no_measure_no_home ||
-            a->avoid != b->avoid || !rmri_ctl_same(a->code, b->code) ||
+            a->avoid != b->avoid || !same_place(a, b) ||
+            !rmri_ctl_same(a->code, b->code) ||
             !rmri_ctl_same(a->name, b->name) || a->nodes.len != b->nodes.len ||
             (a->nodes.len && memcmp(a->nodes.p, b->nodes.p, a->nodes.len) != 0))
             return false;
@@ -148,18 +157,21 @@ static void node_end(rmr_nm *nm)
     rmri_nm_drop(nm);
 }
 
-/* "": resolve the name; "none": not by that family; else the address. */
+/* "": resolve the name; an address of the family: that; any other text (the
+ * word is "none"): not by that family. */
 static void node_ip(rmr_nm *nm, rmr_dial *d, uint8_t family, rmr_bytes text)
 {
     rmr_addr a;
     if (text.len == 0)
         return;
-    if (rmr_bytes_eq_str(text, "none")) {
+    if (rmr_addr_parse_ip(text, &a) || a.family != family) {
+        if (!rmr_bytes_eq_str(text, "none"))
+            rmri_nm_drop(nm);
         d->no_v4 = d->no_v4 || family == RMR_AF_INET;
         d->no_v6 = d->no_v6 || family == RMR_AF_INET6;
         return;
     }
-    if (rmr_addr_parse_ip(text, &a) || a.family != family || d->n_addrs > 1) {
+    if (d->n_addrs > 1) { /* the same member once more */
         rmri_nm_drop(nm);
         return;
     }
@@ -178,6 +190,17 @@ static void node_port(rmr_nm *nm, rmr_nm_derp_node *d, uint32_t id,
         d->stun_port = v < 0 ? -1 : v == 0 ? STUN_PORT : (int32_t)v;
     else if (v > 0)
         d->dial.port = (uint16_t)v;
+}
+
+static void node_test_ip(rmr_nm *nm, rmr_nm_derp_node *d, rmr_bytes text)
+{
+    rmr_addr a;
+    if (text.len == 0)
+        return;
+    if (rmr_addr_parse_ip(text, &a))
+        rmri_nm_drop(nm);
+    else
+        rmri_ctl_put_addr(&d->stun_test_ip, &a);
 }
 
 static void node_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
@@ -209,6 +232,12 @@ static void node_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
     case D_STUN_ONLY:
         d->stun_only = kind == RMR_JSON_TRUE;
         break;
+    case D_STUN_TEST_IP:
+        node_test_ip(nm, d, text);
+        break;
+    case D_PORT80:
+        d->can_port80 = kind == RMR_JSON_TRUE;
+        break;
     default: /* D_INSECURE */
         d->dial.insecure = kind == RMR_JSON_TRUE;
         break;
@@ -221,6 +250,8 @@ rmr_err rmri_nm_derp_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
 {
     bool object = kind == RMR_JSON_OBJECT;
     bool end = kind == RMR_JSON_OBJECT_END;
+    if (id == D_SCORES)
+        return rmri_nm_score_nest(nm, kind);
     if (id == D_REGIONS && object)
         rmri_nm_derp_discard(nm);
     else if (id == D_REGIONS && end)
@@ -234,6 +265,16 @@ rmr_err rmri_nm_derp_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
     else if (id == D_NODES && end && nm->region)
         node_end(nm);
     return RMR_OK;
+}
+
+static void region_degrees(rmr_nm *nm, double *at, rmr_json_kind kind,
+                           rmr_bytes text)
+{
+    double v;
+    if (rmr_json_double(kind, text, &v) || !(v >= -360 && v <= 360))
+        rmri_nm_drop(nm);
+    else
+        *at = v;
 }
 
 static void region_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
@@ -256,6 +297,12 @@ static void region_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
     case D_REGION_NAME:
         rmri_nm_text(nm, r->name, sizeof r->name, text);
         break;
+    case D_LATITUDE:
+        region_degrees(nm, &r->latitude, kind, text);
+        break;
+    case D_LONGITUDE:
+        region_degrees(nm, &r->longitude, kind, text);
+        break;
     case D_AVOID:
         r->avoid = kind == RMR_JSON_TRUE;
         break;
@@ -275,9 +322,11 @@ rmr_err rmri_nm_derp_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
             nm->region_key = 0;
         return RMR_OK;
     }
+    if (id == D_SCORE)
+        return rmri_nm_score_value(nm, kind, text);
     if (kind == RMR_JSON_NULL)
         return RMR_OK;
-    if (id >= D_NODE_NAME)
+    if (id >= D_NODE_NAME && id <= D_PORT80)
         node_value(nm, id, kind, text);
     else
         region_value(nm, id, kind, text);

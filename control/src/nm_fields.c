@@ -74,12 +74,23 @@ static const rmr_json_field derp_node[] = {
     LEAF("STUNOnly", D_STUN_ONLY),
     LEAF("DERPPort", D_DERP_PORT),
     LEAF("InsecureForTests", D_INSECURE),
+    LEAF("STUNTestIP", D_STUN_TEST_IP),
+    LEAF("CanPort80", D_PORT80),
 };
 
 static const rmr_json_field derp_region[] = {
     LEAF("RegionID", D_REGION_ID),         LEAF("RegionCode", D_REGION_CODE),
-    LEAF("RegionName", D_REGION_NAME),     LEAF("Avoid", D_AVOID),
+    LEAF("RegionName", D_REGION_NAME),     LEAF("Latitude", D_LATITUDE),
+    LEAF("Longitude", D_LONGITUDE),        LEAF("Avoid", D_AVOID),
     LEAF("NoMeasureNoHome", D_NO_MEASURE), NEST("Nodes", D_NODES, derp_node),
+};
+
+static const rmr_json_field region_scores[] = {
+    LEAF("*", D_SCORE),
+};
+
+static const rmr_json_field home_params[] = {
+    NEST("RegionScore", D_SCORES, region_scores),
 };
 
 static const rmr_json_field derp_regions[] = {
@@ -87,6 +98,7 @@ static const rmr_json_field derp_regions[] = {
 };
 
 static const rmr_json_field derp_map[] = {
+    NEST("HomeParams", D_HOME, home_params),
     NEST("Regions", D_REGIONS, derp_regions),
 };
 

@@ -96,9 +96,15 @@ enum { NM_BY_KEY, NM_BY_DISCO, NM_BY_IP, NM_BY_NAME, NM_INDEXES };
 typedef struct nm_region {
     uint16_t id;
     bool no_measure_no_home, avoid;
+    double latitude, longitude;
     char code[32], name[64];
     rmri_ctl_vec nodes; /* rmr_nm_derp_node */
 } nm_region;
+
+typedef struct nm_score { /* of HomeParams.RegionScore */
+    uint16_t region;
+    double factor; /* above 0 */
+} nm_score;
 
 typedef struct nm_user {
     int64_t id;
@@ -146,6 +152,7 @@ struct rmr_nm {
 
     nm_region *regions; /* sorted by id */
     size_t n_regions;
+    rmri_ctl_vec scores; /* nm_score, in the order of the server */
     nm_user **users; /* sorted by id */
     size_t n_users, cap_users;
     char domain[NM_TEXT_MAX];
@@ -181,7 +188,8 @@ struct rmr_nm {
     size_t n_new_regions, cap_new_regions;
     nm_region *region; /* that is read; NULL: none */
     rmr_nm_derp_node *derp_node;
-    uint64_t region_key;
+    uint64_t region_key, score_key;
+    rmri_ctl_vec new_scores;
     rmri_ctl_vec staged; /* nm_rules */
     nm_rules *set;       /* in `staged`, that is read; NULL: none */
     nm_rule_draft rule;
@@ -277,6 +285,13 @@ enum nm_field {
     D_STUN_ONLY,
     D_DERP_PORT,
     D_INSECURE,
+    D_STUN_TEST_IP,
+    D_PORT80,
+    D_LATITUDE,
+    D_LONGITUDE,
+    D_HOME,
+    D_SCORES,
+    D_SCORE,
     /* packet filters */
     R_FILTER = 400,
     R_FILTERS,
@@ -369,6 +384,14 @@ rmr_err rmri_nm_derp_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                            rmr_bytes text);
 void rmri_nm_derp_discard(rmr_nm *nm); /* what is staged */
 void rmri_nm_derp_free(rmr_nm *nm);
+
+/* ---- nm_score.c ------------------------------------------------------- */
+
+rmr_err rmri_nm_score_nest(rmr_nm *nm, rmr_json_kind kind);
+rmr_err rmri_nm_score_value(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text);
+/* 1 where the server said nothing of it. */
+double rmri_nm_score_of(const rmr_nm *nm, uint16_t region);
+void rmri_nm_score_free(rmr_nm *nm);
 
 /* ---- nm_rules.c ------------------------------------------------------- */
 

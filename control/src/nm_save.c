@@ -18,6 +18,7 @@
 enum section {
     S_BEGIN,
     S_SELF,
+    S_SCORES,
     S_DERP,
     S_DNS,
     S_FILTERS,
@@ -82,6 +83,19 @@ static void put_key(rmr_wr *w, const char *key, const char *prefix,
     char hex[2 * RMR_KEY_LEN + 1];
     rmr_wr_fmt(w, ",\"%s\":\"%s%s\"", key, prefix,
                rmr_hex(hex, k, RMR_KEY_LEN));
+}
+
+static void put_double(rmr_wr *w, const char *before, double v)
+{
+    rmr_jw j;
+    size_t len = 0;
+    rmr_wr_str(w, before);
+    rmr_jw_init(&j, rmr_buf_of(w->base + w->len, w->cap - w->len));
+    rmr_jw_double(&j, v);
+    if (rmr_jw_end(&j, &len))
+        w->failed = true;
+    else
+        w->len += len;
 }
 
 /* With all nine digits, unlike rmr_time_text. */
@@ -234,15 +248,38 @@ static void put_derp_node(rmr_wr *w, const rmr_nm_derp_node *d)
     rmr_wr_fmt(w, ",\"STUNPort\":%ld,\"DERPPort\":%u", (long)d->stun_port,
                d->dial.port);
     put_flag(w, "STUNOnly", d->stun_only);
+    put_flag(w, "CanPort80", d->can_port80);
+    if (d->stun_test_ip.family != RMR_AF_NONE)
+        put_kstr(w, "STUNTestIP", rmr_addr_ip_text(&d->stun_test_ip, text));
     put_flag(w, "InsecureForTests", d->dial.insecure);
     rmr_wr_str(w, "}");
+}
+
+/* The map begins here where it has scores, else in unit_derp. */
+static void unit_scores(const rmr_nm *nm, rmr_wr *w, place *p)
+{
+    const nm_score *s = (const nm_score *)(const void *)nm->scores.p;
+    size_t n = nm->scores.len / sizeof *s;
+    if (p->index == n) {
+        rmr_wr_str(w, n ? "}}" : "");
+        next_section(p);
+        return;
+    }
+    s += p->index;
+    rmr_wr_fmt(w, "%s\"%u\":",
+               p->index ? ","
+                        : ",\"DERPMap\":{\"HomeParams\":{\"RegionScore\":{",
+               s->region);
+    put_double(w, "", s->factor);
+    next_index(p);
 }
 
 /* Step 0: the region's head; then a node a step. */
 static void unit_derp(const rmr_nm *nm, rmr_wr *w, place *p)
 {
+    bool begun = nm->scores.len > 0;
     if (nm->n_regions == 0 || p->index == nm->n_regions) {
-        rmr_wr_str(w, nm->n_regions ? "}}" : "");
+        rmr_wr_str(w, nm->n_regions ? "}}" : begun ? "}" : "");
         next_section(p);
         return;
     }
@@ -251,10 +288,16 @@ static void unit_derp(const rmr_nm *nm, rmr_wr *w, place *p)
         (const rmr_nm_derp_node *)(const void *)r->nodes.p;
     size_t n = r->nodes.len / sizeof *d;
     if (p->step == 0) {
-        rmr_wr_str(w, p->index ? "," : ",\"DERPMap\":{\"Regions\":{");
+        rmr_wr_str(w, p->index ? ","
+                      : begun  ? ",\"Regions\":{"
+                               : ",\"DERPMap\":{\"Regions\":{");
         rmr_wr_fmt(w, "\"%u\":{\"RegionID\":%u", r->id, r->id);
         put_kstr(w, "RegionCode", r->code);
         put_kstr(w, "RegionName", r->name);
+        if (r->latitude != 0 || r->longitude != 0) {
+            put_double(w, ",\"Latitude\":", r->latitude);
+            put_double(w, ",\"Longitude\":", r->longitude);
+        }
         put_flag(w, "Avoid", r->avoid);
         put_flag(w, "NoMeasureNoHome", r->no_measure_no_home);
         rmr_wr_str(w, ",\"Nodes\":[");
@@ -481,6 +524,9 @@ static void unit(const rmr_nm *nm, rmr_wr *w, place *p)
         break;
     case S_DERP:
         unit_derp(nm, w, p);
+        break;
+    case S_SCORES:
+        unit_scores(nm, w, p);
         break;
     case S_DNS:
         unit_dns(nm, w, p);

@@ -187,6 +187,15 @@ bool rmr_paths_find(const rmr_paths *p, const uint8_t node_key[RMR_KEY_LEN],
     return peer != NULL;
 }
 
+bool rmr_paths_node_key(const rmr_paths *p, rmr_path_peer peer,
+                        uint8_t key[RMR_KEY_LEN])
+{
+    const path_peer *at = rmri_path_peer(p, peer);
+    if (at)
+        memcpy(key, at->node_key, RMR_KEY_LEN);
+    return at != NULL;
+}
+
 bool rmr_paths_source(const rmr_paths *p, const rmr_addr *from,
                       rmr_path_peer *out)
 {

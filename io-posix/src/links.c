@@ -1,4 +1,5 @@
-/* What the host knows of its network: addresses, name servers, hosts. */
+/* What the host knows of its network: addresses, gateways, name servers,
+ * hosts; and when to look. */
 #include "posix_internal.h"
 
 #include <ifaddrs.h>
@@ -9,8 +10,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#define LOOK_EVERY (3 * RMR_SEC)
+#define LOOK_EVERY (3 * RMR_SEC)   /* in turns that happen anyway           */
+#define CLOCK_EVERY (10 * RMR_SEC) /* where nobody tells us of changes      */
+#define SETTLE (200 * RMR_MS)      /* a change seldom comes alone           */
 #define TEXT_MAX ((size_t)1 << 20) /* of a file; the rest is not told */
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -99,19 +103,31 @@ static void read_addrs(links *l)
     freeifaddrs(all);
 }
 
-void rmri_posix_links_check(rmr_posix *p)
+static bool differ(const rmr_addr *a, size_t n_a, const rmr_addr *b, size_t n_b)
+{
+    return n_a != n_b || memcmp(a, b, n_a * sizeof *a) != 0;
+}
+
+/* Whether own addresses or gateways are others now. */
+static bool has_moved(links *l)
+{
+    rmr_addr addrs[COUNT(l->addrs)], gateways[COUNT(l->gateways)];
+    size_t n_addrs = l->n_addrs, n_gateways = l->n_gateways;
+    memcpy(addrs, l->addrs, sizeof addrs);
+    memcpy(gateways, l->gateways, sizeof gateways);
+    read_addrs(l);
+    l->n_gateways = rmri_posix_gateways(l->gateways, COUNT(l->gateways));
+    return differ(addrs, n_addrs, l->addrs, l->n_addrs) ||
+           differ(gateways, n_gateways, l->gateways, l->n_gateways);
+}
+
+static void look(rmr_posix *p)
 {
     links *l = &p->links;
-    if (l->looked_at && rmr_time_since(p->now, l->looked_at) < LOOK_EVERY)
-        return;
-    rmr_addr old[COUNT(l->addrs)];
-    size_t n_old = l->n_addrs;
     bool is_new = l->looked_at == 0;
-    memcpy(old, l->addrs, sizeof old);
     l->looked_at = p->now;
-    read_addrs(l);
-    is_new = is_new || n_old != l->n_addrs ||
-             memcmp(old, l->addrs, n_old * sizeof *old) != 0;
+    l->due = l->fd < 0 ? rmr_time_add(p->now, CLOCK_EVERY) : RMR_TIME_NEVER;
+    is_new = has_moved(l) || is_new;
     for (size_t i = 0; i < 2; i++) {
         struct stat st;
         struct timespec t = {0, 0};
@@ -132,12 +148,44 @@ void rmri_posix_links_check(rmr_posix *p)
         rmri_posix_links_tell(p, m);
 }
 
+void rmri_posix_links_check(rmr_posix *p)
+{
+    const links *l = &p->links;
+    if (l->looked_at == 0 || p->now >= l->due ||
+        rmr_time_since(p->now, l->looked_at) >= LOOK_EVERY)
+        look(p);
+}
+
+void rmri_posix_links_news(rmr_posix *p)
+{
+    links *l = &p->links;
+    if (p->has_link_news && rmri_posix_netlink_drain(l->fd))
+        l->due = rmr_time_min(l->due, rmr_time_add(p->now, SETTLE));
+    rmri_posix_links_check(p);
+}
+
+void rmri_posix_links_open(rmr_posix *p, bool by_clock)
+{
+    p->links.fd = by_clock ? -1 : rmri_posix_netlink_open();
+    if (p->links.fd >= 0)
+        rmri_posix_epoll_watch_fd(p, &p->links.fd);
+}
+
+void rmri_posix_links_close(rmr_posix *p)
+{
+    if (p->links.fd >= 0)
+        (void)close(p->links.fd);
+    free(p->links.hosts);
+}
+
 void rmri_posix_links_tell(rmr_posix *p, mach *m)
 {
     const links *l = &p->links;
     rmr_io_links told = {
         .addrs = l->addrs,
         .n_addrs = l->n_addrs,
+        .gateways = l->gateways,
+        .n_gateways = l->n_gateways,
         .name_servers = l->servers,
         .n_name_servers = l->n_servers,
         .hosts = rmr_bytes_of(l->hosts, l->hosts_len),

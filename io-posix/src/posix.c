@@ -95,67 +95,6 @@ rmr_err rmri_posix_err(int e)
     return RMR_E_IO;
 }
 
-/* ---- objects ---------------------------------------------------------------
- */
-
-obj *rmri_posix_find(const rmr_posix *p, const mach *m, uint64_t id)
-{
-    for (size_t i = p->n_objs; i-- > 0;) {
-        if (p->ids[i] == id && p->objs[i]->m == m)
-            return p->objs[i];
-    }
-    return NULL;
-}
-
-static bool reserve(rmr_posix *p)
-{
-    size_t cap = p->cap_objs ? p->cap_objs * 2 : 32;
-    if (p->n_objs < p->cap_objs)
-        return true;
-    obj **objs = realloc((void *)p->objs, cap * sizeof *objs);
-    p->objs = objs ? objs : p->objs;
-    uint64_t *ids = realloc(p->ids, cap * sizeof *ids);
-    p->ids = ids ? ids : p->ids;
-    struct pollfd *fds = realloc(p->fds, (cap + 1) * sizeof *fds);
-    p->fds = fds ? fds : p->fds;
-    p->cap_objs = objs && ids && fds ? cap : p->cap_objs;
-    return objs && ids && fds;
-}
-
-obj *rmri_posix_new(rmr_posix *p, mach *m, uint64_t id, obj_kind kind, int fd)
-{
-    obj *o = reserve(p) ? calloc(1, sizeof *o) : NULL;
-    if (!o) {
-        if (fd >= 0)
-            (void)close(fd);
-        return NULL;
-    }
-    p->objs[p->n_objs] = o;
-    p->fds[p->n_objs + 1].revents = 0;
-    p->ids[p->n_objs++] = id;
-    *o = (obj){.m = m, .id = id, .fd = fd, .kind = kind};
-    o->deadline = RMR_TIME_NEVER;
-    m->n_objs++;
-    return o;
-}
-
-/* Others may still hold the pointer in this turn: sweep() frees it. */
-void rmri_posix_drop(rmr_posix *p, obj *o)
-{
-    if (o->kind == OBJ_DEAD)
-        return;
-    if (o->kind == OBJ_STORE)
-        rmri_posix_store_drop(p, o);
-    if (o->kind == OBJ_LISTENER && o->name)
-        (void)unlinkat(p->dir_fd, o->name, 0);
-    if (o->fd >= 0)
-        p->has_room = close(o->fd) == 0;
-    free(o->out);
-    free(o->name);
-    o->m->n_objs--;
-    *o = (obj){.kind = OBJ_DEAD, .fd = -1, .deadline = RMR_TIME_NEVER};
-}
-
 /* ---- machines
  * ---------------------------------------------------------------- */
 
@@ -165,9 +104,12 @@ static void end(rmr_posix *p, mach *m, rmr_err err, rmri_posix_op *end_one)
     m->is_live = false;
     if (m->serial == 1)
         p->first_result = err;
-    for (size_t i = 0; i < p->n_objs; i++) {
-        if (p->objs[i]->m == m)
-            end_one(p, m, p->objs[i], NULL);
+    for (size_t i = p->n_objs; i-- > 0;) { /* drop() fills gaps from the end */
+        obj *o = p->objs[i];
+        if (o->m != m)
+            continue;
+        end_one(p, m, o, NULL);
+        rmri_posix_changed(p, o);
     }
 }
 
@@ -221,6 +163,7 @@ static void perform(rmr_posix *p, mach *m, const rmr_io_op *op)
         [RMR_IO_LOAD] = {rmri_posix_load, 0},
         [RMR_IO_STORE] = {rmri_posix_store, 0},
         [RMR_IO_STOP] = {rmri_posix_stop, 0},
+        [RMR_IO_ICMP_OPEN] = {rmri_posix_icmp_open, 0},
     };
     obj *o = rmri_posix_find(p, m, op->id);
     size_t i = (size_t)op->kind;
@@ -229,6 +172,8 @@ static void perform(rmr_posix *p, mach *m, const rmr_io_op *op)
             p, m, rmri_posix_event(RMR_IO_FAILED, op->id, RMR_E_UNSUPPORTED));
     else if (ops[i].on == 0 || (o && ((int)o->kind & ops[i].on)))
         ops[i].run(p, m, o, op);
+    if (o)
+        rmri_posix_changed(p, o);
 }
 
 /* The machine's operations until it has none: a bounded number, so that a
@@ -289,6 +234,7 @@ void rmr_posix_config_init(rmr_posix_config *cfg, size_t struct_size)
 
 static rmr_err open_all(rmr_posix *p, const char *dir)
 {
+    rmr_env env = rmr_posix_env();
     if (pipe(p->wake) != 0)
         return RMR_E_IO;
     for (int i = 0; i < 2; i++) {
@@ -296,8 +242,13 @@ static rmr_err open_all(rmr_posix *p, const char *dir)
             fcntl(p->wake[i], F_SETFD, FD_CLOEXEC) != 0)
             return RMR_E_IO;
     }
-    if (!reserve(p))
+    if (!p->portable)
+        rmri_posix_epoll_open(p);
+    if (rmr_timers_init(&p->timers, &env.alloc, 0) != RMR_OK ||
+        !rmri_posix_reserve(p))
         return RMR_E_NOMEM;
+    if (!p->no_links)
+        rmri_posix_links_open(p, p->portable);
     return dir ? rmri_posix_open_dir(p, dir) : RMR_OK;
 }
 
@@ -309,7 +260,10 @@ rmr_err rmr_posix_new(rmr_posix **out, const rmr_posix_config *cfg)
         return RMR_E_NOMEM;
     p->log = cfg->log;
     p->no_links = cfg->no_links;
-    p->dir_fd = p->wake[0] = p->wake[1] = -1;
+    p->portable = cfg->portable;
+    p->no_offload = cfg->no_offload || cfg->portable;
+    p->dir_fd = p->wake[0] = p->wake[1] = p->epoll_fd = p->links.fd = -1;
+    p->links.due = RMR_TIME_NEVER;
     p->wall_base = clock_ns(CLOCK_REALTIME) - rmr_posix_now();
     rmr_err e = open_all(p, cfg->dir);
     if (e == RMR_OK)
@@ -319,44 +273,36 @@ rmr_err rmr_posix_new(rmr_posix **out, const rmr_posix_config *cfg)
     return e;
 }
 
-/* Frees what was dropped in this turn. */
-static void sweep(rmr_posix *p)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < p->n_objs; i++) {
-        if (p->objs[i]->kind == OBJ_DEAD) {
-            free(p->objs[i]);
-        } else {
-            p->ids[n] = p->ids[i];
-            p->objs[n++] = p->objs[i];
-        }
-    }
-    p->n_objs = n;
-}
-
 void rmr_posix_free(rmr_posix *p)
 {
     if (!p)
         return;
-    for (size_t i = 0; i < p->n_objs; i++)
-        rmri_posix_drop(p, p->objs[i]);
-    sweep(p);
+    while (p->n_objs)
+        rmri_posix_drop(p, p->objs[p->n_objs - 1]);
+    rmri_posix_settle(p);
     for (mach *m = p->machs, *next; m; m = next) {
         next = m->next;
         free(m);
     }
-    int fds[] = {p->wake[0], p->wake[1], p->dir_fd};
-    for (int i = 0; i < 3; i++) {
+    int fds[] = {p->wake[0], p->wake[1], p->dir_fd, p->epoll_fd};
+    for (int i = 0; i < 4; i++) {
         if (fds[i] >= 0)
             (void)close(fds[i]);
     }
-    free(p->links.hosts);
+    rmri_posix_links_close(p);
+    rmr_timers_wipe(&p->timers);
     free(p->dir);
     free((void *)p->objs);
-    free(p->ids);
+    free((void *)p->hash);
     free(p->fds);
     rmr_wipe(p, sizeof *p); /* blobs and plaintext went through its buffers */
     free(p);
+}
+
+void rmr_posix_get_stats(const rmr_posix *p, rmr_posix_stats *out)
+{
+    *out = p->stats;
+    out->n_open = p->n_objs;
 }
 
 void rmr_posix_wake(rmr_posix *p)
@@ -376,19 +322,15 @@ void rmr_posix_request_stop(rmr_posix *p)
 /* ---- the turn
  * -------------------------------------------------------------------- */
 
-/* Fills fds; the earliest deadline of an object lowers *until. */
-static void gather(rmr_posix *p, rmr_time *until)
+/* Listeners without descriptors try again when one was freed. */
+static void end_rests(rmr_posix *p)
 {
-    p->fds[0] = (struct pollfd){p->wake[0], POLLIN, 0};
-    for (size_t i = 0; i < p->n_objs; i++) {
+    for (size_t i = 0; p->has_room && p->n_resting && i < p->n_objs; i++) {
         obj *o = p->objs[i];
-        if (o->kind == OBJ_LISTENER && p->has_room)
-            o->deadline = RMR_TIME_NEVER;
-        *until = rmr_time_min(*until, o->deadline);
-        short wants = rmri_posix_wants(o);
-        /* Without wishes it is still asked for errors, once. */
-        bool is_idle = wants == 0 && (o->is_hup || o->kind == OBJ_STORE);
-        p->fds[i + 1] = (struct pollfd){is_idle ? -1 : o->fd, wants, 0};
+        if (o->kind != OBJ_LISTENER)
+            continue;
+        rmri_posix_set_deadline(p, o, RMR_TIME_NEVER);
+        rmri_posix_changed(p, o);
     }
     p->has_room = false;
 }
@@ -417,32 +359,32 @@ static void take_news(rmr_posix *p)
                             rmri_posix_event(RMR_IO_STOP_REQUEST, 0, RMR_OK));
     }
     if (!p->no_links)
-        rmri_posix_links_check(p);
+        rmri_posix_links_news(p);
 }
 
 static void take_input(rmr_posix *p)
 {
     uint8_t sink[64];
-    while (p->fds[0].revents && read(p->wake[0], sink, sizeof sink) > 0)
+    while (p->is_woken && read(p->wake[0], sink, sizeof sink) > 0)
         continue;
-    size_t n = p->n_objs; /* those that come now were not polled */
-    for (size_t i = 0; i < n; i++) {
-        size_t at = (i + p->n_turns) % n; /* each is first at times */
-        obj *o = p->objs[at];
-        short revents = p->fds[at + 1].revents;
-        if (o->kind == OBJ_DEAD || !revents)
-            continue;
+    for (size_t i = 0; i < p->n_ready; i++) {
+        obj *o = p->ready[i].o;
         mach *m = o->m;
-        rmri_posix_ready(p, o, revents);
+        if (o->kind == OBJ_DEAD)
+            continue;
+        rmri_posix_ready(p, o, p->ready[i].revents);
+        rmri_posix_changed(p, o);
         rmri_posix_drain(p, m); /* what goes out is not kept waiting */
     }
 }
 
 static void take_deadlines(rmr_posix *p)
 {
-    for (size_t i = 0; i < p->n_objs; i++) {
-        if (p->objs[i]->deadline <= p->now)
-            rmri_posix_expire(p, p->objs[i]);
+    for (rmr_timer *t; (t = rmr_timers_pop(&p->timers, p->now)) != NULL;) {
+        obj *o = t->owner;
+        p->n_resting -= o->kind == OBJ_LISTENER;
+        rmri_posix_expire(p, o);
+        rmri_posix_changed(p, o);
     }
     for (mach *m = p->machs; m; m = m->next) {
         if (m->is_live && m->m.next_deadline(m->m.self) <= p->now)
@@ -455,7 +397,7 @@ static void take_deadlines(rmr_posix *p)
 static size_t reap(rmr_posix *p)
 {
     size_t n = 0;
-    sweep(p);
+    rmri_posix_settle(p);
     for (mach **at = &p->machs; *at;) {
         mach *m = *at;
         if (m->is_live || m->n_objs) {
@@ -480,15 +422,15 @@ rmr_err rmr_posix_turn(rmr_posix *p, rmr_dur max_wait, size_t *running)
         else if (m->is_live)
             until = rmr_time_min(until, m->m.next_deadline(m->m.self));
     }
+    end_rests(p);
     if ((*running = reap(p)) == 0)
         return RMR_OK;
-    gather(p, &until);
-    int n_ready =
-        poll(p->fds, (nfds_t)p->n_objs + 1, timeout_ms(p->now, until));
+    until = rmr_time_min(until, rmr_timers_next(&p->timers));
+    until = rmr_time_min(until, p->links.due);
+    int n_ready = rmri_posix_wait(p, timeout_ms(p->now, until));
     if (n_ready < 0 && errno != EINTR)
         return RMR_E_IO;
     p->now = rmr_posix_now(); /* the `now` of all that follows */
-    p->n_turns++;
     take_news(p);
     if (n_ready > 0)
         take_input(p);

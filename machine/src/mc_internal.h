@@ -62,7 +62,7 @@ struct rmr_mc_link {
     rmr_tls *tls;
     rmr_addr addrs[RMR_DNS_MAX_ADDRS];
     size_t n_addrs, next_addr;
-    rmr_addr remote;
+    rmr_addr remote, local;
     rmr_time deadline; /* of the whole attempt */
     uint64_t query;
     rmr_err last_err;
@@ -99,6 +99,13 @@ size_t rmri_mc_proxy_request(const rmr_mc_link *l, rmr_buf dst);
  * NOTREADY: more must come.  Else the proxy's word. */
 rmr_err rmri_mc_proxy_answer(rmr_mc_link *l, rmr_bytes data, size_t *used);
 
+typedef struct mc_query { /* a name asked for by itself, not for a link */
+    struct mc_query *next;
+    uint64_t id;
+    rmr_mc_resolved_fn done;
+    void *user;
+} mc_query;
+
 struct rmr_mc {
     rmr_env env;
     void *user;
@@ -128,6 +135,7 @@ struct rmr_mc {
     rmr_mc_io *dns_udp[2]; /* v4, v6 */
     bool dns_udp_failed[2]; /* not again while these questions are open */
     uint64_t last_query;
+    mc_query *queries; /* of rmr_mc_resolve */
     uint8_t dns_pkt[RMR_DNS_MAX_MSG]; /* a question waiting for its socket */
     size_t dns_pkt_len;
     rmr_addr dns_pkt_to;

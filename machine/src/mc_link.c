@@ -39,6 +39,7 @@ void rmri_mc_link_drop(rmr_mc_link *l, bool reset)
     rmr_tls_free(l->tls);
     l->tls = NULL;
     rmr_ring_wipe(&l->held);
+    memset(&l->local, 0, sizeof l->local);
     l->state = LINK_IDLE;
     l->deadline = RMR_TIME_NEVER;
     rmri_mc_stir(l->mc);
@@ -99,7 +100,7 @@ void rmri_mc_link_through(rmr_mc_link *l, rmr_time now)
 static void io_opened(void *owner, rmr_time now, const rmr_addr *local)
 {
     rmr_mc_link *l = owner;
-    (void)local;
+    l->local = *local;
     rmr_mc_io_credit(l->io, MC_READ_CREDIT);
     if (l->by_proxy)
         l->state = LINK_PROXY;
@@ -273,6 +274,11 @@ void rmr_mc_link_output(rmr_mc_link *l)
 {
     if (l->io && l->state >= LINK_PROXY)
         rmr_mc_io_output(l->io);
+}
+
+rmr_addr rmr_mc_link_local(const rmr_mc_link *l)
+{
+    return l->local;
 }
 
 bool rmr_mc_link_is_open(const rmr_mc_link *l)

@@ -7,6 +7,19 @@ static int family_index(const rmr_addr *a)
     return a->family == RMR_AF_INET6 ? 1 : 0;
 }
 
+/* Out of the list; NULL: none of ours. */
+static mc_query *query_take(rmr_mc *mc, uint64_t id)
+{
+    for (mc_query **p = &mc->queries; *p; p = &(*p)->next) {
+        mc_query *q = *p;
+        if (q->id == id) {
+            *p = q->next;
+            return q;
+        }
+    }
+    return NULL;
+}
+
 static void on_answer(void *user, uint64_t id, rmr_err err,
                       const rmr_addr *addrs, size_t count)
 {
@@ -17,6 +30,13 @@ static void on_answer(void *user, uint64_t id, rmr_err err,
             return;
         }
     }
+    mc_query *q = query_take(mc, id);
+    if (!q)
+        return;
+    mc_query own = *q;
+    rmr_release(&mc->env.alloc, q, sizeof *q);
+    rmri_mc_stir(mc);
+    own.done(own.user, mc->now, err, addrs, count);
 }
 
 rmr_err rmri_mc_names_new(rmr_mc *mc)
@@ -31,6 +51,39 @@ void rmri_mc_names_free(rmr_mc *mc)
 {
     rmr_dns_free(mc->dns);
     mc->dns = NULL;
+    while (mc->queries) {
+        mc_query *q = query_take(mc, mc->queries->id);
+        rmr_release(&mc->env.alloc, q, sizeof *q);
+    }
+}
+
+rmr_err rmr_mc_resolve(rmr_mc *mc, rmr_time now, const char *name,
+                       rmr_mc_resolved_fn done, void *user, uint64_t *id)
+{
+    mc_query *q = rmr_alloc_zero(&mc->env.alloc, sizeof *q, _Alignof(mc_query));
+    *id = 0;
+    if (!q)
+        return RMR_E_NOMEM;
+    *id = q->id = ++mc->last_query;
+    q->done = done;
+    q->user = user;
+    q->next = mc->queries;
+    mc->queries = q;
+    rmri_mc_stir(mc);
+    uint64_t asked = q->id;
+    rmr_err err = rmr_dns_query(mc->dns, now, asked, name);
+    if (err != RMR_OK && (q = query_take(mc, asked)))
+        rmr_release(&mc->env.alloc, q, sizeof *q);
+    return err;
+}
+
+void rmr_mc_resolve_cancel(rmr_mc *mc, uint64_t id)
+{
+    mc_query *q = query_take(mc, id);
+    if (!q)
+        return;
+    rmr_dns_cancel(mc->dns, id);
+    rmr_release(&mc->env.alloc, q, sizeof *q);
 }
 
 void rmri_mc_names_links(rmr_mc *mc, const rmr_io_links *links)

@@ -127,6 +127,7 @@ rmr_err rmr_ns_new(rmr_ns **out, const rmr_env *env, const rmr_ns_config *cfg,
     ns->now = now;
     ns->resume_at = RMR_TIME_NEVER;
     ns_list_init(&ns->out);
+    ns_list_init(&ns->held);
     ns_list_init(&ns->events);
     ns_list_init(&ns->tw_list);
     ns_list_init(&ns->udp_events);
@@ -429,9 +430,11 @@ rmr_err rmr_ns_read_pkt(rmr_ns *ns, rmr_time now, rmr_bytes ip_packet)
 static size_t next_pkt(rmr_ns *ns, uint8_t *dst)
 {
     size_t n = rmri_ns_pktq_take(ns, dst);
+    ns->last_out = 0;
     while (!n && !ns_list_empty(&ns->out)) {
         tcp_conn *c = NS_OWNER(ns->out.next, tcp_conn, out);
         n = rmri_tcp_build(ns, c, dst);
+        ns->last_out = n ? c->head.id : 0;
         if (n && c->head.tos)
             rmri_ns_ip_set_tos(dst, c->head.tos);
         if (!n || ++ns->burst >= NS_BURST_MAX) {

@@ -405,6 +405,8 @@ struct rmr_ns {
     rmr_hash flows, binds, source_table;
     rmr_timers timers;
     ns_node out;    /* connections that may have something to send */
+    ns_node held;   /* ... and those that the host held: tcp_hold.c */
+    uint64_t last_out; /* the one that gave the last packet; 0: none did */
     ns_node events; /* connections with callbacks to come */
     ns_node tw_list; /* oldest first */
     rmr_timer tw_timer;

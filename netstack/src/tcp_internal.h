@@ -296,6 +296,7 @@ typedef struct tcp_conn {
     uint32_t rcv_limit, snd_limit; /* of the buffers now */
     uint32_t rcv_max, snd_max;     /* they may grow to these */
     uint32_t ts_recent_s;
+    uint32_t held_for;  /* in ns->held: rmr_ns_hold's tag */
     uint32_t user_ms;   /* user timeout; 0: by repeats */
     uint32_t linger_ms; /* without progress, once closed */
     uint16_t mss_snd;   /* payload of a full segment */

@@ -115,6 +115,14 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     n->ephemeral = cfg->ephemeral;
     n->accept_control_key = cfg->accept_control_key;
     n->udp_port = cfg->udp_port;
+    n->no_udp = cfg->no_udp;
+    n->no_port_mapping = cfg->no_port_mapping;
+    if (cfg->n_static_endpoints > ND_MAX_STATIC ||
+        (cfg->n_static_endpoints && !cfg->static_endpoints))
+        return RMR_E_INVAL;
+    n->n_fixed = cfg->n_static_endpoints;
+    for (size_t i = 0; i < n->n_fixed; i++)
+        n->fixed[i] = cfg->static_endpoints[i];
     n->socks5_addr = cfg->socks5;
     n->tcp_buffer = cfg->tcp_buffer;
     if (cfg->auth_key && cfg->auth_key[0]) {
@@ -219,6 +227,10 @@ void rmr_node_free(rmr_node *n)
     rmri_node_regions_free(n);
     rmri_node_ctl_free(n);
     rmri_node_data_free(n);
+    rmri_node_portmap_free(n);
+    rmri_node_netcheck_free(n);
+    rmri_node_udp_free(n);
+    rmri_node_paths_free(n);
     rmr_nm_free(n->nm);
     rmr_mc_free(n->mc);
     rmr_timers_wipe(&n->timers);
@@ -327,8 +339,14 @@ void rmri_node_state_ready(rmr_node *n, rmr_time now)
     rmr_err err = rmr_key_generate(&n->env.rng, n->disco_private);
     if (err == RMR_OK) {
         rmr_x25519_public(n->disco_public, n->disco_private);
-        err = rmri_node_data_start(n, now);
+        err = rmri_node_paths_new(n, now);
     }
+    if (err == RMR_OK)
+        err = rmri_node_netcheck_new(n);
+    if (err == RMR_OK)
+        err = rmri_node_portmap_new(n);
+    if (err == RMR_OK)
+        err = rmri_node_data_start(n, now);
     if (err == RMR_OK)
         err = rmri_node_peers_nm_new(n);
     if (err == RMR_OK)
@@ -340,6 +358,7 @@ void rmri_node_state_ready(rmr_node *n, rmr_time now)
         return;
     }
     n->phase = ND_PHASE_UP;
+    rmri_node_netcheck_want(n, now, RMR_NETCHECK_WHY_KEY);
     rmri_node_set_state(n, RMR_NODE_STARTING, "");
     if (n->state_seen)
         rmri_node_cache_load(n);
@@ -360,6 +379,7 @@ void rmr_node_stop(rmr_node *n, rmr_time now)
         for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
             if (c->kind != ND_CONN_LOCAL || c->has_sock)
                 rmri_node_conn_end(c, now, true);
+        rmri_node_portmap_stop(n, now);
         rmri_node_state_save(n);
         if (n->cache_dirty)
             rmri_node_cache_save(n);
@@ -369,7 +389,8 @@ void rmr_node_stop(rmr_node *n, rmr_time now)
 
 static bool is_quiet(const rmr_node *n)
 {
-    if (n->state_io || n->cache_io || n->conns.used > 0)
+    if (n->state_io || n->cache_io || n->conns.used > 0 ||
+        !rmri_node_portmap_is_idle(n))
         return false;
     if (!n->ns)
         return true;
@@ -405,7 +426,11 @@ static void pump(rmr_node *n, rmr_time now)
         if (n->ctl) {
             rmri_node_ctl_pump(n, now);
             rmri_node_regions_pump(n, now);
-            rmri_node_data_pump(n, now);
+            rmri_node_netcheck_pump(n, now);
+            rmri_node_portmap_pump(n, now);
+            rmri_node_peers_forget_expired(n, now);
+            n->data_due = true;
+            rmri_node_paths_pump(n, now);
         }
         rmr_mc_pump(n->mc, now);
     }
@@ -434,6 +459,8 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
         return RMR_E_REENTRANT;
     now = clamp(n, now);
     n->dirty = true;
+    if (ev->kind == RMR_IO_WALL)
+        rmri_node_links_wall(n, now, ev->wall_unix_ns);
     rmr_mc_event(n->mc, now, ev);
     switch (ev->kind) {
     case RMR_IO_WALL:
@@ -445,9 +472,7 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
         begin_when_ready(n);
         return RMR_OK;
     case RMR_IO_LINKS:
-        if (n->ctl && n->has_links)
-            rmr_ctl_retry(n->ctl, now);
-        n->has_links = true;
+        rmri_node_links_changed(n, now, ev->links);
         return RMR_OK;
     case RMR_IO_STOP_REQUEST:
         rmr_node_stop(n, now);
@@ -455,6 +480,17 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
     default:
         return RMR_OK;
     }
+}
+
+/* Packets and all else take turns: neither keeps the other waiting. */
+static bool take_op(rmr_node *n, rmr_time now, rmr_buf scratch, rmr_io_op *op)
+{
+    bool data_first = !n->data_last;
+    n->data_last = data_first && rmri_node_data_next(n, now, scratch, op);
+    if (n->data_last || rmr_mc_next_op(n->mc, now, scratch, op))
+        return true;
+    n->data_last = !data_first && rmri_node_data_next(n, now, scratch, op);
+    return n->data_last;
 }
 
 static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
@@ -471,7 +507,7 @@ static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
         return RMR_OK;
     for (int i = 0; i < MAX_PUMPS; i++) {
         pump(n, now);
-        if (rmr_mc_next_op(n->mc, now, scratch, op))
+        if (take_op(n, now, scratch, op))
             return RMR_OK;
         if (!n->dirty)
             break;
@@ -500,9 +536,11 @@ static rmr_time m_next_deadline(const void *self)
         at = rmr_time_min(at, rmr_ns_next_deadline(n->ns));
     if (n->ctl)
         at = rmr_time_min(at, rmr_ctl_next_deadline(n->ctl));
-    for (const nd_region *r = n->regions; r; r = r->next)
-        at = rmr_time_min(at, rmr_derp_next_deadline(r->derp));
-    return at;
+    at = rmr_time_min(at, rmri_node_regions_deadline(n));
+    if (n->paths)
+        at = rmr_time_min(at, rmr_paths_next_deadline(n->paths));
+    at = rmr_time_min(at, rmri_node_portmap_deadline(n));
+    return rmr_time_min(at, rmri_node_netcheck_deadline(n));
 }
 
 static void conn_timer(nd_conn *c, rmr_time now)
@@ -530,12 +568,16 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
         rmri_node_cache_save(n);
     if (n->ctl)
         rmri_node_check(n, now, rmr_ctl_handle_deadline(n->ctl, now));
-    for (nd_region *r = n->regions; r; r = r->next)
-        rmri_node_check(n, now, rmr_derp_handle_deadline(r->derp, now));
+    rmri_node_regions_handle_deadline(n, now);
     if (n->wg)
         rmri_node_check(n, now, rmr_wg_handle_deadline(n->wg, now));
     if (n->ns)
         rmri_node_check(n, now, rmr_ns_handle_deadline(n->ns, now));
+    if (n->paths)
+        rmri_node_check(n, now, rmr_paths_handle_deadline(n->paths, now));
+    if (n->netcheck)
+        rmri_node_netcheck_handle_deadline(n, now);
+    rmri_node_portmap_handle_deadline(n, now);
     return RMR_OK;
 }
 

@@ -1,124 +1,11 @@
-/* Packets: stack -> WireGuard -> path, and back.  Also the node's UDP sockets,
- * on which disco and WireGuard share a port. */
+/* Packets in: paths -> WireGuard -> filter -> stack, a run at a time; and the
+ * two layers' beginning and end.  Packets out: node_out.c. */
 #include "node_internal.h"
 
-#include <remora/cursor.h>
 #include <string.h>
 
 #define MAX_WG_PEERS 16384
-#define UDP_QUEUE ((size_t)256 * 1024)
-#define PKT_BUF (RMR_PKT_HEADROOM + ND_MTU + RMR_PKT_TAILROOM)
-/* Packets taken from the stack in one pump: bounds a turn. */
-#define MAX_PER_PUMP 512
-
-/* ---- out --------------------------------------------------------------- */
-
-typedef struct udp_record { /* before each datagram in udp_out */
-    rmr_addr to;
-    uint32_t len;
-} udp_record;
-
-bool rmri_node_data_send_udp(rmr_node *n, const rmr_addr *to, rmr_bytes data)
-{
-    udp_record rec = {*to, (uint32_t)data.len};
-    rmr_mc_io *io = n->udp[to->family == RMR_AF_INET6];
-    if (!io || rmr_ring_space(&n->udp_out) < sizeof rec + data.len ||
-        rmr_ring_write_all(&n->udp_out, rmr_bytes_of(&rec, sizeof rec)) !=
-            RMR_OK)
-        return false;
-    if (rmr_ring_write_all(&n->udp_out, data) != RMR_OK) {
-        /* A record without its bytes would spoil all that follow. */
-        rmr_ring_wipe(&n->udp_out);
-        return false;
-    }
-    rmr_mc_io_output(io);
-    return true;
-}
-
-/* false: it is none of UDP */
-static bool udp_of(const rmr_wg_endpoint *e, rmr_addr *to)
-{
-    size_t ip_len = e->bytes[0] == '6' ? 16 : 4;
-    if ((e->bytes[0] != '4' && e->bytes[0] != '6') || e->len != 1 + ip_len + 2)
-        return false;
-    *to = rmr_addr_from_bytes(rmr_bytes_of(e->bytes + 1, ip_len),
-                              rmr_load_be16(e->bytes + 1 + ip_len));
-    return true;
-}
-
-static void transmit(rmr_node *n, rmr_time now, const rmr_wg_endpoint *to,
-                     rmr_bytes datagram)
-{
-    rmr_addr addr;
-    bool sent = false;
-    if (to->len == 3 + RMR_KEY_LEN && to->bytes[0] == 'D') {
-        uint16_t region = rmr_load_be16(to->bytes + 1);
-        sent = rmri_node_regions_send(n, now, region, to->bytes + 3, datagram);
-    } else if (udp_of(to, &addr)) {
-        /* A peer that came by UDP, and proved who it is, is answered so. */
-        sent = rmri_node_data_send_udp(n, &addr, datagram);
-    }
-    if (!sent)
-        n->dropped_no_path++;
-}
-
-static bool from_stack(rmr_node *n, rmr_time now)
-{
-    rmr_pkt pkt = rmr_pkt_of(rmr_buf_of(n->pkt_buf, PKT_BUF), RMR_PKT_HEADROOM);
-    size_t len = 0;
-    rmr_err err = rmr_ns_write_pkt(
-        n->ns, now, rmr_buf_of(rmr_pkt_data(&pkt), ND_MTU), &len);
-    rmri_node_check(n, now, err);
-    if (err != RMR_OK || len == 0)
-        return false;
-    rmr_pkt_put(&pkt, len);
-    rmr_wg_endpoint to;
-    rmr_wg_peer peer = rmri_node_peers_route(n, now, rmr_pkt_bytes(&pkt));
-    if (!peer.id) {
-        n->dropped_no_path++;
-        return true;
-    }
-    rmr_filter_note_out(rmr_nm_filter(n->nm), rmr_pkt_bytes(&pkt));
-    err = rmr_wg_seal(n->wg, now, peer, &pkt, &to);
-    rmri_node_check(n, now, err);
-    if (err == RMR_OK)
-        transmit(n, now, &to, rmr_pkt_bytes(&pkt));
-    return true; /* NOTREADY: staged, comes by write_pkt */
-}
-
-static bool from_wg(rmr_node *n, rmr_time now)
-{
-    size_t len = 0;
-    rmr_wg_pkt_info info;
-    rmr_err err = rmr_wg_write_pkt(n->wg, now, rmr_buf_of(n->pkt_buf, PKT_BUF),
-                                   &len, &info);
-    rmri_node_check(n, now, err);
-    if (err != RMR_OK || len == 0)
-        return false;
-    transmit(n, now, &info.to, rmr_bytes_of(n->pkt_buf, len));
-    return true;
-}
-
-void rmri_node_data_pump(rmr_node *n, rmr_time now)
-{
-    for (int i = 0; i < MAX_PER_PUMP && from_wg(n, now); i++)
-        ;
-    rmri_node_peers_forget_expired(n, now);
-    for (int i = 0; i < MAX_PER_PUMP; i++) {
-        /* TCP waits in the stack, where it is flow-controlled, rather than be
-         * dropped in a relay's queue. */
-        if (rmri_node_regions_congested(n, now))
-            return;
-        if (!from_stack(n, now))
-            break;
-        if (i == MAX_PER_PUMP - 1)
-            n->dirty = true;
-    }
-    for (int i = 0; i < MAX_PER_PUMP && from_wg(n, now); i++)
-        ;
-}
-
-/* ---- in ---------------------------------------------------------------- */
+#define MAX_BATCH 64 /* datagrams opened together */
 
 static bool is_jailed(rmr_node *n, rmr_wg_peer peer)
 {
@@ -139,152 +26,126 @@ static void on_packet(void *user, rmr_wg_peer peer, rmr_buf ip_packet)
         n->dropped_filter++;
         return;
     }
+    rmr_netcheck_sched_traffic(&n->sched, n->now);
     rmr_ns_read_pkt(n->ns, n->now, pkt);
+}
+
+/* A run of WireGuard's datagrams from one place: opened where they lie. */
+typedef struct nd_batch {
+    const rmr_path_to *from;
+    rmr_path_peer claimed; /* whose the place is known to be; id 0: nobody's */
+    rmr_wg_endpoint token;
+    rmr_wg_in in[MAX_BATCH];
+    size_t n;
+} nd_batch;
+
+static void on_endpoint(void *user, rmr_wg_peer peer,
+                        const rmr_wg_endpoint *seen_at)
+{
+    rmr_node *n = user;
+    (void)seen_at;
+    n->rx_moved = peer;
+}
+
+/* Is one of them authentic, whatever was inside? */
+static bool is_proven(const nd_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->in[i].err == RMR_OK || b->in[i].err == RMR_E_DENIED)
+            return true;
+    return false;
+}
+
+static void open_batch(rmr_node *n, rmr_time now, nd_batch *b)
+{
+    if (b->n == 0)
+        return;
+    n->rx_moved.id = 0;
+    rmri_node_check(n, now, rmr_wg_read_pkts(n->wg, now, b->in, b->n));
+    if (is_proven(b))
+        rmri_node_paths_received(n, now, b->from, b->claimed, n->rx_moved);
+    b->n = 0;
+}
+
+static void append(rmr_node *n, rmr_time now, nd_batch *b, rmr_buf data)
+{
+    if (b->n == MAX_BATCH)
+        open_batch(n, now, b);
+    b->in[b->n++] = (rmr_wg_in){.from = &b->token, .datagram = data};
 }
 
 void rmri_node_data_from_derp(rmr_node *n, rmr_time now, uint16_t region,
                               const uint8_t src[RMR_KEY_LEN], rmr_buf data)
 {
     rmr_bytes in = rmr_bytes_of(data.ptr, data.len);
+    rmr_disco_view view = rmr_disco_split(in, true);
+    rmr_path_to from = {0};
+    nd_batch b;
     n->dirty = true;
-    switch (rmr_disco_classify(in)) {
-    case RMR_DATAGRAM_DISCO:
-        rmri_node_disco_from_derp(n, now, region, src, in);
-        break;
-    case RMR_DATAGRAM_WIREGUARD: {
-        rmr_wg_endpoint from = rmri_node_endpoint_derp(region, src);
-        rmr_wg_read_pkt(n->wg, now, &from, data);
-        break;
+    if (!rmr_paths_find(n->paths, src, &b.claimed)) {
+        n->dropped_stranger++;
+        return;
     }
-    default:
-        break;
+    from.region = region;
+    memcpy(from.key, src, RMR_KEY_LEN);
+    rmr_paths_note_derp_source(n->paths, now, src, region);
+    if (view.cls == RMR_DATAGRAM_DISCO) {
+        rmri_node_check(n, now, rmr_paths_read(n->paths, now, &from, data));
+    } else if (view.cls == RMR_DATAGRAM_WIREGUARD) {
+        b.n = 0;
+        b.from = &from;
+        b.token = rmri_node_endpoint_peer(src);
+        append(n, now, &b, data);
+        open_batch(n, now, &b);
     }
 }
 
-static rmr_wg_endpoint endpoint_udp(const rmr_addr *a)
-{
-    rmr_wg_endpoint e = {0};
-    size_t ip_len = rmr_addr_ip_len(a);
-    e.bytes[0] = a->family == RMR_AF_INET6 ? '6' : '4';
-    memcpy(e.bytes + 1, a->ip, ip_len);
-    rmr_store_be16(e.bytes + 1 + ip_len, a->port);
-    e.len = (uint8_t)(1 + ip_len + 2);
-    /* An IPv6 sender has a /64 of addresses. */
-    e.bucket_len = (uint8_t)(1 + (ip_len == 16 ? 8 : ip_len));
-    return e;
-}
-
-static void udp_one(rmr_node *n, rmr_time now, const rmr_addr *from,
-                    rmr_buf data)
+static void udp_one(rmr_node *n, rmr_time now, nd_batch *b, rmr_buf data)
 {
     rmr_bytes in = rmr_bytes_of(data.ptr, data.len);
     n->rx_udp++;
     switch (rmr_disco_classify(in)) {
+    case RMR_DATAGRAM_STUN:
+        rmr_netcheck_read_pkt(n->netcheck, now, in);
+        break;
     case RMR_DATAGRAM_DISCO:
-        rmri_node_disco_from_udp(n, now, from, in);
+        rmri_node_check(n, now, rmr_paths_read(n->paths, now, b->from, data));
         break;
-    case RMR_DATAGRAM_WIREGUARD: {
-        rmr_wg_endpoint ep = endpoint_udp(from);
-        rmr_wg_read_pkt(n->wg, now, &ep, data);
+    case RMR_DATAGRAM_WIREGUARD:
+        append(n, now, b, data);
         break;
-    }
     default:
         break;
     }
 }
 
-static void udp_datagrams(void *owner, rmr_time now, const rmr_addr *from,
-                          rmr_buf data, uint32_t seg_size)
+void rmri_node_data_from_udp(rmr_node *n, rmr_time now, uint16_t socket,
+                             const rmr_addr *from, rmr_buf data,
+                             uint32_t seg_size)
 {
-    rmr_node *n = owner;
     size_t step = seg_size ? seg_size : data.len;
+    rmr_path_to at = {0};
+    uint8_t key[RMR_KEY_LEN];
+    nd_batch b;
+    at.udp = *from;
+    at.socket = socket;
+    b.n = 0;
+    b.from = &at;
+    b.claimed.id = 0;
+    /* A hint, which WireGuard proves or refutes. */
+    bool known = rmr_paths_source(n->paths, from, &b.claimed) &&
+                 rmr_paths_node_key(n->paths, b.claimed, key);
+    b.token =
+        known ? rmri_node_endpoint_peer(key) : rmri_node_endpoint_udp(&at);
     n->dirty = true;
-    for (size_t at = 0; at < data.len; at += step) {
-        size_t len = data.len - at < step ? data.len - at : step;
-        udp_one(n, now, from, rmr_buf_of(data.ptr + at, len));
+    for (size_t off = 0; off < data.len; off += step) {
+        size_t len = data.len - off < step ? data.len - off : step;
+        udp_one(n, now, &b, rmr_buf_of(data.ptr + off, len));
     }
+    open_batch(n, now, &b);
 }
 
-static bool udp_produce(void *owner, rmr_time now, rmr_buf scratch,
-                        rmr_io_op *op)
-{
-    rmr_node *n = owner;
-    udp_record rec;
-    (void)now;
-    rmr_mc_io *io = NULL;
-    do { /* those whose socket went away meanwhile are dropped */
-        if (n->udp_out.len < sizeof rec)
-            return false;
-        rmr_ring_read(&n->udp_out, &rec, sizeof rec);
-        rmr_ring_read(&n->udp_out, scratch.ptr, rec.len);
-        io = n->udp[rec.to.family == RMR_AF_INET6];
-    } while (!io || !rmr_mc_io_is_open(io));
-    op->addr = rec.to;
-    op->id = rmr_mc_io_id(io);
-    op->data = rmr_bytes_of(scratch.ptr, rec.len);
-    n->tx_udp++;
-    return true;
-}
-
-/* ---- sockets ----------------------------------------------------------- */
-
-static void open_udp(rmr_node *n, uint8_t family, uint16_t port);
-
-static void udp_opened(void *owner, rmr_time now, const rmr_addr *local)
-{
-    rmr_node *n = owner;
-    (void)now;
-    if (n->udp_bound == 0)
-        n->udp_bound = local->port;
-}
-
-static void udp_failed_of(rmr_node *n, uint8_t family, rmr_err why)
-{
-    rmr_mc_io **slot = &n->udp[family == RMR_AF_INET6];
-    *slot = NULL;
-    bool first_try = !n->udp_any[family == RMR_AF_INET6];
-    n->udp_any[family == RMR_AF_INET6] = true;
-    if (first_try && why == RMR_E_INUSE)
-        open_udp(n, family, 0);
-    else if (family == RMR_AF_INET)
-        rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
-                 "no UDP socket (%s): relays alone carry the traffic",
-                 rmr_err_name(why));
-}
-
-static void udp4_failed(void *owner, rmr_time now, rmr_err why)
-{
-    (void)now;
-    udp_failed_of(owner, RMR_AF_INET, why);
-}
-
-static void udp6_failed(void *owner, rmr_time now, rmr_err why)
-{
-    (void)now;
-    udp_failed_of(owner, RMR_AF_INET6, why);
-}
-
-static const rmr_mc_io_ops udp4_ops = {
-    .opened = udp_opened,
-    .failed = udp4_failed,
-    .datagrams = udp_datagrams,
-    .produce_udp = udp_produce,
-};
-
-static const rmr_mc_io_ops udp6_ops = {
-    .failed = udp6_failed,
-    .datagrams = udp_datagrams,
-    .produce_udp = udp_produce,
-};
-
-static void open_udp(rmr_node *n, uint8_t family, uint16_t port)
-{
-    bool six = family == RMR_AF_INET6;
-    rmr_addr any = {0};
-    any.family = family;
-    any.port = port;
-    n->udp[six] = rmr_mc_udp(n->mc, &any, six ? &udp6_ops : &udp4_ops, n);
-}
+/* ---- the layers -------------------------------------------------------- */
 
 rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
 {
@@ -292,15 +153,15 @@ rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
     rmr_wg_callbacks wcb = {0};
     rmr_ns_config nc;
     rmr_ns_callbacks ncb = {0};
-    n->pkt_buf = rmr_alloc_zero(&n->env.alloc, PKT_BUF, 16);
+    n->pkt_buf = rmr_alloc_zero(&n->env.alloc, ND_MTU, 16);
     if (!n->pkt_buf)
         return RMR_E_NOMEM;
-    rmr_ring_init(&n->udp_out, &n->env.alloc, UDP_QUEUE);
     rmr_ring_init(&n->expired, &n->env.alloc,
                   MAX_WG_PEERS * sizeof(rmr_wg_peer));
     wcb.struct_size = sizeof wcb;
     wcb.user = n;
     wcb.on_packet = on_packet;
+    wcb.on_endpoint = on_endpoint;
     rmri_node_peers_wg_callbacks(&wcb);
     rmr_wg_config_init(&wc, sizeof wc);
     wc.max_peers = MAX_WG_PEERS;
@@ -323,8 +184,7 @@ rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
     err = rmr_ns_new(&n->ns, &n->env, &nc, now);
     if (err != RMR_OK)
         return err;
-    open_udp(n, RMR_AF_INET, n->udp_port);
-    open_udp(n, RMR_AF_INET6, n->udp_port);
+    rmri_node_udp_open(n);
     return RMR_OK;
 }
 
@@ -334,8 +194,7 @@ void rmri_node_data_free(rmr_node *n)
     rmr_wg_free(n->wg);
     n->ns = NULL;
     n->wg = NULL;
-    rmr_ring_wipe(&n->udp_out);
     rmr_ring_wipe(&n->expired);
-    rmr_release(&n->env.alloc, n->pkt_buf, PKT_BUF);
+    rmr_release(&n->env.alloc, n->pkt_buf, ND_MTU);
     n->pkt_buf = NULL;
 }

@@ -6,8 +6,16 @@
  *   node_regions.c DERP regions, the home region
  *   node_peers.c   netmap -> WireGuard peers, own addresses
  *   node_stamps.c  handshake timestamps of forgotten peers
- *   node_data.c    packets between netstack, WireGuard and the paths
- *   node_disco.c   answers to disco pings, pings of our own
+ *   node_data.c    packets in: paths, WireGuard, filter, stack
+ *   node_out.c     packets out, in runs
+ *   node_udp.c     UDP sockets: the main pair, and those of a punch
+ *   node_paths.c   the path layer: peers, routes, discovery
+ *   node_netcheck.c  when the network is measured, and what with
+ *   node_probe.c   HTTPS latency and captive portals, for a netcheck
+ *   node_report.c  a netcheck's report as JSON, and the DERP map
+ *   node_endpoints.c  own endpoints, and what control is told of the network
+ *   node_links.c   the host's network changed
+ *   node_portmap.c a port of the router's, mapped to ours
  *   node_conn.c    TCP connections of the program and of the services
  *   node_service.c SOCKS5, forwards, serves
  *   node_local.c   the local endpoint
@@ -21,15 +29,19 @@
 #include <remora/crypto.h>
 #include <remora/derp.h>
 #include <remora/disco.h>
+#include <remora/endpoints.h>
 #include <remora/filter.h>
 #include <remora/handle.h>
 #include <remora/hash.h>
 #include <remora/json.h>
 #include <remora/machine.h>
+#include <remora/netcheck.h>
 #include <remora/netmap.h>
 #include <remora/netstack.h>
 #include <remora/node.h>
+#include <remora/path.h>
 #include <remora/pkt.h>
+#include <remora/portmap.h>
 #include <remora/socks5.h>
 #include <remora/timer.h>
 #include <remora/wgcore.h>
@@ -37,6 +49,9 @@
 #define ND_MTU 1280
 #define ND_LAYER "node"
 #define ND_MAX_IPS 8
+#define ND_MAX_PEERS 100000 /* of the netmap, and so of the paths */
+#define ND_MAX_LINK_ADDRS 64
+#define ND_MAX_STATIC 16
 
 typedef struct nd_conn nd_conn;
 typedef struct nd_region nd_region;
@@ -55,6 +70,8 @@ struct nd_region {
     bool up;
     uint32_t failures; /* since it was up last */
     rmr_time drained_at; /* its stream took bytes last */
+    rmr_time frame_at;   /* a netcheck was told last that it lives */
+    bool holds; /* connections of the stack wait for it */
 };
 
 void rmri_node_regions_map_changed(rmr_node *n, rmr_time now);
@@ -64,9 +81,133 @@ nd_region *rmri_node_region(rmr_node *n, rmr_time now, uint16_t id);
 /* Sends a datagram to a node by a region; false: dropped. */
 bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
                             const uint8_t key[RMR_KEY_LEN], rmr_bytes data);
-/* Would more packets of the stack only be dropped in a full queue? */
-bool rmri_node_regions_congested(const rmr_node *n, rmr_time now);
+/* When the region's queue is long: holds the connection back that gave the
+ * stack's last packet, until there is room or the relay stands still. */
+void rmri_node_region_hold(rmr_node *n, rmr_time now, uint16_t region);
+rmr_time rmri_node_regions_deadline(const rmr_node *n);
+void rmri_node_regions_handle_deadline(rmr_node *n, rmr_time now);
 const char *rmri_node_region_code(const rmr_node *n, uint16_t id);
+bool rmri_node_region_is_up(const rmr_node *n, uint16_t id);
+/* A netcheck is over: the home may be another one. */
+void rmri_node_regions_choose_home(rmr_node *n, rmr_time now);
+/* The network changed: streams of addresses that are gone are closed, the
+ * others must show a sign of life. */
+void rmri_node_regions_check(rmr_node *n, rmr_time now);
+
+/* ---- node_udp.c ------------------------------------------------------- */
+
+typedef struct nd_sock { /* of the main pair, or of a punch */
+    rmr_node *n;
+    rmr_mc_io *io; /* NULL: not there */
+    rmr_ring out;  /* runs of datagrams */
+    uint16_t number; /* as in rmr_path_to; 0: of the main pair */
+    uint16_t bound;  /* its local port; 0: not open */
+    uint16_t last;   /* main: the port that it had */
+    uint8_t attempt; /* main: which choice of a port is tried */
+    uint8_t family;
+} nd_sock;
+
+void rmri_node_udp_open(rmr_node *n);
+void rmri_node_udp_rebind(rmr_node *n, rmr_time now);
+void rmri_node_udp_free(rmr_node *n);
+/* A run of datagrams of seg_size bytes (0: it is one) to one address; false: it
+ * was dropped. */
+bool rmri_node_udp_send(rmr_node *n, uint16_t number, const rmr_addr *to,
+                        rmr_bytes data, uint32_t seg_size);
+/* The socket, when it takes an operation at once: open, and not full. */
+rmr_mc_io *rmri_node_udp_ready(const rmr_node *n, uint16_t number,
+                               uint8_t family);
+bool rmri_node_udp_congested(const rmr_node *n);
+/* The port that is wished for; 0: any. */
+uint16_t rmri_node_udp_wanted(const rmr_node *n);
+uint16_t rmri_node_udp_port(const rmr_node *n);
+rmr_err rmri_node_udp_extra_open(rmr_node *n, uint16_t number);
+void rmri_node_udp_extra_close(rmr_node *n, uint16_t number);
+
+/* ---- node_paths.c ----------------------------------------------------- */
+
+typedef struct nd_route { /* where a run of datagrams goes; both: both ways */
+    rmr_addr udp;
+    uint16_t socket, region;
+    bool has_udp, has_derp;
+    uint8_t key[RMR_KEY_LEN]; /* of the peer, for DERP */
+} nd_route;
+
+rmr_err rmri_node_paths_new(rmr_node *n, rmr_time now);
+void rmri_node_paths_free(rmr_node *n);
+void rmri_node_paths_pump(rmr_node *n, rmr_time now);
+void rmri_node_paths_peer(rmr_node *n, rmr_nm_change change,
+                          const rmr_nm_node *peer,
+                          const uint8_t old_key[RMR_KEY_LEN]);
+void rmri_node_paths_attributes(rmr_node *n, rmr_time now);
+rmr_wg_endpoint rmri_node_endpoint_peer(const uint8_t key[RMR_KEY_LEN]);
+rmr_wg_endpoint rmri_node_endpoint_udp(const rmr_path_to *from);
+/* Where WireGuard's datagrams for this token go; false: nowhere. */
+bool rmri_node_path_route(rmr_node *n, rmr_time now, const rmr_wg_endpoint *to,
+                          nd_route *out);
+/* WireGuard proved a datagram from there.  `claimed`: the peer whose token it
+ * was given with; `moved`: the WireGuard peer that on_endpoint named, whose it
+ * is then. */
+void rmri_node_paths_received(rmr_node *n, rmr_time now,
+                              const rmr_path_to *from, rmr_path_peer claimed,
+                              rmr_wg_peer moved);
+
+/* ---- node_netcheck.c, node_probe.c, node_report.c --------------------- */
+
+typedef struct nd_probe nd_probe; /* an HTTP request of a netcheck */
+typedef struct nd_name nd_name;   /* a name that it looks up */
+
+rmr_err rmri_node_netcheck_new(rmr_node *n);
+void rmri_node_netcheck_free(rmr_node *n);
+void rmri_node_netcheck_pump(rmr_node *n, rmr_time now);
+rmr_time rmri_node_netcheck_deadline(const rmr_node *n);
+void rmri_node_netcheck_handle_deadline(rmr_node *n, rmr_time now);
+void rmri_node_netcheck_want(rmr_node *n, rmr_time now, rmr_netcheck_why why);
+void rmri_node_netcheck_map(rmr_node *n, rmr_time now);
+void rmri_node_netcheck_send_failed(rmr_node *n, const rmr_addr *to,
+                                    rmr_err why);
+void rmri_node_probe_https(rmr_node *n, rmr_time now, uint16_t region,
+                           rmr_dur timeout);
+void rmri_node_probe_portal(rmr_node *n, rmr_time now,
+                            const rmr_netcheck_portal *want);
+void rmri_node_probes_pump(rmr_node *n);
+void rmri_node_probes_free(rmr_node *n);
+/* A line of JSON, without its end.  Errors: BUFSIZE. */
+rmr_err rmri_node_report_json(const rmr_node *n, rmr_time now,
+                              const rmr_netcheck_report *r, rmr_buf dst,
+                              size_t *len);
+/* The next piece of the DERP map, region by region; 0: it is complete. */
+size_t rmri_node_derp_map_piece(const rmr_node *n, uint64_t *pos, rmr_buf dst);
+
+/* ---- node_portmap.c --------------------------------------------------- */
+
+rmr_err rmri_node_portmap_new(rmr_node *n);
+void rmri_node_portmap_free(rmr_node *n);
+void rmri_node_portmap_pump(rmr_node *n, rmr_time now);
+rmr_time rmri_node_portmap_deadline(const rmr_node *n);
+void rmri_node_portmap_handle_deadline(rmr_node *n, rmr_time now);
+/* The gateway, our address or our port may be others now. */
+void rmri_node_portmap_network(rmr_node *n, rmr_time now);
+/* With each netcheck; true: rmr_netcheck_portmap_done will be called. */
+bool rmri_node_portmap_probe(rmr_node *n, rmr_time now);
+/* The mapping, where there is one; else one is made, where that can be. */
+bool rmri_node_portmap_mapping(rmr_node *n, rmr_time now, rmr_addr *addr);
+void rmri_node_portmap_stop(rmr_node *n, rmr_time now);
+bool rmri_node_portmap_is_idle(const rmr_node *n);
+
+/* ---- node_endpoints.c, node_links.c ----------------------------------- */
+
+/* Gathers own endpoints, and tells them to control and to the path layer. */
+void rmri_node_endpoints_update(rmr_node *n, rmr_time now);
+/* What control has to know of our place in the network, where it differs. */
+void rmri_node_net_tell(rmr_node *n, rmr_time now);
+void rmri_node_links_changed(rmr_node *n, rmr_time now,
+                             const rmr_io_links *links);
+/* The wall clock says `unix_ns` now. */
+void rmri_node_links_wall(rmr_node *n, rmr_time now, uint64_t unix_ns);
+void rmri_node_rebind(rmr_node *n, rmr_time now, const char *why);
+bool rmri_node_links_have(const rmr_node *n, uint8_t family);
+bool rmri_node_links_is_own(const rmr_node *n, const rmr_addr *ip);
 
 /* ---- node_conn.c ------------------------------------------------------ */
 
@@ -84,6 +225,8 @@ typedef enum nd_local_mode {
     ND_LOCAL_LINE,   /* reading the request          */
     ND_LOCAL_STATUS, /* writing the status object    */
     ND_LOCAL_PING,
+    ND_LOCAL_NETCHECK, /* waits for the end of a run   */
+    ND_LOCAL_DERP_MAP, /* writing the DERP map         */
     ND_LOCAL_NC_DIAL, /* waits for the tailnet side  */
     ND_LOCAL_CLOSING
 } nd_local_mode;
@@ -103,10 +246,12 @@ typedef struct nd_local {
     uint64_t ping_peer; /* netmap id */
     rmr_addr ping_ip;
     uint32_t ping_count, ping_sent, ping_received, ping_waiting;
-    bool ping_icmp;
+    bool ping_icmp, ping_until_direct, ping_direct /* one came so */;
+    rmr_dur ping_timeout;
     uint16_t ping_id;
     struct {
-        uint8_t txid[RMR_DISCO_TXID_LEN];
+        uint8_t txid[RMR_DISCO_TXID_LEN]; /* ICMP: the payload */
+        uint64_t tag;                     /* disco */
         rmr_time sent_at;
         bool open;
     } probe[8];
@@ -171,10 +316,12 @@ void rmri_node_serve_accept(rmr_node *n, rmr_time now, nd_conn *listener,
 void rmri_node_local_accept(rmr_node *n, rmr_time now, uint64_t child);
 void rmri_node_local_dialled(nd_conn *c, rmr_time now, rmr_err err);
 void rmri_node_local_timer(nd_conn *c, rmr_time now);
-/* A pong of disco or ICMP came; `via` names the path. */
-void rmri_node_local_pong(rmr_node *n, rmr_time now,
-                          const uint8_t txid[RMR_DISCO_TXID_LEN],
-                          const char *via);
+/* A pong of disco or ICMP came. */
+void rmri_node_local_pong(rmr_node *n, rmr_time now, uint64_t tag,
+                          const rmr_path_pong *pong);
+/* A netcheck is over; report NULL: it was stopped. */
+void rmri_node_local_report(rmr_node *n, rmr_time now,
+                            const rmr_netcheck_report *report);
 void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now,
                                const rmr_addr *from, uint16_t id,
                                uint16_t seq, rmr_bytes payload);
@@ -202,8 +349,6 @@ typedef enum nd_phase {
     ND_PHASE_STOPPED
 } nd_phase;
 
-#define ND_ROUTE_CACHE 64
-#define ND_SHARED_CACHE 32
 
 struct rmr_node {
     rmr_env env;
@@ -216,6 +361,10 @@ struct rmr_node {
     char socks5_user[256], socks5_password[256];
     bool socks5_auth, ephemeral, accept_control_key;
     uint16_t udp_port;
+    bool no_udp, no_port_mapping;
+    bool random_port; /* control wants any port, not the configured one */
+    rmr_addr fixed[ND_MAX_STATIC]; /* static endpoints */
+    size_t n_fixed;
     rmr_addr socks5_addr;
     rmr_forward *forwards;
     size_t n_forwards;
@@ -276,18 +425,40 @@ struct rmr_node {
     nd_region *regions;
     uint16_t home;       /* 0: none */
     uint16_t home_told;  /* to the control server */
+    uint16_t home_shunned; /* it could not be reached; 0: none */
+    rmr_time home_shunned_until;
 
     /* paths */
-    rmr_mc_io *udp[2]; /* v4, v6 */
-    uint16_t udp_bound;
-    bool udp_any[2]; /* the wanted port was taken: any will do */
-    rmr_ring udp_out; /* records: see node_data.c */
-    uint8_t *pkt_buf;
-    uint64_t rx_udp, tx_udp, dropped_no_path, dropped_filter, dropped_disco;
-    struct {
-        uint8_t theirs[RMR_KEY_LEN], shared[RMR_KEY_LEN];
-        bool used;
-    } shared_cache[ND_SHARED_CACHE];
+    rmr_paths *paths;
+    uint32_t path_switches;
+    uint64_t last_ping; /* tag of a ping of ours */
+    nd_sock udp[2]; /* v4, v6 */
+    nd_sock *extra[RMR_PATH_MAX_SOCKET + 1];
+    rmr_time rebound_at;
+    uint8_t *pkt_buf; /* a packet that did not fit into its run */
+    size_t left_len;  /* its length; 0: none */
+    bool data_due;    /* there may be packets to send */
+    bool data_last;   /* the last operation was node_out.c's */
+    rmr_wg_peer rx_moved; /* on_endpoint named it, in the read that runs */
+    uint64_t rx_udp, tx_udp, dropped_no_path, dropped_filter, dropped_stranger;
+
+    /* the network */
+    rmr_netcheck *netcheck;
+    rmr_netcheck_sched sched;
+    nd_probe *probes;
+    nd_name *names;
+    rmr_mc_io *icmp; /* echo messages, during a run */
+    rmr_ring icmp_out; /* an address before each */
+    bool icmp_denied; /* by the host: not asked again */
+    rmr_endpoints endpoints;
+    rmr_addr link_addrs[ND_MAX_LINK_ADDRS];
+    rmr_io_link link_of[ND_MAX_LINK_ADDRS]; /* what they are on */
+    size_t n_link_addrs;
+    rmr_portmap *portmap; /* NULL: off */
+    rmr_mc_io *portmap_udp;
+    rmr_mc_link *portmap_link;
+    bool portmap_udp_failed; /* not again in this exchange */
+    rmr_addr gateways[2]; /* v4, v6; family NONE: none */
 
     rmr_slots conns;
     nd_listener *listeners;
@@ -330,8 +501,6 @@ rmr_wg_peer rmri_node_peers_route(rmr_node *n, rmr_time now,
 /* Finds a peer by address or name. */
 rmr_err rmri_node_peers_find(rmr_node *n, const char *text, rmr_nm_node *out,
                              rmr_addr *ip);
-rmr_wg_endpoint rmri_node_endpoint_derp(uint16_t region,
-                                        const uint8_t key[RMR_KEY_LEN]);
 /* node_stamps.c */
 rmr_err rmri_node_stamps_new(rmr_node *n);
 void rmri_node_stamps_free(rmr_node *n);
@@ -343,19 +512,15 @@ void rmri_node_stamps_get(const rmr_node *n, const uint8_t key[RMR_KEY_LEN],
 void rmri_node_stamps_drop(rmr_node *n, const uint8_t key[RMR_KEY_LEN]);
 /* node_data.c */
 rmr_err rmri_node_data_start(rmr_node *n, rmr_time now);
-void rmri_node_data_pump(rmr_node *n, rmr_time now);
 void rmri_node_data_free(rmr_node *n);
 void rmri_node_data_from_derp(rmr_node *n, rmr_time now, uint16_t region,
                               const uint8_t src[RMR_KEY_LEN], rmr_buf data);
-bool rmri_node_data_send_udp(rmr_node *n, const rmr_addr *to, rmr_bytes data);
-/* node_disco.c */
-void rmri_node_disco_from_derp(rmr_node *n, rmr_time now, uint16_t region,
-                               const uint8_t src[RMR_KEY_LEN],
-                               rmr_bytes data);
-void rmri_node_disco_from_udp(rmr_node *n, rmr_time now, const rmr_addr *from,
-                              rmr_bytes data);
-rmr_err rmri_node_disco_ping(rmr_node *n, rmr_time now,
-                             const rmr_nm_node *peer,
-                             const uint8_t txid[RMR_DISCO_TXID_LEN]);
+void rmri_node_data_from_udp(rmr_node *n, rmr_time now, uint16_t socket,
+                             const rmr_addr *from, rmr_buf data,
+                             uint32_t seg_size);
+
+/* node_out.c: the next run as an operation; false: none now */
+bool rmri_node_data_next(rmr_node *n, rmr_time now, rmr_buf scratch,
+                         rmr_io_op *op);
 
 #endif

@@ -10,24 +10,31 @@
 #define REQUEST_TIMEOUT (10 * RMR_SEC)
 #define DIAL_TIMEOUT (30 * RMR_SEC)
 #define MAX_COUNT 100000
-#define OUT_MAX ((size_t)16 * 1024)
+#define MAX_TIMEOUT_MS 3600000
+#define OUT_MAX ((size_t)256 * 1024)
+#define REPORT_MAX ((size_t)200 * 1024)
+#define NETCHECK_TIMEOUT (15 * RMR_SEC) /* a run, and one before it */
 #define N_PROBES                                                               \
     (sizeof((nd_local *)0)->probe / sizeof((nd_local *)0)->probe[0])
 
 typedef struct request {
     char op[16], peer[RMR_HOST_MAX];
-    int64_t port, count;
-    bool icmp;
+    int64_t port, count, timeout_ms;
+    bool icmp, until_direct;
 } request;
 
 /* ---- the request ------------------------------------------------------- */
 
-enum { R_OP = 1, R_PEER, R_PORT, R_COUNT, R_ICMP };
+enum { R_OP = 1, R_PEER, R_PORT, R_COUNT, R_ICMP, R_DIRECT, R_TIMEOUT };
 
 static const rmr_json_field request_fields[] = {
-    {"op", R_OP, NULL, 0},     {"peer", R_PEER, NULL, 0},
-    {"port", R_PORT, NULL, 0}, {"count", R_COUNT, NULL, 0},
+    {"op", R_OP, NULL, 0},
+    {"peer", R_PEER, NULL, 0},
+    {"port", R_PORT, NULL, 0},
+    {"count", R_COUNT, NULL, 0},
     {"icmp", R_ICMP, NULL, 0},
+    {"until_direct", R_DIRECT, NULL, 0},
+    {"timeout_ms", R_TIMEOUT, NULL, 0},
 };
 
 static rmr_err copy_text(rmr_bytes text, char *dst, size_t cap)
@@ -52,8 +59,13 @@ static rmr_err request_value(void *user, uint32_t id, rmr_json_kind kind,
         return rmr_json_int(kind, text, &r->port);
     case R_COUNT:
         return rmr_json_int(kind, text, &r->count);
+    case R_TIMEOUT:
+        return rmr_json_int(kind, text, &r->timeout_ms);
     case R_ICMP:
         r->icmp = kind == RMR_JSON_TRUE;
+        return RMR_OK;
+    case R_DIRECT:
+        r->until_direct = kind == RMR_JSON_TRUE;
         return RMR_OK;
     default:
         return RMR_OK;
@@ -130,7 +142,9 @@ static void say_unreachable(nd_conn *c, const char *peer, rmr_err err)
 
 /* ---- ping -------------------------------------------------------------- */
 
-static void ping_line(nd_conn *c, uint32_t seq, rmr_dur took, const char *via)
+/* \param via  The way it came; NULL: it did not. */
+static void ping_line(nd_conn *c, uint32_t seq, rmr_dur took, const char *via,
+                      bool direct)
 {
     nd_local *l = c->local;
     uint8_t buf[512];
@@ -147,6 +161,8 @@ static void ping_line(nd_conn *c, uint32_t seq, rmr_dur took, const char *via)
         rmr_jw_key(&w, "ms");
         rmr_jw_double(&w, (double)(took / RMR_US) / 1000.0);
         rmr_jw_kstr(&w, "via", via);
+        if (direct)
+            rmr_jw_kbool(&w, "direct", true);
     } else {
         rmr_jw_kstr(&w, "error", "timed out");
     }
@@ -160,8 +176,8 @@ static void ping_schedule(nd_conn *c)
     rmr_time at = l->ping_sent < l->ping_count ? l->ping_next : RMR_TIME_NEVER;
     for (size_t i = 0; i < N_PROBES; i++)
         if (l->probe[i].open)
-            at = rmr_time_min(at,
-                              rmr_time_add(l->probe[i].sent_at, PROBE_TIMEOUT));
+            at = rmr_time_min(
+                at, rmr_time_add(l->probe[i].sent_at, l->ping_timeout));
     rmri_node_timer_set(c->n, &c->timer, at);
 }
 
@@ -170,28 +186,42 @@ static void ping_check_done(nd_conn *c)
     nd_local *l = c->local;
     uint8_t buf[128];
     rmr_jw w;
-    if (l->ping_sent < l->ping_count || l->ping_waiting > 0)
+    bool found = l->ping_until_direct && l->ping_direct;
+    if (l->mode != ND_LOCAL_PING ||
+        (!found && (l->ping_sent < l->ping_count || l->ping_waiting > 0)))
         return;
     rmr_jw_init(&w, rmr_buf_of(buf, sizeof buf - 1));
     rmr_jw_object(&w);
     rmr_jw_kbool(&w, "done", true);
     rmr_jw_ku64(&w, "sent", l->ping_sent);
     rmr_jw_ku64(&w, "received", l->ping_received);
+    rmr_jw_kbool(&w, "direct", l->ping_direct);
     rmr_jw_object_end(&w);
     line_out(c, &w, buf);
     l->mode = ND_LOCAL_CLOSING;
+}
+
+static rmr_err ping_disco(nd_conn *c, rmr_time now, size_t i)
+{
+    rmr_node *n = c->n;
+    rmr_nm_node peer;
+    rmr_path_peer pp;
+    c->local->probe[i].tag = ++n->last_ping;
+    if (!rmr_nm_peer(n->nm, c->local->ping_peer, &peer) ||
+        !rmr_paths_find(n->paths, peer.key, &pp))
+        return RMR_E_NOTFOUND;
+    return rmr_paths_ping(n->paths, now, pp, c->local->probe[i].tag);
 }
 
 static void ping_send(nd_conn *c, rmr_time now)
 {
     rmr_node *n = c->n;
     nd_local *l = c->local;
-    rmr_nm_node peer;
     uint32_t seq = ++l->ping_sent;
     size_t i = seq % N_PROBES;
     l->ping_next = rmr_time_add(now, PROBE_EVERY);
     if (l->probe[i].open)
-        l->ping_waiting--; /* can't be: its timeout is shorter */
+        l->ping_waiting--; /* so old that its place is needed */
     l->probe[i].open = true;
     l->probe[i].sent_at = now;
     l->ping_waiting++;
@@ -202,8 +232,8 @@ static void ping_send(nd_conn *c, rmr_time now)
     if (l->ping_icmp)
         rmr_ns_ping(n->ns, now, &l->ping_ip, l->ping_id, (uint16_t)seq,
                     rmr_bytes_of(l->probe[i].txid, sizeof l->probe[i].txid));
-    else if (rmr_nm_peer(n->nm, l->ping_peer, &peer))
-        rmri_node_disco_ping(n, now, &peer, l->probe[i].txid);
+    else
+        (void)ping_disco(c, now, i);
 }
 
 static void ping_start(nd_conn *c, rmr_time now, const request *r)
@@ -219,6 +249,14 @@ static void ping_start(nd_conn *c, rmr_time now, const request *r)
         say_error(c, "count must be 1 to 100000");
         return;
     }
+    if (r->timeout_ms < 0 || r->timeout_ms > MAX_TIMEOUT_MS) {
+        say_error(c, "timeout_ms must be 0 to 3600000");
+        return;
+    }
+    if (peer.wireguard_only && !r->icmp) {
+        say_error(c, "this peer speaks WireGuard alone: ping it with --icmp");
+        return;
+    }
     uint8_t id[2];
     if (rmr_rng_fill(&c->n->env.rng, id, sizeof id) != RMR_OK) {
         say_error(c, "the system gives no random numbers: see its log");
@@ -228,6 +266,9 @@ static void ping_start(nd_conn *c, rmr_time now, const request *r)
     l->ping_peer = peer.id;
     l->ping_count = r->count ? (uint32_t)r->count : 1;
     l->ping_icmp = r->icmp;
+    l->ping_until_direct = r->until_direct && !r->icmp;
+    l->ping_timeout =
+        r->timeout_ms ? (rmr_dur)r->timeout_ms * RMR_MS : PROBE_TIMEOUT;
     l->ping_id = (uint16_t)(id[0] << 8 | id[1]);
     ping_send(c, now);
     ping_schedule(c);
@@ -238,12 +279,12 @@ static void ping_timer(nd_conn *c, rmr_time now)
     nd_local *l = c->local;
     for (uint32_t i = 0; i < N_PROBES; i++) {
         if (!l->probe[i].open ||
-            now < rmr_time_add(l->probe[i].sent_at, PROBE_TIMEOUT))
+            now < rmr_time_add(l->probe[i].sent_at, l->ping_timeout))
             continue;
         l->probe[i].open = false;
         l->ping_waiting--;
         uint32_t back = (l->ping_sent - i) % (uint32_t)N_PROBES;
-        ping_line(c, l->ping_sent - back, 0, NULL);
+        ping_line(c, l->ping_sent - back, 0, NULL, false);
     }
     if (l->ping_sent < l->ping_count && now >= l->ping_next)
         ping_send(c, now);
@@ -252,34 +293,49 @@ static void ping_timer(nd_conn *c, rmr_time now)
 }
 
 static void ping_answered(nd_conn *c, rmr_time now, uint32_t slot,
-                          const char *via)
+                          const char *via, bool direct)
 {
     nd_local *l = c->local;
     uint32_t back = (l->ping_sent - slot) % (uint32_t)N_PROBES;
     l->probe[slot].open = false;
     l->ping_waiting--;
     l->ping_received++;
+    l->ping_direct = l->ping_direct || direct;
     ping_line(c, l->ping_sent - back,
-              rmr_time_since(now, l->probe[slot].sent_at), via);
+              rmr_time_since(now, l->probe[slot].sent_at), via, direct);
     ping_schedule(c);
     ping_check_done(c);
 }
 
-void rmri_node_local_pong(rmr_node *n, rmr_time now,
-                          const uint8_t txid[RMR_DISCO_TXID_LEN],
-                          const char *via)
+static const char *via_text(const rmr_node *n, const rmr_path_pong *pong,
+                            char *dst, size_t cap)
+{
+    char addr[RMR_ADDR_TEXT_MAX];
+    if (pong->from.udp.family != RMR_AF_NONE)
+        snprintf(dst, cap, "%s", rmr_addr_text(&pong->from.udp, addr));
+    else
+        snprintf(dst, cap, "DERP(%s)",
+                 rmri_node_region_code(n, pong->from.region));
+    return dst;
+}
+
+/* Of several answers to one ping the first counts. */
+void rmri_node_local_pong(rmr_node *n, rmr_time now, uint64_t tag,
+                          const rmr_path_pong *pong)
 {
     uint32_t pos = 0;
+    char via[96];
+    bool direct = pong->from.udp.family != RMR_AF_NONE;
     for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));) {
         if (c->kind != ND_CONN_LOCAL || !c->local ||
             c->local->mode != ND_LOCAL_PING || c->local->ping_icmp)
             continue;
         for (uint32_t i = 0; i < N_PROBES; i++) {
-            if (c->local->probe[i].open && memcmp(c->local->probe[i].txid, txid,
-                                                  RMR_DISCO_TXID_LEN) == 0) {
-                ping_answered(c, now, i, via);
-                return;
-            }
+            if (!c->local->probe[i].open || c->local->probe[i].tag != tag)
+                continue;
+            ping_answered(c, now, i, via_text(n, pong, via, sizeof via),
+                          direct);
+            return;
         }
     }
 }
@@ -296,9 +352,57 @@ void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now, const rmr_addr *from,
             rmr_addr_ip_eq(from, &c->local->ping_ip) &&
             payload.len == sizeof c->local->probe[i].txid &&
             memcmp(payload.ptr, c->local->probe[i].txid, payload.len) == 0) {
-            ping_answered(c, now, i, "ICMP");
+            ping_answered(c, now, i, "ICMP", false);
             return;
         }
+    }
+}
+
+/* ---- netcheck ---------------------------------------------------------- */
+
+static void netcheck_start(nd_conn *c, rmr_time now)
+{
+    if (!c->n->netcheck || rmr_nm_derp_count(c->n->nm) == 0) {
+        say_error(c, "there is no relay map yet: the node has no netmap");
+        return;
+    }
+    c->local->mode = ND_LOCAL_NETCHECK;
+    rmri_node_timer_set(c->n, &c->timer, rmr_time_add(now, NETCHECK_TIMEOUT));
+    rmri_node_netcheck_want(c->n, now, RMR_NETCHECK_WHY_USER);
+}
+
+static void report_out(nd_conn *c, rmr_time now, const rmr_netcheck_report *r)
+{
+    rmr_node *n = c->n;
+    uint8_t *buf = rmr_alloc_zero(&n->env.alloc, REPORT_MAX, 1);
+    size_t len = 0;
+    rmr_timers_cancel(&n->timers, &c->timer);
+    if (buf && rmri_node_report_json(n, now, r, rmr_buf_of(buf, REPORT_MAX - 1),
+                                     &len) == RMR_OK) {
+        buf[len] = '\n';
+        rmr_ring_write_all(&c->local->out, rmr_bytes_of(buf, len + 1));
+        c->local->mode = ND_LOCAL_CLOSING;
+        rmr_mc_io_output(c->io);
+    } else {
+        say_error(c, "the report is too large");
+    }
+    if (buf)
+        rmr_release(&n->env.alloc, buf, REPORT_MAX);
+}
+
+void rmri_node_local_report(rmr_node *n, rmr_time now,
+                            const rmr_netcheck_report *report)
+{
+    uint32_t pos = 0;
+    for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));) {
+        if (c->kind != ND_CONN_LOCAL || !c->local ||
+            c->local->mode != ND_LOCAL_NETCHECK)
+            continue;
+        /* One that was under way when it asked counts too: it ends now. */
+        if (report)
+            report_out(c, now, report);
+        else
+            rmri_node_netcheck_want(n, now, RMR_NETCHECK_WHY_USER);
     }
 }
 
@@ -342,7 +446,12 @@ static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
 {
     rmr_bytes op = rmr_bytes_str(r->op);
     rmr_timers_cancel(&c->n->timers, &c->timer);
-    if (rmr_bytes_eq_str(op, "status")) {
+    if (rmr_bytes_eq_str(op, "netcheck")) {
+        netcheck_start(c, now);
+    } else if (rmr_bytes_eq_str(op, "derp-map")) {
+        c->local->mode = ND_LOCAL_DERP_MAP;
+        rmr_mc_io_output(c->io);
+    } else if (rmr_bytes_eq_str(op, "status")) {
         c->local->mode = ND_LOCAL_STATUS;
         rmr_mc_io_output(c->io);
     } else if (rmr_bytes_eq_str(op, "ping")) {
@@ -354,7 +463,8 @@ static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
         c->local->mode = ND_LOCAL_CLOSING;
         rmr_node_stop(c->n, now);
     } else {
-        say_error(c, "unknown op: this node knows status, ping, nc and down");
+        say_error(c, "unknown op: this node knows status, ping, netcheck, "
+                     "nc, derp-map and down");
     }
 }
 
@@ -422,6 +532,11 @@ static size_t local_produce(void *owner, rmr_time now, rmr_buf scratch)
         if (len == 0)
             l->mode = ND_LOCAL_CLOSING;
     }
+    if (l->mode == ND_LOCAL_DERP_MAP && len == 0) {
+        len = rmri_node_derp_map_piece(c->n, &l->status_pos, scratch);
+        if (len == 0)
+            l->mode = ND_LOCAL_CLOSING;
+    }
     if (l->mode == ND_LOCAL_CLOSING) {
         if (len == 0)
             rmri_node_conn_end(c, now, true);
@@ -470,6 +585,8 @@ void rmri_node_local_timer(nd_conn *c, rmr_time now)
         return;
     if (c->local->mode == ND_LOCAL_PING) {
         ping_timer(c, now);
+    } else if (c->local->mode == ND_LOCAL_NETCHECK) {
+        say_error(c, "the network could not be measured: is it up?");
     } else if (c->local->mode == ND_LOCAL_LINE) {
         rmri_node_conn_end(c, now, false); /* it asks nothing */
     } else if (c->local->mode == ND_LOCAL_NC_DIAL) {

@@ -5,18 +5,6 @@
 
 #include <string.h>
 
-rmr_wg_endpoint rmri_node_endpoint_derp(uint16_t region,
-                                        const uint8_t key[RMR_KEY_LEN])
-{
-    rmr_wg_endpoint e = {0};
-    e.bytes[0] = 'D';
-    e.bytes[1] = (uint8_t)(region >> 8);
-    e.bytes[2] = (uint8_t)region;
-    memcpy(e.bytes + 3, key, RMR_KEY_LEN);
-    e.len = e.bucket_len = 3 + RMR_KEY_LEN;
-    return e;
-}
-
 /* Prefixes that WireGuard may route to a peer while no routes are accepted:
  * single addresses that are the peer's own or in the tailnet's ranges. */
 static bool is_tailnet_ip(const rmr_prefix *p)
@@ -39,7 +27,7 @@ static bool may_route(const rmr_nm_node *peer, const rmr_prefix *p)
 
 static bool is_usable(const rmr_node *n, const rmr_nm_node *peer)
 {
-    if (peer->expired || peer->wireguard_only)
+    if (peer->expired)
         return false;
     uint64_t wall = rmr_mc_wall(n->mc, n->now);
     return peer->key_expiry_unix_ns == 0 || peer->key_expiry_unix_ns > wall;
@@ -54,9 +42,7 @@ static rmr_err configure(rmr_node *n, rmr_wg_peer wp, const rmr_nm_node *peer)
     for (size_t i = 0; i < peer->n_allowed_ips && count < MAX_PREFIXES; i++)
         if (may_route(peer, &peer->allowed_ips[i]))
             allowed[count++] = peer->allowed_ips[i];
-    rmr_wg_endpoint ep = {0};
-    if (peer->home_derp)
-        ep = rmri_node_endpoint_derp(peer->home_derp, peer->key);
+    rmr_wg_endpoint ep = rmri_node_endpoint_peer(peer->key);
     rmr_err err = rmr_wg_peer_set_allowed_ips(n->wg, wp, allowed, count);
     if (err == RMR_OK)
         err = rmr_wg_peer_set_endpoint(n->wg, wp, &ep);
@@ -134,8 +120,11 @@ static void on_peer(void *user, rmr_nm_change change, const rmr_nm_node *peer,
     if (peer->jailed)
         n->has_jailed = true;
     rmr_wg_peer wp = rmr_wg_peer_find(n->wg, old_key ? old_key : peer->key);
+    rmri_node_paths_peer(n, change, peer, old_key);
     if (change == RMR_NM_PEER_REMOVED)
         rmri_node_stamps_drop(n, peer->key);
+    else if (change == RMR_NM_PEER_ADDED && rmr_nm_peer_count(n->nm) == 1)
+        rmri_node_netcheck_want(n, n->now, RMR_NETCHECK_WHY_PEERS);
     if (!wp.id)
         return;
     bool rotated = old_key && memcmp(old_key, peer->key, RMR_KEY_LEN) != 0;
@@ -143,6 +132,17 @@ static void on_peer(void *user, rmr_nm_change change, const rmr_nm_node *peer,
         rmr_wg_peer_remove(n->wg, n->now, wp);
     else if (configure(n, wp, peer) != RMR_OK)
         rmri_node_trouble(n, RMR_E_NOMEM, "a peer's change was not taken over");
+}
+
+/* It has lost its sessions: the next packet begins a handshake, instead of
+ * going where nobody can open it until a timer ends. */
+static void on_peer_restarted(void *user, const rmr_nm_node *peer)
+{
+    rmr_node *n = user;
+    rmr_wg_peer wp = rmr_wg_peer_find(n->wg, peer->key);
+    n->dirty = true;
+    if (wp.id)
+        rmr_wg_peer_expire(n->wg, n->now, wp);
 }
 
 /* Own addresses of the stack and the filter follow the self node. */
@@ -210,8 +210,10 @@ static void on_frame(void *user, uint32_t changed)
 {
     rmr_node *n = user;
     n->dirty = true;
-    if (changed & RMR_NM_SELF)
+    if (changed & RMR_NM_SELF) {
         self_changed(n);
+        rmri_node_paths_attributes(n, n->now);
+    }
     if (changed & RMR_NM_DERP_MAP)
         rmri_node_regions_map_changed(n, n->now);
     if (!n->from_server)
@@ -231,7 +233,9 @@ rmr_err rmri_node_peers_nm_new(rmr_node *n)
     cb.user = n;
     cb.on_peer = on_peer;
     cb.on_frame = on_frame;
+    cb.on_peer_restarted = on_peer_restarted;
     rmr_nm_config_init(&cfg, sizeof cfg);
+    cfg.max_peers = ND_MAX_PEERS;
     cfg.callbacks = &cb;
     return rmr_nm_new(&n->nm, &n->env, &cfg);
 }

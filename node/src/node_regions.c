@@ -7,9 +7,14 @@
 
 /* Attempts in a row at the home region before the next one is tried. */
 #define HOME_FAILURES 3
-/* Bytes queued for a relay above which the stack is held back. */
+/* Bytes queued for a relay above which connections to it are held back, and
+ * below which they go on. */
 #define QUEUE_HIGH ((size_t)256 * 1024)
+#define QUEUE_LOW ((size_t)128 * 1024)
 #define STALLED_AFTER (2 * RMR_SEC)
+#define NOTE_EVERY (5 * RMR_SEC)
+/* A home that could not be reached is not chosen again before. */
+#define SHUN_FOR (300 * RMR_SEC)
 
 /* ---- one region -------------------------------------------------------- */
 
@@ -51,15 +56,6 @@ static const rmr_mc_link_ops region_link_ops = {
     .write = link_write,
 };
 
-/* Peers learn our home only when it can be reached there. */
-static void tell_home(rmr_node *n)
-{
-    if (n->home_told == n->home || !n->ctl)
-        return;
-    if (rmr_ctl_set_net(n->ctl, n->now, n->home, NULL, 0) == RMR_OK)
-        n->home_told = n->home;
-}
-
 static void on_up(void *user)
 {
     nd_region *r = user;
@@ -69,26 +65,51 @@ static void on_up(void *user)
     r->n->dirty = true;
     rmr_logf(&r->n->env.log, RMR_LOG_INFO, ND_LAYER,
              "relay region %u (%s) is connected", r->id, r->code);
+    rmr_paths_region_up(r->n->paths, r->n->now, r->id);
+    /* Peers learn of a home when it can be reached. */
     if (r->id == r->n->home)
-        tell_home(r->n);
+        rmri_node_net_tell(r->n, r->n->now);
 }
 
 static void on_down(void *user, rmr_err why)
 {
     nd_region *r = user;
+    if (r->up && why != RMR_OK)
+        rmri_node_netcheck_want(r->n, r->n->now, RMR_NETCHECK_WHY_RELAY);
     r->up = false;
     r->failures++;
     r->n->dirty = true;
+    rmr_paths_region_down(r->n->paths, r->n->now, r->id);
     rmr_logf(&r->n->env.log, RMR_LOG_INFO, ND_LAYER,
              "relay region %u (%s) is gone: %s", r->id, r->code,
              rmr_derp_err_text(why));
+}
+
+/* A sign of life counts for some seconds. */
+static bool now_and_then(nd_region *r, rmr_time now)
+{
+    if (r->frame_at && rmr_time_since(now, r->frame_at) < NOTE_EVERY)
+        return false;
+    r->frame_at = now;
+    return true;
 }
 
 static void on_packet(void *user, const uint8_t src[RMR_KEY_LEN],
                       rmr_buf packet)
 {
     nd_region *r = user;
-    rmri_node_data_from_derp(r->n, r->n->now, r->id, src, packet);
+    rmr_node *n = r->n;
+    if (now_and_then(r, n->now))
+        rmr_netcheck_note_frame(n->netcheck, n->now, r->id);
+    rmri_node_data_from_derp(n, n->now, r->id, src, packet);
+}
+
+static void on_peer_gone(void *user, const uint8_t key[RMR_KEY_LEN],
+                         uint8_t reason)
+{
+    nd_region *r = user;
+    (void)reason; /* it left, or was never there: no way back to it */
+    rmr_paths_derp_gone(r->n->paths, r->n->now, key, r->id);
 }
 
 static rmr_err region_start(nd_region *r, rmr_time now)
@@ -101,13 +122,14 @@ static rmr_err region_start(nd_region *r, rmr_time now)
     cb.on_up = on_up;
     cb.on_down = on_down;
     cb.on_packet = on_packet;
+    cb.on_peer_gone = on_peer_gone;
     rmr_derp_config_init(&cfg, sizeof cfg);
     memcpy(cfg.private_key, n->keys.node, RMR_KEY_LEN);
     cfg.nodes = r->nodes;
     cfg.n_nodes = r->n_nodes;
     cfg.preferred = cfg.always_on = r->id == n->home;
-    /* The stack stops at half of it (congested), so that TCP is held back and
-     * not dropped. */
+    /* Connections stop at a third of it (rmri_node_region_hold), so that TCP is
+     * held back and not dropped. */
     cfg.queue_pkts = 512;
     cfg.queue_bytes = 768 * 1024;
     cfg.callbacks = &cb;
@@ -125,6 +147,8 @@ static void region_free(nd_region *r)
             break;
         }
     }
+    if (r->holds)
+        rmr_ns_release(n->ns, r->id);
     rmr_mc_link_free(r->link);
     rmr_derp_free(r->derp);
     rmr_release(&n->env.alloc, r->nodes, r->n_nodes * sizeof *r->nodes);
@@ -199,8 +223,8 @@ static bool can_be_home(const rmr_nm_derp_region *v)
     return false;
 }
 
-/* The first region that can be home after `after` in the map's order; round
- * to the first.  (Which is nearest is for a netcheck to say.) */
+/* The region that comes after `after` in the map's order, round to the first:
+ * where the home can't be reached and nothing better is known. */
 static uint16_t next_home(const rmr_node *n, uint16_t after)
 {
     rmr_nm_derp_region v;
@@ -216,6 +240,16 @@ static uint16_t next_home(const rmr_node *n, uint16_t after)
     return first;
 }
 
+static size_t count_homes(const rmr_node *n)
+{
+    rmr_nm_derp_region v;
+    size_t count = 0;
+    for (size_t i = 0; rmr_nm_derp_at(n->nm, i, &v); i++)
+        if (can_be_home(&v))
+            count++;
+    return count;
+}
+
 static void set_home(rmr_node *n, rmr_time now, uint16_t id)
 {
     nd_region *old = region_find(n, n->home);
@@ -229,31 +263,77 @@ static void set_home(rmr_node *n, rmr_time now, uint16_t id)
         return;
     rmr_derp_set_preferred(r->derp, now, true);
     if (r->up)
-        tell_home(n);
+        rmri_node_net_tell(n, now);
+}
+
+void rmri_node_regions_choose_home(rmr_node *n, rmr_time now)
+{
+    rmr_nm_derp_region v;
+    uint16_t id = rmr_netcheck_home(n->netcheck, n->home,
+                                    n->ctl_state == RMR_CTL_CONNECTED);
+    bool shunned = id == n->home_shunned && now < n->home_shunned_until;
+    if (id == n->home || !rmr_nm_derp_region_by_id(n->nm, id, &v) ||
+        !can_be_home(&v) || (shunned && n->home))
+        return;
+    rmr_logf(&n->env.log, RMR_LOG_INFO, ND_LAYER,
+             "home is relay region %u (%s)", id, v.code);
+    set_home(n, now, id);
+}
+
+static bool is_same_region(rmr_node *n, const nd_region *r)
+{
+    rmr_nm_derp_region v;
+    rmr_derp_node *nodes = NULL;
+    bool same = rmr_nm_derp_region_by_id(n->nm, r->id, &v) &&
+                v.n_nodes == r->n_nodes && nodes_of(n, &v, &nodes) &&
+                memcmp(nodes, r->nodes, v.n_nodes * sizeof *nodes) == 0;
+    if (nodes)
+        rmr_release(&n->env.alloc, nodes, v.n_nodes * sizeof *nodes);
+    return same;
 }
 
 void rmri_node_regions_map_changed(rmr_node *n, rmr_time now)
 {
     for (nd_region *r = n->regions, *next; r; r = next) {
-        rmr_nm_derp_region v;
-        rmr_derp_node *nodes = NULL;
         next = r->next;
-        bool there = rmr_nm_derp_region_by_id(n->nm, r->id, &v);
-        bool same = there && v.n_nodes == r->n_nodes &&
-                    nodes_of(n, &v, &nodes) &&
-                    memcmp(nodes, r->nodes, v.n_nodes * sizeof *nodes) == 0;
-        if (nodes)
-            rmr_release(&n->env.alloc, nodes, v.n_nodes * sizeof *nodes);
-        if (!same)
-            region_free(r);
+        if (is_same_region(n, r))
+            continue;
+        if (r->up)
+            rmr_paths_region_down(n->paths, now, r->id);
+        region_free(r);
     }
+    rmri_node_netcheck_map(n, now);
     rmr_nm_derp_region v;
-    bool keep = n->home && rmr_nm_derp_region_by_id(n->nm, n->home, &v) &&
-                can_be_home(&v);
-    set_home(n, now, keep ? n->home : next_home(n, 0));
+    if (n->home && rmr_nm_derp_region_by_id(n->nm, n->home, &v) &&
+        can_be_home(&v)) {
+        set_home(n, now, n->home); /* it may have to be dialled anew */
+        return;
+    }
+    n->home = 0;
+    /* Where there is no choice nothing has to be measured. */
+    if (count_homes(n) == 1)
+        set_home(n, now, next_home(n, 0));
+}
+
+void rmri_node_regions_check(rmr_node *n, rmr_time now)
+{
+    for (nd_region *r = n->regions; r; r = r->next) {
+        rmr_addr local = rmr_mc_link_local(r->link);
+        if (local.family == RMR_AF_NONE)
+            continue;
+        if (n->has_links && !rmr_addr_is_loopback(&local) &&
+            !rmri_node_links_is_own(n, &local)) {
+            rmr_mc_link_close(r->link, now);
+            rmr_derp_stream_closed(r->derp, now, RMR_E_UNREACHABLE);
+        } else if (r->up) {
+            rmri_node_check(n, now, rmr_derp_ping(r->derp, now));
+        }
+    }
 }
 
 /* ---- every turn -------------------------------------------------------- */
+
+static void release_some(rmr_node *n, rmr_time now);
 
 void rmri_node_regions_pump(rmr_node *n, rmr_time now)
 {
@@ -262,8 +342,11 @@ void rmri_node_regions_pump(rmr_node *n, rmr_time now)
     if (home && !home->up && home->failures >= HOME_FAILURES) {
         uint16_t other = next_home(n, n->home);
         home->failures = 0;
-        if (other != n->home)
+        if (other != n->home) {
+            n->home_shunned = n->home;
+            n->home_shunned_until = rmr_time_add(now, SHUN_FOR);
             set_home(n, now, other);
+        }
     }
     for (nd_region *r = n->regions; r; r = r->next) {
         rmr_dial dial;
@@ -273,6 +356,7 @@ void rmri_node_regions_pump(rmr_node *n, rmr_time now)
             rmr_mc_link_dial(r->link, now, &dial);
         rmr_mc_link_output(r->link);
     }
+    release_some(n, now);
 }
 
 bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
@@ -290,15 +374,59 @@ bool rmri_node_regions_send(rmr_node *n, rmr_time now, uint16_t region,
     return err == RMR_OK || err == RMR_E_NOTREADY || err == RMR_E_FULL;
 }
 
-/* A relay that takes nothing for a while holds back nobody but those behind it:
- * their packets are then dropped in its full queue. */
-bool rmri_node_regions_congested(const rmr_node *n, rmr_time now)
+/* A relay that takes nothing for a while holds back nobody: what is for it is
+ * dropped in its full queue then. */
+static bool is_congested(const nd_region *r, rmr_time now, size_t limit)
+{
+    return r->up && rmr_derp_queued_bytes(r->derp) > limit &&
+           rmr_time_since(now, r->drained_at) < STALLED_AFTER;
+}
+
+void rmri_node_region_hold(rmr_node *n, rmr_time now, uint16_t region)
+{
+    nd_region *r = region_find(n, region);
+    if (!r || !is_congested(r, now, QUEUE_HIGH))
+        return;
+    r->holds = true;
+    rmr_ns_hold(n->ns, region);
+}
+
+static void release(nd_region *r)
+{
+    r->holds = false;
+    rmr_ns_release(r->n->ns, r->id);
+    r->n->dirty = true;
+}
+
+static void release_some(rmr_node *n, rmr_time now)
 {
     for (nd_region *r = n->regions; r; r = r->next)
-        if (r->up && rmr_derp_queued_bytes(r->derp) > QUEUE_HIGH &&
-            rmr_time_since(now, r->drained_at) < STALLED_AFTER)
-            return true;
-    return false;
+        if (r->holds && !is_congested(r, now, QUEUE_LOW))
+            release(r);
+}
+
+rmr_time rmri_node_regions_deadline(const rmr_node *n)
+{
+    rmr_time at = RMR_TIME_NEVER;
+    for (const nd_region *r = n->regions; r; r = r->next) {
+        at = rmr_time_min(at, rmr_derp_next_deadline(r->derp));
+        if (r->holds)
+            at = rmr_time_min(at, rmr_time_add(r->drained_at, STALLED_AFTER));
+    }
+    return at;
+}
+
+void rmri_node_regions_handle_deadline(rmr_node *n, rmr_time now)
+{
+    for (nd_region *r = n->regions; r; r = r->next)
+        rmri_node_check(n, now, rmr_derp_handle_deadline(r->derp, now));
+    release_some(n, now);
+}
+
+bool rmri_node_region_is_up(const rmr_node *n, uint16_t id)
+{
+    const nd_region *r = id ? region_find(n, id) : NULL;
+    return r && r->up;
 }
 
 const char *rmri_node_region_code(const rmr_node *n, uint16_t id)

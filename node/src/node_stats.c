@@ -30,6 +30,13 @@ static void add_ns(const rmr_node *n, rmr_node_stats *out)
                         st.discard_icmp + st.discard_segment;
 }
 
+static void add_paths(const rmr_node *n, rmr_node_stats *out)
+{
+    rmr_paths_stats st = rmr_paths_get_stats(n->paths);
+    out->dropped_disco += st.dropped_unknown + st.dropped_undecryptable +
+                          st.dropped_malformed + st.dropped_mismatch;
+}
+
 static void add_regions(const rmr_node *n, rmr_node_stats *out)
 {
     for (const nd_region *r = n->regions; r; r = r->next) {
@@ -49,7 +56,9 @@ void rmr_node_get_stats(const rmr_node *n, rmr_node_stats *out)
     out->tx_udp = n->tx_udp;
     out->dropped_no_path = n->dropped_no_path;
     out->dropped_filter = n->dropped_filter;
-    out->dropped_disco = n->dropped_disco;
+    out->dropped_disco = n->dropped_stranger;
+    if (n->paths)
+        add_paths(n, out);
     if (n->wg)
         add_wg(n, out);
     if (n->ns)

@@ -69,7 +69,16 @@ static void put_traffic(rmr_node *n, rmr_jw *w, rmr_time now,
     rmr_wg_peer_stats st = {0};
     if (wp.id)
         rmr_wg_peer_get_stats(n->wg, now, wp, &st);
-    rmr_jw_kstr(w, "CurAddr", ""); /* by relay alone, so far */
+    rmr_path_info path;
+    rmr_path_peer pp;
+    char addr[RMR_ADDR_TEXT_MAX];
+    memset(&path, 0, sizeof path);
+    if (rmr_paths_find(n->paths, v->key, &pp))
+        (void)rmr_paths_info(n->paths, now, pp, &path);
+    /* One that is not proved now shares its packets with the relay. */
+    rmr_jw_kstr(w, "CurAddr",
+                path.has_best && path.trusted ? rmr_addr_text(&path.udp, addr)
+                                              : "");
     rmr_jw_ku64(w, "RxBytes", st.rx_bytes);
     rmr_jw_ku64(w, "TxBytes", st.tx_bytes);
     put_time(w, "LastHandshake", st.last_handshake_unix_ns);
@@ -80,6 +89,7 @@ static void put_traffic(rmr_node *n, rmr_jw *w, rmr_time now,
 
 static void put_self(rmr_node *n, rmr_jw *w)
 {
+    char text[RMR_ADDR_TEXT_MAX];
     rmr_nm_node self;
     rmr_jw_key(w, "Self");
     rmr_jw_object(w);
@@ -89,6 +99,11 @@ static void put_self(rmr_node *n, rmr_jw *w)
         put_key(w, "PublicKey", n->node_public);
         rmr_jw_kstr(w, "HostName", n->hostname);
     }
+    rmr_jw_key(w, "Addrs"); /* where peers may reach us */
+    rmr_jw_array(w);
+    for (size_t i = 0; i < n->endpoints.n; i++)
+        rmr_jw_str(w, rmr_addr_text(&n->endpoints.list[i].addr, text));
+    rmr_jw_array_end(w);
     rmr_jw_kbool(w, "Online", n->ctl_state == RMR_CTL_CONNECTED);
     rmr_jw_object_end(w);
 }
@@ -133,7 +148,7 @@ static void put_head(rmr_node *n, rmr_jw *w)
     for (size_t i = 0; i < n->n_ips; i++)
         rmr_jw_str(w, rmr_addr_ip_text(&n->ips[i], text));
     rmr_jw_array_end(w);
-    rmr_jw_ku64(w, "UDPPort", n->udp_bound);
+    rmr_jw_ku64(w, "UDPPort", rmri_node_udp_port(n));
     put_self(n, w);
     put_health(n, w);
     put_tailnet(n, w);

@@ -23,6 +23,20 @@ case $line in
     echo '{"seq":1,"error":"timed out"}'
     echo '{"done":true,"sent":1,"received":0}'
     ;;
+*'"ping","peer":"relayed"'*)
+    echo '{"seq":1,"ip":"100.64.0.2","name":"n2.lab.test","ms":1.25,"via":"DERP(lab)"}'
+    echo '{"done":true,"sent":1,"received":1,"direct":false}'
+    ;;
+*'"ping","peer":"near"'*)
+    echo '{"seq":1,"ip":"100.64.0.2","name":"n2.lab.test","ms":1.25,"via":"192.0.2.7:41641","direct":true}'
+    echo '{"done":true,"sent":1,"received":1,"direct":true}'
+    ;;
+*'"netcheck"'*)
+    printf '{"UDP":true,"IPv4":true,"IPv6":false,"MappingVariesByDestIP":false,"UPnP":null,"PMP":true,"PreferredDERP":900,'
+    printf '"GlobalV4":"192.0.2.9:41641","RegionLatency":{"901":40000000,"900":12500000},'
+    printf '"Regions":{"900":{"RegionCode":"lab","RegionName":"The \\u001b[31mlab"},"901":{"RegionCode":"far","RegionName":"Far"},"902":{"RegionCode":"dead","RegionName":""}}}\n'
+    ;;
+*'"derp-map"'*) echo '{"Regions":{"900":{"RegionID":900,"Nodes":[]}}}' ;;
 *'"ping","peer":"who"'*) echo '{"error":"there is no peer who; remora status lists them"}' ;;
 *'"ping"'*)
     echo '{"seq":1,"ip":"100.64.0.2","name":"n2.lab.test","ms":1.25,"via":"DERP(lab)"}'
@@ -82,6 +96,24 @@ ping_dead() { run 1 ping dead --state-dir "$state" && printed "timed out" && sai
 check "ping that is not answered" ping_dead
 ping_who() { run 1 ping who --state-dir "$state" && one_sentence && said "there is no peer who"; }
 check "ping of nobody" ping_who
+ping_direct() {
+    run 0 ping --until-direct --timeout=500ms near --state-dir "$state" && printed "via 192.0.2.7:41641" &&
+        asked '"count":10,"icmp":false,"until_direct":true,"timeout_ms":500'
+}
+check "ping until it is direct" ping_direct
+ping_relayed() { run 1 ping --until-direct -c2 relayed --state-dir "$state" && said "no direct path" && asked '"count":2,'; }
+check "ping that stays at the relay" ping_relayed
+netcheck_people() {
+    run 0 netcheck --state-dir "$state" && printed "seen as 192.0.2.9:41641" && printed "easy" && printed "NAT-PMP" &&
+        ! grep -q $'\033' "$out" && grep -A3 '^Relays' "$out" | grep -n . | tr -s ' ' >"$work/relays" &&
+        grep -q '^2: lab 12.5 ms .*(home)' "$work/relays" && grep -q '^3: far 40.0 ms' "$work/relays" &&
+        grep -q '^4: dead no answer' "$work/relays" && asked '{"op":"netcheck"}'
+}
+check "netcheck for people" netcheck_people
+netcheck_json() { run 0 netcheck --json --state-dir "$state" && printed '"PreferredDERP": 900,'; }
+check "netcheck for programs" netcheck_json
+derp_map() { run 0 debug derp-map --state-dir "$state" && printed '"RegionID": 900' && asked '{"op":"derp-map"}'; }
+check "debug derp-map" derp_map
 nc_echo() {
     head -c 3000000 /dev/urandom >"$work/big"
     timeout 60 "$remora" nc n2 80 --state-dir "$state" <"$work/big" 2>"$err" | cmp - "$work/big"

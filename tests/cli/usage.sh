@@ -34,6 +34,11 @@ check "a UDP port above 65535"  wrong "--udp-port takes" up --udp-port 65536
 check "an unknown log level"    wrong "--log-level takes" up --log-level loud
 check "ping without a peer"     wrong "needs a peer" ping
 check "ping of no probes"       wrong "-c takes" ping -c 0 n2
+check "a timeout that is none"  wrong "--timeout takes" ping --timeout soon n2
+check "ping by ICMP until it is direct" wrong "not both" ping --icmp --until-direct n2
+check "a static endpoint without a port" wrong "--static-endpoint takes" up --static-endpoint 192.0.2.1
+check "debug without a subject" wrong "needs a subject" debug
+check "debug of an unknown subject" wrong "debug knows" debug frob
 check "nc without a port"       wrong "peer and a port" nc n2
 check "nc with port 0"          wrong "the port is" nc n2 0
 
@@ -43,7 +48,7 @@ secret_is_not_repeated() {
 }
 check "a refused secret is not repeated" secret_is_not_repeated
 
-for c in up status ping nc down version; do
+for c in up status ping netcheck nc debug down version; do
     help_of() { run 0 "$c" --help && printed "remora $c" && printed "Example" && [ ! -s "$err" ]; }
     check "$c --help has an example" help_of
     same_help() { cp "$out" "$work/first" && run 0 help "$c" && cmp -s "$out" "$work/first"; }
@@ -60,7 +65,7 @@ failed() {
     shift
     run 1 "$@" && one_sentence && said "$words"
 }
-for c in "status" "ping n2" "nc n2 80" "down"; do
+for c in "status" "ping n2" "netcheck" "nc n2 80" "debug derp-map" "down"; do
     # shellcheck disable=SC2086
     check "$c without a node" failed "no node runs" $c --state-dir "$work/none"
 done

@@ -76,10 +76,16 @@ static void on_pop(void *user, const char *url)
     say(user, "pop(%s)", url);
 }
 
+static void on_restarted(void *user, const rmr_nm_node *p)
+{
+    say(user, "r%llu ", (unsigned long long)p->id);
+}
+
 rmr_nm *nm_make(nm_seen *s, test_alloc *a, test_rng *rng)
 {
     rmr_env env = test_env(a, rng, NULL);
-    rmr_nm_callbacks cb = {sizeof cb, s, on_peer, on_frame, on_ping, on_pop};
+    rmr_nm_callbacks cb = {sizeof cb, s,      on_peer,     on_frame,
+                           on_ping,   on_pop, on_restarted};
     rmr_nm_config cfg;
     rmr_nm *nm = NULL;
     memset(s, 0, sizeof *s);

@@ -55,10 +55,24 @@ static void the_requests_say_what_they_should(void **state)
 {
     (void)state;
     rig r = {0};
-    rmr_addr ep[2] = {rmr_addr_v4(10, 0, 0, 1, 4000),
-                      {.family = RMR_AF_INET6, .ip = {0xfd}, .port = 5}};
+    rmr_ctl_endpoint ep[2] = {
+        {rmr_addr_v4(10, 0, 0, 1, 4000), RMR_CTL_EP_LOCAL},
+        {{.family = RMR_AF_INET6, .ip = {0xfd}, .port = 5}, RMR_CTL_EP_STUN}};
+    rmr_ctl_latency lat[2] = {{7, false, 12500 * RMR_US}, {9, true, RMR_MS}};
+    rmr_ctl_net net;
+    rmr_ctl_net_init(&net, sizeof net);
+    net.home_derp = 7;
+    net.mapping_varies = 0;
+    net.working_udp = 1;
+    net.upnp = 1;
+    net.have_port_map = true;
+    net.firewall_mode = "none";
+    net.endpoints = ep;
+    net.n_endpoints = 2;
+    net.latencies = lat;
+    net.n_latencies = 2;
     assert_int_equal(rig_init(&r, NULL), RMR_OK);
-    assert_int_equal(rmr_ctl_set_net(r.c, r.now, 7, ep, 2), RMR_OK);
+    assert_int_equal(rmr_ctl_set_net(r.c, r.now, &net), RMR_OK);
     rig_run(&r);
     const char *reg = r.s.last_register, *map = r.s.last_map;
     assert_true(rig_has(reg, "{\"Version\":138,\"NodeKey\":\"nodekey:1111"));
@@ -76,8 +90,12 @@ static void the_requests_say_what_they_should(void **state)
     assert_null(strstr(map, "OmitPeers"));
     assert_true(
         rig_has(map, "\"Endpoints\":[\"10.0.0.1:4000\",\"[fd00::]:5\"]"));
-    assert_true(rig_has(map, "\"EndpointTypes\":[0,0]"));
-    assert_true(rig_has(map, "\"NetInfo\":{\"PreferredDERP\":7}"));
+    assert_true(rig_has(map, "\"EndpointTypes\":[1,2]"));
+    assert_true(rig_has(
+        map, "\"NetInfo\":{\"MappingVariesByDestIP\":false,\"WorkingUDP\":true,"
+             "\"UPnP\":true,\"HavePortMap\":true,\"PreferredDERP\":7,"
+             "\"FirewallMode\":\"none\",\"DERPLatency\":{\"7-v4\":0.0125,"
+             "\"9-v6\":0.001}}"));
     assert_true(rig_has(r.s.last_update, "\"OmitPeers\":true"));
     assert_null(strstr(r.s.last_update, "\"Stream\""));
     assert_true(rig_has(r.s.last_update, "\"PreferredDERP\":7"));

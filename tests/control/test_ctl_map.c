@@ -211,26 +211,37 @@ static void the_ways_a_stream_ends_are_told(void **state)
 
 /* ---- updates ---------------------------------------------------------- */
 
+/* With one endpoint, where `port` is not 0. */
+static rmr_err tell(rig *r, uint16_t home, uint16_t port)
+{
+    rmr_ctl_endpoint ep = {rmr_addr_v4(1, 2, 3, 4, port), RMR_CTL_EP_LOCAL};
+    rmr_ctl_net net;
+    rmr_ctl_net_init(&net, sizeof net);
+    net.home_derp = home;
+    net.endpoints = &ep;
+    net.n_endpoints = port ? 1 : 0;
+    return rmr_ctl_set_net(r->c, r->now, &net);
+}
+
 static void changes_are_sent_and_only_changes(void **state)
 {
     (void)state;
     rig r = {0};
-    rmr_addr ep = rmr_addr_v4(1, 2, 3, 4, 5);
     assert_int_equal(rig_init(&r, NULL), RMR_OK);
     rig_run(&r);
     assert_int_equal(r.s.updates, 1);
-    assert_int_equal(rmr_ctl_set_net(r.c, r.now, 0, NULL, 0), RMR_OK);
+    assert_int_equal(tell(&r, 0, 0), RMR_OK);
     rig_run(&r);
     assert_int_equal(r.s.updates, 1);
-    assert_int_equal(rmr_ctl_set_net(r.c, r.now, 5, &ep, 1), RMR_OK);
+    assert_int_equal(tell(&r, 5, 5), RMR_OK);
     rig_run(&r);
     assert_int_equal(r.s.updates, 2);
     assert_true(rig_has(r.s.last_update, "1.2.3.4:5"));
     /* While one runs, the next waits. */
     r.s.upd_status = -1;
-    assert_int_equal(rmr_ctl_set_net(r.c, r.now, 6, &ep, 1), RMR_OK);
+    assert_int_equal(tell(&r, 6, 5), RMR_OK);
     rig_run(&r);
-    assert_int_equal(rmr_ctl_set_net(r.c, r.now, 7, &ep, 1), RMR_OK);
+    assert_int_equal(tell(&r, 7, 5), RMR_OK);
     rig_run(&r);
     assert_int_equal(r.s.updates, 3);
     r.s.upd_status = 0;
@@ -238,16 +249,67 @@ static void changes_are_sent_and_only_changes(void **state)
     assert_int_equal(r.s.updates, 4);
     assert_true(rig_has(r.s.last_update, "\"PreferredDERP\":7"));
     assert_string_equal(r.states, "CRO"); /* the stream was not touched */
-    assert_int_equal(rmr_ctl_set_net(r.c, r.now, 7, NULL, 1), RMR_E_INVAL);
     r.alloc.fail_at = r.alloc.calls + 1;
-    ep.port = 6;
-    assert_int_equal(rmr_ctl_set_net(r.c, r.now, 7, &ep, 1), RMR_E_NOMEM);
+    assert_int_equal(tell(&r, 7, 6), RMR_E_NOMEM);
     rig_run(&r);
     assert_int_equal(r.s.updates, 4);
-    ep.port = 5;
-    assert_int_equal(rmr_ctl_set_net(r.c, r.now, 7, &ep, 1), RMR_OK);
+    assert_int_equal(tell(&r, 7, 5), RMR_OK);
     rig_run(&r);
     assert_int_equal(r.s.updates, 4); /* the same as before */
+    rig_free(&r);
+}
+
+static void order_and_latencies_are_no_change_but_types_are(void **state)
+{
+    (void)state;
+    rig r = {0};
+    rmr_ctl_endpoint ep[2] = {{rmr_addr_v4(1, 2, 3, 4, 5), RMR_CTL_EP_LOCAL},
+                              {rmr_addr_v4(1, 2, 3, 4, 6), RMR_CTL_EP_STUN}};
+    rmr_ctl_latency lat = {1, false, RMR_MS};
+    rmr_ctl_net net;
+    rmr_ctl_net_init(&net, sizeof net);
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    net.endpoints = ep;
+    net.n_endpoints = 2;
+    assert_int_equal(rmr_ctl_set_net(r.c, r.now, &net), RMR_OK);
+    rig_run(&r);
+    int n = r.s.updates;
+    rmr_ctl_endpoint swapped = ep[0];
+    ep[0] = ep[1];
+    ep[1] = swapped;
+    net.latencies = &lat;
+    net.n_latencies = 1;
+    assert_int_equal(rmr_ctl_set_net(r.c, r.now, &net), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n);
+    ep[0].type = RMR_CTL_EP_PORTMAPPED;
+    assert_int_equal(rmr_ctl_set_net(r.c, r.now, &net), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 1);
+    assert_true(rig_has(r.s.last_update, "\"1-v4\":0.001"));
+    net.upnp = 0; /* known now */
+    assert_int_equal(rmr_ctl_set_net(r.c, r.now, &net), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 2);
+    assert_true(rig_has(r.s.last_update, "\"UPnP\":false"));
+    rig_free(&r);
+}
+
+static void a_net_without_its_lists_is_refused(void **state)
+{
+    (void)state;
+    rig r = {0};
+    rmr_ctl_net net;
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rmr_ctl_net_init(&net, sizeof net);
+    net.n_endpoints = 1;
+    assert_int_equal(rmr_ctl_set_net(r.c, r.now, &net), RMR_E_INVAL);
+    rmr_ctl_net_init(&net, sizeof net);
+    net.n_latencies = 1;
+    assert_int_equal(rmr_ctl_set_net(r.c, r.now, &net), RMR_E_INVAL);
+    rmr_ctl_net_init(&net, sizeof net);
+    net.link_type = "a text of more than thirty-one bytes";
+    assert_int_equal(rmr_ctl_set_net(r.c, r.now, &net), RMR_E_INVAL);
     rig_free(&r);
 }
 
@@ -281,6 +343,8 @@ int main(void)
         cmocka_unit_test(a_proxy_that_ends_quiet_streams_is_named),
         cmocka_unit_test(the_ways_a_stream_ends_are_told),
         cmocka_unit_test(changes_are_sent_and_only_changes),
+        cmocka_unit_test(order_and_latencies_are_no_change_but_types_are),
+        cmocka_unit_test(a_net_without_its_lists_is_refused),
         cmocka_unit_test(failed_updates_back_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

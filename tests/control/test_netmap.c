@@ -576,7 +576,7 @@ static void derp_maps_follow_their_rules(void **state)
     assert_string_equal(nm_frame(&s, "{\"DERPMap\":null}"), "[]");
     assert_string_equal(nm_frame(&s,
                                  "{\"DERPMap\":{\"Regions\":null,\"HomeParams\""
-                                 ":{\"RegionScore\":{\"1\":0.5}}}}"),
+                                 ":null}}"),
                         "[]");
     assert_int_equal(rmr_nm_derp_count(nm), 2);
     /* Broken in the middle: the old one stays. */
@@ -588,6 +588,102 @@ static void derp_maps_follow_their_rules(void **state)
     assert_string_equal(nm_frame(&s, "{\"DERPMap\":{\"Regions\":{}}}"), "[D]");
     assert_int_equal(rmr_nm_derp_count(nm), 0);
     assert_false(rmr_nm_derp_region_by_id(nm, 3, &r));
+    rmr_nm_free(nm);
+    assert_int_equal(a.live_blocks, 0);
+}
+
+#define DISCO(xx) "\"DiscoKey\":\"discokey:" K32(xx) "\""
+#define K32(xx) K8(xx) K8(xx) K8(xx) K8(xx)
+#define K8(xx) xx xx xx xx xx xx xx xx
+
+/* A first disco key, or one that is given up, says nothing of a restart. */
+static void another_disco_key_means_that_the_peer_was_restarted(void **state)
+{
+    (void)state;
+    nm_seen s;
+    rmr_nm *nm = nm_make(&s, NULL, NULL);
+#define PATCH(x) "{\"PeersChangedPatch\":[{\"NodeID\":1," x "}]}"
+    (void)nm_frame(&s, "{" SELF ",\"Peers\":[" PEER("1", "01") "]}");
+    assert_string_equal(nm_frame(&s, PATCH(DISCO("0a"))), "*1 [P]");
+    assert_string_equal(nm_frame(&s, PATCH("\"Online\":true")), "*1 [P]");
+    assert_string_equal(nm_frame(&s, PATCH(DISCO("0b"))), "*1 r1 [P]");
+    assert_string_equal(nm_frame(&s, PATCH(DISCO("0b"))), "[]");
+    assert_string_equal(nm_frame(&s, PATCH(DISCO("00"))), "*1 [P]");
+    rmr_nm_free(nm);
+}
+
+static void all_fields_of_a_derp_map_are_read(void **state)
+{
+    (void)state;
+    nm_seen s;
+    test_alloc a = {0};
+    rmr_nm_derp_region r;
+    rmr_nm *nm = nm_make(&s, &a, NULL);
+    const char *map =
+        "{\"DERPMap\":{\"HomeParams\":{\"RegionScore\":{\"7\":2.5}},"
+        "\"Regions\":{\"7\":{\"RegionID\":7,\"Latitude\":48.5,"
+        "\"Longitude\":-9.25,\"Nodes\":[{\"Name\":\"7a\",\"HostName\":\"h\","
+        "\"IPv4\":\"192.0.2.7\",\"IPv6\":\"whatever\",\"STUNPort\":0,"
+        "\"DERPPort\":8443,\"STUNTestIP\":\"192.0.2.9\",\"CanPort80\":true}]}}}"
+        "}";
+    assert_string_equal(nm_frame(&s, map), "[D]");
+    assert_true(rmr_nm_derp_region_by_id(nm, 7, &r));
+    assert_true(r.latitude == 48.5 && r.longitude == -9.25);
+    const rmr_nm_derp_node *d = &r.nodes[0];
+    assert_int_equal(d->stun_port, 3478);
+    assert_int_equal(d->dial.port, 8443);
+    assert_true(d->can_port80);
+    assert_int_equal(d->stun_test_ip.ip[3], 9);
+    assert_int_equal(d->dial.n_addrs, 1);
+    assert_false(d->dial.no_v4);
+    assert_true(d->dial.no_v6); /* a text that is no address */
+    /* And all of them are kept in the cache. */
+    nm_seen s2;
+    char *text = nm_dump(nm, NULL);
+    rmr_nm *copy = nm_make(&s2, NULL, NULL);
+    (void)nm_frame(&s2, text);
+    rmr_nm_derp_region r2;
+    assert_true(rmr_nm_derp_region_by_id(copy, 7, &r2));
+    assert_true(r2.latitude == 48.5 && r2.longitude == -9.25);
+    assert_true(r2.score == 2.5);
+    assert_memory_equal(r2.nodes, r.nodes, sizeof *r.nodes);
+    free(text);
+    rmr_nm_free(copy);
+    rmr_nm_free(nm);
+    assert_int_equal(a.live_blocks, 0);
+}
+
+static double score(rmr_nm *nm, uint16_t id)
+{
+    rmr_nm_derp_region r;
+    assert_true(rmr_nm_derp_region_by_id(nm, id, &r));
+    return r.score;
+}
+
+static void region_scores_stay_until_they_are_replaced(void **state)
+{
+    (void)state;
+    nm_seen s;
+    test_alloc a = {0};
+    rmr_nm *nm = nm_make(&s, &a, NULL);
+#define HOME(x) "{\"DERPMap\":{\"HomeParams\":" x "}}"
+    assert_string_equal(
+        nm_frame(&s, "{\"DERPMap\":{\"HomeParams\":{\"RegionScore\":{\"1\":0.5,"
+                     "\"2\":-1,\"x\":2}},\"Regions\":{\"1\":{\"Nodes\":[{"
+                     "\"HostName\":\"h\"}]},\"2\":{}}}}"),
+        "[D]");
+    assert_true(score(nm, 1) == 0.5);
+    assert_true(score(nm, 2) == 1); /* not above 0: says nothing */
+    assert_string_equal(nm_frame(&s, HOME("null")), "[]");
+    assert_string_equal(nm_frame(&s, HOME("{\"RegionScore\":null}")), "[]");
+    assert_true(score(nm, 1) == 0.5);
+    (void)nm_frame(&s, HOME("{\"RegionScore\":{\"1\":0.25,x"));
+    assert_true(score(nm, 1) == 0.5);
+    assert_string_equal(nm_frame(&s, HOME("{\"RegionScore\":{\"2\":3}}")),
+                        "[D]");
+    assert_true(score(nm, 1) == 1 && score(nm, 2) == 3);
+    assert_string_equal(nm_frame(&s, HOME("{\"RegionScore\":{}}")), "[D]");
+    assert_true(score(nm, 2) == 1);
     rmr_nm_free(nm);
     assert_int_equal(a.live_blocks, 0);
 }
@@ -611,6 +707,9 @@ int main(void)
         cmocka_unit_test(callbacks_may_not_feed),
         cmocka_unit_test(health_and_messages_are_one_list),
         cmocka_unit_test(derp_maps_follow_their_rules),
+        cmocka_unit_test(another_disco_key_means_that_the_peer_was_restarted),
+        cmocka_unit_test(all_fields_of_a_derp_map_are_read),
+        cmocka_unit_test(region_scores_stay_until_they_are_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -343,8 +343,10 @@ static void without_memory_the_table_stays_whole(void **state)
               "\"Key\":" KEY(
                   "44") ",\"Endpoints\":[\"1.1.1.1:1\"],\"CapMap\":{\"new\":[]}"
                         "}],"
-                        "\"DERPMap\":{\"Regions\":{\"2\":{\"Nodes\":[{"
-                        "\"HostName\":\"h\"}]}}},"
+                        "\"DERPMap\":{\"HomeParams\":{\"RegionScore\":{"
+                        "\"2\":0.5}},\"Regions\":{\"2\":{\"Latitude\":1.5,"
+                        "\"Nodes\":[{\"HostName\":\"h\",\"CanPort80\":"
+                        "true,\"STUNTestIP\":\"192.0.2.1\"}]}}},"
                         "\"PacketFilters\":{\"a\":[" ALLOW(
                             "cap:new") "]},\"UserProfiles\":[{"
                                        "\"ID\":5,\"LoginName\":\"z\"}],"

@@ -5,6 +5,10 @@
 
 #include <stdlib.h>
 
+#ifndef ADAPTER_PORTABLE
+#define ADAPTER_PORTABLE false
+#endif
+
 static rmr_posix *posix_of(adapter *a)
 {
     return (rmr_posix *)(void *)a;
@@ -16,6 +20,7 @@ adapter *adapter_new(const char *dir)
     rmr_posix *p = NULL;
     rmr_posix_config_init(&cfg, sizeof cfg);
     cfg.dir = dir;
+    cfg.portable = ADAPTER_PORTABLE;
     return rmr_posix_new(&p, &cfg) == RMR_OK ? (adapter *)(void *)p : NULL;
 }
 

@@ -156,8 +156,8 @@ static void work_for_a_flooded_socket_is_bounded(void **state)
     do_udp_open(&f->s, 1, LOOPBACK4);
     do_udp_open(&f->s, 2, LOOPBACK4);
     rmr_addr to = await_opened(&f->s, 1), quiet = await_opened(&f->s, 2);
-    uint8_t *data = pattern(200, 3);
-    do_udp_send(&f->s, 2, to, data, 200, 1);
+    for (int i = 0; i < 200; i++)
+        do_udp_send(&f->s, 2, to, "f", 1, 0);
     do_udp_send(&f->s, 1, quiet, "q", 1, 0);
     turns(&f->s, 1);
     const told *flood, *calm = seen(&f->s, RMR_IO_DATAGRAMS, 2);
@@ -171,7 +171,47 @@ static void work_for_a_flooded_socket_is_bounded(void **state)
     assert_true(first > 0 && first < 200);
     for (; first < 200; first++)
         (void)await(&f->s, RMR_IO_DATAGRAMS, 1);
-    free(data);
+}
+
+static void a_reply_to_an_icmp_echo_is_told(void **state)
+{
+    /* RFC 792: type, code, checksum, identifier, sequence, payload; the sum of
+     * all 16-bit words is 0xffff. */
+    static const uint8_t echo[] = {8,    0,    0x93, 0x8e, 0x12, 0x34,
+                                   0x00, 0x07, 'r',  'e',  'm',  'o',
+                                   'r',  'a',  0x00, 0x00};
+    fixture *f = *state;
+    rmr_io_op op;
+    memset(&op, 0, sizeof op);
+    op.kind = RMR_IO_ICMP_OPEN;
+    op.id = 1;
+    op.addr.family = RMR_AF_INET;
+    do_op(&f->s, &op);
+    turns(&f->s, 1);
+    const told *t = seen(&f->s, RMR_IO_FAILED, 1);
+    if (t) { /* the host's rules: said so, and nothing else comes */
+        assert_true(t->ev.err == RMR_E_DENIED ||
+                    t->ev.err == RMR_E_UNSUPPORTED);
+        assert_int_equal(left(&f->s, 1), 0);
+        return;
+    }
+    (void)await_opened(&f->s, 1);
+    do_udp_send(&f->s, 1, LOOPBACK4, echo, sizeof echo, 0);
+    t = await(&f->s, RMR_IO_DATAGRAMS, 1);
+    assert_int_equal(t->ev.data.len, sizeof echo);
+    assert_int_equal(t->data[0], 0); /* echo reply */
+    assert_memory_equal(t->data + 6, echo + 6, sizeof echo - 6);
+    rmr_addr from = t->ev.addr, us = LOOPBACK4;
+    assert_true(rmr_addr_ip_eq(&from, &us));
+    turns(&f->s, 3);
+    assert_int_equal(left(&f->s, 1), 0); /* of a raw socket: not the request */
+}
+
+static void icmp_of_no_family_is_unsupported(void **state)
+{
+    fixture *f = *state;
+    do_simple(&f->s, RMR_IO_ICMP_OPEN, 1);
+    assert_int_equal(await_failed(&f->s, 1), RMR_E_UNSUPPORTED);
 }
 
 int main(void)
@@ -187,6 +227,8 @@ int main(void)
         IO_TEST(the_largest_datagram_arrives_and_a_larger_one_is_too_big),
         IO_TEST(a_datagram_to_a_closed_port_harms_nothing),
         IO_TEST(work_for_a_flooded_socket_is_bounded),
+        IO_TEST(a_reply_to_an_icmp_echo_is_told),
+        IO_TEST(icmp_of_no_family_is_unsupported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

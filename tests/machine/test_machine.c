@@ -422,6 +422,92 @@ static void streams_take_turns(void **st)
     rig_end(&r);
 }
 
+typedef struct asked {
+    int answers;
+    rmr_err err;
+    rmr_addr first;
+} asked;
+
+static void answered(void *user, rmr_time now, rmr_err err,
+                     const rmr_addr *addrs, size_t n)
+{
+    asked *a = user;
+    (void)now;
+    a->answers++;
+    a->err = err;
+    if (n > 0)
+        a->first = addrs[0];
+}
+
+static void names_are_resolved_without_a_stream(void **st)
+{
+    rmr_io_links links = {0};
+    rmr_io_event ev = {0};
+    asked a = {0};
+    uint64_t id = 0;
+    rig r;
+    (void)st;
+    rig_start(&r, NULL);
+    links.hosts = rmr_bytes_str("192.0.2.7 relay.example\n");
+    ev.kind = RMR_IO_LINKS;
+    ev.links = &links;
+    rmr_mc_event(r.mc, r.now, &ev);
+    assert_int_equal(
+        rmr_mc_resolve(r.mc, r.now, "relay.example", answered, &a, &id),
+        RMR_OK);
+    assert_int_equal(a.answers, 1);
+    assert_int_equal(a.err, RMR_OK);
+    assert_int_equal(a.first.ip[3], 7);
+    /* Nobody can be asked for this one: an error, or an answer that says so;
+     * and nothing stays behind. */
+    if (rmr_mc_resolve(r.mc, r.now, "other.example", answered, &a, &id) ==
+            RMR_OK &&
+        a.answers == 1)
+        rmr_mc_resolve_cancel(r.mc, id);
+    rmr_mc_resolve_cancel(r.mc, id); /* gone */
+    r.alloc.fail_at = r.alloc.calls + 1;
+    assert_int_equal(
+        rmr_mc_resolve(r.mc, r.now, "relay.example", answered, &a, &id),
+        RMR_E_NOMEM);
+    rig_end(&r);
+}
+
+static void a_question_that_was_cancelled_has_no_answer(void **st)
+{
+    rmr_addr server = rmr_addr_v4(192, 0, 2, 53, 53);
+    rmr_io_links links = {0};
+    rmr_io_event ev = {0};
+    asked a = {0};
+    uint64_t id = 0;
+    rig r;
+    (void)st;
+    rig_start(&r, NULL);
+    links.name_servers = &server;
+    links.n_name_servers = 1;
+    ev.kind = RMR_IO_LINKS;
+    ev.links = &links;
+    rmr_mc_event(r.mc, r.now, &ev);
+    assert_int_equal(
+        rmr_mc_resolve(r.mc, r.now, "relay.example", answered, &a, &id),
+        RMR_OK);
+    rmr_mc_resolve_cancel(r.mc, id);
+    assert_int_equal(
+        rmr_mc_resolve(r.mc, r.now, "relay.example", answered, &a, &id),
+        RMR_OK);
+    while (rmr_mc_next_deadline(r.mc) != RMR_TIME_NEVER) {
+        r.now = rmr_mc_next_deadline(r.mc);
+        while (next(&r).kind != RMR_IO_NONE)
+            ;
+        rmr_mc_handle_deadline(r.mc, r.now);
+    }
+    assert_int_equal(a.answers, 1);
+    assert_int_equal(a.err, RMR_E_TIMEOUT);
+    assert_int_equal(
+        rmr_mc_resolve(r.mc, r.now, "relay.example", answered, &a, &id),
+        RMR_OK);
+    rig_end(&r); /* open questions are freed with the kit */
+}
+
 static void a_stream_that_nobody_takes_is_reset(void **st)
 {
     rmr_io_event ev = {0};
@@ -508,6 +594,8 @@ int main(void)
         T(a_host_with_a_line_end_sends_no_header),
         T(a_proxy_without_a_port_is_refused),
         T(streams_take_turns),
+        T(names_are_resolved_without_a_stream),
+        T(a_question_that_was_cancelled_has_no_answer),
         T(a_stream_that_nobody_takes_is_reset),
         T(the_time_of_day_runs_on_from_the_last_word),
         T(a_failing_allocation_leaves_nothing_behind),

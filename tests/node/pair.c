@@ -1,6 +1,7 @@
 #include "pair.h"
 
 #include <remora/cursor.h>
+#include <remora/stun.h>
 #include <remora/text.h>
 
 #include <stdio.h>
@@ -108,7 +109,16 @@ static bool relay_upgrade(pair *p, pair_conn *c, pair_pipe *in)
     for (size_t i = 0; i + 4 <= in->len; i++) {
         if (memcmp(in->buf + i, "\r\n\r\n", 4) != 0)
             continue;
+        bool measured =
+            i > 24 && memcmp(in->buf, "GET /derp/latency-check ", 24) == 0;
         pipe_drop(in, i + 4);
+        if (measured) {
+            static const char ok[] = "HTTP/1.1 200 OK\r\n"
+                                     "Content-Length: 0\r\n\r\n";
+            p->https++;
+            pipe_put(&c->pipe[1], ok, sizeof ok - 1);
+            return true;
+        }
         pipe_put(&c->pipe[1], head, sizeof head - 1);
         relay_frame(c, 1, RMR_DERP_SERVER_KEY, rmr_bytes_of(magic, 8),
                     rmr_bytes_of(p->relay_public, RMR_KEY_LEN));
@@ -139,6 +149,7 @@ static void relay_pass(pair *p, pair_conn *c, rmr_bytes body)
         if (!to->used || to->end[1].kind != PAIR_RELAY || to->end[1].dead ||
             memcmp(to->key, body.ptr, RMR_KEY_LEN) != 0)
             continue;
+        p->relayed++;
         if (to->pipe[1].len < 8 * PAIR_PIPE)
             relay_frame(
                 to, 1, RMR_DERP_RECV_PACKET, rmr_bytes_of(c->key, RMR_KEY_LEN),
@@ -220,6 +231,193 @@ static pair_end *find_end(pair *p, int node, uint64_t id, pair_conn **conn,
     return NULL;
 }
 
+/* ---- datagrams --------------------------------------------------------- */
+
+static void udp_open(pair *p, int i, const rmr_io_op *op)
+{
+    p->node[i].udp_opens++;
+    if (op->addr.family != RMR_AF_INET) {
+        tell(p, i, RMR_IO_FAILED, op->id, RMR_E_UNSUPPORTED);
+        return;
+    }
+    for (size_t k = 0; k < PAIR_SOCKETS; k++) {
+        pair_socket *s = &p->sockets[k];
+        if (s->used)
+            continue;
+        s->used = true;
+        s->node = i;
+        s->id = op->id;
+        s->port = op->addr.port ? op->addr.port : (uint16_t)(40000 + op->id);
+        rmr_io_event ev;
+        memset(&ev, 0, sizeof ev);
+        ev.kind = RMR_IO_OPENED;
+        ev.id = op->id;
+        ev.addr = rmr_addr_v4(0, 0, 0, 0, s->port);
+        give(p, i, &ev);
+        return;
+    }
+    abort();
+}
+
+static pair_socket *socket_of(pair *p, int node, uint64_t id)
+{
+    for (size_t k = 0; k < PAIR_SOCKETS; k++) {
+        pair_socket *s = &p->sockets[k];
+        if (s->used && s->node == node && s->id == id)
+            return s;
+    }
+    return NULL;
+}
+
+static void datagram_put(pair *p, const rmr_addr *from, const rmr_addr *to,
+                         const uint8_t *data, size_t len)
+{
+    if (p->n_datagrams == PAIR_DATAGRAMS)
+        return;
+    pair_datagram *d = &p->datagrams[p->n_datagrams++];
+    d->from = *from;
+    d->to = *to;
+    d->len = len;
+    d->data = grown(NULL, len); /* exact, so that overruns are seen */
+    memcpy(d->data, data, len);
+}
+
+static void stun(pair *p, const rmr_addr *from, const rmr_addr *to,
+                 rmr_bytes in)
+{
+    uint8_t answer[64];
+    size_t len = 0;
+    if (!p->no_stun && rmr_stun_answer(rmr_buf_of(answer, sizeof answer), &len,
+                                       in, from) == RMR_OK)
+        datagram_put(p, to, from, answer, len);
+}
+
+/* RFC 6886 3.2, 3.3 */
+static void nat_pmp(pair *p, const rmr_addr *from, const rmr_addr *to,
+                    rmr_bytes in)
+{
+    uint8_t out[16] = {0, 128};
+    if (!p->gateway || in.len < 2 || in.ptr[0] != 0)
+        return;
+    rmr_store_be32(out + 4, 1000); /* seconds since it started */
+    if (in.ptr[1] == 0 && in.len == 2) {
+        static const uint8_t ip[4] = {203, 0, 113, 9};
+        memcpy(out + 8, ip, sizeof ip);
+        datagram_put(p, to, from, out, 12);
+    } else if (in.ptr[1] == 1 && in.len == 12) {
+        uint32_t lifetime = rmr_load_be32(in.ptr + 8);
+        out[1] = 129;
+        memcpy(out + 8, in.ptr + 4, 2);
+        rmr_store_be16(out + 10, lifetime ? PAIR_MAPPED_PORT : 0);
+        rmr_store_be32(out + 12, lifetime);
+        p->unmapped += lifetime == 0;
+        datagram_put(p, to, from, out, 16);
+    }
+}
+
+static void send_failed(pair *p, int i, const rmr_io_op *op)
+{
+    rmr_io_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_IO_SEND_FAILED;
+    ev.id = op->id;
+    ev.addr = op->addr;
+    ev.err = p->node[i].send_err;
+    give(p, i, &ev);
+}
+
+static void udp_send(pair *p, int i, const rmr_io_op *op)
+{
+    const pair_socket *s = socket_of(p, i, op->id);
+    if (!s || op->data.len == 0)
+        abort(); /* against the rules of remora/io.h */
+    if (p->node[i].send_err) {
+        send_failed(p, i, op);
+        return;
+    }
+    size_t step = op->seg_size ? op->seg_size : op->data.len;
+    rmr_addr from = p->node[i].addr;
+    from.port = s->port;
+    for (size_t at = 0; at < op->data.len; at += step) {
+        size_t len = op->data.len - at < step ? op->data.len - at : step;
+        if (op->addr.port == PAIR_STUN_PORT)
+            stun(p, &from, &op->addr, rmr_bytes_of(op->data.ptr + at, len));
+        else if (op->addr.port == PAIR_PMP_PORT)
+            nat_pmp(p, &from, &op->addr, rmr_bytes_of(op->data.ptr + at, len));
+        else
+            datagram_put(p, &from, &op->addr, op->data.ptr + at, len);
+    }
+}
+
+static const pair_socket *socket_at(const pair *p, const rmr_addr *at)
+{
+    for (size_t k = 0; k < PAIR_SOCKETS; k++) {
+        const pair_socket *s = &p->sockets[k];
+        if (s->used && s->port == at->port && !p->node[s->node].stopped &&
+            rmr_addr_ip_eq(&p->node[s->node].addr, at))
+            return s;
+    }
+    return NULL;
+}
+
+/* One of those that are under way, whichever. */
+static bool step_datagram(pair *p)
+{
+    if (p->n_datagrams == 0)
+        return false;
+    size_t k = pair_random(p, p->n_datagrams < 4 ? p->n_datagrams : 4);
+    pair_datagram d = p->datagrams[k];
+    p->n_datagrams--;
+    memmove(p->datagrams + k, p->datagrams + k + 1,
+            (p->n_datagrams - k) * sizeof d);
+    const pair_socket *s = socket_at(p, &d.to);
+    bool of_stun =
+        d.from.port == PAIR_STUN_PORT || d.from.port == PAIR_PMP_PORT;
+    bool lost = p->drop_permille && pair_random(p, 1000) < p->drop_permille;
+    if (s && !lost && (of_stun || p->udp)) {
+        int node = s->node;
+        rmr_io_event ev;
+        memset(&ev, 0, sizeof ev);
+        ev.kind = RMR_IO_DATAGRAMS;
+        ev.id = s->id;
+        ev.addr = d.from;
+        ev.data = rmr_buf_of(d.data, d.len);
+        p->direct += !of_stun;
+        give(p, node, &ev);
+        pair_drain(p, node);
+    }
+    free(d.data);
+    return true;
+}
+
+void pair_set_addr(pair *p, int i, rmr_addr addr)
+{
+    rmr_io_links links;
+    rmr_io_event ev;
+    memset(&links, 0, sizeof links);
+    memset(&ev, 0, sizeof ev);
+    p->node[i].addr = addr;
+    links.addrs = &addr;
+    links.n_addrs = 1;
+    rmr_addr gateway = rmr_addr_v4(10, 0, 0, 254, 0);
+    links.gateways = &gateway;
+    links.n_gateways = p->gateway;
+    ev.kind = RMR_IO_LINKS;
+    ev.links = &links;
+    give(p, i, &ev);
+    pair_drain(p, i);
+}
+
+void pair_set_wall(pair *p, int i, uint64_t unix_ns)
+{
+    rmr_io_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_IO_WALL;
+    ev.wall_unix_ns = unix_ns;
+    give(p, i, &ev);
+    pair_drain(p, i);
+}
+
 static void op_connect(pair *p, int i, const rmr_io_op *op)
 {
     uint16_t port = op->addr.port;
@@ -259,6 +457,9 @@ static void op_stream(pair *p, int i, const rmr_io_op *op)
     int side = 0;
     pair_end *e = find_end(p, i, op->id, &c, &side);
     if (!e) {
+        pair_socket *s = socket_of(p, i, op->id);
+        if (s)
+            s->used = false;
         for (size_t k = 0; k < PAIR_LISTENERS; k++)
             if (p->listeners[k].node == i && p->listeners[k].id == op->id)
                 p->listeners[k].used = false;
@@ -315,7 +516,13 @@ static void perform(pair *p, int i, const rmr_io_op *op)
         op_listen(p, i, op);
         break;
     case RMR_IO_UDP_OPEN:
-        tell(p, i, RMR_IO_OPENED, op->id, RMR_OK);
+        udp_open(p, i, op);
+        break;
+    case RMR_IO_UDP_SEND:
+        udp_send(p, i, op);
+        break;
+    case RMR_IO_ICMP_OPEN:
+        tell(p, i, RMR_IO_FAILED, op->id, RMR_E_UNSUPPORTED);
         break;
     case RMR_IO_CONNECT:
         op_connect(p, i, op);
@@ -437,8 +644,14 @@ static bool step_end(pair *p, pair_conn *c, int side)
     if (!e->open) {
         if (pair_random(p, 4))
             return true; /* later */
+        rmr_io_event ev;
+        memset(&ev, 0, sizeof ev);
+        ev.kind = RMR_IO_OPENED;
+        ev.id = e->id;
+        ev.addr = p->node[e->node].addr;
+        ev.addr.port = (uint16_t)(50000 + e->id % 10000);
         e->open = true;
-        tell(p, e->node, RMR_IO_OPENED, e->id, RMR_OK);
+        give(p, e->node, &ev);
         return true;
     }
     if (pair_random(p, 2))
@@ -460,6 +673,8 @@ static bool is_over(const pair_conn *c)
 bool pair_step(pair *p)
 {
     size_t first = pair_random(p, 2 * PAIR_CONNS);
+    if (first % 2 == 0 && step_datagram(p))
+        return true;
     for (size_t k = 0; k < 2 * PAIR_CONNS; k++) {
         size_t at = (first + k) % (2 * PAIR_CONNS);
         pair_conn *c = &p->conns[at / 2];
@@ -470,6 +685,8 @@ bool pair_step(pair *p)
             pair_drain(p, c->end[side].node);
         return true;
     }
+    if (step_datagram(p))
+        return true;
     for (size_t k = 0; k < PAIR_CONNS; k++)
         if (p->conns[k].used && is_over(&p->conns[k]) &&
             p->conns[k].end[1].kind == PAIR_RELAY)
@@ -526,6 +743,7 @@ void pair_init(pair *p, uint64_t seed)
         pair_node *nd = &p->node[i];
         test_rng_seed(&nd->rng, seed * 2 + (uint64_t)i);
         nd->env = test_env(&nd->alloc, &nd->rng, &nd->log);
+        nd->addr = rmr_addr_v4(10, 0, 0, (uint8_t)(1 + i), 0);
     }
 }
 
@@ -535,6 +753,8 @@ void pair_free(pair *p)
         rmr_node_free(p->node[i].n);
     for (size_t i = 0; i < PAIR_CONNS; i++)
         conn_free(&p->conns[i]);
+    while (p->n_datagrams > 0)
+        free(p->datagrams[--p->n_datagrams].data);
 }
 
 void pair_start(pair *p, int i, rmr_node_config *cfg)
@@ -545,43 +765,49 @@ void pair_start(pair *p, int i, rmr_node_config *cfg)
     if (rmr_node_new(&nd->n, &nd->env, cfg, p->now) != RMR_OK)
         abort();
     nd->m = rmr_node_machine(nd->n);
-    rmr_io_event ev;
-    memset(&ev, 0, sizeof ev);
-    ev.kind = RMR_IO_WALL;
-    ev.wall_unix_ns = 1790000000u * RMR_SEC;
-    give(p, i, &ev);
-    pair_drain(p, i);
+    pair_set_wall(p, i, PAIR_WALL);
+    pair_set_addr(p, i, nd->addr);
 }
 
-static void put_node(pair *p, int i, char *dst, size_t cap)
+static void put_node(pair *p, int i, const char *attribute, char *dst,
+                     size_t cap)
 {
+    char caps[128] = "";
     char key[2 * RMR_KEY_LEN + 1], disco[2 * RMR_KEY_LEN + 1];
     rmr_hex(key, p->node[i].n->node_public, RMR_KEY_LEN);
     rmr_hex(disco, p->node[i].n->disco_public, RMR_KEY_LEN);
+    if (attribute)
+        snprintf(caps, sizeof caps, ",\"CapMap\":{\"%s\":[]}", attribute);
     snprintf(dst, cap,
              "{\"ID\":%d,\"StableID\":\"n%d\",\"Name\":\"node%d.ex.com.\","
              "\"User\":1,\"Key\":\"nodekey:%s\",\"DiscoKey\":\"discokey:%s\","
              "\"Addresses\":[\"100.64.0.%d/32\"],"
              "\"AllowedIPs\":[\"100.64.0.%d/32\"],\"HomeDERP\":1,"
-             "\"DERP\":\"127.3.3.40:1\",\"MachineAuthorized\":true}",
-             i + 1, i + 1, i, key, disco, i + 1, i + 1);
+             "\"DERP\":\"127.3.3.40:1\",\"MachineAuthorized\":true%s}",
+             i + 1, i + 1, i, key, disco, i + 1, i + 1, caps);
 }
 
 static void feed_netmap(pair *p, int i)
 {
     static char text[4096], self[1024], peer[1024];
     rmr_node *n = p->node[i].n;
-    put_node(p, i, self, sizeof self);
-    put_node(p, 1 - i, peer, sizeof peer);
+    put_node(p, i, i == 0 ? p->attribute : NULL, self, sizeof self);
+    put_node(p, 1 - i, NULL, peer, sizeof peer);
+    static const char two[] =
+        ",\"2\":{\"RegionID\":2,\"RegionCode\":\"two\",\"Nodes\":[{"
+        "\"Name\":\"2a\",\"RegionID\":2,\"HostName\":\"127.0.0.1\","
+        "\"IPv4\":\"127.0.0.1\",\"DERPPort\":9443}]}";
     int len = snprintf(
         text, sizeof text,
         "{\"Node\":%s,\"Peers\":[%s],\"Domain\":\"ex.com\","
         "\"DERPMap\":{\"Regions\":{\"1\":{\"RegionID\":1,\"RegionCode\":"
         "\"lab\",\"Nodes\":[{\"Name\":\"1a\",\"RegionID\":1,\"HostName\":"
-        "\"127.0.0.1\",\"IPv4\":\"127.0.0.1\",\"DERPPort\":%d}]}}},"
+        "\"127.0.0.1\",\"IPv4\":\"127.0.0.1\",\"STUNPort\":%d,"
+        "\"DERPPort\":%d}]}%s}},"
         "\"PacketFilter\":[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\","
         "\"Ports\":{\"First\":0,\"Last\":65535}}]}]}",
-        self, peer, PAIR_RELAY_PORT);
+        self, peer, p->two_regions ? PAIR_SILENT_PORT : PAIR_STUN_PORT,
+        PAIR_RELAY_PORT, p->two_regions ? two : "");
     n->from_server = true;
     rmr_nm_stream_begin(n->nm);
     rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, p->now));
@@ -591,9 +817,8 @@ static void feed_netmap(pair *p, int i)
     n->from_server = false;
     /* The relay of the lab speaks no TLS. */
     rmr_nm_derp_region v;
-    if (!rmr_nm_derp_region_by_id(n->nm, 1, &v))
-        abort();
-    ((rmr_nm_derp_node *)(uintptr_t)v.nodes)->dial.tls = false;
+    for (size_t k = 0; rmr_nm_derp_at(n->nm, k, &v); k++)
+        ((rmr_nm_derp_node *)(uintptr_t)v.nodes)->dial.tls = false;
     rmri_node_regions_map_changed(n, p->now);
     n->dirty = true;
 }

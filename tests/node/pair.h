@@ -1,6 +1,8 @@
 /* Two nodes, a relay and a network in memory: streams with small buffers, whose
  * every step (a part delivered, a send done, an end told) is chosen by a seeded
- * scheduler.  The control server is refused; the netmap is fed as text. */
+ * scheduler; datagrams between the nodes' addresses, where they are let through,
+ * in any order, and a STUN server at the relay.  The control server is refused;
+ * the netmap is fed as text. */
 #ifndef REMORA_NODE_PAIR_H
 #define REMORA_NODE_PAIR_H
 
@@ -11,6 +13,13 @@
 #define PAIR_CONNS 64
 #define PAIR_LISTENERS 32
 #define PAIR_RELAY_PORT 9443
+#define PAIR_STUN_PORT 3478
+#define PAIR_PMP_PORT 5351
+#define PAIR_MAPPED_PORT 5555 /* at 203.0.113.9, what the gateway maps */
+#define PAIR_SILENT_PORT 3479
+#define PAIR_WALL (1790000000u * RMR_SEC) /* at the start */
+#define PAIR_SOCKETS 64
+#define PAIR_DATAGRAMS 256 /* under way; more are dropped */
 
 typedef enum pair_kind { PAIR_NODE = 1, PAIR_APP, PAIR_RELAY } pair_kind;
 
@@ -38,6 +47,19 @@ typedef struct pair_conn {
     uint8_t key[RMR_KEY_LEN]; /* the relay's client */
 } pair_conn;
 
+typedef struct pair_socket {
+    int node;
+    uint64_t id;
+    uint16_t port;
+    bool used;
+} pair_socket;
+
+typedef struct pair_datagram {
+    rmr_addr from, to;
+    uint8_t *data;
+    size_t len;
+} pair_datagram;
+
 typedef struct pair_node {
     test_alloc alloc;
     test_rng rng;
@@ -46,7 +68,9 @@ typedef struct pair_node {
     rmr_node *n;
     rmr_machine m;
     bool stopped;
-    int turns_at_now;
+    rmr_addr addr;    /* its only one */
+    size_t udp_opens; /* operations */
+    rmr_err send_err; /* each UDP_SEND fails so */
 } pair_node;
 
 typedef struct pair {
@@ -63,7 +87,19 @@ typedef struct pair {
     } listeners[PAIR_LISTENERS];
     uint64_t last_child;
     uint8_t relay_private[RMR_KEY_LEN], relay_public[RMR_KEY_LEN];
-    uint32_t drop_permille; /* of the relay's packets */
+    uint32_t drop_permille; /* of the relay's packets, and of datagrams */
+    size_t relayed;         /* packets that the relay passed on */
+    bool udp; /* datagrams between the nodes are let through */
+    bool no_stun;
+    bool gateway; /* there is one, 10.0.0.254, that speaks NAT-PMP */
+    size_t unmapped; /* mappings that were taken back */
+    const char *attribute; /* that control gives node 0; NULL: none */
+    bool two_regions; /* the map has a region 2, where alone STUN answers */
+    size_t direct; /* that came through */
+    size_t https;  /* latencies that were asked for at the relay */
+    pair_socket sockets[PAIR_SOCKETS];
+    pair_datagram datagrams[PAIR_DATAGRAMS];
+    size_t n_datagrams;
     uint8_t scratch[RMR_IO_SCRATCH_MIN];
 } pair;
 
@@ -79,6 +115,10 @@ bool pair_step(pair *p);
 void pair_wait(pair *p, rmr_dur d);
 /* Steps and waits until `until` holds, at most for d. */
 bool pair_run(pair *p, rmr_dur d, bool (*until)(void *user), void *user);
+/* Another address of node i; it is told.  What goes to the old one is lost. */
+void pair_set_addr(pair *p, int i, rmr_addr addr);
+/* The wall clock of node i, as it is told. */
+void pair_set_wall(pair *p, int i, uint64_t unix_ns);
 void pair_break_relay(pair *p); /* resets its connections */
 void pair_drain(pair *p, int i);
 uint64_t pair_random(pair *p, uint64_t below);

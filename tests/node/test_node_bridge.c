@@ -46,6 +46,7 @@ static uint64_t seed_now;
 /* What goes wrong beside: packets lost, memory short, the relay broken, the
  * first node stopped. */
 static bool lossy, short_of_memory, bad_relay, stopping;
+static bool direct; /* datagrams come through */
 
 #define CHECK(x)                                                               \
     do {                                                                       \
@@ -302,6 +303,8 @@ static void trouble(void)
     pair_node *nd = &p.node[pair_random(&p, 2)];
     if (short_of_memory && nd->alloc.fail_at <= nd->alloc.calls)
         nd->alloc.fail_at = nd->alloc.calls + 1 + pair_random(&p, 40);
+    if (direct && pair_random(&p, 20000) == 0)
+        p.udp = !p.udp;
     if (bad_relay && pair_random(&p, 20000) == 0)
         pair_break_relay(&p);
     if (stopping && pair_random(&p, 5000) == 0)
@@ -339,6 +342,15 @@ static size_t objects(const rmr_node *n)
     return rmr_mc_objects(n->mc);
 }
 
+/* A netcheck has sockets of its own. */
+static bool nothing_is_measured(void *user)
+{
+    (void)user;
+    return !rmr_netcheck_is_running(p.node[0].n->netcheck) &&
+           !rmr_netcheck_is_running(p.node[1].n->netcheck) &&
+           !p.node[0].n->probes && !p.node[1].n->probes;
+}
+
 static void start(uint64_t seed)
 {
     static rmr_serve serves[FLOWS];
@@ -365,6 +377,7 @@ static void start(uint64_t seed)
     cfg.n_serves = FLOWS;
     cfg.tcp_buffer = 8192 + (seed % 3) * 65536;
     pair_start(&p, 1, &cfg);
+    p.udp = direct;
     pair_feed_netmaps(&p);
 }
 
@@ -381,6 +394,7 @@ static void run_seed(uint64_t seed)
     start(seed);
     pair_run(&p, 2 * RMR_SEC, NULL, NULL); /* relay and login */
     CHECK(p.node[0].n->regions && p.node[0].n->regions->up);
+    CHECK(pair_run(&p, 30 * RMR_SEC, nothing_is_measured, NULL));
     size_t conns[2], objs[2];
     for (int i = 0; i < 2; i++) {
         conns[i] = live_conns(p.node[i].n);
@@ -417,6 +431,7 @@ static void run_seed(uint64_t seed)
         stop();
         return;
     }
+    CHECK(pair_run(&p, 30 * RMR_SEC, nothing_is_measured, NULL));
     if (live_conns(p.node[0].n) != conns[0] ||
         live_conns(p.node[1].n) != conns[1])
         tell_flows();
@@ -443,10 +458,25 @@ static void bytes_ends_and_resets_pass_through_two_nodes(void **st)
         run_seed(more[i]);
 }
 
+/* The same while a direct path is there, which comes and goes. */
+static void bytes_pass_by_direct_paths_too(void **st)
+{
+    (void)st;
+    direct = true;
+    size_t came = 0;
+    for (uint64_t seed = 1001; seed <= 1030; seed++) {
+        run_seed(seed);
+        came += p.direct;
+    }
+    assert_true(came > 1000);
+    direct = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_ends_and_resets_pass_through_two_nodes),
+        cmocka_unit_test(bytes_pass_by_direct_paths_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

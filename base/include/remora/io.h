@@ -33,9 +33,9 @@
  *    checksum of its own, and tell replies to others' requests: match by the
  *    sequence number and the payload.  FAILED with DENIED or UNSUPPORTED where
  *    the host has no such sockets for us.
- *  - Links.  LINKS comes after the first WALL, where the adapter knows the host's
- *    network, and again whenever an address, the default route, a name server
- *    or the hosts text changed; a burst of changes may come as one.
+ *  - Links.  LINKS comes after the first WALL, where the adapter knows of the
+ *    host's network, and again whenever an address, the default route, a name
+ *    server or the hosts text changed; a burst of changes may come as one.
  *  - Memory.  What an event points to is lent for the call.  What an operation
  *    points to lies in the scratch given to next_op, or is constant; the
  *    adapter may use the scratch until it calls next_op again; it has written
@@ -121,8 +121,13 @@ typedef enum rmr_io_event_kind {
     RMR_IO_STOP_REQUEST /* the host wants the machine to end (SIGTERM)        */
 } rmr_io_event_kind;
 
+typedef struct rmr_io_link { /* what an own address is on */
+    char name[16]; /* of the interface; "": unknown */
+    uint8_t bits;  /* length of the subnet's prefix; 0: unknown */
+} rmr_io_link;
+
 typedef struct rmr_io_links { /* what the host knows of its network */
-    const rmr_addr *addrs; /* own addresses */
+    const rmr_addr *addrs; /* own addresses, of interfaces that are up */
     size_t n_addrs;
     const rmr_addr *gateways; /* of default routes */
     size_t n_gateways;
@@ -130,6 +135,7 @@ typedef struct rmr_io_links { /* what the host knows of its network */
     size_t n_name_servers;
     rmr_bytes hosts; /* text in the form of hosts(5), may be empty */
     rmr_bytes search; /* space-separated search domains, may be empty */
+    const rmr_io_link *of_addrs; /* one for each of addrs; NULL: not told */
 } rmr_io_links;
 
 typedef struct rmr_io_event {

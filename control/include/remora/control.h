@@ -120,6 +120,40 @@ typedef struct rmr_ctl_config {
     const rmr_ctl_callbacks *callbacks; /* copied */
 } rmr_ctl_config;
 
+typedef enum rmr_ctl_endpoint_type { /* tailcfg.EndpointType */
+    RMR_CTL_EP_UNKNOWN = 0,
+    RMR_CTL_EP_LOCAL = 1,
+    RMR_CTL_EP_STUN = 2,
+    RMR_CTL_EP_PORTMAPPED = 3,
+    RMR_CTL_EP_STUN4_LOCAL_PORT = 4,
+    RMR_CTL_EP_EXPLICIT = 5
+} rmr_ctl_endpoint_type;
+
+typedef struct rmr_ctl_endpoint {
+    rmr_addr addr;
+    uint8_t type; /* rmr_ctl_endpoint_type */
+} rmr_ctl_endpoint;
+
+typedef struct rmr_ctl_latency { /* the least seen to a region's relays */
+    uint16_t region;
+    bool v6;
+    rmr_dur latency;
+} rmr_ctl_latency;
+
+typedef struct rmr_ctl_net { /* our place in the network */
+    uint32_t struct_size; /* written by rmr_ctl_net_init */
+    uint16_t home_derp;   /* 0: none */
+    /* 1: yes, 0: no, -1: unknown */
+    int8_t mapping_varies, working_ipv6, os_has_ipv6, working_udp;
+    int8_t working_icmpv4, upnp, pmp, pcp;
+    bool have_port_map;
+    const char *link_type, *firewall_mode; /* NULL: not said; at most 31 bytes */
+    const rmr_ctl_endpoint *endpoints;
+    size_t n_endpoints;
+    const rmr_ctl_latency *latencies;
+    size_t n_latencies;
+} rmr_ctl_net;
+
 typedef struct rmr_ctl_stats {
     uint64_t connects, registers, streams, updates, keepalives, failures;
     uint64_t rx_bytes, tx_bytes, frames;
@@ -260,17 +294,28 @@ RMR_API rmr_err rmr_ctl_handle_deadline(rmr_ctl *c, rmr_time now);
 RMR_API void rmr_ctl_set_wall(rmr_ctl *c, rmr_time now, uint64_t unix_ns);
 
 /**
- * What peers must know of us; sent by a lite update when it differs. [submit]
+ * Nothing known: no home, no endpoints, every measured value unknown.  [look]
  *
- * \param home_derp  0: unknown.
- * \param endpoints  Copied; NULL where n is 0; those above 64 are left out.
+ * Effects: *net is overwritten.
+ * Errors:  none.
+ * Source:  none.
+ */
+RMR_API void rmr_ctl_net_init(rmr_ctl_net *net, size_t struct_size);
+
+/**
+ * What peers and the server must know of our place in the network; sent by a
+ * lite update when it differs, latencies apart: they go with the next one.
+ *                                                                   [submit]
+ *
+ * \param net  Copied with what it points to; endpoints above 64 and latencies
+ *             above 64 are left out.
  *
  * Effects: output.
- * Errors: NOMEM (unchanged), INVAL.
- * Source: tailcfg.MapResponse.
+ * Errors: NOMEM (unchanged), INVAL (NULL where a count is not 0).
+ * Source: tailcfg.MapRequest, NetInfo.
  */
-RMR_API rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now, uint16_t home_derp,
-                                const rmr_addr *endpoints, size_t n);
+RMR_API rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now,
+                                const rmr_ctl_net *net);
 
 /**
  * A new node key was made (rotation): registers with it.  The map stream goes

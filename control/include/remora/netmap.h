@@ -75,13 +75,17 @@ typedef struct rmr_nm_node { /* a view */
 typedef struct rmr_nm_derp_node {
     char name[64];
     rmr_dial dial;
-    int32_t stun_port; /* -1: none */
+    rmr_addr stun_test_ip; /* probed instead of its own; family NONE: none */
+    int32_t stun_port;     /* -1: neither STUN nor ICMP */
     bool stun_only;
+    bool can_port80; /* answers /generate_204 on TCP 80 */
 } rmr_nm_derp_node;
 
 typedef struct rmr_nm_derp_region { /* a view */
     uint16_t id;
     const char *code, *name;
+    double latitude, longitude; /* degrees; 0, 0: not said */
+    double score; /* factor to its latency when a home is chosen; 1: as it is */
     bool no_measure_no_home;
     bool avoid;
     const rmr_nm_derp_node *nodes;
@@ -124,6 +128,9 @@ typedef struct rmr_nm_callbacks {
     void (*on_ping_request)(void *user, const char *url, bool url_is_noise,
                             const char *types);
     void (*on_pop_browser)(void *user, const char *url);
+    /* After on_peer: its disco key is another one, so it was started anew and
+     * has lost its sessions. */
+    void (*on_peer_restarted)(void *user, const rmr_nm_node *peer);
 } rmr_nm_callbacks;
 
 typedef struct rmr_nm_config {

@@ -326,6 +326,12 @@ RMR_API bool rmr_paths_find(const rmr_paths *p,
                             const uint8_t node_key[RMR_KEY_LEN],
                             rmr_path_peer *out);
 
+/** The node key of a peer.                                              [look]
+ *  Effects: on `key`.  Errors: false: no such peer; untouched then.
+ *  Source: disco identities. */
+RMR_API bool rmr_paths_node_key(const rmr_paths *p, rmr_path_peer peer,
+                                uint8_t key[RMR_KEY_LEN]);
+
 /**
  * What status prints of a peer.                                        [look]
  *

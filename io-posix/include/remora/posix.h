@@ -1,5 +1,5 @@
 /*
- * remora/posix.h - drives machines over poll(2).
+ * remora/posix.h - drives machines over poll(2) or epoll.
  *
  * It performs the operations of remora/io.h with non-blocking sockets and files
  * and reports their events; it knows no protocol and starts no thread.  Blobs
@@ -9,7 +9,7 @@
  *
  * Threading: one loop, one thread; rmr_posix_wake() and
  * rmr_posix_request_stop() alone may be called from signal handlers and other
- * threads.  Memory: malloc, 140 KiB an adapter.  Time: CLOCK_MONOTONIC
+ * threads.  Memory: malloc, 144 KiB an adapter.  Time: CLOCK_MONOTONIC
  * (CLOCK_BOOTTIME where there is one), sampled once a turn, after its wait.
  *
  *     rmr_posix_config_init(&cfg, sizeof cfg);
@@ -42,7 +42,18 @@ typedef struct rmr_posix_config {
                         and STORE fail with UNSUPPORTED                   */
     bool no_links;   /* don't tell interfaces and name servers            */
     rmr_log log;     /* for the adapter's own words                       */
+    bool no_offload; /* a call for each datagram, even where the host can
+                        cut and join runs of them                         */
+    bool portable;   /* what any POSIX host has, and no more: poll(2), no
+                        offload, links looked at every 10 s               */
 } rmr_posix_config;
+
+typedef struct rmr_posix_stats {
+    uint64_t runs_sent;     /* runs of datagrams sent by one call each      */
+    uint64_t runs_refused;  /* the host would not: sent one by one          */
+    uint64_t runs_received; /* runs that came joined                        */
+    size_t n_open;          /* sockets, streams, listeners now              */
+} rmr_posix_stats;
 
 /**
  * No directory, links told, no log.
@@ -128,6 +139,15 @@ RMR_API rmr_err rmr_posix_run(rmr_posix *p);
  */
 RMR_API rmr_err rmr_posix_turn(rmr_posix *p, rmr_dur max_wait,
                                size_t *running);
+
+/**
+ * What the adapter counted.                                           [look]
+ *
+ * Effects: *out is overwritten.
+ * Errors:  none.
+ * Source:  none.
+ */
+RMR_API void rmr_posix_get_stats(const rmr_posix *p, rmr_posix_stats *out);
 
 /**
  * Every machine gets RMR_IO_STOP_REQUEST in the next turn.  Async-signal-safe,

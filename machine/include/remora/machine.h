@@ -266,6 +266,28 @@ RMR_API void rmr_mc_link_output(rmr_mc_link *l);
 /** Opened and not closed.
  *  Effects: none.  Errors: none.  Source: none. */
 RMR_API bool rmr_mc_link_is_open(const rmr_mc_link *l);
+/** The local address of its stream, family NONE while it has none: when the
+ *  host's addresses changed, a stream of one that is gone is dead.
+ *  Effects: none.  Errors: none.  Source: none. */
+RMR_API rmr_addr rmr_mc_link_local(const rmr_mc_link *l);
+
+/* ---- names ------------------------------------------------------------- */
+
+typedef void (*rmr_mc_resolved_fn)(void *user, rmr_time now, rmr_err err,
+                                   const rmr_addr *addrs, size_t n);
+/** Resolves a host name, or reads an address, for who needs no stream.
+ *  Effects: `done` is called once, perhaps inside this call, unless
+ *  rmr_mc_resolve_cancel comes before.  *id is set before that.
+ *  Errors: NOMEM, INVAL (no name), FULL; done is not called then.
+ *  Lifetime: user until done; the addresses for the call.
+ *  Source: RFC 1035. */
+RMR_API rmr_err rmr_mc_resolve(rmr_mc *mc, rmr_time now, const char *name,
+                               rmr_mc_resolved_fn done, void *user,
+                               uint64_t *id);
+/** The answer is not wanted any more.
+ *  Effects: done is not called.  Errors: none; an unknown id is ignored.
+ *  Source: none. */
+RMR_API void rmr_mc_resolve_cancel(rmr_mc *mc, uint64_t id);
 
 #ifdef __cplusplus
 }

@@ -310,6 +310,28 @@ RMR_API rmr_err rmr_ns_write_pkt(rmr_ns *ns, rmr_time now, rmr_buf dst,
                                  size_t *len);
 
 /**
+ * The way of the packet that write_pkt gave last is full: the connection that
+ * it is from sends no more until rmr_ns_release.  Others go on.     [submit]
+ *
+ * \param tag  The host's word for the way: a relay, say.
+ *
+ * Effects: its timers run on.  A packet of no connection (UDP, ICMP, a reset)
+ *          holds nothing.
+ * Errors:  none.
+ * Source:  RFC 9293 3.8.6: what a sender is held back by is its own business.
+ */
+RMR_API void rmr_ns_hold(rmr_ns *ns, uint32_t tag);
+
+/**
+ * The way has room again.                                          [submit]
+ *
+ * Effects: what was held for `tag` may send.
+ * Errors:  none.
+ * Source:  as rmr_ns_hold.
+ */
+RMR_API void rmr_ns_release(rmr_ns *ns, uint32_t tag);
+
+/**
  * When handle_deadline is due; RMR_TIME_NEVER when idle.             [look]
  *
  * It may be early: a connection's timer that was moved later is looked at when

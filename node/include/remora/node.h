@@ -118,6 +118,10 @@ typedef struct rmr_node_config {
                                  NULL: none.  docs/local-api.md               */
     size_t tcp_buffer;        /* bytes a direction and connection, 1 MiB     */
     const rmr_node_callbacks *callbacks; /* copied */
+    bool no_udp;              /* no UDP socket: all traffic goes by relays   */
+    bool no_port_mapping;     /* the router is not asked for a port          */
+    const rmr_addr *static_endpoints; /* copied; told to peers unverified    */
+    size_t n_static_endpoints;        /* at most 16 */
 } rmr_node_config;
 
 /**
