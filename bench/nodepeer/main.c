@@ -7,7 +7,7 @@
  *
  * It prints one JSON object per line: first the join, then one per measurement.
  * The control server comes from -control or $CONTROL_URL, the key from -authkey
- * or $AUTHKEY.  T0_NS: the time (ns since 1970) just before exec, for a join
+ * or $AUTHKEY.  $NODEPEER_NO_UDP: relays alone carry the traffic.  T0_NS: the time (ns since 1970) just before exec, for a join
  * time that includes the process's start. */
 #define _DEFAULT_SOURCE
 #include "nodepeer.h"
@@ -230,6 +230,7 @@ static rmr_err start(void)
     cfg.auth_key = opt.authkey;
     cfg.hostname = opt.name;
     cfg.ephemeral = opt.ephemeral;
+    cfg.no_udp = getenv("NODEPEER_NO_UDP") != NULL;
     cfg.callbacks = &cb;
     rmr_err e = rmr_crypto_init();
     if (e == RMR_OK)
