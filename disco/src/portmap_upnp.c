@@ -96,6 +96,8 @@ rmr_err rmri_pm_ssdp_read(rmr_portmap *pm, rmr_bytes d)
         !has(d, ":InternetGatewayDevice:") ||
         rmr_url_parse(location_of(d), &u) != RMR_OK || !is_at_gateway(pm, &u))
         return RMR_E_MALFORMED;
+    if (!rmri_pm_is_fresh(pm, PM_UPNP) && pm->stage < PM_DESCRIBE)
+        p->n_at = 0; /* those of long ago */
     rmri_pm_see(pm, PM_UPNP);
     if (pm->stage == PM_FIND_UPNP)
         pm->until = rmr_time_min(pm->until, rmr_time_add(pm->now, GATHER_FOR));
@@ -127,6 +129,16 @@ void rmri_pm_upnp_begin(rmr_portmap *pm)
 
 /* ---- documents ----------------------------------------------------------- */
 
+/* How much of a path is its directory, with the slash. */
+static size_t directory(const char *path)
+{
+    size_t n = 0;
+    for (size_t i = 0; path[i] && path[i] != '?'; i++)
+        if (path[i] == '/')
+            n = i + 1;
+    return n;
+}
+
 /* A URL of a description: whole, or under its base. */
 static bool url_of(const pm_upnp *p, rmr_bytes text, rmr_url *out)
 {
@@ -140,7 +152,7 @@ static bool url_of(const pm_upnp *p, rmr_bytes text, rmr_url *out)
     rmr_wr_str(&w, "http://");
     rmr_wr_str(&w, rmr_url_authority(&base, host));
     if (text.ptr[0] != '/')
-        rmr_wr_u8(&w, '/');
+        rmr_wr_bytes(&w, base.path, directory(base.path));
     rmr_wr_bytes(&w, text.ptr, text.len);
     return rmr_wr_end(&w) == RMR_OK &&
            rmr_url_parse(rmr_bytes_of(whole, w.len), out) == RMR_OK;
