@@ -6,15 +6,16 @@
  * HTTP answer, and this layer does not see the difference.  It speaks to any
  * number of clients, keeps two short queues for each, and never lets one wait
  * for another.  It does not: open sockets, speak HTTP, WebSocket or TLS, ask
- * anyone whether a client may enter (on_admit, rmr_dsw_admit), or dial the other
- * relays of its region (on_forward, rmr_dsw_forwarder_add).  Delivery is best
- * effort: packets are dropped under pressure, and counted.
+ * anyone whether a client may enter (on_admit, rmr_dsw_admit), or dial the
+ * other relays of its region (on_forward, rmr_dsw_forwarder_add).  Delivery is
+ * best effort: packets are dropped under pressure, and counted.
  *
  * Threading: one object, one thread.  Callbacks come from pump functions alone;
  * within them submit and look functions may be called.  Time: `now`, monotonic
  * ns.  Memory: bounded by the config, through rmr_env.alloc; a quiet client
- * takes about half a KiB, each distinct key 150 bytes, each pair that has talked
- * 120 bytes; queued packets lie in a pool, which keeps up to 2 MiB for reuse.
+ * takes about half a KiB, each distinct key 150 bytes, each pair that has
+ * talked 120 bytes; queued packets lie in a pool, which keeps up to 2 MiB for
+ * reuse.
  *
  * Source: the DERP protocol, version 2, as Tailscale's derper 1.98 speaks it.
  *
@@ -27,7 +28,7 @@
  *         if (now >= rmr_dsw_next_deadline(sw))
  *             rmr_dsw_handle_deadline(sw, now);
  *         while (rmr_dsw_next_ready(sw, &r)) {
- *             if (r.what & RMR_DSW_CLOSE) close the stream, rmr_dsw_client_close
+ *             if (r.what & RMR_DSW_CLOSE) close it, rmr_dsw_client_close
  *             if (r.what & RMR_DSW_READ)  offer again what was kept, read on
  *             if (r.what & RMR_DSW_WRITE)
  *                 while (stream can send) {
@@ -55,14 +56,13 @@ typedef struct rmr_dsw_client {
 } rmr_dsw_client;
 
 typedef enum rmr_dsw_reason { /* why a packet was dropped */
-    RMR_DSW_UNKNOWN_DEST,        /* nobody has this key                        */
-    RMR_DSW_UNKNOWN_DEST_ON_FWD, /* the same, for one that a mesh peer sent    */
-    RMR_DSW_GONE_DISCONNECTED,   /* queued when its receiver went              */
-    RMR_DSW_QUEUE_HEAD,          /* the oldest, for a newer one                */
-    RMR_DSW_QUEUE_TAIL,          /* the newest: no room, no memory             */
-    RMR_DSW_WRITE_ERROR,         /* queued when its receiver was closed for
-                                    standing still                             */
-    RMR_DSW_DUP_CLIENT,          /* never: duplicates are not disabled here    */
+    RMR_DSW_UNKNOWN_DEST,        /* nobody has this key                       */
+    RMR_DSW_UNKNOWN_DEST_ON_FWD, /* the same, for one that a mesh peer sent   */
+    RMR_DSW_GONE_DISCONNECTED,   /* queued when its receiver went             */
+    RMR_DSW_QUEUE_HEAD,          /* the oldest, for a newer one               */
+    RMR_DSW_QUEUE_TAIL,          /* the newest: no room, no memory            */
+    RMR_DSW_WRITE_ERROR,         /* half written when its receiver went       */
+    RMR_DSW_DUP_CLIENT,          /* never: duplicates are not disabled here   */
     RMR_DSW_REASONS
 } rmr_dsw_reason;
 
@@ -123,6 +123,8 @@ typedef struct rmr_dsw_config {
     rmr_dur admit_timeout;       /* to rmr_dsw_admit; default 10 s           */
     rmr_dur write_timeout;       /* without progress; default 2 s, 0: never  */
     rmr_dur mesh_write_timeout;  /* default 30 s, 0: never                   */
+    rmr_dur frame_timeout;       /* for a frame of which a part has come;
+                                    default 30 s, 0: never                   */
     rmr_dur keep_alive;          /* default 60 s                             */
     rmr_dur keep_alive_jitter;   /* drawn once a client, below; default 5 s  */
     const rmr_dsw_callbacks *callbacks; /* copied; may be NULL               */
@@ -148,7 +150,8 @@ typedef struct rmr_dsw_ready {
     uint32_t what;
     rmr_err why; /* with RMR_DSW_CLOSE: as rmr_dsw_read says it, or
                     RMR_E_TIMEOUT, RMR_E_DENIED, RMR_E_CLOSED (a mesh peer
-                    asked for it), RMR_E_NOMEM, RMR_E_RNG                    */
+                    asked for it), RMR_E_FULL (a watcher that is too slow),
+                    RMR_E_NOMEM, RMR_E_RNG                                   */
 } rmr_dsw_ready;
 
 typedef struct rmr_dsw_stats {
@@ -177,7 +180,7 @@ typedef struct rmr_dsw_stats {
     uint64_t forwarded_in, forwarded_out;
     uint64_t home_moves_in, home_moves_out; /* later than 5 s after the login */
     uint64_t dup_conns_total;
-    uint64_t write_timeouts, login_timeouts, admit_timeouts;
+    uint64_t write_timeouts, login_timeouts, admit_timeouts, frame_timeouts;
     uint64_t multiforwarders_made, multiforwarders_gone;
     uint64_t forwarder_other_value;
     uint64_t unknown_frames;
@@ -420,7 +423,8 @@ RMR_API void rmr_dsw_forwarder_forget(rmr_dsw *sw, rmr_time now,
 
 /**
  * When something is due: the end of a login or of an admission, KeepAlive, a
- * writer without progress, the end of a wait for tokens.                [look]
+ * writer without progress, a frame's end, the end of a wait for tokens.
+ *                                                                       [look]
  *
  * Effects: none.
  * Errors:  none.
