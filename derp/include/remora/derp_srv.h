@@ -13,7 +13,7 @@
  * Threading: one object, one thread.  Callbacks come from pump functions alone;
  * within them submit and look functions may be called.  Time: `now`, monotonic
  * ns.  Memory: bounded by the config, through rmr_env.alloc; a quiet client
- * takes about half a KiB, each distinct key 150 bytes, each pair that has
+ * takes about 600 bytes, each distinct key 130 bytes, each pair that has
  * talked 120 bytes; queued packets lie in a pool, which keeps up to 2 MiB for
  * reuse.
  *
