@@ -14,7 +14,7 @@ static void add(char *text, size_t cap, const char *fmt, ...)
 static void name_of(const srv *s, const uint8_t *key, char name[8])
 {
     (void)snprintf(name, 8, "?%02x", key[0]);
-    for (int i = 0; i < SRV_MAX; i++)
+    for (int i = SRV_MAX; i-- > 0;) /* twins have the first one's name */
         if (memcmp(s->c[i].public_key, key, 32) == 0)
             (void)snprintf(name, 8, "%c", 'a' + i);
 }
