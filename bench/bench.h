@@ -26,5 +26,6 @@ void bench_crypto(void);
 void bench_wg(void);
 void bench_tcp(void);
 void bench_pipe(void);
+void bench_derp(void);
 
 #endif

@@ -134,6 +134,7 @@ int main(int argc, char **argv)
     bench_wg();
     bench_tcp();
     bench_pipe();
+    bench_derp();
     aeads_close();
     return 0;
 }
