@@ -372,6 +372,25 @@ bytes_that_the_kernel_did_not_take_count_as_no_progress(void **state)
     sv_end(&s);
 }
 
+static void output_that_the_host_never_fetches_counts_too(void **state)
+{
+    (void)state;
+    uint8_t out[512], p[1000] = {0};
+    size_t n;
+    srv s;
+    begin_blocked(&s);
+    assert_int_equal(sv_send_bytes(&s, 0, 1, p, 1000), RMR_OK);
+    assert_int_equal(
+        rmr_dsw_write(s.sw, s.now, s.c[1].h, rmr_buf_of(out, 512), &n), RMR_OK);
+    sv_pass(&s, RMR_SEC);
+    assert_int_equal(rmr_dsw_wrote(s.sw, s.now, s.c[1].h, n), RMR_OK);
+    sv_pass(&s, 1999 * RMR_MS); /* all is taken, but more is there */
+    sv_log(&s, "");
+    sv_pass(&s, RMR_MS);
+    sv_log(&s, "close b timeout\n");
+    sv_end(&s);
+}
+
 static void a_mesh_peer_has_thirty_seconds(void **state)
 {
     (void)state;
@@ -526,6 +545,7 @@ int main(void)
         cmocka_unit_test(any_progress_puts_the_end_off),
         cmocka_unit_test(
             bytes_that_the_kernel_did_not_take_count_as_no_progress),
+        cmocka_unit_test(output_that_the_host_never_fetches_counts_too),
         cmocka_unit_test(a_mesh_peer_has_thirty_seconds),
         cmocka_unit_test(a_timeout_of_zero_never_ends),
         cmocka_unit_test(what_was_half_written_is_a_write_error),
