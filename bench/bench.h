@@ -27,5 +27,6 @@ void bench_wg(void);
 void bench_tcp(void);
 void bench_pipe(void);
 void bench_tls(void);
+void bench_derp(void);
 
 #endif

@@ -135,6 +135,7 @@ int main(int argc, char **argv)
     bench_tcp();
     bench_pipe();
     bench_tls();
+    bench_derp();
     aeads_close();
     return 0;
 }

@@ -5,7 +5,7 @@
  * where to (re)connect; the host dials (remora/dial.h), puts TLS on top where
  * asked and moves the bytes; the layer does not see whether there is TLS.  It
  * carries opaque packets between node keys; they may be lost, and it does not
- * choose regions.  The relay's side is remora/derp_srv.h (later), and so are
+ * choose regions.  The relay's side is remora/derp_srv.h.  Not here yet are
  * the WebSocket form and mesh peers.
  *
  * Threading: one object, one thread.  Callbacks come from pump functions alone;
