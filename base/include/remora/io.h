@@ -121,8 +121,13 @@ typedef enum rmr_io_event_kind {
     RMR_IO_STOP_REQUEST /* the host wants the machine to end (SIGTERM)        */
 } rmr_io_event_kind;
 
+typedef struct rmr_io_link { /* what an own address is on */
+    char name[16]; /* of the interface; "": unknown */
+    uint8_t bits;  /* length of the subnet's prefix; 0: unknown */
+} rmr_io_link;
+
 typedef struct rmr_io_links { /* what the host knows of its network */
-    const rmr_addr *addrs; /* own addresses */
+    const rmr_addr *addrs; /* own addresses, of interfaces that are up */
     size_t n_addrs;
     const rmr_addr *gateways; /* of default routes */
     size_t n_gateways;
@@ -130,6 +135,7 @@ typedef struct rmr_io_links { /* what the host knows of its network */
     size_t n_name_servers;
     rmr_bytes hosts; /* text in the form of hosts(5), may be empty */
     rmr_bytes search; /* space-separated search domains, may be empty */
+    const rmr_io_link *of_addrs; /* one for each of addrs; NULL: not told */
 } rmr_io_links;
 
 typedef struct rmr_io_event {
