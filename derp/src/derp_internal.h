@@ -38,6 +38,11 @@ size_t rmri_derp_build_client_info(uint8_t dst[RMRI_DERP_CLIENT_INFO_MAX],
 /* Opens in place.  False: does not open, or no JSON object. */
 bool rmri_derp_open_server_info(rmr_buf body, const uint8_t shared[RMR_KEY_LEN],
                                 rmri_derp_server_info *out);
+/* A relay's two frames of the login, whole; returns the length. */
+size_t rmri_derp_build_server_key(uint8_t *dst, const uint8_t key[RMR_KEY_LEN]);
+size_t rmri_derp_build_server_info(uint8_t *dst,
+                                   const uint8_t shared[RMR_KEY_LEN],
+                                   const uint8_t nonce[RMR_BOX_NONCE_LEN]);
 
 /* ---- rate ------------------------------------------------------------- */
 

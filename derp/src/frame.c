@@ -12,6 +12,8 @@ static const uint8_t magic[8] = {0x44, 0x45, 0x52, 0x50,
 
 /* What a node says of itself; nothing more, as the reference does. */
 static const char client_info[] = "{\"version\":2,\"CanAckPings\":true}";
+/* And what a relay says; it gives no advice on rates, as the reference. */
+static const char server_info[] = "{\"version\":2}";
 
 void rmri_derp_put_header(uint8_t dst[RMRI_DERP_HEADER], rmr_derp_type type,
                           size_t body_len)
@@ -42,6 +44,29 @@ size_t rmri_derp_build_client_info(uint8_t dst[RMRI_DERP_CLIENT_INFO_MAX],
     memcpy(p + RMR_KEY_LEN, nonce, RMR_BOX_NONCE_LEN);
     rmr_box_seal(p + RMR_KEY_LEN + RMR_BOX_NONCE_LEN, shared, nonce,
                  rmr_bytes_of(client_info, n));
+    return RMRI_DERP_HEADER + body;
+}
+
+size_t rmri_derp_build_server_key(uint8_t *dst, const uint8_t key[RMR_KEY_LEN])
+{
+    uint8_t *p = dst + RMRI_DERP_HEADER;
+    rmri_derp_put_header(dst, RMR_DERP_SERVER_KEY, sizeof magic + RMR_KEY_LEN);
+    memcpy(p, magic, sizeof magic);
+    memcpy(p + sizeof magic, key, RMR_KEY_LEN);
+    return RMRI_DERP_HEADER + sizeof magic + RMR_KEY_LEN;
+}
+
+size_t rmri_derp_build_server_info(uint8_t *dst,
+                                   const uint8_t shared[RMR_KEY_LEN],
+                                   const uint8_t nonce[RMR_BOX_NONCE_LEN])
+{
+    size_t n = sizeof server_info - 1;
+    size_t body = RMR_BOX_NONCE_LEN + RMR_TAG_LEN + n;
+    uint8_t *p = dst + RMRI_DERP_HEADER;
+    rmri_derp_put_header(dst, RMR_DERP_SERVER_INFO, body);
+    memcpy(p, nonce, RMR_BOX_NONCE_LEN);
+    rmr_box_seal(p + RMR_BOX_NONCE_LEN, shared, nonce,
+                 rmr_bytes_of(server_info, n));
     return RMRI_DERP_HEADER + body;
 }
 
