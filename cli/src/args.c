@@ -71,7 +71,7 @@ static const struct {
 } commands[] = {
     {"up", CLI_UP},     {"status", CLI_STATUS}, {"ping", CLI_PING},
     {"nc", CLI_NC},     {"down", CLI_DOWN},     {"version", CLI_VERSION},
-    {"help", CLI_HELP},
+    {"help", CLI_HELP}, {"relay", CLI_RELAY},
 };
 
 const char *cli_command_name(cli_command c)
@@ -267,7 +267,7 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
     a->count = 1;
     if (argc < 2) {
         return cli_usage(a, "which command? up, status, ping, nc, down, "
-                            "version or help; see remora help");
+                            "relay, version or help; see remora help");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         a->command = CLI_HELP;
@@ -281,6 +281,11 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
     if (a->command == CLI_NONE) {
         return cli_usage(a, "there is no command '%s'; see remora help",
                          argv[1]);
+    }
+    if (a->command == CLI_RELAY) {
+        a->rest_argc = argc - 2;
+        a->rest_argv = argv + 2;
+        return true;
     }
     a->forwards = calloc((size_t)argc, sizeof *a->forwards);
     a->serves = calloc((size_t)argc, sizeof *a->serves);

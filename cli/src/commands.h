@@ -13,5 +13,7 @@ int cli_status(const cli_args *a);
 int cli_ping(const cli_args *a);
 int cli_nc(const cli_args *a);
 int cli_down(const cli_args *a);
+/** Parses its own options: what follows "relay". */
+int cli_relay(int argc, char **argv);
 
 #endif
