@@ -26,7 +26,8 @@ static bool is_get(const rmr_h1_head *head)
 static bool begins(rmr_bytes text, const char *word)
 {
     size_t len = strlen(word);
-    return text.len >= len && memcmp(text.ptr, word, len) == 0;
+    return text.len >= len &&
+           rmr_bytes_eq_str(rmr_bytes_of(text.ptr, len), word);
 }
 
 /* ---- probes ------------------------------------------------------------ */
