@@ -81,11 +81,11 @@ static const struct {
     const char *name;
     cli_command command;
 } commands[] = {
-    {"up", CLI_UP},     {"status", CLI_STATUS},
-    {"ping", CLI_PING}, {"netcheck", CLI_NETCHECK},
-    {"nc", CLI_NC},     {"debug", CLI_DEBUG},
-    {"down", CLI_DOWN}, {"version", CLI_VERSION},
-    {"help", CLI_HELP},
+    {"up", CLI_UP},           {"status", CLI_STATUS},
+    {"ping", CLI_PING},       {"netcheck", CLI_NETCHECK},
+    {"nc", CLI_NC},           {"debug", CLI_DEBUG},
+    {"down", CLI_DOWN},       {"relay", CLI_RELAY},
+    {"version", CLI_VERSION}, {"help", CLI_HELP},
 };
 
 const char *cli_command_name(cli_command c)
@@ -305,7 +305,8 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
     a->log_level = RMR_LOG_ERROR; /* trouble is told by events */
     if (argc < 2) {
         return cli_usage(a, "which command? up, status, ping, netcheck, nc, "
-                            "debug, down, version or help; see remora help");
+                            "debug, down, relay, version or help; see remora "
+                            "help");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         a->command = CLI_HELP;
@@ -319,6 +320,11 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
     if (a->command == CLI_NONE) {
         return cli_usage(a, "there is no command '%s'; see remora help",
                          argv[1]);
+    }
+    if (a->command == CLI_RELAY) {
+        a->rest_argc = argc - 2;
+        a->rest_argv = argv + 2;
+        return true;
     }
     a->forwards = calloc((size_t)argc, sizeof *a->forwards);
     a->serves = calloc((size_t)argc, sizeof *a->serves);

@@ -17,6 +17,7 @@ typedef enum cli_command {
     CLI_NC,
     CLI_DEBUG,
     CLI_DOWN,
+    CLI_RELAY,
     CLI_VERSION,
     CLI_HELP
 } cli_command;
@@ -27,6 +28,10 @@ typedef struct cli_args {
 
     const char *state_dir; /* NULL: the default place */
     bool json;
+
+    /* relay: what follows its name; it has a parser of its own */
+    int rest_argc;
+    char **rest_argv;
 
     /* up */
     const char *control_url;

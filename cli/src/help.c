@@ -12,6 +12,7 @@ static const char help_all[] =
     "  remora nc        stdin and stdout over the tailnet\n"
     "  remora debug     what the running node knows\n"
     "  remora down      stops the running node\n"
+    "  remora relay     a DERP relay for all nodes of a tailnet\n"
     "  remora version   the version\n"
     "  remora help X    more about a command\n"
     "\n"
@@ -152,6 +153,8 @@ const char *cli_help_text(cli_command topic)
         return help_nc;
     case CLI_DOWN:
         return help_down;
+    case CLI_RELAY:
+        return cli_help_relay;
     case CLI_VERSION:
         return help_version;
     case CLI_HELP:

@@ -9,4 +9,7 @@
 /** CLI_NONE: about the whole command. */
 const char *cli_help_text(cli_command topic);
 
+/* help_relay.c */
+extern const char cli_help_relay[];
+
 #endif

@@ -24,6 +24,8 @@ static int run(cli_args *a)
         return cli_nc(a);
     case CLI_DOWN:
         return cli_down(a);
+    case CLI_RELAY:
+        return cli_relay(a->rest_argc, a->rest_argv);
     case CLI_VERSION:
         (void)puts("remora " REMORA_VERSION);
         return CLI_EXIT_OK;

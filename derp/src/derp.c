@@ -112,6 +112,9 @@ rmr_err rmr_derp_new(rmr_derp **out, const rmr_env *env,
         d->env = *env;
         d->cb = cb;
         memcpy(d->private_key, c.private_key, RMR_KEY_LEN);
+        d->is_mesh = c.mesh_key != NULL;
+        if (d->is_mesh)
+            memcpy(d->mesh_key, c.mesh_key, RMR_KEY_LEN);
     }
     rmr_wipe(c.private_key, sizeof c.private_key);
     if (!d)
@@ -366,6 +369,14 @@ rmr_err rmr_derp_handle_deadline(rmr_derp *d, rmr_time now)
 bool rmr_derp_is_up(const rmr_derp *d)
 {
     return d->state == DERP_UP;
+}
+
+bool rmr_derp_relay_key(const rmr_derp *d, uint8_t key[RMR_KEY_LEN])
+{
+    if (d->state < DERP_LOGIN)
+        return false;
+    memcpy(key, d->relay_key, RMR_KEY_LEN);
+    return true;
 }
 
 void rmr_derp_get_stats(const rmr_derp *d, rmr_derp_stats *out)

@@ -11,7 +11,7 @@
 #define RMRI_DERP_MAX_FRAME ((size_t)1 << 20) /* a longer body is fatal */
 /* The longest body that is of use: a packet with its source. */
 #define RMRI_DERP_MAX_BODY (RMR_KEY_LEN + RMR_DERP_MAX_PACKET)
-#define RMRI_DERP_CLIENT_INFO_MAX 160
+#define RMRI_DERP_CLIENT_INFO_MAX 240 /* with a mesh key */
 #define RMRI_DERP_CTL_MAX 768 /* the HTTP request, or a few small frames */
 
 #define RMRI_DERP_DIAL_TIMEOUT (10 * RMR_SEC)
@@ -30,11 +30,12 @@ void rmri_derp_put_header(uint8_t dst[RMRI_DERP_HEADER], rmr_derp_type type,
                           size_t body_len);
 /* False: not a greeting. */
 bool rmri_derp_parse_server_key(rmr_bytes body, uint8_t key[RMR_KEY_LEN]);
-/* The whole frame; returns its length. */
+/* The whole frame; returns its length.  mesh_key: NULL for a node. */
 size_t rmri_derp_build_client_info(uint8_t dst[RMRI_DERP_CLIENT_INFO_MAX],
                                    const uint8_t own_public[RMR_KEY_LEN],
                                    const uint8_t shared[RMR_KEY_LEN],
-                                   const uint8_t nonce[RMR_BOX_NONCE_LEN]);
+                                   const uint8_t nonce[RMR_BOX_NONCE_LEN],
+                                   const uint8_t *mesh_key);
 /* Opens in place.  False: does not open, or no JSON object. */
 bool rmri_derp_open_server_info(rmr_buf body, const uint8_t shared[RMR_KEY_LEN],
                                 rmri_derp_server_info *out);
@@ -115,10 +116,12 @@ struct rmr_derp {
     /* out */
     uint8_t ctl[RMRI_DERP_CTL_MAX];
     size_t ctl_len, ctl_sent;
-    rmr_ring queue; /* whole SendPacket frames */
+    rmr_ring queue; /* whole SendPacket and ForwardPacket frames */
     uint32_t n_queued, queue_pkts;
     size_t head_left; /* of a frame that was cut by a small buffer */
-    bool told_preferred;
+    bool told_preferred, told_watch;
+    uint8_t mesh_key[RMR_KEY_LEN], relay_key[RMR_KEY_LEN];
+    bool is_mesh;
     bool pong_due, ping_due;
     uint8_t pong[8], ping[8];
     rmr_time ping_end; /* NEVER: no ping of ours is open */

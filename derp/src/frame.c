@@ -4,6 +4,7 @@
 #include <remora/cursor.h>
 #include <remora/json.h>
 
+#include <remora/text.h>
 #include <string.h>
 
 /* "DERP" and U+1F511. */
@@ -31,19 +32,40 @@ bool rmri_derp_parse_server_key(rmr_bytes body, uint8_t key[RMR_KEY_LEN])
     return true;
 }
 
+static size_t client_info_json(char *dst, const uint8_t *mesh_key)
+{
+    static const char name[] = "\"meshKey\":\"";
+    size_t at = 1;
+    dst[0] = client_info[0];
+    if (mesh_key) {
+        memcpy(dst + at, name, sizeof name - 1);
+        at += sizeof name - 1;
+        rmr_hex(dst + at, mesh_key, RMR_KEY_LEN);
+        at += (size_t)2 * RMR_KEY_LEN;
+        memcpy(dst + at, "\",", 2);
+        at += 2;
+    }
+    memcpy(dst + at, client_info + 1, sizeof client_info - 2);
+    return at + sizeof client_info - 2;
+}
+
 size_t rmri_derp_build_client_info(uint8_t dst[RMRI_DERP_CLIENT_INFO_MAX],
                                    const uint8_t own_public[RMR_KEY_LEN],
                                    const uint8_t shared[RMR_KEY_LEN],
-                                   const uint8_t nonce[RMR_BOX_NONCE_LEN])
+                                   const uint8_t nonce[RMR_BOX_NONCE_LEN],
+                                   const uint8_t *mesh_key)
 {
-    size_t n = sizeof client_info - 1;
+    char
+        json[sizeof client_info + sizeof "\"meshKey\":\"\"," + 2 * RMR_KEY_LEN];
+    size_t n = client_info_json(json, mesh_key);
     size_t body = RMR_KEY_LEN + RMR_BOX_NONCE_LEN + RMR_TAG_LEN + n;
     uint8_t *p = dst + RMRI_DERP_HEADER;
     rmri_derp_put_header(dst, RMR_DERP_CLIENT_INFO, body);
     memcpy(p, own_public, RMR_KEY_LEN);
     memcpy(p + RMR_KEY_LEN, nonce, RMR_BOX_NONCE_LEN);
     rmr_box_seal(p + RMR_KEY_LEN + RMR_BOX_NONCE_LEN, shared, nonce,
-                 rmr_bytes_of(client_info, n));
+                 rmr_bytes_of(json, n));
+    rmr_wipe(json, sizeof json);
     return RMRI_DERP_HEADER + body;
 }
 

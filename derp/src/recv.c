@@ -107,6 +107,12 @@ static void take_peer_gone(rmr_derp *d, rmr_buf body)
         d->cb.on_peer_gone(d->cb.user, body.ptr, reason);
 }
 
+static void take_peer_present(rmr_derp *d, rmr_buf body)
+{
+    if (d->cb.on_peer_present)
+        d->cb.on_peer_present(d->cb.user, body.ptr);
+}
+
 static void take_ping(rmr_derp *d, rmr_buf body)
 {
     /* Best effort: a second one before the answer went replaces the first. */
@@ -140,12 +146,14 @@ static void take_keep_alive(rmr_derp *d)
 
 /* The shortest body that says something; SIZE_MAX: the type says nothing to a
  * client. */
-static size_t shortest(uint8_t type)
+static size_t shortest(const rmr_derp *d, uint8_t type)
 {
     switch (type) {
     case RMR_DERP_RECV_PACKET:
     case RMR_DERP_PEER_GONE:
         return RMR_KEY_LEN;
+    case RMR_DERP_PEER_PRESENT:
+        return d->is_mesh ? RMR_KEY_LEN : SIZE_MAX;
     case RMR_DERP_PING:
     case RMR_DERP_PONG:
     case RMR_DERP_RESTARTING:
@@ -169,6 +177,9 @@ static rmr_err dispatch(rmr_derp *d, rmr_buf body)
         break;
     case RMR_DERP_PEER_GONE:
         take_peer_gone(d, body);
+        break;
+    case RMR_DERP_PEER_PRESENT:
+        take_peer_present(d, body);
         break;
     case RMR_DERP_PING:
         take_ping(d, body);
@@ -237,7 +248,7 @@ static rmr_err begin_frame(rmr_derp *d)
                    : RMR_E_DERP_LOGIN;
     if (rx->type == RMR_DERP_SERVER_INFO && rx->body_len > RMRI_DERP_MAX_BODY)
         return RMR_E_DERP_LOGIN;
-    if (rx->body_len >= shortest(rx->type) &&
+    if (rx->body_len >= shortest(d, rx->type) &&
         rx->body_len <= RMRI_DERP_MAX_BODY)
         return RMR_OK;
     d->stats.ignored_frames++;

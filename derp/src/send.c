@@ -13,7 +13,7 @@ void rmri_derp_reset_out(rmr_derp *d)
     d->n_queued = 0;
     d->head_left = 0;
     d->ctl_len = d->ctl_sent = 0;
-    d->told_preferred = false;
+    d->told_preferred = d->told_watch = false;
     d->pong_due = d->ping_due = false;
     d->ping_end = RMR_TIME_NEVER;
     rmri_derp_bucket_set(&d->bucket, 0, 0);
@@ -67,7 +67,8 @@ static void put_small(rmr_derp *d, rmr_derp_type type, const void *body,
     if (!p)
         return;
     rmri_derp_put_header(p, type, n);
-    memcpy(p + RMRI_DERP_HEADER, body, n);
+    if (n)
+        memcpy(p + RMRI_DERP_HEADER, body, n);
 }
 
 rmr_err rmri_derp_put_login(rmr_derp *d, const uint8_t relay[RMR_KEY_LEN])
@@ -78,11 +79,13 @@ rmr_err rmri_derp_put_login(rmr_derp *d, const uint8_t relay[RMR_KEY_LEN])
     if (rmr_rng_fill(&d->env.rng, nonce, sizeof nonce) != RMR_OK)
         return RMR_E_RNG;
     size_t n =
-        rmri_derp_build_client_info(frame, d->public_key, d->shared, nonce);
+        rmri_derp_build_client_info(frame, d->public_key, d->shared, nonce,
+                                    d->is_mesh ? d->mesh_key : NULL);
     uint8_t *p = reserve(d, n);
     if (!p) /* a relay that greets before it has read our request */
         return RMR_E_DERP_LOGIN;
     memcpy(p, frame, n);
+    memcpy(d->relay_key, relay, RMR_KEY_LEN);
     d->state = DERP_LOGIN;
     return RMR_OK;
 }
@@ -97,6 +100,10 @@ static void put_due(rmr_derp *d)
         uint8_t on = d->preferred ? 1 : 0;
         put_small(d, RMR_DERP_NOTE_PREFERRED, &on, 1);
         d->told_preferred = d->preferred;
+    }
+    if (d->is_mesh && !d->told_watch) {
+        put_small(d, RMR_DERP_WATCH_CONNS, NULL, 0);
+        d->told_watch = true;
     }
     if (d->pong_due) {
         put_small(d, RMR_DERP_PONG, d->pong, sizeof d->pong);
@@ -144,11 +151,13 @@ static bool has_memory(rmr_ring *q, size_t need)
     return q->cap - q->len >= need;
 }
 
-rmr_err rmr_derp_send(rmr_derp *d, rmr_time now, const uint8_t dst[RMR_KEY_LEN],
-                      rmr_bytes packet)
+/* `src`: it is forwarded for that node; NULL: it is our own. */
+static rmr_err send_packet(rmr_derp *d, rmr_time now, const uint8_t *src,
+                           const uint8_t dst[RMR_KEY_LEN], rmr_bytes packet)
 {
     uint8_t h[RMRI_DERP_HEADER];
-    size_t need = RMR_DERP_SEND_OVERHEAD + packet.len;
+    size_t keys = src ? 2 * RMR_KEY_LEN : RMR_KEY_LEN;
+    size_t need = RMRI_DERP_HEADER + keys + packet.len;
     bool dropped = false;
     if (d->fatal != RMR_OK)
         return d->fatal;
@@ -168,8 +177,12 @@ rmr_err rmr_derp_send(rmr_derp *d, rmr_time now, const uint8_t dst[RMR_KEY_LEN],
         return RMR_E_FULL;
     if (!has_memory(&d->queue, need))
         return RMR_E_NOMEM;
-    rmri_derp_put_header(h, RMR_DERP_SEND_PACKET, RMR_KEY_LEN + packet.len);
+    rmri_derp_put_header(h,
+                         src ? RMR_DERP_FORWARD_PACKET : RMR_DERP_SEND_PACKET,
+                         keys + packet.len);
     (void)rmr_ring_write_all(&d->queue, rmr_bytes_of(h, sizeof h));
+    if (src)
+        (void)rmr_ring_write_all(&d->queue, rmr_bytes_of(src, RMR_KEY_LEN));
     (void)rmr_ring_write_all(&d->queue, rmr_bytes_of(dst, RMR_KEY_LEN));
     (void)rmr_ring_write_all(&d->queue, packet);
     d->n_queued++;
@@ -177,6 +190,19 @@ rmr_err rmr_derp_send(rmr_derp *d, rmr_time now, const uint8_t dst[RMR_KEY_LEN],
     if (dropped)
         return RMR_E_FULL;
     return d->state == DERP_UP ? RMR_OK : RMR_E_NOTREADY;
+}
+
+rmr_err rmr_derp_send(rmr_derp *d, rmr_time now, const uint8_t dst[RMR_KEY_LEN],
+                      rmr_bytes packet)
+{
+    return send_packet(d, now, NULL, dst, packet);
+}
+
+rmr_err rmr_derp_forward(rmr_derp *d, rmr_time now,
+                         const uint8_t src[RMR_KEY_LEN],
+                         const uint8_t dst[RMR_KEY_LEN], rmr_bytes packet)
+{
+    return d->is_mesh ? send_packet(d, now, src, dst, packet) : RMR_E_STATE;
 }
 
 size_t rmr_derp_queued_bytes(const rmr_derp *d)
@@ -208,6 +234,8 @@ static size_t write_packet(rmr_derp *d, rmr_buf dst, bool may_cut)
         d->stats.tx_frames++;
         d->stats.tx_pkts++;
         d->stats.tx_bytes += left - RMR_DERP_SEND_OVERHEAD;
+        if (d->queue.buf[d->queue.head] == RMR_DERP_FORWARD_PACKET)
+            d->stats.tx_bytes -= RMR_KEY_LEN; /* it has two */
     }
     size_t n = left < dst.len ? left : dst.len;
     (void)rmr_ring_read(&d->queue, dst.ptr, n);

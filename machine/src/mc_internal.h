@@ -15,7 +15,7 @@
 #include <remora/ring.h>
 
 #define MC_LAYER "machine"
-#define MC_MAX_REFUSED 32
+#define MC_MAX_REFUSED 512 /* more than an adapter accepts in one turn */
 #define MC_READ_CREDIT ((size_t)256 * 1024)
 #define MC_PROXY_ANSWER_MAX 8192
 

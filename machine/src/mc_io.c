@@ -406,11 +406,13 @@ static void ev_bytes(rmr_mc_io *io, rmr_time now, rmr_buf data)
         io->ops->bytes(io->owner, now, data);
 }
 
-static void ev_room(rmr_mc_io *io) /* SENT, WRITABLE */
+static void ev_room(rmr_mc_io *io, rmr_time now) /* SENT, WRITABLE */
 {
     io->sending = false;
     if (io->has_output || io->want_shutdown)
         ready(io);
+    if (io->owner && io->ops->sent)
+        io->ops->sent(io->owner, now);
 }
 
 static void ev_accepted(rmr_mc *mc, rmr_mc_io *io, rmr_time now,
@@ -464,7 +466,7 @@ rmr_err rmri_mc_io_event(rmr_mc *mc, rmr_time now, const rmr_io_event *ev)
         break;
     case RMR_IO_SENT:
     case RMR_IO_WRITABLE:
-        ev_room(io);
+        ev_room(io, now);
         break;
     case RMR_IO_BLOCKED:
         io->sending = true;

@@ -42,13 +42,38 @@ check "debug of an unknown subject" wrong "debug knows" debug frob
 check "nc without a port"       wrong "peer and a port" nc n2
 check "nc with port 0"          wrong "the port is" nc n2 0
 
+check "relay without an address"  wrong "--listen" relay --insecure-http
+check "relay with an address that is none" wrong "--listen takes" relay --listen 443
+check "relay without a certificate" wrong "--tls-cert and --tls-key" relay --listen 127.0.0.1:1
+check "relay with both"         wrong "not both" relay --listen 127.0.0.1:1 --insecure-http --tls-cert f
+check "a mesh without its key"  wrong "--mesh-key-file" relay --listen 127.0.0.1:1 --insecure-http --mesh-with h
+check "a mesh with no host"     wrong "--mesh-with takes" relay --mesh-with "a b"
+check "a verification URL that is none" wrong "--verify-clients-url takes" relay --verify-clients-url x
+check "an unknown option of relay" wrong "no option '--bogus'" relay --bogus=x
+check "a missing value of relay" wrong "--listen needs a value" relay --listen
+check "an operand of relay"     wrong "takes no 'x'" relay x
+
+config_is() { # config_is WORDS TEXT: the file is refused with these words
+    printf '%s' "$2" >"$work/relay.json"
+    run 1 relay --config "$work/relay.json" && one_sentence && said "$1"
+}
+check "a config that is no JSON"    config_is "is not a JSON object" '{'
+check "a config with an unknown key" config_is '"lisen" is no setting' '{"lisen": "127.0.0.1:1"}'
+check "a config with a bad value"   config_is "--listen takes" '{"listen": ["x"]}'
+check "a config with a bad rate"    config_is "takes a number" '{"PerClientRateLimitBytesPerSec": "a"}'
+config_counts() {
+    printf '{// a comment\n"listen": ["127.0.0.1:1"], "PerClientRateLimitBytesPerSec": 5,\n"bootstrap-dns": {"a": ["192.0.2.1"]},}' >"$work/relay.json"
+    run 2 relay --config "$work/relay.json" && said "--tls-cert and --tls-key"
+}
+check "a config with a comment is read" config_counts
+
 secret_is_not_repeated() {
     run 2 up --socks5 127.0.0.1:1 --socks5-auth hunter2 && ! said hunter2 &&
         run 2 up --bogus=hunter2 && ! said hunter2
 }
 check "a refused secret is not repeated" secret_is_not_repeated
 
-for c in up status ping netcheck nc debug down version; do
+for c in up status ping netcheck nc debug down relay version; do
     help_of() { run 0 "$c" --help && printed "remora $c" && printed "Example" && [ ! -s "$err" ]; }
     check "$c --help has an example" help_of
     same_help() { cp "$out" "$work/first" && run 0 help "$c" && cmp -s "$out" "$work/first"; }

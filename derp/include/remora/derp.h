@@ -5,8 +5,9 @@
  * where to (re)connect; the host dials (remora/dial.h), puts TLS on top where
  * asked and moves the bytes; the layer does not see whether there is TLS.  It
  * carries opaque packets between node keys; they may be lost, and it does not
- * choose regions.  The relay's side is remora/derp_srv.h.  Not here yet are
- * the WebSocket form and mesh peers.
+ * choose regions.  With a mesh key it is another relay of the region: it watches
+ * who is there and forwards packets.  The relay's side is remora/derp_srv.h; the
+ * WebSocket form is not here yet.
  *
  * Threading: one object, one thread.  Callbacks come from pump functions alone;
  * within them submit and look functions may be called.  Memory: bounded by the
@@ -89,6 +90,8 @@ typedef struct rmr_derp_callbacks {
                          uint8_t reason);
     /* The relay's complaint about itself; empty: well again. */
     void (*on_health)(void *user, rmr_bytes text);
+    /* Mesh peers alone: this key is at the relay (on_peer_gone: no more). */
+    void (*on_peer_present)(void *user, const uint8_t key[RMR_KEY_LEN]);
 } rmr_derp_callbacks;
 
 typedef struct rmr_derp_config {
@@ -103,6 +106,9 @@ typedef struct rmr_derp_config {
     uint32_t queue_pkts;   /* default 32, oldest dropped                     */
     size_t queue_bytes;    /* default 128 KiB                                */
     const rmr_derp_callbacks *callbacks;
+    const uint8_t *mesh_key; /* 32 bytes, copied: another relay of the region,
+                                which watches who is there and forwards; NULL:
+                                a node                                        */
 } rmr_derp_config;
 
 /* rx_bytes and tx_bytes are of packets, without their frames.  dropped_rate:
@@ -239,6 +245,27 @@ RMR_API rmr_err rmr_derp_write(rmr_derp *d, rmr_time now, rmr_buf dst,
 RMR_API rmr_err rmr_derp_send(rmr_derp *d, rmr_time now,
                               const uint8_t dst[RMR_KEY_LEN],
                               rmr_bytes packet);
+
+/**
+ * Queues a packet of another node's (copied), as a mesh peer may.     [submit]
+ *
+ * Effects: as rmr_derp_send.
+ * Errors:  as rmr_derp_send; RMR_E_STATE without a mesh_key.
+ * Source:  ForwardPacket.
+ */
+RMR_API rmr_err rmr_derp_forward(rmr_derp *d, rmr_time now,
+                                 const uint8_t src[RMR_KEY_LEN],
+                                 const uint8_t dst[RMR_KEY_LEN],
+                                 rmr_bytes packet);
+
+/**
+ * The relay's public key; false before its greeting came.               [look]
+ *
+ * Effects: on key.
+ * Errors:  none.
+ * Source:  ServerKey.
+ */
+RMR_API bool rmr_derp_relay_key(const rmr_derp *d, uint8_t key[RMR_KEY_LEN]);
 
 /**
  * Home or not: NotePreferred, and always_on with it.                 [submit]

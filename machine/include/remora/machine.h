@@ -149,6 +149,8 @@ typedef struct rmr_mc_io_ops {
     /* UDP: a datagram could not be sent. */
     void (*send_failed)(void *owner, rmr_time now, const rmr_addr *to,
                         rmr_err why);
+    /* A stream: what produce gave last has been taken by the host. */
+    void (*sent)(void *owner, rmr_time now);
 } rmr_mc_io_ops;
 
 /** Connects a stream to an address, or to a local endpoint's name.

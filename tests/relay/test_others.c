@@ -1,0 +1,368 @@
+/* The relay and others: who is asked for admission, and the mesh. */
+#include "rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+static rig r, r2;
+static rig_client a, b;
+
+/* ---- admission by URL -------------------------------------------------- */
+
+static void start_asking(bool fail_closed)
+{
+    rmr_relay_config cfg;
+    rig_init(&r);
+    rig_config(&r, &cfg);
+    cfg.verify_url = "http://127.0.0.1:8080/verify";
+    cfg.verify_fail_closed = fail_closed;
+    assert_int_equal(rig_new(&r, &cfg), RMR_OK);
+}
+
+static const char yes[] = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n"
+                          "{\"Allow\":true}";
+
+static void a_client_waits_for_its_admission(void **st)
+{
+    (void)st;
+    start_asking(false);
+    rig_client_open(&r, &a, 1, false);
+    assert_false(a.up);
+    rig_stream *s = rig_dialled(&r);
+    assert_non_null(s);
+    assert_int_equal(s->to.port, 8080);
+    rig_answer_dial(&r, s, RMR_OK);
+    const char *got = rig_out(s);
+    assert_memory_equal(got, "POST /verify HTTP/1.1\r\n", 23);
+    assert_non_null(strstr(got, "\r\nHost: 127.0.0.1:8080\r\n"));
+    assert_null(strstr(got, "Content-Type"));
+    assert_non_null(strstr(got, "{\"NodePublic\":\"nodekey:"));
+    assert_non_null(strstr(got, "\",\"Source\":\"192.0.2.77\"}"));
+    rig_say(&r, s, yes);
+    rig_client_run(&a);
+    assert_true(a.up);
+    rig_client_free(&a);
+    rig_end(&r);
+}
+
+static void answers_other_than_yes_refuse(void **st)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"Allow\":false}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue",
+        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n[true]",
+        "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"Allow\":[true]}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"Allow\":\"yes\"",
+        "HTTP/1.1 403 No\r\nContent-Length: 14\r\n\r\n{\"Allow\":true}",
+        "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n",
+    };
+    (void)st;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        start_asking(false);
+        rig_client_open(&r, &a, 1, false);
+        size_t before = a.s->out_len;
+        rig_stream *s = rig_dialled(&r);
+        rig_answer_dial(&r, s, RMR_OK);
+        rig_say(&r, s, answers[i]);
+        rig_client_run(&a);
+        assert_false(a.up);
+        assert_true(a.s->closed);
+        assert_int_equal(a.s->out_len, before); /* without a word */
+        rig_client_free(&a);
+        rig_end(&r);
+    }
+}
+
+static void a_url_that_is_away_does_as_configured(void **st)
+{
+    (void)st;
+    for (int closed = 0; closed < 2; closed++) {
+        start_asking(closed == 1);
+        rig_client_open(&r, &a, 1, false);
+        rig_answer_dial(&r, rig_dialled(&r), RMR_E_REFUSED);
+        rig_client_run(&a);
+        assert_int_equal(a.up, closed == 0);
+        assert_int_equal(a.s->closed, closed == 1);
+        assert_int_equal(r.trouble, 1);
+        rig_client_free(&a);
+        rig_end(&r);
+    }
+}
+
+static void a_url_that_says_nothing_has_5_seconds(void **st)
+{
+    (void)st;
+    for (int closed = 0; closed < 2; closed++) {
+        start_asking(closed == 1);
+        rig_client_open(&r, &a, 1, false);
+        rig_answer_dial(&r, rig_dialled(&r), RMR_OK);
+        rig_run(&r, 4900 * RMR_MS);
+        rig_client_run(&a);
+        assert_false(a.up || a.s->closed);
+        rig_run(&r, 200 * RMR_MS);
+        rig_client_run(&a);
+        assert_int_equal(a.up, closed == 0);
+        assert_int_equal(a.s->closed, closed == 1);
+        rig_client_free(&a);
+        rig_end(&r);
+    }
+}
+
+static void one_connection_serves_several_questions(void **st)
+{
+    (void)st;
+    start_asking(false);
+    rig_client_open(&r, &a, 1, false);
+    rig_stream *s = rig_dialled(&r);
+    rig_answer_dial(&r, s, RMR_OK);
+    rig_say(&r, s, yes);
+    rig_drop_out(s);
+    rig_client_open(&r, &b, 2, false);
+    assert_null(rig_dialled(&r));
+    assert_non_null(strstr(rig_out(s), "POST /verify"));
+    /* It dies instead of answering: asked once more, on another. */
+    rig_reset(&r, s);
+    s = rig_dialled(&r);
+    assert_non_null(s);
+    rig_answer_dial(&r, s, RMR_OK);
+    rig_say(&r, s, yes);
+    rig_client_run(&b);
+    assert_true(b.up);
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+}
+
+static void one_that_leaves_while_it_waits_is_forgotten(void **st)
+{
+    (void)st;
+    start_asking(false);
+    rig_client_open(&r, &a, 1, false);
+    rig_stream *s = rig_dialled(&r);
+    rig_answer_dial(&r, s, RMR_OK);
+    rig_eof(&r, a.s);
+    rig_say(&r, s, yes); /* nobody's answer */
+    rig_client_open(&r, &b, 2, false);
+    rig_say(&r, s, yes);
+    rig_client_run(&b);
+    assert_true(b.up);
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+}
+
+/* ---- the mesh ---------------------------------------------------------- */
+
+static const uint8_t mesh_key[32] = {1, 2, 3};
+
+typedef struct wire { /* one of r's dialled streams, and its end at r2 */
+    rig_stream *out, *in;
+    size_t out_seen, in_seen;
+} wire;
+
+static void start_mesh(rig *at, uint8_t key, bool dials)
+{
+    static uint8_t private_key[32];
+    rmr_relay_config cfg;
+    rmr_dial dial;
+    assert_int_equal(rmr_relay_mesh_dial("http://127.0.0.1:3340", &dial),
+                     RMR_OK);
+    rig_init(at);
+    test_rng_seed(&at->rng, key);
+    rig_config(at, &cfg);
+    memset(private_key, key, sizeof private_key);
+    cfg.private_key = private_key;
+    cfg.mesh_key = mesh_key;
+    cfg.mesh = &dial;
+    cfg.n_mesh = dials ? 1 : 0;
+    assert_int_equal(rig_new(at, &cfg), RMR_OK);
+}
+
+static void wire_open(wire *w, rig *to)
+{
+    memset(w, 0, sizeof *w);
+    w->out = rig_dialled(&r);
+    assert_non_null(w->out);
+    w->in = rig_connect(to, 3340);
+    rig_answer_dial(&r, w->out, RMR_OK);
+}
+
+static void wire_run(wire *w, rig *to)
+{
+    for (int i = 0; i < 20; i++) {
+        size_t n = w->out->out_len - w->out_seen;
+        if (n > 0)
+            rig_give(to, w->in, w->out->out + w->out_seen, n);
+        w->out_seen += n;
+        size_t m = w->in->out_len - w->in_seen;
+        if (m > 0)
+            rig_give(&r, w->out, w->in->out + w->in_seen, m);
+        w->in_seen += m;
+        if (n + m == 0)
+            return;
+    }
+}
+
+static void packets_cross_the_mesh(void **st)
+{
+    wire w;
+    (void)st;
+    start_mesh(&r, 11, true);
+    start_mesh(&r2, 22, false);
+    wire_open(&w, &r2);
+    wire_run(&w, &r2);
+    rig_client_open(&r, &a, 1, false);
+    rig_client_open(&r2, &b, 2, false);
+    assert_true(a.up && b.up);
+    wire_run(&w, &r2); /* b's presence */
+    rig_client_send(&a, b.key, "over", 4);
+    wire_run(&w, &r2);
+    rig_client_run(&b);
+    assert_int_equal(b.n_got, 1);
+    assert_memory_equal(b.got, "over", 4);
+    assert_memory_equal(b.from, a.key, 32);
+    /* It leaves there: here, nobody knows it. */
+    rig_eof(&r2, b.s);
+    wire_run(&w, &r2);
+    rig_client_send(&a, b.key,
+                    "TS\xf0\x9f\x92\xac 0123456789012345678901234567"
+                    "8901234567890123456789012345678901234567890",
+                    70);
+    assert_int_equal(a.n_gone, 1);
+    assert_int_equal(a.gone_reason, 1);
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+    rig_end(&r2);
+}
+
+static void a_mesh_connection_that_breaks_is_made_again(void **st)
+{
+    wire w;
+    (void)st;
+    start_mesh(&r, 11, true);
+    start_mesh(&r2, 22, false);
+    wire_open(&w, &r2);
+    wire_run(&w, &r2);
+    rig_client_open(&r2, &b, 2, false);
+    wire_run(&w, &r2);
+    rig_client_open(&r, &a, 1, false);
+    rig_reset(&r2, w.in);
+    rig_reset(&r, w.out);
+    assert_int_equal(r.trouble, 1);
+    rig_client_send(&a, b.key, "lost", 4);
+    rig_run(&r, 5 * RMR_SEC);
+    wire_open(&w, &r2);
+    wire_run(&w, &r2);
+    rig_client_send(&a, b.key, "found", 5);
+    wire_run(&w, &r2);
+    rig_client_run(&b);
+    assert_int_equal(b.n_got, 1);
+    assert_memory_equal(b.got, "found", 5);
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+    rig_end(&r2);
+}
+
+static void a_relay_that_meets_itself_lets_go(void **st)
+{
+    wire w;
+    (void)st;
+    start_mesh(&r, 11, true);
+    wire_open(&w, &r);
+    wire_run(&w, &r);
+    assert_true(w.out->closed);
+    rig_run(&r, 60 * RMR_SEC);
+    assert_null(rig_dialled(&r));
+    assert_int_equal(r.trouble, 0);
+    rig_end(&r);
+}
+
+static void places_to_mesh_with_are_names_ports_and_urls(void **st)
+{
+    rmr_dial d;
+    (void)st;
+    assert_int_equal(rmr_relay_mesh_dial("derp1b.example.com", &d), RMR_OK);
+    assert_string_equal(d.host, "derp1b.example.com");
+    assert_true(d.tls && d.port == 443);
+    assert_int_equal(rmr_relay_mesh_dial("derp1b.example.com:8443", &d),
+                     RMR_OK);
+    assert_true(d.tls && d.port == 8443);
+    assert_int_equal(rmr_relay_mesh_dial("http://10.0.0.1:3340", &d), RMR_OK);
+    assert_true(!d.tls && d.port == 3340);
+    assert_int_not_equal(rmr_relay_mesh_dial("", &d), RMR_OK);
+    assert_int_not_equal(rmr_relay_mesh_dial("a b", &d), RMR_OK);
+    assert_int_not_equal(rmr_relay_mesh_dial("ftp://a", &d), RMR_OK);
+}
+
+/* ---- WebSocket --------------------------------------------------------- */
+
+#define WS                                                                     \
+    "GET /derp HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"                 \
+    "Upgrade: websocket\r\nSec-WebSocket-Protocol: derp\r\n"
+
+static void a_websocket_gets_its_greeting_in_a_frame(void **st)
+{
+    (void)st;
+    rig_start(&r);
+    rig_stream *s = rig_connect(&r, 3340);
+    rig_say(&r, s,
+            WS "Sec-WebSocket-Version: 13\r\n"
+               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    const char *got = rig_out(s);
+    assert_non_null(strstr(got, "HTTP/1.1 101 "));
+    assert_non_null(strstr(got, "Sec-WebSocket-Accept: "
+                                "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+    assert_non_null(strstr(got, "Sec-WebSocket-Protocol: derp\r\n"));
+    const uint8_t *f = (const uint8_t *)strstr(got, "\r\n\r\n") + 4;
+    assert_int_equal(f[0], 0x82); /* one binary message, unmasked */
+    assert_int_equal(f[1], 45);
+    assert_int_equal(f[2], RMR_DERP_SERVER_KEY);
+    /* A text message is refused with 1003. */
+    static const uint8_t text[] = {0x81, 0x82, 0, 0, 0, 0, 'h', 'i'};
+    static const uint8_t close_1003[] = {0x03, 0xeb};
+    rig_drop_out(s);
+    rig_give(&r, s, text, sizeof text);
+    assert_true(s->out_len >= 4);
+    assert_int_equal(s->out[0], 0x88);
+    assert_memory_equal(s->out + 2, close_1003, 2);
+    assert_true(s->closed);
+    rig_end(&r);
+}
+
+static void a_websocket_without_its_key_is_refused(void **st)
+{
+    (void)st;
+    rig_start(&r);
+    rig_stream *s = rig_connect(&r, 3340);
+    rig_say(&r, s, WS "Sec-WebSocket-Version: 13\r\n\r\n");
+    assert_non_null(strstr(rig_out(s), "HTTP/1.1 400 "));
+    rig_end(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T cmocka_unit_test
+        T(a_client_waits_for_its_admission),
+        T(answers_other_than_yes_refuse),
+        T(a_url_that_is_away_does_as_configured),
+        T(a_url_that_says_nothing_has_5_seconds),
+        T(one_connection_serves_several_questions),
+        T(one_that_leaves_while_it_waits_is_forgotten),
+        T(packets_cross_the_mesh),
+        T(a_mesh_connection_that_breaks_is_made_again),
+        T(a_relay_that_meets_itself_lets_go),
+        T(places_to_mesh_with_are_names_ports_and_urls),
+        T(a_websocket_gets_its_greeting_in_a_frame),
+        T(a_websocket_without_its_key_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
