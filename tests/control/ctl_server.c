@@ -141,7 +141,7 @@ static ssize_t read_reply(nghttp2_session *h2, int32_t stream, uint8_t *buf,
 
 static void respond(server *s, request *r, int status, const char *retry)
 {
-    char text[8];
+    char text[12];
     static char status_name[] = ":status", retry_name[] = "retry-after";
     nghttp2_data_provider dp = {.read_callback = read_reply};
     (void)snprintf(text, sizeof text, "%d", status);
@@ -191,7 +191,9 @@ static void on_map(server *s, request *r)
     if (status < 0)
         return;
     s->map_stream = r->stream;
-    if (status == 200)
+    if (status == 200 && s->on_map)
+        s->on_map(s->user, s, s->last_map, &r->reply);
+    else if (status == 200)
         bytes_add(&r->reply, s->map_frames.p, s->map_frames.len);
     else
         bytes_add(&r->reply, s->map_body, strlen(s->map_body));
@@ -203,6 +205,8 @@ static void on_update(server *s, request *r)
 {
     s->updates++;
     keep_text(s->last_update, sizeof s->last_update, &r->body);
+    if (s->on_map)
+        s->on_map(s->user, s, s->last_update, NULL);
     if (s->upd_status < 0)
         return;
     r->ends = true;
@@ -456,7 +460,7 @@ void server_free(server *s)
     bytes_free(&s->map_frames);
 }
 
-static void server_input(server *s, const uint8_t *p, size_t n)
+void server_input(server *s, const uint8_t *p, size_t n)
 {
     bytes_add(&s->in, p, n);
     if (s->phase == 0)
@@ -468,6 +472,11 @@ static void server_input(server *s, const uint8_t *p, size_t n)
                          RMR_OK);
         s->in.len = 0;
     }
+}
+
+void server_output(server *s)
+{
+    h2_output(s);
 }
 
 /* ---- the rig ---------------------------------------------------------- */
@@ -581,7 +590,7 @@ static bool client_output(rig *r)
     return n > 0;
 }
 
-static bool server_output(rig *r)
+static bool rig_output(rig *r)
 {
     server *s = &r->s;
     h2_output(s);
@@ -630,7 +639,7 @@ void rig_run(rig *r)
         if (r->stream)
             moved |= client_output(r);
         if (r->stream)
-            moved |= server_output(r);
+            moved |= rig_output(r);
         if (rmr_ctl_wants_close(r->c)) {
             drop(r);
             moved = true;

@@ -60,6 +60,11 @@ typedef struct server {
     const char *map_body;                   /* of an answer that is not 200 */
     bytes map_frames;                       /* sent when a stream opens */
     bool map_ends;                          /* and then it ends */
+    /* When set, asked for the frames of a map stream instead of map_frames,
+     * and told of updates (frames is NULL then). */
+    void (*on_map)(void *user, struct server *s, const char *body,
+                   bytes *frames);
+    void *user;
 
     /* what happened */
     int dials, keys, upgrades, registers, maps, updates;
@@ -80,6 +85,9 @@ typedef struct server {
 } server;
 
 void server_free(server *s);
+/* For servers on other adapters: bytes in, then what there is to send. */
+void server_input(server *s, const uint8_t *p, size_t n);
+void server_output(server *s);
 /* Bytes to append to the open map stream. */
 void server_map_send(server *s, const void *p, size_t n);
 /* A frame: length, then JSON as it is, or in one zstd frame. */

@@ -6,7 +6,7 @@
  * END is a TUN device that exists, tun:NAME or tun:/run/netns/X:NAME, or a
  * program that carries a stack of its own, unix:PATH: the shim listens there
  * (SOCK_SEQPACKET, one IP packet a message) and takes one connection.  LINK is
- * the text that link.h explains; N is the seed of A to B, M (N + 1) that of B to
+ * the text that remora/sim_link.h explains; N is the seed of A to B, M (N + 1) that of B to
  * A.  "ready" is printed when both ends are there; at the end (a signal, or a
  * program that went) what was counted is printed, a word and a number a line.
  */
@@ -27,7 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "link.h"
+#include <remora/sim_link.h>
+
 #include "pcap.h"
 #include "watch.h"
 
@@ -137,7 +138,7 @@ static void wait_for_program(end *e)
 
 typedef struct shim {
     end end[2];
-    link_dir *link[2]; /* [0]: from A to B */
+    rmr_sim_pipe *link[2]; /* [0]: from A to B */
     watch seen;
     pcap *log;
     uint64_t refused; /* by an end's kernel: a bug of this set-up */
@@ -155,7 +156,7 @@ static bool take(shim *s, int from)
         uint64_t now = clock_now();
         watch_packet(&s->seen, now, from, p, (size_t)n);
         pcap_packet(s->log, now, p, (size_t)n);
-        link_push(s->link[from], now, p, (size_t)n);
+        (void)rmr_sim_pipe_push(s->link[from], now, rmr_bytes_of(p, (size_t)n));
     }
     return true;
 }
@@ -163,18 +164,17 @@ static bool take(shim *s, int from)
 static void give(shim *s, int from, uint64_t now)
 {
     end *to = &s->end[!from];
-    const uint8_t *p;
-    size_t len;
+    rmr_bytes p;
     to->full = false;
-    while ((p = link_due(s->link[from], now, &len))) {
-        if (write(to->fd, p, len) < 0) {
+    while (rmr_sim_pipe_due(s->link[from], now, &p)) {
+        if (write(to->fd, p.ptr, p.len) < 0) {
             if (errno == EAGAIN || errno == EINTR) {
                 to->full = true;
                 return;
             }
             s->refused++;
         }
-        link_drop(s->link[from]);
+        rmr_sim_pipe_drop(s->link[from]);
     }
 }
 
@@ -182,7 +182,7 @@ static void pause_until(struct pollfd *fds, uint64_t at)
 {
     uint64_t now = clock_now(), ns = at > now ? at - now : 0;
     struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-    if (ppoll(fds, 2, at == LINK_NEVER ? NULL : &t, NULL) < 0)
+    if (ppoll(fds, 2, at == RMR_TIME_NEVER ? NULL : &t, NULL) < 0)
         fds[0].revents = fds[1].revents = 0; /* a signal */
 }
 
@@ -190,10 +190,10 @@ static void run(shim *s)
 {
     while (!stop) {
         struct pollfd fds[2];
-        uint64_t now = clock_now(), at = LINK_NEVER;
+        uint64_t now = clock_now(), at = RMR_TIME_NEVER;
         for (int from = 0; from < 2; from++) {
             give(s, from, now);
-            uint64_t next = link_next(s->link[from]);
+            uint64_t next = rmr_sim_pipe_next(s->link[from]);
             if (!s->end[!from].full && next < at)
                 at = next;
         }
@@ -214,7 +214,7 @@ static void report(const shim *s)
     for (int i = 0; i < 2; i++) {
         char e = i ? 'b' : 'a';
         const watch_dir *d = &s->seen.dir[i];
-        const link_stats *l = link_get_stats(s->link[i]);
+        rmr_sim_link_stats l = rmr_sim_pipe_stats(s->link[i]);
 #define SAY(name, v) printf("%c_%s %llu\n", e, name, (unsigned long long)(v))
         SAY("packets", d->packets);
         SAY("bytes", d->bytes);
@@ -227,13 +227,13 @@ static void report(const shim *s)
         SAY("syns", d->syns);
         SAY("fins", d->fins);
         SAY("gap_ms", d->longest_gap / 1000000u);
-        SAY("lost", l->lost);
-        SAY("overflow", l->overflow);
-        SAY("too_long", l->too_long);
-        SAY("held", l->held);
-        SAY("duplicated", l->duplicated);
-        SAY("corrupted", l->corrupted);
-        SAY("queue_max", l->queue_max);
+        SAY("lost", l.lost);
+        SAY("overflow", l.overflow);
+        SAY("too_long", l.too_long);
+        SAY("held", l.held);
+        SAY("duplicated", l.duplicated);
+        SAY("corrupted", l.corrupted);
+        SAY("queue_max", l.queue_max);
 #undef SAY
     }
     printf("refused %llu\n", (unsigned long long)s->refused);
@@ -248,28 +248,43 @@ static void usage(void)
     exit(2);
 }
 
-static void parse_link(link_config *c, const char *text)
+static void parse_link(rmr_sim_link_config *c, const char *text)
 {
-    const char *why;
-    if (link_parse(c, text, &why))
+    const char *why = text;
+    if (rmr_sim_link_parse(c, text, &why) == RMR_OK)
         return;
     fprintf(stderr, "shim: no link: %s\n", why);
     exit(2);
 }
 
-static void parse_seeds(link_config c[2], const char *text)
+static void parse_seeds(rmr_sim_link_config c[2], const char *text)
 {
     char *rest;
     c[0].seed = strtoull(text, &rest, 10);
     c[1].seed = *rest == ',' ? strtoull(rest + 1, NULL, 10) : c[0].seed + 1;
 }
 
+static void *heap_alloc(void *user, size_t size, size_t align)
+{
+    (void)user;
+    (void)align; /* malloc's is the strictest */
+    return malloc(size);
+}
+
+static void heap_release(void *user, void *ptr, size_t size)
+{
+    (void)user;
+    (void)size;
+    free(ptr);
+}
+
 int main(int argc, char **argv)
 {
+    static const rmr_alloc heap = {heap_alloc, heap_release, NULL};
     static shim s;
     char *spec[2] = {NULL, NULL};
     const char *log = NULL;
-    link_config c[2];
+    rmr_sim_link_config c[2];
     memset(c, 0, sizeof c);
     parse_seeds(c, "1");
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -301,8 +316,7 @@ int main(int argc, char **argv)
     if (log && !(s.log = pcap_open(log)))
         die("can't write", log);
     for (int i = 0; i < 2; i++) {
-        s.link[i] = link_new(&c[i]);
-        if (!s.link[i])
+        if (rmr_sim_pipe_new(&s.link[i], &heap, &c[i]) != RMR_OK)
             die("no memory for", "a link");
         open_end(&s.end[i], spec[i]);
     }
@@ -313,7 +327,7 @@ int main(int argc, char **argv)
     run(&s);
     report(&s);
     pcap_close(s.log);
-    link_free(s.link[0]);
-    link_free(s.link[1]);
+    rmr_sim_pipe_free(s.link[0]);
+    rmr_sim_pipe_free(s.link[1]);
     return 0;
 }

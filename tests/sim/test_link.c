@@ -7,60 +7,68 @@
 
 #include <cmocka.h>
 
-#include "link.h"
+#include <remora/sim_link.h>
+
+#include "support.h"
 
 #define MS 1000000u
 #define N 100000u
 
-static link_config parsed(const char *text)
+static rmr_sim_link_config parsed(const char *text)
 {
-    link_config c;
+    rmr_sim_link_config c;
     const char *why = NULL;
     memset(&c, 0, sizeof c);
     c.seed = 7;
-    if (!link_parse(&c, text, &why))
+    if (rmr_sim_link_parse(&c, text, &why) != RMR_OK)
         fail_msg("not understood: %s", why);
     return c;
 }
 
-static link_dir *made(const char *text)
+static rmr_sim_pipe *made_of(const rmr_sim_link_config *c)
 {
-    link_config c = parsed(text);
-    link_dir *l = link_new(&c);
-    assert_non_null(l);
+    static test_alloc heap;
+    rmr_alloc a = test_alloc_table(&heap);
+    rmr_sim_pipe *l;
+    assert_int_equal(rmr_sim_pipe_new(&l, &a, c), RMR_OK);
     return l;
 }
 
-static bool push_number(link_dir *l, uint64_t now, uint32_t n, size_t len)
+static rmr_sim_pipe *made(const char *text)
+{
+    rmr_sim_link_config c = parsed(text);
+    return made_of(&c);
+}
+
+static bool push_number(rmr_sim_pipe *l, uint64_t now, uint32_t n, size_t len)
 {
     uint8_t p[1280];
     memset(p, 0, sizeof p);
     memcpy(p, &n, sizeof n);
-    return link_push(l, now, p, len);
+    return rmr_sim_pipe_push(l, now, rmr_bytes_of(p, len)) == RMR_OK;
 }
 
 /* The number of the next packet that is due, or -1. */
-static long pop(link_dir *l, uint64_t now)
+static long pop(rmr_sim_pipe *l, uint64_t now)
 {
-    size_t len;
     uint32_t n;
-    const uint8_t *p = link_due(l, now, &len);
-    if (!p)
+    rmr_bytes p;
+    if (!rmr_sim_pipe_due(l, now, &p))
         return -1;
-    memcpy(&n, p, sizeof n);
-    link_drop(l);
+    memcpy(&n, p.ptr, sizeof n);
+    rmr_sim_pipe_drop(l);
     return (long)n;
 }
 
 /* Pushes n packets, 1 ms apart, and says which came out, in which order. */
-static size_t pass(link_dir *l, uint32_t n, long *out, size_t cap)
+static size_t pass(rmr_sim_pipe *l, uint32_t n, long *out, size_t cap)
 {
     size_t got = 0;
     uint64_t now = 0;
     for (uint32_t i = 0; i < n; i++, now += MS)
         push_number(l, now, i, 100);
-    while (link_next(l) != LINK_NEVER && got < cap)
-        out[got++] = pop(l, link_next(l));
+    while (rmr_sim_pipe_next(l) != RMR_TIME_NEVER && got < cap)
+        out[got++] = pop(l, rmr_sim_pipe_next(l));
     return got;
 }
 
@@ -68,46 +76,46 @@ static size_t pass(link_dir *l, uint32_t n, long *out, size_t cap)
 
 static void an_empty_config_passes_all_at_once(void **state)
 {
-    link_dir *l = made("");
+    rmr_sim_pipe *l = made("");
     (void)state;
-    assert_true(link_next(l) == LINK_NEVER);
+    assert_true(rmr_sim_pipe_next(l) == RMR_TIME_NEVER);
     assert_true(push_number(l, 5, 42, 100));
-    assert_int_equal(link_next(l), 5);
+    assert_int_equal(rmr_sim_pipe_next(l), 5);
     assert_int_equal(pop(l, 4), -1);
     assert_int_equal(pop(l, 5), 42);
-    assert_true(link_next(l) == LINK_NEVER);
-    link_free(l);
+    assert_true(rmr_sim_pipe_next(l) == RMR_TIME_NEVER);
+    rmr_sim_pipe_free(l);
 }
 
 static void delay_is_exact(void **state)
 {
-    link_dir *l = made("delay=10ms");
+    rmr_sim_pipe *l = made("delay=10ms");
     (void)state;
     push_number(l, 3, 1, 100);
-    assert_int_equal(link_next(l), 10 * MS + 3);
+    assert_int_equal(rmr_sim_pipe_next(l), 10 * MS + 3);
     assert_int_equal(pop(l, 10 * MS + 2), -1);
     assert_int_equal(pop(l, 10 * MS + 3), 1);
-    link_free(l);
+    rmr_sim_pipe_free(l);
 }
 
 static void the_rate_spaces_packets(void **state)
 {
-    link_dir *l = made("rate=1000k,delay=5ms"); /* 1 us a byte */
+    rmr_sim_pipe *l = made("rate=1000k,delay=5ms"); /* 1 us a byte */
     (void)state;
     push_number(l, 0, 1, 1000);
     push_number(l, 0, 2, 500);
-    assert_int_equal(link_next(l), 6 * MS);
+    assert_int_equal(rmr_sim_pipe_next(l), 6 * MS);
     assert_int_equal(pop(l, 6 * MS), 1);
-    assert_int_equal(link_next(l), 6 * MS + MS / 2);
+    assert_int_equal(rmr_sim_pipe_next(l), 6 * MS + MS / 2);
     assert_int_equal(pop(l, 7 * MS), 2);
     push_number(l, 20 * MS, 3, 1000); /* an idle link saves nothing up */
-    assert_int_equal(link_next(l), 26 * MS);
-    link_free(l);
+    assert_int_equal(rmr_sim_pipe_next(l), 26 * MS);
+    rmr_sim_pipe_free(l);
 }
 
 static void the_queue_drops_what_has_no_room(void **state)
 {
-    link_dir *l = made("rate=1000k,queue=2k");
+    rmr_sim_pipe *l = made("rate=1000k,queue=2k");
     (void)state;
     assert_true(push_number(l, 0, 1, 1000));
     assert_true(push_number(l, 0, 2, 1000));
@@ -115,48 +123,48 @@ static void the_queue_drops_what_has_no_room(void **state)
     assert_true(push_number(l, 0, 4, 48));
     assert_false(push_number(l, 0, 5, 48));
     assert_true(push_number(l, MS, 6, 1000)); /* one has left */
-    assert_int_equal(link_get_stats(l)->overflow, 2);
-    assert_int_equal(link_get_stats(l)->queue_max, 2048);
-    link_free(l);
+    assert_int_equal(rmr_sim_pipe_stats(l).overflow, 2);
+    assert_int_equal(rmr_sim_pipe_stats(l).queue_max, 2048);
+    rmr_sim_pipe_free(l);
 }
 
 static void jitter_keeps_the_order_and_its_bounds(void **state)
 {
-    link_dir *l = made("delay=10ms,jitter=5ms");
-    uint64_t last = 0, least = LINK_NEVER, most = 0;
+    rmr_sim_pipe *l = made("delay=10ms,jitter=5ms");
+    uint64_t last = 0, least = RMR_TIME_NEVER, most = 0;
     (void)state;
     for (uint32_t i = 0; i < 1000; i++) {
         push_number(l, (uint64_t)i * 20 * MS, i, 100);
-        uint64_t took = link_next(l) - (uint64_t)i * 20 * MS;
+        uint64_t took = rmr_sim_pipe_next(l) - (uint64_t)i * 20 * MS;
         least = took < least ? took : least;
         most = took > most ? took : most;
-        assert_int_equal(pop(l, link_next(l)), i);
+        assert_int_equal(pop(l, rmr_sim_pipe_next(l)), i);
     }
     assert_in_range(least, 10 * MS, 10 * MS + MS / 4);
     assert_in_range(most, 15 * MS - MS / 4, 15 * MS);
     for (uint32_t i = 0; i < 1000; i++)
         push_number(l, 40000ull * MS, i, 100);
     for (uint32_t i = 0; i < 1000; i++) {
-        assert_true(link_next(l) >= last);
-        last = link_next(l);
+        assert_true(rmr_sim_pipe_next(l) >= last);
+        last = rmr_sim_pipe_next(l);
         assert_int_equal(pop(l, last), i);
     }
-    link_free(l);
+    rmr_sim_pipe_free(l);
 }
 
 /* ---- chance ----------------------------------------------------------- */
 
 static uint64_t lost_of(const char *text)
 {
-    link_dir *l = made(text);
+    rmr_sim_pipe *l = made(text);
     for (uint32_t i = 0; i < N; i++) {
         if (push_number(l, i, i, 100))
-            link_drop(l);
+            rmr_sim_pipe_drop(l);
     }
-    uint64_t lost = link_get_stats(l)->lost;
-    assert_int_equal(link_get_stats(l)->in, N);
-    assert_int_equal(link_get_stats(l)->out, N - lost);
-    link_free(l);
+    uint64_t lost = rmr_sim_pipe_stats(l).lost;
+    assert_int_equal(rmr_sim_pipe_stats(l).in, N);
+    assert_int_equal(rmr_sim_pipe_stats(l).out, N - lost);
+    rmr_sim_pipe_free(l);
     return lost;
 }
 
@@ -171,7 +179,7 @@ static void loss_is_as_often_as_said(void **state)
 
 static void losses_come_in_bursts(void **state)
 {
-    link_dir *l = made("burst=0.5%/20%/100%");
+    rmr_sim_pipe *l = made("burst=0.5%/20%/100%");
     unsigned runs = 0, lost = 0;
     bool before = true;
     (void)state;
@@ -184,36 +192,37 @@ static void losses_come_in_bursts(void **state)
     /* Bursts last 5 packets on average, and begin in 1 of 200 outside. */
     assert_in_range(runs, 430, 550);
     assert_in_range(10 * lost / runs, 45, 55);
-    link_free(l);
+    rmr_sim_pipe_free(l);
 }
 
 static void a_seed_repeats_whatever_the_time(void **state)
 {
     static long a[1000], b[1000];
     const char *text = "loss=10%,hold=5%/30ms,dup=5%";
-    link_dir *l = made(text), *m = made(text), *o;
-    link_config c = parsed(text);
+    rmr_sim_pipe *l = made(text), *m = made(text), *o;
+    rmr_sim_link_config c = parsed(text);
     (void)state;
     size_t n = pass(l, 500, a, 1000), k = pass(m, 500, b, 1000);
     assert_int_equal(n, k);
     assert_memory_equal(a, b, n * sizeof a[0]);
     c.seed++;
-    o = link_new(&c);
+    o = made_of(&c);
     k = pass(o, 500, b, 1000);
     assert_true(n != k || memcmp(a, b, n * sizeof a[0]) != 0);
-    link_free(l);
-    link_free(m);
-    link_free(o);
+    rmr_sim_pipe_free(l);
+    rmr_sim_pipe_free(m);
+    rmr_sim_pipe_free(o);
 }
 
 static void one_impairment_does_not_move_another(void **state)
 {
-    link_dir *l = made("loss=5%"), *m = made("loss=5%,dup=30%,hold=20%/1ms");
+    rmr_sim_pipe *l = made("loss=5%"),
+                 *m = made("loss=5%,dup=30%,hold=20%/1ms");
     (void)state;
     for (uint32_t i = 0; i < 2000; i++)
         assert_int_equal(push_number(l, i, i, 100), push_number(m, i, i, 100));
-    link_free(l);
-    link_free(m);
+    rmr_sim_pipe_free(l);
+    rmr_sim_pipe_free(m);
 }
 
 /* ---- order, copies, bits, length -------------------------------------- */
@@ -222,7 +231,7 @@ static void each_nth_packet_is_overtaken(void **state)
 {
     long got[8];
     const long want[] = {0, 2, 3, 1, 4, 6, 7, 5};
-    link_dir *l = made("delay=1ms,hold=every4/2500us");
+    rmr_sim_pipe *l = made("delay=1ms,hold=every4/2500us");
     (void)state;
     push_number(l, 0, 99, 100); /* so that the second and sixth are held */
     push_number(l, 0, 99, 100);
@@ -230,78 +239,80 @@ static void each_nth_packet_is_overtaken(void **state)
     (void)pop(l, 9 * MS);
     assert_int_equal(pass(l, 8, got, 8), 8);
     assert_memory_equal(got, want, sizeof want);
-    assert_int_equal(link_get_stats(l)->held, 2);
-    link_free(l);
+    assert_int_equal(rmr_sim_pipe_stats(l).held, 2);
+    rmr_sim_pipe_free(l);
 }
 
 static void a_duplicate_follows_its_original(void **state)
 {
     long got[8];
     const long want[] = {0, 0, 1, 1, 2, 2};
-    link_dir *l = made("dup=100%");
+    rmr_sim_pipe *l = made("dup=100%");
     (void)state;
     assert_int_equal(pass(l, 3, got, 8), 6);
     assert_memory_equal(got, want, sizeof want);
-    link_free(l);
+    rmr_sim_pipe_free(l);
 }
 
 static void one_bit_is_flipped(void **state)
 {
-    link_dir *l = made("corrupt=100%");
+    rmr_sim_pipe *l = made("corrupt=100%");
     uint8_t zero[64] = {0};
     (void)state;
     for (int round = 0; round < 100; round++) {
-        size_t len, bits = 0;
-        link_push(l, 0, zero, sizeof zero);
-        const uint8_t *p = link_due(l, 0, &len);
-        assert_int_equal(len, sizeof zero);
-        for (size_t i = 0; i < len * 8; i++)
-            bits += p[i / 8] >> i % 8 & 1;
+        size_t bits = 0;
+        rmr_bytes p, all = rmr_bytes_of(zero, sizeof zero);
+        assert_int_equal(rmr_sim_pipe_push(l, 0, all), RMR_OK);
+        assert_true(rmr_sim_pipe_due(l, 0, &p));
+        assert_int_equal(p.len, sizeof zero);
+        for (size_t i = 0; i < p.len * 8; i++)
+            bits += p.ptr[i / 8] >> i % 8 & 1;
         assert_int_equal(bits, 1);
-        link_drop(l);
+        rmr_sim_pipe_drop(l);
     }
-    assert_int_equal(link_get_stats(l)->corrupted, 100);
-    link_free(l);
+    assert_int_equal(rmr_sim_pipe_stats(l).corrupted, 100);
+    rmr_sim_pipe_free(l);
 }
 
 static void what_is_too_long_vanishes(void **state)
 {
-    link_dir *l = made("mtu=1000");
+    rmr_sim_pipe *l = made("mtu=1000");
     (void)state;
     assert_true(push_number(l, 0, 1, 1000));
     assert_false(push_number(l, 0, 2, 1001));
-    assert_int_equal(link_get_stats(l)->too_long, 1);
-    link_free(l);
+    assert_int_equal(rmr_sim_pipe_stats(l).too_long, 1);
+    rmr_sim_pipe_free(l);
 }
 
 static void what_is_inside_is_freed(void **state)
 {
-    link_dir *l = made("delay=1s");
+    rmr_sim_pipe *l = made("delay=1s");
     (void)state;
     for (uint32_t i = 0; i < 1000; i++)
         push_number(l, i, i, 1280);
-    link_free(l); /* the sanitizer looks */
-    link_free(NULL);
+    rmr_sim_pipe_free(l); /* the sanitizer looks */
+    rmr_sim_pipe_free(NULL);
 }
 
 static void dropping_from_an_empty_link_does_nothing(void **state)
 {
-    link_dir *l = made("");
-    size_t len;
+    rmr_sim_pipe *l = made("");
+    rmr_bytes p;
     (void)state;
-    link_drop(l);
-    assert_null(link_due(l, LINK_NEVER, &len));
-    assert_int_equal(link_get_stats(l)->out, 0);
-    link_free(l);
+    rmr_sim_pipe_drop(l);
+    assert_false(rmr_sim_pipe_due(l, RMR_TIME_NEVER, &p));
+    assert_int_equal(rmr_sim_pipe_stats(l).out, 0);
+    rmr_sim_pipe_free(l);
 }
 
 /* ---- text ------------------------------------------------------------- */
 
 static void the_text_is_read(void **state)
 {
-    link_config c = parsed("rate=100mbit,queue=256k,delay=10ms,jitter=500us,"
-                           "loss=0.1%,burst=1%/20%/60%,hold=1%/5ms,dup=2%,"
-                           "corrupt=0.01%,mtu=1280");
+    rmr_sim_link_config c =
+        parsed("rate=100mbit,queue=256k,delay=10ms,jitter=500us,"
+               "loss=0.1%,burst=1%/20%/60%,hold=1%/5ms,dup=2%,"
+               "corrupt=0.01%,mtu=1280");
     (void)state;
     assert_int_equal(c.rate, 12500000);
     assert_int_equal(c.queue, 262144);
@@ -330,10 +341,10 @@ static void other_text_is_refused(void **state)
         "loss=nan%", "loss=1%;dup", "rate=1e99",   "=1%"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        link_config c = {0};
+        rmr_sim_link_config c = {0};
         const char *why = NULL;
         c.mtu = 77;
-        if (link_parse(&c, bad[i], &why))
+        if (rmr_sim_link_parse(&c, bad[i], &why) == RMR_OK)
             fail_msg("%s was read", bad[i]);
         assert_non_null(why);
         assert_int_equal(c.mtu, 77);

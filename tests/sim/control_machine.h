@@ -1,0 +1,19 @@
+/* A control server as a machine: the scripted one of tests/control on every
+ * connection, with a netmap that follows what the nodes say of themselves. */
+#ifndef REMORA_TEST_SIM_CONTROL_MACHINE_H
+#define REMORA_TEST_SIM_CONTROL_MACHINE_H
+
+#include <remora/io.h>
+
+#define CM_NODES 16
+#define CM_TEXT 4096
+
+typedef struct control_machine control_machine;
+
+/* \param derp_map  JSON of the DERPMap.  Nodes get 100.64.0.1 and so on, in the
+ * order in which their host names sort them: "n0" is the first. */
+control_machine *control_machine_new(const char *derp_map);
+void control_machine_free(control_machine *c);
+rmr_machine control_machine_machine(control_machine *c);
+
+#endif

@@ -1,0 +1,73 @@
+/* A whole tailnet in one process: a control server, relays with STUN, and nodes
+ * on hosts behind gates, on the simulator's clock. */
+#ifndef REMORA_TEST_SIM_WORLD_H
+#define REMORA_TEST_SIM_WORLD_H
+
+#include "support.h"
+
+#include <remora/node.h>
+#include <remora/relay.h>
+#include <remora/sim.h>
+
+#define WORLD_NODES 8
+#define WORLD_RELAYS 3
+
+typedef struct world world;
+
+typedef struct world_node {
+    world *w;
+    int number;
+    rmr_sim_host host;
+    rmr_sim_program program;
+    test_rng rng;
+    rmr_env env;
+    rmr_node *node;
+    bool is_running; /* it said so */
+    bool had_failed;
+    bool is_connected, is_closed;
+    rmr_err why;
+    rmr_node_conn conn;      /* dialled, or accepted */
+    uint64_t sends_left, got; /* bytes of the pattern */
+    uint64_t sent;
+    uint64_t digest_sent, digest_got;
+} world_node;
+
+struct world {
+    rmr_sim *sim;
+    test_alloc heap;
+    void *control; /* control_machine */
+    struct world_relay {
+        test_rng rng;
+        rmr_relay *relay;
+        rmr_sim_host host;
+        rmr_sim_program program;
+    } relays[WORLD_RELAYS];
+    int n_relays;
+    world_node nodes[WORLD_NODES];
+    int n_nodes;
+    uint64_t seed;
+    bool echo_log; /* to stderr */
+};
+
+/* A control server at 203.0.113.250 and relays at 203.0.113.241 and on, 10 ms
+ * from the Internet's middle each. */
+void world_init(world *w, uint64_t seed, int n_relays);
+void world_free(world *w);
+/* A net behind such a gate, whose outside is 198.51.100.(10 * n + 1) and on. */
+rmr_sim_net world_net(world *w, rmr_sim_net outer,
+                      const rmr_sim_gate_config *g);
+/* A host with a node on it. */
+world_node *world_node_add(world *w, rmr_sim_net net, const char *ip,
+                           const char *ip6);
+/* All nodes run; false after d. */
+bool world_all_run(world *w, rmr_dur d);
+void world_run(world *w, rmr_dur d);
+/* a dials b's port 80; b's program takes what comes.  a sends n bytes. */
+void world_dial(world_node *a, world_node *b);
+void world_send(world_node *a, uint64_t n);
+/* a's best path to b is a trusted UDP path. */
+bool world_is_direct(const world_node *a, const world_node *b);
+/* Its home region. */
+uint16_t world_home(const world_node *n);
+
+#endif
