@@ -265,8 +265,8 @@ static void operate(world *w, client *c, uint8_t op, uint8_t arg,
 static bool make(world *w, client *c, uint8_t how)
 {
     rmr_derp_node nodes[2];
-    rmr_derp_callbacks cb = {sizeof cb,    c,        on_up, on_down, on_packet,
-                             on_peer_gone, on_health};
+    rmr_derp_callbacks cb = {sizeof cb,    c,         on_up, on_down, on_packet,
+                             on_peer_gone, on_health, NULL};
     rmr_derp_config cfg;
     memset(nodes, 0, sizeof nodes);
     memcpy(nodes[0].dial.host, "a.example", 10);
