@@ -29,7 +29,7 @@ static void set_defaults(rmr_ns *ns, tcp_conn *c)
     c->last_snd = ns->now;
     c->tune_ms = tcp_ms(ns->now);
     c->ts_off = rmri_ns_ts_offset(ns, &c->tuple);
-    c->label = rmri_ns_flow_label(ns, &c->tuple);
+    c->label = rmri_ns_flow_label(ns, &c->tuple) & 0xfffffu;
     rmri_ns_cq_init(&c->snd);
     rmri_ns_cq_init(&c->rcv);
     c->cc = (uint8_t)ns->cfg.congestion;

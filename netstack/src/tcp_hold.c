@@ -2,6 +2,9 @@
  * full.  A held one is in ns->held where it would else be in ns->out. */
 #include "tcp_internal.h"
 
+/* A connection has 12 bits for it. */
+#define HELD_MASK 0xfffu
+
 void rmr_ns_hold(rmr_ns *ns, uint32_t tag)
 {
     ns_head *h = rmr_slots_get(&ns->socks, ns->last_out);
@@ -12,7 +15,7 @@ void rmr_ns_hold(rmr_ns *ns, uint32_t tag)
         return;
     ns_list_unlink(&c->out);
     ns_list_push(&ns->held, &c->out);
-    c->held_for = tag;
+    c->held_for = tag & HELD_MASK;
 }
 
 void rmr_ns_release(rmr_ns *ns, uint32_t tag)
@@ -20,7 +23,7 @@ void rmr_ns_release(rmr_ns *ns, uint32_t tag)
     for (ns_node *at = ns->held.next, *next; at != &ns->held; at = next) {
         tcp_conn *c = NS_OWNER(at, tcp_conn, out);
         next = at->next;
-        if (c->held_for != tag)
+        if (c->held_for != (tag & HELD_MASK))
             continue;
         ns_list_unlink(&c->out);
         ns_list_push(&ns->out, &c->out);

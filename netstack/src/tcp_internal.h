@@ -296,7 +296,6 @@ typedef struct tcp_conn {
     uint32_t rcv_limit, snd_limit; /* of the buffers now */
     uint32_t rcv_max, snd_max;     /* they may grow to these */
     uint32_t ts_recent_s;
-    uint32_t held_for;  /* in ns->held: rmr_ns_hold's tag */
     uint32_t user_ms;   /* user timeout; 0: by repeats */
     uint32_t linger_ms; /* without progress, once closed */
     uint16_t mss_snd;   /* payload of a full segment */
@@ -338,7 +337,8 @@ typedef struct tcp_conn {
 
     rmr_time last_snd;
     uint32_t addr_sum; /* of the pseudo header without the length */
-    uint32_t label;
+    uint32_t label : 20;    /* IPv6 flow label */
+    uint32_t held_for : 12; /* in ns->held: of rmr_ns_hold's tag */
     uint32_t last_rcv_ms; /* kept up where there are keepalives */
     uint32_t last_data_ms;
     uint32_t oow_ms, chal_ms; /* 0: never */
