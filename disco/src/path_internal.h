@@ -78,7 +78,8 @@ typedef struct path_quality { /* a UDP path, for comparing */
 } path_quality;
 
 enum { CAND_MAP = 1, CAND_CALL = 2, CAND_PING = 4, CAND_ANSWERED = 8,
-       CAND_WANT_ECHO = 16, CAND_ECHO_SENT = 32, CAND_NAMED = 64 };
+       CAND_WANT_ECHO = 16, CAND_ECHO_SENT = 32, CAND_NAMED = 64,
+       CAND_BACK = 128 /* pinged back since its last other ping */ };
 
 typedef struct path_cand {
     rmr_addr udp;
@@ -244,6 +245,7 @@ path_cand *rmri_path_cand_find(path_hot *h, const rmr_addr *udp,
                                uint16_t socket);
 path_cand *rmri_path_cand_add(rmr_paths *p, rmr_time now, path_hot *h,
                               const rmr_addr *udp, uint16_t socket);
+bool rmri_path_is_trusted(const path_hot *h, rmr_time now);
 bool rmri_path_cands_reserve(rmr_paths *p, path_hot *h, size_t n);
 void rmri_path_cand_delete(rmr_paths *p, path_hot *h, size_t i);
 bool rmri_path_cand_is_stale(const path_hot *h, const path_cand *c,

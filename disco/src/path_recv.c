@@ -98,6 +98,21 @@ static bool note_ping(rmr_paths *p, rmr_time now, path_peer *peer,
     return false;
 }
 
+/* A ping that came has shown that the way from there is open, and most NATs let
+ * the answer of the way in now, where our own ping of before was lost.  Who has
+ * packets to send tries it at once, not after PING_INTERVAL; once, so that two
+ * that can't hear each other's pongs don't go on for ever. */
+static void ping_back(rmr_paths *p, rmr_time now, path_hot *h,
+                      const rmr_path_to *from)
+{
+    path_cand *c = rmri_path_cand_find(h, &from->udp, from->socket);
+    if (!c || (c->flags & CAND_BACK) || h->want_since == RMR_TIME_NEVER ||
+        rmri_path_is_trusted(h, now))
+        return;
+    if (rmri_path_ping_cand(p, now, h, c, PING_DISCOVERY, 0))
+        c->flags |= CAND_BACK;
+}
+
 static rmr_err read_ping_udp(rmr_paths *p, rmr_time now, path_dkey *d,
                              const rmr_path_to *from, const rmr_disco_msg *m)
 {
@@ -110,6 +125,8 @@ static rmr_err read_ping_udp(rmr_paths *p, rmr_time now, path_dkey *d,
     if (seen)
         return duplicate(p);
     answer(p, certain ? certain : d->first, from, m);
+    if (certain && certain->hot)
+        ping_back(p, now, certain->hot, from);
     return RMR_OK;
 }
 

@@ -80,6 +80,7 @@ bool rmri_path_ping_cand(rmr_paths *p, rmr_time now, path_hot *h, path_cand *c,
         !rmri_path_ping(p, now, h, &to, purpose, tag))
         return false;
     c->last_ping = now;
+    c->flags &= (uint8_t)~CAND_BACK;
     return true;
 }
 
@@ -192,7 +193,7 @@ static void begin_activity(rmr_paths *p, rmr_time now, path_hot *h)
     rmri_path_rearm(p, h);
 }
 
-static bool is_trusted(const path_hot *h, rmr_time now)
+bool rmri_path_is_trusted(const path_hot *h, rmr_time now)
 {
     return h->best.udp.family != RMR_AF_NONE && now <= h->trust_until;
 }
@@ -237,7 +238,7 @@ rmr_err rmr_paths_route(rmr_paths *p, rmr_time now, rmr_path_peer handle,
     path_hot *h = rmri_path_warm(p, now, peer);
     if (h && peer->wireguard_only)
         return rmri_path_route_wg(p, now, h, out);
-    if (h && is_trusted(h, now)) {
+    if (h && rmri_path_is_trusted(h, now)) {
         use_best(h, out);
         begin_activity(p, now, h);
         return RMR_OK;
@@ -283,7 +284,7 @@ rmr_err rmr_paths_ping(rmr_paths *p, rmr_time now, rmr_path_peer handle,
     path_hot *h = rmri_path_warm(p, now, peer);
     if (!h)
         return RMR_E_NOMEM;
-    if (is_trusted(h, now)) {
+    if (rmri_path_is_trusted(h, now)) {
         rmr_path_to to = {.udp = h->best.udp, .socket = h->best.socket};
         (void)rmri_path_ping(p, now, h, &to, PING_USER, tag);
     } else {
@@ -317,7 +318,8 @@ static void time_out_pings(rmr_paths *p, rmr_time now, path_hot *h)
 
 static bool wants_round(const path_hot *h, rmr_time now)
 {
-    return !is_trusted(h, now) || h->last_full_ping == RMR_TIME_NEVER ||
+    return !rmri_path_is_trusted(h, now) ||
+           h->last_full_ping == RMR_TIME_NEVER ||
            (h->best.latency > GOOD_ENOUGH &&
             rmri_path_past(now, h->last_full_ping, UPGRADE + 1));
 }
@@ -345,7 +347,7 @@ static void heartbeat(rmr_paths *p, rmr_time now, path_hot *h)
         if (rmri_path_ping(p, now, h, &to, PING_HEARTBEAT, 0) && c)
             c->last_ping = now;
     }
-    if (!is_trusted(h, now) && h->want_since == RMR_TIME_NEVER)
+    if (!rmri_path_is_trusted(h, now) && h->want_since == RMR_TIME_NEVER)
         h->want_since = now;
     if (wants_round(h, now))
         rmri_path_discover(p, now, h, true);

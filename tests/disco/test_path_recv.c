@@ -126,6 +126,29 @@ static void a_ping_makes_a_candidate_and_a_source_but_no_path(void **state)
     done(w);
 }
 
+/* Between two port-restricted NATs the first ping is lost; that of the peer,
+ * which it sends when it is called, shows that the way is open now. */
+static void who_has_traffic_pings_back_at_once_and_once(void **state)
+{
+    (void)state;
+    w_world *w = trio();
+    rmr_path_to from = w_udp(w, 1, 3), to;
+    rmr_disco_msg m = ping(w, 1, 1), out;
+    assert_true(w_send(w, 0, 1));
+    while (next_out(w, 0, 1, &out, &to))
+        ;
+    assert_int_equal(w_say(w, 1, 0, &from, &m), RMR_OK);
+    assert_int_equal(next_out(w, 0, 1, &out, &to), RMR_DISCO_PONG);
+    assert_int_equal(next_out(w, 0, 1, &out, &to), RMR_DISCO_PING);
+    assert_true(rmr_addr_eq(&to.udp, &from.udp));
+    assert_int_equal(next_out(w, 0, 1, &out, &to), 0);
+    m.txid[0]++;
+    assert_int_equal(w_say(w, 1, 0, &from, &m), RMR_OK);
+    assert_int_equal(next_out(w, 0, 1, &out, &to), RMR_DISCO_PONG);
+    assert_int_equal(next_out(w, 0, 1, &out, &to), 0);
+    done(w);
+}
+
 static void a_learned_candidate_is_forgotten_after_45_s(void **state)
 {
     (void)state;
@@ -593,6 +616,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_ping_by_udp_is_answered_to_its_source_once),
         cmocka_unit_test(a_ping_makes_a_candidate_and_a_source_but_no_path),
+        cmocka_unit_test(who_has_traffic_pings_back_at_once_and_once),
         cmocka_unit_test(a_learned_candidate_is_forgotten_after_45_s),
         cmocka_unit_test(a_ping_by_derp_is_answered_by_derp),
         cmocka_unit_test(calls_and_punches_come_by_derp_from_their_node_alone),
