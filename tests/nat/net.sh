@@ -1,7 +1,10 @@
 # net.sh - networks behind NATs, in network namespaces: a "wan" with a control
 # server and two relays, and hosts behind gateways of several kinds.
 #
-#   net_wan                  the wan: a bridge, 10.10.0.1 to .3 on it
+# Addresses of the wan are of 198.18.0.0/15 (RFC 2544): public to a node, and
+# nobody's.
+#
+#   net_wan                  the wan: a bridge, 198.18.0.1 to .3 on it, and 10.10.0.1
 #   net_host NAME KIND       a host behind a gateway of that kind
 #   on NAME COMMAND...       runs in that host (or gateway, or wan)
 #
@@ -33,7 +36,9 @@ net_wan() {
     mount -t tmpfs none /run/netns
     net_ns wan
     ip -n wan link add name br type bridge
-    for i in 1 2 3; do ip -n wan addr add 10.10.0.$i/16 dev br; done
+    for i in 1 2 3; do ip -n wan addr add 198.18.0.$i/16 dev br; done
+    # Clients speak plain http to control servers with private addresses alone.
+    ip -n wan addr add 10.10.0.1/32 dev br
     ip -n wan link set dev br up
 }
 
@@ -43,6 +48,7 @@ net_join() {
     ip -n wan link set "w$net_n" up master br
     ip -n "$1" addr add "$3" dev "$2"
     ip -n "$1" link set "$2" up
+    ip -n "$1" route add 10.10.0.1 via 198.18.0.1
 }
 
 # net_leg GATEWAY HOST NETWORK: a LAN between them, .1 is the gateway
@@ -91,11 +97,11 @@ N
 net_host() {
     local name=$1 kind=$2
     net_n=$((net_n + 1))
-    local lan=192.168.$net_n out=10.10.$net_n.1
+    local lan=192.168.$net_n out=198.18.$net_n.1
     net_ns "$name"
     if [ "$kind" = none ]; then
         net_join "$name" eth0 "$out/16"
-        ip -n "$name" route add default via 10.10.0.1
+        ip -n "$name" route add default via 198.18.0.1
         return
     fi
     net_ns "$name-gw"
