@@ -177,7 +177,7 @@ lab_end() {
     exit 0
 }
 
-frames_known() { curl -fsSk https://127.0.0.1:3340/debug/vars | jq -e '.derp.unknown_frames == 0'; }
+frames_known() { curl -fsSk "https://127.0.0.1:${derper_port:-3340}/debug/vars" | jq -e '.derp.unknown_frames == 0'; }
 no_reports() {
     ! grep -lE 'AddressSanitizer|LeakSanitizer|runtime error:|UndefinedBehavior' "$d"/log/remora-* 2>/dev/null
 }
