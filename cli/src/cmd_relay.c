@@ -12,6 +12,7 @@
 #include "files.h"
 #include "help.h"
 #include "print.h"
+#include "proxy.h"
 #include "relay_args.h"
 #include "secret.h"
 
@@ -21,6 +22,7 @@
 typedef struct command {
     cli_relay_args args;
     cli_file config, cert, key, ca;
+    cli_proxy proxy;
     char *mesh_text; /* secret */
     uint8_t mesh_key[RMR_KEY_LEN];
     rmr_env env;
@@ -193,6 +195,10 @@ static rmr_err make_relay(command *c)
     cfg.verify_url = a->verify_url;
     cfg.verify_fail_closed = a->verify_fail_closed;
     cfg.ca_pem = rmr_bytes_of(c->ca.data, c->ca.len);
+    cfg.proxy_host = c->proxy.host;
+    cfg.proxy_port = c->proxy.port;
+    cfg.proxy_auth = c->proxy.auth;
+    cfg.no_proxy = c->proxy.no_proxy;
     cfg.rate_bytes = a->rate_bytes;
     cfg.rate_burst = a->rate_burst;
     cfg.bootstrap = a->names;
@@ -228,6 +234,7 @@ static bool start_relay(command *c)
     rmr_wipe(c->mesh_key, sizeof c->mesh_key);
     cli_file_free(&c->key);
     cli_file_free(&c->ca);
+    cli_proxy_wipe(&c->proxy);
     if (err == RMR_OK) {
         rmr_machine m = rmr_relay_machine(c->relay);
         err = rmr_posix_add(c->posix, &m);
@@ -290,6 +297,7 @@ static int run(command *c)
 static int serve(command *c)
 {
     if (!read_certificate(c) || !read_mesh_key(c) ||
+        !cli_proxy_find(&c->proxy, c->error, sizeof c->error) ||
         !cli_ca_read(&c->ca, c->args.ca_file, c->error, sizeof c->error)) {
         cli_complain("%s", c->error);
         return CLI_EXIT_FAILED;
@@ -332,6 +340,7 @@ int cli_relay(int argc, char **argv)
     cli_file_free(&c->cert);
     cli_file_free(&c->key);
     cli_file_free(&c->ca);
+    cli_proxy_wipe(&c->proxy);
     cli_secret_free(c->mesh_text);
     cli_relay_args_free(&c->args);
     free(c);

@@ -13,6 +13,7 @@
 #include "files.h"
 #include "local_client.h"
 #include "print.h"
+#include "proxy.h"
 #include "secret.h"
 #include "up_events.h"
 
@@ -22,6 +23,7 @@ typedef struct up {
     rmr_env env;
     cli_up_events events;
     cli_file ca;
+    cli_proxy proxy;
     bool quiet; /* what fails now is said in one sentence, not twice */
     char dir[4096];
     char hostname[64];
@@ -136,6 +138,10 @@ static rmr_err make_node(up *u, const cli_args *a)
     cfg.serves = a->serves;
     cfg.n_serves = a->n_serves;
     cfg.local_name = CLI_LOCAL_NAME;
+    cfg.proxy_host = u->proxy.host;
+    cfg.proxy_port = u->proxy.port;
+    cfg.proxy_auth = u->proxy.auth;
+    cfg.no_proxy = u->proxy.no_proxy;
     cfg.callbacks = &cb;
     return rmr_node_new(&u->node, &u->env, &cfg, rmr_posix_now());
 }
@@ -147,6 +153,7 @@ static bool prepare(up *u, cli_args *a)
     if (!cli_state_dir(a->state_dir, u->dir, sizeof u->dir, error,
                        sizeof error) ||
         !find_auth_key(a, error, sizeof error) ||
+        !cli_proxy_find(&u->proxy, error, sizeof error) ||
         !cli_ca_read(&u->ca, a->ca_file, error, sizeof error)) {
         cli_complain("%s", error);
         return false;
@@ -186,6 +193,7 @@ static bool start_node(up *u, cli_args *a)
     cli_secret_free(a->auth_key);
     a->auth_key = NULL;
     cli_file_free(&u->ca);
+    cli_proxy_wipe(&u->proxy);
     if (err == RMR_E_INVAL) {
         cli_complain("--control-url is not a valid address; it looks like "
                      "https://headscale.example.com");
@@ -230,5 +238,6 @@ int cli_up(cli_args *a)
     rmr_posix_free(u.posix);
     rmr_node_free(u.node);
     cli_file_free(&u.ca);
+    cli_proxy_wipe(&u.proxy);
     return code;
 }

@@ -53,6 +53,8 @@ static const char help_up[] =
     "  --json                    one object a line on stdout\n"
     "  --log-level L             off, error, warn, info, debug or trace\n"
     "\n"
+    "HTTPS_PROXY and NO_PROXY are heeded: http://HOST:PORT.\n"
+    "\n"
     "Examples:\n"
     "  remora up --control-url https://headscale.example.com \\\n"
     "            --auth-key-file key.txt --hostname laptop\n"

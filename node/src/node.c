@@ -140,13 +140,17 @@ static void stir(void *user)
     n->dirty = true;
 }
 
-static rmr_err mc_new(rmr_node *n)
+static rmr_err mc_new(rmr_node *n, const rmr_node_config *c)
 {
     rmr_mc_config cfg;
     rmr_mc_config_init(&cfg, sizeof cfg);
     cfg.anchors = n->anchors;
     cfg.user = n;
     cfg.on_stir = stir;
+    cfg.proxy.host = c->proxy_host;
+    cfg.proxy.port = c->proxy_port;
+    cfg.proxy.authorization = c->proxy_auth;
+    cfg.proxy.no_proxy = c->no_proxy;
     return rmr_mc_new(&n->mc, &n->env, &cfg);
 }
 
@@ -181,7 +185,7 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
     if (err == RMR_OK)
         err = rmri_node_stamps_new(n);
     if (err == RMR_OK)
-        err = mc_new(n);
+        err = mc_new(n, cfg);
     return err;
 }
 

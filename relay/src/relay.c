@@ -12,7 +12,7 @@ static void stir(void *user)
 
 /* ---- new and free ------------------------------------------------------ */
 
-static rmr_err mc_new(rmr_relay *r)
+static rmr_err mc_new(rmr_relay *r, const rmr_relay_config *c)
 {
     rmr_mc_config cfg;
     rmr_mc_config_init(&cfg, sizeof cfg);
@@ -22,6 +22,10 @@ static rmr_err mc_new(rmr_relay *r)
     cfg.anchors = r->anchors;
     cfg.user = r;
     cfg.on_stir = stir;
+    cfg.proxy.host = c->proxy_host;
+    cfg.proxy.port = c->proxy_port;
+    cfg.proxy.authorization = c->proxy_auth;
+    cfg.proxy.no_proxy = c->no_proxy;
     return rmr_mc_new(&r->mc, &r->env, &cfg);
 }
 
@@ -31,7 +35,7 @@ static rmr_err init(rmr_relay *r, const rmr_relay_config *cfg)
     if (err == RMR_OK)
         err = rmri_relay_config_take(r, cfg);
     if (err == RMR_OK)
-        err = mc_new(r);
+        err = mc_new(r, cfg);
     if (err == RMR_OK)
         err = rmr_timers_init(&r->timers, &r->env.alloc, 64);
     if (err == RMR_OK && r->has_verify_url)

@@ -67,6 +67,13 @@ config_counts() {
 }
 check "a config with a comment is read" config_counts
 
+bad_proxy() { # the variable's value is not repeated: it may hold a password
+    HTTPS_PROXY="$1" run 1 up --state-dir "$work/s" && one_sentence && said "HTTPS_PROXY" && ! said "hunter2"
+}
+check "a proxy of another kind" bad_proxy socks5://me:hunter2@127.0.0.1:1
+check "a proxy's port above 65535" bad_proxy http://me:hunter2@127.0.0.1:65536
+check "a proxy without a host" bad_proxy http://me:hunter2@:80
+check "a proxy's password that is not well escaped" bad_proxy http://me:hunter2%0@127.0.0.1:80
 secret_is_not_repeated() {
     run 2 up --socks5 127.0.0.1:1 --socks5-auth hunter2 && ! said hunter2 &&
         run 2 up --bogus=hunter2 && ! said hunter2

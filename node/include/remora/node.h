@@ -122,6 +122,13 @@ typedef struct rmr_node_config {
     bool no_port_mapping;     /* the router is not asked for a port          */
     const rmr_addr *static_endpoints; /* copied; told to peers unverified    */
     size_t n_static_endpoints;        /* at most 16 */
+    /* The HTTP proxy through which every stream to the outside goes (control
+     * server, relays), by CONNECT; copied.  NULL: none. */
+    const char *proxy_host;
+    uint16_t proxy_port;
+    const char *proxy_auth; /* "user:password" for Basic; NULL: none         */
+    const char *no_proxy;   /* hosts that are reached without it, as in the
+                               variable NO_PROXY; NULL: none                 */
 } rmr_node_config;
 
 /**

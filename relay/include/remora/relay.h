@@ -99,6 +99,12 @@ typedef struct rmr_relay_config {
     bool verify_fail_closed; /* an URL that can't be reached refuses          */
     rmr_bytes ca_pem;        /* whom to trust as mesh and verify_url          */
 
+    /* The HTTP proxy for streams to the mesh and verify_url, by CONNECT. */
+    const char *proxy_host;  /* NULL: none                                    */
+    uint16_t proxy_port;
+    const char *proxy_auth;  /* "user:password" for Basic; NULL: none         */
+    const char *no_proxy;    /* reached without it, as in NO_PROXY            */
+
     uint64_t rate_bytes;     /* a second and client; 0: no limit              */
     uint64_t rate_burst;     /* raised to the largest packet                  */
     const rmr_relay_name *bootstrap; /* at most 256                           */
