@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # remora leaves the host as it is: no root, no interface, route, rule or name
-# server changed, no packet anywhere but to the control server, relays and
-# peers; and at the most talkative level no secret is said (lib.sh looks).
+# server changed, no packet anywhere but to the control server, relays, peers
+# and the router; and at the most talkative level no secret is said (lib.sh looks).
 . "$(dirname "$0")/lib.sh"
 lab_start
 # Nobody may be unable to enter the checkout (below /root, say): in this mount
@@ -18,9 +18,21 @@ quiet_way_out() {
     sysctl -qw net.ipv6.conf.v0.disable_ipv6=1 net.ipv6.conf.v1.disable_ipv6=1
     ip neigh add 10.77.0.2 lladdr 02:00:00:00:00:01 dev v0 nud permanent # no ARP
     ip route add default via 10.77.0.2 dev v0
+    # The router may be asked for a port: NAT-PMP and PCP at the gateway, UPnP.
+    nft -f - <<N
+table inet strays {
+    counter seen { }
+    chain out {
+        type filter hook output priority filter
+        oifname v0 ip daddr 10.77.0.2 udp dport { 1900, 5351 } accept
+        oifname v0 ip daddr 239.255.255.250 udp dport 1900 accept
+        oifname v0 counter name seen
+    }
+}
+N
 }
 must quiet_way_out
-sent() { ip -s -j link show v0 | jq '.[0].stats64.tx.packets'; }
+sent() { nft -j list counter inet strays seen | jq '.nftables[] | .counter? // empty | .packets'; }
 counts_strays() { # the counter can fail: a datagram to a stranger moves it
     local before
     before=$(sent)
