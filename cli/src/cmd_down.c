@@ -11,11 +11,11 @@
 #define LOOK_EVERY_MS 20
 #define LOOKS 1000
 
-static bool is_agreed(cli_local *c)
+static bool is_agreed(cli_local *c, const char *state_dir)
 {
     cli_answer answer;
     rmr_bytes line;
-    cli_line got = cli_local_line(c, &line);
+    cli_line got = cli_local_ask(c, state_dir, "down", &line);
     if (got == CLI_LINE && cli_answer_parse(&answer, line) && answer.ok) {
         return true;
     }
@@ -28,18 +28,9 @@ static bool is_agreed(cli_local *c)
 int cli_down(const cli_args *a)
 {
     cli_local c;
-    uint8_t text[64];
-    rmr_jw w;
     int code = CLI_EXIT_FAILED;
 
-    if (!cli_local_open(&c, a->state_dir)) {
-        return CLI_EXIT_FAILED;
-    }
-    rmr_jw_init(&w, rmr_buf_of(text, sizeof text));
-    rmr_jw_object(&w);
-    rmr_jw_kstr(&w, "op", "down");
-    rmr_jw_object_end(&w);
-    if (cli_local_send(&c, &w) && is_agreed(&c)) {
+    if (is_agreed(&c, a->state_dir)) {
         /* It has ended when nothing listens any more. */
         for (int i = 0; i < LOOKS && code != CLI_EXIT_OK; i++) {
             if (!cli_local_reopen(&c)) {

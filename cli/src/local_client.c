@@ -179,3 +179,18 @@ rmr_bytes cli_local_rest(const cli_local *c)
 {
     return rmr_bytes_of(c->buf + c->start, c->end - c->start);
 }
+
+cli_line cli_local_ask(cli_local *c, const char *state_dir, const char *op,
+                       rmr_bytes *line)
+{
+    uint8_t text[64];
+    rmr_jw w;
+    if (!cli_local_open(c, state_dir)) {
+        return CLI_LINE_FAILED;
+    }
+    rmr_jw_init(&w, rmr_buf_of(text, sizeof text));
+    rmr_jw_object(&w);
+    rmr_jw_kstr(&w, "op", op);
+    rmr_jw_object_end(&w);
+    return cli_local_send(c, &w) ? cli_local_line(c, line) : CLI_LINE_FAILED;
+}

@@ -34,6 +34,10 @@ typedef enum cli_line {
 
 /** The next line, whole; a line of {"error":"..."} is complained about. */
 cli_line cli_local_line(cli_local *c, rmr_bytes *line);
+/** Connects, asks {"op": op} and reads the first line of the answer.  To be
+ *  closed in any case. */
+cli_line cli_local_ask(cli_local *c, const char *state_dir, const char *op,
+                       rmr_bytes *line);
 /** Bytes that came behind the last line. */
 rmr_bytes cli_local_rest(const cli_local *c);
 
