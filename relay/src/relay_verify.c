@@ -17,6 +17,7 @@ typedef struct rl_asker {
     rmr_mc_link *link;
     rmr_h1 *h1;
     rl_conn *conn; /* who is asked for; NULL: it is free, or answered late */
+    rmr_time by;   /* not free: when it gives up, be its client gone or not */
     bool open;     /* the stream is there */
     bool reused;   /* ... and has served before: it may be dead already */
     bool asked;    /* the request was written */
@@ -344,6 +345,7 @@ void rmri_relay_verify_pump(rmr_relay *r, rmr_time now)
         rl_conn *c = v->head;
         dequeue(v, c);
         a->conn = c;
+        a->by = c->verify_by;
         c->asker = a;
         if (!a->open || !a->h1)
             dial(a, now);
@@ -361,8 +363,8 @@ rmr_time rmri_relay_verify_deadline(const rmr_relay *r)
         return RMR_TIME_NEVER;
     rmr_time at = v->head ? v->head->verify_by : RMR_TIME_NEVER;
     for (size_t i = 0; i < ASKERS; i++)
-        if (v->askers[i].conn)
-            at = rmr_time_min(at, v->askers[i].conn->verify_by);
+        if (!is_free(&v->askers[i]))
+            at = rmr_time_min(at, v->askers[i].by);
     return at;
 }
 
@@ -370,7 +372,7 @@ void rmri_relay_verify_handle_deadline(rmr_relay *r, rmr_time now)
 {
     rl_verify *v = r->verify;
     for (size_t i = 0; v && i < ASKERS; i++)
-        if (v->askers[i].conn && now >= v->askers[i].conn->verify_by)
+        if (!is_free(&v->askers[i]) && now >= v->askers[i].by)
             give_up(&v->askers[i], now);
     while (v && v->head && now >= v->head->verify_by)
         unreachable(v->head, now);

@@ -157,6 +157,33 @@ static void one_that_leaves_while_it_waits_is_forgotten(void **st)
     rig_end(&r);
 }
 
+/* Clients that log in and leave must not take all askers for good. */
+static void questions_of_clients_that_left_end_as_well(void **st)
+{
+    enum { ASKERS = 8 };
+    rig_stream *s[ASKERS];
+    (void)st;
+    start_asking(true);
+    for (int i = 0; i < ASKERS; i++) {
+        rig_client_open(&r, &a, 1, false);
+        s[i] = rig_dialled(&r);
+        assert_non_null(s[i]);
+        rig_answer_dial(&r, s[i], RMR_OK);
+        rig_eof(&r, a.s);
+        rig_client_free(&a);
+    }
+    rig_run(&r, 5100 * RMR_MS); /* the URL says nothing to any of them */
+    rig_client_open(&r, &b, 2, false);
+    rig_stream *next = rig_dialled(&r);
+    assert_non_null(next);
+    rig_answer_dial(&r, next, RMR_OK);
+    rig_say(&r, next, yes);
+    rig_client_run(&b);
+    assert_true(b.up);
+    rig_client_free(&b);
+    rig_end(&r);
+}
+
 /* ---- the mesh ---------------------------------------------------------- */
 
 static const uint8_t mesh_key[32] = {1, 2, 3};
@@ -357,6 +384,7 @@ int main(void)
         T(a_url_that_says_nothing_has_5_seconds),
         T(one_connection_serves_several_questions),
         T(one_that_leaves_while_it_waits_is_forgotten),
+        T(questions_of_clients_that_left_end_as_well),
         T(packets_cross_the_mesh),
         T(a_mesh_connection_that_breaks_is_made_again),
         T(a_relay_that_meets_itself_lets_go),
