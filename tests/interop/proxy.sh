@@ -3,6 +3,12 @@
 # reached through CONNECT, with a password.
 . "$(dirname "$0")/lib.sh"
 lab_start
+# Nobody may be unable to enter the checkout (below /root, say): in this mount
+# namespace the lab is at /mnt too, with a copy of the command.
+mount --bind "$d" /mnt
+d=/mnt
+chmod 755 "$d"
+install -m 755 "$REMORA" "$d/remora"
 must relay_start
 must control_start -authkey labkey
 must ts_start 1 TS_DEBUG_ALWAYS_USE_DERP=1
@@ -40,7 +46,7 @@ as_nobody() { # remora as another user than the proxy
     setsid setpriv --reuid 65534 --clear-groups env "$@" >>"$d/log/remora-r1.out" 2>>"$d/log/remora-r1.err" </dev/null &
     pid_of[remora-r1]=$!
 }
-up=("$REMORA" up --json --no-udp --state-dir "$d/state/r1" --control-url "$control_url" --auth-key labkey
+up=("$d/remora" up --json --no-udp --state-dir "$d/state/r1" --control-url "$control_url" --auth-key labkey
     --hostname r1 --socks5 127.0.0.1:1091 --log-level debug)
 must only_by_proxy
 

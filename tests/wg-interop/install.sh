@@ -6,11 +6,11 @@
 # a package (scripts/deps).
 set -euo pipefail
 WIREGUARD_GO=v0.0.0-20260522210424-ecfc5a8d5446 # it has no tags that Go knows
-# 0.7.1 is what is in use. Its locked dependencies need Rust 1.85: Debian 12's
+# 0.7.1 is what is in use. Its locked dependencies need Rust 1.88: Debian 12's
 # cargo (Rust 1.63) can't build it, nor fetch anything without a clone of the
-# whole index; Debian 12's cargo-web can (scripts/deps).
+# whole index; the cargo-web of Debian 12's security updates can (scripts/deps).
 BORINGTUN=0.7.1
-BORINGTUN_NEEDS=1.85.0
+BORINGTUN_NEEDS=1.88.0
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=${1:-$here/../../build/peers}
