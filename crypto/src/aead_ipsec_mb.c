@@ -10,12 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <intel-ipsec-mb.h>
-
 #include <remora/crypto.h>
 #include <remora/cursor.h>
 
 #include "aead_internal.h"
+#include "ipsec_mb.h"
 
 typedef struct ipsec_mb {
     rmri_aead_mem mem;
@@ -97,29 +96,15 @@ static void take(IMB_MGR *mgr, const IMB_MGR *whole)
     mgr->earliest_job = -1;
 }
 
-/* The library's AVX2 and AVX-512 code alone: what it has for older processors
- * is not faster than libsodium. */
-static bool start(IMB_MGR *mgr)
-{
-    IMB_ARCH arch = IMB_ARCH_NONE;
-    init_mb_mgr_auto(mgr, &arch);
-    return mgr->imb_errno == 0 &&
-           (arch == IMB_ARCH_AVX2 || arch == IMB_ARCH_AVX512);
-}
-
 rmr_err rmri_aead_ipsec_mb(rmr_aead *out, const rmr_alloc *alloc)
 {
-    /* IMB_MGR is laid out as the header of one version says. */
-    if (imb_get_version() != IMB_VERSION_NUM)
-        return RMR_E_UNSUPPORTED;
-    size_t size = imb_get_mb_mgr_size();
-    IMB_MGR *whole = (IMB_MGR *)alloc->alloc(alloc->user, size, 64);
+    IMB_MGR *whole;
+    rmr_err e = rmri_ipsec_mb_start(&whole, alloc);
+    if (e)
+        return e;
     /* Not zeroed: of the slots for jobs only the first is ever touched. */
     ipsec_mb *mb = (ipsec_mb *)alloc->alloc(alloc->user, sizeof *mb, 64);
-    rmr_err e = whole && mb ? RMR_OK : RMR_E_NOMEM;
-    if (!e && (!imb_set_pointers_mb_mgr(whole, 0, 1) || !start(whole)))
-        e = RMR_E_UNSUPPORTED;
-    if (!e) {
+    if (mb) {
         mb->mem = (rmri_aead_mem){.alloc = *alloc, .size = sizeof *mb};
         take(&mb->mgr, whole);
         *out = (rmr_aead){.name = "ipsec-mb",
@@ -127,9 +112,7 @@ rmr_err rmri_aead_ipsec_mb(rmr_aead *out, const rmr_alloc *alloc)
                           .init = mb_init,
                           .seal = mb_seal,
                           .open = mb_open};
-    } else {
-        rmr_release(alloc, mb, sizeof *mb);
     }
-    rmr_release(alloc, whole, size);
-    return e;
+    rmri_ipsec_mb_end(whole, alloc);
+    return mb ? RMR_OK : RMR_E_NOMEM;
 }

@@ -273,3 +273,16 @@ rmr_err rmr_box_open(uint8_t *pt, const uint8_t shared[RMR_KEY_LEN],
         memmove(pt, c.ptr + RMR_TAG_LEN, c.len - RMR_TAG_LEN);
     return RMR_OK;
 }
+
+/* TLS is not compiled over this back end. */
+rmr_err rmr_gcm_new(rmr_gcm *out, const rmr_alloc *alloc)
+{
+    (void)out;
+    (void)alloc;
+    return RMR_E_UNSUPPORTED;
+}
+
+void rmr_gcm_wipe(rmr_gcm *gcm)
+{
+    memset(gcm, 0, sizeof *gcm);
+}

@@ -39,6 +39,12 @@
 extern "C" {
 #endif
 
+#ifdef __cplusplus
+#define RMR_ALIGNAS(n) alignas(n)
+#else
+#define RMR_ALIGNAS(n) _Alignas(n)
+#endif
+
 #if defined(__GNUC__)
 #define RMR_API __attribute__((visibility("default")))
 #define RMR_PRINTF(f, a) __attribute__((format(printf, f, a)))

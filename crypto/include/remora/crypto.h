@@ -34,6 +34,7 @@
 #define REMORA_CRYPTO_H
 
 #include <remora/base.h>
+#include <remora/gcm.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -204,12 +205,6 @@ RMR_API rmr_err rmr_xchapoly_open(uint8_t *pt, const uint8_t key[RMR_KEY_LEN],
  * counter, no associated data, in place.  The table lets a host plug its own
  * (a faster one, or hardware). */
 #define RMR_AEAD_CTX_MAX 256
-#ifdef __cplusplus
-#define RMR_ALIGNAS(n) alignas(n)
-#else
-#define RMR_ALIGNAS(n) _Alignas(n)
-#endif
-
 typedef struct rmr_aead_ctx { /* counts as a key: wipe */
     RMR_ALIGNAS(64) uint8_t opaque[RMR_AEAD_CTX_MAX];
 } rmr_aead_ctx;
@@ -291,6 +286,32 @@ RMR_API void rmr_aead_seal_n(const rmr_aead *aead, rmr_aead_item *items,
  *  Effects: on the items.  Errors: in the items.  Source: RFC 8439 2.8. */
 RMR_API void rmr_aead_open_n(const rmr_aead *aead, rmr_aead_item *items,
                              size_t n);
+
+/* ---- AES-GCM, for TLS's records ---------------------------------------- */
+
+/**
+ * A table of AES-GCM functions (remora/gcm.h) that this processor runs well:
+ * ipsec-mb's.  There is no portable one: TLS has its own.          [submit]
+ *
+ * \param out    What it points to is freed by rmr_gcm_wipe.
+ * \param alloc  Copied into that memory: 100 bytes, and 200 KB more until this
+ *               returns.
+ *
+ * Effects: as rmr_aead_new.
+ * Errors:  UNSUPPORTED (not in this build, or the processor lacks what it
+ *          needs), NOMEM; *out is untouched.
+ * Lifetime: until rmr_gcm_wipe, which comes after all that uses it.
+ * Source:  NIST SP 800-38D.
+ */
+RMR_API rmr_err rmr_gcm_new(rmr_gcm *out, const rmr_alloc *alloc);
+/**
+ * Ends an instance; a zeroed one is allowed.                       [submit]
+ *
+ * Effects: frees its memory, and zeroes the table.
+ * Errors:  none.
+ * Source:  contract S2.
+ */
+RMR_API void rmr_gcm_wipe(rmr_gcm *gcm);
 
 /* ---- NaCl box --------------------------------------------------------- */
 
