@@ -26,6 +26,8 @@ void pair_init(tls_pair *p, const pair_config *cfg)
     test_rng_seed(&p->r, cfg->seed);
     p->env = test_env(&p->a, &p->r, NULL);
     p->harm = cfg->harm;
+    p->client_gcm = cfg->client_gcm;
+    p->server_gcm = cfg->server_gcm;
     assert_int_equal(pair_identity(p, cfg->chain ? cfg->chain : "leaf-ec.pem",
                                    cfg->key ? cfg->key : "ec.key", &p->id),
                      RMR_OK);
@@ -42,6 +44,7 @@ rmr_err pair_new_client(tls_pair *p, bool with_pool)
     cfg.insecure = true;
     cfg.wall_unix_ns = TEST_WALL_NS;
     cfg.pool = with_pool ? p->pool : NULL;
+    cfg.gcm = p->client_gcm;
     return rmr_tls_client_new(&p->c.t, &p->env, &cfg);
 }
 
@@ -51,6 +54,7 @@ rmr_err pair_new_server(tls_pair *p)
     rmr_tls_server_config_init(&cfg, sizeof cfg);
     cfg.identity = p->id;
     cfg.pool = p->pool;
+    cfg.gcm = p->server_gcm;
     return rmr_tls_server_new(&p->s.t, &p->env, &cfg);
 }
 

@@ -33,6 +33,7 @@ typedef struct tls_pair {
     rmr_tls_identity *id;
     rmr_tls_pool *pool;
     pair_harm harm;
+    const rmr_gcm *client_gcm, *server_gcm;
     tls_side c, s;
 } tls_pair;
 
@@ -42,6 +43,7 @@ typedef struct pair_config {
     bool pool_for_client;
     pair_harm harm;
     uint64_t seed;
+    const rmr_gcm *client_gcm, *server_gcm; /* NULL: BearSSL's records */
 } pair_config;
 
 rmr_err pair_identity(tls_pair *p, const char *chain, const char *key,

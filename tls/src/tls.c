@@ -37,6 +37,17 @@ void rmri_tls_give_buffers(rmr_tls *t, size_t size, rmr_tls_pool *pool)
     rmri_tls_lease_init(&t->lease, t->eng, pool, own);
 }
 
+rmr_err rmri_tls_give_gcm(rmr_tls *t, const rmr_gcm *gcm)
+{
+    if (!gcm)
+        return RMR_OK;
+    t->gcm = rmr_alloc_zero(&t->alloc, sizeof *t->gcm, _Alignof(rmri_tls_gcm));
+    if (!t->gcm)
+        return RMR_E_NOMEM;
+    rmri_tls_gcm_use(t->gcm, gcm, t->eng);
+    return RMR_OK;
+}
+
 /* The engine's generator has this seed alone: with rng_os_rand_done set it
  * never asks the operating system. */
 rmr_err rmri_tls_seed(rmr_tls *t, const rmr_rng *rng)
@@ -60,6 +71,7 @@ void rmr_tls_free(rmr_tls *t)
     if (t->judge)
         rmri_tls_x509_wipe(t->judge);
     rmr_tls_identity_free(t->identity);
+    rmr_release_wiped(&alloc, t->gcm, sizeof *t->gcm);
     rmr_release_wiped(&alloc, t, t->size);
 }
 

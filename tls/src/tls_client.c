@@ -55,7 +55,9 @@ static rmr_err start(client *c, const rmr_env *env, const rmr_tls_config *cfg)
     rmri_tls_engine_setup(t->eng);
     rmri_tls_x509_init(&c->judge, &t->alloc, cfg->anchors, t->eng);
     br_ssl_engine_set_x509(t->eng, &c->judge.vtable);
-    e = rmri_tls_seed(t, &env->rng);
+    e = rmri_tls_give_gcm(t, cfg->gcm);
+    if (e == RMR_OK)
+        e = rmri_tls_seed(t, &env->rng);
     if (e != RMR_OK)
         return e;
     rmri_tls_give_buffers(t, sizeof *c, cfg->pool);

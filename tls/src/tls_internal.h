@@ -5,6 +5,7 @@
 #include <bearssl/bearssl.h>
 #include <remora/tls.h>
 #include "tls_cert.h"
+#include "tls_gcm.h"
 #include "tls_lease.h"
 
 struct rmr_tls_anchors {
@@ -51,6 +52,7 @@ struct rmr_tls {
     br_ssl_engine_context *eng;
     rmri_tls_x509 *judge; /* a client's */
     struct rmr_tls_identity *identity; /* a server's */
+    rmri_tls_gcm *gcm; /* where the host gave a table */
     rmri_tls_lease lease;
     rmr_err err;      /* sticky */
     bool opened;      /* the handshake was done once       */
@@ -65,6 +67,9 @@ rmr_tls *rmri_tls_new(const rmr_alloc *alloc, size_t size,
                       const rmr_tls_pool *pool);
 /* The buffers of one: of its own at `size`, or the pool's. */
 void rmri_tls_give_buffers(rmr_tls *t, size_t size, rmr_tls_pool *pool);
+/* Records by a table of the host's, after the engine was set up; NULL: by
+ * BearSSL. */
+rmr_err rmri_tls_give_gcm(rmr_tls *t, const rmr_gcm *gcm);
 /* The engine's only seed. */
 rmr_err rmri_tls_seed(rmr_tls *t, const rmr_rng *rng);
 /* A config that may be of an older program. */

@@ -42,7 +42,9 @@ static rmr_err start(server *s, const rmr_env *env,
     rmri_tls_engine_setup(t->eng);
     set_protocols(t->eng);
     set_identity(s, cfg->identity);
-    rmr_err e = rmri_tls_seed(t, &env->rng);
+    rmr_err e = rmri_tls_give_gcm(t, cfg->gcm);
+    if (e == RMR_OK)
+        e = rmri_tls_seed(t, &env->rng);
     if (e != RMR_OK)
         return e;
     rmri_tls_give_buffers(t, sizeof *s, cfg->pool);
