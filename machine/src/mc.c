@@ -42,6 +42,7 @@ rmr_err rmr_mc_new(rmr_mc **out, const rmr_env *env, const rmr_mc_config *cfg)
     mc->user = own.user;
     mc->on_stir = own.on_stir;
     mc->anchors = own.anchors;
+    mc->gcm = own.gcm;
     rmr_err err = rmr_hash_init(&mc->ids, &mc->env.alloc, &mc->env.rng,
                                 own.max_objects, id_eq, NULL);
     if (err == RMR_OK)

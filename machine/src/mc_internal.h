@@ -111,6 +111,7 @@ struct rmr_mc {
     void *user;
     void (*on_stir)(void *user);
     const rmr_tls_anchors *anchors;
+    const rmr_gcm *gcm;
     rmr_time now; /* the latest seen (T3) */
     uint64_t wall_unix_ns;
     rmr_time wall_at;

@@ -12,6 +12,7 @@ bool rmri_mc_tls_new(rmr_mc_link *l, rmr_time now)
     rmr_tls_config_init(&cfg, sizeof cfg);
     cfg.server_name = l->dial.host;
     cfg.anchors = l->mc->anchors;
+    cfg.gcm = l->mc->gcm;
     cfg.wall_unix_ns = rmr_mc_wall(l->mc, now);
     /* decisions: an unchecked certificate only from hosts nearby */
     rmr_addr host = l->remote;

@@ -373,6 +373,7 @@ struct rmr_node {
     char local_name[64];
     size_t tcp_buffer;
     rmr_tls_anchors *anchors;
+    rmr_gcm gcm; /* without a name: none on this machine */
 
     nd_phase phase;
     rmr_node_state state;

@@ -12,6 +12,13 @@ static void stir(void *user)
 
 /* ---- new and free ------------------------------------------------------ */
 
+/* A faster AES-GCM for TLS than its own, where there is one. */
+static rmr_err gcm_new(rmr_relay *r)
+{
+    rmr_err err = rmr_gcm_new(&r->gcm, &r->env.alloc);
+    return err == RMR_E_UNSUPPORTED ? RMR_OK : err;
+}
+
 static rmr_err mc_new(rmr_relay *r, const rmr_relay_config *c)
 {
     rmr_mc_config cfg;
@@ -20,6 +27,7 @@ static rmr_err mc_new(rmr_relay *r, const rmr_relay_config *c)
     cfg.max_objects =
         r->max_clients > UINT32_MAX - 1024 ? UINT32_MAX : r->max_clients + 1024;
     cfg.anchors = r->anchors;
+    cfg.gcm = r->gcm.name ? &r->gcm : NULL;
     cfg.user = r;
     cfg.on_stir = stir;
     cfg.proxy.host = c->proxy_host;
@@ -34,6 +42,8 @@ static rmr_err init(rmr_relay *r, const rmr_relay_config *cfg)
     rmr_err err = rmr_crypto_init();
     if (err == RMR_OK)
         err = rmri_relay_config_take(r, cfg);
+    if (err == RMR_OK)
+        err = gcm_new(r);
     if (err == RMR_OK)
         err = mc_new(r, cfg);
     if (err == RMR_OK)
@@ -72,6 +82,7 @@ void rmr_relay_free(rmr_relay *r)
     rmri_relay_verify_free(r);
     rmr_dsw_free(r->sw);
     rmr_mc_free(r->mc);
+    rmr_gcm_wipe(&r->gcm);
     rmr_timers_wipe(&r->timers);
     rmri_relay_config_free(r);
     rmr_release_wiped(&alloc, r, sizeof *r);

@@ -86,6 +86,7 @@ static bool conn_tls(rl_conn *c)
     rmr_tls_server_config_init(&cfg, sizeof cfg);
     cfg.identity = r->identity;
     cfg.pool = r->pool;
+    cfg.gcm = r->gcm.name ? &r->gcm : NULL;
     return rmr_tls_server_new(&c->tls, &r->env, &cfg) == RMR_OK;
 }
 

@@ -262,6 +262,7 @@ struct rmr_relay {
 
     rmr_mc *mc;
     rmr_tls_anchors *anchors;
+    rmr_gcm gcm; /* without a name: none on this machine */
     rmr_tls_identity *identity; /* NULL: plain HTTP */
     rmr_tls_pool *pool;
     rmr_timers timers;

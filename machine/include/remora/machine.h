@@ -62,6 +62,7 @@ typedef struct rmr_mc_config {
     uint32_t struct_size;
     uint32_t max_objects;             /* sockets, streams, blobs; 8192       */
     const rmr_tls_anchors *anchors;   /* of links; retained, may be NULL     */
+    const rmr_gcm *gcm;               /* for their TLS, likewise             */
     rmr_mc_proxy proxy;
     void *user;
     /* Something came in, or went out: layers may have more to do. */
@@ -74,7 +75,7 @@ RMR_API void rmr_mc_config_init(rmr_mc_config *cfg, size_t struct_size);
 /** Makes a kit without objects.
  *  Effects: draws random bytes for its tables.
  *  Errors: INVAL (struct_size, a proxy's text too long), NOMEM, RNG.
- *  Lifetime: cfg->anchors and cfg->user until free; env is copied.
+ *  Lifetime: cfg->anchors, gcm and user until free; env is copied.
  *  Source: none. */
 RMR_API rmr_err rmr_mc_new(rmr_mc **out, const rmr_env *env,
                            const rmr_mc_config *cfg);
