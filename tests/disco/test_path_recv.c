@@ -110,7 +110,7 @@ static void a_ping_makes_a_candidate_and_a_source_but_no_path(void **state)
     rmr_path_to from = w_udp(w, 1, 3);
     rmr_disco_msg m = ping(w, 1, 1);
     rmr_path_peer who;
-    rmr_path_candidate c;
+    rmr_path_candidate c = {0};
     rmr_path_info info;
     assert_false(rmr_paths_source(w->node[0].p, &from.udp, &who));
     assert_int_equal(w_say(w, 1, 0, &from, &m), RMR_OK);
