@@ -28,6 +28,8 @@ void rmr_dsw_config_init(rmr_dsw_config *cfg, size_t struct_size)
     c.struct_size = (uint32_t)struct_size;
     c.max_clients = 65536;
     c.queue_pkts = 32;
+    c.burst_pkts = 512;
+    c.burst_time = 5 * RMR_MS;
     c.queue_bytes = MIB;
     c.pool_bytes = 128 * MIB;
     c.login_bytes = 8 * MIB;

@@ -143,13 +143,24 @@ void rmri_dsw_drop_all(rmr_dsw *sw, rmri_dsw_client *c)
     c->cut = NULL;
 }
 
+/* A reader that keeps up may be behind by one turn of the host's, which reads
+ * more at once than a queue holds; dropping then would cut every burst short.
+ * One that waits longer than that has the queue's length alone. */
+static bool is_full(const rmr_dsw *sw, const rmri_dsw_queue *q)
+{
+    if (q->n < sw->cfg.queue_pkts)
+        return false;
+    return q->n >= sw->cfg.burst_pkts ||
+           rmr_time_since(sw->now, q->head->at) >= sw->cfg.burst_time;
+}
+
 /* Room for `len` more in the queue; older ones of it go. */
 static bool make_room(rmr_dsw *sw, rmri_dsw_client *c, rmr_dsw_kind kind,
                       size_t len)
 {
     rmri_dsw_queue *q = &c->queue[kind];
-    while (q->n && (q->n >= sw->cfg.queue_pkts ||
-                    c->queued_bytes + len > sw->cfg.queue_bytes))
+    while (q->n &&
+           (is_full(sw, q) || c->queued_bytes + len > sw->cfg.queue_bytes))
         drop_head(sw, c, kind, RMR_DSW_QUEUE_HEAD);
     return c->queued_bytes + len <= sw->cfg.queue_bytes;
 }

@@ -205,6 +205,7 @@ void sv_prepare(srv *s)
     s->cb.on_admit = on_admit;
     s->cb.on_forward = on_forward;
     rmr_dsw_config_init(&s->cfg, sizeof s->cfg);
+    s->cfg.burst_time = 0; /* nothing keeps up while the clock stands */
     tv *keys = tv_get(s->vectors, "keys");
     (void)tv_get_hex(tv_get(keys, "server"), "private", s->cfg.private_key, 32);
     (void)tv_get_hex(keys, "meshKey", s->cfg.mesh_key, 32);

@@ -57,6 +57,36 @@ static void the_oldest_of_33_goes_and_the_order_stays(void **state)
     sv_end(&s);
 }
 
+/* What one turn of the host's brings is not cut short by a reader that is only
+ * waiting for its own turn. */
+static void a_burst_is_kept_while_its_first_is_young(void **state)
+{
+    (void)state;
+    srv s;
+    sv_prepare(&s);
+    s.cfg.burst_pkts = 100;
+    s.cfg.burst_time = 5 * RMR_MS;
+    sv_make(&s);
+    sv_up(&s, 0);
+    sv_up(&s, 1);
+    s.c[1].is_blocked = true;
+    send_n(&s, 0, 1, 1, 100);
+    assert_int_equal(dropped(&s, RMR_DSW_QUEUE_HEAD), 0);
+    send_n(&s, 0, 1, 101, 101); /* the bound of a burst */
+    assert_int_equal(dropped(&s, RMR_DSW_QUEUE_HEAD), 1);
+    s.now += 5 * RMR_MS - 1;
+    send_n(&s, 0, 1, 102, 102);
+    assert_int_equal(dropped(&s, RMR_DSW_QUEUE_HEAD), 2);
+    assert_int_equal(sv_stats(&s).queued_pkts, 100);
+    s.now += 1; /* it is slow, then: the queue's length holds */
+    send_n(&s, 0, 1, 103, 103);
+    assert_int_equal(sv_stats(&s).queued_pkts, 32);
+    assert_int_equal(dropped(&s, RMR_DSW_QUEUE_HEAD), 71);
+    s.c[1].is_blocked = false;
+    expect_n(&s, 1, "a", 72, 103);
+    sv_end(&s);
+}
+
 static void disco_has_a_queue_of_its_own(void **state)
 {
     (void)state;
@@ -530,6 +560,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_oldest_of_33_goes_and_the_order_stays),
+        cmocka_unit_test(a_burst_is_kept_while_its_first_is_young),
         cmocka_unit_test(disco_has_a_queue_of_its_own),
         cmocka_unit_test(a_slow_reader_does_not_slow_the_others),
         cmocka_unit_test(queues_are_bounded_in_bytes_too),

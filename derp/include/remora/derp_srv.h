@@ -107,6 +107,11 @@ typedef struct rmr_dsw_config {
     uint8_t mesh_key[RMR_KEY_LEN];    /* all zero: no mesh; copied           */
     uint32_t max_clients;        /* connections; default 65,536              */
     uint32_t queue_pkts;         /* a queue, two a client; default 32        */
+    uint32_t burst_pkts;         /* ... while its oldest waits for less than
+                                    burst_time: what came in one turn of the
+                                    host's, before it could write; default
+                                    512                                      */
+    rmr_dur burst_time;          /* default 5 ms                             */
     size_t queue_bytes;          /* both queues of a client; default 1 MiB   */
     size_t pool_bytes;           /* all queued packets, and those of which a
                                     part has come (at most half of it);
