@@ -47,9 +47,18 @@ rmr_err rmri_derp_ws_begin(rmr_derp *d)
     return rmr_ws_new(&d->ws, &d->env, &cfg);
 }
 
+/* Was it the upgrade that was refused?  A relay that restarts, and a gateway
+ * whose relay is away, have nothing against it. */
+static bool is_about_upgrade(const rmr_derp *d)
+{
+    return d->now >= d->restart_until &&
+           (d->http_status < 502 || d->http_status > 504);
+}
+
 bool rmri_derp_ws_turn(rmr_derp *d, bool at_upgrade)
 {
-    bool turn = d->form == RMR_DERP_EITHER && at_upgrade && !d->other_tried;
+    bool turn = d->form == RMR_DERP_EITHER && at_upgrade &&
+                is_about_upgrade(d) && !d->other_tried;
     d->other_tried = turn;
     d->by_ws = turn ? !d->ws_worked : d->ws_worked;
     return turn;

@@ -472,6 +472,32 @@ static void what_worked_is_begun_with(void **state)
     end(&f, &s);
 }
 
+static void a_relay_that_is_away_has_nothing_against_a_form(void **state)
+{
+    (void)state;
+    static const uint8_t restarting[] = {0x15, 0, 0, 0, 8, 0, 0,
+                                         0,    1, 0, 0, 1, 0};
+    fixture f;
+    begin(&f, RMR_DERP_EITHER, 2);
+    for (int status = 502; status < 505; status++) {
+        char no[64];
+        (void)snprintf(no, sizeof no, "HTTP/1.1 %d Away\r\n\r\n", status);
+        expect_attempt(&f, status == 503 ? "b.derp.example" : "derp.example",
+                       false);
+        assert_int_equal(fx_feed(&f, no, strlen(no)), RMR_E_DERP_UPGRADE);
+    }
+    fx_end(&f);
+    begin(&f, RMR_DERP_EITHER, 2);
+    fx_up(&f);
+    assert_int_equal(fx_feed(&f, restarting, sizeof restarting), RMR_OK);
+    rmr_derp_stream_closed(f.d, f.now, RMR_OK);
+    for (int i = 0; i < 3; i++) {
+        expect_attempt(&f, "derp.example", false);
+        rmr_derp_stream_closed(f.d, f.now, RMR_OK);
+    }
+    fx_end(&f);
+}
+
 static void raw_alone_stays_raw(void **state)
 {
     (void)state;
@@ -505,6 +531,7 @@ int main(void)
         T(where_no_upgrade_passes_the_other_form_has_one_turn),
         T(a_node_that_is_not_reached_gets_no_other_form),
         T(what_worked_is_begun_with),
+        T(a_relay_that_is_away_has_nothing_against_a_form),
         T(raw_alone_stays_raw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
