@@ -415,6 +415,10 @@ const char *rmr_derp_err_text(rmr_err e)
         return "the relay refused the login, or is not what it claims";
     case RMR_E_DERP_FRAME:
         return "the relay sent a broken frame";
+    case RMR_E_WS_PROTOCOL:
+    case RMR_E_WS_TEXT:
+    case RMR_E_WS_TOO_BIG:
+        return "the relay sent a broken WebSocket frame";
     default:
         return rmr_err_name(e);
     }

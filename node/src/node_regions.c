@@ -75,6 +75,7 @@ static void on_up(void *user)
 static void on_down(void *user, rmr_err why)
 {
     nd_region *r = user;
+    bool is_tls = -why / 1000 == RMR_LAYER_TLS;
     if (r->up && why != RMR_OK)
         rmri_node_netcheck_want(r->n, r->n->now, RMR_NETCHECK_WHY_RELAY);
     r->up = false;
@@ -83,7 +84,7 @@ static void on_down(void *user, rmr_err why)
     rmr_paths_region_down(r->n->paths, r->n->now, r->id);
     rmr_logf(&r->n->env.log, RMR_LOG_INFO, ND_LAYER,
              "relay region %u (%s) is gone: %s", r->id, r->code,
-             rmr_derp_err_text(why));
+             is_tls ? rmr_tls_err_text(why) : rmr_derp_err_text(why));
 }
 
 /* A sign of life counts for some seconds. */
