@@ -13,7 +13,7 @@ must test -x "$tap"
 # 3342 leads through the tap, 3346 straight to the relay.
 bg derper0 "$PEERS/derper" -c "$d/derper.json" -a 127.0.0.1:3341 -http-port -1 -stun-port 3478 -hostname 127.0.0.1
 bg tap "$tap" 3343 3341
-bg remora-relay "$REMORA" relay --listen 127.0.0.1:3344 --tls-cert "$d/control.pem" --tls-key "$d/control.key" \
+bg remora-relay "$REMORA" relay --listen 127.0.0.1:3344 --listen '[::1]:3344' --tls-cert "$d/control.pem" --tls-key "$d/control.key" \
     --metrics 127.0.0.1:3348 --state-dir "$d/relay"
 front() { # front PORT URL [UPGRADE]
     echo "server { listen 127.0.0.1:$1 ssl; ssl_certificate $d/control.pem; ssl_certificate_key $d/control.key;
@@ -122,6 +122,14 @@ step "it counted the one" accepts
 by() { goes "$(map_of "$@")" "$up" && reaches; }
 step "a node for STUN alone and one that is away are passed over" by "$(node 900a 3344 '"STUNOnly": true')" \
     "$(node 900b 3999)" "$(node 900c 3344)"
+# No one answers at that IPv4 address: IPv6 begins beside it, not behind its 1.5 s.
+races() {
+    local began
+    began=$(now_ms)
+    goes "$(map_of "$(node 900a 3344 | sed 's/"IPv4": "127.0.0.1", "IPv6": "none"/"IPv4": "10.77.0.9", "IPv6": "::1"/')")" "$up" &&
+        echo "= $(ms_since "$began") ms" && [ "$(ms_since "$began")" -lt 1400 ]
+}
+step "a family that leads nowhere is not waited for" races
 step "CertName: another name, by our CA" by "$(node 900a 3344 '"CertName": "localhost"')"
 step "no CertName: the address in the certificate" by "$(node 900a 3344 '"InsecureForTests": false')"
 refuses() { # refuses NODE PATTERN
