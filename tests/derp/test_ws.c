@@ -148,7 +148,7 @@ static void the_login_is_that_of_the_vector_in_a_message(void **state)
     end(&f, &s);
 }
 
-/* derp.md 4.3: message boundaries carry no meaning. */
+/* The boundaries of messages carry no meaning. */
 static void frames_may_be_cut_by_messages_anywhere(void **state)
 {
     (void)state;
@@ -434,7 +434,7 @@ static void where_no_upgrade_passes_the_other_form_has_one_turn(void **state)
     expect_attempt(&f, "b.derp.example", true);
     rmr_derp_stream_closed(f.d, f.now, RMR_OK);
     expect_attempt(&f, "derp.example", false);
-    /* One that can't be reached has nothing against a form. */
+    /* Each node anew. */
     rmr_derp_stream_closed(f.d, f.now, RMR_E_RESET);
     expect_attempt(&f, "derp.example", true);
     fx_end(&f);

@@ -62,14 +62,14 @@ step "hello by the relay" reaches
 step "to the tap" goes "$(map_of "$(node 900a 3342)")" "$up"
 step "hello through it" reaches
 health() { remora r1 status --json | jq -e --arg t "$1" '.Health | index($t) != null'; }
-ill() { kill -USR1 -- "-${pid_of[tap]}" && until_ok 5 health "relay lab: the disk is full"; }
+ill() { kill -USR1 -- "-${pid_of[tap]}" && until_ok 5 health "relay lab: the disk is full?[2J"; }
 step "a relay's trouble is in the status" ill
-step "and in the log" told 'has a trouble: the disk is full'
+step "and in the log" told 'has a trouble: the disk is full\?\[2J$'
 shown() { remora r1 status | grep 'the disk is full'; }
 step "and told to people" shown
 well() {
     kill -USR2 -- "-${pid_of[tap]}" || return
-    until_ok 5 told 'is well again' && ! health "relay lab: the disk is full"
+    until_ok 5 told 'is well again' && ! health "relay lab: the disk is full?[2J"
 }
 step "and gone when it is well" well
 step "hello still" reaches

@@ -117,7 +117,7 @@ static void speak(int fd, int sig)
 {
     static const uint8_t restart[8] = {0, 0, 1500 >> 8,  1500 & 255,
                                        0, 0, 20000 >> 8, 20000 & 255};
-    static const char text[] = "the disk is full";
+    static const char text[] = "the disk is full\033[2J"; /* hostile */
     if (sig == SIGUSR1) {
         put_frame(fd, 0x14, text, sizeof text - 1);
         say("ill");
