@@ -11,6 +11,7 @@
 #include "derp_internal.h"
 #include "support.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char head_101[] = "HTTP/1.1 101 Switching Protocols\r\n"
                                "Upgrade: DERP\r\nConnection: Upgrade\r\n\r\n";
+
+#define head_ws                                                                \
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"               \
+    "Connection: Upgrade\r\nSec-WebSocket-Protocol: derp\r\n"                  \
+    "Sec-WebSocket-Accept: %s\r\n\r\n"
 
 static void need(bool ok)
 {
@@ -113,10 +119,28 @@ static void feed(world *w, client *c, const uint8_t *p, size_t n)
     }
 }
 
-/* What was written must be a request and whole frames. */
+/* As the relay sends it: in the WebSocket form one message, not masked. */
+static void feed_frames(world *w, client *c, const uint8_t *p, size_t n)
+{
+    uint8_t message[4 + 512] = {0x82, 126, (uint8_t)(n >> 8), (uint8_t)n};
+    if (!c->d->ws) {
+        feed(w, c, p, n);
+        return;
+    }
+    size_t head = n < 126 ? 2 : 4;
+    if (head == 2)
+        message[1] = (uint8_t)n;
+    memcpy(message + head, p, n);
+    feed(w, c, message, head + n);
+}
+
+/* What was written must be a request and whole frames; masked ones are not
+ * looked into. */
 static void follow(client *c, const uint8_t *p, size_t n)
 {
     static const char end[] = "\r\n\r\n";
+    if (c->d->by_ws)
+        return;
     for (size_t i = 0; i < n; i++) {
         if (c->matched < 4) {
             c->matched = p[i] == (uint8_t)end[c->matched] ? c->matched + 1
@@ -184,8 +208,13 @@ static void greet(world *w, client *c)
                          0x94,
                          0x91};
     memcpy(frame + 13, w->relay_public, 32);
-    feed(w, c, (const uint8_t *)head_101, sizeof head_101 - 1);
-    feed(w, c, frame, sizeof frame);
+    char accept[RMR_WS_ACCEPT_LEN + 1], head[256];
+    int n = snprintf(head, sizeof head, "%s", head_101);
+    if (c->d->by_ws &&
+        rmr_ws_accept_make(rmr_bytes_str(c->d->ws_key), accept) == RMR_OK)
+        n = snprintf(head, sizeof head, head_ws, accept);
+    feed(w, c, (const uint8_t *)head, (size_t)n);
+    feed_frames(w, c, frame, sizeof frame);
 }
 
 static void tell_info(world *w, client *c, const uint8_t *json, size_t n)
@@ -193,7 +222,7 @@ static void tell_info(world *w, client *c, const uint8_t *json, size_t n)
     uint8_t frame[5 + 24 + 16 + 256] = {0};
     rmri_derp_put_header(frame, RMR_DERP_SERVER_INFO, 24 + 16 + n);
     rmr_box_seal(frame + 29, w->shared, frame + 5, rmr_bytes_of(json, n));
-    feed(w, c, frame, 45 + n);
+    feed_frames(w, c, frame, 45 + n);
 }
 
 static void packet(world *w, client *c, size_t n)
@@ -239,7 +268,11 @@ static void operate(world *w, client *c, uint8_t op, uint8_t arg,
         tell_info(w, c, (const uint8_t *)"{\"version\":2}", 13);
         break;
     case 6:
+        feed(w, c, p, n);
+        break;
     case 7:
+        feed_frames(w, c, p, n);
+        break;
     case 8:
         feed(w, c, p, n);
         break;
@@ -280,6 +313,7 @@ static bool make(world *w, client *c, uint8_t how)
     cfg.n_nodes = 2;
     cfg.always_on = how & 1;
     cfg.preferred = how & 2;
+    cfg.form = (rmr_derp_form)((how >> 2) % 3);
     cfg.queue_bytes = 2048;
     cfg.queue_pkts = 8;
     cfg.callbacks = &cb;

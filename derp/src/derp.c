@@ -126,6 +126,8 @@ rmr_err rmr_derp_new(rmr_derp **out, const rmr_env *env,
     rmri_derp_clamp(d, now);
     rmr_x25519_public(d->public_key, d->private_key);
     d->node_at = at;
+    d->form = c.form;
+    d->by_ws = d->ws_worked = c.form == RMR_DERP_WEBSOCKET;
     d->preferred = c.preferred;
     d->always_on = c.always_on;
     d->idle_close = c.idle_close;
@@ -195,7 +197,7 @@ rmr_err rmr_derp_stream_opened(rmr_derp *d, rmr_time now)
 
 /* What an orderly end means at this stage.  A relay that refuses us gives no
  * other sign. */
-static rmr_err meaning_of_end(const rmr_derp *d)
+rmr_err rmri_derp_meaning_of_end(const rmr_derp *d)
 {
     if (d->state == DERP_UPGRADE)
         return RMR_E_DERP_UPGRADE;
@@ -213,7 +215,7 @@ void rmr_derp_stream_closed(rmr_derp *d, rmr_time now, rmr_err why)
         d->close_pending = false; /* the host was faster */
         return;
     }
-    rmri_derp_down(d, why == RMR_OK ? meaning_of_end(d) : why, false);
+    rmri_derp_down(d, why == RMR_OK ? rmri_derp_meaning_of_end(d) : why, false);
 }
 
 bool rmr_derp_wants_close(rmr_derp *d)
@@ -241,21 +243,35 @@ static rmr_err back_off(rmr_derp *d)
     return RMR_OK;
 }
 
+/* It told all its clients the same: up to half as long more, so that they do not
+ * come at once. */
+static rmr_err wait_for_restart(rmr_derp *d)
+{
+    uint8_t r[2] = {0};
+    if (d->restart_in && rmr_rng_fill(&d->env.rng, r, sizeof r) != RMR_OK)
+        return RMR_E_RNG;
+    uint64_t share = (uint64_t)r[0] << 8 | r[1];
+    rmr_time at = rmr_time_add(d->now, d->restart_in);
+    d->n_failed = 0;
+    d->retry_at = rmr_time_add(at, d->restart_in * share >> 17);
+    d->restart_until = rmr_time_add(at, d->restart_for);
+    return RMR_OK;
+}
+
 /* When the next attempt is, and at which node. */
-static rmr_err plan_retry(rmr_derp *d, rmr_err why, bool was_up)
+static rmr_err plan_retry(rmr_derp *d, rmr_err why, bool was_up,
+                          bool at_upgrade)
 {
     size_t next = 0;
-    if (!was_up && d->now >= d->restart_until)
+    if (rmri_derp_ws_turn(d, at_upgrade))
+        next = d->node_at;
+    else if (!was_up && d->now >= d->restart_until)
         next = (d->node_at + 1) % d->n_nodes;
     else if (!was_up)
         next = d->node_at; /* it said that it comes back */
     (void)find_usable(d->nodes, d->n_nodes, &next);
-    if (was_up && d->was_told_restart) {
-        d->n_failed = 0;
-        d->retry_at = rmr_time_add(d->now, d->restart_in);
-        d->restart_until = rmr_time_add(d->retry_at, d->restart_for);
-        return RMR_OK;
-    }
+    if (was_up && d->was_told_restart)
+        return wait_for_restart(d);
     d->node_at = next;
     d->retry_at = d->now;
     return why == RMR_OK ? RMR_OK : back_off(d);
@@ -264,6 +280,7 @@ static rmr_err plan_retry(rmr_derp *d, rmr_err why, bool was_up)
 void rmri_derp_down(rmr_derp *d, rmr_err why, bool close)
 {
     bool was_up = d->state == DERP_UP;
+    bool at_upgrade = d->state == DERP_UPGRADE || d->state == DERP_GREETING;
     /* While a relay restarts, as it said, failures are no news. */
     bool is_quiet = !was_up && d->now < d->restart_until;
     bool was_ill = d->is_ill;
@@ -274,7 +291,7 @@ void rmri_derp_down(rmr_derp *d, rmr_err why, bool close)
     rmr_wipe(d->shared, sizeof d->shared);
     d->close_pending = close;
     d->state = DERP_IDLE;
-    rmr_err e = why == RMR_E_RNG ? why : plan_retry(d, why, was_up);
+    rmr_err e = why == RMR_E_RNG ? why : plan_retry(d, why, was_up, at_upgrade);
     d->was_told_restart = false;
     if (e != RMR_OK)
         d->fatal = why = e;
@@ -379,6 +396,11 @@ bool rmr_derp_relay_key(const rmr_derp *d, uint8_t key[RMR_KEY_LEN])
     return true;
 }
 
+bool rmr_derp_is_websocket(const rmr_derp *d)
+{
+    return d->by_ws;
+}
+
 void rmr_derp_get_stats(const rmr_derp *d, rmr_derp_stats *out)
 {
     *out = d->stats;
@@ -393,6 +415,10 @@ const char *rmr_derp_err_text(rmr_err e)
         return "the relay refused the login, or is not what it claims";
     case RMR_E_DERP_FRAME:
         return "the relay sent a broken frame";
+    case RMR_E_WS_PROTOCOL:
+    case RMR_E_WS_TEXT:
+    case RMR_E_WS_TOO_BIG:
+        return "the relay sent a broken WebSocket frame";
     default:
         return rmr_err_name(e);
     }

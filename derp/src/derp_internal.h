@@ -6,6 +6,7 @@
 
 #include <remora/http1.h>
 #include <remora/ring.h>
+#include <remora/websocket.h>
 
 #define RMRI_DERP_HEADER 5
 #define RMRI_DERP_MAX_FRAME ((size_t)1 << 20) /* a longer body is fatal */
@@ -113,6 +114,14 @@ struct rmr_derp {
     rmri_derp_rx rx;
     bool is_ill; /* a health text stands */
 
+    /* the WebSocket form */
+    rmr_derp_form form;
+    bool by_ws;       /* this attempt */
+    bool ws_worked;   /* the last one that came up */
+    bool other_tried; /* the other form's turn at this node */
+    char ws_key[RMR_WS_KEY_LEN + 1];
+    rmr_ws *ws; /* behind the upgrade; NULL: raw */
+
     /* out */
     uint8_t ctl[RMRI_DERP_CTL_MAX];
     size_t ctl_len, ctl_sent;
@@ -136,6 +145,8 @@ static inline bool rmri_derp_has_stream(const rmr_derp *d)
     return d->state >= DERP_UPGRADE;
 }
 void rmri_derp_want(rmr_derp *d);
+/* What an orderly end means at this stage. */
+rmr_err rmri_derp_meaning_of_end(const rmr_derp *d);
 /* The stream is over, by us (close) or by itself. */
 void rmri_derp_down(rmr_derp *d, rmr_err why, bool close);
 /* Puts the HTTP request, then the login, where write finds it. */
@@ -144,6 +155,18 @@ rmr_err rmri_derp_put_login(rmr_derp *d, const uint8_t relay[RMR_KEY_LEN]);
 void rmri_derp_reset_out(rmr_derp *d);
 void rmri_derp_reset_in(rmr_derp *d);
 rmr_err rmri_derp_start_http(rmr_derp *d);
+rmr_err rmri_derp_read_frames(rmr_derp *d, rmr_buf in);
+size_t rmri_derp_write_frames(rmr_derp *d, rmr_buf dst);
+
+/* ws.c: the request's headers (how many), its answer, and what follows. */
+#define RMRI_DERP_WS_HEADERS 5
+rmr_err rmri_derp_ws_headers(rmr_derp *d, rmr_header h[RMRI_DERP_WS_HEADERS]);
+bool rmri_derp_ws_accepts(const rmr_derp *d, const rmr_h1_head *head);
+rmr_err rmri_derp_ws_begin(rmr_derp *d);
+rmr_err rmri_derp_ws_read(rmr_derp *d, rmr_buf in);
+rmr_err rmri_derp_ws_write(rmr_derp *d, rmr_buf dst, size_t *len);
+/* After a failure: is the next attempt the other form's, at the same node? */
+bool rmri_derp_ws_turn(rmr_derp *d, bool at_upgrade);
 /* Within in_callback. */
 void rmri_derp_call_health(rmr_derp *d, rmr_bytes text);
 

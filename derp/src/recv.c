@@ -16,6 +16,8 @@ void rmri_derp_reset_in(rmr_derp *d)
 {
     rmr_h1_free(d->http);
     d->http = NULL;
+    rmr_ws_free(d->ws);
+    d->ws = NULL;
     rmr_release_wiped(&d->env.alloc, d->rx.body, d->rx.body_cap);
     memset(&d->rx, 0, sizeof d->rx);
 }
@@ -26,9 +28,11 @@ static rmr_err on_head(void *user, const rmr_h1_head *head)
 {
     rmr_derp *d = user;
     d->http_status = head->status;
-    /* The headers say nothing that we need: one server writes its key there in
-     * a form of its own. */
-    return head->status == 101 ? RMR_OK : RMR_E_DERP_UPGRADE;
+    /* Raw, the headers say nothing that we need: one server writes its key there
+     * in a form of its own. */
+    return head->status == 101 && (!d->by_ws || rmri_derp_ws_accepts(d, head))
+               ? RMR_OK
+               : RMR_E_DERP_UPGRADE;
 }
 
 /* Behind the head DERP begins, in the same bytes. */
@@ -47,6 +51,7 @@ static rmr_err read_upgrade(rmr_derp *d, rmr_buf *in)
         rmr_h1_free(d->http);
         d->http = NULL;
         d->state = DERP_GREETING;
+        return d->by_ws ? rmri_derp_ws_begin(d) : RMR_OK;
     }
     return RMR_OK;
 }
@@ -84,6 +89,8 @@ static rmr_err take_server_info(rmr_derp *d, rmr_buf body)
     d->state = DERP_UP;
     d->stats.connects++;
     d->restart_until = 0;
+    d->ws_worked = d->by_ws;
+    d->other_tried = false;
     d->last_send = d->now;
     if (d->cb.on_up)
         d->cb.on_up(d->cb.user);
@@ -136,6 +143,10 @@ static void take_restarting(rmr_derp *d, rmr_buf body)
         d->restart_in = MAX_RESTART_IN;
     if (d->restart_for > MAX_RESTART_FOR)
         d->restart_for = MAX_RESTART_FOR;
+    rmr_logf(&d->env.log, RMR_LOG_INFO, "derp",
+             "%s: the relay restarts, and is back in %llu ms",
+             d->nodes[d->node_at].dial.host,
+             (unsigned long long)(d->restart_in / RMR_MS));
 }
 
 static void take_keep_alive(rmr_derp *d)
@@ -322,7 +333,7 @@ static bool read_header(rmri_derp_rx *rx, rmr_buf *in)
     return rx->header_len == RMRI_DERP_HEADER;
 }
 
-static rmr_err read_frames(rmr_derp *d, rmr_buf in)
+rmr_err rmri_derp_read_frames(rmr_derp *d, rmr_buf in)
 {
     rmri_derp_rx *rx = &d->rx;
     rmr_err e = RMR_OK;
@@ -365,7 +376,7 @@ rmr_err rmr_derp_read(rmr_derp *d, rmr_time now, rmr_buf in)
     if (d->state == DERP_UPGRADE)
         e = read_upgrade(d, &in);
     if (e == RMR_OK && d->state > DERP_UPGRADE)
-        e = read_frames(d, in);
+        e = d->ws ? rmri_derp_ws_read(d, in) : rmri_derp_read_frames(d, in);
     if (e != RMR_OK) {
         rmri_derp_down(d, e, true);
         return e;

@@ -38,10 +38,16 @@ rmr_err rmri_derp_put_request(rmr_derp *d)
     for (const char *p = dial->host; *p; p++)
         v6 = v6 || *p == ':';
     char host[RMR_HOST_MAX + 2];
-    rmr_header h[3] = {{rmr_bytes_str("Connection"), rmr_bytes_str("Upgrade")},
-                       {rmr_bytes_str("Upgrade"), rmr_bytes_str("DERP")},
-                       {rmr_bytes_str("Ideal-Node"), rmr_bytes_str(ideal)}};
-    size_t n = d->node_at != 0 && ideal[0] && is_plain(ideal) ? 3 : 2;
+    rmr_header h[RMRI_DERP_WS_HEADERS + 1] = {
+        {rmr_bytes_str("Connection"), rmr_bytes_str("Upgrade")},
+        {rmr_bytes_str("Upgrade"), rmr_bytes_str("DERP")}};
+    size_t n = d->by_ws ? RMRI_DERP_WS_HEADERS : 2;
+    rmr_err e = d->by_ws ? rmri_derp_ws_headers(d, h) : RMR_OK;
+    if (e != RMR_OK)
+        return e;
+    if (d->node_at != 0 && ideal[0] && is_plain(ideal))
+        h[n++] =
+            (rmr_header){rmr_bytes_str("Ideal-Node"), rmr_bytes_str(ideal)};
     (void)snprintf(host, sizeof host, v6 ? "[%s]" : "%s", dial->host);
     return rmr_h1_build_request(rmr_buf_of(d->ctl, sizeof d->ctl), &d->ctl_len,
                                 "GET", "/derp", host, h, n, NULL);
@@ -245,17 +251,9 @@ static size_t write_packet(rmr_derp *d, rmr_buf dst, bool may_cut)
     return n;
 }
 
-rmr_err rmr_derp_write(rmr_derp *d, rmr_time now, rmr_buf dst, size_t *len)
+size_t rmri_derp_write_frames(rmr_derp *d, rmr_buf dst)
 {
     size_t n = 0;
-    *len = 0;
-    if (d->fatal != RMR_OK)
-        return d->fatal;
-    if (d->in_callback)
-        return RMR_E_REENTRANT;
-    rmri_derp_clamp(d, now);
-    if (!rmri_derp_has_stream(d))
-        return RMR_OK;
     while (n < dst.len) {
         rmr_buf rest = rmr_buf_of(dst.ptr + n, dst.len - n);
         size_t took = 0;
@@ -271,6 +269,21 @@ rmr_err rmr_derp_write(rmr_derp *d, rmr_time now, rmr_buf dst, size_t *len)
             break;
         n += took;
     }
-    *len = n;
+    return n;
+}
+
+rmr_err rmr_derp_write(rmr_derp *d, rmr_time now, rmr_buf dst, size_t *len)
+{
+    *len = 0;
+    if (d->fatal != RMR_OK)
+        return d->fatal;
+    if (d->in_callback)
+        return RMR_E_REENTRANT;
+    rmri_derp_clamp(d, now);
+    if (!rmri_derp_has_stream(d))
+        return RMR_OK;
+    if (d->ws)
+        return rmri_derp_ws_write(d, dst, len);
+    *len = rmri_derp_write_frames(d, dst);
     return RMR_OK;
 }

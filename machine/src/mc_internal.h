@@ -1,7 +1,8 @@
 /* The kit's parts and what they know of each other.  One file a subject:
  *   mc.c        life, events and deadlines handed on
  *   mc_io.c     objects of the adapter's world, the queue of operations
- *   mc_link.c   a stream dialled for a layer: resolve, connect
+ *   mc_link.c   a stream dialled for a layer: resolve, and what it carries
+ *   mc_race.c   its connecting: addresses in turn, two families at once
  *   mc_tls.c    TLS on a link
  *   mc_proxy.c  the way through an HTTP proxy
  *   mc_names.c  the stub resolver and its sockets
@@ -51,6 +52,14 @@ typedef enum link_state {
     LINK_OPEN
 } link_state;
 
+typedef struct mc_lane { /* the addresses of one family, one after the other */
+    rmr_mc_link *l;
+    rmr_mc_io *io; /* NULL: nothing is tried */
+    rmr_addr to;
+    size_t next_addr;
+    uint8_t family; /* NONE: there is no such lane */
+} mc_lane;
+
 struct rmr_mc_link {
     rmr_mc *mc;
     const rmr_mc_link_ops *ops;
@@ -61,7 +70,9 @@ struct rmr_mc_link {
     rmr_mc_io *io;
     rmr_tls *tls;
     rmr_addr addrs[RMR_DNS_MAX_ADDRS];
-    size_t n_addrs, next_addr;
+    size_t n_addrs;
+    mc_lane lanes[2]; /* while connecting */
+    rmr_time second_at; /* when the other family begins; NEVER: it has */
     rmr_addr remote, local;
     rmr_time deadline; /* of the whole attempt */
     uint64_t query;
@@ -83,6 +94,15 @@ void rmri_mc_link_end(rmr_mc_link *l, rmr_time now, rmr_err why,
 void rmri_mc_link_drop(rmr_mc_link *l, bool reset);
 /* The stream leads to the host: TLS begins, or the layer. */
 void rmri_mc_link_through(rmr_mc_link *l, rmr_time now);
+
+/* mc_race.c: goes to the addresses that the link has; then connected, or its
+ * end. */
+void rmri_mc_race_start(rmr_mc_link *l, rmr_time now);
+void rmri_mc_race_second(rmr_mc_link *l, rmr_time now); /* its time came */
+void rmri_mc_race_stop(rmr_mc_link *l);
+/* The stream that won is the link's. */
+void rmri_mc_link_connected(rmr_mc_link *l, rmr_time now, rmr_mc_io *io,
+                            const rmr_addr *local);
 
 /* mc_tls.c */
 bool rmri_mc_tls_new(rmr_mc_link *l, rmr_time now);

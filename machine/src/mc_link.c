@@ -1,14 +1,11 @@
 /* A stream dialled for a layer (a control client, a DERP region): its host
- * resolved, or its proxy's, the addresses tried one after the other, TLS on top
- * where asked. */
+ * resolved, or its proxy's, its addresses tried (mc_race.c), TLS on top where
+ * asked. */
 #include "mc_internal.h"
 
 #include <string.h>
 
-#define CONNECT_TIMEOUT (1500 * RMR_MS) /* one address; derp.md: 1.5 s */
 #define DEFAULT_TIMEOUT (10 * RMR_SEC)
-
-static void start_next(rmr_mc_link *l, rmr_time now);
 
 rmr_mc_link *rmr_mc_link_new(rmr_mc *mc, const rmr_mc_link_ops *ops,
                              void *owner)
@@ -20,7 +17,7 @@ rmr_mc_link *rmr_mc_link_new(rmr_mc *mc, const rmr_mc_link_ops *ops,
     l->mc = mc;
     l->ops = ops;
     l->owner = owner;
-    l->deadline = RMR_TIME_NEVER;
+    l->deadline = l->second_at = RMR_TIME_NEVER;
     rmr_ring_init(&l->held, &mc->env.alloc, MC_READ_CREDIT);
     l->next = mc->links;
     mc->links = l;
@@ -29,6 +26,7 @@ rmr_mc_link *rmr_mc_link_new(rmr_mc *mc, const rmr_mc_link_ops *ops,
 
 void rmri_mc_link_drop(rmr_mc_link *l, bool reset)
 {
+    rmri_mc_race_stop(l);
     if (l->io) {
         if (reset)
             rmr_mc_io_abort(l->io);
@@ -97,28 +95,12 @@ void rmri_mc_link_through(rmr_mc_link *l, rmr_time now)
     }
 }
 
-static void io_opened(void *owner, rmr_time now, const rmr_addr *local)
-{
-    rmr_mc_link *l = owner;
-    l->local = *local;
-    rmr_mc_io_credit(l->io, MC_READ_CREDIT);
-    if (l->by_proxy)
-        l->state = LINK_PROXY;
-    else
-        rmri_mc_link_through(l, now);
-    if (l->io)
-        rmr_mc_io_output(l->io);
-}
-
 static void io_failed(void *owner, rmr_time now, rmr_err why)
 {
     rmr_mc_link *l = owner;
     l->io = NULL;
     l->last_err = why;
-    if (l->state == LINK_CONNECTING)
-        start_next(l, now);
-    else
-        rmri_mc_link_end(l, now, why, "the connection was reset");
+    rmri_mc_link_end(l, now, why, "the connection was reset");
 }
 
 /* The proxy's answer; what follows it comes from the host already. */
@@ -191,41 +173,28 @@ static size_t io_produce(void *owner, rmr_time now, rmr_buf scratch)
 }
 
 static const rmr_mc_io_ops link_io_ops = {
-    .opened = io_opened,
     .failed = io_failed,
     .bytes = io_bytes,
     .eof = io_eof,
     .produce = io_produce,
 };
 
-/* ---- an attempt -------------------------------------------------------- */
-
-static bool family_is_wanted(const rmr_mc_link *l, const rmr_addr *a)
+void rmri_mc_link_connected(rmr_mc_link *l, rmr_time now, rmr_mc_io *io,
+                            const rmr_addr *local)
 {
-    /* The families are the host's, not the proxy's. */
+    l->io = io;
+    rmr_mc_io_hand_over(io, &link_io_ops, l);
+    l->local = *local;
+    rmr_mc_io_credit(l->io, MC_READ_CREDIT);
     if (l->by_proxy)
-        return true;
-    return a->family == RMR_AF_INET ? !l->dial.no_v4 : !l->dial.no_v6;
+        l->state = LINK_PROXY;
+    else
+        rmri_mc_link_through(l, now);
+    if (l->io)
+        rmr_mc_io_output(l->io);
 }
 
-static void start_next(rmr_mc_link *l, rmr_time now)
-{
-    while (l->next_addr < l->n_addrs) {
-        rmr_addr *a = &l->addrs[l->next_addr++];
-        if (!family_is_wanted(l, a))
-            continue;
-        l->remote = *a;
-        l->remote.port = l->by_proxy ? l->mc->proxy.port : l->dial.port;
-        l->state = LINK_CONNECTING;
-        l->io = rmr_mc_connect(l->mc, &l->remote, NULL, CONNECT_TIMEOUT,
-                               &link_io_ops, l);
-        if (l->io)
-            return;
-        l->last_err = RMR_E_NOMEM;
-    }
-    rmri_mc_link_end(l, now, l->last_err ? l->last_err : RMR_E_UNREACHABLE,
-                     "no address of the host could be reached");
-}
+/* ---- an attempt -------------------------------------------------------- */
 
 void rmri_mc_link_resolved(rmr_mc_link *l, rmr_time now, rmr_err err,
                            const rmr_addr *addrs, size_t count)
@@ -240,7 +209,7 @@ void rmri_mc_link_resolved(rmr_mc_link *l, rmr_time now, rmr_err err,
         count = RMR_DNS_MAX_ADDRS;
     memcpy(l->addrs, addrs, count * sizeof *addrs);
     l->n_addrs = count;
-    start_next(l, now);
+    rmri_mc_race_start(l, now);
 }
 
 void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now, const rmr_dial *to)
@@ -248,7 +217,6 @@ void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now, const rmr_dial *to)
     if (l->state != LINK_IDLE)
         rmr_mc_link_close(l, now);
     l->dial = *to;
-    l->next_addr = 0;
     l->n_addrs = 0;
     l->last_err = RMR_OK;
     l->deadline =
@@ -260,7 +228,7 @@ void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now, const rmr_dial *to)
         l->n_addrs = to->n_addrs;
         memcpy(l->addrs, to->addrs, to->n_addrs * sizeof to->addrs[0]);
         l->state = LINK_CONNECTING;
-        start_next(l, now);
+        rmri_mc_race_start(l, now);
         return;
     }
     l->state = LINK_RESOLVING;

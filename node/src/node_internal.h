@@ -66,6 +66,7 @@ struct nd_region {
     rmr_derp_node *nodes; /* as the DERP map had them */
     size_t n_nodes;
     char code[32];
+    char health[128]; /* what the relay says is wrong with it; "": nothing */
     uint16_t id;
     bool up;
     uint32_t failures; /* since it was up last */
@@ -88,6 +89,8 @@ rmr_time rmri_node_regions_deadline(const rmr_node *n);
 void rmri_node_regions_handle_deadline(rmr_node *n, rmr_time now);
 const char *rmri_node_region_code(const rmr_node *n, uint16_t id);
 bool rmri_node_region_is_up(const rmr_node *n, uint16_t id);
+/* Says of each relay that told of a trouble what it is. */
+void rmri_node_regions_put_health(const rmr_node *n, rmr_jw *w);
 /* A netcheck is over: the home may be another one. */
 void rmri_node_regions_choose_home(rmr_node *n, rmr_time now);
 /* The network changed: streams of addresses that are gone are closed, the

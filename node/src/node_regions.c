@@ -64,7 +64,8 @@ static void on_up(void *user)
     r->failures = 0;
     r->n->dirty = true;
     rmr_logf(&r->n->env.log, RMR_LOG_INFO, ND_LAYER,
-             "relay region %u (%s) is connected", r->id, r->code);
+             "relay region %u (%s) is connected%s", r->id, r->code,
+             rmr_derp_is_websocket(r->derp) ? ", in WebSocket frames" : "");
     rmr_paths_region_up(r->n->paths, r->n->now, r->id);
     /* Peers learn of a home when it can be reached. */
     if (r->id == r->n->home)
@@ -74,6 +75,7 @@ static void on_up(void *user)
 static void on_down(void *user, rmr_err why)
 {
     nd_region *r = user;
+    bool is_tls = -why / 1000 == RMR_LAYER_TLS;
     if (r->up && why != RMR_OK)
         rmri_node_netcheck_want(r->n, r->n->now, RMR_NETCHECK_WHY_RELAY);
     r->up = false;
@@ -82,7 +84,7 @@ static void on_down(void *user, rmr_err why)
     rmr_paths_region_down(r->n->paths, r->n->now, r->id);
     rmr_logf(&r->n->env.log, RMR_LOG_INFO, ND_LAYER,
              "relay region %u (%s) is gone: %s", r->id, r->code,
-             rmr_derp_err_text(why));
+             is_tls ? rmr_tls_err_text(why) : rmr_derp_err_text(why));
 }
 
 /* A sign of life counts for some seconds. */
@@ -112,6 +114,34 @@ static void on_peer_gone(void *user, const uint8_t key[RMR_KEY_LEN],
     rmr_paths_derp_gone(r->n->paths, r->n->now, key, r->id);
 }
 
+/* What a relay says goes to logs and to the status: plain text, and not much. */
+static void on_health(void *user, rmr_bytes text)
+{
+    nd_region *r = user;
+    size_t len = 0;
+    for (; len < text.len && len + 1 < sizeof r->health; len++) {
+        char c = (char)text.ptr[len];
+        r->health[len] = c >= ' ' && c <= '~' ? c : '?';
+    }
+    r->health[len] = '\0';
+    r->n->dirty = true;
+    rmr_logf(&r->n->env.log, RMR_LOG_WARN, ND_LAYER,
+             len ? "relay region %u (%s) has a trouble: %s"
+                 : "relay region %u (%s) is well again%s",
+             r->id, r->code, r->health);
+}
+
+void rmri_node_regions_put_health(const rmr_node *n, rmr_jw *w)
+{
+    char line[192];
+    for (const nd_region *r = n->regions; r; r = r->next) {
+        if (!r->health[0])
+            continue;
+        snprintf(line, sizeof line, "relay %s: %s", r->code, r->health);
+        rmr_jw_str(w, line);
+    }
+}
+
 static rmr_err region_start(nd_region *r, rmr_time now)
 {
     rmr_node *n = r->n;
@@ -123,10 +153,12 @@ static rmr_err region_start(nd_region *r, rmr_time now)
     cb.on_down = on_down;
     cb.on_packet = on_packet;
     cb.on_peer_gone = on_peer_gone;
+    cb.on_health = on_health;
     rmr_derp_config_init(&cfg, sizeof cfg);
     memcpy(cfg.private_key, n->keys.node, RMR_KEY_LEN);
     cfg.nodes = r->nodes;
     cfg.n_nodes = r->n_nodes;
+    cfg.form = RMR_DERP_EITHER;
     cfg.preferred = cfg.always_on = r->id == n->home;
     /* Connections stop at a third of it (rmri_node_region_hold), so that TCP is
      * held back and not dropped. */

@@ -129,6 +129,7 @@ static void put_health(rmr_node *n, rmr_jw *w)
         rmr_jw_str(w, n->ctl_text);
     for (size_t i = 0; n->nm && i < rmr_nm_health_count(n->nm) && i < 16; i++)
         rmr_jw_str(w, rmr_nm_health_at(n->nm, i));
+    rmri_node_regions_put_health(n, w);
     rmr_jw_array_end(w);
 }
 

@@ -181,7 +181,8 @@ static void a_relay_that_restarts_is_waited_for_as_it_said(void **state)
     rmr_derp_stream_closed(f.d, f.now, RMR_OK);
     fx_log(&f, "down closed\n");
     rmr_time end = f.now + 1500 * RMR_MS + 30 * RMR_SEC;
-    assert_true(wait_for_retry(&f, &dial) == 1500 * RMR_MS);
+    rmr_dur wait = wait_for_retry(&f, &dial);
+    assert_true(wait >= 1500 * RMR_MS && wait < 2250 * RMR_MS);
     /* For thirty seconds: the same node, and failures are no news. */
     unsigned n = 0;
     while (f.now < end) {
@@ -208,7 +209,7 @@ static void a_restart_is_over_when_the_relay_is_back(void **state)
     tell_restart(&f, 1000, 60000);
     rmr_derp_stream_closed(f.d, f.now, RMR_E_RESET);
     fx_log(&f, "down reset\n");
-    f.now += RMR_SEC;
+    f.now += RMR_SEC + RMR_SEC / 2;
     fx_up(&f);
     rmr_derp_stream_closed(f.d, f.now, RMR_E_RESET);
     fx_log(&f, "down reset\n");
@@ -227,8 +228,45 @@ static void a_relay_can_not_send_us_away_for_days(void **state)
     fx_up(&f);
     tell_restart(&f, UINT32_MAX, UINT32_MAX);
     rmr_derp_stream_closed(f.d, f.now, RMR_E_RESET);
-    assert_true(wait_for_retry(&f, &dial) == 30 * RMR_SEC);
-    assert_true(f.d->restart_until == f.now + 300 * RMR_SEC);
+    rmr_time from = f.now;
+    rmr_dur wait = wait_for_retry(&f, &dial);
+    assert_true(wait >= 30 * RMR_SEC && wait < 45 * RMR_SEC);
+    assert_true(f.d->restart_until == from + 330 * RMR_SEC);
+    fx_end(&f);
+}
+
+/* All were told the same; they come spread over half of it. */
+static void clients_of_a_restarting_relay_do_not_come_at_once(void **state)
+{
+    (void)state;
+    rmr_dur least = RMR_TIME_NEVER, most = 0;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        fixture f;
+        rmr_dial dial;
+        fx_begin(&f, true);
+        fx_up(&f);
+        test_rng_seed(&f.rng, seed);
+        tell_restart(&f, 2000, 60000);
+        rmr_derp_stream_closed(f.d, f.now, RMR_E_RESET);
+        rmr_dur t = wait_for_retry(&f, &dial);
+        assert_true(t >= 2 * RMR_SEC && t < 3 * RMR_SEC);
+        least = t < least ? t : least;
+        most = t > most ? t : most;
+        fx_end(&f);
+    }
+    assert_true(least < 2200 * RMR_MS && most > 2800 * RMR_MS);
+}
+
+static void without_randomness_for_the_restart_it_is_done(void **state)
+{
+    (void)state;
+    fixture f;
+    fx_begin(&f, true);
+    fx_up(&f);
+    tell_restart(&f, 2000, 60000);
+    f.rng.fail_at = f.rng.calls + 1;
+    rmr_derp_stream_closed(f.d, f.now, RMR_E_RESET);
+    assert_int_equal(rmr_derp_handle_deadline(f.d, f.now), RMR_E_RNG);
     fx_end(&f);
 }
 
@@ -310,6 +348,8 @@ int main(void)
         cmocka_unit_test(a_restart_is_over_when_the_relay_is_back),
         cmocka_unit_test(a_relay_can_not_send_us_away_for_days),
         cmocka_unit_test(a_restart_at_once_is_at_once),
+        cmocka_unit_test(clients_of_a_restarting_relay_do_not_come_at_once),
+        cmocka_unit_test(without_randomness_for_the_restart_it_is_done),
         cmocka_unit_test(driving_at_deadlines_gives_what_driving_always_gives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

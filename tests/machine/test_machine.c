@@ -204,6 +204,146 @@ static void the_next_address_is_tried_when_one_fails(void **st)
     rig_end(&r);
 }
 
+/* ---- two families ------------------------------------------------------- */
+
+static rmr_dial dial_both(void)
+{
+    rmr_dial d = dial_to("host.example");
+    d.addrs[0] = rmr_addr_v4(192, 0, 2, 1, 0);
+    d.addrs[0].family = RMR_AF_INET6;
+    d.addrs[1] = rmr_addr_v4(192, 0, 2, 2, 0);
+    d.n_addrs = 2;
+    return d;
+}
+
+/* The next CONNECT must be to that family; its id. */
+static uint64_t connects(rig *r, uint8_t family)
+{
+    rmr_io_op op = next(r);
+    assert_int_equal(op.kind, RMR_IO_CONNECT);
+    assert_int_equal(op.addr.family, family);
+    assert_int_equal(op.addr.port, 8080);
+    assert_int_equal(next(r).kind, RMR_IO_NONE);
+    return op.id;
+}
+
+static void pass(rig *r, rmr_dur t)
+{
+    r->now += t;
+    rmr_mc_handle_deadline(r->mc, r->now);
+    assert_true(rmr_mc_next_deadline(r->mc) > r->now);
+}
+
+static void a_family_that_leads_nowhere_costs_a_fifth_of_a_second(void **st)
+{
+    rig r;
+    (void)st;
+    for (int winner = 0; winner < 2; winner++) {
+        rig_start(&r, NULL);
+        rmr_dial d = dial_both();
+        rmr_mc_link_dial(r.link, r.now, &d);
+        uint64_t id[2] = {connects(&r, RMR_AF_INET6), 0};
+        assert_true(rmr_mc_next_deadline(r.mc) == r.now + 200 * RMR_MS);
+        pass(&r, 199 * RMR_MS);
+        assert_int_equal(next(&r).kind, RMR_IO_NONE);
+        pass(&r, RMR_MS);
+        id[1] = connects(&r, RMR_AF_INET);
+        give(&r, RMR_IO_OPENED, id[winner], NULL);
+        assert_int_equal(r.opened, 1);
+        /* The other one is given up; what it still says is of no meaning. */
+        bool aborted = false;
+        rmr_io_op op;
+        while ((op = next(&r)).kind != RMR_IO_NONE)
+            aborted |= op.kind == RMR_IO_ABORT && op.id == id[!winner];
+        assert_true(aborted);
+        give(&r, RMR_IO_FAILED, id[!winner], NULL);
+        give(&r, RMR_IO_BYTES, id[winner], "hi");
+        assert_memory_equal(r.got, "hi", 2);
+        assert_int_equal(r.closed, 0);
+        assert_true(rmr_mc_next_deadline(r.mc) == RMR_TIME_NEVER);
+        rig_end(&r);
+    }
+}
+
+static void the_second_family_does_not_wait_for_one_that_failed(void **st)
+{
+    rig r;
+    (void)st;
+    rig_start(&r, NULL);
+    rmr_dial d = dial_both();
+    rmr_mc_link_dial(r.link, r.now, &d);
+    give(&r, RMR_IO_FAILED, connects(&r, RMR_AF_INET6), NULL);
+    assert_int_equal(r.closed, 0);
+    uint64_t id = connects(&r, RMR_AF_INET);
+    assert_true(rmr_mc_next_deadline(r.mc) == r.now + 10 * RMR_SEC);
+    give(&r, RMR_IO_FAILED, id, NULL);
+    assert_int_equal(r.closed, 1);
+    assert_int_equal(r.why, RMR_E_REFUSED);
+    assert_true(rmr_mc_next_deadline(r.mc) == RMR_TIME_NEVER);
+    rig_end(&r);
+}
+
+static void one_that_opens_in_time_keeps_the_other_from_beginning(void **st)
+{
+    rig r;
+    (void)st;
+    rig_start(&r, NULL);
+    rmr_dial d = dial_both();
+    rmr_mc_link_dial(r.link, r.now, &d);
+    give(&r, RMR_IO_OPENED, connects(&r, RMR_AF_INET6), NULL);
+    pass(&r, RMR_SEC);
+    for (int i = 0; i < 4; i++)
+        assert_int_not_equal(next(&r).kind, RMR_IO_CONNECT);
+    rig_end(&r);
+}
+
+static void a_family_that_is_off_is_not_tried(void **st)
+{
+    rig r;
+    (void)st;
+    for (int v6 = 0; v6 < 2; v6++) {
+        rig_start(&r, NULL);
+        rmr_dial d = dial_both();
+        d.no_v4 = v6;
+        d.no_v6 = !v6;
+        rmr_mc_link_dial(r.link, r.now, &d);
+        uint64_t id = connects(&r, v6 ? RMR_AF_INET6 : RMR_AF_INET);
+        assert_true(rmr_mc_next_deadline(r.mc) == r.now + 10 * RMR_SEC);
+        give(&r, RMR_IO_FAILED, id, NULL);
+        assert_int_equal(r.closed, 1);
+        rig_end(&r);
+    }
+    rig_start(&r, NULL);
+    rmr_dial d = dial_both();
+    d.no_v4 = d.no_v6 = true;
+    rmr_mc_link_dial(r.link, r.now, &d);
+    assert_int_equal(r.why, RMR_E_UNREACHABLE);
+    rig_end(&r);
+}
+
+static void both_families_end_with_the_dial(void **st)
+{
+    rig r;
+    (void)st;
+    for (int how = 0; how < 2; how++) {
+        rig_start(&r, NULL);
+        rmr_dial d = dial_both();
+        d.timeout = RMR_SEC;
+        rmr_mc_link_dial(r.link, r.now, &d);
+        connects(&r, RMR_AF_INET6);
+        pass(&r, 200 * RMR_MS);
+        connects(&r, RMR_AF_INET);
+        if (how)
+            rmr_mc_link_close(r.link, r.now);
+        else
+            pass(&r, 800 * RMR_MS);
+        assert_int_equal(r.closed, !how);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(next(&r).kind, RMR_IO_ABORT);
+        rig_end(&r);
+    }
+}
+
 static void a_dial_ends_at_its_timeout(void **st)
 {
     rig r;
@@ -584,6 +724,11 @@ int main(void)
 #define T cmocka_unit_test
         T(a_link_reaches_a_literal_host_directly),
         T(the_next_address_is_tried_when_one_fails),
+        T(a_family_that_leads_nowhere_costs_a_fifth_of_a_second),
+        T(the_second_family_does_not_wait_for_one_that_failed),
+        T(one_that_opens_in_time_keeps_the_other_from_beginning),
+        T(a_family_that_is_off_is_not_tried),
+        T(both_families_end_with_the_dial),
         T(a_dial_ends_at_its_timeout),
         T(a_proxy_is_asked_for_the_host_and_then_out_of_the_way),
         T(the_answer_of_a_proxy_may_come_byte_by_byte),

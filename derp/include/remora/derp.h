@@ -6,8 +6,9 @@
  * asked and moves the bytes; the layer does not see whether there is TLS.  It
  * carries opaque packets between node keys; they may be lost, and it does not
  * choose regions.  With a mesh key it is another relay of the region: it watches
- * who is there and forwards packets.  The relay's side is remora/derp_srv.h; the
- * WebSocket form is not here yet.
+ * who is there and forwards packets.  The relay's side is remora/derp_srv.h.
+ * Where a proxy lets no Upgrade: DERP pass, the same bytes go in WebSocket
+ * messages (config.form).
  *
  * Threading: one object, one thread.  Callbacks come from pump functions alone;
  * within them submit and look functions may be called.  Memory: bounded by the
@@ -94,6 +95,15 @@ typedef struct rmr_derp_callbacks {
     void (*on_peer_present)(void *user, const uint8_t key[RMR_KEY_LEN]);
 } rmr_derp_callbacks;
 
+/* How frames lie in the stream behind the upgrade. */
+typedef enum rmr_derp_form {
+    RMR_DERP_RAW,       /* as they are                                         */
+    RMR_DERP_EITHER,    /* raw; where a node doesn't upgrade, the other form is
+                           tried once at the same node, and what worked last
+                           is begun with                                       */
+    RMR_DERP_WEBSOCKET  /* in binary WebSocket messages                        */
+} rmr_derp_form;
+
 typedef struct rmr_derp_config {
     uint32_t struct_size;
     uint8_t private_key[RMR_KEY_LEN]; /* node key; copied */
@@ -109,6 +119,7 @@ typedef struct rmr_derp_config {
     const uint8_t *mesh_key; /* 32 bytes, copied: another relay of the region,
                                 which watches who is there and forwards; NULL:
                                 a node                                        */
+    rmr_derp_form form;
 } rmr_derp_config;
 
 /* rx_bytes and tx_bytes are of packets, without their frames.  dropped_rate:
@@ -177,7 +188,8 @@ RMR_API bool rmr_derp_wants_stream(rmr_derp *d, rmr_time now, rmr_dial *out);
  * Errors: RMR_E_STATE (not asked for); RMR_E_NOMEM and RMR_E_INVAL (a host name
  *         that HTTP can't carry): close the stream, on_down was called;
  *         RMR_E_REENTRANT.
- * Source: GET /derp with Upgrade: DERP; RFC 9110 7.8.
+ * Source: GET /derp with Upgrade: DERP (RFC 9110 7.8), or as a WebSocket with the
+ *         subprotocol derp (RFC 6455 4.1).
  */
 RMR_API rmr_err rmr_derp_stream_opened(rmr_derp *d, rmr_time now);
 
@@ -213,9 +225,9 @@ RMR_API bool rmr_derp_wants_close(rmr_derp *d);
  *
  * Effects: all callbacks; may create output; moves the deadline.
  * Errors: RMR_E_DERP_UPGRADE, RMR_E_DERP_LOGIN, RMR_E_DERP_FRAME (a body above
- *         1 MiB), RMR_E_NOMEM during the login: close the stream, on_down was
- *         called.  RMR_E_RNG: free the object.  RMR_E_STATE without a stream;
- *         RMR_E_REENTRANT.
+ *         1 MiB), RMR_E_NOMEM during the login, RMR_E_WS_* and RMR_E_CLOSED of
+ *         the WebSocket form: close the stream, on_down was called.  RMR_E_RNG:
+ *         free the object.  RMR_E_STATE without a stream; RMR_E_REENTRANT.
  * Source: DERP framing and login, version 2.
  */
 RMR_API rmr_err rmr_derp_read(rmr_derp *d, rmr_time now, rmr_buf in);
@@ -224,9 +236,12 @@ RMR_API rmr_err rmr_derp_read(rmr_derp *d, rmr_time now, rmr_buf in);
  * Stream bytes out, as many frames as fit; *len 0: none now.  A frame is cut
  * only when it is longer than dst; the host sends every byte, in order. [pump]
  *
+ * \param dst  In the WebSocket form at least 131 bytes: nothing goes into less.
+ *
  * Effects: moves no deadline.
  * Errors: RMR_E_REENTRANT; RMR_E_RNG (fatal).
- * Source: DERP framing; packets go right behind the login.
+ * Source: DERP framing; packets go right behind the login; RFC 6455, messages of
+ *         at most 32,768 bytes.
  */
 RMR_API rmr_err rmr_derp_write(rmr_derp *d, rmr_time now, rmr_buf dst,
                                size_t *len);
@@ -295,6 +310,15 @@ RMR_API rmr_err rmr_derp_ping(rmr_derp *d, rmr_time now);
  * Source:  none.
  */
 RMR_API bool rmr_derp_is_up(const rmr_derp *d);
+
+/**
+ * True when this connection, or the next one, is in the WebSocket form. [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
+ */
+RMR_API bool rmr_derp_is_websocket(const rmr_derp *d);
 
 /**
  * Bytes of packets that wait in the queue: the host holds its stack back while
