@@ -28,6 +28,17 @@ static path_peer *derp_sender(rmr_paths *p, const path_dkey *d,
 
 /* ---- ping ------------------------------------------------------------- */
 
+/* The key of a pair seals both ways, and the sender's name is outside the box:
+ * who caught our ping can throw it back as the peer's.  Our answer would be the
+ * pong that our own ping waits for. */
+static bool is_our_own(rmr_paths *p, const rmr_disco_msg *m)
+{
+    bool is =
+        m->has_node_key && memcmp(m->node_key, p->node_key, RMR_KEY_LEN) == 0;
+    p->stats.dropped_mismatch += is;
+    return is;
+}
+
 static void answer(rmr_paths *p, const path_peer *peer, const rmr_path_to *from,
                    const rmr_disco_msg *m)
 {
@@ -331,6 +342,8 @@ static rmr_err dispatch(rmr_paths *p, rmr_time now, path_dkey *d,
     switch (m->type) {
     case RMR_DISCO_PING:
         p->stats.pings_received++;
+        if (is_our_own(p, m))
+            return RMR_E_DENIED;
         return is_udp(from) ? read_ping_udp(p, now, d, from, m)
                             : read_ping_derp(p, now, d, from, m);
     case RMR_DISCO_PONG:

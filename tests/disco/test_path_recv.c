@@ -265,6 +265,61 @@ static void a_pong_must_answer_a_ping(void **state)
     done(w);
 }
 
+/* The next datagram of node i to UDP, as it is on the wire. */
+static size_t raw_udp_out(w_world *w, int i, uint8_t b[RMR_PATHS_MAX_DATAGRAM],
+                          rmr_path_to *to)
+{
+    size_t len;
+    do
+        assert_int_equal(rmr_paths_write_pkt(
+                             w->node[i].p, w->now,
+                             rmr_buf_of(b, RMR_PATHS_MAX_DATAGRAM), &len, to),
+                         RMR_OK);
+    while (len && to->udp.family == RMR_AF_NONE);
+    return len;
+}
+
+/* The key of a pair seals both ways, and the sender's name is outside the box:
+ * who catches a's ping to b can throw it back as b's.  Were it answered, the
+ * pong, thrown back too, would prove the catcher's address to be b's. */
+static void our_own_ping_thrown_back_proves_nothing(void **state)
+{
+    (void)state;
+    w_world *w = trio();
+    uint8_t b[RMR_PATHS_MAX_DATAGRAM];
+    rmr_path_route r;
+    rmr_path_to to;
+    rmr_path_info info;
+    rmr_path_peer who;
+    rmr_paths *p = w->node[0].p;
+    assert_int_equal(rmr_paths_route(p, w->now, w->node[0].peer[1], &r),
+                     RMR_OK);
+    size_t len = raw_udp_out(w, 0, b, &to);
+    assert_int_not_equal(len, 0);
+    memcpy(b + 6, w->node[1].disco_key, 32);
+    assert_int_equal(rmr_paths_read(p, w->now, &to, rmr_buf_of(b, len)),
+                     RMR_E_DENIED);
+    assert_int_equal(rmr_paths_get_stats(p).dropped_mismatch, 1);
+    assert_false(rmr_paths_source(p, &to.udp, &who));
+    rmr_path_to at = to;
+    len = raw_udp_out(w, 0, b, &to);
+    if (len) { /* the pong, for the catcher */
+        memcpy(b + 6, w->node[1].disco_key, 32);
+        (void)rmr_paths_read(p, w->now, &at, rmr_buf_of(b, len));
+    }
+    w_info(w, 0, 1, &info);
+    assert_false(info.has_best);
+    /* By the relay neither. */
+    assert_int_equal(rmr_paths_ping(p, w->now, w->node[0].peer[1], 1), RMR_OK);
+    rmr_disco_msg own = ping(w, 0, 7);
+    rmr_path_to from = w_derp(w, 1);
+    len = w_seal(w, 0, 1, &own, b, sizeof b);
+    memcpy(b + 6, w->node[1].disco_key, 32);
+    assert_int_equal(rmr_paths_read(p, w->now, &from, rmr_buf_of(b, len)),
+                     RMR_E_DENIED);
+    done(w);
+}
+
 static void what_counts_is_the_address_pinged(void **state)
 {
     (void)state;
@@ -622,6 +677,7 @@ int main(void)
         cmocka_unit_test(calls_and_punches_come_by_derp_from_their_node_alone),
         cmocka_unit_test(refused_datagrams_change_nothing),
         cmocka_unit_test(a_pong_must_answer_a_ping),
+        cmocka_unit_test(our_own_ping_thrown_back_proves_nothing),
         cmocka_unit_test(what_counts_is_the_address_pinged),
         cmocka_unit_test(a_late_pong_is_none),
         cmocka_unit_test(a_call_replaces_what_the_last_one_named),
