@@ -416,16 +416,48 @@ static void a_call_pings_all_at_once_and_calls_not_back(void **state)
     done(w);
 }
 
-static void a_call_that_drops_best_clears_it(void **state)
+/* A call may be an old one, which the relay kept: it can make us doubt the path
+ * that answers, and send by the relay too, but not take it away. */
+static void a_call_that_drops_best_makes_it_doubtful(void **state)
 {
     (void)state;
     w_world *w = trio();
+    rmr_path_info info;
+    rmr_path_route r;
     w_talk(w, 0, 1, 100 * RMR_MS, RMR_SEC);
     assert_true(w_direct(w, 0, 1)); /* b's call named this address */
+    rmr_path_peer_config none = {.struct_size = sizeof none};
+    assert_int_equal(rmr_paths_peer_set(w->node[0].p, w->now,
+                                        w->node[0].peer[1],
+                                        RMR_PATH_SET_ENDPOINTS, &none),
+                     RMR_OK);
+    rmr_path_to from = w_derp(w, 1);
+    rmr_disco_msg good = {.type = RMR_DISCO_CALL_ME_MAYBE, .n_candidates = 1};
+    good.candidates[0] = w->node[1].addr[0];
+    for (int i = 0; i < 20; i++) {
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(w_say(w, 1, 0, &from, &good), RMR_OK);
+            assert_int_equal(call(w, (const int[]){1}, 1), RMR_OK);
+        }
+        w_info(w, 0, 1, &info);
+        assert_true(info.has_best && !info.trusted);
+        assert_int_equal(
+            rmr_paths_route(w->node[0].p, w->now, w->node[0].peer[1], &r),
+            RMR_OK);
+        assert_true(r.has_udp && r.has_derp);
+        w_drain(w, 0);
+        w_run(w, 100 * RMR_MS); /* it answers, and is trusted again */
+        assert_true(w_direct(w, 0, 1));
+        w_info(w, 0, 1, &info);
+        assert_true(rmr_addr_eq(&info.udp, &w->node[1].addr[0]));
+    }
+    /* The peer is there no more, indeed. */
+    w->blocked[0] = true;
+    assert_int_equal(w_say(w, 1, 0, &from, &good), RMR_OK);
     assert_int_equal(call(w, (const int[]){1}, 1), RMR_OK);
-    rmr_path_info info;
+    w_talk(w, 0, 1, 100 * RMR_MS, 5100 * RMR_MS);
     w_info(w, 0, 1, &info);
-    assert_false(info.has_best);
+    assert_false(info.has_best && rmr_addr_eq(&info.udp, &w->node[1].addr[0]));
     done(w);
 }
 
@@ -682,7 +714,7 @@ int main(void)
         cmocka_unit_test(a_late_pong_is_none),
         cmocka_unit_test(a_call_replaces_what_the_last_one_named),
         cmocka_unit_test(a_call_pings_all_at_once_and_calls_not_back),
-        cmocka_unit_test(a_call_that_drops_best_clears_it),
+        cmocka_unit_test(a_call_that_drops_best_makes_it_doubtful),
         cmocka_unit_test(named_addresses_are_filtered_and_bounded),
         cmocka_unit_test(calls_want_fresh_endpoints),
         cmocka_unit_test(two_nodes_may_share_a_disco_key),
