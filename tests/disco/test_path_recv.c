@@ -461,6 +461,69 @@ static void a_call_that_drops_best_makes_it_doubtful(void **state)
     done(w);
 }
 
+/* Calls that name ever new addresses fill the list of pings that wait with such
+ * as will never be answered.  The path that works keeps its heartbeat. */
+static void a_flood_of_calls_does_not_starve_the_heartbeat(void **state)
+{
+    (void)state;
+    w_world *w = trio();
+    int ports[RMR_DISCO_MAX_CANDIDATES];
+    w_talk(w, 0, 1, 100 * RMR_MS, RMR_SEC);
+    assert_true(w_direct(w, 0, 1));
+    for (int i = 0; i < 300; i++) {
+        for (int k = 0; k < RMR_DISCO_MAX_CANDIDATES; k++)
+            ports[k] = 1 + i * RMR_DISCO_MAX_CANDIDATES + k;
+        assert_int_equal(call(w, ports, RMR_DISCO_MAX_CANDIDATES), RMR_OK);
+        w_drain(w, 0);
+        w_talk(w, 0, 1, 50 * RMR_MS, 100 * RMR_MS);
+        assert_true(w_direct(w, 0, 1));
+    }
+    /* What it makes us send is bounded: 224 in 5 s, beside the heartbeat. */
+    assert_in_range(w->node[0].pings_out, 224, 224 * 7 + 100);
+    done(w);
+}
+
+/* One caught ping, sent from a hundred made-up places, must not fill the table
+ * so that no true address of the peer gets in. */
+static void made_up_sources_keep_no_address_out(void **state)
+{
+    (void)state;
+    w_world *w = trio();
+    rmr_path_to at = w_udp(w, 1, 3);
+    rmr_disco_msg caught = ping(w, 1, 1);
+    w->node[1].in_map[0] = w->node[1].in_call[0] = false;
+    rmr_path_peer_config none = {.struct_size = sizeof none};
+    assert_int_equal(rmr_paths_peer_set(w->node[0].p, w->now,
+                                        w->node[0].peer[1],
+                                        RMR_PATH_SET_ENDPOINTS, &none),
+                     RMR_OK);
+    for (int i = 0; i < 300; i++) {
+        at.udp.port = (uint16_t)(1000 + i);
+        (void)w_say(w, 1, 0, &at, &caught);
+    }
+    assert_int_equal(n_candidates(w, 0, 1), RMR_PATH_MAX_CANDIDATES);
+    /* One that it names, and one that it pings from. */
+    assert_int_equal(call(w, (const int[]){1}, 1), RMR_OK);
+    assert_true(knows_port(w, 1));
+    rmr_path_to truly = w_udp(w, 1, 1);
+    rmr_disco_msg m = ping(w, 1, 2);
+    assert_int_equal(w_say(w, 1, 0, &truly, &m), RMR_OK);
+    assert_true(has_candidate(w, 0, 1, &truly.udp, NULL));
+    assert_int_equal(n_candidates(w, 0, 1), RMR_PATH_MAX_CANDIDATES);
+    /* What answered is kept. */
+    w_drain(w, 0);
+    w_talk(w, 0, 1, 100 * RMR_MS, 2 * RMR_SEC);
+    assert_true(w_direct(w, 0, 1));
+    for (int i = 0; i < 300; i++) {
+        at.udp.port = (uint16_t)(3000 + i);
+        w->now += RMR_MS;
+        (void)w_say(w, 1, 0, &at, &caught);
+    }
+    assert_true(w_direct(w, 0, 1));
+    assert_true(has_candidate(w, 0, 1, &truly.udp, NULL));
+    done(w);
+}
+
 static void named_addresses_are_filtered_and_bounded(void **state)
 {
     (void)state;
@@ -715,6 +778,8 @@ int main(void)
         cmocka_unit_test(a_call_replaces_what_the_last_one_named),
         cmocka_unit_test(a_call_pings_all_at_once_and_calls_not_back),
         cmocka_unit_test(a_call_that_drops_best_makes_it_doubtful),
+        cmocka_unit_test(a_flood_of_calls_does_not_starve_the_heartbeat),
+        cmocka_unit_test(made_up_sources_keep_no_address_out),
         cmocka_unit_test(named_addresses_are_filtered_and_bounded),
         cmocka_unit_test(calls_want_fresh_endpoints),
         cmocka_unit_test(two_nodes_may_share_a_disco_key),
