@@ -101,16 +101,26 @@ void rmri_path_punch_end(rmr_paths *p, rmr_time now, bool failed)
         close_losers(p, peer);
 }
 
+/* Did the punch make that path?  Who only had a third one probed and came by
+ * another way has not earned a shorter rest. */
+static bool is_by_punch(const path_punch *u, const path_hot *h)
+{
+    return u->state != PUNCH_OFFERED &&
+           rmr_addr_ip_eq(&h->best.udp, &u->target);
+}
+
 /* A pong came: is the peer reached straight now? */
 void rmri_path_punch_won(rmr_paths *p, rmr_time now, path_hot *h)
 {
+    path_punch *u = &p->punch;
     if (!rmri_path_is_punching(p, h->peer) ||
         h->best.udp.family == RMR_AF_NONE || now > h->trust_until)
         return;
-    if (p->punch.state != PUNCH_OFFERED)
-        p->stats.punches_won++;
-    h->peer->punch_fails = 0;
-    rmri_path_punch_end(p, now, false);
+    bool won = is_by_punch(u, h);
+    p->stats.punches_won += won;
+    if (won)
+        h->peer->punch_fails = 0;
+    rmri_path_punch_end(p, now, !won && u->state != PUNCH_OFFERED);
 }
 
 /* ---- probes ----------------------------------------------------------- */
