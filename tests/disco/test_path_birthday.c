@@ -300,6 +300,22 @@ static void a_way_elsewhere_does_not_pay_for_probes(void **state)
     done(w);
 }
 
+/* The easy side may lie too: it accepts with an address that nobody named. */
+static void the_hard_side_pings_only_what_was_named(void **state)
+{
+    (void)state;
+    w_world *w = nats(3);
+    rmr_addr victim = rmr_addr_v4(203, 0, 113, 77, 53);
+    start(w);
+    rmr_paths_set_nat(w->node[EASY].p, w->now, RMR_PATH_VARIES_NO, &victim);
+    w_talk(w, HARD, EASY, 100 * RMR_MS, 20 * RMR_SEC);
+    rmr_paths_stats s = rmr_paths_get_stats(w->node[HARD].p);
+    assert_int_equal(s.punch_probes_sent, 0);
+    assert_int_equal(w->node[HARD].n_opens, 0);
+    assert_true(s.punches_failed >= 1);
+    done(w);
+}
+
 static void sockets_that_fail_to_open_are_done_without(void **state)
 {
     (void)state;
@@ -377,6 +393,7 @@ int main(void)
         cmocka_unit_test(two_hard_ones_do_not_try),
         cmocka_unit_test(only_public_addresses_that_were_named_are_probed),
         cmocka_unit_test(a_way_elsewhere_does_not_pay_for_probes),
+        cmocka_unit_test(the_hard_side_pings_only_what_was_named),
         cmocka_unit_test(sockets_that_fail_to_open_are_done_without),
         cmocka_unit_test(a_broken_socket_clears_its_path),
         cmocka_unit_test(rebind_and_removal_close_the_sockets),
