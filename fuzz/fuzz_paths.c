@@ -1,12 +1,15 @@
-/* Path choosers of three nodes under a program of operations: packets, time,
- * cut and healed networks, replayed and spoilt datagrams, forged senders, map
- * changes, rebinds, failing memory.  The wire (path_world.c) aborts when
+/* Path choosers of three nodes, behind NATs of three kinds, under a program of
+ * operations: packets, time, cut and healed networks and relays, replayed, spoilt
+ * and thrown back datagrams, forged senders, map changes, rebinds, NATs that
+ * forget, addresses that change, failing memory; and maybe a fourth that is
+ * WireGuard-only.  The wire (path_world.c) aborts when
  * - data goes to a UDP address that no pong verified (but WireGuard-only), or
  *   by more than one UDP path beside the relay's copy,
  * - a deadline survives being handled, a socket is closed that is not open,
+ * - more than 1,536 datagrams go to addresses of nobody within 5 s,
  * - something leaks.
- * At the end the wire heals: within a bound, with traffic, all pairs that can
- * must be direct again, and memory must be bounded. */
+ * At the end the wire heals: within a bound, with traffic, all pairs must get
+ * each other's packets, those that can straight, and memory must be bounded. */
 #include "path_world.h"
 
 #include <stdlib.h>
@@ -15,6 +18,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define NODES 3
+#define ALONE 3 /* WireGuard-only, when it exists */
 #define MAX_OPS 200
 #define MAX_MEMORY (256 * 1024) /* a node with two peers: its queue and pings */
 
@@ -56,6 +60,7 @@ static void readd(w_world *w, int i, int j)
     w_config(w, j, &c, eps);
     need(rmr_paths_peer_remove(n->p, w->now, n->peer[j]) == RMR_OK);
     n->mem.fail_at = 0;
+    n->astray = 0; /* it forgot which pings wait */
     need(rmr_paths_peer_add(n->p, w->now, &c, &n->peer[j]) == RMR_OK);
 }
 
@@ -154,6 +159,48 @@ static void host_says(w_world *w, int i, int j, uint8_t what)
     w_drain(w, i);
 }
 
+static void set_nat(w_world *w, int i)
+{
+    w_node *n = &w->node[i];
+    rmr_paths_set_nat(
+        n->p, w->now,
+        n->nat == W_HARD ? RMR_PATH_VARIES_YES : RMR_PATH_VARIES_NO, &n->outer);
+}
+
+/* What is not of one node's doing, and the fourth. */
+static void outside(w_world *w, int a, int b, uint8_t arg)
+{
+    switch (arg & 7) {
+    case 0:
+    case 1:
+        w_throw_back(w);
+        break;
+    case 2:
+        w_forget_mappings(w, a);
+        break;
+    case 3:
+        w_move(w, a, arg >> 3 & 3);
+        set_nat(w, a);
+        w_drain(w, a);
+        break;
+    case 4: /* its home is another relay; control may tell the others */
+        w->node[a].home = (uint16_t)(1 + (arg >> 3 & 3));
+        set_map(w, b, a, RMR_PATH_SET_HOME, arg >> 5);
+        w_drain(w, b);
+        break;
+    case 5:
+        w->derp_down = arg & 8;
+        break;
+    default:
+        if (!w->node[ALONE].exists)
+            break;
+        (void)w_send(w, a, ALONE);
+        if (arg & 8)
+            w_echo(w, a, arg * RMR_MS);
+        break;
+    }
+}
+
 static void op(w_world *w, in *i)
 {
     uint8_t code = take(i), arg = take(i);
@@ -204,9 +251,10 @@ static void op(w_world *w, in *i)
         break;
     case 14:
         w->node[a].refresh_never = arg & 1;
+        w->node[a].fail_opens = arg >> 1 & 1;
         break;
     default:
-        w->node[a].fail_opens = arg & 1;
+        outside(w, a, b, arg);
         break;
     }
     for (int n = 0; n < NODES; n++)
@@ -232,6 +280,23 @@ static void heal(w_world *w, uint32_t kept)
     }
 }
 
+/* Two NATs, of which one is hard: by a punch at most, which may fail; or by
+ * another network that the map names. */
+static bool must_be_direct(const w_node *a, const w_node *b)
+{
+    return a->in_map[2] || a->nat == W_OPEN || b->nat == W_OPEN ||
+           (a->nat != W_HARD && b->nat != W_HARD);
+}
+
+/* One more packet of each, which comes. */
+static void hears(w_world *w, int a, int b)
+{
+    uint32_t seq = w->node[a].next_seq[b];
+    need(w_send(w, a, b));
+    w_run(w, RMR_SEC);
+    need(seq < W_SEQS && w->node[b].got[a][seq] > 0);
+}
+
 /* A pair is direct both ways at most 12 s after the wire healed: a ping that
  * just left into the dark (5 s), a call's pace (5 s), round trips. */
 static void comes_back(w_world *w)
@@ -239,9 +304,35 @@ static void comes_back(w_world *w)
     for (int a = 0; a < NODES; a++) {
         int b = (a + 1) % NODES;
         w_talk(w, a, b, 250 * RMR_MS, 12 * RMR_SEC);
-        need(w_direct(w, a, b));
-        need(w_direct(w, b, a));
+        if (must_be_direct(&w->node[a], &w->node[b])) {
+            need(w_direct(w, a, b));
+            need(w_direct(w, b, a));
+        }
+        hears(w, a, b);
+        hears(w, b, a);
+        if (w->node[ALONE].exists)
+            hears(w, a, ALONE);
     }
+}
+
+/* Two bits of each node: which NAT; the next: is there a fourth? */
+static void place(w_world *w, uint8_t bits)
+{
+    static const w_nat nats[4] = {W_OPEN, W_EASY, W_HARD, W_OPEN};
+    for (int i = 0; i < NODES; i++) {
+        w_node *n = &w->node[i];
+        w_add(w, i);
+        n->nat = nats[bits >> 2 * i & 3];
+        if (n->nat == W_OPEN)
+            continue;
+        n->outer.port = 45000; /* as STUN saw it */
+        n->addr[0] = n->outer;
+    }
+    if (!(bits & 64))
+        return;
+    w_add(w, ALONE);
+    w->node[ALONE].wireguard_only = true;
+    w->node[ALONE].in_map[2] = true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -250,15 +341,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w_world *w = calloc(1, sizeof *w);
     need(w != NULL);
     uint8_t flags = take(&i);
-    w_init(w, take(&i));
+    uint8_t bits = take(&i);
+    w_init(w, bits);
     w->switches = flags & (RMR_PATHS_SILENT_DISCO | RMR_PATHS_PROBE_LIFETIME |
                            RMR_PATHS_PEER_MTU | RMR_PATHS_BIRTHDAY);
+    place(w, bits);
     for (int n = 0; n < NODES; n++) {
-        w_add(w, n);
         w->node[n].in_map[2] = flags >> 5 & 1;
         w->node[n].in_call[3] = flags >> 6 & 1;
     }
     w_start(w);
+    for (int n = 0; n < NODES; n++)
+        set_nat(w, n);
     for (int n = 0; n < MAX_OPS && i.left; n++)
         op(w, &i);
     heal(w, w->switches);

@@ -83,7 +83,29 @@ static void prune(rmr_paths *p, rmr_time now, path_hot *h)
             rmri_path_cand_delete(p, h, i);
 }
 
-/* NULL: there are a hundred, or no memory. */
+/* What was only heard of by a ping, never answered and is not used: the one of
+ * which that is longest ago.  A ping may be an old one from a made-up source, so
+ * that these can be as many as somebody likes. */
+static bool evict(rmr_paths *p, path_hot *h)
+{
+    size_t oldest = h->n_cands;
+    for (size_t i = 0; i < h->n_cands; i++) {
+        const path_cand *c = &h->cands[i];
+        if ((c->flags & (CAND_MAP | CAND_CALL | CAND_NAMED | CAND_ANSWERED)) ||
+            rmri_path_is_same(&h->best, &c->udp, c->socket))
+            continue;
+        if (oldest == h->n_cands ||
+            c->last_got_ping < h->cands[oldest].last_got_ping)
+            oldest = i;
+    }
+    if (oldest == h->n_cands)
+        return false;
+    rmri_path_cand_delete(p, h, oldest);
+    p->stats.dropped_candidates++;
+    return true;
+}
+
+/* NULL: there are a hundred that stay, or no memory. */
 path_cand *rmri_path_cand_add(rmr_paths *p, rmr_time now, path_hot *h,
                               const rmr_addr *udp, uint16_t socket)
 {
@@ -92,7 +114,7 @@ path_cand *rmri_path_cand_add(rmr_paths *p, rmr_time now, path_hot *h,
         return c;
     if (h->n_cands == RMR_PATH_MAX_CANDIDATES)
         prune(p, now, h);
-    if (h->n_cands == RMR_PATH_MAX_CANDIDATES) {
+    if (h->n_cands == RMR_PATH_MAX_CANDIDATES && !evict(p, h)) {
         p->stats.dropped_candidates++;
         return NULL;
     }

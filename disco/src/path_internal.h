@@ -25,6 +25,7 @@
 #define ECHO_GAP (10 * RMR_SEC)
 
 #define MAX_SENT 256   /* pings of one peer that wait for a pong */
+#define KEEP_SENT 32   /* ... of these not for rounds            */
 #define MAX_SOURCES 8  /* receive map, a peer                    */
 #define MAX_REGIONS 64 /* open DERP connections                  */
 

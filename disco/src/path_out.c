@@ -145,13 +145,17 @@ static void address(const path_out *o, const path_peer *peer, rmr_path_to *to)
     }
 }
 
-/* What was queued may have lost its peer, its key or its socket since. */
+/* What was queued may have lost its peer, its key, its socket or its switch
+ * since. */
 static path_peer *still_wanted(const rmr_paths *p, const path_out *o)
 {
     path_peer *peer = rmr_slots_get(&p->peers, o->peer);
     if (!peer || !peer->dkey || peer->expired)
         return NULL;
     if (o->udp.family && rmri_path_has(p, RMR_PATHS_NO_UDP))
+        return NULL;
+    /* The host has no room for it any more, and all others wait behind it. */
+    if (o->padding && !rmri_path_has(p, RMR_PATHS_PEER_MTU))
         return NULL;
     return o->socket && !rmri_path_sock_is_open(p, o->socket) ? NULL : peer;
 }

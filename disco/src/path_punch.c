@@ -101,16 +101,26 @@ void rmri_path_punch_end(rmr_paths *p, rmr_time now, bool failed)
         close_losers(p, peer);
 }
 
+/* Did the punch make that path?  Who only had a third one probed and came by
+ * another way has not earned a shorter rest. */
+static bool is_by_punch(const path_punch *u, const path_hot *h)
+{
+    return u->state != PUNCH_OFFERED &&
+           rmr_addr_ip_eq(&h->best.udp, &u->target);
+}
+
 /* A pong came: is the peer reached straight now? */
 void rmri_path_punch_won(rmr_paths *p, rmr_time now, path_hot *h)
 {
+    path_punch *u = &p->punch;
     if (!rmri_path_is_punching(p, h->peer) ||
         h->best.udp.family == RMR_AF_NONE || now > h->trust_until)
         return;
-    if (p->punch.state != PUNCH_OFFERED)
-        p->stats.punches_won++;
-    h->peer->punch_fails = 0;
-    rmri_path_punch_end(p, now, false);
+    bool won = is_by_punch(u, h);
+    p->stats.punches_won += won;
+    if (won)
+        h->peer->punch_fails = 0;
+    rmri_path_punch_end(p, now, !won && u->state != PUNCH_OFFERED);
 }
 
 /* ---- probes ----------------------------------------------------------- */
@@ -171,6 +181,17 @@ void rmri_path_punch_heard(rmr_paths *p, rmr_time now, path_hot *h,
         (void)rmri_path_ping_cand(p, now, h, c, PING_DISCOVERY, 0);
 }
 
+/* ---- both sides ------------------------------------------------------- */
+
+/* Only what control or the peer itself told of before. */
+static bool is_named(const path_hot *h, const rmr_addr *ip)
+{
+    for (size_t i = 0; i < h->n_cands; i++)
+        if (rmr_addr_ip_eq(&h->cands[i].udp, ip))
+            return true;
+    return false;
+}
+
 /* ---- the hard side ---------------------------------------------------- */
 
 static bool may_offer(const rmr_paths *p, rmr_time now, const path_hot *h)
@@ -209,7 +230,8 @@ static void accepted(rmr_paths *p, rmr_time now, path_peer *peer,
                      const rmr_addr *about)
 {
     path_punch *u = &p->punch;
-    if (!rmri_path_is_public_v4(about) || about->port == 0 ||
+    if (!rmri_path_is_public_v4(about) || about->port == 0 || !peer->hot ||
+        !is_named(peer->hot, about) ||
         !rmri_path_socks_take(p, peer, RMR_PATH_BIRTHDAY_SOCKETS)) {
         rmri_path_punch_end(p, now, true);
         return;
@@ -272,15 +294,6 @@ static void again_hard(rmr_paths *p, rmr_time now)
 }
 
 /* ---- the easy side ---------------------------------------------------- */
-
-/* Only what control or the peer itself told of before. */
-static bool is_named(const path_hot *h, const rmr_addr *ip)
-{
-    for (size_t i = 0; i < h->n_cands; i++)
-        if (rmr_addr_ip_eq(&h->cands[i].udp, ip))
-            return true;
-    return false;
-}
 
 static uint16_t seconds_until(rmr_time now, rmr_time t)
 {

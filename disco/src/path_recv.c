@@ -28,6 +28,17 @@ static path_peer *derp_sender(rmr_paths *p, const path_dkey *d,
 
 /* ---- ping ------------------------------------------------------------- */
 
+/* The key of a pair seals both ways, and the sender's name is outside the box:
+ * who caught our ping can throw it back as the peer's.  Our answer would be the
+ * pong that our own ping waits for. */
+static bool is_our_own(rmr_paths *p, const rmr_disco_msg *m)
+{
+    bool is =
+        m->has_node_key && memcmp(m->node_key, p->node_key, RMR_KEY_LEN) == 0;
+    p->stats.dropped_mismatch += is;
+    return is;
+}
+
 static void answer(rmr_paths *p, const path_peer *peer, const rmr_path_to *from,
                    const rmr_disco_msg *m)
 {
@@ -270,18 +281,34 @@ static void name_candidates(rmr_paths *p, rmr_time now, path_hot *h,
     }
 }
 
+/* The list may be an old one that the relay kept; the path that answered is worth
+ * more.  It stays until its pings are lost, but packets go by the relay too. */
+static void doubt_best(path_hot *h, rmr_time now, path_cand *c)
+{
+    h->trust_until = 0;
+    if (c->last_got_ping == RMR_TIME_NEVER ||
+        rmri_path_past(now, c->last_got_ping, PING_INTERVAL)) {
+        c->last_got_ping = now; /* stays as if it pinged */
+        memset(c->got_txid, 0, sizeof c->got_txid);
+    }
+}
+
 /* What an earlier call named and this one does not is gone, whoever else names
  * it.  All the others are to be pinged at once. */
-static void forget_unnamed(rmr_paths *p, path_hot *h)
+static void forget_unnamed(rmr_paths *p, rmr_time now, path_hot *h)
 {
     for (size_t i = h->n_cands; i-- > 0;) {
         path_cand *c = &h->cands[i];
         bool named = (c->flags & CAND_NAMED) != 0;
-        if (!named && (c->flags & CAND_CALL)) {
+        bool is_best = rmri_path_is_same(&h->best, &c->udp, c->socket);
+        bool unnamed = !named && (c->flags & CAND_CALL);
+        if (unnamed && !is_best) {
             rmri_path_cand_delete(p, h, i);
             continue;
         }
-        c->flags &= (uint8_t)~CAND_NAMED;
+        if (unnamed)
+            doubt_best(h, now, c);
+        c->flags &= (uint8_t) ~(CAND_NAMED | CAND_CALL);
         if (named)
             c->flags |= CAND_CALL;
         c->last_ping = RMR_TIME_NEVER;
@@ -300,7 +327,7 @@ static rmr_err read_call(rmr_paths *p, rmr_time now, path_dkey *d,
         return RMR_E_NOMEM;
     h->last_disco = now;
     name_candidates(p, now, h, m);
-    forget_unnamed(p, h);
+    forget_unnamed(p, now, h);
     rmri_path_discover(p, now, h, false);
     rmri_path_rearm(p, h);
     return RMR_OK;
@@ -331,6 +358,8 @@ static rmr_err dispatch(rmr_paths *p, rmr_time now, path_dkey *d,
     switch (m->type) {
     case RMR_DISCO_PING:
         p->stats.pings_received++;
+        if (is_our_own(p, m))
+            return RMR_E_DENIED;
         return is_udp(from) ? read_ping_udp(p, now, d, from, m)
                             : read_ping_derp(p, now, d, from, m);
     case RMR_DISCO_PONG:

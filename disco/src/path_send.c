@@ -6,8 +6,11 @@
 
 /* ---- one ping --------------------------------------------------------- */
 
-static bool reserve_sent(rmr_paths *p, path_hot *h)
+/* What a peer makes us ping fills the list; the heartbeat has its place. */
+static bool reserve_sent(rmr_paths *p, path_hot *h, uint8_t purpose)
 {
+    if (purpose == PING_DISCOVERY && h->n_sent >= MAX_SENT - KEEP_SENT)
+        return false;
     if (h->n_sent < h->cap_sent)
         return true;
     if (h->cap_sent >= MAX_SENT)
@@ -37,7 +40,7 @@ static bool ping_sized(rmr_paths *p, rmr_time now, path_hot *h,
                   .udp = to->udp,
                   .socket = to->socket,
                   .region = to->region};
-    if (!reserve_sent(p, h) ||
+    if (!reserve_sent(p, h, purpose) ||
         rmri_path_random(p, o.txid, sizeof o.txid) != RMR_OK)
         return false;
     if (mtu)

@@ -8,6 +8,9 @@
 #define WAIT (250 * RMR_MS)
 #define DESCRIBE_FOR RMR_SEC
 #define RETRY_MIN (30 * RMR_SEC)
+/* A mapping lasts so long, whatever the gateway says: each change has the whole
+ * network measured anew. */
+#define PACE (5 * RMR_SEC)
 
 /* ---- life ---------------------------------------------------------------- */
 
@@ -93,7 +96,9 @@ void rmri_pm_epoch(rmr_portmap *pm, int s, uint32_t epoch)
     if (!back || pm->map.kind != kind)
         return;
     /* Made again by the next deadline, unless that is under way. */
-    pm->map.ends_at = pm->now;
+    rmr_time end = rmr_time_add(pm->map.made_at, PACE);
+    pm->map.ends_at =
+        rmr_time_min(pm->map.ends_at, end > pm->now ? end : pm->now);
 }
 
 /* ---- making -------------------------------------------------------------- */
@@ -164,12 +169,15 @@ void rmri_pm_made(rmr_portmap *pm, rmr_portmap_kind kind, rmr_addr ext,
 {
     pm_mapping *m = &pm->map;
     bool same = m->kind != RMR_PORTMAP_NONE && rmr_addr_eq(&m->ext, &ext);
+    if (life_s < LEASE_MIN_S)
+        life_s = LEASE_MIN_S;
     rmr_dur life = (life_s < LEASE_MAX_S ? life_s : LEASE_MAX_S) * RMR_SEC;
     idle(pm);
     m->kind = kind;
     m->ext = ext;
     m->local_port = pm->port;
     memcpy(m->nonce, pm->nonce, NONCE_LEN);
+    m->made_at = pm->now;
     m->renew_at = rmr_time_add(pm->now, life / 2);
     m->ends_at = rmr_time_add(pm->now, life);
     if (same) {

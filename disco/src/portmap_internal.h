@@ -7,6 +7,7 @@
 
 #define LEASE_S 7200u
 #define LEASE_MAX_S 86400u
+#define LEASE_MIN_S 30u /* taken as this, when it is less */
 #define PM_PORT 5351
 #define SSDP_PORT 1900
 #define NONCE_LEN 12
@@ -65,7 +66,7 @@ typedef struct pm_mapping {
     rmr_addr ext;
     uint16_t local_port;
     uint8_t nonce[NONCE_LEN];
-    rmr_time renew_at, ends_at;
+    rmr_time made_at, renew_at, ends_at;
 } pm_mapping;
 
 typedef struct pm_upnp {

@@ -108,10 +108,21 @@ static void datagrams(void *owner, rmr_time now, const rmr_addr *from,
     rmri_node_data_from_udp(s->n, now, s->number, from, data, seg_size);
 }
 
-/* The socket itself is at fault, and not the way to somebody. */
-static bool is_of_the_socket(rmr_err why)
+/* The socket itself is at fault, and not the way to somebody?  The host says the
+ * same of addresses to which it sends nothing (a broadcast, a route of its own
+ * that forbids it), and a peer may name those.  So it counts only where the
+ * peer had answered; that nothing at all can be sent, the netcheck finds. */
+static bool is_of_the_socket(rmr_node *n, rmr_time now, const rmr_path_to *to,
+                             rmr_err why)
 {
-    return why == RMR_E_IO || why == RMR_E_DENIED || why == RMR_E_CLOSED;
+    rmr_path_peer peer;
+    rmr_path_info info;
+    if (why != RMR_E_IO && why != RMR_E_DENIED && why != RMR_E_CLOSED)
+        return false;
+    return rmr_paths_source(n->paths, &to->udp, &peer) &&
+           rmr_paths_info(n->paths, now, peer, &info) == RMR_OK &&
+           info.has_best && info.socket == to->socket &&
+           rmr_addr_eq(&info.udp, &to->udp);
 }
 
 static void send_failed(void *owner, rmr_time now, const rmr_addr *to,
@@ -123,10 +134,10 @@ static void send_failed(void *owner, rmr_time now, const rmr_addr *to,
     at.udp = *to;
     at.socket = s->number;
     n->dirty = true;
+    bool broken = s->number == 0 && is_of_the_socket(n, now, &at, why);
     rmr_paths_send_failed(n->paths, now, &at, why);
     rmri_node_netcheck_send_failed(n, to, why);
-    if (s->number == 0 && is_of_the_socket(why) &&
-        now >= rmr_time_add(n->rebound_at, REBIND_EVERY))
+    if (broken && now >= rmr_time_add(n->rebound_at, REBIND_EVERY))
         rmri_node_rebind(n, now, "a socket is broken");
 }
 

@@ -156,6 +156,7 @@ void w_end(w_world *w)
         w->wire = k->next;
         free(k);
     }
+    free(w->caught);
     for (int i = 0; i < W_NODES; i++) {
         free(w->last_derp[i]);
         if (!w->node[i].exists)
@@ -184,6 +185,13 @@ static void enqueue(w_world *w, w_pkt *k)
     *at = k;
 }
 
+static void forget_mappings(w_node *n)
+{
+    n->n_maps = 0;
+    memset(n->port_map, 0, sizeof n->port_map);
+    memset(n->allowed, 0, sizeof n->allowed);
+}
+
 static w_mapping *outgoing(w_node *n, uint16_t socket, const rmr_addr *to)
 {
     for (size_t i = 0; i < n->n_maps; i++) {
@@ -192,7 +200,8 @@ static w_mapping *outgoing(w_node *n, uint16_t socket, const rmr_addr *to)
             (n->nat == W_EASY || rmr_addr_eq(&m->to, to)))
             return m;
     }
-    need(n->n_maps < sizeof n->maps / sizeof *n->maps, "mappings");
+    if (n->n_maps == sizeof n->maps / sizeof *n->maps)
+        forget_mappings(n);
     w_mapping *m = &n->maps[n->n_maps++];
     do
         m->port = (uint16_t)(1024 + test_rng_u64(&n->rng) % 64512);
@@ -265,12 +274,53 @@ static w_pkt *make(const w_world *w, int src, const uint8_t *b, size_t len)
     return k;
 }
 
+/* What a peer can make a node send to a third: 256 pings of each peer may wait
+ * for 5 s, and one punch sends 1,024 probes or 512 in 16 s. */
+#define MOST_ASTRAY (W_NODES * 256 + 512)
+
+/* A datagram to nobody's address: a victim's, or a catcher's. */
+static void astray(w_world *w, int i, const w_pkt *k)
+{
+    w_node *n = &w->node[i];
+    if (w->now >= n->astray_since + 5 * RMR_SEC) {
+        n->astray_since = w->now;
+        n->astray = 0;
+    }
+    if (k->data) /* the peer was there before it moved */
+        return;
+    need(++n->astray <= MOST_ASTRAY, "a flood to a third");
+    free(w->caught);
+    w->caught = make(w, i, k->bytes, k->len);
+    w->caught->sent_to = k->sent_to;
+    w->caught->sent_by = k->sent_by;
+}
+
+void w_throw_back(w_world *w)
+{
+    w_pkt *k = w->caught;
+    w->caught = NULL;
+    for (int j = 0; k && j < W_NODES; j++) {
+        uint8_t b[RMR_PATHS_MAX_DATAGRAM_MTU];
+        rmr_path_to from = {.udp = k->sent_to, .socket = k->sent_by};
+        w_node *n = &w->node[k->src];
+        if (j == k->src || !w->node[j].exists)
+            continue;
+        memcpy(b, k->bytes, k->len);
+        memcpy(b + 6, w->node[j].disco_key, 32);
+        (void)rmr_paths_read(n->p, w->now, &from, rmr_buf_of(b, k->len));
+        w_drain(w, k->src);
+    }
+    free(k);
+}
+
 static void send_udp(w_world *w, int i, const rmr_path_to *to, w_pkt *k)
 {
     w_node *n = &w->node[i];
     int net = network_of(w, &to->udp);
     k->sent_to = to->udp;
     k->sent_by = to->socket;
+    if (net < 0)
+        astray(w, i, k);
     if (net < 0 || n->addr_down[net] || w->blocked[net] ||
         (to->socket && !n->sock_open[to->socket])) {
         free(k);
@@ -489,6 +539,36 @@ bool w_send(w_world *w, int i, int j)
     }
     w_drain(w, i);
     return true;
+}
+
+/* ---- what changes under way ------------------------------------------- */
+
+void w_forget_mappings(w_world *w, int i)
+{
+    forget_mappings(&w->node[i]);
+}
+
+/* The k-th network of a node gives it another address; it notices. */
+void w_move(w_world *w, int i, int k)
+{
+    w_node *n = &w->node[i];
+    n->addr[k].ip[n->addr[k].family == RMR_AF_INET ? 3 : 15] += W_NODES;
+    if (k == 0 && n->nat != W_OPEN) {
+        n->outer = n->addr[0];
+        w_forget_mappings(w, i);
+    }
+    rmr_paths_rebind(n->p, w->now);
+    own_endpoints(w, i);
+    w_drain(w, i);
+}
+
+void w_echo(w_world *w, int i, rmr_dur latency)
+{
+    w_node *n = &w->node[i];
+    rmr_path_peer peer;
+    rmr_addr to;
+    while (rmr_paths_next_echo(n->p, &peer, &to))
+        (void)rmr_paths_echo_done(n->p, w->now, peer, &to, latency);
 }
 
 static void deadlines(w_world *w)

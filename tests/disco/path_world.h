@@ -77,6 +77,8 @@ typedef struct w_node {
     uint32_t next_seq[W_NODES];
     uint64_t sent_udp, sent_derp, sent_both, sent_none;
     uint64_t pings_out, pongs_out, calls_out, others_out; /* by length */
+    rmr_time astray_since; /* disco to addresses of nobody, in 5 s */
+    size_t astray;
     size_t n_path, n_pong;
     rmr_path_pong last_pong;
     uint64_t last_tag;
@@ -96,6 +98,7 @@ typedef struct w_world {
     uint64_t trace;        /* of all datagrams               */
     bool print;
     w_pkt *last_derp[W_NODES]; /* copies, for replays */
+    w_pkt *caught; /* the last disco datagram to an address of nobody */
 } w_world;
 
 void w_init(w_world *w, uint64_t seed);
@@ -108,6 +111,13 @@ void w_end(w_world *w);
 void w_config(const w_world *w, int of, rmr_path_peer_config *c,
               rmr_addr eps[W_ADDRS]);
 void w_drain(w_world *w, int i);
+/* Who caught what went astray throws it back as a word of its receiver's. */
+void w_throw_back(w_world *w);
+/* A NAT that forgets, or gets another address; a network that does. */
+void w_forget_mappings(w_world *w, int i);
+void w_move(w_world *w, int i, int k);
+/* The host measures: all echoes that are wanted are answered. */
+void w_echo(w_world *w, int i, rmr_dur latency);
 /* A data packet from i to j; false: the paths said no. */
 bool w_send(w_world *w, int i, int j);
 void w_run(w_world *w, rmr_dur d);

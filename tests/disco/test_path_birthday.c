@@ -243,6 +243,79 @@ static void only_public_addresses_that_were_named_are_probed(void **state)
     }
 }
 
+/* The hard side offers by hand, with whatever address. */
+static void offer(w_world *w, const rmr_addr *says)
+{
+    uint8_t plain[36] = {0x72, 0, 1, 0, 1, 0}, b[256], shared[32];
+    rmr_disco_msg any = {.type = RMR_DISCO_PING};
+    rmr_path_to from = w_derp(w, HARD);
+    plain[28] = plain[29] = 0xff;
+    memcpy(plain + 30, says->ip, 4);
+    assert_int_equal(rmr_box_shared(shared, w->node[HARD].disco_private,
+                                    w->node[EASY].disco_key),
+                     RMR_OK);
+    (void)w_seal(w, HARD, EASY, &any, b, sizeof b); /* magic, key, nonce */
+    rmr_box_seal(b + 62, shared, b + 38, rmr_bytes_of(plain, sizeof plain));
+    assert_int_equal(rmr_paths_read(w->node[EASY].p, w->now, &from,
+                                    rmr_buf_of(b, 62 + 16 + sizeof plain)),
+                     RMR_OK);
+    w_drain(w, EASY);
+}
+
+static void name(w_world *w, const rmr_addr *victim, bool own_too)
+{
+    rmr_disco_msg m = {.type = RMR_DISCO_CALL_ME_MAYBE, .n_candidates = 1};
+    rmr_path_to from = w_derp(w, HARD);
+    m.candidates[0] = *victim;
+    if (own_too)
+        m.candidates[m.n_candidates++] = w->node[HARD].addr[1];
+    assert_int_equal(w_say(w, HARD, EASY, &from, &m), RMR_OK);
+    w_drain(w, EASY);
+}
+
+/* A liar has a victim probed and then lets itself be reached by another way.
+ * That was no success of the punch: its rests grow all the same. */
+static void a_way_elsewhere_does_not_pay_for_probes(void **state)
+{
+    (void)state;
+    w_world *w = nats(3);
+    rmr_addr victim = rmr_addr_v4(203, 0, 113, 77, 1);
+    w_start(w);
+    rmr_paths_set_nat(w->node[EASY].p, w->now, RMR_PATH_VARIES_NO,
+                      &w->node[EASY].outer);
+    w->blocked[0] = true;
+    for (int i = 0; i < 20; i++) {
+        w->blocked[1] = true;
+        w_talk(w, HARD, EASY, 100 * RMR_MS, 12 * RMR_SEC);
+        name(w, &victim, false);
+        offer(w, &victim);
+        w_talk(w, HARD, EASY, 100 * RMR_MS, 10 * RMR_SEC);
+        w->blocked[1] = false;
+        name(w, &victim, true);
+        w_talk(w, HARD, EASY, 100 * RMR_MS, RMR_SEC);
+        assert_true(w_direct(w, EASY, HARD));
+    }
+    rmr_paths_stats s = rmr_paths_get_stats(w->node[EASY].p);
+    assert_in_range(s.punch_probes_sent, 900, 4 * 1024);
+    done(w);
+}
+
+/* The easy side may lie too: it accepts with an address that nobody named. */
+static void the_hard_side_pings_only_what_was_named(void **state)
+{
+    (void)state;
+    w_world *w = nats(3);
+    rmr_addr victim = rmr_addr_v4(203, 0, 113, 77, 53);
+    start(w);
+    rmr_paths_set_nat(w->node[EASY].p, w->now, RMR_PATH_VARIES_NO, &victim);
+    w_talk(w, HARD, EASY, 100 * RMR_MS, 20 * RMR_SEC);
+    rmr_paths_stats s = rmr_paths_get_stats(w->node[HARD].p);
+    assert_int_equal(s.punch_probes_sent, 0);
+    assert_int_equal(w->node[HARD].n_opens, 0);
+    assert_true(s.punches_failed >= 1);
+    done(w);
+}
+
 static void sockets_that_fail_to_open_are_done_without(void **state)
 {
     (void)state;
@@ -319,6 +392,8 @@ int main(void)
         cmocka_unit_test(a_peer_that_does_not_know_it_costs_a_message),
         cmocka_unit_test(two_hard_ones_do_not_try),
         cmocka_unit_test(only_public_addresses_that_were_named_are_probed),
+        cmocka_unit_test(a_way_elsewhere_does_not_pay_for_probes),
+        cmocka_unit_test(the_hard_side_pings_only_what_was_named),
         cmocka_unit_test(sockets_that_fail_to_open_are_done_without),
         cmocka_unit_test(a_broken_socket_clears_its_path),
         cmocka_unit_test(rebind_and_removal_close_the_sockets),

@@ -265,6 +265,61 @@ static void a_pong_must_answer_a_ping(void **state)
     done(w);
 }
 
+/* The next datagram of node i to UDP, as it is on the wire. */
+static size_t raw_udp_out(w_world *w, int i, uint8_t b[RMR_PATHS_MAX_DATAGRAM],
+                          rmr_path_to *to)
+{
+    size_t len;
+    do
+        assert_int_equal(rmr_paths_write_pkt(
+                             w->node[i].p, w->now,
+                             rmr_buf_of(b, RMR_PATHS_MAX_DATAGRAM), &len, to),
+                         RMR_OK);
+    while (len && to->udp.family == RMR_AF_NONE);
+    return len;
+}
+
+/* The key of a pair seals both ways, and the sender's name is outside the box:
+ * who catches a's ping to b can throw it back as b's.  Were it answered, the
+ * pong, thrown back too, would prove the catcher's address to be b's. */
+static void our_own_ping_thrown_back_proves_nothing(void **state)
+{
+    (void)state;
+    w_world *w = trio();
+    uint8_t b[RMR_PATHS_MAX_DATAGRAM];
+    rmr_path_route r;
+    rmr_path_to to;
+    rmr_path_info info;
+    rmr_path_peer who;
+    rmr_paths *p = w->node[0].p;
+    assert_int_equal(rmr_paths_route(p, w->now, w->node[0].peer[1], &r),
+                     RMR_OK);
+    size_t len = raw_udp_out(w, 0, b, &to);
+    assert_int_not_equal(len, 0);
+    memcpy(b + 6, w->node[1].disco_key, 32);
+    assert_int_equal(rmr_paths_read(p, w->now, &to, rmr_buf_of(b, len)),
+                     RMR_E_DENIED);
+    assert_int_equal(rmr_paths_get_stats(p).dropped_mismatch, 1);
+    assert_false(rmr_paths_source(p, &to.udp, &who));
+    rmr_path_to at = to;
+    len = raw_udp_out(w, 0, b, &to);
+    if (len) { /* the pong, for the catcher */
+        memcpy(b + 6, w->node[1].disco_key, 32);
+        (void)rmr_paths_read(p, w->now, &at, rmr_buf_of(b, len));
+    }
+    w_info(w, 0, 1, &info);
+    assert_false(info.has_best);
+    /* By the relay neither. */
+    assert_int_equal(rmr_paths_ping(p, w->now, w->node[0].peer[1], 1), RMR_OK);
+    rmr_disco_msg own = ping(w, 0, 7);
+    rmr_path_to from = w_derp(w, 1);
+    len = w_seal(w, 0, 1, &own, b, sizeof b);
+    memcpy(b + 6, w->node[1].disco_key, 32);
+    assert_int_equal(rmr_paths_read(p, w->now, &from, rmr_buf_of(b, len)),
+                     RMR_E_DENIED);
+    done(w);
+}
+
 static void what_counts_is_the_address_pinged(void **state)
 {
     (void)state;
@@ -361,16 +416,111 @@ static void a_call_pings_all_at_once_and_calls_not_back(void **state)
     done(w);
 }
 
-static void a_call_that_drops_best_clears_it(void **state)
+/* A call may be an old one, which the relay kept: it can make us doubt the path
+ * that answers, and send by the relay too, but not take it away. */
+static void a_call_that_drops_best_makes_it_doubtful(void **state)
 {
     (void)state;
     w_world *w = trio();
+    rmr_path_info info;
+    rmr_path_route r;
     w_talk(w, 0, 1, 100 * RMR_MS, RMR_SEC);
     assert_true(w_direct(w, 0, 1)); /* b's call named this address */
+    rmr_path_peer_config none = {.struct_size = sizeof none};
+    assert_int_equal(rmr_paths_peer_set(w->node[0].p, w->now,
+                                        w->node[0].peer[1],
+                                        RMR_PATH_SET_ENDPOINTS, &none),
+                     RMR_OK);
+    rmr_path_to from = w_derp(w, 1);
+    rmr_disco_msg good = {.type = RMR_DISCO_CALL_ME_MAYBE, .n_candidates = 1};
+    good.candidates[0] = w->node[1].addr[0];
+    for (int i = 0; i < 20; i++) {
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(w_say(w, 1, 0, &from, &good), RMR_OK);
+            assert_int_equal(call(w, (const int[]){1}, 1), RMR_OK);
+        }
+        w_info(w, 0, 1, &info);
+        assert_true(info.has_best && !info.trusted);
+        assert_int_equal(
+            rmr_paths_route(w->node[0].p, w->now, w->node[0].peer[1], &r),
+            RMR_OK);
+        assert_true(r.has_udp && r.has_derp);
+        w_drain(w, 0);
+        w_run(w, 100 * RMR_MS); /* it answers, and is trusted again */
+        assert_true(w_direct(w, 0, 1));
+        w_info(w, 0, 1, &info);
+        assert_true(rmr_addr_eq(&info.udp, &w->node[1].addr[0]));
+    }
+    /* The peer is there no more, indeed. */
+    w->blocked[0] = true;
+    assert_int_equal(w_say(w, 1, 0, &from, &good), RMR_OK);
     assert_int_equal(call(w, (const int[]){1}, 1), RMR_OK);
-    rmr_path_info info;
+    w_talk(w, 0, 1, 100 * RMR_MS, 5100 * RMR_MS);
     w_info(w, 0, 1, &info);
-    assert_false(info.has_best);
+    assert_false(info.has_best && rmr_addr_eq(&info.udp, &w->node[1].addr[0]));
+    done(w);
+}
+
+/* Calls that name ever new addresses fill the list of pings that wait with such
+ * as will never be answered.  The path that works keeps its heartbeat. */
+static void a_flood_of_calls_does_not_starve_the_heartbeat(void **state)
+{
+    (void)state;
+    w_world *w = trio();
+    int ports[RMR_DISCO_MAX_CANDIDATES];
+    w_talk(w, 0, 1, 100 * RMR_MS, RMR_SEC);
+    assert_true(w_direct(w, 0, 1));
+    for (int i = 0; i < 300; i++) {
+        for (int k = 0; k < RMR_DISCO_MAX_CANDIDATES; k++)
+            ports[k] = 1 + i * RMR_DISCO_MAX_CANDIDATES + k;
+        assert_int_equal(call(w, ports, RMR_DISCO_MAX_CANDIDATES), RMR_OK);
+        w_drain(w, 0);
+        w_talk(w, 0, 1, 50 * RMR_MS, 100 * RMR_MS);
+        assert_true(w_direct(w, 0, 1));
+    }
+    /* What it makes us send is bounded: 224 in 5 s, beside the heartbeat. */
+    assert_in_range(w->node[0].pings_out, 224, 224 * 7 + 100);
+    done(w);
+}
+
+/* One caught ping, sent from a hundred made-up places, must not fill the table
+ * so that no true address of the peer gets in. */
+static void made_up_sources_keep_no_address_out(void **state)
+{
+    (void)state;
+    w_world *w = trio();
+    rmr_path_to at = w_udp(w, 1, 3);
+    rmr_disco_msg caught = ping(w, 1, 1);
+    w->node[1].in_map[0] = w->node[1].in_call[0] = false;
+    rmr_path_peer_config none = {.struct_size = sizeof none};
+    assert_int_equal(rmr_paths_peer_set(w->node[0].p, w->now,
+                                        w->node[0].peer[1],
+                                        RMR_PATH_SET_ENDPOINTS, &none),
+                     RMR_OK);
+    for (int i = 0; i < 300; i++) {
+        at.udp.port = (uint16_t)(1000 + i);
+        (void)w_say(w, 1, 0, &at, &caught);
+    }
+    assert_int_equal(n_candidates(w, 0, 1), RMR_PATH_MAX_CANDIDATES);
+    /* One that it names, and one that it pings from. */
+    assert_int_equal(call(w, (const int[]){1}, 1), RMR_OK);
+    assert_true(knows_port(w, 1));
+    rmr_path_to truly = w_udp(w, 1, 1);
+    rmr_disco_msg m = ping(w, 1, 2);
+    assert_int_equal(w_say(w, 1, 0, &truly, &m), RMR_OK);
+    assert_true(has_candidate(w, 0, 1, &truly.udp, NULL));
+    assert_int_equal(n_candidates(w, 0, 1), RMR_PATH_MAX_CANDIDATES);
+    /* What answered is kept. */
+    w_drain(w, 0);
+    w_talk(w, 0, 1, 100 * RMR_MS, 2 * RMR_SEC);
+    assert_true(w_direct(w, 0, 1));
+    for (int i = 0; i < 300; i++) {
+        at.udp.port = (uint16_t)(3000 + i);
+        w->now += RMR_MS;
+        (void)w_say(w, 1, 0, &at, &caught);
+    }
+    assert_true(w_direct(w, 0, 1));
+    assert_true(has_candidate(w, 0, 1, &truly.udp, NULL));
     done(w);
 }
 
@@ -622,11 +772,14 @@ int main(void)
         cmocka_unit_test(calls_and_punches_come_by_derp_from_their_node_alone),
         cmocka_unit_test(refused_datagrams_change_nothing),
         cmocka_unit_test(a_pong_must_answer_a_ping),
+        cmocka_unit_test(our_own_ping_thrown_back_proves_nothing),
         cmocka_unit_test(what_counts_is_the_address_pinged),
         cmocka_unit_test(a_late_pong_is_none),
         cmocka_unit_test(a_call_replaces_what_the_last_one_named),
         cmocka_unit_test(a_call_pings_all_at_once_and_calls_not_back),
-        cmocka_unit_test(a_call_that_drops_best_clears_it),
+        cmocka_unit_test(a_call_that_drops_best_makes_it_doubtful),
+        cmocka_unit_test(a_flood_of_calls_does_not_starve_the_heartbeat),
+        cmocka_unit_test(made_up_sources_keep_no_address_out),
         cmocka_unit_test(named_addresses_are_filtered_and_bounded),
         cmocka_unit_test(calls_want_fresh_endpoints),
         cmocka_unit_test(two_nodes_may_share_a_disco_key),

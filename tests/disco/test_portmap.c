@@ -458,6 +458,40 @@ static void an_epoch_that_goes_back_makes_anew(void **state)
     }
 }
 
+/* Each change of the mapping makes the host measure its network anew and tell
+ * control: a router that is mad or bad must not have that done all the time. */
+static void a_restless_gateway_is_not_followed_at_its_pace(void **state)
+{
+    (void)state;
+    gw g;
+    init(&g);
+    g.pmp = true;
+    g.epoch = 1000000;
+    want(&g);
+    go(&g, RMR_SEC);
+    assert_int_equal(g.mapped, 1);
+    for (int i = 0; i < 1000; i++) { /* 10 s of falling epochs */
+        uint8_t out[12] = {0, 128};
+        g.epoch--;
+        out[5] = (uint8_t)(g.epoch >> 16);
+        out[6] = (uint8_t)(g.epoch >> 8);
+        out[7] = (uint8_t)g.epoch;
+        memcpy(out + 8, g.pub.ip, 4);
+        (void)reply(&g, out, sizeof out, 5351);
+        go(&g, 10 * RMR_MS);
+    }
+    assert_in_range(g.mapped, 2, 4);
+    /* A second's lifetime, and another port each time. */
+    g.life = 1;
+    size_t mapped = g.mapped;
+    for (int i = 0; i < 600; i++) {
+        g.ext++;
+        go(&g, 100 * RMR_MS);
+    }
+    assert_in_range(g.mapped - mapped, 1, 8);
+    wipe(&g);
+}
+
 static void what_changed_drops_the_mapping(void **state)
 {
     (void)state;
@@ -803,6 +837,7 @@ int main(void)
         cmocka_unit_test(a_mapping_that_is_not_renewed_ends),
         cmocka_unit_test(pcp_maps_when_it_alone_was_seen),
         cmocka_unit_test(an_epoch_that_goes_back_makes_anew),
+        cmocka_unit_test(a_restless_gateway_is_not_followed_at_its_pace),
         cmocka_unit_test(what_changed_drops_the_mapping),
         cmocka_unit_test(replies_of_others_change_nothing),
         cmocka_unit_test(a_pcp_reply_needs_our_nonce),

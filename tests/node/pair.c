@@ -322,7 +322,7 @@ static void send_failed(pair *p, int i, const rmr_io_op *op)
     ev.kind = RMR_IO_SEND_FAILED;
     ev.id = op->id;
     ev.addr = op->addr;
-    ev.err = p->node[i].send_err;
+    ev.err = p->node[i].send_err ? p->node[i].send_err : RMR_E_DENIED;
     give(p, i, &ev);
 }
 
@@ -331,7 +331,7 @@ static void udp_send(pair *p, int i, const rmr_io_op *op)
     const pair_socket *s = socket_of(p, i, op->id);
     if (!s || op->data.len == 0)
         abort(); /* against the rules of remora/io.h */
-    if (p->node[i].send_err) {
+    if (p->node[i].send_err || rmr_addr_ip_eq(&op->addr, &p->node[i].refused)) {
         send_failed(p, i, op);
         return;
     }

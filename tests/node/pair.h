@@ -71,6 +71,7 @@ typedef struct pair_node {
     rmr_addr addr;    /* its only one */
     size_t udp_opens; /* operations */
     rmr_err send_err; /* each UDP_SEND fails so */
+    rmr_addr refused; /* ... or DENIED, those to this address alone */
 } pair_node;
 
 typedef struct pair {

@@ -306,6 +306,37 @@ static void a_broken_socket_is_mended_but_not_all_the_time(void **st)
     stop();
 }
 
+/* A peer may name any address, that of a broadcast too, to which the host sends
+ * nothing.  That is no fault of the socket: bound anew, all other peers would
+ * lose their paths, every five seconds. */
+static void an_address_that_is_refused_breaks_no_socket(void **st)
+{
+    (void)st;
+    rmr_node *n;
+    start(6, true);
+    talk_for(2 * RMR_SEC);
+    n = p.node[0].n;
+    size_t opens = p.node[0].udp_opens;
+    p.node[0].refused = rmr_addr_v4(10, 0, 0, 255, 0);
+    rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, p.now));
+    assert_int_equal(
+        rmr_nm_frame_feed(
+            n->nm, rmr_bytes_str("{\"PeersChangedPatch\":[{\"NodeID\":2,"
+                                 "\"Endpoints\":[\"10.0.0.255:41641\"]}]}")),
+        RMR_OK);
+    assert_int_equal(rmr_nm_frame_end(n->nm), RMR_OK);
+    for (int i = 0; i < 5; i++) {
+        /* Its pings are due at the next packet, whatever the path is like. */
+        rmr_paths_set_switches(n->paths, p.now, RMR_PATHS_NO_UDP);
+        rmr_paths_set_switches(n->paths, p.now, 0);
+        talk_for(6 * RMR_SEC);
+        assert_true(is_direct(0));
+    }
+    assert_int_equal(p.node[0].udp_opens, opens);
+    check_flow();
+    stop();
+}
+
 /* Control tells another disco key: it was started anew, and our session is
  * of no use to it. */
 static void a_restarted_peer_gets_a_new_handshake(void **st)
@@ -535,6 +566,7 @@ int main(void)
         cmocka_unit_test(the_same_links_again_change_nothing),
         cmocka_unit_test(a_jump_of_the_clock_proves_all_paths_anew),
         cmocka_unit_test(a_broken_socket_is_mended_but_not_all_the_time),
+        cmocka_unit_test(an_address_that_is_refused_breaks_no_socket),
         cmocka_unit_test(a_restarted_peer_gets_a_new_handshake),
         cmocka_unit_test(without_udp_no_socket_is_opened),
         cmocka_unit_test(the_home_is_where_a_relay_answers),

@@ -187,7 +187,7 @@ typedef struct rmr_paths_stats {
     uint64_t dropped_mismatch;    /* wrong way or node for this message     */
     uint64_t dropped_duplicate;   /* pings seen before                      */
     uint64_t dropped_pongs;       /* no such ping, or candidate gone        */
-    uint64_t dropped_candidates;  /* a peer had 100                         */
+    uint64_t dropped_candidates;  /* refused or put out: a peer had 100     */
     uint64_t dropped_queue_pkts;  /* the output queue was full              */
     uint64_t dropped_nomem;
     uint64_t shared_computed;     /* X25519 runs: misses of the cache       */
