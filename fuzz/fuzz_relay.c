@@ -13,6 +13,7 @@
 
 #include "relay_internal.h"
 #include "support.h"
+#include "test_identity.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define DIALS 12
 #define IN_MAX ((size_t)160 * 1024) /* on its way to the relay */
 #define SENT_MAX 4096
+#define CIPHER_MAX ((size_t)160 * 1024) /* what a client did not hear yet */
+#define RECORD_ROOM ((size_t)17 * 1024)
 #define DIAL_CREDIT ((size_t)256 * 1024) /* of the machine kit's links */
 #define FRAME_MAX ((size_t)5 + 64 + 65536 + 64)
 #define STALL_MAX (100 * RMR_SEC) /* a keep-alive, and its write deadline */
@@ -61,12 +64,13 @@ typedef struct frames { /* DERP frames as they pass */
 } frames;
 
 typedef struct client {
-    stream s;
     int key;
     /* What it says. */
     bool wild; /* it said what this program does not follow */
     bool derp_out, ws_out, logged_in, exempt;
     frames out;
+    rmr_tls *tls; /* NULL: plain */
+    size_t plain_len, cipher_len;
     /* What it hears. */
     bool derp_in, ws_in, up;
     unsigned asked, answered, fast_after;
@@ -75,6 +79,8 @@ typedef struct client {
     uint8_t ws_head[10];
     size_t ws_head_len;
     frames in;
+    stream s;
+    uint8_t plain[IN_MAX], cipher[CIPHER_MAX]; /* to and from its TLS */
 } client;
 
 typedef struct dial {
@@ -98,7 +104,10 @@ typedef struct world {
     size_t step, base_bytes;
     uint64_t last_child;
     uint64_t door[RL_DOORS];
-    bool stopped, verify_closed;
+    bool stopped, verify_closed, has_tls;
+    rmr_env client_env; /* of their TLS: its memory does not fail */
+    test_alloc client_mem;
+    test_rng client_rng;
     bool muddled[LOCAL_KEYS]; /* what it sends may be anything */
     bool any_muddled_mesh;
     unsigned yes; /* of "true", in order, from the verification URL */
@@ -346,6 +355,66 @@ static void hear(world *w, client *c, rmr_bytes data)
     }
 }
 
+static void tls_out(client *c)
+{
+    for (;;) {
+        rmr_buf place = {0};
+        size_t len = 0;
+        while (c->plain_len > 0 && rmr_tls_is_open(c->tls) &&
+               rmr_tls_reserve(c->tls, &place) == RMR_OK && place.len > 0) {
+            size_t n = c->plain_len < place.len ? c->plain_len : place.len;
+            memcpy(place.ptr, c->plain, n);
+            rmr_tls_commit(c->tls, n);
+            c->plain_len -= n;
+            memmove(c->plain, c->plain + n, c->plain_len);
+        }
+        if (c->s.ended || IN_MAX - c->s.in_len < RECORD_ROOM ||
+            rmr_tls_write(c->tls,
+                          rmr_buf_of(c->s.in + c->s.in_len, RECORD_ROOM),
+                          &len) != RMR_OK ||
+            len == 0)
+            return;
+        c->s.in_len += len;
+    }
+}
+
+static void tls_in(world *w, client *c)
+{
+    size_t at = 0, used = 1;
+    while (used > 0) {
+        rmr_buf view;
+        used = 0;
+        if (rmr_tls_read(c->tls,
+                         rmr_bytes_of(c->cipher + at, c->cipher_len - at),
+                         &used) != RMR_OK)
+            used = c->cipher_len - at; /* it broke */
+        at += used;
+        while (rmr_tls_peek(c->tls, &view) == RMR_OK && view.len > 0) {
+            size_t len = view.len;
+            hear(w, c, rmr_bytes_of(view.ptr, len));
+            rmr_tls_consume(c->tls, len);
+        }
+        if (at == c->cipher_len)
+            used = 0;
+    }
+    c->cipher_len -= at;
+    memmove(c->cipher, c->cipher + at, c->cipher_len);
+}
+
+static void hear_stream(world *w, client *c, rmr_bytes data)
+{
+    if (c->wild)
+        return;
+    if (!c->tls) {
+        hear(w, c, data);
+        return;
+    }
+    need(data.len <= CIPHER_MAX - c->cipher_len);
+    memcpy(c->cipher + c->cipher_len, data.ptr, data.len);
+    c->cipher_len += data.len;
+    tls_in(w, c);
+}
+
 /* What the relay says to the other relay: packets for the keys it claimed. */
 static void hear_mesh(world *w, dial *d, rmr_bytes data)
 {
@@ -433,7 +502,7 @@ static void stream_send(world *w, const rmr_io_op *op)
     need(s && !s->sending && !s->shut && !s->dialling && op->data.len > 0);
     for (int i = 0; i < CLIENTS; i++)
         if (s == &w->c[i].s)
-            hear(w, &w->c[i], op->data);
+            hear_stream(w, &w->c[i], op->data);
     for (int i = 0; i < DIALS; i++)
         if (s == &w->d[i].s && s->port == 8080)
             hear_mesh(w, &w->d[i], op->data);
@@ -535,10 +604,23 @@ static void deliver(world *w, stream *s)
     s->in_len -= at;
 }
 
+/* TLS answers what it heard. */
+static void deliver_client(world *w, client *c)
+{
+    for (int i = 0; i < 10; i++) {
+        if (c->s.id != 0 && c->tls && !c->wild)
+            tls_out(c);
+        size_t left = c->s.in_len;
+        deliver(w, &c->s);
+        if (!c->tls || c->s.id == 0 || c->s.in_len == left)
+            break;
+    }
+}
+
 static void deliver_all(world *w)
 {
     for (int i = 0; i < CLIENTS; i++)
-        deliver(w, &w->c[i].s);
+        deliver_client(w, &w->c[i]);
     for (int i = 0; i < DIALS; i++)
         deliver(w, &w->d[i].s);
 }
@@ -553,16 +635,39 @@ static bool say(stream *s, const uint8_t *p, size_t n)
     return true;
 }
 
+/* The same through TLS, where there is some. */
+static bool say_client(client *c, const uint8_t *p, size_t n)
+{
+    if (!c->tls || c->wild)
+        return say(&c->s, p, n);
+    if (c->s.id == 0 || c->s.ended || n > IN_MAX - c->plain_len)
+        return false;
+    memcpy(c->plain + c->plain_len, p, n);
+    c->plain_len += n;
+    return true;
+}
+
 /* ---- what a client does ------------------------------------------------------ */
 
-static void client_open(world *w, client *c, rl_door door)
+static void client_tls(world *w, client *c)
+{
+    rmr_tls_config cfg;
+    rmr_tls_config_init(&cfg, sizeof cfg);
+    cfg.server_name = "derp.test";
+    cfg.insecure = true;
+    need(rmr_tls_client_new(&c->tls, &w->client_env, &cfg) == RMR_OK);
+}
+
+static void client_open(world *w, client *c, rl_door door, bool noise)
 {
     rmr_io_event ev = {0};
     if (w->door[door] == 0)
         return;
-    size_t keep = offsetof(client, s) + sizeof c->s;
-    memset((uint8_t *)c + keep, 0, sizeof *c - keep);
+    rmr_tls_free(c->tls);
+    memset(c, 0, offsetof(client, s));
     stream_begin(&c->s, ++w->last_child);
+    if (w->has_tls && door == RL_DOOR_RELAY && !noise)
+        client_tls(w, c);
     c->key = (int)(c - w->c) % LOCAL_KEYS;
     ev.kind = RMR_IO_ACCEPTED;
     ev.id = w->door[door];
@@ -580,7 +685,7 @@ static void client_close(world *w, client *c, bool reset)
         c->s.id = 0;
         answer(w, RMR_IO_RESET, id, RMR_E_RESET);
     } else if (!c->s.ended) {
-        deliver(w, &c->s);
+        deliver_client(w, c);
         if (c->s.id != id)
             return;
         c->s.ended = true;
@@ -595,30 +700,31 @@ static void say_derp(world *w, client *c, const uint8_t *p, size_t n)
     static uint8_t message[FRAME_MAX + 3 * 8];
     size_t len = 0;
     if (!c->derp_out || c->wild) {
-        if (n > 0 && say(&c->s, p, n))
+        if (n > 0 && say_client(c, p, n))
             c->wild = true;
         if (c->wild)
             w->muddled[c->key] = true;
         return;
     }
     if (!c->ws_out) {
-        if (say(&c->s, p, n))
+        if (say_client(c, p, n))
             follow_out(w, c, p, n);
         return;
     }
     for (size_t at = 0, k; at < n; at += k) {
         k = n - at < 32768 ? n - at : 32768;
         uint8_t *to = message + len;
+        size_t head = k < 126 ? 2 : 4;
         to[0] = 0x82;
-        to[1] = 0x80 | 126;
+        to[1] = (uint8_t)(0x80 | (k < 126 ? k : 126));
         to[2] = (uint8_t)(k >> 8);
         to[3] = (uint8_t)k;
-        memset(to + 4, 0x5a, 4);
+        memset(to + head, 0x5a, 4);
         for (size_t i = 0; i < k; i++)
-            to[8 + i] = p[at + i] ^ 0x5a;
-        len += 8 + k;
+            to[head + 4 + i] = p[at + i] ^ 0x5a;
+        len += head + 4 + k;
     }
-    if (say(&c->s, message, len))
+    if (say_client(c, message, len))
         follow_out(w, c, p, n);
 }
 
@@ -655,7 +761,7 @@ static void request(client *c, uint8_t arg)
     const char *text = texts[arg & 7];
     if (c->derp_out || c->wild)
         return;
-    c->asked += say(&c->s, (const uint8_t *)text, strlen(text));
+    c->asked += say_client(c, (const uint8_t *)text, strlen(text));
 }
 
 static void upgrade(client *c, uint8_t arg)
@@ -673,7 +779,7 @@ static void upgrade(client *c, uint8_t arg)
              arg & 4 && !is_ws ? "Ideal-Node: 1a\r\n" : "",
              fast ? "Derp-Fast-Start: 1\r\n" : "", is_ws ? "" : "\r\n");
     if (c->derp_out || c->wild ||
-        !say(&c->s, (const uint8_t *)text, strlen(text)))
+        !say_client(c, (const uint8_t *)text, strlen(text)))
         return;
     c->asked++;
     c->derp_out = true;
@@ -750,7 +856,7 @@ static void control(world *w, client *c, uint8_t arg)
         if (c->ws_out && !c->wild) {
             const uint8_t head[] = {
                 (uint8_t)(0x88 + (arg >> 3 & 3)), 0x80, 1, 2, 3, 4};
-            (void)say(&c->s, head, sizeof head);
+            (void)say_client(c, head, sizeof head);
         }
         break;
     default:
@@ -981,6 +1087,28 @@ static void check(world *w)
                                   open * (size_t)320 * 1024);
 }
 
+/* Nothing that a client said lies for ever: it is read, or the client ends. */
+static void check_progress(world *w)
+{
+    rmr_relay_set_rate(w->relay, w->now, 0, 0);
+    turn(w);
+    w->step = RL_CREDIT;
+    for (int i = 0; i < CLIENTS; i++) {
+        client *c = &w->c[i];
+        c->s.stalled = false;
+        if (c->s.id == 0 || !c->s.sending)
+            continue;
+        c->s.sending = false;
+        answer(w, RMR_IO_SENT, c->s.id, RMR_OK);
+        turn(w);
+    }
+    deliver_all(w);
+    sleep_for(w, 40 * RMR_SEC);
+    deliver_all(w);
+    for (int i = 0; i < CLIENTS && !w->stopped; i++)
+        need(w->c[i].s.id == 0 || w->c[i].s.ended || w->c[i].s.in_len == 0);
+}
+
 static void check_empty(world *w)
 {
     rmr_dsw_stats st;
@@ -1007,7 +1135,8 @@ static void operate(world *w, uint8_t op, uint8_t arg, const uint8_t *p,
         if (c->s.id == 0)
             client_open(w, c,
                         arg & 8 ? (rl_door)(arg & 3) % RL_DOOR_STUN
-                                : RL_DOOR_RELAY);
+                                : RL_DOOR_RELAY,
+                        arg & 16);
         else
             client_close(w, c, arg & 1);
         break;
@@ -1083,12 +1212,12 @@ static bool has_bytes(uint8_t op)
 
 static void run(world *w, const uint8_t *p, size_t left)
 {
-    while (left >= 3 && !w->stopped && w->n_sent + 64 < SENT_MAX) {
+    while (left >= 2 && !w->stopped && w->n_sent + 64 < SENT_MAX) {
         uint8_t op = p[0], arg = p[1];
         size_t n = 0;
         p += 2;
         left -= 2;
-        if (has_bytes(op)) {
+        if (has_bytes(op) && left > 0) {
             n = *p++;
             left--;
         }
@@ -1116,7 +1245,13 @@ static bool make(world *w, uint8_t flags)
     cfg.metrics = &at[RL_DOOR_METRICS];
     cfg.stun = &at[RL_DOOR_STUN];
     cfg.n_listen = cfg.n_http = cfg.n_metrics = cfg.n_stun = 1;
-    cfg.insecure_http = true;
+    w->has_tls = flags & 64;
+    cfg.insecure_http = !w->has_tls;
+    if (w->has_tls) {
+        cfg.cert_pem = rmr_bytes_str(test_identity_cert);
+        cfg.key_pem = rmr_bytes_str(test_identity_key);
+        cfg.tls_buffers = flags & 128 ? 2 : 16;
+    }
     cfg.private_key = keys.relay_private;
     cfg.mesh_key = mesh_key;
     cfg.verify_url = flags & 1 ? "http://10.0.0.9:8081/verify" : NULL;
@@ -1144,6 +1279,9 @@ static void reset(world *w)
     for (int i = 0; i < DIALS; i++)
         stream_begin(&w->d[i].s, 0);
     memset(&w->mem, 0, sizeof w->mem);
+    memset(&w->client_mem, 0, sizeof w->client_mem);
+    test_rng_seed(&w->client_rng, 6);
+    w->client_env = test_env(&w->client_mem, &w->client_rng, NULL);
     memset(w->door, 0, sizeof w->door);
     memset(w->muddled, 0, sizeof w->muddled);
     w->relay = NULL;
@@ -1170,6 +1308,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         w.mem.fail_after = data[1] & 16;
     }
     run(&w, data + 2, size - 2);
+    if (!w.stopped && w.mem.failed == 0)
+        check_progress(&w);
     if (!w.stopped) {
         check_empty(&w);
         answer(&w, RMR_IO_STOP_REQUEST, 0, RMR_OK);
@@ -1179,5 +1319,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     rmr_relay_free(w.relay);
     need(w.mem.live_blocks == 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        rmr_tls_free(w.c[i].tls);
+        w.c[i].tls = NULL;
+    }
     return 0;
 }
