@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A smaller burst is raised to the largest packet with its destination. */
+#define LARGEST ((uint64_t)RMR_KEY_LEN + RMR_DERP_MAX_PACKET)
+
 typedef struct sink {
     char *dst;
     size_t cap, len;
@@ -203,7 +206,8 @@ static void limits(sink *s, const rmr_relay *r, const rmr_dsw_stats *st)
     gauge(s, "derp_rate_limit_per_client_bytes_per_second",
           "What a client may send.", r->rate_bytes);
     gauge(s, "derp_rate_limit_per_client_burst_bytes",
-          "What it may send at once.", r->rate_burst);
+          "What it may send at once.",
+          r->rate_burst < LARGEST ? LARGEST : r->rate_burst);
     counter(s, "derp_rate_limit_per_client_waited",
             "Frames that waited for their turn.", st->rate_waits);
 }

@@ -306,6 +306,23 @@ static void what_the_process_uses_is_asked_of_the_host(void **st)
     rig_end(&r);
 }
 
+static void limits_are_shown_as_they_hold(void **st)
+{
+    (void)st;
+    start_all();
+    look();
+    assert_true(value_of("derp_rate_limit_per_client_bytes_per_second") ==
+                1000000);
+    assert_true(value_of("derp_rate_limit_per_client_burst_bytes") == 100000);
+    rmr_relay_set_rate(r.relay, r.now, 5, 7);
+    look();
+    assert_true(value_of("derp_rate_limit_per_client_burst_bytes") == 65568);
+    rmr_relay_set_rate(r.relay, r.now, 0, 7);
+    look();
+    assert_true(value_of("derp_rate_limit_per_client_burst_bytes") == -1);
+    rig_end(&r);
+}
+
 static void too_little_room_is_told(void **st)
 {
     uint8_t small[512];
@@ -340,6 +357,7 @@ int main(void)
         T(every_name_of_derper_is_there_with_its_kind),
         T(the_numbers_are_those_of_what_happened),
         T(what_the_process_uses_is_asked_of_the_host),
+        T(limits_are_shown_as_they_hold),
         T(too_little_room_is_told),
         T(the_promised_room_is_enough),
     };

@@ -165,8 +165,9 @@ RMR_API rmr_err rmr_relay_set_certificate(rmr_relay *r, rmr_bytes cert_pem,
 RMR_API void rmr_relay_set_rate(rmr_relay *r, rmr_time now,
                                 uint64_t rate_bytes, uint64_t burst_bytes);
 /** Writes the metrics in Prometheus' text form, 0.0.4.               [look]
- *  Effects: on dst and *len.  Calls on_usage.  Errors: BUFSIZE (RMR_RELAY_METRICS_MAX
- *  bytes are enough), STATE before it is ready.
+ *  Effects: on dst and *len; calls on_usage.
+ *  Errors: BUFSIZE (RMR_RELAY_METRICS_MAX bytes are enough), STATE before it is
+ *  ready.
  *  Source: the names that derper exports. */
 RMR_API rmr_err rmr_relay_metrics(const rmr_relay *r, rmr_buf dst,
                                   size_t *len);
