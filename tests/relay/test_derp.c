@@ -320,6 +320,17 @@ static void a_sender_above_its_rate_is_read_slowly(void **st)
     rig_end(&r);
 }
 
+/* The reference's TCP user timeout. */
+static void a_client_that_vanished_is_noticed_in_15_seconds(void **st)
+{
+    (void)st;
+    rig_start(&r);
+    for (size_t i = 0; i < r.n_doors; i++)
+        assert_int_equal(r.door[i].unacked,
+                         r.door[i].at.port == 3478 ? 0 : 15 * RMR_SEC);
+    rig_end(&r);
+}
+
 static void a_client_that_goes_is_gone(void **st)
 {
     (void)st;
@@ -738,6 +749,7 @@ int main(void)
         T(a_slow_receiver_that_goes_on_stays),
         T(many_frames_go_in_one_write),
         T(a_sender_above_its_rate_is_read_slowly),
+        T(a_client_that_vanished_is_noticed_in_15_seconds),
         T(a_client_that_goes_is_gone),
         T(an_asked_stop_tells_all_and_ends),
         T(a_stop_waits_a_bounded_time),
