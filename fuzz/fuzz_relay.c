@@ -1107,6 +1107,8 @@ static void check_progress(world *w)
     deliver_all(w);
     for (int i = 0; i < CLIENTS && !w->stopped; i++)
         need(w->c[i].s.id == 0 || w->c[i].s.ended || w->c[i].s.in_len == 0);
+    for (const rl_conn *c = w->relay->conns; c && !w->stopped; c = c->next)
+        need(c->held.len == 0 && c->piece.len == 0);
 }
 
 static void check_empty(world *w)

@@ -604,6 +604,29 @@ static void half_a_record_does_not_starve_others_for_ever(void **st)
     rig_end(&r);
 }
 
+/* Half of the buffers are for what comes in: those may be gone while there are
+ * others. */
+static void half_a_record_behind_the_login_does_neither(void **st)
+{
+    static const uint8_t half[] = {23, 3, 3, 32, 0, 1};
+    (void)st;
+    start_tls(2);
+    rig_client_open(&r, &a, 1, true);
+    rig_client_open(&r, &b, 2, true);
+    assert_true(a.up && b.up);
+    rig_give(&r, a.s, half, sizeof half);
+    rig_run(&r, 9 * RMR_SEC);
+    rig_client_send(&b, b.key, "wait", 4); /* nobody needed it before */
+    assert_int_equal(b.n_got, 0);
+    rig_run(&r, 11 * RMR_SEC);
+    assert_true(a.s->aborted);
+    rig_client_run(&b);
+    assert_int_equal(b.n_got, 1);
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+}
+
 static void plain_http_at_the_tls_port_is_closed(void **st)
 {
     (void)st;
@@ -762,6 +785,7 @@ int main(void)
         T(an_idle_client_takes_little_memory),
         T(few_buffers_serve_many),
         T(half_a_record_does_not_starve_others_for_ever),
+        T(half_a_record_behind_the_login_does_neither),
         T(plain_http_at_the_tls_port_is_closed),
         T(a_new_certificate_serves_new_connections),
         T(a_configuration_that_makes_no_sense_is_refused),
