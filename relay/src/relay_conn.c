@@ -144,6 +144,16 @@ void rmri_relay_conn_set_timer(rl_conn *c, rmr_time at, rl_timer_kind kind)
     rmr_timers_set(&c->r->timers, &c->timer, at); /* has room for each */
 }
 
+/* The longest waiting that lacks a buffer.  That some are free says nothing:
+ * what comes in may have but half of them. */
+static bool another_waits(const rl_conn *c)
+{
+    const rl_conn *first = c->r->starved_head;
+    if (first == c)
+        first = c->starved_next;
+    return first && !rmr_tls_can_retry(first->tls);
+}
+
 void rmri_relay_conn_timer(rl_conn *c, rmr_time now)
 {
     if (c->timer.kind == RL_TIMER_STAGE) {
@@ -151,7 +161,7 @@ void rmri_relay_conn_timer(rl_conn *c, rmr_time now)
         return;
     }
     /* It kept a buffer all the time: others need it more. */
-    if (!rmr_tls_pool_has_room(c->r->pool))
+    if (another_waits(c))
         rmri_relay_conn_end(c, now, RMR_E_TIMEOUT);
     else
         rmri_relay_conn_settle(c, now);
@@ -243,6 +253,9 @@ void rmri_relay_conns_reap(rmr_relay *r)
     while (r->dead) {
         rl_conn *c = r->dead;
         r->dead = c->next;
+        /* Its buffers are another's now, who may wait for nothing else. */
+        if (c->tls && rmr_tls_holds(c->tls) > 0)
+            rmri_relay_stir(r);
         conn_free(c);
     }
 }
