@@ -110,7 +110,7 @@ struct rl_conn {
     size_t given;  /* the switch's bytes in the send that is under way */
     rl_conn *verify_prev, *verify_next; /* wait for a free asker */
     struct rl_asker *asker;             /* asks for it now */
-    rmr_time verify_by;
+    rmr_time verify_by;                 /* until when it waits for one */
     uint8_t verify_key[RMR_KEY_LEN];
     bool verify_queued;
     rl_door door;

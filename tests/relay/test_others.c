@@ -184,6 +184,61 @@ static void questions_of_clients_that_left_end_as_well(void **st)
     rig_end(&r);
 }
 
+/* A crowd must not be a way past a URL that says no: one who was never asked
+ * for, because the URL was busy with others, is not admitted. */
+static void a_crowd_is_no_way_past_the_url(void **st)
+{
+    enum { ASKERS = 8 };
+    static rig_client crowd[ASKERS];
+    static const char no[] = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
+    rig_stream *s[ASKERS];
+    (void)st;
+    start_asking(false);
+    for (uint8_t i = 0; i < ASKERS; i++) {
+        rig_client_open(&r, &crowd[i], (uint8_t)(i + 10), false);
+        s[i] = rig_dialled(&r);
+        rig_answer_dial(&r, s[i], RMR_OK);
+    }
+    rig_client_open(&r, &a, 1, false);
+    rig_client_open(&r, &b, 2, false);
+    rig_run(&r, 4 * RMR_SEC);
+    rig_say(&r, s[0], no); /* a is asked for now, and has its 5 s */
+    rig_run(&r, 1100 * RMR_MS);
+    rig_client_run(&b);
+    assert_false(b.up);
+    assert_true(b.s->closed);
+    assert_false(a.s->closed);
+    rig_say(&r, s[0], no);
+    rig_client_run(&a);
+    assert_true(a.s->closed && !a.up);
+    for (int i = 0; i < ASKERS; i++)
+        rig_client_free(&crowd[i]);
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+}
+
+/* Where it says nothing at all, those who wait are as those who are asked. */
+static void a_crowd_at_a_dead_url_is_admitted_as_configured(void **st)
+{
+    enum { ASKERS = 8 };
+    static rig_client crowd[ASKERS];
+    (void)st;
+    start_asking(false);
+    for (uint8_t i = 0; i < ASKERS; i++) {
+        rig_client_open(&r, &crowd[i], (uint8_t)(i + 10), false);
+        rig_answer_dial(&r, rig_dialled(&r), RMR_OK);
+    }
+    rig_client_open(&r, &a, 1, false);
+    rig_run(&r, 5100 * RMR_MS);
+    rig_client_run(&a);
+    assert_true(a.up);
+    for (int i = 0; i < ASKERS; i++)
+        rig_client_free(&crowd[i]);
+    rig_client_free(&a);
+    rig_end(&r);
+}
+
 /* ---- the mesh ---------------------------------------------------------- */
 
 static const uint8_t mesh_key[32] = {1, 2, 3};
@@ -385,6 +440,8 @@ int main(void)
         T(one_connection_serves_several_questions),
         T(one_that_leaves_while_it_waits_is_forgotten),
         T(questions_of_clients_that_left_end_as_well),
+        T(a_crowd_is_no_way_past_the_url),
+        T(a_crowd_at_a_dead_url_is_admitted_as_configured),
         T(packets_cross_the_mesh),
         T(a_mesh_connection_that_breaks_is_made_again),
         T(a_relay_that_meets_itself_lets_go),
