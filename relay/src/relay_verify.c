@@ -16,13 +16,13 @@ typedef struct rl_asker {
     rmr_relay *r;
     rmr_mc_link *link;
     rmr_h1 *h1;
-    rl_conn *conn; /* who is asked for; NULL: it is free, or answered late */
-    rmr_time by;   /* not free: when it gives up, be its client gone or not */
-    bool open;     /* the stream is there */
-    bool reused;   /* ... and has served before: it may be dead already */
-    bool asked;    /* the request was written */
-    bool again;    /* the next request may go by this stream */
-    uint16_t status;
+    rl_conn *conn;   /* who is asked for; NULL: it is free, or answered late */
+    rmr_time by;     /* not free: when it gives up, be its client gone or not */
+    bool open;       /* the stream is there */
+    bool reused;     /* ... and has served before: it may be dead already */
+    bool asked;      /* the request was written */
+    bool again;      /* the next request may go by this stream */
+    uint16_t status; /* of the answer to come; 0: its head is not here */
     uint8_t reply[REPLY_MAX];
     size_t reply_len;
 } rl_asker;
@@ -79,10 +79,15 @@ static void verdict(rl_conn *c, rmr_time now, bool yes)
     rmri_relay_stir(r);
 }
 
-/* No answer is one of the configuration's two. */
+/* No answer is one of the configuration's two.  But half an answer is one, and
+ * no yes: a page that says 403 is often longer than we read. */
 static void unreachable(rl_conn *c, rmr_time now)
 {
     rmr_relay *r = c->r;
+    if (c->asker && c->asker->status != 0) {
+        verdict(c, now, false);
+        return;
+    }
     if (r->verify->unreachable++ == 0)
         rmri_relay_trouble(r, RMR_E_UNREACHABLE,
                            r->verify_fail_closed
@@ -364,6 +369,7 @@ void rmri_relay_verify_pump(rmr_relay *r, rmr_time now)
         rl_conn *c = v->head;
         dequeue(v, c);
         a->conn = c;
+        a->status = 0;
         a->by = rmr_time_add(now, TIMEOUT);
         c->asker = a;
         if (!a->open || !a->h1)

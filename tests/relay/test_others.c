@@ -184,6 +184,54 @@ static void questions_of_clients_that_left_end_as_well(void **st)
     rig_end(&r);
 }
 
+/* Its head came: what happens to the body makes no yes of it. */
+static void a_status_counts_whatever_becomes_of_the_body(void **st)
+{
+    static const char *const heads[] = {
+        "HTTP/1.1 403 No\r\nContent-Length: 5000\r\n\r\n<html>",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{\"Allow\":true}",
+        "HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\n<html>",
+        "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\nzz",
+        "HTTP/1.1 200 OK\r\n\r\n{\"Allow\":",
+    };
+    (void)st;
+    for (size_t i = 0; i < 2 * sizeof heads / sizeof *heads; i++) {
+        start_asking(false);
+        rig_client_open(&r, &a, 1, false);
+        rig_stream *s = rig_dialled(&r);
+        rig_answer_dial(&r, s, RMR_OK);
+        rig_say(&r, s, heads[i / 2]);
+        if (i % 2 == 0 && !s->closed)
+            rig_reset(&r, s);
+        else
+            rig_run(&r, 5100 * RMR_MS);
+        rig_client_run(&a);
+        assert_false(a.up);
+        assert_true(a.s->closed);
+        rig_client_free(&a);
+        rig_end(&r);
+    }
+}
+
+/* ... and is not the next one's. */
+static void a_status_is_forgotten_with_its_question(void **st)
+{
+    (void)st;
+    start_asking(false);
+    rig_client_open(&r, &a, 1, false);
+    rig_stream *s = rig_dialled(&r);
+    rig_answer_dial(&r, s, RMR_OK);
+    rig_say(&r, s, yes);
+    rig_eof(&r, s);
+    rig_client_open(&r, &b, 2, false);
+    rig_answer_dial(&r, rig_dialled(&r), RMR_E_REFUSED);
+    rig_client_run(&b);
+    assert_true(b.up); /* as configured */
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+}
+
 /* A crowd must not be a way past a URL that says no: one who was never asked
  * for, because the URL was busy with others, is not admitted. */
 static void a_crowd_is_no_way_past_the_url(void **st)
@@ -440,6 +488,8 @@ int main(void)
         T(one_connection_serves_several_questions),
         T(one_that_leaves_while_it_waits_is_forgotten),
         T(questions_of_clients_that_left_end_as_well),
+        T(a_status_counts_whatever_becomes_of_the_body),
+        T(a_status_is_forgotten_with_its_question),
         T(a_crowd_is_no_way_past_the_url),
         T(a_crowd_at_a_dead_url_is_admitted_as_configured),
         T(packets_cross_the_mesh),
