@@ -348,14 +348,39 @@ static rmr_err read_login(rmr_dsw *sw, rmri_dsw_client *c, rmr_buf *in)
     return take_login(sw, c, body);
 }
 
-/* A block for a packet that comes in parts.  Half of the pool is for those: a
- * client that begins frames and does not end them must not stop the others. */
+/* The rest of the packet is read and thrown away. */
+static void gather_drop(rmr_dsw *sw, rmri_dsw_client *c)
+{
+    rmri_dsw_rx *rx = &c->rx;
+    rmri_dsw_due_clear(&sw->frames, &c->frame_due);
+    rmri_dsw_count_drop(sw, RMR_DSW_QUEUE_TAIL, RMR_DSW_OTHER,
+                        rx->body_len - keys_of(rx->header[0]));
+    sw->pool.gathered -= rmri_dsw_pkt_size(rx->pkt);
+    rmri_dsw_pkt_free(sw, rx->pkt);
+    rx->pkt = NULL;
+    rx->skip = rx->body_len - rx->got;
+}
+
+/* Half of the pool is for packets that come in parts.  Where it is used up, the
+ * one that is the longest under way goes: those who begin frames and do not end
+ * them must not stop the others. */
+static bool gather_room(rmr_dsw *sw, size_t size)
+{
+    size_t most = sw->pool.max / 2;
+    if (size > most)
+        return false;
+    while (sw->pool.gathered + size > most && sw->frames.head)
+        gather_drop(sw, sw->frames.head->owner);
+    return sw->pool.gathered + size <= most;
+}
+
+/* A block for a packet that comes in parts. */
 static bool gather_begin(rmr_dsw *sw, rmri_dsw_client *c)
 {
     rmri_dsw_rx *rx = &c->rx;
     rmri_dsw_pkt *p =
         rmri_dsw_pkt_new(sw, rx->body_len - keys_of(rx->header[0]));
-    if (p && sw->pool.gathered + rmri_dsw_pkt_size(p) > sw->pool.max / 2) {
+    if (p && !gather_room(sw, rmri_dsw_pkt_size(p))) {
         rmri_dsw_pkt_free(sw, p);
         p = NULL;
     }
