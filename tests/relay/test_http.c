@@ -249,6 +249,10 @@ static void debug_is_for_this_host_and_tailnets(void **st)
         {"192.0.2.77", "", false},
         {"10.0.0.1", "", false},
         {"127.0.0.1", "X-Forwarded-For: 127.0.0.1\r\n", false},
+        /* A proxy that adds a line leaves the client's own in front of it. */
+        {"127.0.0.1", "X-Forwarded-For:\r\nX-Forwarded-For: 192.0.2.77\r\n",
+         false},
+        {"127.0.0.1", "x-forwarded-for:\r\n", false},
     };
     (void)st;
     rig_start(&r);
