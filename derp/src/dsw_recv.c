@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define LOGIN_FIRST 512 /* a usual ClientInfo has 109 bytes */
+#define LOGIN_LONG 4096 /* what has more shares one half of login_bytes */
 #define HOME_SETTLES (5 * RMR_SEC)
 #define GONE_EVERY RMR_SEC /* PeerGone for unknown keys: one a second ... */
 #define GONE_BURST 3       /* ... and so many at once                     */
@@ -226,7 +227,8 @@ static bool login_room(rmr_dsw *sw, rmri_dsw_client *c, uint32_t need)
         cap *= 2;
     if (cap > rx->body_len)
         cap = rx->body_len;
-    if (sw->login_used - rx->login_cap + cap > sw->cfg.login_bytes)
+    size_t most = sw->cfg.login_bytes / (cap > LOGIN_LONG ? 2 : 1);
+    if (sw->login_used - rx->login_cap + cap > most)
         return false;
     uint8_t *p = rmr_alloc_zero(&sw->env.alloc, cap, 16);
     if (!p)
