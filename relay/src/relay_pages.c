@@ -215,7 +215,8 @@ static bool redirect(rl_conn *c, const rmr_h1_head *head)
     char to[1024] = "https://";
     rmr_bytes host = rmr_h1_header(head, "Host");
     size_t at = strlen(to);
-    const uint8_t *colon = memchr(host.ptr, ':', host.len);
+    /* memchr wants a place also where there is nothing. */
+    const uint8_t *colon = host.len ? memchr(host.ptr, ':', host.len) : NULL;
     if (colon && host.ptr[0] != '[')
         host.len = (size_t)(colon - host.ptr);
     if (!is_get(head) || host.len == 0 || !begins(head->target, "/") ||
