@@ -401,6 +401,36 @@ static void a_mesh_connection_that_breaks_is_made_again(void **st)
     rig_end(&r2);
 }
 
+/* Who did not prove its key in the login claims no other. */
+static void a_stranger_in_the_mesh_claims_nothing(void **st)
+{
+    static const uint8_t magic[8] = {'D',  'E',  'R',  'P',
+                                     0xf0, 0x9f, 0x94, 0x91};
+    uint8_t hello[5 + 40] = {RMR_DERP_SERVER_KEY, 0, 0, 0, 40};
+    uint8_t present[5 + 51] = {RMR_DERP_PEER_PRESENT, 0, 0, 0, 51};
+    (void)st;
+    start_mesh(&r, 11, true);
+    rig_client_open(&r, &a, 1, false);
+    memcpy(hello + 5, magic, 8);
+    memcpy(hello + 13, a.key, 32); /* some public key */
+    memset(present + 5, 77, 32);
+    rig_stream *s = rig_dialled(&r);
+    rig_answer_dial(&r, s, RMR_OK);
+    rig_say(&r, s,
+            "HTTP/1.1 101 Switching Protocols\r\n"
+            "Connection: Upgrade\r\nUpgrade: DERP\r\n\r\n");
+    rig_give(&r, s, hello, sizeof hello);
+    rig_give(&r, s, present, sizeof present);
+    assert_false(s->closed);
+    rig_client_send(&a, present + 5,
+                    "TS\xf0\x9f\x92\xac 0123456789012345678901234567"
+                    "8901234567890123456789012345678901234567890",
+                    70);
+    assert_int_equal(a.n_gone, 1);
+    rig_client_free(&a);
+    rig_end(&r);
+}
+
 static void a_relay_that_meets_itself_lets_go(void **st)
 {
     wire w;
@@ -494,6 +524,7 @@ int main(void)
         T(a_crowd_at_a_dead_url_is_admitted_as_configured),
         T(packets_cross_the_mesh),
         T(a_mesh_connection_that_breaks_is_made_again),
+        T(a_stranger_in_the_mesh_claims_nothing),
         T(a_relay_that_meets_itself_lets_go),
         T(places_to_mesh_with_are_names_ports_and_urls),
         T(a_websocket_gets_its_greeting_in_a_frame),
