@@ -15,6 +15,7 @@
 #include "proxy.h"
 #include "relay_args.h"
 #include "secret.h"
+#include "usage.h"
 
 #define CONFIG_MAX ((size_t)1024 * 1024)
 #define PEM_MAX ((size_t)1024 * 1024)
@@ -28,6 +29,7 @@ typedef struct command {
     rmr_env env;
     rmr_posix *posix;
     rmr_relay *relay;
+    uint64_t start_bytes; /* of memory */
     bool quiet;
     bool failed; /* said already */
     char error[4500];
@@ -112,6 +114,15 @@ static void on_event(void *user, const rmr_relay_event *ev)
     }
 }
 
+/* For the metrics. */
+static bool on_usage(void *user, rmr_relay_usage *out)
+{
+    const command *c = user;
+    out->start_bytes = c->start_bytes;
+    return cli_usage_files(&out->open_files) &&
+           cli_usage_memory(&out->memory_bytes);
+}
+
 /* ---- files ------------------------------------------------------------- */
 
 static bool read_config(command *c, cli_relay_args *a)
@@ -176,6 +187,7 @@ static rmr_err make_relay(command *c)
     cb.struct_size = (uint32_t)sizeof cb;
     cb.user = c;
     cb.on_event = on_event;
+    cb.on_usage = on_usage;
     rmr_relay_config_init(&cfg, sizeof cfg);
     cfg.listen = a->listen.at;
     cfg.n_listen = a->listen.n;
@@ -279,6 +291,7 @@ static int run(command *c)
 {
     size_t running = 1;
     rmr_err err = RMR_OK;
+    (void)cli_usage_memory(&c->start_bytes);
     catch_signals(c->posix);
     while (running > 0 && err == RMR_OK) {
         if (reload_wanted) {

@@ -127,9 +127,26 @@ static bool add_mesh(cli_relay_args *a, const char *v)
     return true;
 }
 
+/* Its beginning up to the path is a place, as that of a mesh's relay. */
+static bool is_url(const char *v)
+{
+    char place[RMR_HOST_MAX + 16];
+    rmr_dial dial;
+    size_t scheme = strncmp(v, "http://", 7) == 0    ? 7
+                    : strncmp(v, "https://", 8) == 0 ? 8
+                                                     : 0;
+    size_t len = scheme + strcspn(v + scheme, "/?#");
+    if (scheme == 0 || len >= sizeof place || strpbrk(v, " \t\r\n") != NULL) {
+        return false;
+    }
+    memcpy(place, v, len);
+    place[len] = '\0';
+    return rmr_relay_mesh_dial(place, &dial) == RMR_OK;
+}
+
 static bool set_url(cli_relay_args *a, const char *v, bool from_file)
 {
-    if (strncmp(v, "http://", 7) != 0 && strncmp(v, "https://", 8) != 0) {
+    if (!is_url(v)) {
         return cli_relay_wrong(a,
                                "--verify-clients-url takes an http or https "
                                "URL, such as "

@@ -105,6 +105,7 @@ typedef struct rmri_dsw_watch { /* a watcher's state */
     struct rmri_dsw_watch *next, *prev;
     rmri_dsw_client *owner;
     uint32_t dump_at; /* place in the walk over all keys */
+    uint32_t writes;  /* since it last knew all */
     bool is_dumping;
 } rmri_dsw_watch;
 
@@ -209,6 +210,7 @@ struct rmr_dsw {
     rmri_derp_bucket rate; /* only rate and depth */
     uint32_t restart_in_ms, restart_for_ms;
     rmr_dsw_stats stats;
+    uint64_t notes_out; /* PeerGone and PeerPresent frames, ever */
 };
 
 /* T3. */
@@ -249,6 +251,9 @@ void rmri_dsw_count_drop(rmr_dsw *sw, rmr_dsw_reason why, rmr_dsw_kind kind,
                          size_t bytes);
 void rmri_dsw_drop_all(rmr_dsw *sw, rmri_dsw_client *c);
 rmr_dsw_kind rmri_dsw_kind_of(rmr_bytes payload);
+
+/* dsw_histogram.c */
+void rmri_dsw_observe(rmr_dsw_histogram *h, uint32_t value);
 
 /* dsw_keys.c */
 bool rmri_dsw_key_eq(const void *user, uint64_t value, const void *key,

@@ -78,7 +78,11 @@ static size_t write_small(rmr_dsw *sw, rmri_dsw_client *c, rmr_buf dst,
     *full = is_due && dst.len < longest;
     if (!is_due || *full)
         return 0;
-    return c->out ? put_due(sw, c, dst.ptr) : rmri_dsw_write_note(sw, c, dst);
+    if (c->out)
+        return put_due(sw, c, dst.ptr);
+    size_t n = rmri_dsw_write_note(sw, c, dst);
+    sw->notes_out += n > 0;
+    return n;
 }
 
 static size_t write_cut(rmr_dsw *sw, rmri_dsw_client *c, rmr_buf dst)
@@ -117,7 +121,9 @@ static size_t write_packet(rmr_dsw *sw, rmri_dsw_client *c, rmr_buf dst,
     return write_cut(sw, c, dst);
 }
 
-static size_t write_frames(rmr_dsw *sw, rmri_dsw_client *c, rmr_buf dst)
+/* *frames: those that begin here. */
+static size_t write_frames(rmr_dsw *sw, rmri_dsw_client *c, rmr_buf dst,
+                           uint32_t *frames)
 {
     size_t n = 0, took;
     bool full = false;
@@ -128,21 +134,43 @@ static size_t write_frames(rmr_dsw *sw, rmri_dsw_client *c, rmr_buf dst)
     do {
         took = write_small(sw, c, rmr_buf_of(dst.ptr + n, dst.len - n), &full);
         n += took;
+        *frames += took > 0;
         /* Small frames that wait for room go first in the next turn. */
         if (!full && n < dst.len) {
             size_t k = write_packet(sw, c, rmr_buf_of(dst.ptr + n, dst.len - n),
                                     n == 0);
             n += k;
             took += k;
+            *frames += k > 0;
         }
     } while (took && !full && !c->cut && n < dst.len);
     return n;
+}
+
+static void count_write(rmr_dsw *sw, rmri_dsw_client *c, uint32_t frames,
+                        uint64_t notes)
+{
+    rmri_dsw_watch *w = c->watch;
+    if (frames > 0)
+        rmri_dsw_observe(&sw->stats.write_frames, frames);
+    if (!w)
+        return;
+    if (notes > 0) {
+        rmri_dsw_observe(&sw->stats.mesh_batches, (uint32_t)notes);
+        w->writes++;
+    }
+    if (w->writes > 0 && !c->notes && !w->is_dumping) {
+        rmri_dsw_observe(&sw->stats.mesh_loops, w->writes);
+        w->writes = 0;
+    }
 }
 
 rmr_err rmr_dsw_write(rmr_dsw *sw, rmr_time now, rmr_dsw_client h, rmr_buf dst,
                       size_t *len)
 {
     rmri_dsw_client *c = rmri_dsw_get(sw, h.id);
+    uint64_t notes = sw->notes_out;
+    uint32_t frames = 0;
     *len = 0;
     if (sw->in_callback)
         return RMR_E_REENTRANT;
@@ -153,9 +181,10 @@ rmr_err rmr_dsw_write(rmr_dsw *sw, rmr_time now, rmr_dsw_client h, rmr_buf dst,
     rmri_dsw_clamp(sw, now);
     if (c->state == DSW_DEAD)
         return RMR_OK;
-    size_t n = write_frames(sw, c, dst);
+    size_t n = write_frames(sw, c, dst, &frames);
     if (c->state == DSW_DEAD)
         return RMR_OK;
+    count_write(sw, c, frames, sw->notes_out - notes);
     c->open_bytes += n;
     if (n == 0)
         c->is_told = false;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -254,6 +255,19 @@ static int listen_local(const rmr_posix *p, const os_addr *a, const char *name,
     return fd;
 }
 
+/* Accepted streams inherit it. */
+static void limit_unacked(int fd, rmr_dur most)
+{
+#ifdef TCP_USER_TIMEOUT
+    if (most > 0 && most / RMR_MS < INT_MAX)
+        rmri_posix_set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                              (int)(most / RMR_MS));
+#else
+    (void)fd;
+    (void)most;
+#endif
+}
+
 void rmri_posix_listen(rmr_posix *p, mach *m, obj *o, const rmr_io_op *op)
 {
     os_addr a;
@@ -265,6 +279,7 @@ void rmri_posix_listen(rmr_posix *p, mach *m, obj *o, const rmr_io_op *op)
         fd = listen_local(p, &a, name, fd);
     } else if (fd >= 0) {
         rmri_posix_set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        limit_unacked(fd, op->timeout);
         fd = rmri_posix_unless(
             bind(fd, &a.sa, len) != 0 || listen(fd, BACKLOG) != 0, fd);
     }

@@ -107,6 +107,11 @@ rmr_mc_io *rmr_mc_listen(rmr_mc *mc, const rmr_addr *at, const char *name,
     return io_ask(mc, RMR_MC_LISTENER, at, name, ops, owner);
 }
 
+void rmr_mc_listen_acked(rmr_mc_io *listener, rmr_dur most)
+{
+    listener->timeout = most;
+}
+
 rmr_mc_io *rmr_mc_udp(rmr_mc *mc, const rmr_addr *at, const rmr_mc_io_ops *ops,
                       void *owner)
 {

@@ -252,6 +252,9 @@ void rmri_relay_conns_reap(rmr_relay *r)
     while (r->dead) {
         rl_conn *c = r->dead;
         r->dead = c->next;
+        /* Its buffers are another's now, who may wait for nothing else. */
+        if (c->tls && rmr_tls_holds(c->tls) > 0)
+            rmri_relay_stir(r);
         conn_free(c);
     }
 }

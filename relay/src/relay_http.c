@@ -138,6 +138,7 @@ static bool route(rl_conn *c, const rmr_h1_head *head)
 static rmr_err on_head(void *user, const rmr_h1_head *head)
 {
     rl_conn *c = user;
+    c->r->count.tls_requests += c->tls != NULL;
     c->is_head = rmr_bytes_eq_str(head->method, "HEAD");
     c->last_answer = !head->keep_alive || c->r->phase != RL_PHASE_UP;
     c->upgrade = false;

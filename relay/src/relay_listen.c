@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #define REST RMR_SEC /* after the descriptors ran out */
+/* A client that vanished has the next keep-alive unacknowledged. */
+#define UNACKED_MAX (15 * RMR_SEC)
 
 const char *rmri_relay_door_name(rl_door door)
 {
@@ -84,6 +86,8 @@ rmr_err rmri_relay_listen_start(rmr_relay *r)
                     : rmr_mc_listen(r->mc, &l->at, NULL, &ops, l);
         if (!l->io)
             return RMR_E_NOMEM;
+        if (l->door != RL_DOOR_STUN)
+            rmr_mc_listen_acked(l->io, UNACKED_MAX);
     }
     return RMR_OK;
 }

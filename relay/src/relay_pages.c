@@ -5,7 +5,7 @@
 #include <remora/json.h>
 #include <string.h>
 
-#define PAGE_MAX ((size_t)32 * 1024)
+#define PAGE_MAX RMR_RELAY_METRICS_MAX
 
 static rmr_header header(const char *name, const char *value)
 {

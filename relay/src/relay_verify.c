@@ -402,3 +402,15 @@ void rmri_relay_verify_handle_deadline(rmr_relay *r, rmr_time now)
     while (v && v->head && now >= v->head->verify_by)
         not_asked(v->head, now);
 }
+
+bool rmri_relay_verify_counts(const rmr_relay *r, uint64_t *admitted,
+                              uint64_t *refused, uint64_t *unreachable)
+{
+    const rl_verify *v = r->verify;
+    if (!v)
+        return false;
+    *admitted = v->admitted;
+    *refused = v->refused;
+    *unreachable = v->unreachable;
+    return true;
+}

@@ -49,6 +49,9 @@ check "relay with both"         wrong "not both" relay --listen 127.0.0.1:1 --in
 check "a mesh without its key"  wrong "--mesh-key-file" relay --listen 127.0.0.1:1 --insecure-http --mesh-with h
 check "a mesh with no host"     wrong "--mesh-with takes" relay --mesh-with "a b"
 check "a verification URL that is none" wrong "--verify-clients-url takes" relay --verify-clients-url x
+check "a verification URL without a host" wrong "--verify-clients-url takes" relay --verify-clients-url https:///verify
+check "a verification URL with a space" wrong "--verify-clients-url takes" relay --verify-clients-url "http://a b/verify"
+check "a verification URL's bad port" wrong "--verify-clients-url takes" relay --verify-clients-url http://a:0x/verify
 check "an unknown option of relay" wrong "no option '--bogus'" relay --bogus=x
 check "a missing value of relay" wrong "--listen needs a value" relay --listen
 check "an operand of relay"     wrong "takes no 'x'" relay x

@@ -119,6 +119,34 @@ static void a_watcher_hears_who_is_here_who_comes_and_who_goes(void **state)
     sv_end(&s);
 }
 
+/* Of changes a write, and of writes until a watcher knew all. */
+static void what_a_watcher_is_told_is_counted_by_batches(void **state)
+{
+    (void)state;
+    srv s;
+    sv_begin(&s);
+    s.room = RMR_DSW_WRITE_MIN; /* eight presences fit */
+    for (int i = 3; i < 12; i++)
+        sv_up(&s, i);
+    sv_mesh(&s, MESH_C);
+    assert_int_equal(sv_frame(&s, MESH_C, RMR_DERP_WATCH_CONNS, NULL, 0),
+                     RMR_OK);
+    sv_pump(&s);
+    rmr_dsw_stats st = sv_stats(&s);
+    assert_int_equal(st.mesh_batches.sum, 10); /* nine, and itself */
+    assert_int_equal(st.mesh_batches.n[3], 1); /* eight, */
+    assert_int_equal(st.mesh_batches.n[1], 1); /* and two */
+    assert_int_equal(st.mesh_loops.n[1], 1);   /* in two writes */
+    assert_int_equal(st.mesh_loops.sum, 2);
+    sv_up(&s, 1);
+    sv_pump(&s);
+    st = sv_stats(&s);
+    assert_int_equal(st.mesh_batches.n[0], 1);
+    assert_int_equal(st.mesh_batches.sum, 11);
+    assert_int_equal(st.mesh_loops.n[0], 1);
+    sv_end(&s);
+}
+
 static void presence_has_the_form_of_the_vectors(void **state)
 {
     (void)state;
@@ -688,6 +716,7 @@ int main(void)
         cmocka_unit_test(duplicates_are_counted),
         cmocka_unit_test(a_key_is_gone_with_its_last_connection),
         cmocka_unit_test(a_watcher_hears_who_is_here_who_comes_and_who_goes),
+        cmocka_unit_test(what_a_watcher_is_told_is_counted_by_batches),
         cmocka_unit_test(presence_has_the_form_of_the_vectors),
         cmocka_unit_test(flags_tell_probers_and_those_that_wanted_another_node),
         cmocka_unit_test(a_relay_that_watches_itself_is_ignored),

@@ -77,6 +77,7 @@ step "all three are clients of it" at_least derp_clients_local 3
 step "it counts what it carried" at_least derp_packets_sent 100000
 answers_stun() { remora r1 netcheck --json | jq -e '.RegionLatency["900"] > 0'; }
 step "its latency is measured by HTTPS" answers_stun
+step "it tells what its process uses" at_least derp_current_file_descriptors 8
 
 # ---- WebSocket ------------------------------------------------------------------
 

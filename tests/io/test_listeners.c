@@ -6,9 +6,12 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static void connecting_to_a_closed_port_is_refused(void **state)
@@ -50,6 +53,39 @@ static void connecting_times_out(void **state)
     }
     fail_msg("the backlog never filled");
 }
+
+#ifdef TCP_USER_TIMEOUT
+static int sockets_with_user_timeout(int ms)
+{
+    int found = 0;
+    for (int fd = 3; fd < 256; fd++) {
+        int value = 0;
+        socklen_t len = sizeof value;
+        found +=
+            getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, &len) == 0 &&
+            value == ms;
+    }
+    return found;
+}
+
+/* A client that vanished behind its NAT must not be a client for a quarter of
+ * an hour. */
+static void accepted_streams_have_the_listeners_patience(void **state)
+{
+    fixture *f = *state;
+    rmr_io_op op;
+    memset(&op, 0, sizeof op);
+    op.kind = RMR_IO_LISTEN;
+    op.id = 1;
+    op.addr = LOOPBACK4;
+    op.timeout = 12345 * RMR_MS;
+    do_op(&f->s, &op);
+    do_connect(&f->s, 2, await_opened(&f->s, 1), 0);
+    await_opened(&f->s, 2);
+    await(&f->s, RMR_IO_ACCEPTED, 1);
+    assert_int_equal(sockets_with_user_timeout(12345), 2);
+}
+#endif
 
 static void a_taken_port_is_in_use(void **state)
 {
@@ -271,6 +307,9 @@ int main(void)
         IO_TEST(connecting_to_a_closed_port_is_refused),
         IO_TEST(connecting_to_nowhere_fails),
         IO_TEST(connecting_times_out),
+#ifdef TCP_USER_TIMEOUT
+        IO_TEST(accepted_streams_have_the_listeners_patience),
+#endif
         IO_TEST(a_taken_port_is_in_use),
         IO_TEST(a_closed_port_can_be_listened_on_again),
         IO_TEST(a_pause_holds_streams_back_until_resumed),

@@ -57,6 +57,7 @@ static void door_open(rig *r, const rmr_io_op *op)
     r->n_doors++;
     d->id = op->id;
     d->at = op->addr;
+    d->unacked = op->timeout;
     d->open = true;
     ev.kind = RMR_IO_OPENED;
     ev.id = op->id;

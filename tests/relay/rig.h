@@ -29,6 +29,7 @@ typedef struct rig_door {
     uint64_t id;
     rmr_addr at;
     bool open, closed, paused;
+    rmr_dur unacked; /* what its streams may have so */
 } rig_door;
 
 typedef struct rig {

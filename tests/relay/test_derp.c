@@ -320,6 +320,17 @@ static void a_sender_above_its_rate_is_read_slowly(void **st)
     rig_end(&r);
 }
 
+/* The reference's TCP user timeout. */
+static void a_client_that_vanished_is_noticed_in_15_seconds(void **st)
+{
+    (void)st;
+    rig_start(&r);
+    for (size_t i = 0; i < r.n_doors; i++)
+        assert_int_equal(r.door[i].unacked,
+                         r.door[i].at.port == 3478 ? 0 : 15 * RMR_SEC);
+    rig_end(&r);
+}
+
 static void a_client_that_goes_is_gone(void **st)
 {
     (void)st;
@@ -667,6 +678,29 @@ static void half_a_record_that_harms_nobody_may_stay(void **st)
     rig_end(&r);
 }
 
+/* Half of the buffers are for what comes in: those may be gone while there are
+ * others. */
+static void half_a_record_behind_the_login_does_neither(void **st)
+{
+    static const uint8_t half[] = {23, 3, 3, 32, 0, 1};
+    (void)st;
+    start_tls(2);
+    rig_client_open(&r, &a, 1, true);
+    rig_client_open(&r, &b, 2, true);
+    assert_true(a.up && b.up);
+    rig_give(&r, a.s, half, sizeof half);
+    rig_run(&r, 9 * RMR_SEC);
+    rig_client_send(&b, b.key, "wait", 4); /* nobody needed it before */
+    assert_int_equal(b.n_got, 0);
+    rig_run(&r, 11 * RMR_SEC);
+    assert_true(a.s->aborted);
+    rig_client_run(&b);
+    assert_int_equal(b.n_got, 1);
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+}
+
 static void plain_http_at_the_tls_port_is_closed(void **st)
 {
     (void)st;
@@ -812,6 +846,7 @@ int main(void)
         T(a_slow_receiver_that_goes_on_stays),
         T(many_frames_go_in_one_write),
         T(a_sender_above_its_rate_is_read_slowly),
+        T(a_client_that_vanished_is_noticed_in_15_seconds),
         T(a_client_that_goes_is_gone),
         T(an_asked_stop_tells_all_and_ends),
         T(a_stop_waits_a_bounded_time),
@@ -824,6 +859,7 @@ int main(void)
         T(an_idle_client_takes_little_memory),
         T(few_buffers_serve_many),
         T(half_a_record_does_not_starve_others_for_ever),
+        T(half_a_record_behind_the_login_does_neither),
         T(half_records_do_not_starve_input_for_ever),
         T(half_a_record_that_harms_nobody_may_stay),
         T(plain_http_at_the_tls_port_is_closed),

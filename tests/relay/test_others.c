@@ -431,6 +431,46 @@ static void a_stranger_in_the_mesh_claims_nothing(void **st)
     rig_end(&r);
 }
 
+/* The time of each try, when none succeeds. */
+static void times_of_tries(uint8_t seed, rmr_time at[], int n)
+{
+    start_mesh(&r, seed, true);
+    for (int i = 0; i < n; i++) {
+        rig_stream *s = rig_dialled(&r);
+        for (int left = 1000; !s && left > 0; left--) {
+            rig_run(&r, 10 * RMR_MS);
+            s = rig_dialled(&r);
+        }
+        assert_non_null(s);
+        at[i] = r.now;
+        rig_answer_dial(&r, s, RMR_E_REFUSED);
+        memset(s, 0, sizeof *s); /* the rig has few */
+    }
+    assert_int_equal(r.trouble, 1); /* said once */
+    rig_end(&r);
+}
+
+/* Relays that lost the same one must not all come back at the same time. */
+static void a_relay_that_stays_away_is_tried_ever_less_often(void **st)
+{
+    enum { TRIES = 60 };
+    rmr_time one[TRIES], other[TRIES];
+    int differ = 0;
+    (void)st;
+    times_of_tries(11, one, TRIES);
+    times_of_tries(12, other, TRIES);
+    for (int i = 1; i < TRIES; i++) {
+        rmr_dur gap = one[i] - one[i - 1];
+        rmr_dur mean = (rmr_dur)i * (rmr_dur)i * 10 * RMR_MS;
+        if (mean > 5 * RMR_SEC)
+            mean = 5 * RMR_SEC;
+        assert_true(gap + 20 * RMR_MS >= mean / 2);
+        assert_true(gap <= mean + mean / 2 + 20 * RMR_MS);
+        differ += gap != other[i] - other[i - 1];
+    }
+    assert_true(differ > TRIES / 2);
+}
+
 static void a_relay_that_meets_itself_lets_go(void **st)
 {
     wire w;
@@ -525,6 +565,7 @@ int main(void)
         T(packets_cross_the_mesh),
         T(a_mesh_connection_that_breaks_is_made_again),
         T(a_stranger_in_the_mesh_claims_nothing),
+        T(a_relay_that_stays_away_is_tried_ever_less_often),
         T(a_relay_that_meets_itself_lets_go),
         T(places_to_mesh_with_are_names_ports_and_urls),
         T(a_websocket_gets_its_greeting_in_a_frame),

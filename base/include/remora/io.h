@@ -94,7 +94,10 @@ typedef struct rmr_io_op {
     size_t credit;     /* READ                                                */
     bool more;         /* STORE: further parts follow under the same id; the
                           blob is replaced when the last one has come         */
-    rmr_dur timeout;   /* CONNECT, RESOLVE; 0 = the adapter's default         */
+    rmr_dur timeout;   /* CONNECT, RESOLVE; 0 = the adapter's default.
+                          LISTEN: what its streams send may stay unacknowledged
+                          for so long, then they are RESET; a wish that not
+                          every host can fulfil; 0 = the host's own patience  */
     rmr_err err;       /* STOP                                                */
 } rmr_io_op;
 

@@ -160,6 +160,13 @@ typedef struct rmr_dsw_ready {
                     RMR_E_NOMEM, RMR_E_RNG                                   */
 } rmr_dsw_ready;
 
+#define RMR_DSW_BUCKETS 8
+typedef struct rmr_dsw_histogram { /* of counts */
+    uint64_t n[RMR_DSW_BUCKETS]; /* of values up to rmr_dsw_bucket_bound(i)
+                                    that no bucket before it has            */
+    uint64_t sum;
+} rmr_dsw_histogram;
+
 typedef struct rmr_dsw_stats {
     /* now */
     uint64_t connections;         /* logged in or not                        */
@@ -194,6 +201,10 @@ typedef struct rmr_dsw_stats {
     uint64_t nomem;               /* what was not done for lack of memory: see
                                      dropped_pkts for packets                */
     uint64_t pairs_forgotten, notes_dropped;
+    rmr_dsw_histogram write_frames; /* that began in one rmr_dsw_write       */
+    rmr_dsw_histogram mesh_batches; /* changes in one rmr_dsw_write to a
+                                       watcher                               */
+    rmr_dsw_histogram mesh_loops;   /* writes until it knew them all         */
 } rmr_dsw_stats;
 
 /**
@@ -466,6 +477,16 @@ RMR_API void rmr_dsw_get_stats(const rmr_dsw *sw, rmr_dsw_stats *out);
  * Source:  derper's metrics.
  */
 RMR_API const char *rmr_dsw_reason_name(rmr_dsw_reason reason);
+
+/**
+ * The largest value that bucket i of a histogram counts.                [look]
+ *
+ * \return 1, 2, 5, 10, 20, 50, 100; UINT32_MAX for the last bucket.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
+ */
+RMR_API uint32_t rmr_dsw_bucket_bound(unsigned i);
 
 #ifdef __cplusplus
 }

@@ -167,6 +167,11 @@ RMR_API rmr_mc_io *rmr_mc_connect(rmr_mc *mc, const rmr_addr *to,
 RMR_API rmr_mc_io *rmr_mc_listen(rmr_mc *mc, const rmr_addr *at,
                                  const char *name, const rmr_mc_io_ops *ops,
                                  void *owner);
+/** Streams of a listener are reset when what they sent stays unacknowledged for
+ *  `most`; at once behind rmr_mc_listen.
+ *  Effects: none else; hosts that can't do it don't.  Errors: none.
+ *  Source: remora/io.h, LISTEN; RFC 5482. */
+RMR_API void rmr_mc_listen_acked(rmr_mc_io *listener, rmr_dur most);
 /** Opens a UDP socket; port 0: any.
  *  Effects: as connect.  Errors: as connect.  Source: remora/io.h. */
 RMR_API rmr_mc_io *rmr_mc_udp(rmr_mc *mc, const rmr_addr *at,

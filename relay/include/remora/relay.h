@@ -41,6 +41,7 @@ extern "C" {
 #endif
 
 #define RMR_RELAY_KEY_BLOB "relay.key"
+#define RMR_RELAY_METRICS_MAX ((size_t)32 * 1024)
 
 typedef struct rmr_relay rmr_relay;
 
@@ -61,10 +62,19 @@ typedef struct rmr_relay_event { /* borrowed for the call */
     rmr_err err;
 } rmr_relay_event;
 
+typedef struct rmr_relay_usage { /* of the process, for the metrics */
+    uint64_t open_files;   /* descriptors                                    */
+    uint64_t memory_bytes; /* resident                                       */
+    uint64_t start_bytes;  /* ... when it began                              */
+} rmr_relay_usage;
+
 typedef struct rmr_relay_callbacks {
     uint32_t struct_size;
     void *user;
     void (*on_event)(void *user, const rmr_relay_event *ev); /* may be NULL */
+    /* Asked with each look at the metrics; false: not known.  NULL likewise:
+     * those metrics are left out then.  It calls nothing of the relay. */
+    bool (*on_usage)(void *user, rmr_relay_usage *out);
 } rmr_relay_callbacks;
 
 typedef struct rmr_relay_name { /* for /bootstrap-dns */
@@ -155,8 +165,9 @@ RMR_API rmr_err rmr_relay_set_certificate(rmr_relay *r, rmr_bytes cert_pem,
 RMR_API void rmr_relay_set_rate(rmr_relay *r, rmr_time now,
                                 uint64_t rate_bytes, uint64_t burst_bytes);
 /** Writes the metrics in Prometheus' text form, 0.0.4.               [look]
- *  Effects: on dst and *len.  Errors: BUFSIZE (16 KiB are enough), STATE
- *  before it is ready.
+ *  Effects: on dst and *len; calls on_usage.
+ *  Errors: BUFSIZE (RMR_RELAY_METRICS_MAX bytes are enough), STATE before it is
+ *  ready.
  *  Source: the names that derper exports. */
 RMR_API rmr_err rmr_relay_metrics(const rmr_relay *r, rmr_buf dst,
                                   size_t *len);

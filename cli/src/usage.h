@@ -1,0 +1,13 @@
+/* What this process uses, as the system tells it. */
+#ifndef CLI_USAGE_H
+#define CLI_USAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/** Open descriptors; false: the system does not tell. */
+bool cli_usage_files(uint64_t *n);
+/** Resident memory in bytes; false: the system does not tell. */
+bool cli_usage_memory(uint64_t *bytes);
+
+#endif
