@@ -19,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define BURST 6 /* packets a queue holds for a moment */
 #define CLIENTS 5
 #define POOL ((size_t)200000)
+#define TWIN_POOL ((size_t)800000) /* room for a longest frame of each */
 #define KEPT 4096
 
 static void need(bool ok)
@@ -40,7 +41,7 @@ typedef struct side {
     rmr_dsw *sw;
     test_alloc mem;
     test_rng rng;
-    size_t step;
+    size_t step, pool;
     uint64_t sum;
     client c[CLIENTS];
     uint8_t admit;
@@ -226,11 +227,12 @@ static void check(side *s)
     need(st.connections == open && st.clients <= open);
     need(st.keys_local <= st.clients && st.homes <= st.clients);
     need(st.dup_conns <= st.clients && st.watchers <= st.clients);
-    need(st.pool_used_bytes <= POOL && s->sw->pool.gathered <= POOL / 2);
+    need(st.pool_used_bytes <= s->pool);
+    need(s->sw->pool.gathered <= s->pool / 2);
     need(s->sw->login_used <= 4096 && st.notes <= 16 && st.pairs <= 8);
     need(st.queued_pkts <= open * 2 * BURST);
     /* the pool and what it keeps, logins while they grow, tables */
-    need(s->mem.live_bytes < 2 * POOL + 3 * 4096 + 64 * 1024);
+    need(s->mem.live_bytes < 2 * s->pool + 3 * 4096 + 64 * 1024);
     if (open == 0)
         need(st.pool_used_bytes == 0 && st.notes == 0 && st.pairs == 0 &&
              s->sw->login_used == 0 && s->sw->keys.used == st.keys_remote &&
@@ -308,7 +310,9 @@ static void operate(world *w, side *s, uint8_t op, uint8_t arg,
     check(s);
 }
 
-static bool make(world *w, side *s)
+/* Twins must never lack room for frames in parts: the one that is fed whole
+ * ones needs none. */
+static bool make(world *w, side *s, bool twins)
 {
     rmr_dsw_callbacks cb = {sizeof cb, s, on_admit, on_forward};
     rmr_dsw_config cfg;
@@ -320,7 +324,8 @@ static bool make(world *w, side *s)
     cfg.max_clients = CLIENTS;
     cfg.queue_pkts = 4;
     cfg.burst_pkts = BURST;
-    cfg.pool_bytes = POOL;
+    s->pool = twins ? TWIN_POOL : POOL;
+    cfg.pool_bytes = s->pool;
     cfg.login_bytes = 4096;
     cfg.max_pairs = 8;
     cfg.client_pairs = 3;
@@ -372,7 +377,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.s[0].mem.fail_at = data[0];
     w.s[0].step = 1 << 20;
     w.s[1].step = 1 + data[1] % 64;
-    if (make(&w, &w.s[0]) && (!twins || make(&w, &w.s[1])))
+    if (make(&w, &w.s[0], twins) && (!twins || make(&w, &w.s[1], twins)))
         run(&w, data + 2, size - 2, twins);
     for (int i = 0; i < 2; i++) {
         rmr_dsw_free(w.s[i].sw);

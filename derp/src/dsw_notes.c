@@ -7,10 +7,13 @@
 
 /* ---- lists ------------------------------------------------------------ */
 
-/* One that does not read must not take all notes from the others. */
+/* One that does not read must not take all notes from the others, and all who
+ * are no watchers not those of the watchers. */
 static bool has_room(const rmr_dsw *sw, const rmri_dsw_client *c)
 {
-    return c->n_notes <= sw->cfg.max_notes / 4;
+    uint32_t quarter = sw->cfg.max_notes / 4;
+    return c->n_notes <= quarter &&
+           (c->watch || sw->notes.used < sw->cfg.max_notes - quarter);
 }
 
 /* A watcher that missed something knows less than nothing: it has to begin

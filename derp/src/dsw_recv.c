@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define LOGIN_FIRST 512 /* a usual ClientInfo has 109 bytes */
+#define LOGIN_LONG 4096 /* what has more shares one half of login_bytes */
 #define HOME_SETTLES (5 * RMR_SEC)
 #define GONE_EVERY RMR_SEC /* PeerGone for unknown keys: one a second ... */
 #define GONE_BURST 3       /* ... and so many at once                     */
@@ -226,7 +227,8 @@ static bool login_room(rmr_dsw *sw, rmri_dsw_client *c, uint32_t need)
         cap *= 2;
     if (cap > rx->body_len)
         cap = rx->body_len;
-    if (sw->login_used - rx->login_cap + cap > sw->cfg.login_bytes)
+    size_t most = sw->cfg.login_bytes / (cap > LOGIN_LONG ? 2 : 1);
+    if (sw->login_used - rx->login_cap + cap > most)
         return false;
     uint8_t *p = rmr_alloc_zero(&sw->env.alloc, cap, 16);
     if (!p)
@@ -348,14 +350,39 @@ static rmr_err read_login(rmr_dsw *sw, rmri_dsw_client *c, rmr_buf *in)
     return take_login(sw, c, body);
 }
 
-/* A block for a packet that comes in parts.  Half of the pool is for those: a
- * client that begins frames and does not end them must not stop the others. */
+/* The rest of the packet is read and thrown away. */
+static void gather_drop(rmr_dsw *sw, rmri_dsw_client *c)
+{
+    rmri_dsw_rx *rx = &c->rx;
+    rmri_dsw_due_clear(&sw->frames, &c->frame_due);
+    rmri_dsw_count_drop(sw, RMR_DSW_QUEUE_TAIL, RMR_DSW_OTHER,
+                        rx->body_len - keys_of(rx->header[0]));
+    sw->pool.gathered -= rmri_dsw_pkt_size(rx->pkt);
+    rmri_dsw_pkt_free(sw, rx->pkt);
+    rx->pkt = NULL;
+    rx->skip = rx->body_len - rx->got;
+}
+
+/* Half of the pool is for packets that come in parts.  Where it is used up, the
+ * one that is the longest under way goes: those who begin frames and do not end
+ * them must not stop the others. */
+static bool gather_room(rmr_dsw *sw, size_t size)
+{
+    size_t most = sw->pool.max / 2;
+    if (size > most)
+        return false;
+    while (sw->pool.gathered + size > most && sw->frames.head)
+        gather_drop(sw, sw->frames.head->owner);
+    return sw->pool.gathered + size <= most;
+}
+
+/* A block for a packet that comes in parts. */
 static bool gather_begin(rmr_dsw *sw, rmri_dsw_client *c)
 {
     rmri_dsw_rx *rx = &c->rx;
     rmri_dsw_pkt *p =
         rmri_dsw_pkt_new(sw, rx->body_len - keys_of(rx->header[0]));
-    if (p && sw->pool.gathered + rmri_dsw_pkt_size(p) > sw->pool.max / 2) {
+    if (p && !gather_room(sw, rmri_dsw_pkt_size(p))) {
         rmri_dsw_pkt_free(sw, p);
         p = NULL;
     }

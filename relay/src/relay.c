@@ -216,9 +216,11 @@ static void pump(rmr_relay *r, rmr_time now)
         rmri_relay_mesh_pump(r, now);
         rmri_relay_verify_pump(r, now);
         rmri_relay_switch_pump(r, now);
-        rmri_relay_starved_retry(r, now);
     }
+    /* Those that ended give their TLS buffers back: then there may be some. */
     rmri_relay_conns_reap(r);
+    if (r->sw)
+        rmri_relay_starved_retry(r, now);
     rmr_mc_pump(r->mc, now);
 }
 
@@ -297,7 +299,7 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
     now = clamp(r, now);
     r->dirty = true;
     for (rmr_timer *t; (t = rmr_timers_pop(&r->timers, now));)
-        rmri_relay_conn_timer(t->owner, now);
+        rmri_relay_conn_timer(t->owner, (rl_timer_kind)t->kind, now);
     rmr_mc_handle_deadline(r->mc, now);
     rmri_relay_listen_handle_deadline(r, now);
     rmri_relay_verify_handle_deadline(r, now);

@@ -28,16 +28,19 @@ static void link_out(rl_conn *c)
 void rmri_relay_conn_starve(rl_conn *c)
 {
     rmr_relay *r = c->r;
-    if (c->starved)
+    rl_lack lack = rmr_tls_lacks_input(c->tls) ? RL_LACK_INPUT : RL_LACK_OUTPUT;
+    if (c->starved && c->lack == lack)
         return;
+    rmri_relay_conn_sate(c);
     c->starved = true;
+    c->lack = lack;
     c->starved_next = NULL;
-    c->starved_prev = r->starved_tail;
-    if (r->starved_tail)
-        r->starved_tail->starved_next = c;
+    c->starved_prev = r->starved_tail[lack];
+    if (c->starved_prev)
+        c->starved_prev->starved_next = c;
     else
-        r->starved_head = c;
-    r->starved_tail = c;
+        r->starved_head[lack] = c;
+    r->starved_tail[lack] = c;
 }
 
 void rmri_relay_conn_sate(rl_conn *c)
@@ -49,11 +52,11 @@ void rmri_relay_conn_sate(rl_conn *c)
     if (c->starved_prev)
         c->starved_prev->starved_next = c->starved_next;
     else
-        r->starved_head = c->starved_next;
+        r->starved_head[c->lack] = c->starved_next;
     if (c->starved_next)
         c->starved_next->starved_prev = c->starved_prev;
     else
-        r->starved_tail = c->starved_prev;
+        r->starved_tail[c->lack] = c->starved_prev;
 }
 
 /* ---- beginning --------------------------------------------------------- */
@@ -69,11 +72,11 @@ static void conn_free(rl_conn *c)
     rmr_release_wiped(&c->r->env.alloc, c, sizeof *c);
 }
 
-/* Each connection has a timer, and arming one must not fail. */
-static bool has_timer(rmr_relay *r)
+/* Each connection has two timers, and arming one must not fail. */
+static bool has_timers(rmr_relay *r)
 {
     uint32_t cap = r->timers.cap;
-    return r->n_conns < cap ||
+    return r->n_conns < cap / 2 ||
            rmr_timers_reserve(&r->timers, cap * 2) == RMR_OK;
 }
 
@@ -94,7 +97,7 @@ static rl_conn *conn_new(rl_listener *l, const rmr_addr *remote)
 {
     rmr_relay *r = l->r;
     if (r->phase != RL_PHASE_UP || r->n_conns >= r->max_clients ||
-        !has_timer(r))
+        !has_timers(r))
         return NULL;
     rl_conn *c = rmr_alloc_zero(&r->env.alloc, sizeof *c, _Alignof(rl_conn));
     if (!c)
@@ -102,7 +105,7 @@ static rl_conn *conn_new(rl_listener *l, const rmr_addr *remote)
     c->r = r;
     c->door = l->door;
     c->remote = *remote;
-    c->timer.owner = c;
+    c->timer.owner = c->hold.owner = c;
     rmr_ring_init(&c->held, &r->env.alloc, RL_CREDIT);
     rmr_ring_init(&c->piece, &r->env.alloc, RL_CREDIT);
     rmr_ring_init(&c->out, &r->env.alloc, RL_HTTP_OUT_MAX);
@@ -140,43 +143,38 @@ void rmri_relay_conn_accept(rl_listener *l, rmr_time now, uint64_t child,
 
 void rmri_relay_conn_set_timer(rl_conn *c, rmr_time at, rl_timer_kind kind)
 {
-    c->timer.kind = kind;
-    rmr_timers_set(&c->r->timers, &c->timer, at); /* has room for each */
+    rmr_timer *t = kind == RL_TIMER_HOLD ? &c->hold : &c->timer;
+    t->kind = kind;
+    rmr_timers_set(&c->r->timers, t, at); /* has room for each */
 }
 
-/* The longest waiting that lacks a buffer.  That some are free says nothing:
- * what comes in may have but half of them. */
-static bool another_waits(const rl_conn *c)
+/* What it holds is what others wait for. */
+static bool is_in_the_way(const rl_conn *c)
 {
-    const rl_conn *first = c->r->starved_head;
-    if (first == c)
-        first = c->starved_next;
-    return first && !rmr_tls_can_retry(first->tls);
+    const rmr_relay *r = c->r;
+    return !rmr_tls_pool_has_room(r->pool) ||
+           (r->starved_head[RL_LACK_INPUT] && rmr_tls_holds_input(c->tls));
 }
 
-void rmri_relay_conn_timer(rl_conn *c, rmr_time now)
+void rmri_relay_conn_timer(rl_conn *c, rl_timer_kind kind, rmr_time now)
 {
-    if (c->timer.kind == RL_TIMER_STAGE) {
-        rmri_relay_conn_end(c, now, RMR_E_TIMEOUT);
-        return;
-    }
-    /* It kept a buffer all the time: others need it more. */
-    if (another_waits(c))
+    /* One that kept a buffer all the time goes when others need it more. */
+    if (kind == RL_TIMER_STAGE || is_in_the_way(c))
         rmri_relay_conn_end(c, now, RMR_E_TIMEOUT);
     else
-        rmri_relay_conn_settle(c, now);
+        rmri_relay_conn_set_timer(c, rmr_time_add(now, RL_HOLD_AGAIN),
+                                  RL_TIMER_HOLD);
 }
 
-/* Behind the upgrade the switch's deadlines hold, but it knows no TLS: a peer
- * that lets a record lie half received has a buffer of the pool. */
+/* No other deadline is meant for this: a peer that lets a record lie half
+ * received, from the hello on, has a buffer of the pool. */
 static void watch_buffers(rl_conn *c, rmr_time now)
 {
-    if (!c->tls || c->finishing || c->stage == RL_HTTP)
+    if (!c->tls)
         return;
-    bool armed = rmr_timer_is_armed(&c->timer);
-    if (rmr_tls_holds(c->tls) == 0)
-        rmr_timers_cancel(&c->r->timers, &c->timer);
-    else if (!armed)
+    if (rmr_tls_holds(c->tls) == 0 || c->finishing)
+        rmr_timers_cancel(&c->r->timers, &c->hold);
+    else if (!rmr_timer_is_armed(&c->hold))
         rmri_relay_conn_set_timer(c, rmr_time_add(now, RL_HOLD_TIMEOUT),
                                   RL_TIMER_HOLD);
 }
@@ -222,6 +220,7 @@ void rmri_relay_conn_end(rl_conn *c, rmr_time now, rmr_err why)
     c->io = NULL;
     c->stage = RL_DEAD;
     rmr_timers_cancel(&r->timers, &c->timer);
+    rmr_timers_cancel(&r->timers, &c->hold);
     rmri_relay_conn_sate(c);
     link_out(c);
     c->next = r->dead;

@@ -35,6 +35,7 @@
 #define RL_HTTP_TIMEOUT (30 * RMR_SEC)
 #define RL_FINISH_TIMEOUT (2 * RMR_SEC)
 #define RL_HOLD_TIMEOUT (10 * RMR_SEC)
+#define RL_HOLD_AGAIN RMR_SEC /* behind that: may it still? */
 #define RL_STOP_TIMEOUT (2 * RMR_SEC)
 
 typedef struct rl_conn rl_conn;
@@ -83,16 +84,25 @@ typedef enum rl_timer_kind {
     RL_TIMER_HOLD   /* it holds a TLS buffer for too long */
 } rl_timer_kind;
 
+/* Waiting for a buffer of the TLS pool.  One list for each lack: input's share
+ * is the smaller one, and those that lack it must not be tried whenever output
+ * has some. */
+typedef enum rl_lack {
+    RL_LACK_INPUT, /* or both */
+    RL_LACK_OUTPUT,
+    RL_LACKS
+} rl_lack;
+
 struct rl_conn {
     rmr_relay *r;
     rl_conn *prev, *next;       /* all */
-    rl_conn *starved_prev, *starved_next; /* they wait for a TLS buffer */
+    rl_conn *starved_prev, *starved_next; /* of the same lack */
     rmr_mc_io *io;
     rmr_tls *tls;
     rmr_h1 *h1;                 /* while requests are read */
     rmr_ws *ws;
     rmr_addr remote;
-    rmr_timer timer;
+    rmr_timer timer, hold; /* of the two kinds */
     rmr_ring held; /* stream bytes that could not be taken yet */
     rmr_ring piece; /* WebSocket: unmasked bytes, not taken yet */
     rmr_ring out;  /* HTTP answers */
@@ -100,13 +110,14 @@ struct rl_conn {
     size_t given;  /* the switch's bytes in the send that is under way */
     rl_conn *verify_prev, *verify_next; /* wait for a free asker */
     struct rl_asker *asker;             /* asks for it now */
-    rmr_time verify_by;
+    rmr_time verify_by;                 /* until when it waits for one */
     uint8_t verify_key[RMR_KEY_LEN];
     bool verify_queued;
     rl_door door;
     rl_stage stage;
     bool blocked;  /* the switch takes nothing: reading rests */
     bool starved;
+    rl_lack lack; /* starved: of what */
     bool finishing; /* what is queued goes out, then it closes */
     bool tls_shut;
     /* The request on hand. */
@@ -132,7 +143,7 @@ static inline bool rmri_relay_conn_reads(const rl_conn *c)
 {
     return c->stage != RL_DEAD && !c->finishing;
 }
-void rmri_relay_conn_timer(rl_conn *c, rmr_time now);
+void rmri_relay_conn_timer(rl_conn *c, rl_timer_kind kind, rmr_time now);
 void rmri_relay_conn_set_timer(rl_conn *c, rmr_time at, rl_timer_kind kind);
 void rmri_relay_conns_reap(rmr_relay *r);
 void rmri_relay_conns_free(rmr_relay *r);
@@ -275,7 +286,7 @@ struct rmr_relay {
     rl_conn *conns;
     size_t n_conns;
     rl_conn *dead;
-    rl_conn *starved_head, *starved_tail;
+    rl_conn *starved_head[RL_LACKS], *starved_tail[RL_LACKS];
 
     rmr_mc_io *key_io;
     char key_text[80];

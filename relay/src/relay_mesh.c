@@ -55,8 +55,10 @@ static void on_down(void *user, rmr_err why)
 static void on_present(void *user, const uint8_t key[RMR_KEY_LEN])
 {
     rl_mesh *m = user;
-    /* It tells of our own connection, too. */
-    if (check_self(m) || memcmp(key, m->r->public_key, RMR_KEY_LEN) == 0)
+    /* It tells of our own connection, too.  Before the login is done it is
+     * anyone. */
+    if (check_self(m) || !rmr_derp_is_up(m->derp) ||
+        memcmp(key, m->r->public_key, RMR_KEY_LEN) == 0)
         return;
     rmr_dsw_forwarder_add(m->r->sw, m->r->now, key, m->number);
 }

@@ -173,12 +173,22 @@ static bool metrics(rl_conn *c)
 
 /* ---- /debug/ ----------------------------------------------------------- */
 
+/* The header is there, be it empty or one of several. */
+static bool has_header(const rmr_h1_head *head, const char *name)
+{
+    rmr_bytes want = rmr_bytes_str(name);
+    for (size_t i = 0; i < head->n_headers; i++)
+        if (rmr_bytes_eq_nocase(head->headers[i].name, want))
+            return true;
+    return false;
+}
+
 /* From this host, or from a tailnet; not through a proxy. */
 static bool may_debug(const rl_conn *c, const rmr_h1_head *head)
 {
     static const char *const tailnet[] = {"100.64.0.0/10",
                                           "fd7a:115c:a1e0::/48"};
-    if (rmr_h1_header(head, "X-Forwarded-For").len > 0)
+    if (has_header(head, "X-Forwarded-For"))
         return false;
     for (size_t i = 0; i < 2; i++) {
         rmr_prefix p;
@@ -205,7 +215,8 @@ static bool redirect(rl_conn *c, const rmr_h1_head *head)
     char to[1024] = "https://";
     rmr_bytes host = rmr_h1_header(head, "Host");
     size_t at = strlen(to);
-    const uint8_t *colon = memchr(host.ptr, ':', host.len);
+    /* memchr wants a place also where there is nothing. */
+    const uint8_t *colon = host.len ? memchr(host.ptr, ':', host.len) : NULL;
     if (colon && host.ptr[0] != '[')
         host.len = (size_t)(colon - host.ptr);
     if (!is_get(head) || host.len == 0 || !begins(head->target, "/") ||

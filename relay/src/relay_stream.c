@@ -119,22 +119,29 @@ void rmri_relay_stream_resume(rl_conn *c, rmr_time now)
     rmri_relay_conn_settle(c, now);
 }
 
-void rmri_relay_starved_retry(rmr_relay *r, rmr_time now)
+/* The first that can't go on ends it: those behind it lack the same. */
+static void retry_list(rmr_relay *r, rl_lack lack, rmr_time now)
 {
-    rl_conn *last = r->starved_tail;
-    while (r->starved_head && rmr_tls_pool_has_room(r->pool)) {
-        rl_conn *c = r->starved_head;
+    rl_conn *last = r->starved_tail[lack];
+    while (r->starved_head[lack]) {
+        rl_conn *c = r->starved_head[lack];
+        if (rmr_tls_is_starved(c->tls) && !rmr_tls_can_retry(c->tls))
+            return;
         rmri_relay_conn_sate(c);
-        if (rmr_tls_can_retry(c->tls)) {
-            feed_held(c, now);
-            if (c->stage != RL_DEAD)
-                rmr_mc_io_output(c->io);
-        }
+        feed_held(c, now);
+        if (c->stage != RL_DEAD)
+            rmr_mc_io_output(c->io);
         /* It may be starved anew, and is the last then. */
         rmri_relay_conn_settle(c, now);
         if (c == last)
             return;
     }
+}
+
+void rmri_relay_starved_retry(rmr_relay *r, rmr_time now)
+{
+    retry_list(r, RL_LACK_OUTPUT, now);
+    retry_list(r, RL_LACK_INPUT, now);
 }
 
 static void on_bytes(void *owner, rmr_time now, rmr_buf data)

@@ -1,6 +1,6 @@
 /* Admission by URL: each client that proved its key is asked for by a POST.
  * A few askers keep their connections; the clients wait in a list, at most 5 s
- * each. */
+ * each, and then at most 5 s for their answer. */
 #include "relay_internal.h"
 
 #include <remora/json.h>
@@ -16,13 +16,13 @@ typedef struct rl_asker {
     rmr_relay *r;
     rmr_mc_link *link;
     rmr_h1 *h1;
-    rl_conn *conn; /* who is asked for; NULL: it is free, or answered late */
-    rmr_time by;   /* not free: when it gives up, be its client gone or not */
-    bool open;     /* the stream is there */
-    bool reused;   /* ... and has served before: it may be dead already */
-    bool asked;    /* the request was written */
-    bool again;    /* the next request may go by this stream */
-    uint16_t status;
+    rl_conn *conn;   /* who is asked for; NULL: it is free, or answered late */
+    rmr_time by;     /* not free: when it gives up, be its client gone or not */
+    bool open;       /* the stream is there */
+    bool reused;     /* ... and has served before: it may be dead already */
+    bool asked;      /* the request was written */
+    bool again;      /* the next request may go by this stream */
+    uint16_t status; /* of the answer to come; 0: its head is not here */
     uint8_t reply[REPLY_MAX];
     size_t reply_len;
 } rl_asker;
@@ -30,7 +30,8 @@ typedef struct rl_asker {
 struct rl_verify {
     rl_asker askers[ASKERS];
     rl_conn *head, *tail;
-    uint64_t admitted, refused, unreachable;
+    rmr_time answered; /* the last time that the URL said something */
+    uint64_t admitted, refused, unreachable, overrun;
 };
 
 /* ---- who waits --------------------------------------------------------- */
@@ -78,10 +79,15 @@ static void verdict(rl_conn *c, rmr_time now, bool yes)
     rmri_relay_stir(r);
 }
 
-/* No answer is one of the configuration's two. */
+/* No answer is one of the configuration's two.  But half an answer is one, and
+ * no yes: a page that says 403 is often longer than we read. */
 static void unreachable(rl_conn *c, rmr_time now)
 {
     rmr_relay *r = c->r;
+    if (c->asker && c->asker->status != 0) {
+        verdict(c, now, false);
+        return;
+    }
     if (r->verify->unreachable++ == 0)
         rmri_relay_trouble(r, RMR_E_UNREACHABLE,
                            r->verify_fail_closed
@@ -90,6 +96,23 @@ static void unreachable(rl_conn *c, rmr_time now)
                                : "the verification URL can't be reached: "
                                  "clients are admitted");
     verdict(c, now, !r->verify_fail_closed);
+}
+
+/* It was never asked for.  A URL that answered others meanwhile is not away,
+ * but busy: were that as good as a yes, a crowd would be a way past it. */
+static void not_asked(rl_conn *c, rmr_time now)
+{
+    rmr_relay *r = c->r;
+    rl_verify *v = r->verify;
+    if (v->answered <= rmr_time_since(c->verify_by, TIMEOUT)) {
+        unreachable(c, now);
+        return;
+    }
+    if (v->overrun++ == 0)
+        rmri_relay_trouble(r, RMR_E_FULL,
+                           "the verification URL is too slow: clients that "
+                           "it was not asked for are refused");
+    verdict(c, now, false);
 }
 
 /* ---- one asker --------------------------------------------------------- */
@@ -187,6 +210,7 @@ static rmr_err on_done(void *user)
     rl_asker *a = user;
     a->asked = false;
     a->reused = true;
+    a->r->verify->answered = a->r->now;
     if (a->conn)
         verdict(a->conn, a->r->now, says_yes(a));
     return RMR_OK;
@@ -232,7 +256,7 @@ static void link_closed(void *owner, rmr_time now, rmr_err why,
     a->asked = false;
     a->reused = false;
     rl_conn *c = a->conn;
-    if (c && was_reused && now < c->verify_by)
+    if (c && was_reused && now < a->by)
         dial(a, now);
     else if (c)
         unreachable(c, now);
@@ -345,7 +369,8 @@ void rmri_relay_verify_pump(rmr_relay *r, rmr_time now)
         rl_conn *c = v->head;
         dequeue(v, c);
         a->conn = c;
-        a->by = c->verify_by;
+        a->status = 0;
+        a->by = rmr_time_add(now, TIMEOUT);
         c->asker = a;
         if (!a->open || !a->h1)
             dial(a, now);
@@ -375,7 +400,7 @@ void rmri_relay_verify_handle_deadline(rmr_relay *r, rmr_time now)
         if (!is_free(&v->askers[i]) && now >= v->askers[i].by)
             give_up(&v->askers[i], now);
     while (v && v->head && now >= v->head->verify_by)
-        unreachable(v->head, now);
+        not_asked(v->head, now);
 }
 
 bool rmri_relay_verify_counts(const rmr_relay *r, uint64_t *admitted,

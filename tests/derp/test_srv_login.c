@@ -283,6 +283,36 @@ static void unfinished_logins_share_a_bound(void **state)
     sv_end(&s);
 }
 
+/* A few that begin a login of the greatest length must not keep out the usual
+ * ones, which are short. */
+static void long_logins_leave_room_for_short_ones(void **state)
+{
+    (void)state;
+    enum { LONG = 260000 };
+    uint8_t h[5] = {RMR_DERP_CLIENT_INFO, 0, 4, 0, 0};
+    uint8_t *junk = calloc(1, LONG), f[200];
+    rmr_err e[4];
+    srv s;
+    assert_non_null(junk);
+    sv_prepare(&s);
+    s.cfg.login_bytes = (size_t)4 * 262144;
+    sv_make(&s);
+    for (int i = 0; i < 4; i++) {
+        sv_open(&s, 3 + i);
+        assert_int_equal(sv_feed(&s, 3 + i, h, 5), RMR_OK);
+        e[i] = sv_feed(&s, 3 + i, junk, LONG);
+    }
+    sv_open(&s, 0);
+    size_t n = sv_build_login(&s, 0, "{}", 2, f);
+    assert_int_equal(sv_feed(&s, 0, f, n - 1), RMR_OK);
+    assert_int_equal(sv_feed(&s, 0, f + n - 1, 1), RMR_OK);
+    sv_expect(&s, 0, "key\ninfo\n");
+    assert_int_equal(e[1], RMR_OK);
+    assert_int_equal(e[2], RMR_E_NOMEM);
+    free(junk);
+    sv_end(&s);
+}
+
 static void what_is_no_login_ends_the_connection(void **state)
 {
     (void)state;
@@ -601,6 +631,7 @@ int main(void)
         cmocka_unit_test(a_client_info_may_have_262144_bytes_and_not_one_more),
         cmocka_unit_test(a_header_alone_takes_no_memory),
         cmocka_unit_test(unfinished_logins_share_a_bound),
+        cmocka_unit_test(long_logins_leave_room_for_short_ones),
         cmocka_unit_test(what_is_no_login_ends_the_connection),
         cmocka_unit_test(frames_behind_the_login_wait_for_the_admission),
         cmocka_unit_test(a_refused_client_sees_only_the_close),

@@ -248,6 +248,43 @@ static void a_watcher_that_missed_something_is_sent_away(void **state)
     sv_end(&s);
 }
 
+/* Clients that do not read must not use up what a watcher needs, which is sent
+ * away for the first note that it misses. */
+static void slow_clients_leave_a_watcher_its_notes(void **state)
+{
+    (void)state;
+    srv s;
+    sv_prepare(&s);
+    s.cfg.max_notes = 8;
+    sv_make(&s);
+    sv_mesh(&s, MESH_C);
+    for (int i = 3; i < 11; i++)
+        sv_up(&s, i);
+    for (int from = 7; from < 11; from++)
+        for (int to = 3; to < 7; to++)
+            assert_int_equal(sv_send(&s, from, to, "x"), RMR_OK);
+    sv_pump(&s);
+    assert_int_equal(sv_frame(&s, MESH_C, RMR_DERP_WATCH_CONNS, NULL, 0),
+                     RMR_OK);
+    sv_forget(&s, MESH_C);
+    for (int i = 3; i < 7; i++)
+        s.c[i].is_blocked = true;
+    for (int i = 7; i < 11; i++) {
+        sv_close(&s, i);
+        sv_pump(&s);
+    }
+    assert_true(sv_stats(&s).notes_dropped > 0);
+    sv_forget(&s, MESH_C);
+    s.c[MESH_C].is_blocked = true; /* for a moment */
+    sv_up(&s, 11);
+    sv_up(&s, 12);
+    s.c[MESH_C].is_blocked = false;
+    sv_pass(&s, 0);
+    sv_log(&s, "");
+    assert_true(s.c[MESH_C].out_len > 0);
+    sv_end(&s);
+}
+
 static void others_only_miss_a_note_when_they_are_too_slow(void **state)
 {
     (void)state;
@@ -684,6 +721,7 @@ int main(void)
         cmocka_unit_test(flags_tell_probers_and_those_that_wanted_another_node),
         cmocka_unit_test(a_relay_that_watches_itself_is_ignored),
         cmocka_unit_test(a_watcher_that_missed_something_is_sent_away),
+        cmocka_unit_test(slow_clients_leave_a_watcher_its_notes),
         cmocka_unit_test(others_only_miss_a_note_when_they_are_too_slow),
         cmocka_unit_test(a_mesh_peer_may_forward_and_it_goes_no_further),
         cmocka_unit_test(

@@ -218,18 +218,45 @@ static void half_of_the_pool_is_for_frames_that_came_in_parts(void **state)
     memcpy(h + 5, s.c[3].public_key, 32);
     for (int i = 3; i < 5; i++)
         assert_int_equal(sv_feed(&s, i, h, sizeof h), RMR_OK);
-    /* The third that begins is read and lost ... */
+    /* The third that begins costs the one that is the longest under way ... */
     assert_int_equal(sv_feed(&s, 5, h, sizeof h), RMR_OK);
     assert_int_equal(dropped(&s, RMR_DSW_QUEUE_TAIL), 1);
-    assert_int_equal(sv_feed(&s, 5, "zz", 2), RMR_OK);
-    /* ... but whole ones pass, also of the same client. */
-    assert_int_equal(sv_send(&s, 5, 6, "whole"), RMR_OK);
-    sv_expect(&s, 6, "f: whole\n");
+    assert_int_equal(s.sw->pool.gathered, 2 * 320);
+    /* ... whose end is read and lost, while whole ones pass. */
     assert_int_equal(sv_feed(&s, 3, "3!", 2), RMR_OK);
-    sv_expect(&s, 3, "d: 10 bytes, last 33\n");
-    assert_int_equal(sv_feed(&s, 5, h, sizeof h), RMR_OK);
+    assert_int_equal(sv_send(&s, 3, 6, "whole"), RMR_OK);
+    sv_expect(&s, 6, "d: whole\n");
+    assert_int_equal(sv_feed(&s, 4, "4!", 2), RMR_OK);
     assert_int_equal(sv_feed(&s, 5, "5!", 2), RMR_OK);
-    sv_expect(&s, 3, "f: 10 bytes, last 33\n");
+    sv_expect(&s, 3, "e: 10 bytes, last 33\nf: 10 bytes, last 33\n");
+    assert_int_equal(s.sw->pool.gathered, 0);
+    assert_int_equal(sv_stats(&s).pool_used_bytes, 0);
+    sv_end(&s);
+}
+
+/* Many that begin a long frame and do not end it stop nobody's. */
+static void unfinished_frames_do_not_stop_the_others(void **state)
+{
+    (void)state;
+    uint8_t h[5 + 32 + 1] = {RMR_DERP_SEND_PACKET, 0, 1, 0, 32};
+    srv s;
+    sv_prepare(&s);
+    s.cfg.pool_bytes = (size_t)6 * 65700;
+    sv_make(&s);
+    for (int i = 0; i < 8; i++)
+        if (i != MESH_C)
+            sv_up(&s, i);
+    memcpy(h + 5, s.c[0].public_key, 32);
+    for (int i = 3; i < 8; i++)
+        assert_int_equal(sv_feed(&s, i, h, sizeof h), RMR_OK);
+    s.step = 20;
+    for (int n = 0; n < 3; n++) {
+        assert_int_equal(sv_send(&s, 1, 0, "parts"), RMR_OK);
+        sv_expect(&s, 0, "b: parts\n");
+    }
+    /* Those whose frame was dropped are not closed for it. */
+    sv_pass(&s, 31 * RMR_SEC);
+    assert_int_equal(sv_stats(&s).frame_timeouts, 2);
     sv_end(&s);
 }
 
@@ -568,6 +595,7 @@ int main(void)
             the_last_drop_is_the_new_packet_where_the_other_queue_is_full),
         cmocka_unit_test(all_queues_share_the_pool),
         cmocka_unit_test(half_of_the_pool_is_for_frames_that_came_in_parts),
+        cmocka_unit_test(unfinished_frames_do_not_stop_the_others),
         cmocka_unit_test(a_frame_that_is_never_finished_ends_its_client),
         cmocka_unit_test(one_write_takes_as_many_whole_frames_as_fit),
         cmocka_unit_test(a_long_frame_is_cut_and_never_dropped_then),

@@ -604,6 +604,80 @@ static void half_a_record_does_not_starve_others_for_ever(void **st)
     rig_end(&r);
 }
 
+/* One that came through the handshake and says nothing more. */
+static rig_stream *shake_hands(void)
+{
+    rig_stream *s = rig_connect(&r, 3340);
+    rmr_tls_config cfg;
+    rmr_tls *t;
+    uint8_t out[4096];
+    size_t seen = 0, n = 1;
+    rmr_tls_config_init(&cfg, sizeof cfg);
+    cfg.server_name = "relay.example";
+    cfg.insecure = true;
+    cfg.wall_unix_ns = 1790000000u * RMR_SEC;
+    assert_int_equal(rmr_tls_client_new(&t, &r.env, &cfg), RMR_OK);
+    while (n > 0) {
+        assert_int_equal(rmr_tls_write(t, rmr_buf_of(out, sizeof out), &n),
+                         RMR_OK);
+        if (n > 0)
+            rig_give(&r, s, out, n);
+        size_t used = 0;
+        rmr_tls_read(t, rmr_bytes_of(s->out + seen, s->out_len - seen), &used);
+        seen += used;
+    }
+    assert_true(rmr_tls_is_open(t));
+    rmr_tls_free(t);
+    return s;
+}
+
+/* The same where input's half of the pool is gone and output's is not; from
+ * those that did not log in as well as from those that did. */
+static void half_records_do_not_starve_input_for_ever(void **st)
+{
+    static const uint8_t half[] = {23, 3, 3, 1, 0, 1};
+    (void)st;
+    for (int logged_in = 0; logged_in < 2; logged_in++) {
+        start_tls(4);
+        rig_client_open(&r, &a, 1, true);
+        rig_client_open(&r, &b, 2, true);
+        assert_true(a.up && b.up);
+        rig_stream *s[2] = {logged_in ? a.s : shake_hands(),
+                            logged_in ? b.s : shake_hands()};
+        for (int i = 0; i < 2; i++)
+            rig_give(&r, s[i], half, sizeof half);
+        rig_client_open(&r, &c, 3, true);
+        assert_false(c.up);
+        rig_run(&r, 10100 * RMR_MS);
+        rig_client_run(&c);
+        assert_true(c.up);
+        rig_client_free(&a);
+        rig_client_free(&b);
+        rig_client_free(&c);
+        rig_end(&r);
+    }
+}
+
+/* Nobody waits: then half a record harms nobody, and a slow peer may stay. */
+static void half_a_record_that_harms_nobody_may_stay(void **st)
+{
+    static const uint8_t data[] = {23, 3, 3, 1, 0, 1};
+    (void)st;
+    start_tls(2);
+    rig_client_open(&r, &a, 1, true);
+    rig_give(&r, a.s, data, sizeof data);
+    rig_run(&r, 30 * RMR_SEC);
+    assert_false(a.s->closed);
+    /* ... until one comes that needs the buffer. */
+    rig_client_open(&r, &b, 2, true);
+    rig_run(&r, 1100 * RMR_MS);
+    rig_client_run(&b);
+    assert_true(a.s->closed && b.up);
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+}
+
 /* Half of the buffers are for what comes in: those may be gone while there are
  * others. */
 static void half_a_record_behind_the_login_does_neither(void **st)
@@ -786,6 +860,8 @@ int main(void)
         T(few_buffers_serve_many),
         T(half_a_record_does_not_starve_others_for_ever),
         T(half_a_record_behind_the_login_does_neither),
+        T(half_records_do_not_starve_input_for_ever),
+        T(half_a_record_that_harms_nobody_may_stay),
         T(plain_http_at_the_tls_port_is_closed),
         T(a_new_certificate_serves_new_connections),
         T(a_configuration_that_makes_no_sense_is_refused),

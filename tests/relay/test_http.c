@@ -249,6 +249,10 @@ static void debug_is_for_this_host_and_tailnets(void **st)
         {"192.0.2.77", "", false},
         {"10.0.0.1", "", false},
         {"127.0.0.1", "X-Forwarded-For: 127.0.0.1\r\n", false},
+        /* A proxy that adds a line leaves the client's own in front of it. */
+        {"127.0.0.1", "X-Forwarded-For:\r\nX-Forwarded-For: 192.0.2.77\r\n",
+         false},
+        {"127.0.0.1", "x-forwarded-for:\r\n", false},
     };
     (void)st;
     rig_start(&r);
@@ -305,6 +309,16 @@ static void port_80_answers_portals_and_redirects(void **st)
             "GET /derp HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
             "Upgrade: DERP\r\n\r\n");
     assert_false(has(rig_out(s), " 101 "));
+    /* No host, and nothing behind its name: there is nowhere to point to. */
+    static const char *const bad[] = {
+        "GET /a HTTP/1.1\r\n\r\n", "GET /a HTTP/1.1\r\nHost:\r\n\r\n",
+        "GET /a HTTP/1.1\r\nHost: :80\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        s = rig_connect(&r, 80);
+        rig_say(&r, s, bad[i]);
+        assert_true(has(rig_out(s), " 400 "));
+    }
     rig_end(&r);
 }
 

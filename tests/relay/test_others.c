@@ -184,6 +184,109 @@ static void questions_of_clients_that_left_end_as_well(void **st)
     rig_end(&r);
 }
 
+/* Its head came: what happens to the body makes no yes of it. */
+static void a_status_counts_whatever_becomes_of_the_body(void **st)
+{
+    static const char *const heads[] = {
+        "HTTP/1.1 403 No\r\nContent-Length: 5000\r\n\r\n<html>",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{\"Allow\":true}",
+        "HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\n<html>",
+        "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\nzz",
+        "HTTP/1.1 200 OK\r\n\r\n{\"Allow\":",
+    };
+    (void)st;
+    for (size_t i = 0; i < 2 * sizeof heads / sizeof *heads; i++) {
+        start_asking(false);
+        rig_client_open(&r, &a, 1, false);
+        rig_stream *s = rig_dialled(&r);
+        rig_answer_dial(&r, s, RMR_OK);
+        rig_say(&r, s, heads[i / 2]);
+        if (i % 2 == 0 && !s->closed)
+            rig_reset(&r, s);
+        else
+            rig_run(&r, 5100 * RMR_MS);
+        rig_client_run(&a);
+        assert_false(a.up);
+        assert_true(a.s->closed);
+        rig_client_free(&a);
+        rig_end(&r);
+    }
+}
+
+/* ... and is not the next one's. */
+static void a_status_is_forgotten_with_its_question(void **st)
+{
+    (void)st;
+    start_asking(false);
+    rig_client_open(&r, &a, 1, false);
+    rig_stream *s = rig_dialled(&r);
+    rig_answer_dial(&r, s, RMR_OK);
+    rig_say(&r, s, yes);
+    rig_eof(&r, s);
+    rig_client_open(&r, &b, 2, false);
+    rig_answer_dial(&r, rig_dialled(&r), RMR_E_REFUSED);
+    rig_client_run(&b);
+    assert_true(b.up); /* as configured */
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+}
+
+/* A crowd must not be a way past a URL that says no: one who was never asked
+ * for, because the URL was busy with others, is not admitted. */
+static void a_crowd_is_no_way_past_the_url(void **st)
+{
+    enum { ASKERS = 8 };
+    static rig_client crowd[ASKERS];
+    static const char no[] = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
+    rig_stream *s[ASKERS];
+    (void)st;
+    start_asking(false);
+    for (uint8_t i = 0; i < ASKERS; i++) {
+        rig_client_open(&r, &crowd[i], (uint8_t)(i + 10), false);
+        s[i] = rig_dialled(&r);
+        rig_answer_dial(&r, s[i], RMR_OK);
+    }
+    rig_client_open(&r, &a, 1, false);
+    rig_client_open(&r, &b, 2, false);
+    rig_run(&r, 4 * RMR_SEC);
+    rig_say(&r, s[0], no); /* a is asked for now, and has its 5 s */
+    rig_run(&r, 1100 * RMR_MS);
+    rig_client_run(&b);
+    assert_false(b.up);
+    assert_true(b.s->closed);
+    assert_false(a.s->closed);
+    rig_say(&r, s[0], no);
+    rig_client_run(&a);
+    assert_true(a.s->closed && !a.up);
+    for (int i = 0; i < ASKERS; i++)
+        rig_client_free(&crowd[i]);
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+}
+
+/* Where it says nothing at all, those who wait are as those who are asked. */
+static void a_crowd_at_a_dead_url_is_admitted_as_configured(void **st)
+{
+    enum { ASKERS = 8 };
+    static rig_client crowd[ASKERS];
+    (void)st;
+    start_asking(false);
+    for (uint8_t i = 0; i < ASKERS; i++) {
+        rig_client_open(&r, &crowd[i], (uint8_t)(i + 10), false);
+        rig_answer_dial(&r, rig_dialled(&r), RMR_OK);
+    }
+    rig_client_open(&r, &a, 1, false);
+    rig_run(&r, 5100 * RMR_MS);
+    rig_client_run(&a);
+    assert_true(a.up);
+    for (int i = 0; i < ASKERS; i++)
+        rig_client_free(&crowd[i]);
+    rig_client_free(&a);
+    rig_end(&r);
+}
+
 /* ---- the mesh ---------------------------------------------------------- */
 
 static const uint8_t mesh_key[32] = {1, 2, 3};
@@ -296,6 +399,36 @@ static void a_mesh_connection_that_breaks_is_made_again(void **st)
     rig_client_free(&b);
     rig_end(&r);
     rig_end(&r2);
+}
+
+/* Who did not prove its key in the login claims no other. */
+static void a_stranger_in_the_mesh_claims_nothing(void **st)
+{
+    static const uint8_t magic[8] = {'D',  'E',  'R',  'P',
+                                     0xf0, 0x9f, 0x94, 0x91};
+    uint8_t hello[5 + 40] = {RMR_DERP_SERVER_KEY, 0, 0, 0, 40};
+    uint8_t present[5 + 51] = {RMR_DERP_PEER_PRESENT, 0, 0, 0, 51};
+    (void)st;
+    start_mesh(&r, 11, true);
+    rig_client_open(&r, &a, 1, false);
+    memcpy(hello + 5, magic, 8);
+    memcpy(hello + 13, a.key, 32); /* some public key */
+    memset(present + 5, 77, 32);
+    rig_stream *s = rig_dialled(&r);
+    rig_answer_dial(&r, s, RMR_OK);
+    rig_say(&r, s,
+            "HTTP/1.1 101 Switching Protocols\r\n"
+            "Connection: Upgrade\r\nUpgrade: DERP\r\n\r\n");
+    rig_give(&r, s, hello, sizeof hello);
+    rig_give(&r, s, present, sizeof present);
+    assert_false(s->closed);
+    rig_client_send(&a, present + 5,
+                    "TS\xf0\x9f\x92\xac 0123456789012345678901234567"
+                    "8901234567890123456789012345678901234567890",
+                    70);
+    assert_int_equal(a.n_gone, 1);
+    rig_client_free(&a);
+    rig_end(&r);
 }
 
 /* The time of each try, when none succeeds. */
@@ -425,8 +558,13 @@ int main(void)
         T(one_connection_serves_several_questions),
         T(one_that_leaves_while_it_waits_is_forgotten),
         T(questions_of_clients_that_left_end_as_well),
+        T(a_status_counts_whatever_becomes_of_the_body),
+        T(a_status_is_forgotten_with_its_question),
+        T(a_crowd_is_no_way_past_the_url),
+        T(a_crowd_at_a_dead_url_is_admitted_as_configured),
         T(packets_cross_the_mesh),
         T(a_mesh_connection_that_breaks_is_made_again),
+        T(a_stranger_in_the_mesh_claims_nothing),
         T(a_relay_that_stays_away_is_tried_ever_less_often),
         T(a_relay_that_meets_itself_lets_go),
         T(places_to_mesh_with_are_names_ports_and_urls),

@@ -285,6 +285,8 @@ static void a_starved_connection_says_so_and_can_go_on_later(void **state)
     assert_int_equal(rmr_tls_read(t, rmr_bytes_of(whole, len), &n), RMR_OK);
     assert_int_equal(n, 5); /* the head */
     assert_true(rmr_tls_is_starved(t));
+    assert_true(rmr_tls_lacks_input(t) && rmr_tls_holds_input(first));
+    assert_false(rmr_tls_lacks_input(first) || rmr_tls_holds_input(t));
     assert_false(rmr_tls_can_retry(t));
     assert_true(rmr_tls_pool_has_room(p.pool));
     size_t used = n;
@@ -300,6 +302,7 @@ static void a_starved_connection_says_so_and_can_go_on_later(void **state)
     assert_int_equal(rmr_tls_send(first, rmr_bytes_str("x"), &n), RMR_OK);
     assert_int_equal(n, 0);
     assert_true(rmr_tls_is_starved(first));
+    assert_false(rmr_tls_lacks_input(first));
     assert_false(rmr_tls_can_retry(first));
     assert_int_equal(pair_pump(&p, 4096), RMR_OK); /* "out" goes */
     assert_true(rmr_tls_can_retry(first));

@@ -137,6 +137,16 @@ unsigned rmr_tls_holds(const rmr_tls *t)
     return (t->lease.in ? 1u : 0u) + (t->lease.out ? 1u : 0u);
 }
 
+bool rmr_tls_holds_input(const rmr_tls *t)
+{
+    return t->lease.in != NULL;
+}
+
+bool rmr_tls_lacks_input(const rmr_tls *t)
+{
+    return t->lease.lacks_in;
+}
+
 const char *rmr_tls_suite(const rmr_tls *t)
 {
     return rmri_tls_suite_name(t->eng->session.cipher_suite);

@@ -121,7 +121,8 @@ typedef struct rmr_dsw_config {
                                     PeerGone; default 1,048,576              */
     uint32_t client_pairs;       /* ... for one receiver; default 4,096      */
     uint32_t max_notes;          /* waiting PeerGone and PeerPresent frames of
-                                    all clients; default 262,144             */
+                                    all clients, a quarter of them for
+                                    watchers; default 262,144                */
     uint64_t rate_bytes;         /* a second and client; 0: no limit         */
     uint64_t rate_burst_bytes;   /* raised to the largest packet             */
     rmr_dur login_timeout;       /* to ClientInfo; default 10 s              */

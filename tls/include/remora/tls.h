@@ -369,6 +369,14 @@ RMR_API bool rmr_tls_can_retry(const rmr_tls *t);
  *  Effects: none.  Errors: none.  Source: none. */
 RMR_API unsigned rmr_tls_holds(const rmr_tls *t);
 
+/** It has one for input, of which there are the fewest.                [look]
+ *  Effects: none.  Errors: none.  Source: none. */
+RMR_API bool rmr_tls_holds_input(const rmr_tls *t);
+
+/** It is starved, and lacks one for input at least.                   [look]
+ *  Effects: none.  Errors: none.  Source: none. */
+RMR_API bool rmr_tls_lacks_input(const rmr_tls *t);
+
 /** For logs: "ECDHE_RSA_WITH_AES_128_GCM_SHA256", or "" before the server's
  *  hello.                                                             [look]
  *  Effects: none.  Errors: none.  Source: none. */
