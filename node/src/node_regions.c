@@ -66,6 +66,8 @@ static void on_up(void *user)
     rmr_logf(&r->n->env.log, RMR_LOG_INFO, ND_LAYER,
              "relay region %u (%s) is connected", r->id, r->code);
     rmr_paths_region_up(r->n->paths, r->n->now, r->id);
+    if (r->n->ns) /* what waited for it need not wait longer */
+        rmr_ns_path_changed(r->n->ns, r->n->now, NULL, NULL);
     /* Peers learn of a home when it can be reached. */
     if (r->id == r->n->home)
         rmri_node_net_tell(r->n, r->n->now);
