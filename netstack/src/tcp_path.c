@@ -1,25 +1,15 @@
 /* The way of the packets changed (rmr_ns_path_changed).  A dead way makes a
  * sender wait twice as long before each repeat; when the host has another one,
- * up to half of the time of the outage would be waited on top of it. */
+ * it would wait up to as long again as the old one was dead. */
 #include "tcp_internal.h"
 
 /* An acknowledgement is repeated for what came since. */
 #define RECENT_MS 60000u
 
-/* As if the wait were over; it is no sign that the peer is gone. */
-static void repeat_now(rmr_ns *ns, tcp_conn *c)
-{
-    c->backoff = 0;
-    if (c->tries)
-        c->tries--;
-    c->t_rto = ns->now;
-    rmri_tcp_arm(ns, c);
-}
-
 static void changed(rmr_ns *ns, tcp_conn *c)
 {
     if (c->backoff && c->t_rto != RMR_TIME_NEVER)
-        repeat_now(ns, c);
+        rmri_tcp_repeat_now(ns, c);
     if (tcp_synced(c) && tcp_ms(ns->now) - c->last_data_ms < RECENT_MS) {
         c->flags |= CF_ACK_NOW;
         rmri_tcp_want_output(ns, c);

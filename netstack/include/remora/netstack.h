@@ -341,7 +341,7 @@ RMR_API void rmr_ns_release(rmr_ns *ns, uint32_t tag);
  * \param is_for  Whether the way to `remote` is one of them, asked for each
  *                connection; NULL: all are.
  *
- * Effects: may create output; the deadline may be `now`.
+ * Effects: may create output; may move the deadline.
  * Errors:  none.
  * Source:  RFC 6298 5.5 leaves the wait to who knows better; RFC 6069 does
  *          likewise for ICMP.
