@@ -6,7 +6,8 @@
 #include <cmocka.h>
 
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static void check_transfer(const pair *p, uint64_t n)
 {
@@ -84,12 +85,49 @@ static void a_home_relay_that_dies_is_left(void **state)
     pair_end(&p);
 }
 
+/* A packet log of each host, of the node's first packet on: STUN to a relay. */
+static void each_host_has_a_packet_log(void **state)
+{
+    pair p = {.has_ipv6 = false};
+    rmr_sim_gate_config g[2];
+    char dir[] = "/tmp/remora-pcap-XXXXXX", path[64];
+    uint8_t log[24 + 16 + 28];
+    static const uint8_t node[4] = {192, 168, 1, 2};
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(setenv("WORLD_PCAP", dir, 1), 0);
+    pair_easy(g);
+    pair_init(&p, 5, g);
+    assert_true(world_all_run(&p.w, 30 * RMR_SEC));
+    world_run(&p.w, RMR_SEC); /* netcheck */
+    world_free(&p.w);
+    assert_int_equal(unsetenv("WORLD_PCAP"), 0);
+    static const char *const hosts[] = {"n0", "n1", "relay1", "relay2",
+                                        "control"};
+    for (size_t i = sizeof hosts / sizeof *hosts; i-- > 0;) {
+        (void)snprintf(path, sizeof path, "%s/5-%s.pcap", dir, hosts[i]);
+        FILE *f = fopen(path, "rb");
+        assert_non_null(f);
+        size_t n = fread(log, 1, sizeof log, f);
+        assert_true(n == (i == 4 ? 24 : sizeof log)); /* control has no UDP */
+        (void)fclose(f);
+        assert_int_equal(remove(path), 0);
+    }
+    assert_int_equal(rmdir(dir), 0);
+    const uint8_t *ip = log + 40; /* of n0 */
+    assert_int_equal(ip[0], 0x45);
+    assert_int_equal(ip[9], 17);
+    assert_memory_equal(ip + 12, node, sizeof node);
+    assert_int_equal(ip[22] << 8 | ip[23], 3478);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_nodes_exchange_data_by_the_relay),
         cmocka_unit_test(port_restricted_nats_are_no_hindrance),
         cmocka_unit_test(after_an_hour_of_sleep_it_goes_on),
+        cmocka_unit_test(each_host_has_a_packet_log),
         cmocka_unit_test(a_home_relay_that_dies_is_left),
     };
     return cmocka_run_group_tests_name("tailnet", tests, NULL, NULL);

@@ -48,6 +48,28 @@ static char *read_file(const char *name)
     return text;
 }
 
+static void on_tap(void *user, rmr_time now, rmr_sim_host host,
+                   rmr_sim_tap_kind kind, rmr_bytes ip_packet)
+{
+    const world *w = user;
+    (void)kind;
+    if (host < WORLD_HOSTS)
+        pcap_packet(w->logs[host], now, ip_packet.ptr, ip_packet.len);
+}
+
+static void open_log(world *w, rmr_sim_host host, const char *name)
+{
+    char path[512];
+    const char *dir = getenv("WORLD_PCAP");
+    if (!dir || host >= WORLD_HOSTS)
+        return;
+    (void)snprintf(path, sizeof path, "%s/%llu-%s.pcap", dir,
+                   (unsigned long long)w->seed, name);
+    w->logs[host] = pcap_open(path, 65535);
+    if (!w->logs[host])
+        (void)fprintf(stderr, "world: %s can't be written\n", path);
+}
+
 static rmr_sim_host add_host(world *w, rmr_sim_net net, const char *name,
                              const rmr_addr *addrs, size_t n)
 {
@@ -60,6 +82,7 @@ static rmr_sim_host add_host(world *w, rmr_sim_net net, const char *name,
     c.up.delay = c.down.delay = net == RMR_SIM_INTERNET ? DELAY : RMR_MS;
     c.receive_runs = true;
     need(rmr_sim_host_new(w->sim, net, &c, &host), name);
+    open_log(w, host, name);
     return host;
 }
 
@@ -140,6 +163,8 @@ void world_init(world *w, uint64_t seed, int n_relays)
     rmr_sim_config_init(&c, sizeof c);
     c.alloc = test_alloc_table(&w->heap);
     c.seed = seed;
+    c.on_tap = getenv("WORLD_PCAP") ? on_tap : NULL;
+    c.user = w;
     need(rmr_sim_new(&w->sim, &c), "sim");
     for (int i = 0; i < n_relays; i++)
         add_relay(w, i);
@@ -160,6 +185,8 @@ void world_free(world *w)
     for (int i = 0; i < w->n_relays; i++)
         rmr_relay_free(w->relays[i].relay);
     control_machine_free(w->control);
+    for (int i = 0; i < WORLD_HOSTS; i++)
+        pcap_close(w->logs[i]);
     if (w->heap.live_blocks) {
         (void)fprintf(stderr, "world: %zu blocks are left\n",
                       w->heap.live_blocks);

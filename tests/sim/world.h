@@ -1,8 +1,12 @@
 /* A whole tailnet in one process: a control server, relays with STUN, and nodes
- * on hosts behind gates, on the simulator's clock. */
+ * on hosts behind gates, on the simulator's clock.
+ *
+ * In the environment: WORLD_LOG=1 shows what the nodes log; WORLD_PCAP=DIR
+ * writes DIR/SEED-HOST.pcap, the UDP packets of each host. */
 #ifndef REMORA_TEST_SIM_WORLD_H
 #define REMORA_TEST_SIM_WORLD_H
 
+#include "pcap.h"
 #include "support.h"
 
 #include <sodium.h>
@@ -13,6 +17,7 @@
 
 #define WORLD_NODES 8
 #define WORLD_RELAYS 3
+#define WORLD_HOSTS 16
 
 typedef struct world world;
 
@@ -49,7 +54,8 @@ struct world {
     int n_nodes;
     uint64_t seed;
     size_t tcp_buffer; /* of nodes that are added: 256 KiB */
-    bool echo_log; /* to stderr */
+    bool echo_log; /* to stderr: WORLD_LOG is set */
+    pcap *logs[WORLD_HOSTS]; /* of each host, where WORLD_PCAP is set */
 };
 
 /* A control server at 203.0.113.250 and relays at 203.0.113.241 and on, 10 ms
