@@ -254,6 +254,8 @@ enum { /* c->events */
     EV_CLOSED = 32
 };
 
+#define TCP_LONG_AGO_MS 120000u /* more than any RTO: no data came yet */
+
 typedef enum tcp_ca {
     TCP_CA_OPEN,
     TCP_CA_RECOVERY, /* by PRR until SND.UNA reaches c->recover */

@@ -3,14 +3,17 @@
  * it would wait up to as long again as the old one was dead. */
 #include "tcp_internal.h"
 
-/* An acknowledgement is repeated for what came since. */
+/* An acknowledgement is repeated for data that came in the last minute, and
+ * when none comes now: the sender may wait for it. */
 #define RECENT_MS 60000u
+#define QUIET_MS 300u
 
 static void changed(rmr_ns *ns, tcp_conn *c)
 {
     if (c->backoff && c->t_rto != RMR_TIME_NEVER)
         rmri_tcp_repeat_now(ns, c);
-    if (tcp_synced(c) && tcp_ms(ns->now) - c->last_data_ms < RECENT_MS) {
+    uint32_t since = tcp_ms(ns->now) - c->last_data_ms;
+    if (tcp_synced(c) && since >= QUIET_MS && since < RECENT_MS) {
         c->flags |= CF_ACK_NOW;
         rmri_tcp_want_output(ns, c);
     }

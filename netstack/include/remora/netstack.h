@@ -335,8 +335,9 @@ RMR_API void rmr_ns_release(rmr_ns *ns, uint32_t tag);
 /**
  * Packets go another way now: connections that wait for a repeat, longer each
  * time because the old way was dead, repeat at once and begin to count anew;
- * those that had data lately acknowledge it once more, as the last ACK may be
- * lost.  One that hears from its peer is not disturbed.            [submit]
+ * those whose data stopped coming of late acknowledge it once more, as the
+ * last ACK may be lost.  One that hears from its peer is not disturbed.
+ *                                                                  [submit]
  *
  * \param is_for  Whether the way to `remote` is one of them, asked for each
  *                connection; NULL: all are.
