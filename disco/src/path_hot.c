@@ -154,6 +154,7 @@ void rmri_path_load_map(rmr_paths *p, rmr_time now, path_hot *h)
 void rmri_path_clear_best(rmr_paths *p, path_hot *h)
 {
     h->trust_until = 0;
+    h->doubt_at = RMR_TIME_NEVER;
     if (h->best.udp.family == RMR_AF_NONE)
         return;
     memset(&h->best, 0, sizeof h->best);
@@ -202,6 +203,7 @@ static void init_hot(path_hot *h, path_peer *peer, rmr_time now)
     h->heartbeat_at = RMR_TIME_NEVER;
     h->call_at = RMR_TIME_NEVER;
     h->life_at = RMR_TIME_NEVER;
+    h->doubt_at = RMR_TIME_NEVER;
     h->idle_at =
         peer->wireguard_only ? RMR_TIME_NEVER : rmr_time_add(now, IDLE);
 }
@@ -267,7 +269,7 @@ void rmri_path_rearm(rmr_paths *p, path_hot *h)
 {
     rmr_time at = rmr_time_min(h->heartbeat_at, h->call_at);
     at = rmr_time_min(at, h->life_at);
-    at = rmr_time_min(at, h->idle_at);
+    at = rmr_time_min(at, rmr_time_min(h->idle_at, h->doubt_at));
     if (h->n_sent)
         at = rmr_time_min(at, rmr_time_add(h->sent[0].at, PING_TIMEOUT));
     if (at != h->timer.at || !rmr_timer_is_armed(&h->timer))

@@ -116,6 +116,7 @@ typedef struct path_hot {
     rmr_time last_echo;  /* NEVER: never                                 */
     /* Deadlines; NEVER: not running. */
     rmr_time heartbeat_at, idle_at, call_at, life_at;
+    rmr_time doubt_at; /* trust ends, which on_path is told           */
     path_cand *cands;
     path_sent *sent; /* oldest first: all have the same timeout */
     uint16_t n_cands, cap_cands, n_sent, cap_sent;

@@ -174,6 +174,7 @@ static bool pong_proves(rmr_paths *p, rmr_time now, path_hot *h,
     if (rmri_path_is_same(&h->best, &q.udp, q.socket)) {
         h->best.latency = q.latency;
         h->trust_until = rmr_time_add(now, TRUST);
+        h->doubt_at = rmr_time_add(h->trust_until, 1);
         h->want_since = RMR_TIME_NEVER;
     }
     if (s->purpose == PING_LIFETIME)

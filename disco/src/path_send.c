@@ -375,9 +375,23 @@ static bool still_warm(rmr_paths *p, rmr_time now, path_hot *h)
     return false;
 }
 
+/* Until now packets went by best alone, and were lost if it is dead.  Of a path
+ * that nobody uses it says nothing. */
+static void doubt(rmr_paths *p, rmr_time now, path_hot *h)
+{
+    h->doubt_at = RMR_TIME_NEVER;
+    if (rmri_path_is_trusted(h, now)) /* by more than pongs: silent disco */
+        h->doubt_at = rmr_time_add(h->trust_until, 1);
+    else if (h->best.udp.family != RMR_AF_NONE &&
+             h->heartbeat_at != RMR_TIME_NEVER)
+        rmri_path_dirty(p, h->peer);
+}
+
 void rmri_path_hot_deadline(rmr_paths *p, rmr_time now, path_hot *h)
 {
     time_out_pings(p, now, h);
+    if (h->doubt_at <= now)
+        doubt(p, now, h);
     if (h->heartbeat_at <= now)
         heartbeat(p, now, h);
     if (h->call_at <= now)

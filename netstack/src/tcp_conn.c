@@ -296,6 +296,7 @@ void rmri_tcp_take_options(rmr_ns *ns, tcp_conn *c, uint16_t mss,
     c->mss_peer = (uint16_t)m;
     rmri_tcp_mss_init(ns, c);
     c->mss_rcv = TCP_MSS_DEFAULT4;
+    c->last_data_ms = tcp_ms(ns->now) - TCP_LONG_AGO_MS;
     rmri_tcp_cc_init(c);
 }
 

@@ -209,7 +209,8 @@ bool rmri_tcp_data(rmr_ns *ns, tcp_conn *c, const tcp_seg *s)
     receiver_rtt(ns, c, s);
     if ((tcp_ms(ns->now) - c->last_data_ms) * RMR_MS > c->rto)
         c->quick = TCP_QUICK_ACKS;
-    c->last_data_ms = tcp_ms(ns->now);
+    if (s->len)
+        c->last_data_ms = tcp_ms(ns->now);
     if (s->len > c->mss_rcv)
         c->mss_rcv = (uint16_t)u32_min(s->len, 65535);
     trim(c, &seq, &d, &fin);

@@ -254,6 +254,8 @@ enum { /* c->events */
     EV_CLOSED = 32
 };
 
+#define TCP_LONG_AGO_MS 120000u /* more than any RTO: no data came yet */
+
 typedef enum tcp_ca {
     TCP_CA_OPEN,
     TCP_CA_RECOVERY, /* by PRR until SND.UNA reaches c->recover */
@@ -584,6 +586,7 @@ uint32_t rmri_tcp_hystart_growth(const tcp_conn *c, uint32_t acked);
 /* ---- timers (tcp_timers.c) -------------------------------------------- */
 
 void rmri_tcp_rtt_sample(tcp_conn *c, rmr_dur r);
+void rmri_tcp_repeat_now(rmr_ns *ns, tcp_conn *c);
 void rmri_tcp_arm(rmr_ns *ns, tcp_conn *c); /* the timer from the deadlines */
 /* Deadlines of what is in flight, or waits for the window. */
 void rmri_tcp_arm_loss(rmr_ns *ns, tcp_conn *c, bool progress);

@@ -166,6 +166,19 @@ static bool rto_timeout(rmr_ns *ns, tcp_conn *c)
     return true;
 }
 
+/* As if the wait were over, which is no sign that the peer is gone.  Nothing is
+ * given up here, so that no callback is owed. */
+void rmri_tcp_repeat_now(rmr_ns *ns, tcp_conn *c)
+{
+    c->backoff = 0;
+    if (c->tries)
+        c->tries--;
+    if (c->unanswered)
+        c->unanswered--;
+    (void)rto_timeout(ns, c);
+    rmri_tcp_arm(ns, c);
+}
+
 static void probe_timeout(rmr_ns *ns, tcp_conn *c)
 {
     c->t_probe = RMR_TIME_NEVER;

@@ -188,15 +188,52 @@ void rmri_node_paths_attributes(rmr_node *n, rmr_time now)
 
 /* ---- what the path layer says ------------------------------------------ */
 
+typedef struct way { /* of which packets were lost, maybe */
+    const rmr_wg *wg;
+    rmr_wg_peer peer;
+} way;
+
+/* Subnets behind the peer are told as well: WireGuard knows them. */
+static bool is_for(void *user, const rmr_addr *remote)
+{
+    const way *w = user;
+    bool v4 = remote->family == RMR_AF_INET;
+    uint8_t header[40] = {0};
+    header[0] = v4 ? 0x45 : 0x60;
+    header[v4 ? 3 : 5] = v4 ? 20 : 0; /* all of it */
+    memcpy(header + (v4 ? 16 : 24), remote->ip, v4 ? 4 : 16);
+    rmr_bytes pkt = rmr_bytes_of(header, v4 ? 20 : sizeof header);
+    return rmr_wg_route(w->wg, pkt).id == w->peer.id;
+}
+
+/* TCP doubles its wait with each repeat on a dead path: it tries again now. */
+static void try_again(rmr_node *n, rmr_path_peer peer)
+{
+    way w = {.wg = n->wg};
+    uint8_t key[RMR_KEY_LEN];
+    if (!n->ns || !rmr_paths_node_key(n->paths, peer, key))
+        return;
+    w.peer = rmr_wg_peer_find(n->wg, key);
+    if (w.peer.id)
+        rmr_ns_path_changed(n->ns, n->now, is_for, &w);
+}
+
 static void on_path(void *user, rmr_path_peer peer)
 {
     rmr_node *n = user;
     rmr_path_info info;
     char text[RMR_ADDR_TEXT_MAX];
     n->dirty = true;
+    try_again(n, peer);
     if (rmr_paths_info(n->paths, n->now, peer, &info) != RMR_OK)
         return;
-    if (info.has_best)
+    if (info.has_best && !info.trusted) {
+        rmr_logf(&n->env.log, RMR_LOG_DEBUG, ND_LAYER,
+                 "no answer from %s: its relay %u gets all as well",
+                 rmr_addr_text(&info.udp, text), info.home);
+        /* A router that forgot the path may have forgotten this as well. */
+        rmri_node_regions_check(n, n->now);
+    } else if (info.has_best)
         rmr_logf(&n->env.log, RMR_LOG_DEBUG, ND_LAYER,
                  "a peer is reached at %s, %lu us away",
                  rmr_addr_text(&info.udp, text),

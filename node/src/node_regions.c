@@ -67,6 +67,8 @@ static void on_up(void *user)
              "relay region %u (%s) is connected%s", r->id, r->code,
              rmr_derp_is_websocket(r->derp) ? ", in WebSocket frames" : "");
     rmr_paths_region_up(r->n->paths, r->n->now, r->id);
+    if (r->n->ns) /* what waited for it need not wait longer */
+        rmr_ns_path_changed(r->n->ns, r->n->now, NULL, NULL);
     /* Peers learn of a home when it can be reached. */
     if (r->id == r->n->home)
         rmri_node_net_tell(r->n, r->n->now);

@@ -50,6 +50,13 @@ static uint64_t bytes_in(rmr_dur d, uint64_t rate)
     return s * rate + ns * high + ns * low / NS_PER_SEC;
 }
 
+/* Bytes that a packet finds before it. */
+static uint64_t queued(const rmr_sim_link *l, rmr_time now)
+{
+    return l->busy_until > now ? bytes_in(l->busy_until - now, l->config.rate)
+                               : 0;
+}
+
 /* When the packet has left the queue; NEVER: there was no room for it. */
 static rmr_time through_queue(rmr_sim_link *l, rmr_time now, size_t len)
 {
@@ -57,7 +64,7 @@ static rmr_time through_queue(rmr_sim_link *l, rmr_time now, size_t len)
     if (!rate)
         return now;
     rmr_time from = l->busy_until > now ? l->busy_until : now;
-    uint64_t waiting = bytes_in(from - now, rate);
+    uint64_t waiting = queued(l, now);
     if (l->config.queue && waiting + len > l->config.queue)
         return RMR_TIME_NEVER;
     if (waiting + len > l->stats.queue_max)
@@ -128,6 +135,7 @@ void rmr_sim_link_pass(rmr_sim_link *l, rmr_time now, size_t len,
         l->stats.too_long++;
         return;
     }
+    bool is_marked = l->config.mark && queued(l, now) + len > l->config.mark;
     rmr_time sent = through_queue(l, now, len);
     if (sent == RMR_TIME_NEVER) {
         l->stats.overflow++;
@@ -139,6 +147,8 @@ void rmr_sim_link_pass(rmr_sim_link *l, rmr_time now, size_t len,
     }
     fate->at = arrival(l, sent);
     fate->copies = 1;
+    fate->is_marked = is_marked;
+    l->stats.marked += is_marked;
     if (happens(l, Q_DUP, l->config.duplicate)) {
         fate->copies = 2;
         l->stats.duplicated++;

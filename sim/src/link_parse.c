@@ -143,6 +143,8 @@ static const char *field(rmr_sim_link_config *c, rmr_bytes name, const char *s)
         return part(s, &c->duplicate);
     if (rmr_bytes_eq_str(name, "corrupt"))
         return part(s, &c->corrupt);
+    if (rmr_bytes_eq_str(name, "mark"))
+        return number(s, sizes, MOST, &c->mark);
     if (rmr_bytes_eq_str(name, "mtu"))
         return small(s, &c->mtu);
     return NULL;

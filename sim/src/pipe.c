@@ -105,6 +105,22 @@ void rmr_sim_pipe_free(rmr_sim_pipe *p)
     rmr_release(&alloc, p, sizeof *p);
 }
 
+/* "Congestion experienced", in the packet of a sender that knows of it; the
+ * checksum of an IPv4 header is mended by RFC 1624. */
+static void mark(uint8_t *ip, size_t len)
+{
+    if (len >= 40 && ip[0] >> 4 == 6) {
+        ip[1] |= ip[1] & 0x30 ? 0x30 : 0;
+    } else if (len >= 20 && ip[0] >> 4 == 4 && ip[1] & 3) {
+        uint32_t more = (uint32_t)(ip[1] | 3) - ip[1];
+        uint32_t sum = (uint32_t)(~((ip[10] << 8) | ip[11]) & 0xffff) + more;
+        sum = ~((sum & 0xffff) + (sum >> 16)) & 0xffff;
+        ip[1] |= 3;
+        ip[10] = (uint8_t)(sum >> 8);
+        ip[11] = (uint8_t)sum;
+    }
+}
+
 rmr_err rmr_sim_pipe_push(rmr_sim_pipe *p, rmr_time now, rmr_bytes packet)
 {
     rmr_sim_fate fate;
@@ -112,8 +128,13 @@ rmr_err rmr_sim_pipe_push(rmr_sim_pipe *p, rmr_time now, rmr_bytes packet)
     if (!fate.copies)
         return RMR_E_UNREACHABLE;
     uint8_t *copy = heap_add(p, fate.at, packet);
-    if (!copy || (fate.copies == 2 && !heap_add(p, fate.at, packet)))
+    uint8_t *twin = fate.copies == 2 ? heap_add(p, fate.at, packet) : NULL;
+    if (!copy || (fate.copies == 2 && !twin))
         return RMR_E_NOMEM;
+    if (fate.is_marked) {
+        mark(copy, packet.len);
+        mark(twin, twin ? packet.len : 0);
+    }
     if (fate.is_corrupt)
         copy[fate.bit / 8] ^= (uint8_t)(1u << fate.bit % 8);
     return RMR_OK;

@@ -58,6 +58,14 @@ static void set_link(rmr_sim *s, rmr_sim_link *l, const rmr_sim_link_config *c)
     rmr_sim_link_init(l, &own);
 }
 
+static void block(sim_gate *g, uint8_t family, rmr_sim_ways ways)
+{
+    if (family != RMR_AF_INET6)
+        g->blocked[0] = ways;
+    if (family != RMR_AF_INET)
+        g->blocked[1] = ways;
+}
+
 rmr_err rmr_sim_net_new(rmr_sim *s, rmr_sim_net outer,
                         const rmr_sim_gate_config *cfg, rmr_sim_net *out)
 {
@@ -78,6 +86,8 @@ rmr_err rmr_sim_net_new(rmr_sim *s, rmr_sim_net outer,
     g->outer = outer;
     g->net = (rmr_sim_net)s->n_nets;
     g->is_up = true;
+    block(g, RMR_AF_NONE,
+          cfg->udp_blocked ? RMR_SIM_WAY_BOTH : RMR_SIM_WAY_NONE);
     g->rng = rmri_sim_next(&s->rng);
     g->next_port = (uint16_t)rmri_sim_next(&g->rng);
     set_outside(g, cfg->outside, cfg->n_outside);
@@ -141,12 +151,13 @@ rmr_err rmr_sim_gate_set_outside(rmr_sim *s, rmr_sim_net net,
     return RMR_OK;
 }
 
-rmr_err rmr_sim_gate_block_udp(rmr_sim *s, rmr_sim_net net, bool is_blocked)
+rmr_err rmr_sim_gate_block_udp(rmr_sim *s, rmr_sim_net net, uint8_t family,
+                               rmr_sim_ways ways)
 {
     sim_gate *g = rmri_sim_gate(s, net);
     if (!g)
         return RMR_E_BADHANDLE;
-    g->c.udp_blocked = is_blocked;
+    block(g, family, ways);
     return RMR_OK;
 }
 

@@ -48,6 +48,7 @@ typedef struct sim_gate {
     rmr_addr outside[SIM_MAX_ADDRS];
     rmr_sim_link up, down;
     rmr_sim_net outer, net;
+    rmr_sim_ways blocked[2]; /* for UDP over IPv4, IPv6 */
     bool is_up;
     uint32_t epoch; /* reboots so far: streams remember it */
     uint64_t rng;

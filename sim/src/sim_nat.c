@@ -46,9 +46,11 @@ bool rmri_sim_gate_owns(const sim_gate *g, const rmr_addr *ip)
     return false;
 }
 
-static bool is_blocked(sim_gate *g, const sim_packet *p)
+static bool is_blocked(sim_gate *g, const sim_packet *p, rmr_sim_ways way)
 {
-    bool is = g->c.only_tcp_443 || (g->c.udp_blocked && p->proto == SIM_UDP);
+    bool is_v6 = p->dst.family == RMR_AF_INET6;
+    bool is =
+        g->c.only_tcp_443 || ((g->blocked[is_v6] & way) && p->proto == SIM_UDP);
     g->stats.blocked += is;
     return is;
 }
@@ -274,7 +276,7 @@ static void show_port(sim_packet *p, bool is_out)
 
 bool rmri_sim_gate_out(rmr_sim *s, sim_gate *g, sim_packet *p)
 {
-    if (is_blocked(g, p))
+    if (is_blocked(g, p, RMR_SIM_WAY_OUT))
         return false;
     bool passes = true;
     hide_port(p, true);
@@ -289,7 +291,7 @@ bool rmri_sim_gate_out(rmr_sim *s, sim_gate *g, sim_packet *p)
 
 bool rmri_sim_gate_in(rmr_sim *s, sim_gate *g, sim_packet *p)
 {
-    if (is_blocked(g, p))
+    if (is_blocked(g, p, RMR_SIM_WAY_IN))
         return false;
     bool passes = true;
     hide_port(p, false);

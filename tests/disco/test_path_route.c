@@ -154,7 +154,9 @@ static void a_dead_path_falls_over_after_its_trust(void **state)
     w->blocked[0] = true;
     w_run(w, until - w->now);
     assert_int_equal(way(w, 0, 1), 'u'); /* the very instant still counts */
+    size_t told = w->node[0].n_path;
     w_run(w, 1);
+    assert_int_equal(w->node[0].n_path, told + 1);
     assert_int_equal(way(w, 0, 1), 'b');
     w_run(w, 5 * RMR_SEC); /* a ping of after the last pong timed out */
     assert_int_equal(way(w, 0, 1), 'd');
@@ -164,6 +166,20 @@ static void a_dead_path_falls_over_after_its_trust(void **state)
     w->blocked[0] = false;
     w_talk(w, 0, 1, 100 * RMR_MS, 5100 * RMR_MS);
     assert_int_equal(way(w, 0, 1), 'u');
+    done(w);
+}
+
+static void of_an_idle_path_the_end_of_trust_is_not_told(void **state)
+{
+    (void)state;
+    w_world *w = pair();
+    w_talk(w, 0, 1, 100 * RMR_MS, 5 * RMR_SEC);
+    size_t told = w->node[0].n_path;
+    w_run(w, 55 * RMR_SEC);
+    rmr_path_info info;
+    w_info(w, 0, 1, &info);
+    assert_true(info.has_best && !info.trusted && !info.heartbeat);
+    assert_int_equal(w->node[0].n_path, told);
     done(w);
 }
 
@@ -508,6 +524,7 @@ int main(void)
         cmocka_unit_test(the_heartbeat_ends_45_s_after_the_last_packet),
         cmocka_unit_test(receiving_alone_keeps_no_heartbeat),
         cmocka_unit_test(a_dead_path_falls_over_after_its_trust),
+        cmocka_unit_test(of_an_idle_path_the_end_of_trust_is_not_told),
         cmocka_unit_test(unreachable_clears_best_at_once),
         cmocka_unit_test(rebind_sends_both_ways_and_pings_at_once),
         cmocka_unit_test(an_upgrade_is_looked_for_once_a_minute),

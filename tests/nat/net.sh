@@ -51,14 +51,16 @@ net_join() {
     ip -n "$1" route add 10.10.0.1 via 198.18.0.1
 }
 
-# net_leg GATEWAY HOST NETWORK: a LAN between them, .1 is the gateway
+# net_leg GATEWAY HOST NETWORK [IFACE]: a LAN between them, .1 is the gateway;
+# IFACE of the host is eth0, or another one, by which no route goes yet
 net_leg() {
-    ip -n "$1" link add name lan0 type veth peer name eth0 netns "$2"
+    local iface=${4:-eth0}
+    ip -n "$1" link add name lan0 type veth peer name "$iface" netns "$2"
     ip -n "$1" addr add "$3.1/24" dev lan0
-    ip -n "$2" addr add "$3.2/24" dev eth0
+    ip -n "$2" addr add "$3.2/24" dev "$iface"
     ip -n "$1" link set lan0 up
-    ip -n "$2" link set eth0 up
-    ip -n "$2" route add default via "$3.1"
+    ip -n "$2" link set "$iface" up
+    [ -n "${4:-}" ] || ip -n "$2" route add default via "$3.1"
 }
 
 # net_nat GATEWAY OUTSIDE KIND INSIDE-ADDRESS: what makes it a gateway

@@ -313,7 +313,8 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &act, NULL);
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_TIMERSLACK, 1ul);
-    if (log && !(s.log = pcap_open(log)))
+    /* headers and a little */
+    if (log && !(s.log = pcap_open(log, 160)))
         die("can't write", log);
     for (int i = 0; i < 2; i++) {
         if (rmr_sim_pipe_new(&s.link[i], &heap, &c[i]) != RMR_OK)

@@ -305,6 +305,71 @@ static void dropping_from_an_empty_link_does_nothing(void **state)
     rmr_sim_pipe_free(l);
 }
 
+/* ---- marks --------------------------------------------------------------- */
+
+static uint32_t ip4_sum(const uint8_t *p)
+{
+    uint32_t sum = 0;
+    for (int i = 0; i < 20; i += 2)
+        sum += (uint32_t)p[i] << 8 | p[i + 1];
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (sum & 0xffff) + (sum >> 16); /* 0xffff: it is right */
+}
+
+/* An IPv4 header with that traffic class and a right checksum, 1000 bytes. */
+static void push_ip4(rmr_sim_pipe *l, uint8_t tos)
+{
+    uint8_t p[1000] = {0x45, tos, 3, 0xe8, 0,  1, 0, 0,
+                       64,   6,   0, 0,    10, 1, 2, 3};
+    uint32_t sum = ~ip4_sum(p) & 0xffff;
+    p[10] = (uint8_t)(sum >> 8);
+    p[11] = (uint8_t)sum;
+    assert_int_equal(rmr_sim_pipe_push(l, 0, rmr_bytes_of(p, sizeof p)),
+                     RMR_OK);
+}
+
+static uint8_t pop_tos(rmr_sim_pipe *l)
+{
+    rmr_bytes p;
+    assert_true(rmr_sim_pipe_due(l, RMR_SEC, &p));
+    assert_int_equal(ip4_sum(p.ptr), 0xffff);
+    uint8_t tos = p.ptr[1];
+    rmr_sim_pipe_drop(l);
+    return tos;
+}
+
+static void a_long_queue_marks_what_knows_of_marks(void **state)
+{
+    rmr_sim_pipe *l = made("rate=1000k,mark=2500,queue=100k");
+    static const uint8_t in[] = {0xb8 | 2, 0xb8 | 1, 2, 1, 0xb8, 3};
+    static const uint8_t want[] = {0xb8 | 2, 0xb8 | 1, 3, 3, 0xb8, 3};
+    (void)state;
+    for (size_t i = 0; i < sizeof in; i++) /* the third one finds 2000 bytes */
+        push_ip4(l, in[i]);
+    for (size_t i = 0; i < sizeof in; i++)
+        assert_int_equal(pop_tos(l), want[i]);
+    assert_int_equal(rmr_sim_pipe_stats(l).marked, 4);
+    rmr_sim_pipe_free(l);
+}
+
+static void ipv6_is_marked_too_and_all_else_is_left_alone(void **state)
+{
+    rmr_sim_pipe *l = made("rate=1000k,mark=1");
+    uint8_t p[40] = {0x6b, 0xa1, 0x23}; /* class 0xba, ECT(0); flow label */
+    rmr_bytes got;
+    (void)state;
+    assert_int_equal(rmr_sim_pipe_push(l, 0, rmr_bytes_of(p, 40)), RMR_OK);
+    assert_int_equal(rmr_sim_pipe_push(l, 0, rmr_bytes_of(p, 39)), RMR_OK);
+    assert_int_equal(rmr_sim_pipe_push(l, 0, rmr_bytes_of(p, 0)), RMR_OK);
+    assert_true(rmr_sim_pipe_due(l, RMR_SEC, &got));
+    assert_int_equal(got.ptr[1], 0xb1);
+    assert_int_equal(got.ptr[2], 0x23);
+    rmr_sim_pipe_drop(l);
+    assert_true(rmr_sim_pipe_due(l, RMR_SEC, &got));
+    assert_memory_equal(got.ptr, p, 39);
+    rmr_sim_pipe_free(l);
+}
+
 /* ---- text ------------------------------------------------------------- */
 
 static void the_text_is_read(void **state)
@@ -312,7 +377,7 @@ static void the_text_is_read(void **state)
     rmr_sim_link_config c =
         parsed("rate=100mbit,queue=256k,delay=10ms,jitter=500us,"
                "loss=0.1%,burst=1%/20%/60%,hold=1%/5ms,dup=2%,"
-               "corrupt=0.01%,mtu=1280");
+               "corrupt=0.01%,mtu=1280,mark=64k");
     (void)state;
     assert_int_equal(c.rate, 12500000);
     assert_int_equal(c.queue, 262144);
@@ -327,6 +392,7 @@ static void the_text_is_read(void **state)
     assert_int_equal(c.duplicate, 20000);
     assert_int_equal(c.corrupt, 100);
     assert_int_equal(c.mtu, 1280);
+    assert_int_equal(c.mark, 65536);
     c = parsed("hold=every50/1ms,rate=1.5m");
     assert_int_equal(c.hold_every, 50);
     assert_int_equal(c.rate, 1500000);
@@ -370,6 +436,8 @@ int main(void)
         cmocka_unit_test(what_is_too_long_vanishes),
         cmocka_unit_test(what_is_inside_is_freed),
         cmocka_unit_test(dropping_from_an_empty_link_does_nothing),
+        cmocka_unit_test(a_long_queue_marks_what_knows_of_marks),
+        cmocka_unit_test(ipv6_is_marked_too_and_all_else_is_left_alone),
         cmocka_unit_test(the_text_is_read),
         cmocka_unit_test(other_text_is_refused)};
     return cmocka_run_group_tests_name("link", tests, NULL, NULL);

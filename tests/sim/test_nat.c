@@ -421,13 +421,43 @@ static void a_firewall_lets_answers_in(void **state)
     free(out);
 }
 
+static void udp_can_be_blocked_one_way_and_in_one_family(void **state)
+{
+    lab l;
+    (void)state;
+    made(&l, EIM, EIM, RMR_SIM_PORTS_PRESERVED);
+    rmr_addr outer = seen_by(l.in, l.one, 1, "198.51.100.1:3478");
+    assert_int_equal(
+        rmr_sim_gate_block_udp(l.b.sim, l.home, RMR_AF_INET, RMR_SIM_WAY_OUT),
+        RMR_OK);
+    assert_true(comes_in(&l, l.one, 1, outer));
+    toy_forget(l.one);
+    toy_send(l.in, 1, addr("198.51.100.1:3478"), "x");
+    toy_run(l.in, 10 * RMR_MS);
+    assert_null(toy_last(l.one, RMR_IO_DATAGRAMS, 1));
+    assert_int_equal(
+        rmr_sim_gate_block_udp(l.b.sim, l.home, RMR_AF_INET, RMR_SIM_WAY_IN),
+        RMR_OK);
+    assert_int_equal(
+        rmr_sim_gate_block_udp(l.b.sim, l.home, RMR_AF_INET6, RMR_SIM_WAY_BOTH),
+        RMR_OK);
+    assert_false(comes_in(&l, l.one, 1, outer));
+    toy_forget(l.one);
+    toy_send(l.in, 1, addr("198.51.100.1:3478"), "x");
+    toy_run(l.in, 10 * RMR_MS);
+    assert_non_null(toy_last(l.one, RMR_IO_DATAGRAMS, 1));
+    lab_free(&l);
+}
+
 static void blocked_udp_passes_neither_way(void **state)
 {
     lab l;
     (void)state;
     made(&l, EIM, EIM, RMR_SIM_PORTS_PRESERVED);
     rmr_addr outer = seen_by(l.in, l.one, 1, "198.51.100.1:3478");
-    assert_int_equal(rmr_sim_gate_block_udp(l.b.sim, l.home, true), RMR_OK);
+    assert_int_equal(
+        rmr_sim_gate_block_udp(l.b.sim, l.home, RMR_AF_NONE, RMR_SIM_WAY_BOTH),
+        RMR_OK);
     assert_false(comes_in(&l, l.one, 1, outer));
     toy_forget(l.one);
     toy_send(l.in, 1, addr("198.51.100.1:3478"), "x");
@@ -512,6 +542,7 @@ int main(void)
         cmocka_unit_test(hairpinning_shows_the_outer_source),
         cmocka_unit_test(two_nats_in_a_row_both_translate),
         cmocka_unit_test(a_firewall_lets_answers_in),
+        cmocka_unit_test(udp_can_be_blocked_one_way_and_in_one_family),
         cmocka_unit_test(blocked_udp_passes_neither_way),
         cmocka_unit_test(only_tcp_443_lets_nothing_else_out),
         cmocka_unit_test(echoes_pass_a_nat_by_their_identifier),

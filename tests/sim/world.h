@@ -1,9 +1,15 @@
 /* A whole tailnet in one process: a control server, relays with STUN, and nodes
- * on hosts behind gates, on the simulator's clock. */
+ * on hosts behind gates, on the simulator's clock.
+ *
+ * In the environment: WORLD_LOG=1 shows what the nodes log; WORLD_PCAP=DIR
+ * writes DIR/SEED-HOST.pcap, the UDP packets of each host. */
 #ifndef REMORA_TEST_SIM_WORLD_H
 #define REMORA_TEST_SIM_WORLD_H
 
+#include "pcap.h"
 #include "support.h"
+
+#include <sodium.h>
 
 #include <remora/node.h>
 #include <remora/relay.h>
@@ -11,6 +17,7 @@
 
 #define WORLD_NODES 8
 #define WORLD_RELAYS 3
+#define WORLD_HOSTS 16
 
 typedef struct world world;
 
@@ -29,7 +36,7 @@ typedef struct world_node {
     rmr_node_conn conn;      /* dialled, or accepted */
     uint64_t sends_left, got; /* bytes of the pattern */
     uint64_t sent;
-    uint64_t digest_sent, digest_got;
+    crypto_hash_sha256_state sha_sent, sha_got;
 } world_node;
 
 struct world {
@@ -46,13 +53,18 @@ struct world {
     world_node nodes[WORLD_NODES];
     int n_nodes;
     uint64_t seed;
-    bool echo_log; /* to stderr */
+    size_t tcp_buffer; /* of nodes that are added: 256 KiB */
+    bool echo_log; /* to stderr: WORLD_LOG is set */
+    pcap *logs[WORLD_HOSTS]; /* of each host, where WORLD_PCAP is set */
 };
 
 /* A control server at 203.0.113.250 and relays at 203.0.113.241 and on, 10 ms
  * from the Internet's middle each. */
 void world_init(world *w, uint64_t seed, int n_relays);
 void world_free(world *w);
+/* The relay's process is killed; it starts anew. */
+void world_relay_stop(world *w, uint16_t region);
+void world_relay_start(world *w, uint16_t region);
 /* A net behind such a gate, whose outside is 198.51.100.(10 * n + 1) and on. */
 rmr_sim_net world_net(world *w, rmr_sim_net outer,
                       const rmr_sim_gate_config *g);
@@ -65,8 +77,12 @@ void world_run(world *w, rmr_dur d);
 /* a dials b's port 80; b's program takes what comes.  a sends n bytes. */
 void world_dial(world_node *a, world_node *b);
 void world_send(world_node *a, uint64_t n);
+/* b has all that a sent, and its SHA-256 is that of what a sent. */
+bool world_arrived(const world_node *a, const world_node *b);
 /* a's best path to b is a trusted UDP path. */
 bool world_is_direct(const world_node *a, const world_node *b);
+/* Its address; family NONE: none. */
+rmr_addr world_path(const world_node *a, const world_node *b);
 /* Its home region. */
 uint16_t world_home(const world_node *n);
 

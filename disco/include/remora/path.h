@@ -113,8 +113,9 @@ typedef struct rmr_path_pong { /* the answer to a ping of the host's */
 typedef struct rmr_path_callbacks {
     uint32_t struct_size;
     void *user;
-    /* The best path of a peer changed, or it has none any more: see
-     * rmr_paths_info.  Several changes of one turn may be told once. */
+    /* The best path of a peer changed, is trusted no more in the midst of
+     * traffic, or there is none any more: see rmr_paths_info.  Several changes
+     * of one turn may be told once. */
     void (*on_path)(void *user, rmr_path_peer peer);
     void (*on_pong)(void *user, rmr_path_peer peer, uint64_t tag,
                     const rmr_path_pong *pong);

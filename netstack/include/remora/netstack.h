@@ -333,6 +333,26 @@ RMR_API void rmr_ns_hold(rmr_ns *ns, uint32_t tag);
 RMR_API void rmr_ns_release(rmr_ns *ns, uint32_t tag);
 
 /**
+ * Packets go another way now: connections that wait for a repeat, longer each
+ * time because the old way was dead, repeat at once and begin to count anew;
+ * those whose data stopped coming of late acknowledge it once more, as the
+ * last ACK may be lost.  One that hears from its peer is not disturbed.
+ *                                                                  [submit]
+ *
+ * \param is_for  Whether the way to `remote` is one of them, asked for each
+ *                connection; NULL: all are.
+ *
+ * Effects: may create output; may move the deadline.
+ * Errors:  none.
+ * Source:  RFC 6298 5.5 leaves the wait to who knows better; RFC 6069 does
+ *          likewise for ICMP.
+ */
+RMR_API void rmr_ns_path_changed(rmr_ns *ns, rmr_time now,
+                                 bool (*is_for)(void *user,
+                                                const rmr_addr *remote),
+                                 void *user);
+
+/**
  * When handle_deadline is due; RMR_TIME_NEVER when idle.             [look]
  *
  * It may be early: a connection's timer that was moved later is looked at when

@@ -226,15 +226,25 @@ RMR_API rmr_err rmr_sim_gate_set_outside(rmr_sim *s, rmr_sim_net net,
                                          const rmr_addr *outside,
                                          size_t n_outside);
 
+typedef enum rmr_sim_ways {
+    RMR_SIM_WAY_NONE = 0,
+    RMR_SIM_WAY_OUT = 1, /* from the net to the outer one */
+    RMR_SIM_WAY_IN = 2,
+    RMR_SIM_WAY_BOTH = 3
+} rmr_sim_ways;
+
 /**
- * Blocks all UDP, or no longer; for scripts.                        [submit]
+ * Blocks the UDP of one family that goes these ways, and lets the others pass;
+ * for scripts.                                                      [submit]
+ *
+ * \param family  RMR_AF_NONE: both.
  *
  * Effects: from the next packet on.
  * Errors:  BADHANDLE.
  * Source:  none.
  */
 RMR_API rmr_err rmr_sim_gate_block_udp(rmr_sim *s, rmr_sim_net net,
-                                       bool is_blocked);
+                                       uint8_t family, rmr_sim_ways ways);
 
 /**
  * A fixed UDP mapping, open to all: what NAT-PMP, PCP and UPnP make, or a user

@@ -8,11 +8,12 @@
  * way; delay.
  *
  * A link says when each packet comes out (rmr_sim_link_pass: for whoever keeps
- * the packets); a pipe keeps them too.
+ * the packets); a pipe keeps them too, and marks the IP packets among them whose
+ * sender knows ECN (RFC 3168) instead of waiting until the queue is full.
  *
  * Threading: one link, one thread at a time.  Memory: a link takes none, a pipe
  * from the allocator that it is given.  Time: ns, the caller's; none is read.
- * Source: RFC 4814 and tc-netem(8) for what the impairments mean; Gilbert and
+ * Source: RFC 3168 for marks, RFC 4814 and tc-netem(8) for what the impairments mean; Gilbert and
  * Elliott's model for bursts.
  *
  *     rmr_sim_link_config c = {0};
@@ -50,11 +51,13 @@ typedef struct rmr_sim_link_config {
     uint32_t duplicate;
     uint32_t corrupt; /* one bit is flipped                                 */
     uint32_t mtu;     /* longer ones vanish                                 */
+    uint64_t mark;    /* bytes in the queue above which ECN marks are set    */
     uint64_t seed;
 } rmr_sim_link_config;
 
 typedef struct rmr_sim_link_stats {
     uint64_t in, out, lost, overflow, too_long, held, duplicated, corrupted;
+    uint64_t marked;    /* met a queue above `mark`, whether ECN or not */
     uint64_t queue_max; /* bytes, the most that waited for the rate */
 } rmr_sim_link_stats;
 
@@ -70,6 +73,7 @@ typedef struct rmr_sim_link { /* the caller's; look at stats alone */
 typedef struct rmr_sim_fate { /* of one packet */
     unsigned copies;  /* 0: it does not come out; 2: it is doubled      */
     rmr_time at;      /* when it does                                   */
+    bool is_marked;   /* congestion was met (RFC 3168 5, CE)            */
     bool is_corrupt;  /* of the first copy ...                          */
     uint64_t bit;     /* ... this bit is flipped, from 0, lowest first  */
 } rmr_sim_fate;
@@ -78,7 +82,7 @@ typedef struct rmr_sim_fate { /* of one packet */
  * Reads "name=value,..." into *c; what is not named stays as it is.   [look]
  *   rate=100mbit|12m (bytes)   queue=256k   delay=10ms   jitter=500us
  *   loss=1%   burst=0.5%/20%/60% (begin, end, loss inside)
- *   hold=1%/5ms|every50/5ms   dup=1%   corrupt=0.1%   mtu=1280
+ *   hold=1%/5ms|every50/5ms   dup=1%   corrupt=0.1%   mtu=1280   mark=64k
  *
  * \param text  NUL-terminated.
  * \param at    Where it was not understood, in `text`; may be NULL.
