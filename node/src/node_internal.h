@@ -175,6 +175,16 @@ void rmri_node_probe_portal(rmr_node *n, rmr_time now,
                             const rmr_netcheck_portal *want);
 void rmri_node_probes_pump(rmr_node *n);
 void rmri_node_probes_free(rmr_node *n);
+/* node_measure.c: a node that measures the network once, and ends. */
+void rmri_node_measure_start(rmr_node *n, rmr_time now);
+void rmri_node_measure_free(rmr_node *n);
+/* The cached netmap was read, or could not be. */
+void rmri_node_measure_cached(rmr_node *n, rmr_time now);
+/* The run is over; report NULL: without a result. */
+void rmri_node_measure_done(rmr_node *n, rmr_time now,
+                            const rmr_netcheck_report *report);
+/* Room for the report below. */
+#define ND_REPORT_MAX ((size_t)256 * 1024)
 /* A line of JSON, without its end.  Errors: BUFSIZE. */
 rmr_err rmri_node_report_json(const rmr_node *n, rmr_time now,
                               const rmr_netcheck_report *r, rmr_buf dst,
@@ -366,6 +376,10 @@ struct rmr_node {
     uint16_t udp_port;
     bool no_udp, no_port_mapping;
     bool random_port; /* control wants any port, not the configured one */
+    bool only_netcheck; /* node_measure.c */
+    uint8_t measured; /* runs whose report was left aside */
+    uint8_t *derp_map;  /* JSON, until it was read; NULL: none given */
+    size_t derp_map_len;
     rmr_addr fixed[ND_MAX_STATIC]; /* static endpoints */
     size_t n_fixed;
     rmr_addr socks5_addr;
@@ -482,6 +496,8 @@ void rmri_node_state_save(rmr_node *n);
 void rmri_node_state_free(rmr_node *n);
 rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text);
 rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body);
+/* node.c: all below control and the services */
+rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now);
 /* node.c: the keys are there */
 void rmri_node_state_ready(rmr_node *n, rmr_time now);
 /* node_cache.c */

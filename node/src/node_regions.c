@@ -216,8 +216,8 @@ nd_region *rmri_node_region(rmr_node *n, rmr_time now, uint16_t id)
 {
     rmr_nm_derp_region v;
     nd_region *r = region_find(n, id);
-    if (r || id == 0 || !rmr_nm_derp_region_by_id(n->nm, id, &v) ||
-        v.n_nodes == 0)
+    if (r || id == 0 || n->only_netcheck ||
+        !rmr_nm_derp_region_by_id(n->nm, id, &v) || v.n_nodes == 0)
         return r;
     r = rmr_alloc_zero(&n->env.alloc, sizeof *r, _Alignof(nd_region));
     if (!r)
