@@ -250,6 +250,7 @@ void rmr_node_free(rmr_node *n)
     rmri_node_data_free(n);
     rmri_node_portmap_free(n);
     rmri_node_netcheck_free(n);
+    rmri_node_echo_free(n);
     rmri_node_udp_free(n);
     rmri_node_paths_free(n);
     rmr_nm_free(n->nm);

@@ -192,6 +192,31 @@ rmr_err rmri_node_report_json(const rmr_node *n, rmr_time now,
 /* The next piece of the DERP map, region by region; 0: it is complete. */
 size_t rmri_node_derp_map_piece(const rmr_node *n, uint64_t *pos, rmr_buf dst);
 
+/* ---- node_echo.c ------------------------------------------------------ */
+
+#define ND_ECHOES 256 /* under way; the oldest are forgotten */
+#define ND_ECHO_NONCE 8
+
+typedef struct nd_echo { /* to an endpoint of a WireGuard-only peer */
+    rmr_path_peer peer;
+    rmr_addr to;
+    rmr_time sent_at;
+    uint8_t nonce[ND_ECHO_NONCE];
+    bool open;
+} nd_echo;
+
+typedef struct nd_echo_sock {
+    rmr_node *n;
+    rmr_mc_io *io; /* NULL: not there */
+    rmr_ring out;  /* places in `echoes`, uint16_t each */
+    uint8_t family;
+    bool denied; /* by the host: not asked again */
+} nd_echo_sock;
+
+/* Sends what the path layer asks for. */
+void rmri_node_echo_pump(rmr_node *n);
+void rmri_node_echo_free(rmr_node *n);
+
 /* ---- node_portmap.c --------------------------------------------------- */
 
 rmr_err rmri_node_portmap_new(rmr_node *n);
@@ -468,6 +493,9 @@ struct rmr_node {
     rmr_mc_io *icmp; /* echo messages, during a run */
     rmr_ring icmp_out; /* an address before each */
     bool icmp_denied; /* by the host: not asked again */
+    nd_echo_sock echo_socks[2]; /* v4, v6 */
+    nd_echo echoes[ND_ECHOES];
+    uint16_t next_echo;
     rmr_endpoints endpoints;
     rmr_addr link_addrs[ND_MAX_LINK_ADDRS];
     rmr_io_link link_of[ND_MAX_LINK_ADDRS]; /* what they are on */

@@ -65,6 +65,7 @@ bool rmri_node_path_route(rmr_node *n, rmr_time now, const rmr_wg_endpoint *to,
     rmri_node_check(n, now, err);
     /* A path that is not trusted alone begins discovery. */
     n->dirty = n->dirty || err != RMR_OK || r.has_derp;
+    rmri_node_echo_pump(n);
     if (err != RMR_OK)
         return false;
     out->has_udp = r.has_udp;
