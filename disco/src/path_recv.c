@@ -166,7 +166,9 @@ static bool pong_proves(rmr_paths *p, rmr_time now, path_hot *h,
     path_quality q = {.udp = s->udp,
                       .socket = s->socket,
                       .latency = rmr_time_since(now, s->at),
-                      .mtu = s->mtu ? s->mtu : RMR_PATH_WIRE_MTU};
+                      .mtu = RMR_PATH_WIRE_MTU};
+    if (s->mtu && rmri_path_has(p, RMR_PATHS_PEER_MTU))
+        q.mtu = s->mtu;
     c->flags |= CAND_ANSWERED;
     c->latency = q.latency;
     if (now > h->trust_until || rmri_path_better(&q, &h->best))

@@ -120,6 +120,8 @@ bool rmri_node_udp_send(rmr_node *n, uint16_t number, const rmr_addr *to,
 /* The socket, when it takes an operation at once: open, and not full. */
 rmr_mc_io *rmri_node_udp_ready(const rmr_node *n, uint16_t number,
                                uint8_t family);
+/* Nothing that the main pair sends is fragmented. */
+bool rmri_node_udp_is_whole(const rmr_node *n);
 bool rmri_node_udp_congested(const rmr_node *n);
 /* The port that is wished for; 0: any. */
 uint16_t rmri_node_udp_wanted(const rmr_node *n);
@@ -400,6 +402,7 @@ struct rmr_node {
     bool socks5_auth, ephemeral, accept_control_key;
     uint16_t udp_port;
     bool no_udp, no_port_mapping;
+    bool probe_mtu; /* control wants path MTUs probed */
     bool random_port; /* control wants any port, not the configured one */
     bool only_netcheck; /* node_measure.c */
     uint8_t measured; /* runs whose report was left aside */

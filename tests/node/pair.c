@@ -253,6 +253,7 @@ static void udp_open(pair *p, int i, const rmr_io_op *op)
         ev.kind = RMR_IO_OPENED;
         ev.id = op->id;
         ev.addr = rmr_addr_v4(0, 0, 0, 0, s->port);
+        s->whole = ev.dont_fragment = op->dont_fragment && !p->no_whole;
         give(p, i, &ev);
         return;
     }
@@ -340,6 +341,9 @@ static void udp_send(pair *p, int i, const rmr_io_op *op)
     from.port = s->port;
     for (size_t at = 0; at < op->data.len; at += step) {
         size_t len = op->data.len - at < step ? op->data.len - at : step;
+        p->longest = len + 28 > p->longest ? len + 28 : p->longest;
+        if (s->whole && p->path_mtu && len + 28 > p->path_mtu)
+            continue;
         if (op->addr.port == PAIR_STUN_PORT)
             stun(p, &from, &op->addr, rmr_bytes_of(op->data.ptr + at, len));
         else if (op->addr.port == PAIR_PMP_PORT)

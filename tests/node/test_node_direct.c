@@ -475,6 +475,51 @@ static void control_may_forbid_udp(void **st)
     stop();
 }
 
+static void control_may_ask_for_path_mtus(void **st)
+{
+    (void)st;
+    start(16, true);
+    p.path_mtu = 1450;
+    talk_for(5 * RMR_SEC);
+    assert_int_equal(path(0).wire_mtu, RMR_PATH_WIRE_MTU); /* not probed */
+    assert_true(p.longest <= RMR_PATH_WIRE_MTU);
+    p.attribute = "peer-mtu-enable";
+    pair_feed_netmaps(&p);
+    talk_for(20 * RMR_SEC);
+    check_flow();
+    assert_true(is_direct(0));
+    assert_int_equal(path(0).wire_mtu, 1400);
+    assert_int_equal(p.longest, 9000);
+    /* The same again changes nothing; without it all is as before. */
+    size_t opens = p.node[0].udp_opens;
+    pair_feed_netmaps(&p);
+    assert_int_equal(p.node[0].udp_opens, opens);
+    p.attribute = NULL;
+    pair_feed_netmaps(&p);
+    p.longest = 0;
+    talk_for(20 * RMR_SEC);
+    check_flow();
+    assert_int_equal(path(0).wire_mtu, RMR_PATH_WIRE_MTU);
+    assert_true(p.longest <= RMR_PATH_WIRE_MTU);
+    stop();
+}
+
+static void path_mtus_are_not_probed_by_sockets_that_fragment(void **st)
+{
+    (void)st;
+    start(17, true);
+    p.no_whole = true;
+    p.path_mtu = 1450;
+    p.attribute = "peer-mtu-enable";
+    pair_feed_netmaps(&p);
+    talk_for(20 * RMR_SEC);
+    check_flow();
+    assert_true(is_direct(0));
+    assert_int_equal(path(0).wire_mtu, RMR_PATH_WIRE_MTU);
+    assert_true(p.longest <= RMR_PATH_WIRE_MTU);
+    stop();
+}
+
 /* ---- the local endpoint ------------------------------------------------ */
 
 static char answer[65536];
@@ -574,6 +619,8 @@ int main(void)
         cmocka_unit_test(a_port_of_the_router_is_mapped_and_given_back),
         cmocka_unit_test(control_may_ask_for_another_port),
         cmocka_unit_test(control_may_forbid_udp),
+        cmocka_unit_test(control_may_ask_for_path_mtus),
+        cmocka_unit_test(path_mtus_are_not_probed_by_sockets_that_fragment),
         cmocka_unit_test(the_local_endpoint_tells_of_paths),
         cmocka_unit_test(a_ping_ends_at_the_relay_where_there_is_no_other_way),
         cmocka_unit_test(without_stun_the_network_is_still_measured),
