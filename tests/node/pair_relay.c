@@ -98,6 +98,8 @@ static bool relay_upgrade(pair *p, pair_conn *c, pair_pipe *in)
         if (measured) {
             static const char ok[] = "HTTP/1.1 200 OK\r\n"
                                      "Content-Length: 0\r\n\r\n";
+            if (p->no_https)
+                return true;
             p->https++;
             pairi_pipe_put(&c->pipe[1], ok, sizeof ok - 1);
             return true;
@@ -172,5 +174,15 @@ void pair_break_relay(pair *p)
         pair_conn *c = &p->conns[i];
         if (c->used && c->end[1].kind == PAIR_RELAY && !c->end[1].dead)
             pairi_break_from(c, 1);
+    }
+}
+
+void pair_keep_alive(pair *p)
+{
+    for (size_t i = 0; i < PAIR_CONNS; i++) {
+        pair_conn *c = &p->conns[i];
+        if (c->used && c->relay_up && !c->end[1].dead)
+            relay_frame(c, 1, RMR_DERP_KEEP_ALIVE, rmr_bytes_of(NULL, 0),
+                        rmr_bytes_of(NULL, 0));
     }
 }
