@@ -95,7 +95,7 @@ static const char help_netcheck[] =
     "\n"
     "  --json            everything, with the names of tailscale netcheck\n"
     "  --state-dir DIR   of the node that is asked\n"
-    "  --derp-map FILE   relays to measure with, JSON as remora debug derp-map\n"
+    "  --derp-map FILE   relays to measure with, in JSON as debug derp-map\n"
     "                    prints it; no node is asked\n"
     "  --ca-file FILE    certificates to trust, PEM; default: the system's\n"
     "\n"

@@ -24,7 +24,8 @@ typedef struct cli_own_netcheck {
  *  has complained. */
 bool cli_own_netcheck_prepare(cli_own_netcheck *o, const cli_args *a);
 /** Measures, in some 5 s at most.
- *  \param in_dir  The working directory is that of a node's state.  False: it has complained. */
+ *  \param in_dir  The working directory is that of a node's state.
+ *  False: it has complained. */
 bool cli_own_netcheck_run(cli_own_netcheck *o, bool in_dir, rmr_bytes *json);
 void cli_own_netcheck_free(cli_own_netcheck *o);
 

@@ -28,8 +28,8 @@
  *    is such a run as it came, all from one sender.
  *    UDP_OPEN with dont_fragment: nothing that is sent there is cut, neither by
  *    the host nor on the way (IPv4's DF); what the host knows to be too long is
- *    told by SEND_FAILED, TOOBIG.  OPENED with dont_fragment says that it is so;
- *    where the host can't do it the socket is opened without.
+ *    told by SEND_FAILED, TOOBIG.  OPENED with dont_fragment says that it is
+ *    so; where the host can't do it the socket is opened without.
  *  - ICMP echo.  ICMP_OPEN gives a socket for echo messages of one family;
  *    UDP_SEND and DATAGRAMS carry them from the ICMP type on, without an IP
  *    header, one a time (seg_size 0; the port of the address means nothing).

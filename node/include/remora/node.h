@@ -94,8 +94,8 @@ typedef struct rmr_node_callbacks {
     void (*on_readable)(void *user, void *tag, rmr_node_conn conn);
     void (*on_writable)(void *user, void *tag, rmr_node_conn conn);
     void (*on_closed)(void *user, void *tag, rmr_node_conn conn, rmr_err why);
-    /* only_netcheck: the report, one object of JSON as docs/local-api.md has it;
-     * borrowed.  RMR_IO_STOP follows. */
+    /* only_netcheck: the report, one object of JSON as docs/local-api.md has
+     * it; borrowed.  RMR_IO_STOP follows. */
     void (*on_report)(void *user, rmr_bytes json);
 } rmr_node_callbacks;
 
