@@ -31,6 +31,7 @@ typedef enum opt_id {
     OPT_ICMP,
     OPT_UNTIL_DIRECT,
     OPT_TIMEOUT,
+    OPT_DERP_MAP,
     OPT_HELP
 } opt_id;
 
@@ -56,7 +57,7 @@ static const opt options[] = {
     {"--state-dir", OPT_STATE_DIR, FOR(CLI_UP) | FOR_LOCAL, true},
     {"--ephemeral", OPT_EPHEMERAL, FOR(CLI_UP), false},
     {"--accept-control-key", OPT_ACCEPT_CONTROL_KEY, FOR(CLI_UP), false},
-    {"--ca-file", OPT_CA_FILE, FOR(CLI_UP), true},
+    {"--ca-file", OPT_CA_FILE, FOR(CLI_UP) | FOR(CLI_NETCHECK), true},
     {"--socks5", OPT_SOCKS5, FOR(CLI_UP), true},
     {"--socks5-auth", OPT_SOCKS5_AUTH, FOR(CLI_UP), true},
     {"--forward", OPT_FORWARD, FOR(CLI_UP), true},
@@ -73,6 +74,7 @@ static const opt options[] = {
     {"--icmp", OPT_ICMP, FOR(CLI_PING), false},
     {"--until-direct", OPT_UNTIL_DIRECT, FOR(CLI_PING), false},
     {"--timeout", OPT_TIMEOUT, FOR(CLI_PING), true},
+    {"--derp-map", OPT_DERP_MAP, FOR(CLI_NETCHECK), true},
     {"-h", OPT_HELP, FOR_ALL, false},
     {"--help", OPT_HELP, FOR_ALL, false},
 };
@@ -200,6 +202,9 @@ static bool apply(cli_args *a, const opt *o, char *v)
         return true;
     case OPT_TIMEOUT:
         return cli_value_timeout(a, v);
+    case OPT_DERP_MAP:
+        a->derp_map = v;
+        return *v != '\0' || cli_usage(a, "--derp-map takes a file of JSON");
     case OPT_HELP:
         a->topic = a->command;
         a->command = CLI_HELP;

@@ -65,6 +65,9 @@ typedef struct cli_args {
     bool icmp;
     bool until_direct;
 
+    /* netcheck (and ca_file) */
+    const char *derp_map; /* a file; NULL: not said */
+
     /* debug */
     const char *subject; /* "derp-map" */
 

@@ -6,6 +6,7 @@
 
 #include "commands.h"
 #include "local_client.h"
+#include "own_netcheck.h"
 #include "print.h"
 #include "status_json.h"
 
@@ -245,24 +246,71 @@ static void print_report(report *r)
     print_regions(r);
 }
 
-int cli_netcheck(const cli_args *a)
+static int show(const cli_args *a, rmr_bytes json, const char *nonsense)
 {
     static report r; /* too large for a stack */
-    cli_local c;
-    rmr_bytes line;
-    int code = CLI_EXIT_FAILED;
-    cli_line got = cli_local_ask(&c, a->state_dir, "netcheck", &line);
+    if (a->json) {
+        cli_json_pretty(stdout, json);
+        return CLI_EXIT_OK;
+    }
+    if (!parse(&r, json)) {
+        cli_complain("%s", nonsense);
+        return CLI_EXIT_FAILED;
+    }
+    print_report(&r);
+    return CLI_EXIT_OK;
+}
 
-    if (got == CLI_LINE && a->json) {
-        cli_json_pretty(stdout, line);
-        code = CLI_EXIT_OK;
-    } else if (got == CLI_LINE && parse(&r, line)) {
-        print_report(&r);
-        code = CLI_EXIT_OK;
-    } else if (got != CLI_LINE_FAILED) {
-        cli_complain("the node's answer makes no sense; is it of the same "
-                     "version?");
+static int by_node(const cli_args *a, cli_local *c)
+{
+    static const char nonsense[] =
+        "the node's answer makes no sense; is it of the same version?";
+    rmr_bytes line;
+    cli_line got = cli_local_request(c, "netcheck", &line);
+    if (got == CLI_LINE) {
+        return show(a, line, nonsense);
+    }
+    if (got == CLI_LINE_END) {
+        cli_complain("%s", nonsense);
+    }
+    return CLI_EXIT_FAILED;
+}
+
+static int by_itself(const cli_args *a, cli_own_netcheck *own, bool in_dir)
+{
+    rmr_bytes json;
+    if (!cli_own_netcheck_run(own, in_dir, &json)) {
+        return CLI_EXIT_FAILED;
+    }
+    if (!a->json) {
+        (void)printf("%-14s %s\n", "Measured by",
+                     a->derp_map != NULL
+                         ? "this command, with the relays of --derp-map"
+                         : "this command, with the relays of the last netmap");
+    }
+    return show(a, json, "the report makes no sense");
+}
+
+int cli_netcheck(const cli_args *a)
+{
+    cli_own_netcheck own;
+    cli_local c;
+    int code = CLI_EXIT_FAILED;
+    cli_found found = CLI_FOUND_NONE;
+    memset(&c, 0, sizeof c);
+    c.fd = -1;
+    /* Files first: looking for the node changes the working directory. */
+    if (cli_own_netcheck_prepare(&own, a)) {
+        if (a->derp_map == NULL) {
+            found = cli_local_find(&c, a->state_dir);
+        }
+        if (found == CLI_FOUND) {
+            code = by_node(a, &c);
+        } else if (found == CLI_FOUND_NONE) {
+            code = by_itself(a, &own, c.in_dir);
+        }
     }
     cli_local_close(&c);
+    cli_own_netcheck_free(&own);
     return code;
 }

@@ -8,7 +8,7 @@ static const char help_all[] =
     "  remora up        joins and stays in the foreground\n"
     "  remora status    what the running node and its peers do\n"
     "  remora ping      asks a peer for an answer\n"
-    "  remora netcheck  how the network treats the running node\n"
+    "  remora netcheck  how the network treats this host\n"
     "  remora nc        stdin and stdout over the tailnet\n"
     "  remora debug     what the running node knows\n"
     "  remora down      stops the running node\n"
@@ -91,17 +91,24 @@ static const char help_ping[] =
     "  remora ping -c 3 --icmp 100.64.0.2\n";
 
 static const char help_netcheck[] =
-    "remora netcheck: measures how the network treats the running node\n"
+    "remora netcheck: measures how the network treats this host\n"
     "\n"
     "  --json            everything, with the names of tailscale netcheck\n"
     "  --state-dir DIR   of the node that is asked\n"
+    "  --derp-map FILE   relays to measure with, in JSON as debug derp-map\n"
+    "                    prints it; no node is asked\n"
+    "  --ca-file FILE    certificates to trust, PEM; default: the system's\n"
+    "\n"
+    "The node that runs is asked. Where none runs, the command measures by\n"
+    "itself, with the relays of the state directory's last netmap.\n"
     "\n"
     "UDP, IPv4 and IPv6, our address as relays see it, whether it depends on\n"
     "who is asked, port mapping, and the latency to each relay region.\n"
     "\n"
     "Examples:\n"
     "  remora netcheck\n"
-    "  remora netcheck --json | jq .PreferredDERP\n";
+    "  remora netcheck --json | jq .PreferredDERP\n"
+    "  remora netcheck --derp-map relays.json\n";
 
 static const char help_debug[] =
     "remora debug: what the running node knows\n"

@@ -36,31 +36,49 @@ static int connect_here(void)
     return fd;
 }
 
-bool cli_local_open(cli_local *c, const char *state_dir)
+/* What connecting came to; `dir` names the state directory. */
+static cli_found find(cli_local *c, const char *state_dir, char *dir,
+                      size_t cap)
 {
-    char dir[4096], error[4500];
+    char error[4500];
     memset(c, 0, sizeof *c);
     c->fd = -1;
-    if (!cli_state_dir(state_dir, dir, sizeof dir, error, sizeof error)) {
+    if (!cli_state_dir(state_dir, dir, cap, error, sizeof error)) {
         cli_complain("%s", error);
-        return false;
+        return CLI_FOUND_FAILED;
     }
-    if (chdir(dir) == 0) {
+    c->in_dir = chdir(dir) == 0;
+    if (c->in_dir) {
         c->fd = connect_here();
     }
     if (c->fd >= 0) {
-        return true;
+        return CLI_FOUND;
     }
     if (errno == ENOENT || errno == ECONNREFUSED) {
+        return CLI_FOUND_NONE;
+    }
+    cli_complain("can't reach the node of the state directory %s: %s; "
+                 "only the user who runs it can",
+                 dir, strerror(errno));
+    return CLI_FOUND_FAILED;
+}
+
+cli_found cli_local_find(cli_local *c, const char *state_dir)
+{
+    char dir[4096];
+    return find(c, state_dir, dir, sizeof dir);
+}
+
+bool cli_local_open(cli_local *c, const char *state_dir)
+{
+    char dir[4096];
+    cli_found found = find(c, state_dir, dir, sizeof dir);
+    if (found == CLI_FOUND_NONE) {
         cli_complain("no node runs with the state directory %s; start one "
                      "with remora up, or name its --state-dir",
                      dir);
-    } else {
-        cli_complain("can't reach the node of the state directory %s: %s; "
-                     "only the user who runs it can",
-                     dir, strerror(errno));
     }
-    return false;
+    return found == CLI_FOUND;
 }
 
 bool cli_local_reopen(cli_local *c)
@@ -183,11 +201,14 @@ rmr_bytes cli_local_rest(const cli_local *c)
 cli_line cli_local_ask(cli_local *c, const char *state_dir, const char *op,
                        rmr_bytes *line)
 {
+    return cli_local_open(c, state_dir) ? cli_local_request(c, op, line)
+                                        : CLI_LINE_FAILED;
+}
+
+cli_line cli_local_request(cli_local *c, const char *op, rmr_bytes *line)
+{
     uint8_t text[64];
     rmr_jw w;
-    if (!cli_local_open(c, state_dir)) {
-        return CLI_LINE_FAILED;
-    }
     rmr_jw_init(&w, rmr_buf_of(text, sizeof text));
     rmr_jw_object(&w);
     rmr_jw_kstr(&w, "op", op);

@@ -13,12 +13,22 @@ typedef struct cli_local {
     int fd; /* -1: not open */
     uint8_t *buf;
     size_t cap, start, end; /* read, and not given out: start to end */
+    bool in_dir; /* the state directory exists, and is the working directory */
 } cli_local;
 
 /** Connects to the node whose state is in `state_dir` (NULL: the default), and
  *  makes that the working directory: a socket's name is short, a path may be
  *  too long for it.  False: it has complained. */
 bool cli_local_open(cli_local *c, const char *state_dir);
+typedef enum cli_found {
+    CLI_FOUND,
+    CLI_FOUND_NONE,  /* no node runs there; not complained about */
+    CLI_FOUND_FAILED /* it has complained */
+} cli_found;
+
+/** As cli_local_open, for those that can do without a node.  See
+ *  in_dir. */
+cli_found cli_local_find(cli_local *c, const char *state_dir);
 /** False where nothing listens any more; never complains. */
 bool cli_local_reopen(cli_local *c);
 void cli_local_close(cli_local *c);
@@ -34,6 +44,8 @@ typedef enum cli_line {
 
 /** The next line, whole; a line of {"error":"..."} is complained about. */
 cli_line cli_local_line(cli_local *c, rmr_bytes *line);
+/** Asks {"op": op} and reads the first line of the answer. */
+cli_line cli_local_request(cli_local *c, const char *op, rmr_bytes *line);
 /** Connects, asks {"op": op} and reads the first line of the answer.  To be
  *  closed in any case. */
 cli_line cli_local_ask(cli_local *c, const char *state_dir, const char *op,

@@ -222,15 +222,34 @@ void rmr_paths_free(rmr_paths *p)
 
 /* ---- settings --------------------------------------------------------- */
 
+/* A round of sized pings at once: a path that works is not looked at again for
+ * a minute.  Off: what is known of MTUs ends. */
+static void mtu_switched(rmr_paths *p, rmr_time now, path_hot *h)
+{
+    if (h->best.udp.family != RMR_AF_NONE)
+        h->best.mtu = RMR_PATH_WIRE_MTU;
+    if (!rmri_path_has(p, RMR_PATHS_PEER_MTU) ||
+        h->heartbeat_at == RMR_TIME_NEVER)
+        return;
+    for (size_t i = 0; i < h->n_cands; i++)
+        h->cands[i].last_ping = RMR_TIME_NEVER;
+    h->round_at = 0;
+    rmri_path_discover(p, now, h, false);
+    rmri_path_rearm(p, h);
+}
+
 void rmr_paths_set_switches(rmr_paths *p, rmr_time now, uint32_t switches)
 {
     now = rmri_path_clock(p, now);
     bool no_udp = (switches & RMR_PATHS_NO_UDP) != 0;
+    bool mtu = ((switches ^ p->switches) & RMR_PATHS_PEER_MTU) != 0;
     p->switches = switches;
     if (no_udp || !(switches & RMR_PATHS_BIRTHDAY))
         rmri_path_punch_end(p, now, false);
     for (path_hot *h = p->first_hot; no_udp && h; h = h->next)
         rmri_path_clear_best(p, h);
+    for (path_hot *h = p->first_hot; mtu && h; h = h->next)
+        mtu_switched(p, now, h);
 }
 
 rmr_err rmr_paths_set_disco_key(rmr_paths *p, rmr_time now,

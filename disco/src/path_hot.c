@@ -199,6 +199,7 @@ static void init_hot(path_hot *h, path_peer *peer, rmr_time now)
     h->last_disco = now;
     h->last_full_ping = RMR_TIME_NEVER;
     h->want_since = RMR_TIME_NEVER;
+    h->last_call = RMR_TIME_NEVER;
     h->last_echo = RMR_TIME_NEVER;
     h->heartbeat_at = RMR_TIME_NEVER;
     h->call_at = RMR_TIME_NEVER;

@@ -30,6 +30,7 @@
 #define MAX_REGIONS 64 /* open DERP connections                  */
 
 /* Punching; the reasons for the numbers are in README.md. */
+#define CALL_ROW (12 * RMR_SEC) /* calls are 5 s apart; one may be lost */
 #define PUNCH_AFTER (5 * RMR_SEC)   /* of traffic without a direct path */
 #define PUNCH_ANSWER (5 * RMR_SEC)  /* for an offer                     */
 #define PUNCH_TICK (10 * RMR_MS)
@@ -110,6 +111,7 @@ typedef struct path_hot {
     path_quality best;
     rmr_time trust_until; /* 0 without best */
     rmr_time last_send, last_recv, last_disco; /* NEVER: never */
+    rmr_time last_call;                        /* it called us; NEVER: never */
     rmr_time last_full_ping;                   /* NEVER: never */
     rmr_time want_since; /* traffic without a trusted path; NEVER: none  */
     rmr_time round_at;   /* no candidate can be pinged before            */

@@ -311,7 +311,8 @@ static uint16_t refusal(const rmr_paths *p, rmr_time now, const path_peer *peer,
     if (!h || !rmri_path_is_public_v4(&p->public_v4) || p->public_v4.port == 0)
         return REFUSE_SHORT;
     bool idle = rmri_path_past(now, h->last_send, ACTIVE) &&
-                rmri_path_past(now, h->last_recv, ACTIVE);
+                rmri_path_past(now, h->last_recv, ACTIVE) &&
+                rmri_path_past(now, h->last_call, ACTIVE);
     if (idle || !is_named(h, about))
         return REFUSE_SHORT;
     if (h->best.udp.family != RMR_AF_NONE && now <= h->trust_until)

@@ -166,7 +166,9 @@ static bool pong_proves(rmr_paths *p, rmr_time now, path_hot *h,
     path_quality q = {.udp = s->udp,
                       .socket = s->socket,
                       .latency = rmr_time_since(now, s->at),
-                      .mtu = s->mtu ? s->mtu : RMR_PATH_WIRE_MTU};
+                      .mtu = RMR_PATH_WIRE_MTU};
+    if (s->mtu && rmri_path_has(p, RMR_PATHS_PEER_MTU))
+        q.mtu = s->mtu;
     c->flags |= CAND_ANSWERED;
     c->latency = q.latency;
     if (now > h->trust_until || rmri_path_better(&q, &h->best))
@@ -317,6 +319,21 @@ static void forget_unnamed(rmr_paths *p, rmr_time now, path_hot *h)
     h->round_at = 0;
 }
 
+/* Who calls has packets for us and no path.  Where the other way is silent that
+ * is all we know of it, and the hard side must offer all the same: a path is
+ * wanted since the first of a row of calls. */
+static void wanted_by_peer(rmr_paths *p, rmr_time now, path_hot *h)
+{
+    bool first = rmri_path_past(now, h->last_call, CALL_ROW);
+    h->last_call = now;
+    if (rmri_path_is_trusted(h, now))
+        return;
+    if (h->heartbeat_at == RMR_TIME_NEVER &&
+        (first || h->want_since == RMR_TIME_NEVER))
+        h->want_since = now;
+    rmri_path_punch_maybe(p, now, h);
+}
+
 static rmr_err read_call(rmr_paths *p, rmr_time now, path_dkey *d,
                          const rmr_path_to *from, const rmr_disco_msg *m)
 {
@@ -330,6 +347,7 @@ static rmr_err read_call(rmr_paths *p, rmr_time now, path_dkey *d,
     name_candidates(p, now, h, m);
     forget_unnamed(p, now, h);
     rmri_path_discover(p, now, h, false);
+    wanted_by_peer(p, now, h);
     rmri_path_rearm(p, h);
     return RMR_OK;
 }

@@ -64,6 +64,7 @@ typedef struct obj { /* what has an id */
     bool is_paused;  /* a listener, by ACCEPT_PAUSE                   */
     bool is_shut;    /* SHUTDOWN came; done when `out` is sent        */
     bool no_runs;    /* UDP: the host can't cut runs for this socket  */
+    bool is_whole;   /* UDP: its datagrams are never fragmented       */
     uint8_t icmp;    /* enum icmp_form: an ICMP_OPEN's                */
     rmr_timer timer; /* connecting, closing, a listener's rest        */
     size_t credit;

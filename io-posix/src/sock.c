@@ -99,6 +99,7 @@ void rmri_posix_tell_opened(rmr_posix *p, const obj *o)
     os_addr a;
     socklen_t len = sizeof a;
     rmr_io_event ev = rmri_posix_event(RMR_IO_OPENED, o->id, RMR_OK);
+    ev.dont_fragment = o->is_whole;
     if (getsockname(o->fd, &a.sa, &len) == 0)
         ev.addr = rmri_posix_from_os(&a);
     rmri_posix_tell(p, o->m, ev);

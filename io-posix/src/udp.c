@@ -25,6 +25,21 @@ static void set_buffers(int fd)
 #endif
 }
 
+/* No fragments, neither here nor on the way; false: the host can't. */
+static bool forbid_fragments(int fd, int family)
+{
+#if defined(IP_MTU_DISCOVER) && defined(IPV6_MTU_DISCOVER)
+    int only = family == AF_INET6 ? IPV6_PMTUDISC_DO : IP_PMTUDISC_DO;
+    int name = family == AF_INET6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER;
+#elif defined(IP_DONTFRAG) && defined(IPV6_DONTFRAG)
+    int only = 1, name = family == AF_INET6 ? IPV6_DONTFRAG : IP_DONTFRAG;
+#else
+    int only = 0, name = -1;
+#endif
+    int level = family == AF_INET6 ? (int)IPPROTO_IPV6 : (int)IPPROTO_IP;
+    return name >= 0 && setsockopt(fd, level, name, &only, sizeof only) == 0;
+}
+
 void rmri_posix_udp_open(rmr_posix *p, mach *m, obj *o, const rmr_io_op *op)
 {
     os_addr a;
@@ -35,6 +50,7 @@ void rmri_posix_udp_open(rmr_posix *p, mach *m, obj *o, const rmr_io_op *op)
     if (!o)
         return;
     set_buffers(fd);
+    o->is_whole = op->dont_fragment && forbid_fragments(fd, a.sa.sa_family);
     rmri_posix_offload_open(p, o);
     rmri_posix_tell_opened(p, o);
 }

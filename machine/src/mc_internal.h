@@ -38,6 +38,7 @@ struct rmr_mc_io {
     bool sending; /* a STREAM_SEND is out, or a UDP socket is blocked */
     bool has_output; /* produce may have something */
     bool shut, last_part;
+    bool dont_fragment, is_whole; /* UDP: wished for; given */
 };
 
 rmr_err rmri_mc_io_event(rmr_mc *mc, rmr_time now, const rmr_io_event *ev);

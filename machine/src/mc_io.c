@@ -247,6 +247,16 @@ bool rmr_mc_io_is_sending(const rmr_mc_io *io)
 
 /* ---- operations -------------------------------------------------------- */
 
+void rmr_mc_io_dont_fragment(rmr_mc_io *io)
+{
+    io->dont_fragment = true;
+}
+
+bool rmr_mc_io_is_whole(const rmr_mc_io *io)
+{
+    return io->is_whole;
+}
+
 static void op_open(rmr_mc_io *io, rmr_io_op *op)
 {
     static const rmr_io_op_kind kinds[] = {
@@ -258,6 +268,7 @@ static void op_open(rmr_mc_io *io, rmr_io_op *op)
     op->addr = io->addr;
     op->name = rmr_bytes_str(io->name);
     op->timeout = io->timeout;
+    op->dont_fragment = io->dont_fragment;
     io->asked = true;
 }
 
@@ -445,6 +456,7 @@ rmr_err rmri_mc_io_event(rmr_mc *mc, rmr_time now, const rmr_io_event *ev)
         return RMR_E_UNKNOWN; /* closed meanwhile, or never ours */
     switch (ev->kind) {
     case RMR_IO_OPENED:
+        io->is_whole = io->dont_fragment && ev->dont_fragment;
         ev_opened(io, now, &ev->addr);
         break;
     case RMR_IO_FAILED:

@@ -125,6 +125,13 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
         n->fixed[i] = cfg->static_endpoints[i];
     n->socks5_addr = cfg->socks5;
     n->tcp_buffer = cfg->tcp_buffer;
+    n->only_netcheck = cfg->only_netcheck;
+    if (cfg->derp_map.len) {
+        n->derp_map = copy_array(n, cfg->derp_map.ptr, cfg->derp_map.len, 1, 1);
+        if (!n->derp_map)
+            return RMR_E_NOMEM;
+        n->derp_map_len = cfg->derp_map.len;
+    }
     if (cfg->auth_key && cfg->auth_key[0]) {
         n->auth_key_size = strlen(cfg->auth_key) + 1;
         n->auth_key = copy_array(n, cfg->auth_key, n->auth_key_size, 1, 1);
@@ -243,6 +250,7 @@ void rmr_node_free(rmr_node *n)
     rmri_node_data_free(n);
     rmri_node_portmap_free(n);
     rmri_node_netcheck_free(n);
+    rmri_node_echo_free(n);
     rmri_node_udp_free(n);
     rmri_node_paths_free(n);
     rmr_nm_free(n->nm);
@@ -255,6 +263,7 @@ void rmr_node_free(rmr_node *n)
                 (n->n_forwards + 2) * sizeof(nd_listener));
     rmr_release(&alloc, n->forwards, n->n_forwards * sizeof *n->forwards);
     rmr_release(&alloc, n->serves, n->n_serves * sizeof *n->serves);
+    rmri_node_measure_free(n);
     rmr_release_wiped(&alloc, n->auth_key, n->auth_key_size);
     rmr_release_wiped(&alloc, n, sizeof *n);
 }
@@ -346,10 +355,8 @@ static bool url_is_settled(rmr_node *n, rmr_time now)
     return true;
 }
 
-void rmri_node_state_ready(rmr_node *n, rmr_time now)
+rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now)
 {
-    if (!url_is_settled(n, now))
-        return;
     rmr_x25519_public(n->node_public, n->keys.node);
     rmr_err err = rmr_key_generate(&n->env.rng, n->disco_private);
     if (err == RMR_OK) {
@@ -364,6 +371,14 @@ void rmri_node_state_ready(rmr_node *n, rmr_time now)
         err = rmri_node_data_start(n, now);
     if (err == RMR_OK)
         err = rmri_node_peers_nm_new(n);
+    return err;
+}
+
+void rmri_node_state_ready(rmr_node *n, rmr_time now)
+{
+    if (!url_is_settled(n, now))
+        return;
+    rmr_err err = rmri_node_layers_new(n, now);
     if (err == RMR_OK)
         err = rmri_node_service_start(n, now);
     if (err == RMR_OK)
@@ -395,7 +410,8 @@ void rmr_node_stop(rmr_node *n, rmr_time now)
             if (c->kind != ND_CONN_LOCAL || c->has_sock)
                 rmri_node_conn_end(c, now, true);
         rmri_node_portmap_stop(n, now);
-        rmri_node_state_save(n);
+        if (!n->only_netcheck)
+            rmri_node_state_save(n);
         if (n->cache_dirty)
             rmri_node_cache_save(n);
     }
@@ -438,8 +454,9 @@ static void pump(rmr_node *n, rmr_time now)
             n->state_wanted = false;
             rmri_node_state_save(n);
         }
-        if (n->ctl) {
-            rmri_node_ctl_pump(n, now);
+        if (n->nm) { /* the last of the layers */
+            if (n->ctl)
+                rmri_node_ctl_pump(n, now);
             rmri_node_regions_pump(n, now);
             rmri_node_netcheck_pump(n, now);
             rmri_node_portmap_pump(n, now);
@@ -463,7 +480,10 @@ static void begin_when_ready(rmr_node *n)
 {
     if (n->phase == ND_PHASE_NEW && n->has_wall) {
         n->phase = ND_PHASE_LOADING;
-        rmri_node_state_load(n);
+        if (n->only_netcheck)
+            rmri_node_measure_start(n, n->now);
+        else
+            rmri_node_state_load(n);
     }
 }
 

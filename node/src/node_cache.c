@@ -83,25 +83,26 @@ void rmri_node_cache_overtaken(rmr_node *n)
 static void load_failed(void *owner, rmr_time now, rmr_err why)
 {
     rmr_node *n = owner;
-    (void)now;
     n->cache_io = NULL;
     end_frame(n);
     if (why != RMR_E_NOTFOUND && why != RMR_E_UNSUPPORTED)
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
                  "the cached netmap can't be read: %s", rmr_err_name(why));
+    rmri_node_measure_cached(n, now);
 }
 
 static void applied_part(void *owner, rmr_time now, rmr_bytes part, bool more)
 {
     rmr_node *n = owner;
-    (void)now;
     if (!more)
         n->cache_io = NULL;
     /* The server was faster: its netmap is better. */
     if (n->live || n->cache_step == 0)
         return;
-    if (feed_keeping_tail(n, part, true) != RMR_OK || !more)
-        end_frame(n);
+    if (feed_keeping_tail(n, part, true) == RMR_OK && more)
+        return;
+    end_frame(n);
+    rmri_node_measure_cached(n, now);
 }
 
 static const rmr_mc_io_ops apply_ops = {
@@ -119,6 +120,7 @@ static void verify_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     if (!tail_is_right(n)) {
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
                  "the cached netmap is damaged and was left aside");
+        rmri_node_measure_cached(n, now);
         return;
     }
     if (n->live)

@@ -120,6 +120,8 @@ bool rmri_node_udp_send(rmr_node *n, uint16_t number, const rmr_addr *to,
 /* The socket, when it takes an operation at once: open, and not full. */
 rmr_mc_io *rmri_node_udp_ready(const rmr_node *n, uint16_t number,
                                uint8_t family);
+/* Nothing that the main pair sends is fragmented. */
+bool rmri_node_udp_is_whole(const rmr_node *n);
 bool rmri_node_udp_congested(const rmr_node *n);
 /* The port that is wished for; 0: any. */
 uint16_t rmri_node_udp_wanted(const rmr_node *n);
@@ -175,12 +177,47 @@ void rmri_node_probe_portal(rmr_node *n, rmr_time now,
                             const rmr_netcheck_portal *want);
 void rmri_node_probes_pump(rmr_node *n);
 void rmri_node_probes_free(rmr_node *n);
+/* node_measure.c: a node that measures the network once, and ends. */
+void rmri_node_measure_start(rmr_node *n, rmr_time now);
+void rmri_node_measure_free(rmr_node *n);
+/* The cached netmap was read, or could not be. */
+void rmri_node_measure_cached(rmr_node *n, rmr_time now);
+/* The run is over; report NULL: without a result. */
+void rmri_node_measure_done(rmr_node *n, rmr_time now,
+                            const rmr_netcheck_report *report);
+/* Room for the report below. */
+#define ND_REPORT_MAX ((size_t)256 * 1024)
 /* A line of JSON, without its end.  Errors: BUFSIZE. */
 rmr_err rmri_node_report_json(const rmr_node *n, rmr_time now,
                               const rmr_netcheck_report *r, rmr_buf dst,
                               size_t *len);
 /* The next piece of the DERP map, region by region; 0: it is complete. */
 size_t rmri_node_derp_map_piece(const rmr_node *n, uint64_t *pos, rmr_buf dst);
+
+/* ---- node_echo.c ------------------------------------------------------ */
+
+#define ND_ECHOES 256 /* under way; the oldest are forgotten */
+#define ND_ECHO_NONCE 8
+
+typedef struct nd_echo { /* to an endpoint of a WireGuard-only peer */
+    rmr_path_peer peer;
+    rmr_addr to;
+    rmr_time sent_at;
+    uint8_t nonce[ND_ECHO_NONCE];
+    bool open;
+} nd_echo;
+
+typedef struct nd_echo_sock {
+    rmr_node *n;
+    rmr_mc_io *io; /* NULL: not there */
+    rmr_ring out;  /* places in `echoes`, uint16_t each */
+    uint8_t family;
+    bool denied; /* by the host: not asked again */
+} nd_echo_sock;
+
+/* Sends what the path layer asks for. */
+void rmri_node_echo_pump(rmr_node *n);
+void rmri_node_echo_free(rmr_node *n);
 
 /* ---- node_portmap.c --------------------------------------------------- */
 
@@ -365,7 +402,12 @@ struct rmr_node {
     bool socks5_auth, ephemeral, accept_control_key;
     uint16_t udp_port;
     bool no_udp, no_port_mapping;
+    bool probe_mtu; /* control wants path MTUs probed */
     bool random_port; /* control wants any port, not the configured one */
+    bool only_netcheck; /* node_measure.c */
+    uint8_t measured; /* runs whose report was left aside */
+    uint8_t *derp_map;  /* JSON, until it was read; NULL: none given */
+    size_t derp_map_len;
     rmr_addr fixed[ND_MAX_STATIC]; /* static endpoints */
     size_t n_fixed;
     rmr_addr socks5_addr;
@@ -454,6 +496,9 @@ struct rmr_node {
     rmr_mc_io *icmp; /* echo messages, during a run */
     rmr_ring icmp_out; /* an address before each */
     bool icmp_denied; /* by the host: not asked again */
+    nd_echo_sock echo_socks[2]; /* v4, v6 */
+    nd_echo echoes[ND_ECHOES];
+    uint16_t next_echo;
     rmr_endpoints endpoints;
     rmr_addr link_addrs[ND_MAX_LINK_ADDRS];
     rmr_io_link link_of[ND_MAX_LINK_ADDRS]; /* what they are on */
@@ -482,6 +527,8 @@ void rmri_node_state_save(rmr_node *n);
 void rmri_node_state_free(rmr_node *n);
 rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text);
 rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body);
+/* node.c: all below control and the services */
+rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now);
 /* node.c: the keys are there */
 void rmri_node_state_ready(rmr_node *n, rmr_time now);
 /* node_cache.c */

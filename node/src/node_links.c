@@ -103,9 +103,9 @@ void rmri_node_links_changed(rmr_node *n, rmr_time now, const rmr_io_links *l)
     if (n->n_link_addrs && l->of_addrs)
         memcpy(n->link_of, l->of_addrs, n->n_link_addrs * sizeof *l->of_addrs);
     memcpy(n->gateways, gateways, sizeof n->gateways);
-    if (!n->ctl)
+    if (n->phase != ND_PHASE_UP)
         return;
-    if (!first)
+    if (!first && n->ctl)
         rmr_ctl_retry(n->ctl, now);
     if (same) /* name servers alone, say */
         return;

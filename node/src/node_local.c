@@ -12,7 +12,6 @@
 #define MAX_COUNT 100000
 #define MAX_TIMEOUT_MS 3600000
 #define OUT_MAX ((size_t)256 * 1024)
-#define REPORT_MAX ((size_t)200 * 1024)
 #define NETCHECK_TIMEOUT (15 * RMR_SEC) /* a run, and one before it */
 #define N_PROBES                                                               \
     (sizeof((nd_local *)0)->probe / sizeof((nd_local *)0)->probe[0])
@@ -374,11 +373,12 @@ static void netcheck_start(nd_conn *c, rmr_time now)
 static void report_out(nd_conn *c, rmr_time now, const rmr_netcheck_report *r)
 {
     rmr_node *n = c->n;
-    uint8_t *buf = rmr_alloc_zero(&n->env.alloc, REPORT_MAX, 1);
+    uint8_t *buf = rmr_alloc_zero(&n->env.alloc, ND_REPORT_MAX, 1);
     size_t len = 0;
     rmr_timers_cancel(&n->timers, &c->timer);
-    if (buf && rmri_node_report_json(n, now, r, rmr_buf_of(buf, REPORT_MAX - 1),
-                                     &len) == RMR_OK) {
+    if (buf &&
+        rmri_node_report_json(n, now, r, rmr_buf_of(buf, ND_REPORT_MAX - 1),
+                              &len) == RMR_OK) {
         buf[len] = '\n';
         rmr_ring_write_all(&c->local->out, rmr_bytes_of(buf, len + 1));
         c->local->mode = ND_LOCAL_CLOSING;
@@ -387,7 +387,7 @@ static void report_out(nd_conn *c, rmr_time now, const rmr_netcheck_report *r)
         say_error(c, "the report is too large");
     }
     if (buf)
-        rmr_release(&n->env.alloc, buf, REPORT_MAX);
+        rmr_release(&n->env.alloc, buf, ND_REPORT_MAX);
 }
 
 void rmri_node_local_report(rmr_node *n, rmr_time now,

@@ -16,7 +16,8 @@ static void conditions(rmr_node *n)
 {
     rmr_netcheck_while w;
     memset(&w, 0, sizeof w);
-    w.network_up = rmri_node_links_have(n, RMR_AF_INET) ||
+    /* Who measures once is told of a network that is down, too. */
+    w.network_up = n->only_netcheck || rmri_node_links_have(n, RMR_AF_INET) ||
                    rmri_node_links_have(n, RMR_AF_INET6);
     w.has_key = true; /* there are no layers before */
     w.has_peers = n->nm && rmr_nm_peer_count(n->nm) > 0;
@@ -74,6 +75,10 @@ static void on_done(void *user, const rmr_netcheck_report *report)
         rmr_mc_io_close(n->icmp);
     n->icmp = NULL;
     rmr_ring_wipe(&n->icmp_out);
+    if (n->only_netcheck) {
+        rmri_node_measure_done(n, n->now, report);
+        return;
+    }
     if (report) {
         bool seen = report->global_v4.family == RMR_AF_INET;
         rmr_paths_set_nat(n->paths, n->now, varies[report->mapping_varies],
@@ -102,6 +107,8 @@ static void start(rmr_node *n, rmr_time now, uint32_t why)
         return;
     rmri_node_check(n, now, err);
     rmr_netcheck_sched_ended(&n->sched, now, &n->env.rng);
+    if (n->only_netcheck)
+        rmri_node_fail(n, now, err, NULL);
     rmri_node_local_report(n, now, NULL);
 }
 

@@ -65,6 +65,7 @@ bool rmri_node_path_route(rmr_node *n, rmr_time now, const rmr_wg_endpoint *to,
     rmri_node_check(n, now, err);
     /* A path that is not trusted alone begins discovery. */
     n->dirty = n->dirty || err != RMR_OK || r.has_derp;
+    rmri_node_echo_pump(n);
     if (err != RMR_OK)
         return false;
     out->has_udp = r.has_udp;
@@ -174,16 +175,26 @@ void rmri_node_paths_attributes(rmr_node *n, rmr_time now)
         {"only-tcp-443", RMR_PATHS_NO_UDP},
     };
     uint32_t switches = RMR_PATHS_BIRTHDAY;
+    if (!n->nm)
+        return; /* a socket was faster than the layers */
+    bool probe = rmr_nm_self_has_cap(n->nm, "peer-mtu-enable");
     port_attribute(n, now);
+    /* Sized pings say something where nothing is cut. */
+    if (probe && n->probe_mtu && rmri_node_udp_is_whole(n))
+        switches |= RMR_PATHS_PEER_MTU;
     for (size_t i = 0; i < sizeof attributes / sizeof attributes[0]; i++)
         if (rmr_nm_self_has_cap(n->nm, attributes[i].name))
             switches |= attributes[i].bit;
     if (n->no_udp)
         switches |= RMR_PATHS_NO_UDP;
-    if (switches == n->path_switches)
+    if (switches != n->path_switches) {
+        n->path_switches = switches;
+        rmr_paths_set_switches(n->paths, now, switches);
+    }
+    if (probe == n->probe_mtu)
         return;
-    n->path_switches = switches;
-    rmr_paths_set_switches(n->paths, now, switches);
+    n->probe_mtu = probe;
+    rmri_node_rebind(n, now, "control changed the probing of path MTUs");
 }
 
 /* ---- what the path layer says ------------------------------------------ */
@@ -291,7 +302,7 @@ static void socket_ops(rmr_node *n, rmr_time now)
 
 static bool one_out(rmr_node *n, rmr_time now)
 {
-    uint8_t buf[RMR_PATHS_MAX_DATAGRAM];
+    uint8_t buf[RMR_PATHS_MAX_DATAGRAM_MTU];
     rmr_path_to to;
     size_t len = 0;
     rmr_err err = rmr_paths_write_pkt(n->paths, now,

@@ -34,10 +34,26 @@ static void link_closed(void *owner, rmr_time now, rmr_err why,
     rmr_derp_stream_closed(r->derp, now, why);
 }
 
+/* Every frame is a sign of life, a keep-alive too: an idle home has no other.
+ * It counts for some seconds, so it is not told each time. */
+static void note_life(nd_region *r, rmr_time now)
+{
+    rmr_derp_stats st;
+    if (r->frame_at && rmr_time_since(now, r->frame_at) < NOTE_EVERY)
+        return;
+    rmr_derp_get_stats(r->derp, &st);
+    if (st.last_frame <= r->frame_at)
+        return;
+    r->frame_at = now;
+    rmr_netcheck_note_frame(r->n->netcheck, now, r->id);
+}
+
 static rmr_err link_read(void *owner, rmr_time now, rmr_buf data)
 {
     nd_region *r = owner;
-    return rmr_derp_read(r->derp, now, data);
+    rmr_err err = rmr_derp_read(r->derp, now, data);
+    note_life(r, now);
+    return err;
 }
 
 static rmr_err link_write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
@@ -89,22 +105,11 @@ static void on_down(void *user, rmr_err why)
              is_tls ? rmr_tls_err_text(why) : rmr_derp_err_text(why));
 }
 
-/* A sign of life counts for some seconds. */
-static bool now_and_then(nd_region *r, rmr_time now)
-{
-    if (r->frame_at && rmr_time_since(now, r->frame_at) < NOTE_EVERY)
-        return false;
-    r->frame_at = now;
-    return true;
-}
-
 static void on_packet(void *user, const uint8_t src[RMR_KEY_LEN],
                       rmr_buf packet)
 {
     nd_region *r = user;
     rmr_node *n = r->n;
-    if (now_and_then(r, n->now))
-        rmr_netcheck_note_frame(n->netcheck, n->now, r->id);
     rmri_node_data_from_derp(n, n->now, r->id, src, packet);
 }
 
@@ -218,8 +223,8 @@ nd_region *rmri_node_region(rmr_node *n, rmr_time now, uint16_t id)
 {
     rmr_nm_derp_region v;
     nd_region *r = region_find(n, id);
-    if (r || id == 0 || !rmr_nm_derp_region_by_id(n->nm, id, &v) ||
-        v.n_nodes == 0)
+    if (r || id == 0 || n->only_netcheck ||
+        !rmr_nm_derp_region_by_id(n->nm, id, &v) || v.n_nodes == 0)
         return r;
     r = rmr_alloc_zero(&n->env.alloc, sizeof *r, _Alignof(nd_region));
     if (!r)

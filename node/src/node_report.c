@@ -95,7 +95,8 @@ rmr_err rmri_node_report_json(const rmr_node *n, rmr_time now,
     put_tri(&w, "UPnP", r->upnp);
     put_tri(&w, "PMP", r->pmp);
     put_tri(&w, "PCP", r->pcp);
-    rmr_jw_kint(&w, "PreferredDERP", n->home);
+    rmr_jw_kint(&w, "PreferredDERP",
+                n->only_netcheck ? r->preferred_derp : n->home);
     put_latencies(&w, "RegionLatency", r, ANY);
     put_latencies(&w, "RegionV4Latency", r, V4);
     put_latencies(&w, "RegionV6Latency", r, V6);

@@ -149,6 +149,7 @@ static void opened(void *owner, rmr_time now, const rmr_addr *local)
     if (s->number)
         rmr_paths_socket_opened(s->n->paths, now, s->number, RMR_OK);
     else {
+        rmri_node_paths_attributes(s->n, now);
         rmri_node_portmap_network(s->n, now);
         rmri_node_netcheck_want(s->n, now, RMR_NETCHECK_WHY_REBIND);
     }
@@ -183,6 +184,7 @@ static void failed(void *owner, rmr_time now, rmr_err why)
     s->n->dirty = true;
     if (s->number == 0) {
         failed_main(s, now, why);
+        rmri_node_paths_attributes(s->n, now);
         return;
     }
     rmr_node *n = s->n;
@@ -213,6 +215,21 @@ static void open_main(nd_sock *s)
     any.port = ports[s->attempt];
     s->bound = 0;
     s->io = rmr_mc_udp(s->n->mc, &any, &sock_ops, s);
+    if (s->io && s->n->probe_mtu)
+        rmr_mc_io_dont_fragment(s->io);
+}
+
+/* Both must be so that path MTUs can be probed, or one is not there. */
+bool rmri_node_udp_is_whole(const rmr_node *n)
+{
+    bool any = false;
+    for (int six = 0; six < 2; six++) {
+        const rmr_mc_io *io = n->udp[six].io;
+        if (io && !rmr_mc_io_is_whole(io))
+            return false;
+        any = any || io;
+    }
+    return any;
 }
 
 void rmri_node_udp_open(rmr_node *n)
@@ -265,6 +282,8 @@ rmr_err rmri_node_udp_extra_open(rmr_node *n, uint16_t number)
         rmr_release(&n->env.alloc, s, sizeof *s);
         return RMR_E_NOMEM;
     }
+    if (n->probe_mtu)
+        rmr_mc_io_dont_fragment(s->io);
     n->extra[number] = s;
     return RMR_OK;
 }

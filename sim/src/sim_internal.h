@@ -121,6 +121,7 @@ typedef struct sim_object {
     rmr_addr local;
     uint64_t name; /* digest of a local endpoint's name */
     bool is_bound;
+    bool is_whole; /* dont_fragment */
     uint64_t next_bound; /* object with the same protocol and port */
     bool is_blocked;
     uint8_t *kept; /* the batch of a full socket */
@@ -203,6 +204,7 @@ typedef struct sim_packet {
     struct sim_packet *next; /* in a socket */
     uint8_t proto;
     bool is_reply; /* ICMP echo: a reply, made by a host itself */
+    bool is_whole; /* it must not be fragmented */
     uint8_t hops;
     rmr_addr src, dst; /* ICMP echo: the port is the identifier */
     size_t len;

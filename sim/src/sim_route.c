@@ -53,7 +53,12 @@ static void cross(rmr_sim *s, rmr_sim_link *l, bool is_up, sim_packet *p,
         drop(s, p);
         return;
     }
+    /* Fragments are not told apart: what was cut arrives joined. */
+    uint32_t mtu = l->config.mtu;
+    if (l->config.fragments && !p->is_whole)
+        l->config.mtu = 0;
     rmr_sim_link_pass(l, s->now, rmri_sim_packet_ip_len(p), &fate);
+    l->config.mtu = mtu;
     if (fate.copies == 2) {
         sim_packet *twin = rmri_sim_packet(s, rmr_bytes_of(p->data, p->len));
         if (twin) {

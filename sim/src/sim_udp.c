@@ -34,6 +34,7 @@ void rmri_sim_udp_open(rmr_sim *s, uint32_t program, const rmr_io_op *op)
     else
         ev.err = h->no_local_udp ? RMR_E_DENIED
                                  : rmri_sim_bind(s, handle, SIM_UDP, op->addr);
+    o->is_whole = ev.dont_fragment = op->dont_fragment;
     ev.kind = ev.err ? RMR_IO_FAILED : RMR_IO_OPENED;
     ev.id = op->id;
     ev.addr = o->local;
@@ -90,7 +91,8 @@ static void send_one(rmr_sim *s, const sim_object *o, const rmr_addr *to,
     p->src = src;
     p->src.port = o->local.port;
     p->dst = *to;
-    size_t mtu = h->up.config.mtu;
+    p->is_whole = o->is_whole;
+    size_t mtu = p->is_whole || !h->up.config.fragments ? h->up.config.mtu : 0;
     bool is_wrong = o->proto == SIM_ICMP && !make_echo(p, o->local.port);
     bool is_long =
         data.len > SIM_LARGEST_UDP || (mtu && rmri_sim_packet_ip_len(p) > mtu);

@@ -104,6 +104,16 @@ for c in "status" "ping n2" "netcheck" "nc n2 80" "debug derp-map" "down"; do
     # shellcheck disable=SC2086
     check "$c without a node" failed "no node runs" $c --state-dir "$work/none"
 done
+check "netcheck with a map that is not there" failed "can't read" netcheck --derp-map "$work/none"
+echo '{' >"$work/map"
+check "netcheck with a map that is none" failed "no DERPMap" netcheck --derp-map "$work/map"
+echo '{"Regions":{}}' >"$work/map"
+check "netcheck with a map without relays" failed "no region" netcheck --derp-map "$work/map"
+mkdir -m 700 "$work/kept"
+echo junk >"$work/kept/netmap.cache"
+check "netcheck with a netmap that is damaged" failed "no relays are known" netcheck --state-dir "$work/kept"
+no_dir_is_made() { [ ! -e "$work/none" ]; }
+check "netcheck makes no state directory" no_dir_is_made
 check "a key file that is not there" failed "can't read" up --state-dir "$work/s" --auth-key-file "$work/none"
 : >"$work/empty"
 check "an empty key file" failed "holds no auth key" up --state-dir "$work/s" --auth-key-file "$work/empty"

@@ -83,6 +83,76 @@ static w_world *punched(void)
     return w;
 }
 
+/* One way alone: what the other side hears are calls, and what goes through the
+ * relay. */
+static void the_easy_side_alone_has_it_offered(void **state)
+{
+    (void)state;
+    int won = 0;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        w_world *w = nats(seed);
+        start(w);
+        for (int i = 0; i < 300 && !w_direct(w, EASY, HARD); i++) {
+            (void)w_send(w, EASY, HARD);
+            w_run(w, 100 * RMR_MS);
+        }
+        won += w_direct(w, EASY, HARD);
+        done(w);
+    }
+    assert_in_range(won, 8, 10);
+}
+
+static void pings_of_the_hard_side_alone_are_enough(void **state)
+{
+    (void)state;
+    int won = 0;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        w_world *w = nats(seed);
+        start(w);
+        for (int i = 0; i < 30 && !w_direct(w, HARD, EASY); i++) {
+            assert_int_equal(rmr_paths_ping(w->node[HARD].p, w->now,
+                                            w->node[HARD].peer[EASY], 1),
+                             RMR_OK);
+            w_run(w, RMR_SEC);
+        }
+        won += w_direct(w, HARD, EASY);
+        done(w);
+    }
+    assert_in_range(won, 8, 10);
+}
+
+static void call(w_world *w)
+{
+    uint8_t b[256];
+    rmr_disco_msg m = {.type = RMR_DISCO_CALL_ME_MAYBE};
+    m.candidates[0] = w->node[EASY].outer;
+    m.n_candidates = 1;
+    size_t len = w_seal(w, EASY, HARD, &m, b, sizeof b);
+    rmr_path_to from = w_derp(w, EASY);
+    assert_int_equal(
+        rmr_paths_read(w->node[HARD].p, w->now, &from, rmr_buf_of(b, len)),
+        RMR_OK);
+    w_drain(w, HARD);
+}
+
+static void a_row_of_calls_is_a_wish_and_one_call_is_none(void **state)
+{
+    (void)state;
+    w_world *w = nats(3);
+    start(w);
+    for (int i = 0; i < 5; i++) {
+        call(w);
+        w_run(w, 30 * RMR_SEC);
+    }
+    assert_int_equal(w->node[HARD].others_out, 0);
+    call(w);
+    w_run(w, 5 * RMR_SEC);
+    call(w);
+    w_run(w, RMR_SEC);
+    assert_int_equal(w->node[HARD].others_out, 1);
+    done(w);
+}
+
 static void one_socket_stays_and_the_path_holds(void **state)
 {
     (void)state;
@@ -385,6 +455,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_works_as_often_as_theory_says),
+        cmocka_unit_test(the_easy_side_alone_has_it_offered),
+        cmocka_unit_test(pings_of_the_hard_side_alone_are_enough),
+        cmocka_unit_test(a_row_of_calls_is_a_wish_and_one_call_is_none),
         cmocka_unit_test(one_socket_stays_and_the_path_holds),
         cmocka_unit_test(it_waits_for_ordinary_discovery),
         cmocka_unit_test(sockets_close_when_it_fails_and_it_rests),

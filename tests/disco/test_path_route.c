@@ -409,6 +409,34 @@ static void sized_pings_find_the_mtu(void **state)
     done(w);
 }
 
+static void the_mtu_switch_pings_a_path_that_works(void **state)
+{
+    (void)state;
+    rmr_path_info info;
+    w_world *w = pair();
+    rmr_paths *a = w->node[0].p;
+    w_talk(w, 0, 1, 100 * RMR_MS, 2 * RMR_SEC);
+    w_info(w, 0, 1, &info);
+    assert_true(info.trusted);
+    assert_int_equal(info.wire_mtu, RMR_PATH_WIRE_MTU);
+    uint32_t switches = RMR_PATHS_BIRTHDAY;
+    rmr_paths_set_switches(a, w->now, switches | RMR_PATHS_PEER_MTU);
+    w_info(w, 0, 1, &info);
+    assert_true(info.trusted); /* it goes on meanwhile */
+    w_talk(w, 0, 1, 100 * RMR_MS, RMR_SEC);
+    w_info(w, 0, 1, &info);
+    assert_int_equal(info.wire_mtu, 9000);
+    /* Off: what was found ends, and answers that are under way say nothing. */
+    rmr_paths_set_switches(a, w->now, switches);
+    rmr_paths_set_switches(a, w->now, switches | RMR_PATHS_PEER_MTU);
+    rmr_paths_set_switches(a, w->now, switches);
+    w_talk(w, 0, 1, 100 * RMR_MS, 5 * RMR_SEC);
+    w_info(w, 0, 1, &info);
+    assert_true(info.trusted);
+    assert_int_equal(info.wire_mtu, RMR_PATH_WIRE_MTU);
+    done(w);
+}
+
 static void a_new_disco_key_keeps_the_path_until_its_trust_ends(void **state)
 {
     (void)state;
@@ -536,6 +564,7 @@ int main(void)
         cmocka_unit_test(only_tcp_443_sends_no_udp),
         cmocka_unit_test(silent_disco_lives_by_traffic),
         cmocka_unit_test(sized_pings_find_the_mtu),
+        cmocka_unit_test(the_mtu_switch_pings_a_path_that_works),
         cmocka_unit_test(a_new_disco_key_keeps_the_path_until_its_trust_ends),
         cmocka_unit_test(a_removed_peer_leaves_nothing),
         cmocka_unit_test(a_ping_of_the_host_goes_everywhere_or_by_the_path),

@@ -36,6 +36,22 @@ https_alone() {
     jq -e '(.UDP | not) and .PreferredDERP == 900 and .RegionLatency["900"] > 0 and .RegionV4Latency == {}' "$d/out"
 }
 step "netcheck without UDP measures by HTTPS" https_alone
+# Without a node: with a map, and with what a node left behind.
+alone() { # ARGUMENTS...
+    "$REMORA" netcheck --json "$@" >"$d/alone.json"
+    cat "$d/alone.json"
+    jq -e '.UDP and .IPv4 and .IPv4CanSend and .PreferredDERP == 900
+        and (.GlobalV4 | startswith("127.0.0.1:")) and .RegionLatency["900"] > 0
+        and .RegionV4Latency["900"] > 0 and .Regions["900"].RegionCode == "lab"' "$d/alone.json"
+}
+remora r1 debug derp-map >"$d/map.json"
+step "netcheck --derp-map, without a node" alone --derp-map "$d/map.json"
+step "its names are the running node's" diff <(jq -r 'keys[]' "$d/netcheck.json") <(jq -r 'keys[]' "$d/alone.json")
+until_ok 10 test -s "$d/state/r2/netmap.cache"
+must remora_stop r2
+step "netcheck with the netmap of a node that was stopped" alone --state-dir "$d/state/r2"
+step "it left the state as it was" test "$d/state/r2/netmap.cache" -ot "$d/alone.json"
+must remora_start r2
 map() { remora r1 debug derp-map | jq -e '.Regions["900"].Nodes[0] | .DERPPort == 3340 and .STUNPort == 3478 and .IPv6 == "none"'; }
 step "remora debug derp-map" map
 # What control was told.

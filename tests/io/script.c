@@ -192,6 +192,14 @@ void do_udp_open(script *s, uint64_t id, rmr_addr local)
     do_op(s, &op);
 }
 
+void do_udp_open_whole(script *s, uint64_t id, rmr_addr local)
+{
+    rmr_io_op op = op_of(RMR_IO_UDP_OPEN, id);
+    op.addr = local;
+    op.dont_fragment = true;
+    do_op(s, &op);
+}
+
 void do_udp_send(script *s, uint64_t id, rmr_addr to, const void *data,
                  size_t len, uint32_t seg_size)
 {

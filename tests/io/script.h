@@ -46,6 +46,7 @@ void script_wipe(script *s);
 
 void do_op(script *s, const rmr_io_op *op);
 void do_udp_open(script *s, uint64_t id, rmr_addr local);
+void do_udp_open_whole(script *s, uint64_t id, rmr_addr local);
 void do_udp_send(script *s, uint64_t id, rmr_addr to, const void *data,
                  size_t len, uint32_t seg_size);
 void do_connect(script *s, uint64_t id, rmr_addr to, rmr_dur timeout);

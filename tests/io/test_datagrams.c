@@ -136,6 +136,22 @@ the_largest_datagram_arrives_and_a_larger_one_is_too_big(void **state)
     free(data);
 }
 
+static void a_socket_that_does_not_fragment_says_so(void **state)
+{
+    fixture *f = *state;
+    rmr_addr six;
+    assert_int_equal(rmr_addr_parse(rmr_bytes_str("[::1]:0"), &six), RMR_OK);
+    do_udp_open(&f->s, 1, LOOPBACK4);
+    do_udp_open_whole(&f->s, 2, LOOPBACK4);
+    do_udp_open_whole(&f->s, 3, six);
+    assert_false(await(&f->s, RMR_IO_OPENED, 1)->ev.dont_fragment);
+    assert_true(await(&f->s, RMR_IO_OPENED, 3)->ev.dont_fragment);
+    const told *t = await(&f->s, RMR_IO_OPENED, 2);
+    assert_true(t->ev.dont_fragment);
+    do_udp_send(&f->s, 1, t->ev.addr, "x", 1, 0);
+    (void)await(&f->s, RMR_IO_DATAGRAMS, 2);
+}
+
 static void a_datagram_to_a_closed_port_harms_nothing(void **state)
 {
     fixture *f = *state;
@@ -225,6 +241,7 @@ int main(void)
         IO_TEST(a_batch_arrives_as_its_segments),
         IO_TEST(an_empty_datagram_arrives),
         IO_TEST(the_largest_datagram_arrives_and_a_larger_one_is_too_big),
+        IO_TEST(a_socket_that_does_not_fragment_says_so),
         IO_TEST(a_datagram_to_a_closed_port_harms_nothing),
         IO_TEST(work_for_a_flooded_socket_is_bounded),
         IO_TEST(a_reply_to_an_icmp_echo_is_told),

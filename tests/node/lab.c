@@ -62,6 +62,18 @@ static void answer(lab *l, rmr_io_event_kind kind, uint64_t id, rmr_err err)
     give(l, &ev);
 }
 
+void lab_datagram(lab *l, uint64_t id, const rmr_addr *from, rmr_buf data)
+{
+    rmr_io_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_IO_DATAGRAMS;
+    ev.id = id;
+    ev.addr = *from;
+    ev.data = data;
+    give(l, &ev);
+    lab_turn(l);
+}
+
 static void load(lab *l, const rmr_io_op *op)
 {
     char name[64];
@@ -141,6 +153,15 @@ static void perform(lab *l, const rmr_io_op *op)
     case RMR_IO_UDP_OPEN:
         answer(l, l->udp_err ? RMR_IO_FAILED : RMR_IO_OPENED, op->id,
                l->udp_err);
+        break;
+    case RMR_IO_UDP_SEND:
+        if (l->on_send)
+            l->on_send(l, op);
+        break;
+    case RMR_IO_ICMP_OPEN:
+        l->icmp_ids[op->addr.family == RMR_AF_INET6] = op->id;
+        answer(l, l->icmp_err ? RMR_IO_FAILED : RMR_IO_OPENED, op->id,
+               l->icmp_err);
         break;
     case RMR_IO_CONNECT:
         l->connects++;

@@ -30,6 +30,9 @@ typedef struct lab {
     rmr_err load_err, store_err, listen_err, udp_err;
     bool hold_cache; /* the cached netmap is not given yet; asked for under: */
     uint64_t held_id;
+    void (*on_send)(struct lab *l, const rmr_io_op *op); /* UDP_SEND */
+    rmr_err icmp_err;
+    uint64_t icmp_ids[2]; /* v4, v6; 0: not asked for */
     uint8_t scratch[RMR_IO_SCRATCH_MIN];
     /* what was seen */
     size_t ops, connects, stores;
@@ -50,6 +53,8 @@ rmr_err lab_start(lab *l, rmr_node_config *cfg);
 void lab_turn(lab *l);
 /* Lets time pass by the node's own deadlines. */
 void lab_run(lab *l, rmr_dur d);
+/* Datagrams for an object of the node's. */
+void lab_datagram(lab *l, uint64_t id, const rmr_addr *from, rmr_buf data);
 lab_blob *lab_blob_get(lab *l, const char *name);
 
 #endif

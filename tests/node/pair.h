@@ -52,6 +52,7 @@ typedef struct pair_socket {
     uint64_t id;
     uint16_t port;
     bool used;
+    bool whole; /* opened with dont_fragment, and told so */
 } pair_socket;
 
 typedef struct pair_datagram {
@@ -92,6 +93,10 @@ typedef struct pair {
     size_t relayed;         /* packets that the relay passed on */
     bool udp; /* datagrams between the nodes are let through */
     bool no_stun;
+    bool no_https; /* the relay gives no answer about its latency */
+    bool no_whole; /* the adapter does not know dont_fragment */
+    size_t path_mtu; /* of the network; 0: none.  Others are fragmented. */
+    size_t longest; /* datagram that a socket sent, and IP header */
     bool gateway; /* there is one, 10.0.0.254, that speaks NAT-PMP */
     size_t unmapped; /* mappings that were taken back */
     const char *attribute; /* that control gives node 0; NULL: none */
@@ -106,6 +111,8 @@ typedef struct pair {
 
 void pair_init(pair *p, uint64_t seed);
 void pair_free(pair *p);
+/* The relay sends each of its clients a keep-alive. */
+void pair_keep_alive(pair *p);
 /* Starts node i with the config and the pair's own callbacks, if it has none.*/
 void pair_start(pair *p, int i, rmr_node_config *cfg);
 /* Both have started: feeds each the netmap of the two. */

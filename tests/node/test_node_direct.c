@@ -408,6 +408,9 @@ static void the_home_stays_while_control_is_away(void **st)
     p.two_regions = true;
     pair_feed_netmaps(&p);
     pair_run(&p, 20 * RMR_SEC, NULL, NULL);
+    /* Once more: in the first run the relay greeted, which is a sign of life. */
+    rmri_node_netcheck_want(p.node[0].n, p.now, RMR_NETCHECK_WHY_USER);
+    pair_run(&p, 10 * RMR_SEC, NULL, NULL);
     assert_int_equal(p.node[0].n->home, 1);
     /* It is told (by the test) that control is there. */
     p.node[0].n->ctl_state = RMR_CTL_CONNECTED;
@@ -472,6 +475,51 @@ static void control_may_forbid_udp(void **st)
     check_flow();
     assert_false(is_direct(0));
     assert_true(p.relayed > sent);
+    stop();
+}
+
+static void control_may_ask_for_path_mtus(void **st)
+{
+    (void)st;
+    start(16, true);
+    p.path_mtu = 1450;
+    talk_for(5 * RMR_SEC);
+    assert_int_equal(path(0).wire_mtu, RMR_PATH_WIRE_MTU); /* not probed */
+    assert_true(p.longest <= RMR_PATH_WIRE_MTU);
+    p.attribute = "peer-mtu-enable";
+    pair_feed_netmaps(&p);
+    talk_for(20 * RMR_SEC);
+    check_flow();
+    assert_true(is_direct(0));
+    assert_int_equal(path(0).wire_mtu, 1400);
+    assert_int_equal(p.longest, 9000);
+    /* The same again changes nothing; without it all is as before. */
+    size_t opens = p.node[0].udp_opens;
+    pair_feed_netmaps(&p);
+    assert_int_equal(p.node[0].udp_opens, opens);
+    p.attribute = NULL;
+    pair_feed_netmaps(&p);
+    p.longest = 0;
+    talk_for(20 * RMR_SEC);
+    check_flow();
+    assert_int_equal(path(0).wire_mtu, RMR_PATH_WIRE_MTU);
+    assert_true(p.longest <= RMR_PATH_WIRE_MTU);
+    stop();
+}
+
+static void path_mtus_are_not_probed_by_sockets_that_fragment(void **st)
+{
+    (void)st;
+    start(17, true);
+    p.no_whole = true;
+    p.path_mtu = 1450;
+    p.attribute = "peer-mtu-enable";
+    pair_feed_netmaps(&p);
+    talk_for(20 * RMR_SEC);
+    check_flow();
+    assert_true(is_direct(0));
+    assert_int_equal(path(0).wire_mtu, RMR_PATH_WIRE_MTU);
+    assert_true(p.longest <= RMR_PATH_WIRE_MTU);
     stop();
 }
 
@@ -540,6 +588,25 @@ static void a_ping_ends_at_the_relay_where_there_is_no_other_way(void **st)
     stop();
 }
 
+/* All is silent but the relay's keep-alives: it stays the preferred one. */
+static void a_home_that_keeps_alive_stays_preferred(void **st)
+{
+    (void)st;
+    start_with(18, 0);
+    assert_true(pair_run(&p, 10 * RMR_SEC, both_are_at_the_relay, NULL));
+    for (int i = 0; i < 6; i++) {
+        pair_run(&p, 55 * RMR_SEC, NULL, NULL);
+        pair_keep_alive(&p);
+    }
+    p.no_stun = p.no_https = true;
+    ask("{\"op\":\"netcheck\"}\n");
+    ANSWERED("\"RegionLatency\":{}");
+    const rmr_netcheck_report *r =
+        rmr_netcheck_get_report(p.node[0].n->netcheck);
+    assert_int_equal(r->preferred_derp, 1);
+    stop();
+}
+
 static void without_stun_the_network_is_still_measured(void **st)
 {
     (void)st;
@@ -574,8 +641,11 @@ int main(void)
         cmocka_unit_test(a_port_of_the_router_is_mapped_and_given_back),
         cmocka_unit_test(control_may_ask_for_another_port),
         cmocka_unit_test(control_may_forbid_udp),
+        cmocka_unit_test(control_may_ask_for_path_mtus),
+        cmocka_unit_test(path_mtus_are_not_probed_by_sockets_that_fragment),
         cmocka_unit_test(the_local_endpoint_tells_of_paths),
         cmocka_unit_test(a_ping_ends_at_the_relay_where_there_is_no_other_way),
+        cmocka_unit_test(a_home_that_keeps_alive_stays_preferred),
         cmocka_unit_test(without_stun_the_network_is_still_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -316,6 +316,44 @@ static void a_full_socket_keeps_its_batch(void **state)
     lab_free(&l);
 }
 
+/* Of the first link the host knows, of the second (at the far host) it does
+ * not. */
+static void what_may_be_cut_passes_links_that_fragment(void **state)
+{
+    char text[1501];
+    (void)state;
+    memset(text, 'x', 1500);
+    text[1500] = '\0';
+    for (int first = 0; first < 2; first++) {
+        for (int whole = 0; whole < 2; whole++) {
+            lab l;
+            rmr_sim_link_config mtu;
+            lab_init(&l);
+            memset(&mtu, 0, sizeof mtu);
+            mtu.mtu = 1280;
+            mtu.fragments = true;
+            toy *at = first ? l.in : l.out;
+            assert_int_equal(
+                rmr_sim_host_set_link(l.b.sim, at->host, &mtu, &mtu), RMR_OK);
+            rmr_io_op op;
+            memset(&op, 0, sizeof op);
+            op.kind = RMR_IO_UDP_OPEN;
+            op.id = 9;
+            op.addr = addr("0.0.0.0:5001");
+            op.dont_fragment = whole;
+            toy_op(l.in, &op);
+            toy_run(l.in, 20 * RMR_MS);
+            toy_send(l.in, 9, addr(SERVER ":3478"), text);
+            toy_run(l.in, 200 * RMR_MS);
+            const toy_heard *refused = toy_last(l.in, RMR_IO_SEND_FAILED, 9);
+            const toy_heard *came = toy_last(l.out, RMR_IO_DATAGRAMS, 1);
+            assert_int_equal(refused != NULL, whole && first);
+            assert_int_equal(came != NULL, !whole);
+            lab_free(&l);
+        }
+    }
+}
+
 static void what_is_longer_than_the_first_link_is_too_big(void **state)
 {
     lab l;
@@ -475,6 +513,7 @@ int main(void)
         cmocka_unit_test(a_sleeping_host_hears_nothing_and_its_clock_goes_on),
         cmocka_unit_test(a_clock_step_is_told),
         cmocka_unit_test(a_full_socket_keeps_its_batch),
+        cmocka_unit_test(what_may_be_cut_passes_links_that_fragment),
         cmocka_unit_test(what_is_longer_than_the_first_link_is_too_big),
         cmocka_unit_test(
             equal_datagrams_come_as_a_run_where_the_host_joins_them),

@@ -280,8 +280,14 @@ static void make_node(world_node *n)
 {
     rmr_node_config c;
     char name[24];
-    rmr_node_callbacks cb = {sizeof cb,    n,           on_event,    on_accept,
-                             on_connected, on_readable, on_writable, on_closed};
+    rmr_node_callbacks cb = {.struct_size = sizeof cb,
+                             .user = n,
+                             .on_event = on_event,
+                             .on_accept = on_accept,
+                             .on_connected = on_connected,
+                             .on_readable = on_readable,
+                             .on_writable = on_writable,
+                             .on_closed = on_closed};
     (void)snprintf(name, sizeof name, "n%d", n->number);
     char *ca = read_file("ca-ec.pem");
     rmr_node_config_init(&c, sizeof c);

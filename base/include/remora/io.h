@@ -26,6 +26,10 @@
  *    A UDP_SEND with seg_size is one run of equal datagrams to one address: the
  *    cheap form, which the host may send in one piece.  DATAGRAMS with seg_size
  *    is such a run as it came, all from one sender.
+ *    UDP_OPEN with dont_fragment: nothing that is sent there is cut, neither by
+ *    the host nor on the way (IPv4's DF); what the host knows to be too long is
+ *    told by SEND_FAILED, TOOBIG.  OPENED with dont_fragment says that it is
+ *    so; where the host can't do it the socket is opened without.
  *  - ICMP echo.  ICMP_OPEN gives a socket for echo messages of one family;
  *    UDP_SEND and DATAGRAMS carry them from the ICMP type on, without an IP
  *    header, one a time (seg_size 0; the port of the address means nothing).
@@ -65,7 +69,7 @@ extern "C" {
 
 typedef enum rmr_io_op_kind {
     RMR_IO_NONE = 0,
-    RMR_IO_UDP_OPEN,      /* addr: local, port 0 = any                        */
+    RMR_IO_UDP_OPEN,      /* addr: local, port 0 = any; dont_fragment         */
     RMR_IO_UDP_SEND,      /* addr: to; data; seg_size                         */
     RMR_IO_CONNECT,       /* addr, or name: a local endpoint; timeout         */
     RMR_IO_LISTEN,        /* addr, or name: a local endpoint                  */
@@ -99,10 +103,11 @@ typedef struct rmr_io_op {
                           for so long, then they are RESET; a wish that not
                           every host can fulfil; 0 = the host's own patience  */
     rmr_err err;       /* STOP                                                */
+    bool dont_fragment; /* UDP_OPEN                                           */
 } rmr_io_op;
 
 typedef enum rmr_io_event_kind {
-    RMR_IO_OPENED = 1,  /* id; addr: the local address                        */
+    RMR_IO_OPENED = 1,  /* id; addr: the local address; dont_fragment         */
     RMR_IO_FAILED,      /* id; err: NOTFOUND, INUSE, REFUSED, UNREACHABLE,
                            TIMEOUT, DENIED, NOFILES, UNSUPPORTED, TOOBIG (a
                            local endpoint's path), IO                        */
@@ -154,6 +159,7 @@ typedef struct rmr_io_event {
     size_t n_addrs;
     const rmr_io_links *links;
     uint64_t wall_unix_ns;
+    bool dont_fragment; /* OPENED: as UDP_OPEN wished                         */
 } rmr_io_event;
 
 typedef struct rmr_machine { /* what an adapter drives */

@@ -247,6 +247,7 @@ RMR_API void rmr_paths_free(rmr_paths *p);
  *
  * Effects: heartbeats stop or start with the next packet; with NO_UDP or
  *          without BIRTHDAY punches end, with NO_UDP best paths are cleared.
+ *          With PEER_MTU active peers are pinged anew.
  * Errors:  none; unknown bits are ignored.
  * Source:  attributes silent-disco, probe-udp-lifetime, peer-mtu-enable,
  *          only-tcp-443.

@@ -176,6 +176,13 @@ RMR_API void rmr_mc_listen_acked(rmr_mc_io *listener, rmr_dur most);
  *  Effects: as connect.  Errors: as connect.  Source: remora/io.h. */
 RMR_API rmr_mc_io *rmr_mc_udp(rmr_mc *mc, const rmr_addr *at,
                               const rmr_mc_io_ops *ops, void *owner);
+/** Wishes that a UDP socket's datagrams are never fragmented; in the turn that
+ *  opened it.
+ *  Effects: on the operation.  Errors: none.  Source: remora/io.h. */
+RMR_API void rmr_mc_io_dont_fragment(rmr_mc_io *io);
+/** True when the host does so; known when it is open.
+ *  Effects: none.  Errors: none.  Source: remora/io.h. */
+RMR_API bool rmr_mc_io_is_whole(const rmr_mc_io *io);
 /** Opens a socket for ICMP echo messages of at->family.
  *  Effects: as connect; UNSUPPORTED or DENIED on many hosts.
  *  Errors: as connect.  Source: remora/io.h. */

@@ -94,6 +94,9 @@ typedef struct rmr_node_callbacks {
     void (*on_readable)(void *user, void *tag, rmr_node_conn conn);
     void (*on_writable)(void *user, void *tag, rmr_node_conn conn);
     void (*on_closed)(void *user, void *tag, rmr_node_conn conn, rmr_err why);
+    /* only_netcheck: the report, one object of JSON as docs/local-api.md has
+     * it; borrowed.  RMR_IO_STOP follows. */
+    void (*on_report)(void *user, rmr_bytes json);
 } rmr_node_callbacks;
 
 typedef struct rmr_node_config {
@@ -129,6 +132,11 @@ typedef struct rmr_node_config {
     const char *proxy_auth; /* "user:password" for Basic; NULL: none         */
     const char *no_proxy;   /* hosts that are reached without it, as in the
                                variable NO_PROXY; NULL: none                 */
+    /* Measures the network once and ends: no control server, relay, peer or
+     * service is met, and nothing is stored.  on_report or EV_FAILED tells. */
+    bool only_netcheck;
+    rmr_bytes derp_map; /* copied; only_netcheck: the relays, JSON of a DERPMap;
+                           empty: those of the netmap that the state keeps   */
 } rmr_node_config;
 
 /**

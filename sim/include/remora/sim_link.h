@@ -53,6 +53,9 @@ typedef struct rmr_sim_link_config {
     uint32_t mtu;     /* longer ones vanish                                 */
     uint64_t mark;    /* bytes in the queue above which ECN marks are set    */
     uint64_t seed;
+    bool fragments; /* of a simulated host: what is longer than the MTU comes
+                       through all the same, unless its socket was opened with
+                       dont_fragment */
 } rmr_sim_link_config;
 
 typedef struct rmr_sim_link_stats {
