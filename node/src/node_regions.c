@@ -37,6 +37,7 @@ static void link_closed(void *owner, rmr_time now, rmr_err why,
 static rmr_err link_read(void *owner, rmr_time now, rmr_buf data)
 {
     nd_region *r = owner;
+    rmri_node_data_derp_begin(r->n);
     return rmr_derp_read(r->derp, now, data);
 }
 
@@ -109,6 +110,7 @@ static void on_peer_gone(void *user, const uint8_t key[RMR_KEY_LEN],
 {
     nd_region *r = user;
     (void)reason; /* it left, or was never there: no way back to it */
+    rmri_node_data_derp_begin(r->n);
     rmr_paths_derp_gone(r->n->paths, r->n->now, key, r->id);
 }
 
