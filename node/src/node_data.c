@@ -48,10 +48,10 @@ static void on_endpoint(void *user, rmr_wg_peer peer,
 }
 
 /* Is one of them authentic, whatever was inside? */
-static bool is_proven(const nd_batch *b)
+static bool is_proven(const rmr_wg_in *in, size_t n)
 {
-    for (size_t i = 0; i < b->n; i++)
-        if (b->in[i].err == RMR_OK || b->in[i].err == RMR_E_DENIED)
+    for (size_t i = 0; i < n; i++)
+        if (in[i].err == RMR_OK || in[i].err == RMR_E_DENIED)
             return true;
     return false;
 }
@@ -62,7 +62,7 @@ static void open_batch(rmr_node *n, rmr_time now, nd_batch *b)
         return;
     n->rx_moved.id = 0;
     rmri_node_check(n, now, rmr_wg_read_pkts(n->wg, now, b->in, b->n));
-    if (is_proven(b))
+    if (is_proven(b->in, b->n))
         rmri_node_paths_received(n, now, b->from, b->claimed, n->rx_moved);
     b->n = 0;
 }
@@ -74,29 +74,64 @@ static void append(rmr_node *n, rmr_time now, nd_batch *b, rmr_buf data)
     b->in[b->n++] = (rmr_wg_in){.from = &b->token, .datagram = data};
 }
 
+void rmri_node_data_derp_begin(rmr_node *n)
+{
+    n->rx_sender.peer.id = 0;
+}
+
+/* NULL: a stranger.  A record of TLS mostly has packets of one sender. */
+static nd_sender *sender_of(rmr_node *n, rmr_time now, uint16_t region,
+                            const uint8_t src[RMR_KEY_LEN])
+{
+    nd_sender *s = &n->rx_sender;
+    if (s->peer.id && memcmp(s->key, src, RMR_KEY_LEN) == 0)
+        return s;
+    s->peer.id = 0;
+    if (!rmr_paths_find(n->paths, src, &s->peer))
+        return NULL;
+    memcpy(s->key, src, RMR_KEY_LEN);
+    s->token = rmri_node_endpoint_peer(src);
+    s->is_heard = false;
+    rmr_paths_note_derp_source(n->paths, now, src, region);
+    return s;
+}
+
+/* What comes by a relay has no place of its own to be learnt: that the peer
+ * was heard is told once a read, that another one sent it each time. */
+static void open_from(rmr_node *n, rmr_time now, nd_sender *s,
+                      const rmr_path_to *from, rmr_buf datagram)
+{
+    rmr_wg_in in = {.from = &s->token, .datagram = datagram};
+    n->rx_moved.id = 0;
+    rmri_node_check(n, now, rmr_wg_read_pkts(n->wg, now, &in, 1));
+    if (!is_proven(&in, 1) || (s->is_heard && !n->rx_moved.id))
+        return;
+    s->is_heard = !n->rx_moved.id;
+    rmri_node_paths_received(n, now, from, s->peer, n->rx_moved);
+}
+
 void rmri_node_data_from_derp(rmr_node *n, rmr_time now, uint16_t region,
                               const uint8_t src[RMR_KEY_LEN], rmr_buf data)
 {
     rmr_bytes in = rmr_bytes_of(data.ptr, data.len);
-    rmr_disco_view view = rmr_disco_split(in, true);
     rmr_path_to from = {0};
-    nd_batch b;
+    nd_sender *s = sender_of(n, now, region, src);
     n->dirty = true;
-    if (!rmr_paths_find(n->paths, src, &b.claimed)) {
+    if (!s) {
         n->dropped_stranger++;
         return;
     }
     from.region = region;
     memcpy(from.key, src, RMR_KEY_LEN);
-    rmr_paths_note_derp_source(n->paths, now, src, region);
-    if (view.cls == RMR_DATAGRAM_DISCO) {
+    switch (rmr_disco_split(in, true).cls) {
+    case RMR_DATAGRAM_DISCO:
         rmri_node_check(n, now, rmr_paths_read(n->paths, now, &from, data));
-    } else if (view.cls == RMR_DATAGRAM_WIREGUARD) {
-        b.n = 0;
-        b.from = &from;
-        b.token = rmri_node_endpoint_peer(src);
-        append(n, now, &b, data);
-        open_batch(n, now, &b);
+        break;
+    case RMR_DATAGRAM_WIREGUARD:
+        open_from(n, now, s, &from, data);
+        break;
+    default:
+        break;
     }
 }
 

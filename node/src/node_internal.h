@@ -131,6 +131,13 @@ void rmri_node_udp_extra_close(rmr_node *n, uint16_t number);
 
 /* ---- node_paths.c ----------------------------------------------------- */
 
+typedef struct nd_sender { /* whom a relay names as its packets' sender */
+    rmr_path_peer peer; /* id 0: nobody yet */
+    uint8_t key[RMR_KEY_LEN];
+    rmr_wg_endpoint token;
+    bool is_heard; /* the path layer knows of it */
+} nd_sender;
+
 typedef struct nd_route { /* where a run of datagrams goes; both: both ways */
     rmr_addr udp;
     uint16_t socket, region;
@@ -486,6 +493,7 @@ struct rmr_node {
     bool data_due;    /* there may be packets to send */
     bool data_last;   /* the last operation was node_out.c's */
     rmr_wg_peer rx_moved; /* on_endpoint named it, in the read that runs */
+    nd_sender rx_sender;  /* of the relay's last packet, in its read */
     uint64_t rx_udp, tx_udp, dropped_no_path, dropped_filter, dropped_stranger;
 
     /* the network */
@@ -564,6 +572,8 @@ void rmri_node_stamps_drop(rmr_node *n, const uint8_t key[RMR_KEY_LEN]);
 /* node_data.c */
 rmr_err rmri_node_data_start(rmr_node *n, rmr_time now);
 void rmri_node_data_free(rmr_node *n);
+/* Of one region, from one read: a sender's packets are looked up once. */
+void rmri_node_data_derp_begin(rmr_node *n);
 void rmri_node_data_from_derp(rmr_node *n, rmr_time now, uint16_t region,
                               const uint8_t src[RMR_KEY_LEN], rmr_buf data);
 void rmri_node_data_from_udp(rmr_node *n, rmr_time now, uint16_t socket,

@@ -51,6 +51,7 @@ static void note_life(nd_region *r, rmr_time now)
 static rmr_err link_read(void *owner, rmr_time now, rmr_buf data)
 {
     nd_region *r = owner;
+    rmri_node_data_derp_begin(r->n);
     rmr_err err = rmr_derp_read(r->derp, now, data);
     note_life(r, now);
     return err;
@@ -118,6 +119,7 @@ static void on_peer_gone(void *user, const uint8_t key[RMR_KEY_LEN],
 {
     nd_region *r = user;
     (void)reason; /* it left, or was never there: no way back to it */
+    rmri_node_data_derp_begin(r->n);
     rmr_paths_derp_gone(r->n->paths, r->n->now, key, r->id);
 }
 

@@ -4,6 +4,7 @@
 #include "node_internal.h"
 #include "pair.h"
 
+#include <remora/cursor.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -316,6 +317,93 @@ static void a_peer_that_vanishes_does_not_hold_a_connection(void **st)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- a relay's packets -------------------------------------------------- */
+
+static uint8_t frames[1024];
+static size_t frames_len;
+
+static void put_frame(rmr_derp_type type, const uint8_t key[RMR_KEY_LEN],
+                      size_t more)
+{
+    uint8_t *at = frames + frames_len;
+    at[0] = (uint8_t)type;
+    rmr_store_be32(at + 1, (uint32_t)(RMR_KEY_LEN + more));
+    memcpy(at + 5, key, RMR_KEY_LEN);
+    memset(at + 5 + RMR_KEY_LEN, type == RMR_DERP_RECV_PACKET ? 4 : 0, more);
+    frames_len += 5 + RMR_KEY_LEN + more;
+}
+
+/* All of them to node 0 in one piece, as a record of TLS brings them. */
+static void give_frames(void)
+{
+    rmr_io_event ev = {.kind = RMR_IO_BYTES};
+    for (size_t i = 0; i < PAIR_CONNS; i++)
+        if (p.conns[i].used && p.conns[i].relay_up &&
+            p.conns[i].end[0].node == 0)
+            ev.id = p.conns[i].end[0].id;
+    assert_true(ev.id != 0);
+    ev.data = rmr_buf_of(frames, frames_len);
+    rmr_machine *m = &p.node[0].m;
+    assert_int_equal(m->event(m->self, p.now, &ev), RMR_OK);
+    frames_len = 0;
+}
+
+static uint16_t heard_from(const uint8_t key[RMR_KEY_LEN])
+{
+    rmr_path_peer peer;
+    rmr_path_info info;
+    rmr_node *n = p.node[0].n;
+    assert_true(rmr_paths_find(n->paths, key, &peer));
+    assert_int_equal(rmr_paths_info(n->paths, p.now, peer, &info), RMR_OK);
+    return info.reverse;
+}
+
+static void each_packet_of_a_relays_record_has_its_own_sender(void **st)
+{
+    rmr_node_config cfg;
+    const uint8_t stranger[RMR_KEY_LEN] = {9};
+    (void)st;
+    rmr_node_config_init(&cfg, sizeof cfg);
+    start_pair(&cfg);
+    rmr_node *n = p.node[0].n;
+    const uint8_t *peer = p.node[1].n->node_public;
+    uint64_t before = n->dropped_stranger;
+    for (int i = 0; i < 2; i++) {
+        put_frame(RMR_DERP_RECV_PACKET, peer, 64);
+        put_frame(RMR_DERP_RECV_PACKET, stranger, 64);
+        put_frame(RMR_DERP_RECV_PACKET, stranger, 64);
+    }
+    give_frames();
+    assert_int_equal(n->dropped_stranger, before + 4);
+    assert_int_equal(heard_from(peer), 1);
+    end_pair();
+}
+
+/* The way back is forgotten when the relay says so, and learnt anew by the next
+ * packet: in the same record, or in the next one. */
+static void a_peer_that_comes_back_to_a_relay_is_reached_there_again(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    rmr_node_config_init(&cfg, sizeof cfg);
+    start_pair(&cfg);
+    const uint8_t *peer = p.node[1].n->node_public;
+    put_frame(RMR_DERP_RECV_PACKET, peer, 64);
+    put_frame(RMR_DERP_PEER_GONE, peer, 1);
+    give_frames();
+    assert_int_equal(heard_from(peer), 0);
+    put_frame(RMR_DERP_RECV_PACKET, peer, 64);
+    put_frame(RMR_DERP_PEER_GONE, peer, 1);
+    put_frame(RMR_DERP_RECV_PACKET, peer, 64);
+    give_frames();
+    assert_int_equal(heard_from(peer), 1);
+    rmr_paths_derp_gone(p.node[0].n->paths, p.now, peer, 1);
+    put_frame(RMR_DERP_RECV_PACKET, peer, 64);
+    give_frames();
+    assert_int_equal(heard_from(peer), 1);
+    end_pair();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +415,9 @@ int main(void)
         cmocka_unit_test(the_answer_comes_before_the_end),
         cmocka_unit_test(a_peer_that_vanishes_does_not_hold_a_connection),
         cmocka_unit_test(a_peer_name_of_control_bytes_is_answered),
+        cmocka_unit_test(each_packet_of_a_relays_record_has_its_own_sender),
+        cmocka_unit_test(
+            a_peer_that_comes_back_to_a_relay_is_reached_there_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
