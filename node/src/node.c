@@ -124,6 +124,7 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     for (size_t i = 0; i < n->n_fixed; i++)
         n->fixed[i] = cfg->static_endpoints[i];
     n->socks5_addr = cfg->socks5;
+    n->metrics_addr = cfg->metrics;
     n->tcp_buffer = cfg->tcp_buffer;
     n->only_netcheck = cfg->only_netcheck;
     if (cfg->derp_map.len) {
@@ -259,8 +260,7 @@ void rmr_node_free(rmr_node *n)
     rmri_node_stamps_free(n);
     rmr_tls_anchors_free(n->anchors);
     rmr_gcm_wipe(&n->gcm);
-    rmr_release(&alloc, n->listeners,
-                (n->n_forwards + 2) * sizeof(nd_listener));
+    rmri_node_service_free(n);
     rmr_release(&alloc, n->forwards, n->n_forwards * sizeof *n->forwards);
     rmr_release(&alloc, n->serves, n->n_serves * sizeof *n->serves);
     rmri_node_measure_free(n);
@@ -406,6 +406,7 @@ void rmr_node_stop(rmr_node *n, rmr_time now)
     if (n->phase == ND_PHASE_UP) {
         uint32_t pos = 0;
         rmri_node_service_stop(n);
+        rmri_node_capture_stop_all(n);
         for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
             if (c->kind != ND_CONN_LOCAL || c->has_sock)
                 rmri_node_conn_end(c, now, true);

@@ -3,6 +3,7 @@
  * of a netstack socket is its nd_conn. */
 #include "node_internal.h"
 
+#include <remora/http1.h>
 #include <string.h>
 
 /* A peer that vanished, or whose reset was lost, says nothing more: without
@@ -34,6 +35,7 @@ void rmri_node_conn_free(nd_conn *c)
         rmr_socks5_wipe(c->socks);
         rmr_release(&n->env.alloc, c->socks, sizeof *c->socks);
     }
+    rmr_h1_free(c->h1);
     rmri_node_local_free(c);
     rmr_slots_free(&n->conns, c->handle);
     n->dirty = true;

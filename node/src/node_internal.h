@@ -20,6 +20,9 @@
  *   node_service.c SOCKS5, forwards, serves
  *   node_local.c   the local endpoint
  *   node_status.c  the status object
+ *   node_whois.c   who has an address
+ *   node_capture.c packets inside the tunnels, for who watches them
+ *   node_metrics.c, node_metrics_http.c  counters as text, and who asks for it
  */
 #ifndef REMORA_NODE_INTERNAL_H
 #define REMORA_NODE_INTERNAL_H
@@ -265,7 +268,8 @@ typedef enum nd_conn_kind {
     ND_CONN_FORWARD,
     ND_CONN_SERVE_LISTEN,
     ND_CONN_SERVE,
-    ND_CONN_LOCAL
+    ND_CONN_LOCAL,
+    ND_CONN_METRICS
 } nd_conn_kind;
 
 typedef enum nd_local_mode {
@@ -275,6 +279,7 @@ typedef enum nd_local_mode {
     ND_LOCAL_NETCHECK, /* waits for the end of a run   */
     ND_LOCAL_DERP_MAP, /* writing the DERP map         */
     ND_LOCAL_NC_DIAL, /* waits for the tailnet side  */
+    ND_LOCAL_CAPTURE, /* writing packets, until the client ends */
     ND_LOCAL_CLOSING
 } nd_local_mode;
 
@@ -319,6 +324,9 @@ struct nd_conn {
     rmr_bridge bridge;
     rmr_socks5 *socks;
     nd_local *local;
+    struct rmr_h1 *h1; /* metrics: of the request */
+    uint16_t http_status; /* 0: not asked yet */
+    bool http_head_only, http_answered;
     uint16_t serve_index;
     rmr_timer timer;
 };
@@ -339,7 +347,7 @@ void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n);
 
 /* ---- node_service.c --------------------------------------------------- */
 
-typedef struct nd_listener { /* of the adapter: SOCKS5, a forward, local */
+typedef struct nd_listener { /* of the adapter: SOCKS5, a forward, local, metrics */
     rmr_node *n;
     rmr_mc_io *io;
     nd_conn_kind kind;
@@ -351,6 +359,7 @@ typedef struct nd_listener { /* of the adapter: SOCKS5, a forward, local */
 
 rmr_err rmri_node_service_start(rmr_node *n, rmr_time now);
 void rmri_node_service_stop(rmr_node *n);
+void rmri_node_service_free(rmr_node *n);
 rmr_time rmri_node_service_deadline(const rmr_node *n);
 void rmri_node_service_handle_deadline(rmr_node *n, rmr_time now);
 void rmri_node_service_dialled(nd_conn *c, rmr_time now, rmr_err err);
@@ -376,6 +385,25 @@ void rmri_node_local_free(nd_conn *c);
 /* The next piece of the status object; 0: it is complete. */
 size_t rmri_node_status_piece(rmr_node *n, rmr_time now, nd_local *l,
                               rmr_buf dst);
+
+/* ---- node_capture.c --------------------------------------------------- */
+
+/* The connection gets packets from now on; false: no memory. */
+bool rmri_node_capture_start(nd_conn *c);
+/* For all that watch; while n->captures is not 0. */
+void rmri_node_capture_packet(rmr_node *n, rmr_time now, rmr_bytes pkt);
+/* No more for this one, where it is one; for all, in order. */
+void rmri_node_capture_stop(nd_conn *c);
+void rmri_node_capture_stop_all(rmr_node *n);
+
+/* ---- node_whois.c, node_metrics_http.c -------------------------------- */
+
+/* By address or name, this node too.  n->nm has a self. */
+bool rmri_node_whois_find(const rmr_node *n, const char *host,
+                          rmr_nm_node *node, rmr_addr *ip, bool *is_self);
+/* Errors: as rmr_node_whois. */
+rmr_err rmri_node_whois_json(const rmr_node *n, const char *host, rmr_jw *w);
+void rmri_node_metrics_accept(rmr_node *n, rmr_time now, uint64_t child);
 
 /* ---- the node --------------------------------------------------------- */
 
@@ -417,7 +445,7 @@ struct rmr_node {
     size_t derp_map_len;
     rmr_addr fixed[ND_MAX_STATIC]; /* static endpoints */
     size_t n_fixed;
-    rmr_addr socks5_addr;
+    rmr_addr socks5_addr, metrics_addr;
     rmr_forward *forwards;
     size_t n_forwards;
     rmr_serve *serves;
@@ -495,6 +523,8 @@ struct rmr_node {
     rmr_wg_peer rx_moved; /* on_endpoint named it, in the read that runs */
     nd_sender rx_sender;  /* of the relay's last packet, in its read */
     uint64_t rx_udp, tx_udp, dropped_no_path, dropped_filter, dropped_stranger;
+    uint32_t captures; /* connections that get every packet */
+    uint64_t dropped_capture;
 
     /* the network */
     rmr_netcheck *netcheck;

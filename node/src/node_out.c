@@ -110,6 +110,8 @@ static bool collect(rmr_node *n, rmr_time now, rmr_buf scratch, nd_run *r)
         }
         r->peer = peer;
         rmr_filter_note_out(rmr_nm_filter(n->nm), rmr_bytes_of(at, len));
+        if (n->captures)
+            rmri_node_capture_packet(n, now, rmr_bytes_of(at, len));
         append(r, scratch, len);
     }
     return true;

@@ -57,6 +57,7 @@ void rmr_node_get_stats(const rmr_node *n, rmr_node_stats *out)
     out->dropped_no_path = n->dropped_no_path;
     out->dropped_filter = n->dropped_filter;
     out->dropped_disco = n->dropped_stranger;
+    out->dropped_capture = n->dropped_capture;
     if (n->paths)
         add_paths(n, out);
     if (n->wg)

@@ -137,6 +137,8 @@ typedef struct rmr_node_config {
     bool only_netcheck;
     rmr_bytes derp_map; /* copied; only_netcheck: the relays, JSON of a DERPMap;
                            empty: those of the netmap that the state keeps   */
+    rmr_addr metrics;   /* GET /metrics, plain HTTP, nobody is asked who they
+                           are; family NONE: off                             */
 } rmr_node_config;
 
 /**
@@ -321,6 +323,7 @@ typedef struct rmr_node_stats { /* since the start; sums over the layers */
     uint64_t wg_discarded, wg_staged_dropped, wg_handshakes;
     uint64_t ns_discarded, tcp_retransmits;
     uint64_t derp_dropped, derp_ignored, derp_connects; /* open regions alone */
+    uint64_t dropped_capture;  /* packets that a slow watcher did not get     */
 } rmr_node_stats;
 
 /**
@@ -331,6 +334,45 @@ typedef struct rmr_node_stats { /* since the start; sums over the layers */
  * Source:  contract B1 (every drop is counted).
  */
 RMR_API void rmr_node_get_stats(const rmr_node *n, rmr_node_stats *out);
+
+/**
+ * The state and the counters as Prometheus' text form, 0.0.4: what a listener
+ * at cfg.metrics answers, for who writes it elsewhere.                [look]
+ *
+ * \param dst  Gets the text, without a final NUL; 16 KiB are enough.
+ *
+ * Effects: *len is written.  Walks all peers.
+ * Errors:  BUFSIZE (*len is 0).
+ * Source:  Prometheus' exposition formats, text 0.0.4.
+ */
+RMR_API rmr_err rmr_node_write_metrics(const rmr_node *n, rmr_buf dst,
+                                       size_t *len);
+
+typedef struct rmr_node_who { /* a node of the tailnet, and its user */
+    const char *id;       /* StableID                                        */
+    const char *name;     /* MagicDNS name, without the final dot            */
+    const char *hostname; /* as it calls itself                              */
+    const char *os;
+    rmr_addr ip;          /* its first, or the one that was asked for        */
+    uint8_t key[32];      /* its public node key                             */
+    int64_t user_id;      /* 0: none                                         */
+    const char *user_login, *user_name; /* "": not told                      */
+    bool is_self, online, expired;
+} rmr_node_who;
+
+/**
+ * Who has a tailnet address, or a name: for services that let only some in.
+ *                                                                     [look]
+ *
+ * \param host  An address (a port behind it is left aside), or a MagicDNS name.
+ *
+ * Effects:  *out is overwritten.
+ * Errors:   NOTFOUND; NOTREADY (no netmap yet).
+ * Lifetime: the texts are good until the next call that is not [look].
+ * Source:   none.
+ */
+RMR_API rmr_err rmr_node_whois(const rmr_node *n, const char *host,
+                               rmr_node_who *out);
 
 /**
  * The name that `tailscale status --json` has for it, such as "Running".
