@@ -77,6 +77,18 @@ bool cli_value_socks5(cli_args *a, const char *v)
     return true;
 }
 
+bool cli_value_metrics(cli_args *a, const char *v)
+{
+    if (rmr_addr_parse(rmr_bytes_str(v), &a->metrics) != RMR_OK ||
+        a->metrics.port == 0) {
+        return cli_usage(a,
+                         "--metrics takes an address and a port to listen on, "
+                         "such as 127.0.0.1:9090, not '%s'",
+                         v);
+    }
+    return true;
+}
+
 bool cli_value_socks5_auth(cli_args *a, char *v)
 {
     char *colon = strchr(v, ':');

@@ -10,8 +10,10 @@
 #include <remora/posix.h>
 
 #include "commands.h"
+#include "config_file.h"
 #include "files.h"
 #include "local_client.h"
+#include "metrics_file.h"
 #include "print.h"
 #include "proxy.h"
 #include "secret.h"
@@ -24,6 +26,7 @@ typedef struct up {
     cli_up_events events;
     cli_file ca;
     cli_proxy proxy;
+    cli_metrics_file metrics;
     bool quiet; /* what fails now is said in one sentence, not twice */
     char dir[4096];
     char hostname[64];
@@ -137,6 +140,7 @@ static rmr_err make_node(up *u, const cli_args *a)
     cfg.n_forwards = a->n_forwards;
     cfg.serves = a->serves;
     cfg.n_serves = a->n_serves;
+    cfg.metrics = a->metrics;
     cfg.local_name = CLI_LOCAL_NAME;
     cfg.proxy_host = u->proxy.host;
     cfg.proxy_port = u->proxy.port;
@@ -162,6 +166,7 @@ static bool prepare(up *u, cli_args *a)
     u->env = rmr_posix_env();
     u->env.log = cli_log(a->log_level, &u->quiet);
     u->events.json = a->json;
+    u->metrics.path = a->metrics_file;
     return true;
 }
 
@@ -209,11 +214,30 @@ static bool start_node(up *u, cli_args *a)
     return err == RMR_OK;
 }
 
+/* As rmr_posix_run, and the metrics file in between: in time, and when an event
+ * was told. */
+static rmr_err run_turns(up *u)
+{
+    rmr_err err = RMR_OK;
+    unsigned told = u->events.told;
+    for (size_t running = 1; running > 0 && err == RMR_OK;) {
+        rmr_dur wait = cli_metrics_file_wait(&u->metrics, rmr_posix_now());
+        err = rmr_posix_turn(u->posix, wait, &running);
+        if (told != u->events.told) {
+            told = u->events.told;
+            u->metrics.due = 0;
+        }
+        cli_metrics_file_tick(&u->metrics, u->node, rmr_posix_now());
+    }
+    cli_metrics_file_end(&u->metrics);
+    return err == RMR_OK ? rmr_posix_run(u->posix) /* its result */ : err;
+}
+
 static int run(up *u)
 {
     rmr_err err;
     catch_signals(u->posix);
-    err = rmr_posix_run(u->posix);
+    err = run_turns(u);
     release_signals();
     if (u->events.failed) {
         return CLI_EXIT_FAILED;
@@ -232,6 +256,13 @@ int cli_up(cli_args *a)
     int code = CLI_EXIT_FAILED;
 
     memset(&u, 0, sizeof u);
+    if (!cli_config_read(a)) {
+        cli_complain("%s", a->error);
+        return CLI_EXIT_FAILED;
+    }
+    if (a->log_json) {
+        cli_print_json();
+    }
     if (prepare(&u, a) && start_adapter(&u) && start_node(&u, a)) {
         code = run(&u);
     }

@@ -112,6 +112,7 @@ static void tell_trouble(cli_up_events *e, const char *sentence)
 void cli_up_event(void *user, const rmr_node_event *ev)
 {
     cli_up_events *e = user;
+    e->told++;
     const char *sentence = ev->text != NULL && ev->text[0] != '\0'
                                ? ev->text
                                : rmr_node_err_text(ev->err);
