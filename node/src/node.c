@@ -290,6 +290,8 @@ void rmri_node_set_state(rmr_node *n, rmr_node_state s, const char *text)
     if (n->state == s)
         return;
     n->state = s;
+    rmr_logf(&n->env.log, RMR_LOG_INFO, ND_LAYER, "state: %s",
+             rmr_node_state_name(s));
     rmr_node_event ev = {0};
     ev.kind = RMR_NODE_EV_STATE;
     ev.text = text ? text : "";

@@ -34,6 +34,7 @@ bool rmri_node_capture_start(nd_conn *c)
         return false;
     l->mode = ND_LOCAL_CAPTURE;
     c->n->captures++;
+    rmr_logf(&c->n->env.log, RMR_LOG_INFO, ND_LAYER, "a capture begins");
     rmr_mc_io_output(c->io);
     return true;
 }
@@ -74,6 +75,9 @@ void rmri_node_capture_stop(nd_conn *c)
         return;
     c->n->captures--;
     c->local->mode = ND_LOCAL_CLOSING; /* behind what is queued */
+    rmr_logf(&c->n->env.log, RMR_LOG_INFO, ND_LAYER,
+             "a capture ends; packets that were left out so far: %llu",
+             (unsigned long long)c->n->dropped_capture);
 }
 
 void rmri_node_capture_stop_all(rmr_node *n)

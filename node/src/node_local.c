@@ -475,6 +475,8 @@ static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
 {
     rmr_bytes op = rmr_bytes_str(r->op);
     rmr_timers_cancel(&c->n->timers, &c->timer);
+    rmr_logf(&c->n->env.log, RMR_LOG_DEBUG, ND_LAYER, "local request: %s",
+             r->op);
     if (rmr_bytes_eq_str(op, "netcheck")) {
         netcheck_start(c, now);
     } else if (rmr_bytes_eq_str(op, "derp-map")) {

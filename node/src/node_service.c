@@ -62,6 +62,9 @@ static void socks_dial(nd_conn *c, rmr_time now)
     rmr_socks5 *s = c->socks;
     rmri_node_timer_set(c->n, &c->timer, rmr_time_add(now, SOCKS_TIMEOUT));
     rmr_err err = rmri_node_conn_dial(c, now, s->host, &s->addr, s->port);
+    rmr_logf(&c->n->env.log, RMR_LOG_DEBUG, ND_LAYER,
+             "SOCKS5: a connection to port %u, %s", (unsigned)s->port,
+             err == RMR_OK ? "dialled" : rmr_err_name(err));
     if (err != RMR_OK)
         socks_answer(c, now, err);
 }
@@ -236,12 +239,29 @@ static const char *listener_text(const nd_listener *l,
     return rmr_addr_text(&l->at, dst);
 }
 
+static const char *listener_name(const nd_listener *l)
+{
+    switch (l->kind) {
+    case ND_CONN_SOCKS:
+        return "the SOCKS5 server";
+    case ND_CONN_FORWARD:
+        return "a forward";
+    case ND_CONN_METRICS:
+        return "the metrics' server";
+    default:
+        return "the local endpoint";
+    }
+}
+
 static void listener_opened(void *owner, rmr_time now, const rmr_addr *local)
 {
     nd_listener *l = owner;
+    char where[RMR_ADDR_TEXT_MAX];
     (void)now;
     (void)local;
     l->open = true;
+    rmr_logf(&l->n->env.log, RMR_LOG_INFO, ND_LAYER, "%s listens on %s",
+             listener_name(l), listener_text(l, where));
 }
 
 static void listener_failed(void *owner, rmr_time now, rmr_err why)

@@ -507,6 +507,65 @@ static void a_slow_watcher_loses_packets_and_they_are_counted(void **st)
     stop();
 }
 
+/* ---- status ------------------------------------------------------------ */
+
+/* So many bytes of this kind: is each opened one closed? */
+static size_t count(char ch)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < answer_len; i++)
+        n += answer[i] == ch;
+    return n;
+}
+
+static void status_tells_users(void **st)
+{
+    (void)st;
+    static const char users[] =
+        "{\"UserProfiles\":[{\"ID\":7,\"LoginName\":\"bob@ex.com\","
+        "\"DisplayName\":\"Bob\"},{\"ID\":-3,\"LoginName\":\"c\","
+        "\"DisplayName\":\"C\"}]}";
+    start(13);
+    rmr_nm *nm = p.node[0].n->nm;
+    rmr_nm_frame_begin(nm, PAIR_WALL);
+    assert_int_equal(rmr_nm_frame_feed(nm, rmr_bytes_str(users)), RMR_OK);
+    assert_int_equal(rmr_nm_frame_end(nm), RMR_OK);
+    talk_bytes(1000);
+    ask("{\"op\":\"status\"}\n");
+    ANSWERED("\"User\":{\"-3\":{\"ID\":-3,\"LoginName\":\"c\","
+             "\"DisplayName\":\"C\"},\"1\":{\"ID\":1,\"LoginName\":"
+             "\"ann@ex.com\",\"DisplayName\":\"Ann\"},\"7\":{\"ID\":7,");
+    ANSWERED("}},\"ClientVersion\":null}\n");
+    ANSWERED("\"ExitNodeOption\":false,\"InNetworkMap\":true");
+    ANSWERED("\"InMagicSock\":true,\"InEngine\":true");
+    assert_int_equal(count('{'), count('}'));
+    /* Time of the last packet that was sent: within this session. */
+    char year[64];
+    rmr_time_text(PAIR_WALL, year);
+    year[10] = 0;
+    const char *at = strstr(answer, "\"LastWrite\":\"20");
+    assert_non_null(at);
+    assert_int_equal(strncmp(at + 13, year, 10), 0);
+    stop();
+}
+
+static void status_without_a_netmap_is_whole_too(void **st)
+{
+    (void)st;
+    rmr_node_config cfg;
+    pair_init(&p, 14);
+    rmr_node_config_init(&cfg, sizeof cfg);
+    cfg.control_url = "http://127.0.0.1:9";
+    cfg.local_name = "remora.sock";
+    pair_start(&p, 0, &cfg);
+    pair_start(&p, 1, &cfg);
+    ask("{\"op\":\"status\"}\n");
+    ANSWERED("\"BackendState\":\"Starting\"");
+    ANSWERED("\"Peer\":{},\"User\":{},\"ClientVersion\":null}\n");
+    assert_int_equal(count('{'), count('}'));
+    stop();
+}
+
 /* ---- secrets in logs --------------------------------------------------- */
 
 static const char base64_digits[] =
@@ -603,6 +662,8 @@ int main(void)
         cmocka_unit_test(capture_tells_packets_both_ways),
         cmocka_unit_test(a_watcher_that_goes_costs_nothing_any_more),
         cmocka_unit_test(a_slow_watcher_loses_packets_and_they_are_counted),
+        cmocka_unit_test(status_tells_users),
+        cmocka_unit_test(status_without_a_netmap_is_whole_too),
         cmocka_unit_test(no_log_line_tells_a_secret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
