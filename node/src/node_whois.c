@@ -17,11 +17,17 @@ static bool has_addr(const rmr_nm_node *v, const rmr_addr *ip)
     return false;
 }
 
+static size_t label_len(const char *name)
+{
+    const char *dot = memchr(name, '.', strlen(name));
+    return dot ? (size_t)(dot - name) : strlen(name);
+}
+
 /* Case aside, a final dot aside: the name, or its first label. */
 static bool has_name(const rmr_nm_node *v, const char *name)
 {
-    size_t len = strlen(name), label = strcspn(v->name, ".");
-    size_t all = strlen(v->name);
+    size_t len = strlen(name), all = strlen(v->name);
+    size_t label = label_len(v->name);
     if (len && name[len - 1] == '.')
         len--;
     if (len == 0 || (len != all && len != label))
@@ -132,7 +138,7 @@ static void put_node(rmr_jw *w, const rmr_nm_node *v, bool online)
     rmr_jw_kbool(w, "Online", online);
     if (v->expired)
         rmr_jw_kbool(w, "Expired", true);
-    snprintf(text, sizeof text, "%.*s", (int)strcspn(v->name, "."), v->name);
+    snprintf(text, sizeof text, "%.*s", (int)label_len(v->name), v->name);
     rmr_jw_kstr(w, "ComputedName", text);
     rmr_jw_object_end(w);
 }

@@ -566,6 +566,43 @@ static void status_without_a_netmap_is_whole_too(void **st)
     stop();
 }
 
+/* ---- without memory ---------------------------------------------------- */
+
+/* Each allocation of a request fails once: it is answered or let go, and the
+ * next one is served. */
+static void a_request_without_memory_harms_nobody(void **st)
+{
+    (void)st;
+    static const char *const requests[] = {
+        "{\"op\":\"whois\",\"peer\":\"node1\"}\n", "{\"op\":\"metrics\"}\n",
+        "{\"op\":\"status\"}\n", "{\"op\":\"capture\"}\n",
+        "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"};
+    start(15);
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        bool http = requests[i][0] == 'G';
+        for (size_t at = 1; at < 12; at++) {
+            p.node[0].alloc.fail_at = p.node[0].alloc.calls + at;
+            pair_conn *c = pair_dial(&p, 0, http ? METRICS_PORT : 0,
+                                     http ? NULL : "remora.sock");
+            if (c) {
+                answer_len = 0;
+                pair_write(c, requests[i], strlen(requests[i]));
+                pair_run(&p, RMR_SEC, read_some, c);
+                pair_close(c);
+                pair_run(&p, RMR_SEC, NULL, NULL);
+            }
+        }
+    }
+    p.node[0].alloc.fail_at = 0;
+    assert_true(p.node[0].alloc.failed > 10);
+    assert_int_equal(p.node[0].n->captures, 0);
+    ask("{\"op\":\"whois\",\"peer\":\"node1\"}\n");
+    ANSWERED("\"StableID\":\"n2\"");
+    get("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(metric("tailscale_up"), 1);
+    stop();
+}
+
 /* ---- secrets in logs --------------------------------------------------- */
 
 static const char base64_digits[] =
@@ -664,6 +701,7 @@ int main(void)
         cmocka_unit_test(a_slow_watcher_loses_packets_and_they_are_counted),
         cmocka_unit_test(status_tells_users),
         cmocka_unit_test(status_without_a_netmap_is_whole_too),
+        cmocka_unit_test(a_request_without_memory_harms_nobody),
         cmocka_unit_test(no_log_line_tells_a_secret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
