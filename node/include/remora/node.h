@@ -398,7 +398,7 @@ RMR_API void rmr_node_prefs_init(rmr_node_prefs *prefs, size_t struct_size);
  *
  * Effects: all given fields or, after an error, none.  Peers and control are
  *          told; the state is saved (EV_TROUBLE when that fails).
- * Errors:  INVAL (a text that is too long or no UTF-8, no hostname, too many
+ * Errors:  INVAL (a text that is too long, no hostname, too many
  *          routes), NOTREADY (before the state was loaded, or the node ends),
  *          NOMEM.
  * Source:  tailscale.com/ipn, MaskedPrefs.
