@@ -10,9 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     nd_keys keys;
-    memset(&keys, 0, sizeof keys);
-    rmri_node_state_parse(&keys, rmr_bytes_of(data, size));
-    memset(&keys, 0, sizeof keys);
+    bool is_old;
+    rmri_node_state_parse(&keys, rmr_bytes_of(data, size), &is_old);
     if (rmri_node_state_parse_body(&keys, rmr_bytes_of(data, size)) == RMR_OK) {
         static const uint8_t zero[RMR_KEY_LEN];
         if (memcmp(keys.machine, zero, sizeof zero) == 0 ||

@@ -90,6 +90,7 @@ struct rmr_ctl {
     char *auth_key; /* NULL: none, or used up */
     size_t auth_key_size;
     char hostname[NM_TEXT_MAX], os[64], os_version[64], product[64];
+    bool shields_up;
     bool ephemeral, accept_key, compress;
     uint8_t machine_key[RMR_KEY_LEN];
     uint8_t node_key[RMR_KEY_LEN], old_node_key[RMR_KEY_LEN]; /* public */

@@ -99,8 +99,6 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
                            !cfg->socks5_user[0] || !cfg->socks5_password[0]))
         return RMR_E_INVAL;
     if (!copy_text(n->url, sizeof n->url, cfg->control_url) ||
-        !copy_text(n->hostname, sizeof n->hostname,
-                   cfg->hostname ? cfg->hostname : "remora") ||
         !copy_text(n->os_version, sizeof n->os_version, cfg->os_version) ||
         !copy_text(n->product, sizeof n->product,
                    cfg->product ? cfg->product : "remora") ||
@@ -112,6 +110,14 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     /* One URL has one form, so that the state's can be compared. */
     for (size_t len = strlen(n->url); len && n->url[len - 1] == '/';)
         n->url[--len] = 0;
+    if (cfg->store) {
+        if (cfg->store->struct_size < sizeof n->store || !cfg->store->get ||
+            !cfg->store->put)
+            return RMR_E_INVAL;
+        n->store = *cfg->store;
+    }
+    n->seal_key = cfg->seal_key;
+    n->seal_user = cfg->seal_user;
     n->ephemeral = cfg->ephemeral;
     n->accept_control_key = cfg->accept_control_key;
     n->udp_port = cfg->udp_port;
@@ -192,6 +198,8 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
     if (err == RMR_OK)
         err = copy_config(n, cfg);
     if (err == RMR_OK)
+        err = rmri_node_prefs_ask(n, cfg);
+    if (err == RMR_OK)
         err = anchors_new(n, cfg->ca_pem);
     if (err == RMR_OK)
         err = rmr_slots_init(&n->conns, &n->env.alloc, sizeof(nd_conn),
@@ -245,6 +253,7 @@ void rmr_node_free(rmr_node *n)
     rmr_alloc alloc = n->env.alloc;
     rmri_node_cache_free(n);
     rmri_node_state_free(n);
+    rmri_node_prefs_free(n);
     conns_free(n);
     rmri_node_regions_free(n);
     rmri_node_ctl_free(n);
@@ -545,8 +554,11 @@ static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
         return RMR_OK;
     for (int i = 0; i < MAX_PUMPS; i++) {
         pump(n, now);
-        if (take_op(n, now, scratch, op))
-            return RMR_OK;
+        while (take_op(n, now, scratch, op)) {
+            if (!rmri_node_store_takes(n, now, scratch, op))
+                return RMR_OK;
+            memset(op, 0, sizeof *op);
+        }
         if (!n->dirty)
             break;
     }

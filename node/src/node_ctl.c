@@ -155,7 +155,7 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     rmr_ctl_config_init(&cfg, sizeof cfg);
     cfg.url = n->url;
     cfg.auth_key = n->auth_key;
-    cfg.hostname = n->hostname;
+    cfg.hostname = n->keys.prefs.hostname;
     cfg.os_version = n->os_version;
     cfg.product = n->product;
     cfg.ephemeral = n->ephemeral;
@@ -174,6 +174,9 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     rmr_err err =
         n->ctl_link ? rmr_ctl_new(&n->ctl, &n->env, &cfg, now) : RMR_E_NOMEM;
     rmr_wipe(cfg.machine_key, sizeof cfg.machine_key);
+    if (err == RMR_OK)
+        rmr_ctl_set_host(n->ctl, now, n->keys.prefs.hostname,
+                         n->keys.prefs.shields_up);
     return err;
 }
 

@@ -11,6 +11,8 @@ static bool is_jailed(rmr_node *n, rmr_wg_peer peer)
 {
     rmr_wg_peer_stats st;
     rmr_nm_node view;
+    if (n->keys.prefs.shields_up)
+        return true;
     if (!n->has_jailed)
         return false;
     /* A peer that the netmap has no more gets no rule's favour. */

@@ -1,6 +1,10 @@
 /* The node's parts and what they know of each other.  One file a subject:
  *   node.c         life, the machine's four calls, the pump
- *   node_state.c   the state blob: keys, URL, pinned key
+ *   node_state.c   the state blob: loaded, stored
+ *   node_state_text.c  its text: keys, URL, pinned key, preferences
+ *   node_seal.c    ... under a key of the host's
+ *   node_store.c   blobs by the program's functions
+ *   node_prefs.c   the user's preferences
  *   node_cache.c   the last netmap, stored and loaded
  *   node_ctl.c     the control client
  *   node_regions.c DERP regions, the home region
@@ -407,13 +411,32 @@ void rmri_node_metrics_accept(rmr_node *n, rmr_time now, uint64_t child);
 
 /* ---- the node --------------------------------------------------------- */
 
+#define ND_STATE_NAME "remora.state"
+#define ND_SEAL_LEN ((size_t)89) /* what sealing adds */
+
+typedef struct nd_prefs { /* as rmr_node_prefs */
+    char hostname[64];
+    char exit_node[RMR_NODE_MAX_EXIT_NODE + 1];
+    rmr_prefix routes[RMR_NODE_MAX_ROUTES];
+    size_t n_routes;
+    bool advertise_exit_node, accept_routes, exit_node_allow_lan, accept_dns;
+    bool shields_up, wanted;
+} nd_prefs;
+
+typedef struct nd_put { /* a blob on its way to rmr_node_store.put */
+    uint64_t id, at;
+    rmr_err err;
+} nd_put;
+
 typedef struct nd_keys { /* what the state blob holds; secret */
     uint8_t machine[RMR_KEY_LEN], node[RMR_KEY_LEN], old_node[RMR_KEY_LEN];
     uint8_t server[RMR_KEY_LEN]; /* pinned, public */
     bool has_old_node, has_server, registered;
     char url[512];
     char login[128];
+    char stable_id[64];
     uint64_t wg_floor_unix_ns;
+    nd_prefs prefs;
 } nd_keys;
 
 typedef enum nd_phase {
@@ -432,7 +455,7 @@ struct rmr_node {
     char url[512];
     char *auth_key; /* wiped when registered */
     size_t auth_key_size;
-    char hostname[64], os_version[64], product[64];
+    char os_version[64], product[64];
     char socks5_user[256], socks5_password[256];
     bool socks5_auth, ephemeral, accept_control_key;
     uint16_t udp_port;
@@ -469,6 +492,12 @@ struct rmr_node {
 
     /* state */
     nd_keys keys;
+    nd_prefs *asked; /* by the configuration, until the state was loaded */
+    uint32_t asked_given;
+    rmr_node_store store; /* get NULL: by the adapter */
+    nd_put puts[2];       /* of the cached netmap, of the state */
+    rmr_node_seal_fn seal_key;
+    void *seal_user;
     rmr_mc_io *state_io;
     uint8_t *state_text; /* being loaded or stored */
     size_t state_len, state_cap;
@@ -563,8 +592,29 @@ void rmri_node_timer_set(rmr_node *n, rmr_timer *t, rmr_time at);
 void rmri_node_state_load(rmr_node *n);
 void rmri_node_state_save(rmr_node *n);
 void rmri_node_state_free(rmr_node *n);
-rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text);
+/* node_state_text.c; is_old: of a version before ours.  Errors: MALFORMED,
+ * NODE_STATE_NEWER. */
+rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text, bool *is_old);
 rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body);
+rmr_err rmri_node_state_text(const nd_keys *k, rmr_buf dst, size_t *len);
+/* node_seal.c */
+bool rmri_node_is_sealed(rmr_bytes blob);
+/* In place: *blob becomes the text; number: of the key that opened it.
+ * Errors: NODE_STATE_SEALED (by none of our keys), MALFORMED. */
+rmr_err rmri_node_unseal(rmr_node *n, rmr_buf *blob, uint32_t *number);
+/* In place: *len grows by ND_SEAL_LEN. */
+rmr_err rmri_node_seal(rmr_node *n, uint8_t *text, size_t cap, size_t *len);
+/* node_store.c: the operation was done by rmr_node_store; false: it is the
+ * adapter's. */
+bool rmri_node_store_takes(rmr_node *n, rmr_time now, rmr_buf scratch,
+                           const rmr_io_op *op);
+/* node_prefs.c */
+void rmri_node_prefs_default(nd_prefs *p);
+/* Takes those of the configuration, for _settle. */
+rmr_err rmri_node_prefs_ask(rmr_node *n, const rmr_node_config *cfg);
+/* The state was loaded, or there is none: what was asked for goes over it. */
+void rmri_node_prefs_settle(rmr_node *n);
+void rmri_node_prefs_free(rmr_node *n);
 /* node.c: all below control and the services */
 rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now);
 /* node.c: the keys are there */

@@ -160,6 +160,11 @@ static void self_changed(rmr_node *n)
         if (!still)
             rmr_ns_addr_remove(n->ns, n->now, &n->ips[i]);
     }
+    if (strcmp(n->keys.stable_id, self.stable_id) != 0 &&
+        strlen(self.stable_id) < sizeof n->keys.stable_id) {
+        memcpy(n->keys.stable_id, self.stable_id, strlen(self.stable_id) + 1);
+        n->state_wanted = true;
+    }
     n->n_ips = 0;
     for (size_t j = 0; j < self.n_addrs && n->n_ips < ND_MAX_IPS; j++) {
         n->ips[n->n_ips] = rmr_prefix_addr(&self.addrs[j]);

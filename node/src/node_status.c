@@ -151,7 +151,7 @@ static void put_self(rmr_node *n, rmr_jw *w, rmr_time now)
         put_node(n, w, &self);
     } else { /* no netmap yet: what we know of ourselves */
         put_key(w, "PublicKey", n->node_public);
-        rmr_jw_kstr(w, "HostName", n->hostname);
+        rmr_jw_kstr(w, "HostName", n->keys.prefs.hostname);
     }
     rmr_jw_key(w, "Addrs"); /* where peers may reach us */
     rmr_jw_array(w);

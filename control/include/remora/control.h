@@ -318,6 +318,19 @@ RMR_API rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now,
                                 const rmr_ctl_net *net);
 
 /**
+ * The node's name, and whether it lets nothing new in; sent by a lite update
+ * when they differ, and with each request from then on.             [submit]
+ *
+ * \param hostname  Copied.
+ *
+ * Effects: output.
+ * Errors: INVAL (empty, or too long; unchanged).
+ * Source: tailcfg.Hostinfo.
+ */
+RMR_API rmr_err rmr_ctl_set_host(rmr_ctl *c, rmr_time now,
+                                 const char *hostname, bool shields_up);
+
+/**
  * A new node key was made (rotation): registers with it.  The map stream goes
  * on until that succeeded.                                          [submit]
  *
