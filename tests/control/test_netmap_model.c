@@ -20,7 +20,7 @@
 
 typedef struct model_peer {
     bool there;
-    unsigned key, disco, ip, derp, cap, endpoint;
+    unsigned key, disco, ip, derp, cap, endpoint, attr;
     int online;
     uint64_t seen;
 } model_peer;
@@ -59,6 +59,7 @@ static model_peer random_peer(test_rng *r)
                     pick(r, 3),
                     pick(r, 3),
                     pick(r, 3),
+                    pick(r, 3),
                     (int)pick(r, 3) - 1,
                     pick(r, 2) ? (uint64_t)1000000000 * (1 + pick(r, 5)) : 0};
     return p;
@@ -88,6 +89,8 @@ static void put_peer(text *t, unsigned id, const model_peer *p)
     if (p->online >= 0)
         put(t, ",\"Online\":%s", p->online ? "true" : "false");
     put_seen(t, p->seen);
+    if (p->attr)
+        put(t, ",\"CapMap\":{\"x\":[%u],\"y\":null}", p->attr);
     put(t, "}");
 }
 
@@ -95,16 +98,8 @@ static void put_peer(text *t, unsigned id, const model_peer *p)
 
 typedef struct frame {
     text part[5];
-    bool removed[IDS + 1], changed[IDS + 1], patched[IDS + 1];
-    model before;
+    bool patched[IDS + 1];
 } frame;
-
-/* A delta that is written before the change that adds its peer is lost: the
- * one case that differs (nm_delta.c). */
-static bool may_patch(const frame *f, unsigned id)
-{
-    return !f->changed[id] || (f->before.p[id].there && !f->removed[id]);
-}
 
 static void sec_removed(test_rng *r, frame *f, model *m)
 {
@@ -113,7 +108,6 @@ static void sec_removed(test_rng *r, frame *f, model *m)
     for (unsigned i = 0, n = pick(r, 4); i < n; i++) {
         unsigned id = 1 + pick(r, IDS);
         put(t, "%s%u", i ? "," : "", id);
-        f->removed[id] = true;
         m->p[id].there = false;
     }
     put(t, "]");
@@ -129,7 +123,6 @@ static void sec_changed(test_rng *r, frame *f, model *m)
         put(t, i ? "," : "");
         put_peer(t, id, &p);
         m->p[id] = p;
-        f->changed[id] = true;
     }
     put(t, "]");
 }
@@ -142,7 +135,7 @@ static void sec_bools(test_rng *r, frame *f, model *m, bool seen)
     for (unsigned i = 0, n = pick(r, 4); i < n; i++) {
         unsigned id = 1 + pick(r, IDS);
         bool on = pick(r, 2);
-        if (used[id] || !may_patch(f, id))
+        if (used[id])
             continue;
         used[id] = true;
         put(t, "%s\"%u\":%s", first ? "" : ",", id, on ? "true" : "false");
@@ -181,6 +174,11 @@ static void one_patch(text *t, unsigned has, const model_peer *p, model_peer *q)
         put(t, ",\"Endpoints\":[\"1.1.1.1:%u\"]", 1 + p->endpoint);
         q->endpoint = 1 + p->endpoint;
     }
+    if (has & 64) {
+        put(t, p->attr ? ",\"CapMap\":{\"y\":[],\"x\":[%u]}" : ",\"CapMap\":{}",
+            p->attr);
+        q->attr = p->attr;
+    }
 }
 
 static void sec_patch(test_rng *r, frame *f, model *m)
@@ -189,9 +187,9 @@ static void sec_patch(test_rng *r, frame *f, model *m)
     bool first = true;
     put(t, "\"PeersChangedPatch\":[");
     for (unsigned i = 0, n = pick(r, 5); i < n; i++) {
-        unsigned id = 1 + pick(r, IDS), has = pick(r, 64);
+        unsigned id = 1 + pick(r, IDS), has = pick(r, 128);
         model_peer p = random_peer(r);
-        if (f->patched[id] || !may_patch(f, id))
+        if (f->patched[id])
             continue;
         f->patched[id] = true;
         if ((has & 14) == 14) /* might be stale: has a test of its own */
@@ -210,7 +208,6 @@ static void delta_frame(test_rng *r, text *out, model *m)
     static frame f;
     int order[5] = {0, 1, 2, 3, 4};
     memset(&f, 0, sizeof f);
-    f.before = *m;
     sec_removed(r, &f, m);
     sec_changed(r, &f, m);
     sec_bools(r, &f, m, true);
@@ -243,6 +240,13 @@ static void full_frame(test_rng *r, text *out, model *m)
     put(out, "]}");
 }
 
+/* The value of the capability "x", 0: it has none. */
+static unsigned attr_of(const rmr_nm *nm, unsigned id)
+{
+    const char *v = rmr_nm_cap_values(nm, id, "x");
+    return v ? (unsigned)(v[1] - '0') : 0;
+}
+
 static void compare(const rmr_nm *nm, const model *m, const char *frame_text)
 {
     size_t n = 0;
@@ -258,7 +262,8 @@ static void compare(const rmr_nm *nm, const model *m, const char *frame_text)
                  v.online == p->online && v.last_seen_unix_ns == p->seen &&
                  v.n_endpoints == (p->endpoint ? 1 : 0) &&
                  (!p->endpoint || v.endpoints[0].port == p->endpoint) &&
-                 v.n_addrs == 2 && v.addrs[0].ip[3] == p->ip;
+                 attr_of(nm, id) == p->attr && v.n_addrs == 2 &&
+                 v.addrs[0].ip[3] == p->ip;
         if (!ok)
             fail_msg("peer %u differs after %s", id, frame_text);
     }
