@@ -32,6 +32,24 @@ static unsigned marks(const rmr_nm *nm, const nm_peer *p)
     return p->frame == nm->frame ? p->touched : 0;
 }
 
+/* What of a peer the filter was compiled from: its addresses where it has
+ * capabilities, and all of an unsigned one. */
+static bool counts_for_filter(const rmr_nm *nm, const nm_peer *p)
+{
+    return (nm->filter_has_caps && p->n_caps) || (p->flags & NM_F_UNSIGNED);
+}
+
+static bool same_for_filter(const nm_peer *a, const nm_peer *b)
+{
+    nm_parts k, m;
+    rmri_nm_parts(a, &k);
+    rmri_nm_parts(b, &m);
+    return !((a->flags | b->flags) & NM_F_UNSIGNED) && a->n_caps == b->n_caps &&
+           a->n_addrs == b->n_addrs &&
+           memcmp(k.caps, m.caps, a->n_caps * sizeof *k.caps) == 0 &&
+           memcmp(k.addrs, m.addrs, a->n_addrs * sizeof *k.addrs) == 0;
+}
+
 static void tell(rmr_nm *nm, rmr_nm_change change, const nm_peer *p,
                  const uint8_t *old_key)
 {
@@ -43,7 +61,7 @@ static void tell(rmr_nm *nm, rmr_nm_change change, const nm_peer *p,
         nm->stats.peers_removed++;
     else
         nm->stats.peers_changed++;
-    if (nm->filter_has_caps || nm->n_unsigned)
+    if (change != RMR_NM_PEER_CHANGED && counts_for_filter(nm, p))
         nm->recompile = true;
     if (!nm->cb.on_peer)
         return;
@@ -79,13 +97,14 @@ static rmr_err put_in_place(rmr_nm *nm, size_t at, nm_peer *p)
         rmri_nm_peer_free(nm, p);
         return RMR_OK;
     }
-    bool was_unsigned = (old->flags & NM_F_UNSIGNED) != 0;
+    bool counts = (counts_for_filter(nm, old) || counts_for_filter(nm, p)) &&
+                  !same_for_filter(old, p);
     rmr_err e = rmri_nm_replace(nm, at, p);
     if (e) {
         rmri_nm_peer_free(nm, p);
         return e;
     }
-    nm->recompile = nm->recompile || was_unsigned;
+    nm->recompile = nm->recompile || counts;
     tell(nm, RMR_NM_PEER_CHANGED, p, old->key);
     tell_restart(nm, old, p);
     rmri_nm_peer_free(nm, old);
@@ -257,8 +276,6 @@ rmr_err rmri_nm_commit_draft(rmr_nm *nm)
 static void bury(rmr_nm *nm, nm_peer **gone, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (gone[i]->flags & NM_F_UNSIGNED)
-            nm->recompile = true;
         rmri_nm_unindex(nm, gone[i]);
     }
     for (size_t i = 0; i < n; i++) {
