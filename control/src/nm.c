@@ -171,6 +171,7 @@ void rmr_nm_frame_begin(rmr_nm *nm, uint64_t now_unix_ns)
     rmri_nm_dns_discard(nm);
     rmr_json_bind_init(&nm->json, rmr_buf_of(nm->scratch, sizeof nm->scratch),
                        rmri_nm_root, rmri_nm_n_root, &cb);
+    rmr_json_bind_may_drop(&nm->json, rmri_nm_may_drop);
     nm->in_frame = true;
     nm->frame_err = RMR_OK;
     nm->keepalive = nm->full_list = nm->had_node = false;

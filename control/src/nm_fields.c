@@ -355,3 +355,19 @@ rmr_err rmri_nm_value(void *arg, uint32_t id, rmr_json_kind kind,
         return rmri_nm_dns_value(nm, id, kind, text);
     return rmri_nm_misc_value(nm, id, kind, text);
 }
+
+bool rmri_nm_may_drop(void *arg, uint32_t id)
+{
+    rmr_nm *nm = (rmr_nm *)arg;
+    bool of_cap = id == N_CAP_NAME || id == N_CAP_VALUE;
+    bool of_grant = id == R_GRANT_CAP || id == R_GRANT_VALUE;
+    if (id >= R_FILTER && !of_grant)
+        return false;
+    /* Values with a hole say something else: they go whole, and are counted
+     * then. */
+    if (nm->raw.depth && (of_cap || of_grant))
+        nm->raw.w.failed = true;
+    else
+        rmri_nm_drop(nm);
+    return true;
+}

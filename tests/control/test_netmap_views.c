@@ -305,6 +305,56 @@ static void values_that_are_too_long_are_dropped_and_counted(void **state)
     rmr_nm_free(nm);
 }
 
+/* Above what the reader holds: one absurd string does not end the frame. */
+static void a_string_without_end_is_left_out(void **state)
+{
+    (void)state;
+    nm_seen s;
+    rmr_nm_node n;
+    rmr_nm_stats st;
+    rmr_nm_cap c;
+    rmr_addr one = ip("100.64.0.1"), two = ip("100.64.0.5");
+    uint64_t pos = 0;
+    static char text[120000], is_long[9001];
+    memset(is_long, 'a', sizeof is_long - 1);
+    rmr_nm *nm = nm_make(&s, NULL, NULL);
+    (void)sprintf(
+        text,
+        "{\"Health\":[\"%s\",\"h\"],\"DNSConfig\":{\"Routes\":{\"%s\":[{"
+        "\"Addr\":\"1.1.1.1\"}],\"x\":[]}},\"PeersChanged\":[{\"ID\":1,"
+        "\"StableID\":\"%s\",\"OS\":5,\"CapMap\":{\"v\":[{\"k\":[1,\"%s\"]"
+        "},3],\"%s\":[1,{\"z\":2}],\"w\":[{\"%s\":[4]},5],\"ok\":[6]}}],"
+        "\"PacketFilters\":{\"g\":[{\"SrcIPs\":[\"*\"],\"CapGrant\":[{"
+        "\"Dsts\":[\"0.0.0.0/0\"],\"CapMap\":{\"bad\":[\"%s\"],\"good\":"
+        "[1]}}]}]}}",
+        is_long, is_long, is_long, is_long, is_long, is_long, is_long);
+    assert_string_equal(nm_frame(&s, text), "+1 [PNFH]");
+    assert_int_equal(rmr_nm_health_count(nm), 1);
+    assert_int_equal(rmr_nm_dns(nm)->n_routes, 1);
+    assert_true(rmr_nm_peer(nm, 1, &n));
+    assert_string_equal(n.stable_id, "");
+    assert_int_equal(n.n_caps, 3);
+    assert_string_equal(rmr_nm_cap_values(nm, 1, "v"), "[]");
+    assert_string_equal(rmr_nm_cap_values(nm, 1, "w"), "[]");
+    assert_string_equal(rmr_nm_cap_values(nm, 1, "ok"), "[6]");
+    assert_true(rmr_nm_next_grant(nm, &pos, &one, &two, &c));
+    assert_string_equal(c.name, "good");
+    assert_false(rmr_nm_next_grant(nm, &pos, &one, &two, &c));
+    rmr_nm_get_stats(nm, &st);
+    assert_int_equal(st.dropped_elements, 7);
+    /* In a rule it does: without its protocol, say, it would open more. */
+    (void)sprintf(text,
+                  "{\"PacketFilters\":{\"r\":[{\"SrcIPs\":[\"*\"],"
+                  "\"IPProto\":[1%0*d],\"DstPorts\":[{\"IP\":\"*\"}]}]}}",
+                  9000, 1);
+    assert_non_null(strstr(nm_frame(&s, text), "error"));
+    (void)sprintf(text, "{\"PacketFilters\":{\"r\":[{\"SrcIPs\":[\"%s\"]}]}}",
+                  is_long);
+    assert_non_null(strstr(nm_frame(&s, text), "error"));
+    assert_int_equal(nm_rules_count(nm), 0);
+    rmr_nm_free(nm);
+}
+
 static void whois_names_node_and_user(void **state)
 {
     (void)state;
@@ -577,6 +627,7 @@ int main(void)
         cmocka_unit_test(a_member_of_dns_that_comes_twice_counts_as_the_last),
         cmocka_unit_test(nodes_have_tags_services_and_capabilities_with_values),
         cmocka_unit_test(values_that_are_too_long_are_dropped_and_counted),
+        cmocka_unit_test(a_string_without_end_is_left_out),
         cmocka_unit_test(whois_names_node_and_user),
         cmocka_unit_test(grants_hold_for_their_sources_and_destinations),
         cmocka_unit_test(messages_have_their_parts),

@@ -15,9 +15,9 @@
  * (`expired`), as of the last frame; it makes no event.
  *
  * Threading: one object, one thread.  Inside a callback look functions alone
- * are allowed.  Memory: through rmr_env.alloc, one block a peer (400 to 520
- * bytes with its indexes), 40 KiB for the rest; bounded by max_peers.  Time:
- * none but the wall time of each frame.
+ * are allowed.  Memory: through rmr_env.alloc, one block a peer (400 to 580
+ * bytes with its indexes), 24 KiB for the rest and 26 for the filter; bounded
+ * by max_peers.  Time: none but the wall time of each frame.
  *
  *     rmr_nm_new(&nm, &env, &cfg);
  *     rmr_nm_stream_begin(nm);
@@ -304,7 +304,7 @@ RMR_API void rmr_nm_frame_begin(rmr_nm *nm, uint64_t now_unix_ns);
  * Effects: on_peer for each that differs, on_ping_request, on_pop_browser.
  *          Peers are applied as they are read; DERP regions, DNS and the
  *          filter when they are whole.
- * Errors: MALFORMED (not JSON, or no object), TOOBIG (a wanted string above
+ * Errors: MALFORMED (not JSON, or no object), TOOBIG (a string of a rule above
  *         8 KiB, nested too deep, too many filters), NOMEM; sticky until the
  *         next frame.  STATE (no frame), REENTRANT.
  * Source: tailcfg.MapResponse, Node, DERPMap; RFC 8259.
