@@ -25,6 +25,11 @@ typedef enum opt_id {
     OPT_NO_UDP,
     OPT_NO_PORT_MAPPING,
     OPT_STATIC_ENDPOINT,
+    OPT_ADVERTISE_ROUTES,
+    OPT_ADVERTISE_EXIT_NODE,
+    OPT_ACCEPT_ROUTES,
+    OPT_EXIT_NODE,
+    OPT_EXIT_NODE_ALLOW_LAN,
     OPT_JSON,
     OPT_LOG_LEVEL,
     OPT_LOG_JSON,
@@ -76,6 +81,11 @@ static const opt options[] = {
     {"--static-endpoint", OPT_STATIC_ENDPOINT, FOR(CLI_UP), true},
     {"--json", OPT_JSON,
      FOR(CLI_UP) | FOR(CLI_STATUS) | FOR(CLI_NETCHECK) | FOR(CLI_WHOIS), false},
+    {"--advertise-routes", OPT_ADVERTISE_ROUTES, FOR(CLI_UP), true},
+    {"--advertise-exit-node", OPT_ADVERTISE_EXIT_NODE, FOR(CLI_UP), false},
+    {"--accept-routes", OPT_ACCEPT_ROUTES, FOR(CLI_UP), false},
+    {"--exit-node", OPT_EXIT_NODE, FOR(CLI_UP), true},
+    {"--exit-node-allow-lan", OPT_EXIT_NODE_ALLOW_LAN, FOR(CLI_UP), false},
     {"--log-level", OPT_LOG_LEVEL, FOR(CLI_UP), true},
     {"--log-json", OPT_LOG_JSON, FOR(CLI_UP), false},
     {"--metrics", OPT_METRICS, FOR(CLI_UP), true},
@@ -203,6 +213,22 @@ static bool apply(cli_args *a, const opt *o, char *v)
         return true;
     case OPT_STATIC_ENDPOINT:
         return cli_value_endpoint(a, v);
+    case OPT_ADVERTISE_ROUTES:
+        return cli_value_routes(a, v);
+    case OPT_ADVERTISE_EXIT_NODE:
+        a->advertise_exit_node = on;
+        return true;
+    case OPT_ACCEPT_ROUTES:
+        a->accept_routes = on;
+        return true;
+    case OPT_EXIT_NODE:
+        a->exit_node = v;
+        return (*v != '\0' && strlen(v) < 256) ||
+               cli_usage(a, "--exit-node takes a peer: its name, tailnet "
+                            "address or stable id");
+    case OPT_EXIT_NODE_ALLOW_LAN:
+        a->exit_node_allow_lan = on;
+        return true;
     case OPT_JSON:
         a->json = on;
         return true;
@@ -313,6 +339,13 @@ bool cli_args_check(cli_args *a)
     }
     if (a->has_socks5_auth && a->socks5.family == RMR_AF_NONE) {
         return cli_usage(a, "--socks5-auth needs --socks5 ADDR:PORT too");
+    }
+    if (a->exit_node_allow_lan && a->exit_node == NULL) {
+        return cli_usage(a, "--exit-node-allow-lan needs --exit-node PEER too");
+    }
+    if (a->exit_node != NULL && a->advertise_exit_node) {
+        return cli_usage(a, "a node that uses an exit node can't be one: give "
+                            "--exit-node or --advertise-exit-node, not both");
     }
     if (a->socks5.family != RMR_AF_NONE && !a->has_socks5_auth &&
         !rmr_addr_is_loopback(&a->socks5)) {
@@ -480,5 +513,6 @@ void cli_args_free(cli_args *a)
     for (size_t i = 0; i < a->n_kept; i++) {
         cli_secret_free(a->kept[i]);
     }
+    free(a->routes);
     memset(a, 0, sizeof *a);
 }

@@ -52,6 +52,12 @@ typedef struct cli_args {
     bool no_port_mapping;
     rmr_addr *endpoints; /* static ones */
     size_t n_endpoints;
+    rmr_prefix *routes; /* that are offered */
+    size_t n_routes;
+    bool advertise_exit_node;
+    bool accept_routes;
+    const char *exit_node; /* NULL: none */
+    bool exit_node_allow_lan;
     rmr_addr socks5; /* family NONE: off */
     bool has_socks5_auth;
     char *socks5_user; /* copies, as auth_key; NULL: none asked for */
@@ -126,6 +132,7 @@ bool cli_value_udp_port(cli_args *a, const char *v);
 bool cli_value_log_level(cli_args *a, const char *v);
 bool cli_value_metrics(cli_args *a, const char *v);
 bool cli_value_endpoint(cli_args *a, const char *v);
+bool cli_value_routes(cli_args *a, const char *v);
 bool cli_value_timeout(cli_args *a, const char *v);
 bool cli_value_count(cli_args *a, const char *v);
 bool cli_value_port(cli_args *a, const char *v);

@@ -133,6 +133,12 @@ static rmr_err make_node(up *u, const cli_args *a)
     cfg.no_port_mapping = a->no_port_mapping;
     cfg.static_endpoints = a->endpoints;
     cfg.n_static_endpoints = a->n_endpoints;
+    cfg.advertise_routes = a->routes;
+    cfg.n_advertise_routes = a->n_routes;
+    cfg.advertise_exit_node = a->advertise_exit_node;
+    cfg.accept_routes = a->accept_routes;
+    cfg.exit_node = a->exit_node;
+    cfg.exit_node_allow_lan = a->exit_node_allow_lan;
     cfg.socks5 = a->socks5;
     cfg.socks5_user = a->socks5_user;
     cfg.socks5_password = a->socks5_password;

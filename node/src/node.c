@@ -132,6 +132,12 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     n->socks5_addr = cfg->socks5;
     n->metrics_addr = cfg->metrics;
     n->tcp_buffer = cfg->tcp_buffer;
+    const nd_routes_wish routes = {
+        cfg->advertise_routes,    cfg->n_advertise_routes,
+        cfg->advertise_exit_node, cfg->accept_routes,
+        cfg->exit_node_allow_lan, cfg->exit_node};
+    if (rmri_node_routes_set(n, &routes) != RMR_OK)
+        return RMR_E_INVAL;
     n->only_netcheck = cfg->only_netcheck;
     if (cfg->derp_map.len) {
         n->derp_map = copy_array(n, cfg->derp_map.ptr, cfg->derp_map.len, 1, 1);
@@ -261,6 +267,8 @@ void rmr_node_free(rmr_node *n)
     rmri_node_portmap_free(n);
     rmri_node_netcheck_free(n);
     rmri_node_echo_free(n);
+    rmri_node_forward_echo_free(n);
+    rmri_node_routes_free(n);
     rmri_node_udp_free(n);
     rmri_node_paths_free(n);
     rmr_nm_free(n->nm);

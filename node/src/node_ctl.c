@@ -168,6 +168,10 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     if (n->keys.has_server)
         memcpy(cfg.server_key, n->keys.server, RMR_KEY_LEN);
     cfg.wall_unix_ns = rmr_mc_wall(n->mc, now);
+    rmr_prefix routes[ND_MAX_OFFERED + 2];
+    cfg.n_routes = rmri_node_routes_told(n, routes);
+    cfg.routes = routes;
+    cfg.exit_node_id = n->routes.exit_id;
     cfg.netmap = n->nm;
     cfg.callbacks = &cb;
     n->ctl_link = rmr_mc_link_new(n->mc, &ctl_link_ops, n);

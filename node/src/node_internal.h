@@ -21,10 +21,15 @@
  *   node_links.c   the host's network changed
  *   node_portmap.c a port of the router's, mapped to ours
  *   node_conn.c    TCP connections of the program and of the services
+ *   node_routes.c  routes: offered, accepted, the exit node
+ *   node_prefix.c  lists of prefixes
+ *   node_forward.c TCP of peers to addresses behind us, by the adapter
+ *   node_forward_udp.c, node_forward_echo.c  UDP and ICMP echo likewise
  *   node_service.c SOCKS5, forwards, serves
  *   node_local.c   the local endpoint
  *   node_status.c  the status object
  *   node_whois.c   who has an address
+ *   node_set.c     preferences, shown and changed by the local endpoint
  *   node_capture.c packets inside the tunnels, for who watches them
  *   node_metrics.c, node_metrics_http.c  counters as text, and who asks for it
  */
@@ -52,6 +57,8 @@
 #include <remora/socks5.h>
 #include <remora/timer.h>
 #include <remora/wgcore.h>
+
+#include "node_routes.h"
 
 #define ND_MTU 1280
 #define ND_LAYER "node"
@@ -272,6 +279,8 @@ typedef enum nd_conn_kind {
     ND_CONN_FORWARD,
     ND_CONN_SERVE_LISTEN,
     ND_CONN_SERVE,
+    ND_CONN_ROUTE,     /* TCP of a peer to an address behind us */
+    ND_CONN_ROUTE_UDP, /* UDP likewise */
     ND_CONN_LOCAL,
     ND_CONN_METRICS
 } nd_conn_kind;
@@ -314,6 +323,11 @@ typedef struct nd_local {
     rmr_time ping_next;
 } nd_local;
 
+typedef struct nd_datagrams { /* of a flow, for the adapter */
+    rmr_ring out; /* a length of two bytes before each */
+    rmr_addr target;
+} nd_datagrams;
+
 struct nd_conn {
     rmr_node *n;
     uint64_t handle; /* of itself in n->conns */
@@ -333,6 +347,8 @@ struct nd_conn {
     bool http_head_only, http_answered;
     uint16_t serve_index;
     rmr_timer timer;
+    rmr_ns_flow flow; /* ROUTE: not answered yet; id 0: it is */
+    nd_datagrams *udp; /* ROUTE_UDP */
 };
 
 nd_conn *rmri_node_conn_new(rmr_node *n, nd_conn_kind kind);
@@ -348,6 +364,80 @@ void rmri_node_conn_accepted(nd_conn *c, rmr_time now, rmr_ns_sock sock);
 void rmri_node_conn_pump(nd_conn *c, rmr_time now);
 extern const rmr_mc_io_ops rmri_node_bridge_ops;
 void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n);
+
+/* ---- node_routes.c, node_prefix.c ------------------------------------- */
+
+typedef struct nd_routes_wish { /* what the program wants of routes */
+    const rmr_prefix *advertise;
+    size_t n_advertise;
+    bool advertise_exit, accept, allow_lan;
+    const char *exit_node; /* NULL or "": none */
+} nd_routes_wish;
+
+/* At the start, or live.  Errors: INVAL; nothing is changed then. */
+rmr_err rmri_node_routes_set(rmr_node *n, const nd_routes_wish *w);
+void rmri_node_routes_free(rmr_node *n);
+/* A peer came, changed or goes, within a frame; and the frame is over. */
+void rmri_node_routes_peer(rmr_node *n, const rmr_nm_node *peer);
+void rmri_node_routes_frame(rmr_node *n, uint32_t changed);
+/* Opens the filter for own addresses and what we offer. */
+void rmri_node_routes_local(rmr_node *n);
+/* What control is told that we offer. */
+size_t rmri_node_routes_told(const rmr_node *n,
+                             rmr_prefix out[ND_MAX_OFFERED + 2]);
+/* May WireGuard route this prefix of a peer's AllowedIPs to it? */
+bool rmri_node_routes_may(const rmr_node *n, const rmr_nm_node *peer,
+                          const rmr_prefix *p);
+/* The longest accepted route to an address that is no peer's own; NULL: none */
+const nd_peer_route *rmri_node_routes_find(const rmr_node *n,
+                                           const rmr_addr *to);
+/* Can an address that is no peer's own be dialled?  NOTFOUND: it is outside of
+ * the tailnet; UNREACHABLE: the exit node does not take it. */
+rmr_err rmri_node_routes_reach(const rmr_node *n, const rmr_addr *to);
+/* May a packet of that peer have this source? */
+bool rmri_node_routes_source(rmr_node *n, rmr_wg_peer wp, rmr_bytes pkt);
+/* On the host's own subnets, which it reaches beside the exit node. */
+bool rmri_node_routes_is_lan(const rmr_node *n, const rmr_addr *ip);
+/* Do we carry this for a peer, or for ourselves? */
+bool rmri_node_routes_offers(const rmr_node *n, const rmr_addr *from,
+                             const rmr_addr *to);
+/* Whom the adapter is asked to reach for `to`: of 4via6 the IPv4 address;
+ * false: nobody, such as this host's loopback. */
+bool rmri_node_routes_target(const rmr_addr *to, rmr_addr *target);
+
+rmr_err rmri_node_prefixes_add(nd_prefixes *l, const rmr_alloc *a,
+                               const rmr_prefix *p);
+/* Adds what is left of p without the holes. */
+rmr_err rmri_node_prefixes_add_without(nd_prefixes *l, const rmr_alloc *a,
+                                       const rmr_prefix *p,
+                                       const nd_prefixes *holes);
+void rmri_node_prefixes_free(nd_prefixes *l, const rmr_alloc *a);
+bool rmri_node_prefixes_have(const nd_prefixes *l, const rmr_addr *ip);
+rmr_prefix rmri_node_prefix_masked(const rmr_prefix *p);
+/* Of a known family, not too long, without host bits. */
+bool rmri_node_prefix_is_clean(const rmr_prefix *p);
+
+/* ---- node_forward*.c -------------------------------------------------- */
+
+typedef struct nd_fwd_echo nd_fwd_echo;
+typedef struct nd_fwd_echo_sock {
+    rmr_node *n;
+    rmr_mc_io *io; /* NULL: not there */
+    rmr_ring out;  /* places in n->fwd_echoes, uint16_t each */
+    uint8_t family;
+    bool denied; /* by the host: not asked again */
+} nd_fwd_echo_sock;
+
+void rmri_node_forward_ns_callbacks(rmr_ns_callbacks *cb);
+void rmri_node_forward_udp(rmr_node *n, rmr_ns_flow flow,
+                           const rmr_addr *target);
+void rmri_node_forward_datagram(nd_conn *c, rmr_bytes data);
+void rmri_node_forward_echo(rmr_node *n, const rmr_addr *from,
+                            const rmr_addr *to, const rmr_addr *target,
+                            uint16_t id, uint16_t seq, rmr_bytes payload);
+void rmri_node_forward_echo_free(rmr_node *n);
+/* A connection's part of it, when it is freed. */
+void rmri_node_forward_free(nd_conn *c);
 
 /* ---- node_service.c --------------------------------------------------- */
 
@@ -389,6 +479,14 @@ void rmri_node_local_free(nd_conn *c);
 /* The next piece of the status object; 0: it is complete. */
 size_t rmri_node_status_piece(rmr_node *n, rmr_time now, nd_local *l,
                               rmr_buf dst);
+
+/* ---- node_set.c ------------------------------------------------------- */
+
+/* A request of the local endpoint: what it gives of preferences is set.  False:
+ * `why` is a sentence. */
+bool rmri_node_set_line(rmr_node *n, rmr_time now, rmr_bytes line, char *why,
+                        size_t cap);
+void rmri_node_put_prefs(const rmr_node *n, rmr_jw *w);
 
 /* ---- node_capture.c --------------------------------------------------- */
 
@@ -576,6 +674,13 @@ struct rmr_node {
     bool portmap_udp_failed; /* not again in this exchange */
     rmr_addr gateways[2]; /* v4, v6; family NONE: none */
 
+    nd_routes routes;
+    nd_fwd_echo *fwd_echoes; /* NULL until the first */
+    nd_fwd_echo_sock fwd_echo_socks[2]; /* v4, v6 */
+    uint16_t fwd_echo_tag;
+    uint64_t dropped_source, routed_tcp, routed_udp, routed_echo,
+        routed_dropped;
+
     rmr_slots conns;
     nd_listener *listeners;
     size_t n_listeners;
@@ -634,9 +739,12 @@ void rmri_node_ctl_free(rmr_node *n);
 rmr_err rmri_node_peers_nm_new(rmr_node *n);
 void rmri_node_peers_wg_callbacks(rmr_wg_callbacks *cb);
 void rmri_node_peers_forget_expired(rmr_node *n, rmr_time now);
+bool rmri_node_peers_destination(rmr_bytes ip_packet, rmr_addr *to);
 /* The WireGuard peer for a packet's destination, made when it is needed. */
 rmr_wg_peer rmri_node_peers_route(rmr_node *n, rmr_time now,
                                   rmr_bytes ip_packet);
+/* The routes of a peer changed; nothing is done where WireGuard has it not. */
+void rmri_node_peers_reroute(rmr_node *n, const rmr_nm_node *peer);
 /* Finds a peer by address or name. */
 rmr_err rmri_node_peers_find(rmr_node *n, const char *text, rmr_nm_node *out,
                              rmr_addr *ip);

@@ -155,6 +155,30 @@ static void whois(nd_conn *c, const request *r)
     c->local->mode = ND_LOCAL_CLOSING;
 }
 
+/* ---- preferences ------------------------------------------------------- */
+
+static void set(nd_conn *c, rmr_time now)
+{
+    char why[256];
+    rmr_bytes line = rmr_bytes_of(c->local->line, c->local->line_len);
+    if (!rmri_node_set_line(c->n, now, line, why, sizeof why)) {
+        say_error(c, why);
+        return;
+    }
+    say_ok(c);
+    c->local->mode = ND_LOCAL_CLOSING;
+}
+
+static void prefs(nd_conn *c)
+{
+    uint8_t buf[32 * 1024]; /* 256 routes, and names */
+    rmr_jw w;
+    rmr_jw_init(&w, rmr_buf_of(buf, sizeof buf - 1));
+    rmri_node_put_prefs(c->n, &w);
+    line_out(c, &w, buf);
+    c->local->mode = ND_LOCAL_CLOSING;
+}
+
 /* ---- metrics ----------------------------------------------------------- */
 
 static void metrics(nd_conn *c)
@@ -490,6 +514,10 @@ static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
     } else if (rmr_bytes_eq_str(op, "capture")) {
         if (!rmri_node_capture_start(c))
             rmri_node_conn_end(c, now, false);
+    } else if (rmr_bytes_eq_str(op, "set")) {
+        set(c, now);
+    } else if (rmr_bytes_eq_str(op, "prefs")) {
+        prefs(c);
     } else if (rmr_bytes_eq_str(op, "metrics")) {
         metrics(c);
     } else if (rmr_bytes_eq_str(op, "whois")) {
@@ -501,8 +529,9 @@ static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
         c->local->mode = ND_LOCAL_CLOSING;
         rmr_node_stop(c->n, now);
     } else {
-        say_error(c, "unknown op: this node knows status, whois, ping, "
-                     "netcheck, nc, capture, metrics, derp-map and down");
+        say_error(
+            c, "unknown op: this node knows status, whois, ping, "
+               "netcheck, nc, capture, metrics, set, prefs, derp-map and down");
     }
 }
 

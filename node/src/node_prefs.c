@@ -124,7 +124,36 @@ static void view(rmr_node_prefs *out, const nd_prefs *p, uint32_t given)
     out->wanted = p->wanted;
 }
 
+static rmr_err apply_routes(rmr_node *n, const nd_prefs *p)
+{
+    nd_routes_wish w = {p->routes,
+                        p->n_routes,
+                        p->advertise_exit_node,
+                        p->accept_routes,
+                        p->exit_node_allow_lan,
+                        p->exit_node};
+    return rmri_node_routes_set(n, &w);
+}
+
 /* ---- of the configuration ---------------------------------------------- */
+
+/* What the configuration has of routes; to take one back is for cfg->prefs. */
+static void ask_routes(rmr_node_prefs *v, const rmr_node_config *cfg)
+{
+    v->advertise_routes = cfg->advertise_routes;
+    v->n_advertise_routes = cfg->n_advertise_routes;
+    v->advertise_exit_node = cfg->advertise_exit_node;
+    v->accept_routes = cfg->accept_routes;
+    v->exit_node = cfg->exit_node ? cfg->exit_node : "";
+    v->exit_node_allow_lan = cfg->exit_node_allow_lan;
+    v->given |= cfg->n_advertise_routes ? RMR_NODE_PREF_ADVERTISE_ROUTES : 0;
+    v->given |=
+        cfg->advertise_exit_node ? RMR_NODE_PREF_ADVERTISE_EXIT_NODE : 0;
+    v->given |= cfg->accept_routes ? RMR_NODE_PREF_ACCEPT_ROUTES : 0;
+    v->given |= cfg->exit_node ? RMR_NODE_PREF_EXIT_NODE : 0;
+    v->given |=
+        cfg->exit_node_allow_lan ? RMR_NODE_PREF_EXIT_NODE_ALLOW_LAN : 0;
+}
 
 rmr_err rmri_node_prefs_ask(rmr_node *n, const rmr_node_config *cfg)
 {
@@ -133,6 +162,7 @@ rmr_err rmri_node_prefs_ask(rmr_node *n, const rmr_node_config *cfg)
     rmr_node_prefs_init(&v, sizeof v);
     host.hostname = cfg->hostname;
     host.given = cfg->hostname ? RMR_NODE_PREF_HOSTNAME : 0;
+    ask_routes(&host, cfg);
     if ((cfg->prefs && take(&v, cfg->prefs) != RMR_OK) || !is_right(&host) ||
         !is_right(&v))
         return RMR_E_INVAL;
@@ -155,6 +185,10 @@ void rmri_node_prefs_settle(rmr_node *n)
     view(&v, n->asked, n->asked_given);
     merge(&n->keys.prefs, &v);
     rmri_node_prefs_free(n);
+    if (apply_routes(n, &n->keys.prefs) != RMR_OK)
+        rmri_node_trouble(n, RMR_E_INVAL,
+                          "the stored routes are not valid ones: set them "
+                          "again");
 }
 
 void rmri_node_prefs_free(rmr_node *n)
@@ -169,11 +203,17 @@ rmr_err rmr_node_set_prefs(rmr_node *n, rmr_time now,
                            const rmr_node_prefs *prefs)
 {
     rmr_node_prefs v;
+    nd_prefs next;
     if (take(&v, prefs) != RMR_OK || !is_right(&v))
         return RMR_E_INVAL;
     if (n->phase != ND_PHASE_UP || n->only_netcheck)
         return RMR_E_NOTREADY;
-    merge(&n->keys.prefs, &v);
+    next = n->keys.prefs;
+    merge(&next, &v);
+    rmr_err err = apply_routes(n, &next); /* changes nothing where it fails */
+    if (err != RMR_OK)
+        return err;
+    n->keys.prefs = next;
     if (v.given & (RMR_NODE_PREF_HOSTNAME | RMR_NODE_PREF_SHIELDS_UP))
         rmr_ctl_set_host(n->ctl, now, n->keys.prefs.hostname,
                          n->keys.prefs.shields_up);

@@ -209,6 +209,18 @@ typedef struct rmr_node_config {
     const rmr_node_store *store; /* copied; NULL: by the adapter             */
     rmr_node_seal_fn seal_key;   /* NULL: the state is not sealed            */
     void *seal_user;
+    /* Routes.  Offered ones are approved by the control server; what peers send
+     * there is dialled by the adapter.  Without host bits; at most 64, and none
+     * of length 0, loopback, a group or link-local. */
+    const rmr_prefix *advertise_routes; /* copied */
+    size_t n_advertise_routes;
+    bool advertise_exit_node;  /* 0.0.0.0/0 and ::/0 are offered              */
+    bool accept_routes;        /* peers' subnets are reached through them     */
+    const char *exit_node;     /* copied; name, tailnet address or stable id of
+                                  the peer through which all else is reached.
+                                  While it is unknown or does not offer itself,
+                                  what would go there is dropped; NULL: none  */
+    bool exit_node_allow_lan;  /* the host's own subnets are reached by it    */
 } rmr_node_config;
 
 /**
@@ -234,6 +246,16 @@ RMR_API void rmr_node_config_init(rmr_node_config *cfg, size_t struct_size);
  */
 RMR_API rmr_err rmr_node_new(rmr_node **out, const rmr_env *env,
                              const rmr_node_config *cfg, rmr_time now);
+
+/**
+ * May a config offer this route?  Not one with host bits, of length 0 (that is
+ * advertise_exit_node), nor of addresses that no router carries.      [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  tailcfg.Hostinfo, RoutableIPs; RFC 6890 (loopback and the like).
+ */
+RMR_API bool rmr_node_can_advertise(const rmr_prefix *p);
 
 /**
  * Frees all, wiping keys; NULL is allowed.  Not in a callback.        [pump]
@@ -429,6 +451,9 @@ typedef struct rmr_node_stats { /* since the start; sums over the layers */
     uint64_t ns_discarded, tcp_retransmits;
     uint64_t derp_dropped, derp_ignored, derp_connects; /* open regions alone */
     uint64_t dropped_capture;  /* packets that a slow watcher did not get     */
+    uint64_t dropped_source; /* from an address that is another peer's        */
+    uint64_t routed_tcp, routed_udp, routed_echo; /* flows dialled for peers  */
+    uint64_t routed_dropped; /* of them, what no room was for                 */
 } rmr_node_stats;
 
 /**
