@@ -30,6 +30,8 @@ typedef enum opt_id {
     OPT_ACCEPT_ROUTES,
     OPT_EXIT_NODE,
     OPT_EXIT_NODE_ALLOW_LAN,
+    OPT_ACCEPT_DNS,
+    OPT_SHIELDS_UP,
     OPT_JSON,
     OPT_LOG_LEVEL,
     OPT_LOG_JSON,
@@ -51,7 +53,8 @@ _Static_assert(N_OPTS <= 64, "cli_args.given has a bit for each");
 #define FOR_LOCAL                                                              \
     (FOR(CLI_STATUS) | FOR(CLI_PING) | FOR(CLI_NETCHECK) | FOR(CLI_NC) |       \
      FOR(CLI_DEBUG) | FOR(CLI_DOWN) | FOR(CLI_WHOIS) | FOR(CLI_METRICS) |      \
-     FOR(CLI_CAPTURE))
+     FOR(CLI_CAPTURE) | FOR(CLI_SET))
+#define FOR_PREFS (FOR(CLI_UP) | FOR(CLI_SET))
 #define FOR_ALL (~0U)
 
 typedef struct opt {
@@ -66,7 +69,7 @@ static const opt options[] = {
     {"--login-server", OPT_CONTROL_URL, FOR(CLI_UP), true},
     {"--auth-key", OPT_AUTH_KEY, FOR(CLI_UP), true},
     {"--auth-key-file", OPT_AUTH_KEY_FILE, FOR(CLI_UP), true},
-    {"--hostname", OPT_HOSTNAME, FOR(CLI_UP), true},
+    {"--hostname", OPT_HOSTNAME, FOR_PREFS, true},
     {"--state-dir", OPT_STATE_DIR, FOR(CLI_UP) | FOR_LOCAL, true},
     {"--ephemeral", OPT_EPHEMERAL, FOR(CLI_UP), false},
     {"--accept-control-key", OPT_ACCEPT_CONTROL_KEY, FOR(CLI_UP), false},
@@ -79,13 +82,15 @@ static const opt options[] = {
     {"--no-udp", OPT_NO_UDP, FOR(CLI_UP), false},
     {"--no-port-mapping", OPT_NO_PORT_MAPPING, FOR(CLI_UP), false},
     {"--static-endpoint", OPT_STATIC_ENDPOINT, FOR(CLI_UP), true},
+    {"--accept-dns", OPT_ACCEPT_DNS, FOR_PREFS, false},
+    {"--shields-up", OPT_SHIELDS_UP, FOR_PREFS, false},
     {"--json", OPT_JSON,
      FOR(CLI_UP) | FOR(CLI_STATUS) | FOR(CLI_NETCHECK) | FOR(CLI_WHOIS), false},
-    {"--advertise-routes", OPT_ADVERTISE_ROUTES, FOR(CLI_UP), true},
-    {"--advertise-exit-node", OPT_ADVERTISE_EXIT_NODE, FOR(CLI_UP), false},
-    {"--accept-routes", OPT_ACCEPT_ROUTES, FOR(CLI_UP), false},
-    {"--exit-node", OPT_EXIT_NODE, FOR(CLI_UP), true},
-    {"--exit-node-allow-lan", OPT_EXIT_NODE_ALLOW_LAN, FOR(CLI_UP), false},
+    {"--advertise-routes", OPT_ADVERTISE_ROUTES, FOR_PREFS, true},
+    {"--advertise-exit-node", OPT_ADVERTISE_EXIT_NODE, FOR_PREFS, false},
+    {"--accept-routes", OPT_ACCEPT_ROUTES, FOR_PREFS, false},
+    {"--exit-node", OPT_EXIT_NODE, FOR_PREFS, true},
+    {"--exit-node-allow-lan", OPT_EXIT_NODE_ALLOW_LAN, FOR_PREFS, false},
     {"--log-level", OPT_LOG_LEVEL, FOR(CLI_UP), true},
     {"--log-json", OPT_LOG_JSON, FOR(CLI_UP), false},
     {"--metrics", OPT_METRICS, FOR(CLI_UP), true},
@@ -109,9 +114,9 @@ static const struct {
     {"ping", CLI_PING},       {"netcheck", CLI_NETCHECK},
     {"nc", CLI_NC},           {"debug", CLI_DEBUG},
     {"down", CLI_DOWN},       {"relay", CLI_RELAY},
-    {"whois", CLI_WHOIS},     {"metrics", CLI_METRICS},
-    {"capture", CLI_CAPTURE}, {"version", CLI_VERSION},
-    {"help", CLI_HELP},
+    {"set", CLI_SET},         {"whois", CLI_WHOIS},
+    {"metrics", CLI_METRICS}, {"capture", CLI_CAPTURE},
+    {"version", CLI_VERSION}, {"help", CLI_HELP},
 };
 
 const char *cli_command_name(cli_command c)
@@ -141,6 +146,11 @@ bool cli_usage(cli_args *a, const char *fmt, ...)
     (void)vsnprintf(a->error, sizeof a->error, fmt, ap);
     va_end(ap);
     return false;
+}
+
+static uint64_t bit(opt_id id)
+{
+    return (uint64_t)1 << id;
 }
 
 /* Finds the option that `arg` is.  "--name=value" and "-c3" give a value. */
@@ -223,11 +233,17 @@ static bool apply(cli_args *a, const opt *o, char *v)
         return true;
     case OPT_EXIT_NODE:
         a->exit_node = v;
-        return (*v != '\0' && strlen(v) < 256) ||
+        return ((*v != '\0' || a->command == CLI_SET) && strlen(v) < 256) ||
                cli_usage(a, "--exit-node takes a peer: its name, tailnet "
                             "address or stable id");
     case OPT_EXIT_NODE_ALLOW_LAN:
         a->exit_node_allow_lan = on;
+        return true;
+    case OPT_ACCEPT_DNS:
+        a->accept_dns = on;
+        return true;
+    case OPT_SHIELDS_UP:
+        a->shields_up = on;
         return true;
     case OPT_JSON:
         a->json = on;
@@ -314,6 +330,10 @@ static bool check_whole(cli_args *a)
         return cli_usage(a, "whois needs an address or a name: remora whois "
                             "100.64.0.2");
     }
+    if (a->command == CLI_SET && (a->given & ~bit(OPT_STATE_DIR)) == 0) {
+        return cli_usage(a, "set needs an option, such as --hostname laptop; "
+                            "see remora set --help");
+    }
     if (a->command == CLI_CAPTURE && a->subject == NULL) {
         return cli_usage(a, "capture needs a file: remora capture FILE.pcap, "
                             "or - for stdout");
@@ -354,11 +374,6 @@ bool cli_args_check(cli_args *a)
                          "--socks5-auth USER:PASS (or none, to let anyone in)");
     }
     return true;
-}
-
-static uint64_t bit(opt_id id)
-{
-    return (uint64_t)1 << id;
 }
 
 static bool is_word_of_truth(const char *v)
@@ -435,6 +450,12 @@ bool cli_args_setting(cli_args *a, const char *name, cli_setting *s)
     return true;
 }
 
+bool cli_args_gave(const cli_args *a, const char *name)
+{
+    const opt *o = find_setting(name);
+    return o != NULL && ((a->given | a->filed) & bit(o->id)) != 0;
+}
+
 bool cli_args_set(cli_args *a, const cli_setting *s, char *value)
 {
     const opt *o = s->option;
@@ -453,7 +474,7 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
     a->log_level = RMR_LOG_ERROR; /* trouble is told by events */
     if (argc < 2) {
         return cli_usage(a, "which command? up, status, ping, netcheck, nc, "
-                            "debug, down, whois, metrics, capture, relay, "
+                            "debug, down, set, whois, metrics, capture, relay, "
                             "version or help; see remora help");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {

@@ -17,6 +17,7 @@ typedef enum cli_command {
     CLI_NC,
     CLI_DEBUG,
     CLI_DOWN,
+    CLI_SET,
     CLI_WHOIS,
     CLI_METRICS,
     CLI_CAPTURE,
@@ -58,6 +59,7 @@ typedef struct cli_args {
     bool accept_routes;
     const char *exit_node; /* NULL: none */
     bool exit_node_allow_lan;
+    bool accept_dns, shields_up;
     rmr_addr socks5; /* family NONE: off */
     bool has_socks5_auth;
     char *socks5_user; /* copies, as auth_key; NULL: none asked for */
@@ -100,6 +102,9 @@ void cli_args_free(cli_args *a);
 /** What only all options of up together show; parse has done it where there is
  *  no configuration file. */
 bool cli_args_check(cli_args *a);
+
+/** Was the option (of up, without "--") given, there or in the file? */
+bool cli_args_gave(const cli_args *a, const char *name);
 
 /* A setting of a configuration file. */
 typedef struct cli_setting {

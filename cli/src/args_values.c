@@ -195,6 +195,9 @@ bool cli_value_routes(cli_args *a, const char *v)
     if (a->routes == NULL) {
         return cli_usage(a, "out of memory");
     }
+    if (*v == '\0' && a->command == CLI_SET) {
+        return true; /* none are offered any more */
+    }
     for (;;) {
         size_t n = strcspn(v, ",");
         if (!one_route(a, v, n)) {

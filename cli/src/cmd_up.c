@@ -105,10 +105,35 @@ static const char *own_os_version(char *dst, size_t cap)
     return dst;
 }
 
+/* Flags that were given, true or false, count more than what the state has. */
+static void take_prefs(rmr_node_prefs *p, const cli_args *a)
+{
+    static const struct {
+        const char *name;
+        uint32_t bit;
+    } flags[] = {
+        {"advertise-exit-node", RMR_NODE_PREF_ADVERTISE_EXIT_NODE},
+        {"accept-routes", RMR_NODE_PREF_ACCEPT_ROUTES},
+        {"exit-node-allow-lan", RMR_NODE_PREF_EXIT_NODE_ALLOW_LAN},
+        {"accept-dns", RMR_NODE_PREF_ACCEPT_DNS},
+        {"shields-up", RMR_NODE_PREF_SHIELDS_UP},
+    };
+    rmr_node_prefs_init(p, sizeof *p);
+    p->advertise_exit_node = a->advertise_exit_node;
+    p->accept_routes = a->accept_routes;
+    p->exit_node_allow_lan = a->exit_node_allow_lan;
+    p->accept_dns = a->accept_dns;
+    p->shields_up = a->shields_up;
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        p->given |= cli_args_gave(a, flags[i].name) ? flags[i].bit : 0;
+    }
+}
+
 static rmr_err make_node(up *u, const cli_args *a)
 {
     rmr_node_config cfg;
     rmr_node_callbacks cb;
+    rmr_node_prefs prefs;
 
     memset(&cb, 0, sizeof cb);
     cb.struct_size = (uint32_t)sizeof cb;
@@ -146,6 +171,8 @@ static rmr_err make_node(up *u, const cli_args *a)
     cfg.n_forwards = a->n_forwards;
     cfg.serves = a->serves;
     cfg.n_serves = a->n_serves;
+    take_prefs(&prefs, a);
+    cfg.prefs = &prefs;
     cfg.metrics = a->metrics;
     cfg.local_name = CLI_LOCAL_NAME;
     cfg.proxy_host = u->proxy.host;

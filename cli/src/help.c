@@ -7,6 +7,7 @@ static const char help_all[] =
     "\n"
     "  remora up        joins and stays in the foreground\n"
     "  remora status    what the running node and its peers do\n"
+    "  remora set       changes the running node\n"
     "  remora whois     who has a tailnet address\n"
     "  remora ping      asks a peer for an answer\n"
     "  remora netcheck  how the network treats this host\n"
@@ -55,11 +56,14 @@ static const char help_up[] =
     "                            repeated\n"
     "  --advertise-routes CIDR,...  offer these subnets to the tailnet; the\n"
     "                            control server approves them\n"
-    "  --advertise-exit-node     offer to carry peers' traffic to the Internet\n"
+    "  --advertise-exit-node     offer to carry peers' traffic to the "
+    "Internet\n"
     "  --accept-routes           reach the subnets that peers offer\n"
     "  --exit-node PEER          reach all else through this peer: its name,\n"
     "                            tailnet address or stable id\n"
     "  --exit-node-allow-lan     but this host's own subnets directly\n"
+    "  --shields-up              let no peer in; replies to us come\n"
+    "  --accept-dns=false        don't heed the tailnet's DNS settings\n"
     "  --json                    one object a line on stdout\n"
     "  --log-level L             off, error, warn, info, debug or trace\n"
     "  --log-json                what goes to stderr as one object a line\n"
@@ -126,6 +130,27 @@ static const char help_netcheck[] =
     "  remora netcheck\n"
     "  remora netcheck --json | jq .PreferredDERP\n"
     "  remora netcheck --derp-map relays.json\n";
+
+static const char help_set[] =
+    "remora set: changes the running node, at once and for later\n"
+    "\n"
+    "  --hostname NAME           the node's name\n"
+    "  --shields-up[=false]      let no peer in\n"
+    "  --advertise-routes CIDR,...  offer these subnets alone; nothing: none\n"
+    "  --advertise-exit-node[=false]  offer to carry peers' traffic\n"
+    "  --accept-routes[=false]   reach the subnets that peers offer\n"
+    "  --exit-node PEER          reach all else through it; nothing: no peer\n"
+    "  --exit-node-allow-lan[=false]  but this host's own subnets directly\n"
+    "  --accept-dns[=false]      heed the tailnet's DNS settings\n"
+    "  --state-dir DIR           of the node that is changed\n"
+    "\n"
+    "What is not named stays as it is. What remora up is given counts more, "
+    "at\n"
+    "the next start.\n"
+    "\n"
+    "Examples:\n"
+    "  remora set --hostname laptop --shields-up\n"
+    "  remora set --exit-node= --accept-routes=false\n";
 
 static const char help_whois[] =
     "remora whois: who has a tailnet address, or a name\n"
@@ -213,6 +238,8 @@ const char *cli_help_text(cli_command topic)
         return help_ping;
     case CLI_NETCHECK:
         return help_netcheck;
+    case CLI_SET:
+        return help_set;
     case CLI_WHOIS:
         return help_whois;
     case CLI_CAPTURE:

@@ -503,6 +503,8 @@ void rmri_node_capture_stop_all(rmr_node *n);
 /* By address or name, this node too.  n->nm has a self. */
 bool rmri_node_whois_find(const rmr_node *n, const char *host,
                           rmr_nm_node *node, rmr_addr *ip, bool *is_self);
+/* "Tags":[...] */
+void rmri_node_put_tags(rmr_jw *w, const rmr_nm_node *v);
 /* Errors: as rmr_node_whois. */
 rmr_err rmri_node_whois_json(const rmr_node *n, const char *host, rmr_jw *w);
 void rmri_node_metrics_accept(rmr_node *n, rmr_time now, uint64_t child);

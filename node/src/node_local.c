@@ -151,6 +151,10 @@ static void whois(nd_conn *c, const request *r)
         say_unreachable(c, r->peer, err);
         return;
     }
+    if (w.failed) {
+        say_error(c, "what is known of it is longer than 16 KB");
+        return;
+    }
     line_out(c, &w, buf);
     c->local->mode = ND_LOCAL_CLOSING;
 }
@@ -171,7 +175,7 @@ static void set(nd_conn *c, rmr_time now)
 
 static void prefs(nd_conn *c)
 {
-    uint8_t buf[32 * 1024]; /* 256 routes, and names */
+    uint8_t buf[16 * 1024]; /* RMR_NODE_MAX_ROUTES, and names */
     rmr_jw w;
     rmr_jw_init(&w, rmr_buf_of(buf, sizeof buf - 1));
     rmri_node_put_prefs(c->n, &w);

@@ -8,7 +8,7 @@
 #include <remora/netmap.h>
 #include <remora/wgcore.h>
 
-#define ND_MAX_OFFERED 64
+#define ND_MAX_OFFERED RMR_NODE_MAX_ROUTES
 #define ND_MAX_ROUTES 4096 /* of peers; more are left out */
 
 typedef struct nd_peer_route {

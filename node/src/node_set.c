@@ -29,12 +29,10 @@ static const rmr_json_field fields[] = {
     {"shields_up", S_SHIELDS_UP, NULL, 0},
 };
 
-#define LINE_ROUTES 128 /* more don't fit into a request */
-
 typedef struct wish {
     rmr_node_prefs prefs;
     char hostname[64], exit_node[RMR_NODE_MAX_EXIT_NODE + 1];
-    rmr_prefix routes[LINE_ROUTES];
+    rmr_prefix routes[RMR_NODE_MAX_ROUTES];
     const char *wrong; /* the name of a field; NULL: none */
 } wish;
 
@@ -69,7 +67,8 @@ static rmr_err flag_of(wish *s, const char *field, rmr_json_kind kind,
 /* The field is an array; an empty one takes all of them back. */
 static rmr_err route_of(wish *s, rmr_json_kind kind, rmr_bytes text)
 {
-    if (kind != RMR_JSON_STRING || s->prefs.n_advertise_routes == LINE_ROUTES ||
+    if (kind != RMR_JSON_STRING ||
+        s->prefs.n_advertise_routes == RMR_NODE_MAX_ROUTES ||
         rmr_prefix_parse(text, &s->routes[s->prefs.n_advertise_routes]) !=
             RMR_OK)
         return refuse(s, "advertise_routes");

@@ -76,6 +76,8 @@ static void put_node(rmr_node *n, rmr_jw *w, const rmr_nm_node *v)
     if (v->n_primary_routes)
         put_prefixes(w, "PrimaryRoutes", v->primary_routes,
                      v->n_primary_routes);
+    if (v->n_tags)
+        rmri_node_put_tags(w, v);
     rmr_jw_kstr(w, "Relay", rmri_node_region_code(n, v->home_derp));
     rmr_jw_kstr(w, "PeerRelay", ""); /* not used */
     rmr_jw_kbool(w, "ExitNode", false);

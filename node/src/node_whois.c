@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MAX_GRANTS 64   /* in JSON */
 #define MAX_PREFIXES 64 /* of each kind, in JSON */
 
 static bool has_addr(const rmr_nm_node *v, const rmr_addr *ip)
@@ -90,7 +91,23 @@ rmr_err rmr_node_whois(const rmr_node *n, const char *host, rmr_node_who *out)
     out->is_self = self;
     out->online = self ? n->ctl_state == RMR_CTL_CONNECTED : v.online == 1;
     out->expired = v.expired;
+    out->tags = v.tags;
+    out->n_tags = v.n_tags;
     return RMR_OK;
+}
+
+bool rmr_node_next_grant(const rmr_node *n, const rmr_addr *from, uint64_t *pos,
+                         rmr_node_grant *out)
+{
+    rmr_nm_who who;
+    rmr_nm_cap cap;
+    if (!n->nm || !rmr_nm_whois(n->nm, from, &who) ||
+        who.ours.family == RMR_AF_NONE ||
+        !rmr_nm_next_grant(n->nm, pos, from, &who.ours, &cap))
+        return false;
+    out->name = cap.name;
+    out->values = cap.values;
+    return true;
 }
 
 /* ---- as JSON, with the names of `tailscale whois --json` ---------------- */
@@ -135,11 +152,68 @@ static void put_node(rmr_jw *w, const rmr_nm_node *v, bool online)
     rmr_jw_kstr(w, "OS", v->os);
     rmr_jw_kstr(w, "Hostname", v->hostname);
     rmr_jw_object_end(w);
+    if (v->n_tags)
+        rmri_node_put_tags(w, v);
     rmr_jw_kbool(w, "Online", online);
     if (v->expired)
         rmr_jw_kbool(w, "Expired", true);
     snprintf(text, sizeof text, "%.*s", (int)label_len(v->name), v->name);
     rmr_jw_kstr(w, "ComputedName", text);
+    rmr_jw_object_end(w);
+}
+
+void rmri_node_put_tags(rmr_jw *w, const rmr_nm_node *v)
+{
+    const char *tag;
+    rmr_jw_key(w, "Tags");
+    rmr_jw_array(w);
+    for (size_t i = 0; (tag = rmr_nm_tag_at(v, i)) != NULL; i++)
+        rmr_jw_str(w, tag);
+    rmr_jw_array_end(w);
+}
+
+/* Of several rules' values one list is made: what is between their brackets. */
+static void put_values(rmr_jw *w, const char *values)
+{
+    size_t len = strlen(values);
+    if (len > 2) /* "[]" */
+        rmr_jw_raw(w, rmr_bytes_of((const uint8_t *)values + 1, len - 2));
+}
+
+static bool was_granted_before(const rmr_node *n, const rmr_addr *from,
+                               uint64_t end, const char *name)
+{
+    uint64_t pos = 0;
+    rmr_node_grant g;
+    while (rmr_node_next_grant(n, from, &pos, &g) && pos < end)
+        if (strcmp(g.name, name) == 0)
+            return true;
+    return false;
+}
+
+static void put_grant(const rmr_node *n, rmr_jw *w, const rmr_addr *from,
+                      uint64_t pos, const rmr_node_grant *first)
+{
+    rmr_node_grant g = *first;
+    rmr_jw_key(w, first->name);
+    rmr_jw_array(w);
+    do {
+        if (strcmp(g.name, first->name) == 0)
+            put_values(w, g.values);
+    } while (rmr_node_next_grant(n, from, &pos, &g));
+    rmr_jw_array_end(w);
+}
+
+static void put_grants(const rmr_node *n, rmr_jw *w, const rmr_addr *from)
+{
+    uint64_t pos = 0;
+    rmr_node_grant g;
+    rmr_jw_key(w, "CapMap");
+    rmr_jw_object(w);
+    for (size_t i = 0; i < MAX_GRANTS && rmr_node_next_grant(n, from, &pos, &g);
+         i++)
+        if (!was_granted_before(n, from, pos, g.name))
+            put_grant(n, w, from, pos, &g);
     rmr_jw_object_end(w);
 }
 
@@ -162,6 +236,7 @@ rmr_err rmri_node_whois_json(const rmr_node *n, const char *host, rmr_jw *w)
     rmr_jw_kstr(w, "LoginName", who.user_login);
     rmr_jw_kstr(w, "DisplayName", who.user_name);
     rmr_jw_object_end(w);
+    put_grants(n, w, &ip);
     rmr_jw_object_end(w);
     return RMR_OK;
 }

@@ -39,6 +39,8 @@ case $line in
 *'"whois","peer":"100.64.0.2:80"'*)
     echo '{"Node":{"ID":2,"StableID":"s2","Name":"n2.lab.test.","Addresses":["100.64.0.2/32","fd7a::2/128"],"Hostinfo":{"OS":"linux","Hostname":"N\\u001b[31m2"},"Tags":["tag:a","tag:b"]},"UserProfile":{"ID":1,"LoginName":"ann@lab.test","DisplayName":"Ann"}}'
     ;;
+*'"set"'*'"hostname":"taken"'*) echo '{"error":"this name is taken"}' ;;
+*'"set"'*) echo '{"ok":true}' ;;
 *'"whois"'*) echo '{"error":"x is not a peer of this tailnet: see remora status"}' ;;
 *'"metrics"'*) printf '# HELP tailscale_up The node process answers.\n# TYPE tailscale_up gauge\ntailscale_up 1\n' ;;
 *'"capture"'*)
@@ -129,6 +131,15 @@ whois_people() {
 check "whois for people" whois_people
 whois_json() { run 0 whois --json 100.64.0.2:80 --state-dir "$state" && [ "$(jq -r .Node.StableID "$out")" = s2 ]; }
 check "whois for programs" whois_json
+set_all() {
+    run 0 set --hostname laptop --shields-up --accept-dns=false --advertise-routes 10.1.0.0/16,fd00:1::/64 --exit-node n2 --state-dir "$state" &&
+        asked '{"op":"set","hostname":"laptop","advertise_routes":["10.1.0.0/16","fd00:1::/64"],"exit_node":"n2","accept_dns":false,"shields_up":true}'
+}
+check "set asks for what was given" set_all
+set_back() { run 0 set --exit-node= --advertise-routes= --state-dir "$state" && asked '{"op":"set","advertise_routes":[],"exit_node":""}'; }
+check "set takes back" set_back
+set_refused() { run 1 set --hostname taken --state-dir "$state" && one_sentence && said "this name is taken"; }
+check "set that is refused" set_refused
 whois_nobody() { run 1 whois x --state-dir "$state" && one_sentence && said "is not a peer"; }
 check "whois of nobody" whois_nobody
 metrics_lines() { run 0 metrics --state-dir "$state" && [ "$(wc -l <"$out")" = 3 ] && [ "$(tail -n 1 "$out")" = "tailscale_up 1" ]; }

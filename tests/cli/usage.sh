@@ -36,6 +36,9 @@ check "ping without a peer"     wrong "needs a peer" ping
 check "ping of no probes"       wrong "-c takes" ping -c 0 n2
 check "a timeout that is none"  wrong "--timeout takes" ping --timeout soon n2
 check "ping by ICMP until it is direct" wrong "not both" ping --icmp --until-direct n2
+check "set of nothing"          wrong "set needs an option" set
+check "set with a wrong subnet" wrong "--advertise-routes takes" set --advertise-routes 10.0.0.1/8
+check "set with a flag that is neither" wrong "takes no value" set --shields-up=1
 check "whois of nobody"         wrong "needs an address or a name" whois
 check "capture without a file"  wrong "capture needs a file" capture
 check "a metrics address without a port" wrong "--metrics takes" up --metrics 127.0.0.1
@@ -131,7 +134,7 @@ secret_is_not_repeated() {
 }
 check "a refused secret is not repeated" secret_is_not_repeated
 
-for c in up status whois ping netcheck nc capture metrics debug down relay version; do
+for c in up set status whois ping netcheck nc capture metrics debug down relay version; do
     help_of() { run 0 "$c" --help && printed "remora $c" && printed "Example" && [ ! -s "$err" ]; }
     check "$c --help has an example" help_of
     same_help() { cp "$out" "$work/first" && run 0 help "$c" && cmp -s "$out" "$work/first"; }
@@ -148,7 +151,7 @@ failed() {
     shift
     run 1 "$@" && one_sentence && said "$words"
 }
-for c in "status" "whois n2" "capture -" "ping n2" "netcheck" "nc n2 80" "debug derp-map" "down"; do
+for c in "status" "set --shields-up" "whois n2" "capture -" "ping n2" "netcheck" "nc n2 80" "debug derp-map" "down"; do
     # shellcheck disable=SC2086
     check "$c without a node" failed "no node runs" $c --state-dir "$work/none"
 done

@@ -124,6 +124,16 @@ step "the metrics file says so too" file_says 1
 same_families() { diff <(curl -fsS http://127.0.0.1:9191/metrics | grep '^#') <(remora r1 metrics | grep '^#') && diff <(grep '^#' "$d/r1.prom") <(remora r1 metrics | grep '^#'); }
 step "listener, file and command say the same" same_families
 
+# ---- set -----------------------------------------------------------------------
+must remora r1 set --hostname renamed --shields-up
+renamed() { ts 1 status --json | jq -e --arg ip "$(remora_ip4 r1)" '.Peer[] | select(.TailscaleIPs[0] == $ip) | .HostName == "renamed"'; }
+step "set --hostname is told to the peers" until_ok 20 renamed
+shut() { ! patience=3 hello 127.0.0.1:1081 "http://$(remora_ip4 r1)/"; }
+step "set --shields-up lets no peer in" shut
+step "its own connections go on" hello 127.0.0.1:1055 http://n1.lab.test:8088/ -U ann:s3cret-of-socks
+must remora r1 set --shields-up=false
+step "set --shields-up=false lets them in" hello 127.0.0.1:1081 "http://$(remora_ip4 r1)/"
+
 # ---- logs ----------------------------------------------------------------------
 all_json() { jq -e -s 'length > 10 and all(.[]; (.time | type == "string") and .layer and .msg and (.level | IN("error", "warn", "info", "debug", "trace")))' "$d/log/remora-r1.err" >"$d/out"; }
 step "each line of --log-json is an object" all_json

@@ -253,7 +253,9 @@ static void wrong_preferences_change_nothing(void **st)
     start(&cfg);
     assert_int_equal(l.failed_events, 0);
     assert_int_equal(l.node->keys.prefs.n_routes, RMR_NODE_MAX_ROUTES);
-    assert_true(rmr_prefix_eq(&l.node->keys.prefs.routes[255], &many[255]));
+    assert_true(
+        rmr_prefix_eq(&l.node->keys.prefs.routes[RMR_NODE_MAX_ROUTES - 1],
+                      &many[RMR_NODE_MAX_ROUTES - 1]));
 }
 
 /* ---- sealing ----------------------------------------------------------- */

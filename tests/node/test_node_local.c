@@ -250,6 +250,44 @@ static void whois_is_a_call_too(void **st)
     stop();
 }
 
+/* Of two rules that grant one capability both values hold; what is granted to
+ * others, or for other addresses, is not told. */
+static void whois_tells_tags_and_grants(void **st)
+{
+    (void)st;
+    static const char rules[] =
+        "{\"PacketFilter\":[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\","
+        "\"Ports\":{\"First\":0,\"Last\":65535}}]},"
+        "{\"SrcIPs\":[\"100.64.0.2\"],\"CapGrant\":[{\"Dsts\":["
+        "\"100.64.0.1/32\"],\"CapMap\":{\"ex.com/edit\":[{\"a\":1}]}}]},"
+        "{\"SrcIPs\":[\"*\"],\"CapGrant\":[{\"Dsts\":[\"100.64.0.1/32\"],"
+        "\"CapMap\":{\"ex.com/edit\":[2,\"x\"],\"ex.com/look\":[]}}]},"
+        "{\"SrcIPs\":[\"100.64.0.9\"],\"CapGrant\":[{\"Dsts\":["
+        "\"100.64.0.1/32\"],\"CapMap\":{\"ex.com/other\":[]}}]}]}";
+    rmr_node_who who;
+    rmr_node_grant g;
+    uint64_t pos = 0;
+    size_t n = 0;
+    start(16);
+    rmr_nm *nm = p.node[0].n->nm;
+    rmr_nm_frame_begin(nm, PAIR_WALL);
+    assert_int_equal(rmr_nm_frame_feed(nm, rmr_bytes_str(rules)), RMR_OK);
+    assert_int_equal(rmr_nm_frame_end(nm), RMR_OK);
+    ask("{\"op\":\"whois\",\"peer\":\"100.64.0.2\"}\n");
+    ANSWERED("\"CapMap\":{\"ex.com/edit\":[{\"a\":1},2,\"x\"],"
+             "\"ex.com/look\":[]}}\n");
+    rmr_addr from = rmr_addr_v4(100, 64, 0, 2, 4711);
+    while (rmr_node_next_grant(p.node[0].n, &from, &pos, &g))
+        n++;
+    assert_int_equal(n, 3);
+    from = rmr_addr_v4(100, 64, 0, 3, 0);
+    pos = 0;
+    assert_false(rmr_node_next_grant(p.node[0].n, &from, &pos, &g));
+    assert_int_equal(rmr_node_whois(p.node[0].n, "100.64.0.2", &who), RMR_OK);
+    assert_int_equal(who.n_tags, 0);
+    stop();
+}
+
 static void whois_before_a_netmap_is_too_early(void **st)
 {
     (void)st;
@@ -566,6 +604,44 @@ static void status_without_a_netmap_is_whole_too(void **st)
     stop();
 }
 
+/* ---- preferences ------------------------------------------------------- */
+
+static void preferences_are_set_and_shown(void **st)
+{
+    (void)st;
+    start(17);
+    ask("{\"op\":\"set\",\"hostname\":\"new-name\",\"shields_up\":true,"
+        "\"advertise_routes\":[\"10.9.0.0/16\",\"fd00:9::/64\"]}\n");
+    ANSWERED("{\"ok\":true}\n");
+    ask("{\"op\":\"prefs\"}\n");
+    ANSWERED("{\"hostname\":\"new-name\",\"advertise_routes\":["
+             "\"10.9.0.0/16\",\"fd00:9::/64\"],\"advertise_exit_node\":false");
+    ANSWERED("\"shields_up\":true}\n");
+    assert_int_equal(p.node[0].n->routes.n_offered, 2); /* in force */
+    /* Refused ones change nothing, not even what was right in them. */
+    static const char *const wrong[] = {
+        "{\"op\":\"set\",\"hostname\":\"x\",\"advertise_routes\":["
+        "\"10.9.0.1/16\"]}\n",
+        "{\"op\":\"set\",\"hostname\":\"x\",\"advertise_routes\":[7]}\n",
+        "{\"op\":\"set\",\"hostname\":\"x\",\"shields_up\":1}\n",
+        "{\"op\":\"set\",\"hostname\":\"\"}\n",
+        "{\"op\":\"set\",\"hostname\":{\"a\":1}}\n",
+        "{\"op\":\"set\"}\n"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ask(wrong[i]);
+        ANSWERED("{\"error\":");
+    }
+    ask("{\"op\":\"prefs\"}\n");
+    ANSWERED("{\"hostname\":\"new-name\"");
+    assert_int_equal(p.node[0].n->routes.n_offered, 2);
+    ask("{\"op\":\"set\",\"advertise_routes\":[],\"shields_up\":false}\n");
+    ask("{\"op\":\"prefs\"}\n");
+    ANSWERED("\"advertise_routes\":[],");
+    ANSWERED("\"shields_up\":false}\n");
+    assert_int_equal(p.node[0].n->routes.n_offered, 0);
+    stop();
+}
+
 /* ---- without memory ---------------------------------------------------- */
 
 /* Each allocation of a request fails once: it is answered or let go, and the
@@ -690,6 +766,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whois_knows_addresses_and_names),
         cmocka_unit_test(whois_is_a_call_too),
+        cmocka_unit_test(whois_tells_tags_and_grants),
         cmocka_unit_test(whois_before_a_netmap_is_too_early),
         cmocka_unit_test(metrics_count_peers_and_bytes),
         cmocka_unit_test(metrics_say_direct_and_relayed),
@@ -701,6 +778,7 @@ int main(void)
         cmocka_unit_test(a_slow_watcher_loses_packets_and_they_are_counted),
         cmocka_unit_test(status_tells_users),
         cmocka_unit_test(status_without_a_netmap_is_whole_too),
+        cmocka_unit_test(preferences_are_set_and_shown),
         cmocka_unit_test(a_request_without_memory_harms_nobody),
         cmocka_unit_test(no_log_line_tells_a_secret),
     };

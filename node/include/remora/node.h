@@ -108,7 +108,7 @@ typedef struct rmr_node_callbacks {
 
 /* ---- preferences ------------------------------------------------------- */
 
-#define RMR_NODE_MAX_ROUTES 256
+#define RMR_NODE_MAX_ROUTES 64
 #define RMR_NODE_MAX_EXIT_NODE 255 /* bytes */
 
 enum rmr_node_pref { /* the fields of rmr_node_prefs, as bits of `given` */
@@ -488,7 +488,14 @@ typedef struct rmr_node_who { /* a node of the tailnet, and its user */
     int64_t user_id;      /* 0: none                                         */
     const char *user_login, *user_name; /* "": not told                      */
     bool is_self, online, expired;
+    const char *tags; /* "tag:a" NUL "tag:b" NUL: n_tags of them             */
+    size_t n_tags;
 } rmr_node_who;
+
+typedef struct rmr_node_grant { /* what rules grant a node to do here */
+    const char *name;   /* such as "example.com/cap/edit"                    */
+    const char *values; /* a JSON array as text; "[]": none                  */
+} rmr_node_grant;
 
 /**
  * Who has a tailnet address, or a name: for services that let only some in.
@@ -503,6 +510,22 @@ typedef struct rmr_node_who { /* a node of the tailnet, and its user */
  */
 RMR_API rmr_err rmr_node_whois(const rmr_node *n, const char *host,
                                rmr_node_who *out);
+
+/**
+ * Walks what the control server's rules grant the node of an address for
+ * services of ours: start with *pos = 0; false at the end.  One that several
+ * rules grant comes several times, and all values hold.               [look]
+ *
+ * \param from  The peer's address, as on_accept tells it.
+ *
+ * Effects:  *pos and *out are written.
+ * Errors:   none; false where nobody has the address.
+ * Lifetime: the texts are good until the next call that is not [look]; the
+ *           netmap may not change during a walk.
+ * Source:   tailcfg.FilterRule, CapGrant.
+ */
+RMR_API bool rmr_node_next_grant(const rmr_node *n, const rmr_addr *from,
+                                 uint64_t *pos, rmr_node_grant *out);
 
 /**
  * The name that `tailscale status --json` has for it, such as "Running".
