@@ -82,7 +82,7 @@ void rmri_node_data_from_derp(rmr_node *n, rmr_time now, uint16_t region,
     rmr_path_to from = {0};
     nd_batch b;
     n->dirty = true;
-    if (!rmr_paths_find(n->paths, src, &b.claimed)) {
+    if (!rmri_node_paths_want(n, src, &b.claimed)) {
         n->dropped_stranger++;
         return;
     }
@@ -109,6 +109,7 @@ static void udp_one(rmr_node *n, rmr_time now, nd_batch *b, rmr_buf data)
         rmr_netcheck_read_pkt(n->netcheck, now, in);
         break;
     case RMR_DATAGRAM_DISCO:
+        rmri_node_paths_want_sender(n, in);
         rmri_node_check(n, now, rmr_paths_read(n->paths, now, b->from, data));
         break;
     case RMR_DATAGRAM_WIREGUARD:
