@@ -126,6 +126,7 @@ static void a_state_of_version_2_is_read(void **st)
     assert_vector_keys(&l.node->keys);
     const nd_prefs *p = &l.node->keys.prefs;
     assert_string_equal(l.node->keys.stable_id, "nABC123");
+    assert_int_equal(l.node->keys.home, 3);
     assert_string_equal(p->hostname, "laptop");
     assert_string_equal(p->exit_node, "n7");
     assert_int_equal(p->n_routes, 2);
