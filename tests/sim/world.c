@@ -167,6 +167,12 @@ void world_control_stop(world *w)
     w->control = NULL;
 }
 
+void world_churn(world *w, int from, int n, bool come)
+{
+    control_machine_churn(w->control, from, n, come);
+    need(rmr_sim_poke(w->sim, w->control_program), "poke");
+}
+
 void world_init(world *w, uint64_t seed, int n_relays)
 {
     rmr_sim_config c;
@@ -176,7 +182,7 @@ void world_init(world *w, uint64_t seed, int n_relays)
     w->tcp_buffer = (size_t)256 * 1024;
     w->echo_log = getenv("WORLD_LOG") != NULL;
     rmr_sim_config_init(&c, sizeof c);
-    c.alloc = test_alloc_table(&w->heap);
+    c.alloc = test_alloc_table(&w->sim_heap);
     c.seed = seed;
     c.on_tap = getenv("WORLD_PCAP") ? on_tap : NULL;
     c.user = w;
@@ -199,9 +205,9 @@ void world_free(world *w)
         control_machine_free(w->control);
     for (int i = 0; i < WORLD_HOSTS; i++)
         pcap_close(w->logs[i]);
-    if (w->heap.live_blocks) {
-        (void)fprintf(stderr, "world: %zu blocks are left\n",
-                      w->heap.live_blocks);
+    size_t left = w->heap.live_blocks + w->sim_heap.live_blocks;
+    if (left) {
+        (void)fprintf(stderr, "world: %zu blocks are left\n", left);
         abort();
     }
 }

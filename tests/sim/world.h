@@ -42,7 +42,8 @@ typedef struct world_node {
 
 struct world {
     rmr_sim *sim;
-    test_alloc heap;
+    test_alloc heap;     /* of nodes and relays */
+    test_alloc sim_heap; /* of the simulator, which remembers each program */
     void *control; /* control_machine; NULL: down */
     rmr_sim_host control_host;
     rmr_sim_program control_program;
@@ -71,6 +72,8 @@ void world_relay_start(world *w, uint16_t region);
 /* The same of the control server; what it knew of the nodes is lost. */
 void world_control_stop(world *w);
 void world_control_start(world *w);
+/* Peers that are no hosts come or go, at all nodes. */
+void world_churn(world *w, int from, int n, bool come);
 /* The node's process is killed; it starts anew with the state of its host. */
 void world_node_stop(world_node *n);
 void world_node_start(world_node *n);
