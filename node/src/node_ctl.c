@@ -108,6 +108,7 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
     case RMR_CTL_DOWN:
         say_why(n, err, text);
         rmri_node_trouble(n, err, n->ctl_text);
+        rmri_node_peers_stopgap(n);
         break;
     case RMR_CTL_FAILED:
         say_why(n, err, text);

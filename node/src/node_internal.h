@@ -538,6 +538,7 @@ typedef struct nd_keys { /* what the state blob holds; secret */
     char url[512];
     char login[128];
     char stable_id[64];
+    uint16_t home; /* the region that control was told last; 0: none */
     uint64_t wg_floor_unix_ns;
     nd_prefs prefs;
 } nd_keys;
@@ -634,6 +635,7 @@ struct rmr_node {
     bool from_server; /* inside rmr_ctl_read */
     bool live; /* a netmap came from the server, not from the cache */
     bool has_jailed, approval_told, expiry_told;
+    bool stopgap_told; /* it was looked at whether the cache can do */
 
     nd_region *regions;
     uint16_t home;       /* 0: none */
@@ -742,6 +744,9 @@ void rmri_node_ctl_pump(rmr_node *n, rmr_time now);
 void rmri_node_ctl_free(rmr_node *n);
 /* node_peers.c */
 rmr_err rmri_node_peers_nm_new(rmr_node *n);
+/* The cached netmap was read, or the server went: runs from the cache when both
+ * are so. */
+void rmri_node_peers_stopgap(rmr_node *n);
 void rmri_node_peers_wg_callbacks(rmr_wg_callbacks *cb);
 void rmri_node_peers_forget_expired(rmr_node *n, rmr_time now);
 bool rmri_node_peers_destination(rmr_bytes ip_packet, rmr_addr *to);

@@ -176,41 +176,79 @@ static void self_changed(rmr_node *n)
     }
 }
 
-static void tell_running(rmr_node *n)
+/* Peers look for us where we were, until the server tells them otherwise.  The
+ * cached self node may be older than what the server was told. */
+static void home_as_told(rmr_node *n)
 {
-    rmr_nm_node self;
-    if (!rmr_nm_self(n->nm, &self))
-        return;
-    if (self.expired) {
+    if (!n->from_server && !n->only_netcheck && !n->home)
+        n->home = n->keys.home; /* dialled with the map, if it has it */
+}
+
+/* May this node take part, as far as the netmap says?  Tells once what is in
+ * the way. */
+static bool is_admitted(rmr_node *n, const rmr_nm_node *self)
+{
+    if (self->expired) {
         rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, "");
         if (!n->expiry_told)
             rmri_node_trouble(n, RMR_E_CTL_KEY_EXPIRED,
                               rmr_node_err_text(RMR_E_CTL_KEY_EXPIRED));
         n->expiry_told = true;
-        return;
+        return false;
     }
-    if (!self.machine_authorized) {
+    if (!self->machine_authorized) {
         if (!n->approval_told) /* once, not with every frame */
             rmri_node_trouble(n, RMR_E_NOTREADY,
                               "this node waits for approval: approve it at "
                               "the control server");
         n->approval_told = true;
-        return;
+        return false;
     }
     n->approval_told = n->expiry_told = false;
-    rmri_node_set_state(n, RMR_NODE_RUNNING, "");
-    if (n->running_told)
-        return;
-    n->running_told = true;
+    return true;
+}
+
+static void say_running(rmr_node *n, const rmr_nm_node *self, bool from_cache)
+{
     rmr_node_event ev = {0};
+    rmri_node_set_state(n, RMR_NODE_RUNNING, "");
     ev.kind = RMR_NODE_EV_RUNNING;
     ev.state = RMR_NODE_RUNNING;
     ev.text = "";
     ev.ips = n->ips;
     ev.n_ips = n->n_ips;
-    ev.hostname = self.name;
+    ev.from_cache = from_cache;
+    ev.hostname = self->name;
     ev.took = rmr_time_since(n->now, n->started);
     rmri_node_tell(n, &ev);
+}
+
+static void tell_running(rmr_node *n)
+{
+    rmr_nm_node self;
+    if (!rmr_nm_self(n->nm, &self) || !is_admitted(n, &self))
+        return;
+    rmri_node_set_state(n, RMR_NODE_RUNNING, "");
+    if (n->running_told)
+        return;
+    n->running_told = true;
+    say_running(n, &self, false);
+}
+
+/* Both the cached netmap is there and the server is not. */
+void rmri_node_peers_stopgap(rmr_node *n)
+{
+    rmr_nm_node self;
+    if (n->live || n->stopgap_told || n->only_netcheck || n->cache_step ||
+        n->ctl_state != RMR_CTL_DOWN || !rmr_nm_self(n->nm, &self))
+        return;
+    n->stopgap_told = true;
+    if (!is_admitted(n, &self))
+        return;
+    rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
+             "the control server does not answer: running from the cached "
+             "netmap");
+    say_running(n, &self, true);
 }
 
 static void on_frame(void *user, uint32_t changed)
@@ -219,6 +257,7 @@ static void on_frame(void *user, uint32_t changed)
     n->dirty = true;
     if (changed & RMR_NM_SELF) {
         self_changed(n);
+        home_as_told(n);
         rmri_node_paths_attributes(n, n->now);
     }
     rmri_node_routes_frame(n, changed);

@@ -48,6 +48,8 @@ static void load_failed(void *owner, rmr_time now, rmr_err why)
     rmr_node *n = owner;
     n->state_io = NULL;
     text_free(n);
+    if (n->phase != ND_PHASE_LOADING)
+        return; /* asked to stop meanwhile */
     /* An adapter without blobs: the node lives as long as the process. */
     if (why == RMR_E_NOTFOUND || why == RMR_E_UNSUPPORTED)
         keys_new(n, now);
@@ -102,7 +104,10 @@ static void load_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     if (more)
         return;
     n->state_io = NULL;
-    loaded(n, now);
+    if (n->phase == ND_PHASE_LOADING)
+        loaded(n, now);
+    else
+        text_free(n); /* asked to stop meanwhile */
 }
 
 static const rmr_mc_io_ops load_ops = {

@@ -23,6 +23,7 @@ enum {
     F_REGISTERED,
     F_LOGIN,
     F_STABLE_ID,
+    F_HOME,
     F_FLOOR,
     F_PREFS,
     F_HOSTNAME,
@@ -57,6 +58,7 @@ static const rmr_json_field state_fields[] = {
     {"registered", F_REGISTERED, NULL, 0},
     {"login", F_LOGIN, NULL, 0},
     {"stable_id", F_STABLE_ID, NULL, 0},
+    {"home_derp", F_HOME, NULL, 0},
     {"wg_floor_unix_ns", F_FLOOR, NULL, 0},
     {"prefs", F_PREFS, prefs_fields,
      sizeof prefs_fields / sizeof prefs_fields[0]},
@@ -79,6 +81,14 @@ static rmr_err text_of(rmr_bytes text, char *dst, size_t cap)
     memcpy(dst, text.ptr, text.len);
     dst[text.len] = 0;
     return RMR_OK;
+}
+
+static rmr_err home_of(rmr_bytes text, uint16_t *home)
+{
+    uint64_t v = 0;
+    rmr_err err = rmr_parse_u64(text, UINT16_MAX, &v);
+    *home = (uint16_t)v;
+    return err;
 }
 
 static rmr_err route_of(nd_prefs *p, rmr_json_kind kind, rmr_bytes text)
@@ -150,6 +160,8 @@ static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
         return text_of(text, k->login, sizeof k->login);
     case F_STABLE_ID:
         return text_of(text, k->stable_id, sizeof k->stable_id);
+    case F_HOME:
+        return home_of(text, &k->home);
     case F_FLOOR:
         return rmr_parse_u64(text, UINT64_MAX, &k->wg_floor_unix_ns);
     default:
@@ -274,6 +286,7 @@ rmr_err rmri_node_state_text(const nd_keys *k, rmr_buf dst, size_t *len)
     rmr_jw_kbool(&w, "registered", k->registered);
     rmr_jw_kstr(&w, "login", k->login);
     rmr_jw_kstr(&w, "stable_id", k->stable_id);
+    rmr_jw_ku64(&w, "home_derp", k->home);
     rmr_jw_ku64(&w, "wg_floor_unix_ns", k->wg_floor_unix_ns);
     put_prefs(&w, &k->prefs);
     rmr_jw_object_end(&w);

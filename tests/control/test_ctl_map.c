@@ -259,6 +259,33 @@ static void changes_are_sent_and_only_changes(void **state)
     rig_free(&r);
 }
 
+static void a_new_name_and_shields_are_sent_at_once(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    int n = r.s.updates;
+    assert_int_equal(rmr_ctl_set_host(r.c, r.now, "desk", false), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 1);
+    assert_true(rig_has(r.s.last_update, "\"Hostname\":\"desk\""));
+    assert_false(rig_has(r.s.last_update, "ShieldsUp"));
+    assert_int_equal(rmr_ctl_set_host(r.c, r.now, "desk", true), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 2);
+    assert_true(rig_has(r.s.last_update, "\"ShieldsUp\":true"));
+    assert_int_equal(rmr_ctl_set_host(r.c, r.now, "desk", true), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 2);
+    assert_int_equal(rmr_ctl_set_host(r.c, r.now, "", true), RMR_E_INVAL);
+    char over[300];
+    memset(over, 'y', sizeof over);
+    over[299] = 0;
+    assert_int_equal(rmr_ctl_set_host(r.c, r.now, over, true), RMR_E_INVAL);
+    rig_free(&r);
+}
+
 static void order_and_latencies_are_no_change_but_types_are(void **state)
 {
     (void)state;
@@ -343,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_proxy_that_ends_quiet_streams_is_named),
         cmocka_unit_test(the_ways_a_stream_ends_are_told),
         cmocka_unit_test(changes_are_sent_and_only_changes),
+        cmocka_unit_test(a_new_name_and_shields_are_sent_at_once),
         cmocka_unit_test(order_and_latencies_are_no_change_but_types_are),
         cmocka_unit_test(a_net_without_its_lists_is_refused),
         cmocka_unit_test(failed_updates_back_off),

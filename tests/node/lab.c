@@ -12,8 +12,10 @@ static void on_event(void *user, const rmr_node_event *ev)
         l->failed_err = ev->err;
         snprintf(l->failed_text, sizeof l->failed_text, "%s", ev->text);
     }
-    if (ev->kind == RMR_NODE_EV_RUNNING)
+    if (ev->kind == RMR_NODE_EV_RUNNING) {
         l->running_events++;
+        l->from_cache = ev->from_cache;
+    }
 }
 
 void lab_init(lab *l)

@@ -47,6 +47,7 @@ typedef struct lab {
     bool stopped;
     rmr_err stop_err;
     int failed_events, running_events;
+    bool from_cache; /* the last running event */
     rmr_err failed_err;
     char failed_text[512];
 } lab;

@@ -126,6 +126,7 @@ static void a_state_of_version_2_is_read(void **st)
     assert_vector_keys(&l.node->keys);
     const nd_prefs *p = &l.node->keys.prefs;
     assert_string_equal(l.node->keys.stable_id, "nABC123");
+    assert_int_equal(l.node->keys.home, 3);
     assert_string_equal(p->hostname, "laptop");
     assert_string_equal(p->exit_node, "n7");
     assert_int_equal(p->n_routes, 2);
@@ -485,6 +486,86 @@ static void a_program_can_keep_the_state_itself(void **st)
     assert_int_equal(rmr_node_new(&n, &l.env, &cfg, l.now), RMR_E_INVAL);
 }
 
+/* ---- a start from the cache -------------------------------------------- */
+
+#define PAST "2026-01-01T00:00:00Z" /* the lab's clock says September 2026 */
+#define FUTURE "2027-01-01T00:00:00Z"
+
+static void set_cache(const char *self_expiry)
+{
+    static const char keys[3][65] = {
+        "0102030405060708091011121314151617181920212223242526272829303132",
+        "0202030405060708091011121314151617181920212223242526272829303132",
+        "0302030405060708091011121314151617181920212223242526272829303132"};
+    uint8_t hash[RMR_HASH_LEN];
+    char text[4096], node[3][1024];
+    static const char *const form =
+        "{\"ID\":%d,\"StableID\":\"s%d\",\"Name\":\"n%d.ex.com.\",\"Key\":"
+        "\"nodekey:%s\",\"KeyExpiry\":\"%s\",\"Addresses\":[\"100.64.0.%d/"
+        "32\"],\"AllowedIPs\":[\"100.64.0.%d/32\"],\"HomeDERP\":1,"
+        "\"MachineAuthorized\":true}";
+    const char *expiry[3] = {self_expiry, PAST, FUTURE};
+    for (int i = 0; i < 3; i++)
+        (void)snprintf(node[i], sizeof node[i], form, i + 1, i + 1, i + 1,
+                       keys[i], expiry[i], i + 1, i + 1);
+    size_t len =
+        (size_t)snprintf(text, sizeof text, "{\"Node\":%s,\"Peers\":[%s,%s]}",
+                         node[0], node[1], node[2]);
+    rmr_blake2s_256(hash, rmr_bytes_of(text, len), rmr_bytes_of(NULL, 0));
+    len += (size_t)snprintf(text + len, sizeof text - len, "\n#blake2s ");
+    for (size_t i = 0; i < sizeof hash; i++)
+        len += (size_t)snprintf(text + len, 3, "%02x", hash[i]);
+    text[len++] = '\n';
+    lab_blob *b = &l.blobs[1];
+    (void)snprintf(b->name, sizeof b->name, "netmap.cache");
+    b->there = true;
+    b->data = realloc(b->data, len);
+    assert_non_null(b->data);
+    memcpy(b->data, text, len);
+    b->len = len;
+}
+
+static void start_from_cache(const char *self_expiry)
+{
+    uint8_t text[4096];
+    rmr_node_config cfg;
+    size_t len = read_vector("state-2.txt", text, sizeof text);
+    set_blob(text, len);
+    set_cache(self_expiry);
+    again(&cfg);
+    start(&cfg);
+}
+
+static bool has_way(uint8_t last)
+{
+    uint8_t pkt[20] = {0x45, [3] = 20, [9] = 6, [16] = 100, [17] = 64};
+    pkt[19] = last;
+    return rmri_node_peers_route(l.node, l.now, rmr_bytes_of(pkt, sizeof pkt))
+               .id != 0;
+}
+
+static void from_the_cache_expired_keys_are_not_used(void **st)
+{
+    (void)st;
+    start_from_cache(FUTURE); /* the control server is refused */
+    assert_int_equal(l.running_events, 1);
+    assert_true(l.from_cache);
+    assert_int_equal(rmr_node_get_state(l.node), RMR_NODE_RUNNING);
+    assert_false(has_way(2));
+    assert_true(has_way(3));
+    lab_run(&l, 600 * RMR_SEC);
+    assert_int_equal(l.running_events, 1); /* said once */
+}
+
+static void from_the_cache_an_expired_node_does_not_run(void **st)
+{
+    (void)st;
+    start_from_cache(PAST);
+    assert_int_equal(l.running_events, 0);
+    assert_int_equal(rmr_node_get_state(l.node), RMR_NODE_NEEDS_LOGIN);
+    assert_int_equal(l.failed_events, 0); /* it goes on asking */
+}
+
 /* ---- a death at each write --------------------------------------------- */
 
 /* A start, a change of preferences and a stop; false: it died before. */
@@ -565,6 +646,8 @@ int main(void)
         T(an_altered_sealed_state_is_damaged),
         T(a_first_start_without_the_seal_key_keeps_nothing),
         T(a_program_can_keep_the_state_itself),
+        T(from_the_cache_expired_keys_are_not_used),
+        T(from_the_cache_an_expired_node_does_not_run),
         T(killed_at_each_write_it_starts_with_old_or_new_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

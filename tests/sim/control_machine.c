@@ -136,21 +136,54 @@ static void whole_map(const control_machine *c, int i, bytes *frames)
     bytes_free(&b);
 }
 
+/* To all but node `but`. */
+static void tell(control_machine *c, bytes *text, int but)
+{
+    bytes frame = {0};
+    bytes_add(text, "", 1);
+    frame_zstd(&frame, (const char *)text->p);
+    for (int k = 0; k < CONNS; k++) {
+        conn *to = &c->conns[k];
+        if (to->used && to->node >= 0 && to->node != but && to->s.map_stream)
+            server_map_send(&to->s, frame.p, frame.len);
+    }
+    bytes_free(text);
+    bytes_free(&frame);
+}
+
 static void tell_others(control_machine *c, int i)
 {
-    bytes b = {0}, frame = {0};
+    bytes b = {0};
     put(&b, "{\"PeersChanged\":[");
     put_node(&b, i, &c->nodes[i]);
     put(&b, "]}");
-    bytes_add(&b, "", 1);
-    frame_zstd(&frame, (const char *)b.p);
-    for (int k = 0; k < CONNS; k++) {
-        conn *to = &c->conns[k];
-        if (to->used && to->node >= 0 && to->node != i && to->s.map_stream)
-            server_map_send(&to->s, frame.p, frame.len);
+    tell(c, &b, i);
+}
+
+void control_machine_churn(control_machine *c, int from, int n, bool come)
+{
+    bytes b = {0};
+    char text[1024];
+    put(&b, come ? "{\"PeersChanged\":[" : "{\"PeersRemoved\":[");
+    for (int i = from; i < from + n; i++) {
+        (void)snprintf(text, sizeof text, come ? "%s{\"ID\":%d" : "%s%d",
+                       i > from ? "," : "", 1000 + i);
+        put(&b, text);
+        if (!come)
+            continue;
+        (void)snprintf(
+            text, sizeof text,
+            ",\"StableID\":\"f%d\",\"Name\":\"f%d.ex.com.\",\"User\":1,\"Key\":"
+            "\"nodekey:%064x\",\"DiscoKey\":\"discokey:%064x\",\"Addresses\":["
+            "\"100.65.%d.%d/32\"],\"AllowedIPs\":[\"100.65.%d.%d/32\"],"
+            "\"Endpoints\":[\"192.0.2.%d:41641\"],\"HomeDERP\":1,\"Cap\":138,"
+            "\"MachineAuthorized\":true}",
+            i, i, (unsigned)i + 7, (unsigned)i + 9000, i / 250, i % 250 + 1,
+            i / 250, i % 250 + 1, i % 250 + 1);
+        put(&b, text);
     }
-    bytes_free(&b);
-    bytes_free(&frame);
+    put(&b, "]}");
+    tell(c, &b, -1);
 }
 
 static void on_map(void *user, server *s, const char *body, bytes *frames)
