@@ -153,7 +153,6 @@ static void derp_map(const world *w, char *dst, size_t cap)
 void world_init(world *w, uint64_t seed, int n_relays)
 {
     rmr_sim_config c;
-    rmr_sim_program program;
     char map[2048];
     memset(w, 0, sizeof *w);
     w->seed = seed;
@@ -173,7 +172,7 @@ void world_init(world *w, uint64_t seed, int n_relays)
     rmr_addr ip = rmr_addr_v4(203, 0, 113, CONTROL_IP, 0);
     rmr_machine m = control_machine_machine(w->control);
     need(rmr_sim_add(w->sim, add_host(w, RMR_SIM_INTERNET, "control", &ip, 1),
-                     &m, &program),
+                     &m, &w->control_program),
          "control");
 }
 
@@ -297,6 +296,8 @@ static void make_node(world_node *n)
     c.ca_pem = rmr_bytes_str(ca);
     c.tcp_buffer = n->w->tcp_buffer;
     c.callbacks = &cb;
+    if (n->w->configure)
+        n->w->configure(n->number, &c);
     need(rmr_node_new(&n->node, &n->env, &c, rmr_sim_now(n->w->sim)), name);
     free(ca);
     rmr_machine m = rmr_node_machine(n->node);
@@ -351,6 +352,12 @@ bool world_all_run(world *w, rmr_dur d)
     if (err != RMR_E_TIMEOUT)
         need(err, "run");
     return err == RMR_OK;
+}
+
+void world_approve(world_node *n, bool yes)
+{
+    control_machine_approve(n->w->control, n->number, yes);
+    need(rmr_sim_poke(n->w->sim, n->w->control_program), "poke");
 }
 
 void world_dial(world_node *a, world_node *b)
