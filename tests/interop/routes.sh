@@ -95,15 +95,18 @@ fetches() {
 }
 
 # ---- remora routes, tailscaled uses ----------------------------------------
-must router_start r1 --advertise-routes 10.55.0.0/24,fd55::/64
+# Of 4via6: 10.55.0.0/24 at site 7.
+via=fd7a:115c:a1e0:b1a:0:7:a37:0/120
+must router_start r1 --advertise-routes 10.55.0.0/24,fd55::/64,$via
 must ts_start 1
 must ts_up 1
 n1=127.0.0.1:1081
-step "the server knows what remora offers" until_ok 10 offers r1 10.55.0.0/24,fd55::/64
+step "the server knows what remora offers" until_ok 10 offers r1 10.55.0.0/24,fd55::/64,$via
 must ts 1 set --accept-routes
-must approve r1 10.55.0.0/24,fd55::/64
+must approve r1 10.55.0.0/24,fd55::/64,$via
 step "tailscaled reaches a subnet behind remora" until_ok 20 got $n1 http://10.55.0.1/
 step "and an IPv6 one" until_ok 20 got $n1 "http://[fd55::1]/"
+step "and by 4via6" until_ok 20 got $n1 "http://[fd7a:115c:a1e0:b1a:0:7:a37:1]/"
 step "twenty megabytes come through" fetches $n1 http://10.55.0.1/big
 uploads() {
     curl -fsS --max-time 60 --socks5-hostname $n1 -T "$d/www/big" http://10.55.0.1/up/big &&
@@ -141,6 +144,7 @@ r2=127.0.0.1:1056
 must remora_start r3 --socks5 127.0.0.1:1057
 step "remora reaches a subnet behind remora" until_ok 20 got $r2 http://10.55.0.1/
 step "and an IPv6 one" got $r2 "http://[fd55::1]/"
+step "and by a name of 4via6" got $r2 http://10-55-0-1-via-7.lab.test/
 step "twenty megabytes come through" fetches $r2 http://10.55.0.1/big
 step "a forward to an address behind it, and half-close" sum_of socat -t 60 - TCP:127.0.0.1:17777
 step "nc to an address behind it" sum_of "$REMORA" nc --state-dir "$d/state/r2" 10.55.0.1 7777

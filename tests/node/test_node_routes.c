@@ -41,29 +41,27 @@ static void begin(const nd_routes_wish *w)
     assert_int_equal(rmri_node_routes_set(l.node, w), RMR_OK);
     rmri_node_cache_overtaken(l.node);
     rmr_nm_stream_begin(l.node->nm);
-    frame("{\"Node\":" PEER(
-        "1", "") ",\"Peers\":[" PEER("2", ",\"10.0.0.0/8\",\"0.0.0.0/0\",\"::/"
-                                          "0\"") "," PEER("3",
-                                                          ",\"10.1.0.0/"
-                                                          "16\",\"192.0.2.9/"
-                                                          "32\",\"10.2.0.1/"
-                                                          "16\"") "," PEER("4",
-                                                                           ",\""
-                                                                           "0."
-                                                                           "0."
-                                                                           "0."
-                                                                           "0/"
-                                                                           "0\""
-                                                                           ",\""
-                                                                           "fd7"
-                                                                           "a:"
-                                                                           "115"
-                                                                           "c:"
-                                                                           "a1e"
-                                                                           "0::"
-                                                                           "53/"
-                                                                           "128"
-                                                                           "\"") "]}");
+    frame("{\"Node\":" PEER("1", "") ",\"Peers\":[" PEER(
+        "2", ",\"10.0.0.0/8\",\"0.0.0.0/0\",\"::/"
+             "0\"") "," PEER("3", ",\"10.1.0.0/"
+                                  "16\",\"192.0.2.9/"
+                                  "32\",\"10.2.0.1/"
+                                  "16\"") "," PEER("4", ",\""
+                                                        "0."
+                                                        "0."
+                                                        "0."
+                                                        "0/"
+                                                        "0\""
+                                                        ",\""
+                                                        "fd7"
+                                                        "a:"
+                                                        "115"
+                                                        "c:"
+                                                        "a1e"
+                                                        "0::"
+                                                        "53/"
+                                                        "128"
+                                                        "\"") "]}");
 }
 
 static int setup(void **state)
@@ -234,6 +232,53 @@ static void a_route_that_moves_is_moved_at_once(void **state)
     assert_int_equal(wg_says("10.1.2.3"), 3);
 }
 
+static void what_is_not_accepted_any_more_leaves_wireguard(void **state)
+{
+    const nd_routes_wish yes = {.accept = true}, no = {.accept = false};
+    (void)state;
+    begin(&yes);
+    assert_int_equal(goes_to("10.1.2.3"), 3);
+    assert_int_equal(wg_says("10.1.2.3"), 3);
+    assert_int_equal(rmri_node_routes_set(l.node, &no), RMR_OK);
+    assert_int_equal(wg_says("10.1.2.3"), 0);
+    assert_int_equal(wg_says("100.64.0.3"), 3);
+    assert_int_equal(goes_to("10.1.2.3"), 0);
+}
+
+static void names_of_4via6_are_addresses(void **state)
+{
+    const nd_routes_wish none = {0};
+    static const struct {
+        const char *name, *ip; /* NULL: it is no such name */
+    } cases[] = {
+        {"10-1-2-3-via-7", "fd7a:115c:a1e0:b1a:0:7:a01:203"},
+        {"10-1-2-3-via-4294967295.ex.com",
+         "fd7a:115c:a1e0:b1a:ffff:ffff:a01:203"},
+        {"10-1-2-3-via-4294967296", NULL},
+        {"10-1-2-3-via-7.other.com", NULL},
+        {"10-1-2-256-via-7", NULL},
+        {"10-1-2-via-7", NULL},
+        {"10-1-2-3-4-via-7", NULL},
+        {"10-1-2-3-via-", NULL},
+        {"10-1-2-3-vi", NULL},
+        {"10-1-2-3", NULL},
+        {"10--2-3-via-7", NULL},
+        {"", NULL},
+        {"via-7", NULL},
+    };
+    (void)state;
+    begin(&none);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rmr_addr got;
+        assert_int_equal(rmri_node_routes_name(l.node, cases[i].name, &got),
+                         cases[i].ip != NULL);
+        if (!cases[i].ip)
+            continue;
+        const rmr_addr want = ip(cases[i].ip);
+        assert_true(rmr_addr_eq(&got, &want));
+    }
+}
+
 static void bad_wishes_are_refused_whole(void **state)
 {
     const nd_routes_wish good = {.accept = true, .exit_node = "n2"};
@@ -268,6 +313,8 @@ int main(void)
         T(an_exit_node_by_any_of_its_names),
         T(an_exit_node_that_goes_is_waited_for),
         T(a_route_that_moves_is_moved_at_once),
+        T(what_is_not_accepted_any_more_leaves_wireguard),
+        T(names_of_4via6_are_addresses),
         T(bad_wishes_are_refused_whole),
     };
     return cmocka_run_group_tests_name("routes", tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "toy.h"
 
 #include "node_internal.h"
+#include "ns_pkt.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -216,6 +217,40 @@ static void another_router_takes_over(void **state)
     world_free(&s.p.w);
 }
 
+static const rmr_prefix wide = {{192, 168, 0, 0}, RMR_AF_INET, 16};
+
+static void one_router_in_the_range_of_another(int number, rmr_node_config *c)
+{
+    c->accept_routes = number == 1;
+    c->advertise_routes = number == 0 ? &wide : &home_net;
+    c->n_advertise_routes = number == 1 ? 0 : 1;
+}
+
+/* WireGuard knows n0 alone, whose prefix is shorter. */
+static void a_router_sends_in_nobody_elses_name(void **state)
+{
+    static scene s; /* too big for the stack */
+    static const char *const from[] = {"192.168.2.9:5", "192.168.1.9:5"};
+    (void)state;
+    begin(&s, one_router_in_the_range_of_another, true);
+    world_approve(s.second, true);
+    assert_int_equal(dial(&s, "100.64.0.1", 1), RMR_OK);
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t p[64];
+        const rmr_addr src = addr(from[i]), to = addr("100.64.0.2:9");
+        size_t len = pkt_udp(p, &src, &to, "x", 1);
+        assert_int_equal(rmr_ns_raw_send(s.p.a->node->ns,
+                                         rmr_sim_now(s.p.w.sim),
+                                         rmr_bytes_of(p, len)),
+                         RMR_OK);
+        s.p.a->node->dirty = true;
+        assert_int_equal(rmr_sim_poke(s.p.w.sim, s.p.a->program), RMR_OK);
+        world_run(&s.p.w, RMR_SEC);
+        assert_int_equal(stats(s.p.b).dropped_source, i);
+    }
+    world_free(&s.p.w);
+}
+
 /* ---- UDP and echo ------------------------------------------------------ */
 
 static void datagrams_and_pings_come_back(void **state)
@@ -355,6 +390,7 @@ int main(void)
         cmocka_unit_test(of_4via6_the_last_part_is_dialled),
         cmocka_unit_test(without_accepting_routes_none_is_used),
         cmocka_unit_test(another_router_takes_over),
+        cmocka_unit_test(a_router_sends_in_nobody_elses_name),
         cmocka_unit_test(datagrams_and_pings_come_back),
         cmocka_unit_test(an_exit_node_carries_the_rest_but_not_its_lan),
         cmocka_unit_test(a_prefix_without_holes_is_all_but_them),
