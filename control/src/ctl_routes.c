@@ -6,7 +6,7 @@
 static bool same(const rmr_ctl *c, const rmr_prefix *routes, size_t n,
                  const char *exit_node_id)
 {
-    if (n != c->n_routes || strcmp(c->exit_node_id, exit_node_id) != 0)
+    if (n != c->n_routes || !rmri_ctl_same(c->exit_node_id, exit_node_id))
         return false;
     for (size_t i = 0; i < n; i++)
         if (!rmr_prefix_eq(&routes[i], &c->routes[i]))

@@ -98,7 +98,8 @@ rmr_err rmri_node_conn_dial(nd_conn *c, rmr_time now, const char *host,
     if (addr && addr->family != RMR_AF_NONE)
         to = *addr;
     if (to.family != RMR_AF_NONE ||
-        rmr_addr_parse_ip(rmr_bytes_str(host), &to) == RMR_OK)
+        rmr_addr_parse_ip(rmr_bytes_str(host), &to) == RMR_OK ||
+        rmri_node_routes_name(n, host, &to))
         err = may_dial(n, &to);
     else
         err = rmri_node_peers_find(n, host, &peer, &to);
@@ -382,9 +383,7 @@ static void on_closed(void *user, void *tag, rmr_ns_sock sock, rmr_err why)
     if (!c)
         return;
     c->has_sock = false;
-    if (c->kind == ND_CONN_ROUTE_UDP) {
-        rmri_node_conn_end(c, n->now, true);
-    } else if (is_api(c)) {
+    if (is_api(c)) {
         closed_api(n, c, why);
     } else if (!c->connected) {
         dialled(c, n->now, why ? why : RMR_E_CLOSED);

@@ -416,6 +416,8 @@ rmr_err rmri_node_prefixes_add_without(nd_prefixes *l, const rmr_alloc *a,
                                        const nd_prefixes *holes);
 void rmri_node_prefixes_free(nd_prefixes *l, const rmr_alloc *a);
 bool rmri_node_prefixes_have(const nd_prefixes *l, const rmr_addr *ip);
+/* The address that a 4via6 name stands for; false: it is none. */
+bool rmri_node_routes_name(const rmr_node *n, const char *name, rmr_addr *out);
 rmr_prefix rmri_node_prefix_masked(const rmr_prefix *p);
 /* Of a known family, not too long, without host bits. */
 bool rmri_node_prefix_is_clean(const rmr_prefix *p);

@@ -76,7 +76,7 @@ static bool to_lan(rmr_node *n, rmr_time now, rmr_bytes pkt)
     if (!rmri_node_peers_destination(pkt, &to) ||
         !rmri_node_routes_is_lan(n, &to))
         return false;
-    rmr_err err = rmr_ns_read_pkt(n->ns, now, pkt);
+    rmr_err err = rmr_ns_return_pkt(n->ns, now, pkt);
     rmri_node_check(n, now, err);
     n->dirty = true;
     return true;

@@ -3,8 +3,15 @@
  * they are needed, and the longest prefix of all peers must win. */
 #include "node_internal.h"
 
+#include <remora/cursor.h>
+#include <remora/text.h>
 #include <stdio.h>
 #include <string.h>
+
+static bool same_text(const char *a, const char *b)
+{
+    return rmr_bytes_eq_str(rmr_bytes_str(a), b);
+}
 
 /* ---- ranges ------------------------------------------------------------ */
 
@@ -55,6 +62,40 @@ bool rmri_node_routes_target(const rmr_addr *to, rmr_addr *target)
     if (to->family == RMR_AF_INET6 && memcmp(to->ip, via6, sizeof via6) == 0)
         *target = rmr_addr_from_bytes(rmr_bytes_of(to->ip + 12, 4), to->port);
     return !is_forbidden(target);
+}
+
+/* "10-1-2-3-via-7", alone or below the tailnet's domain. */
+bool rmri_node_routes_name(const rmr_node *n, const char *name, rmr_addr *out)
+{
+    static const char word[] = "-via-";
+    rmr_bytes text = rmr_bytes_str(name), part;
+    rmr_addr a = {.family = RMR_AF_INET6};
+    size_t label = 0, at = 0, start = 0;
+    uint64_t v;
+    while (label < text.len && text.ptr[label] != '.')
+        label++;
+    if (label < text.len &&
+        !same_text(name + label + 1, n->nm ? rmr_nm_magic_suffix(n->nm) : ""))
+        return false;
+    memcpy(a.ip, via6, sizeof via6);
+    for (size_t i = 0; i < 4; i++, start = at + 1) {
+        for (at = start; at < label && text.ptr[at] != '-';)
+            at++;
+        part = rmr_bytes_of(text.ptr + start, at - start);
+        if (at >= label || rmr_parse_u64(part, 255, &v) != RMR_OK)
+            return false;
+        a.ip[12 + i] = (uint8_t)v;
+    }
+    if (label - at < sizeof word - 1 ||
+        memcmp(text.ptr + at, word, sizeof word - 1) != 0)
+        return false;
+    at += sizeof word - 1;
+    part = rmr_bytes_of(text.ptr + at, label - at);
+    if (rmr_parse_u64(part, UINT32_MAX, &v) != RMR_OK)
+        return false;
+    rmr_store_be32(a.ip + 8, (uint32_t)v);
+    *out = a;
+    return true;
 }
 
 /* A subnet of a link of this host's; not that of an address alone. */
@@ -329,8 +370,8 @@ static bool is_exit(const rmr_node *n, const rmr_nm_node *peer)
     rmr_addr ip;
     rmr_nm_node other;
     if (r->exit_id[0])
-        return strcmp(peer->stable_id, r->exit_id) == 0;
-    if (strcmp(peer->stable_id, r->exit_text) == 0)
+        return same_text(peer->stable_id, r->exit_id);
+    if (same_text(peer->stable_id, r->exit_text))
         return true;
     if (rmr_addr_parse_ip(rmr_bytes_str(r->exit_text), &ip) == RMR_OK)
         return rmr_nm_peer_by_ip(n->nm, &ip, &other) && other.id == peer->id;
@@ -468,7 +509,7 @@ rmr_err rmri_node_routes_set(rmr_node *n, const nd_routes_wish *w)
     r->exit_offered = w->advertise_exit;
     r->accept = w->accept;
     r->allow_lan = w->allow_lan;
-    if (strcmp(exit, r->exit_text) != 0) {
+    if (!same_text(exit, r->exit_text)) {
         memcpy(r->exit_text, exit, len + 1);
         r->exit_id[0] = 0;
         r->exit_peer = 0;

@@ -44,6 +44,13 @@ check "capture without a file"  wrong "capture needs a file" capture
 check "a metrics address without a port" wrong "--metrics takes" up --metrics 127.0.0.1
 check "a metrics file without a name" wrong "--metrics-file takes" up --metrics-file=
 check "a static endpoint without a port" wrong "--static-endpoint takes" up --static-endpoint 192.0.2.1
+check "a route with host bits" wrong "without host bits" up --advertise-routes 10.0.0.1/8
+check "a route of everything"   wrong "--advertise-exit-node" up --advertise-routes 10.0.0.0/8,0.0.0.0/0
+check "an empty route"          wrong "--advertise-routes takes" up --advertise-routes 10.0.0.0/8,
+check "a loopback route"        wrong "--advertise-routes takes" up --advertise-routes 127.0.0.0/8
+check "an empty exit node"      wrong "--exit-node takes" up --exit-node=
+check "the LAN without an exit node" wrong "needs --exit-node" up --exit-node-allow-lan
+check "an exit node that uses one" wrong "not both" up --exit-node n2 --advertise-exit-node
 check "debug without a subject" wrong "needs a subject" debug
 check "debug of an unknown subject" wrong "debug knows" debug frob
 check "nc without a port"       wrong "peer and a port" nc n2

@@ -20,6 +20,7 @@ typedef struct known {
     bool is_known;
     char key[65], disco[65];
     char endpoints[CM_TEXT];
+    char routes[512]; /* that it offers: a list of JSON texts, or "" */
     int home;
 } known;
 
@@ -28,6 +29,7 @@ struct control_machine {
     char *derp_map;
     conn conns[CONNS];
     known nodes[CM_NODES];
+    bool is_refused[CM_NODES]; /* its routes are not approved */
 };
 
 /* ---- what nodes say ------------------------------------------------------ */
@@ -81,24 +83,30 @@ static void learn(known *n, const char *body)
     bool has = field(body, "Endpoints", "[\"", "\"]", list, sizeof list);
     (void)snprintf(n->endpoints, sizeof n->endpoints, has ? "\"%s\"" : "%s",
                    has ? list : "");
+    char offered[sizeof n->routes - 3];
+    has = field(body, "RoutableIPs", "[", "]", offered, sizeof offered);
+    (void)snprintf(n->routes, sizeof n->routes, has ? ",%s" : "%s",
+                   has ? offered : "");
     if (strstr(body, "\"PreferredDERP\":"))
         n->home = number(body, "PreferredDERP");
 }
 
 /* ---- what they are told -------------------------------------------------- */
 
-static void put_node(bytes *b, int i, const known *n)
+static void put_node(bytes *b, const control_machine *c, int i)
 {
-    char text[CM_TEXT + 1024];
+    const known *n = &c->nodes[i];
+    char text[CM_TEXT + 2048];
     int len = snprintf(
         text, sizeof text,
         "{\"ID\":%d,\"StableID\":\"s%d\",\"Name\":\"n%d.ex.com.\",\"User\":1,"
         "\"Key\":\"nodekey:%s\",\"DiscoKey\":\"discokey:%s\",\"Addresses\":["
-        "\"100.64.0.%d/32\"],\"AllowedIPs\":[\"100.64.0.%d/32\"],\"Endpoints\":"
+        "\"100.64.0.%d/32\"],\"AllowedIPs\":[\"100.64.0.%d/"
+        "32\"%s],\"Endpoints\":"
         "[%s],\"HomeDERP\":%d,\"DERP\":\"127.3.3.40:%d\",\"Cap\":138,"
         "\"MachineAuthorized\":true}",
-        i + 1, i + 1, i, n->key, n->disco, i + 1, i + 1, n->endpoints, n->home,
-        n->home);
+        i + 1, i + 1, i, n->key, n->disco, i + 1, i + 1,
+        c->is_refused[i] ? "" : n->routes, n->endpoints, n->home, n->home);
     bytes_add(b, text, (size_t)len);
 }
 
@@ -110,7 +118,7 @@ static void put_peers(bytes *b, const control_machine *c, int but)
             continue;
         if (!is_first)
             bytes_add(b, ",", 1);
-        put_node(b, i, &c->nodes[i]);
+        put_node(b, c, i);
         is_first = false;
     }
 }
@@ -124,7 +132,7 @@ static void whole_map(const control_machine *c, int i, bytes *frames)
 {
     bytes b = {0};
     put(&b, "{\"Node\":");
-    put_node(&b, i, &c->nodes[i]);
+    put_node(&b, c, i);
     put(&b, ",\"Peers\":[");
     put_peers(&b, c, i);
     put(&b, "],\"Domain\":\"ex.com\",\"DERPMap\":");
@@ -155,7 +163,7 @@ static void tell_others(control_machine *c, int i)
 {
     bytes b = {0};
     put(&b, "{\"PeersChanged\":[");
-    put_node(&b, i, &c->nodes[i]);
+    put_node(&b, c, i);
     put(&b, "]}");
     tell(c, &b, i);
 }
@@ -184,6 +192,12 @@ void control_machine_churn(control_machine *c, int from, int n, bool come)
     }
     put(&b, "]}");
     tell(c, &b, -1);
+}
+
+void control_machine_approve(control_machine *c, int i, bool yes)
+{
+    c->is_refused[i] = !yes;
+    tell_others(c, i);
 }
 
 static void on_map(void *user, server *s, const char *body, bytes *frames)

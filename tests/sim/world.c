@@ -318,6 +318,8 @@ static void make_node(world_node *n)
     c.ca_pem = rmr_bytes_str(ca);
     c.tcp_buffer = n->w->tcp_buffer;
     c.callbacks = &cb;
+    if (n->w->configure)
+        n->w->configure(n->number, &c);
     need(rmr_node_new(&n->node, &n->env, &c, rmr_sim_now(n->w->sim)), name);
     free(ca);
     rmr_machine m = rmr_node_machine(n->node);
@@ -385,6 +387,12 @@ bool world_all_run(world *w, rmr_dur d)
     if (err != RMR_E_TIMEOUT)
         need(err, "run");
     return err == RMR_OK;
+}
+
+void world_approve(world_node *n, bool yes)
+{
+    control_machine_approve(n->w->control, n->number, yes);
+    need(rmr_sim_poke(n->w->sim, n->w->control_program), "poke");
 }
 
 void world_dial(world_node *a, world_node *b)

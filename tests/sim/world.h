@@ -58,6 +58,8 @@ struct world {
     int n_nodes;
     uint64_t seed;
     size_t tcp_buffer; /* of nodes that are added: 256 KiB */
+    /* Changes the config of each node that is added; NULL: none. */
+    void (*configure)(int number, rmr_node_config *cfg);
     bool echo_log; /* to stderr: WORLD_LOG is set */
     pcap *logs[WORLD_HOSTS]; /* of each host, where WORLD_PCAP is set */
 };
@@ -86,6 +88,8 @@ world_node *world_node_add(world *w, rmr_sim_net net, const char *ip,
 /* All nodes run; false after d. */
 bool world_all_run(world *w, rmr_dur d);
 void world_run(world *w, rmr_dur d);
+/* The routes that a node offers are approved, or not any more. */
+void world_approve(world_node *n, bool yes);
 /* a dials b's port 80; b's program takes what comes.  a sends n bytes. */
 void world_dial(world_node *a, world_node *b);
 void world_send(world_node *a, uint64_t n);
