@@ -25,20 +25,36 @@ typedef enum opt_id {
     OPT_NO_UDP,
     OPT_NO_PORT_MAPPING,
     OPT_STATIC_ENDPOINT,
+    OPT_ADVERTISE_ROUTES,
+    OPT_ADVERTISE_EXIT_NODE,
+    OPT_ACCEPT_ROUTES,
+    OPT_EXIT_NODE,
+    OPT_EXIT_NODE_ALLOW_LAN,
+    OPT_ACCEPT_DNS,
+    OPT_SHIELDS_UP,
     OPT_JSON,
     OPT_LOG_LEVEL,
+    OPT_LOG_JSON,
+    OPT_METRICS,
+    OPT_METRICS_FILE,
+    OPT_CONFIG,
     OPT_COUNT,
     OPT_ICMP,
     OPT_UNTIL_DIRECT,
     OPT_TIMEOUT,
     OPT_DERP_MAP,
-    OPT_HELP
+    OPT_HELP,
+    N_OPTS
 } opt_id;
+
+_Static_assert(N_OPTS <= 64, "cli_args.given has a bit for each");
 
 #define FOR(c) (1U << (c))
 #define FOR_LOCAL                                                              \
     (FOR(CLI_STATUS) | FOR(CLI_PING) | FOR(CLI_NETCHECK) | FOR(CLI_NC) |       \
-     FOR(CLI_DEBUG) | FOR(CLI_DOWN))
+     FOR(CLI_DEBUG) | FOR(CLI_DOWN) | FOR(CLI_WHOIS) | FOR(CLI_METRICS) |      \
+     FOR(CLI_CAPTURE) | FOR(CLI_SET))
+#define FOR_PREFS (FOR(CLI_UP) | FOR(CLI_SET))
 #define FOR_ALL (~0U)
 
 typedef struct opt {
@@ -53,7 +69,7 @@ static const opt options[] = {
     {"--login-server", OPT_CONTROL_URL, FOR(CLI_UP), true},
     {"--auth-key", OPT_AUTH_KEY, FOR(CLI_UP), true},
     {"--auth-key-file", OPT_AUTH_KEY_FILE, FOR(CLI_UP), true},
-    {"--hostname", OPT_HOSTNAME, FOR(CLI_UP), true},
+    {"--hostname", OPT_HOSTNAME, FOR_PREFS, true},
     {"--state-dir", OPT_STATE_DIR, FOR(CLI_UP) | FOR_LOCAL, true},
     {"--ephemeral", OPT_EPHEMERAL, FOR(CLI_UP), false},
     {"--accept-control-key", OPT_ACCEPT_CONTROL_KEY, FOR(CLI_UP), false},
@@ -66,9 +82,20 @@ static const opt options[] = {
     {"--no-udp", OPT_NO_UDP, FOR(CLI_UP), false},
     {"--no-port-mapping", OPT_NO_PORT_MAPPING, FOR(CLI_UP), false},
     {"--static-endpoint", OPT_STATIC_ENDPOINT, FOR(CLI_UP), true},
-    {"--json", OPT_JSON, FOR(CLI_UP) | FOR(CLI_STATUS) | FOR(CLI_NETCHECK),
-     false},
+    {"--accept-dns", OPT_ACCEPT_DNS, FOR_PREFS, false},
+    {"--shields-up", OPT_SHIELDS_UP, FOR_PREFS, false},
+    {"--json", OPT_JSON,
+     FOR(CLI_UP) | FOR(CLI_STATUS) | FOR(CLI_NETCHECK) | FOR(CLI_WHOIS), false},
+    {"--advertise-routes", OPT_ADVERTISE_ROUTES, FOR_PREFS, true},
+    {"--advertise-exit-node", OPT_ADVERTISE_EXIT_NODE, FOR_PREFS, false},
+    {"--accept-routes", OPT_ACCEPT_ROUTES, FOR_PREFS, false},
+    {"--exit-node", OPT_EXIT_NODE, FOR_PREFS, true},
+    {"--exit-node-allow-lan", OPT_EXIT_NODE_ALLOW_LAN, FOR_PREFS, false},
     {"--log-level", OPT_LOG_LEVEL, FOR(CLI_UP), true},
+    {"--log-json", OPT_LOG_JSON, FOR(CLI_UP), false},
+    {"--metrics", OPT_METRICS, FOR(CLI_UP), true},
+    {"--metrics-file", OPT_METRICS_FILE, FOR(CLI_UP), true},
+    {"--config", OPT_CONFIG, FOR(CLI_UP), true},
     {"-c", OPT_COUNT, FOR(CLI_PING), true},
     {"--count", OPT_COUNT, FOR(CLI_PING), true},
     {"--icmp", OPT_ICMP, FOR(CLI_PING), false},
@@ -87,6 +114,8 @@ static const struct {
     {"ping", CLI_PING},       {"netcheck", CLI_NETCHECK},
     {"nc", CLI_NC},           {"debug", CLI_DEBUG},
     {"down", CLI_DOWN},       {"relay", CLI_RELAY},
+    {"set", CLI_SET},         {"whois", CLI_WHOIS},
+    {"metrics", CLI_METRICS}, {"capture", CLI_CAPTURE},
     {"version", CLI_VERSION}, {"help", CLI_HELP},
 };
 
@@ -119,6 +148,11 @@ bool cli_usage(cli_args *a, const char *fmt, ...)
     return false;
 }
 
+static uint64_t bit(opt_id id)
+{
+    return (uint64_t)1 << id;
+}
+
 /* Finds the option that `arg` is.  "--name=value" and "-c3" give a value. */
 static const opt *find_option(char *arg, char **value)
 {
@@ -144,8 +178,10 @@ static const opt *find_option(char *arg, char **value)
     return NULL;
 }
 
+/* \param v  NULL, "true" or "false" for an option that takes no value. */
 static bool apply(cli_args *a, const opt *o, char *v)
 {
+    bool on = v == NULL || strcmp(v, "false") != 0;
     switch (o->id) {
     case OPT_CONTROL_URL:
         return cli_value_url(a, v);
@@ -161,10 +197,10 @@ static bool apply(cli_args *a, const opt *o, char *v)
         return *v != '\0' ||
                cli_usage(a, "--state-dir takes a directory, not nothing");
     case OPT_EPHEMERAL:
-        a->ephemeral = true;
+        a->ephemeral = on;
         return true;
     case OPT_ACCEPT_CONTROL_KEY:
-        a->accept_control_key = true;
+        a->accept_control_key = on;
         return true;
     case OPT_CA_FILE:
         a->ca_file = v;
@@ -180,25 +216,59 @@ static bool apply(cli_args *a, const opt *o, char *v)
     case OPT_UDP_PORT:
         return cli_value_udp_port(a, v);
     case OPT_NO_UDP:
-        a->no_udp = true;
+        a->no_udp = on;
         return true;
     case OPT_NO_PORT_MAPPING:
-        a->no_port_mapping = true;
+        a->no_port_mapping = on;
         return true;
     case OPT_STATIC_ENDPOINT:
         return cli_value_endpoint(a, v);
+    case OPT_ADVERTISE_ROUTES:
+        return cli_value_routes(a, v);
+    case OPT_ADVERTISE_EXIT_NODE:
+        a->advertise_exit_node = on;
+        return true;
+    case OPT_ACCEPT_ROUTES:
+        a->accept_routes = on;
+        return true;
+    case OPT_EXIT_NODE:
+        a->exit_node = v;
+        return ((*v != '\0' || a->command == CLI_SET) && strlen(v) < 256) ||
+               cli_usage(a, "--exit-node takes a peer: its name, tailnet "
+                            "address or stable id");
+    case OPT_EXIT_NODE_ALLOW_LAN:
+        a->exit_node_allow_lan = on;
+        return true;
+    case OPT_ACCEPT_DNS:
+        a->accept_dns = on;
+        return true;
+    case OPT_SHIELDS_UP:
+        a->shields_up = on;
+        return true;
     case OPT_JSON:
-        a->json = true;
+        a->json = on;
         return true;
     case OPT_LOG_LEVEL:
         return cli_value_log_level(a, v);
+    case OPT_LOG_JSON:
+        a->log_json = on;
+        return true;
+    case OPT_METRICS:
+        return cli_value_metrics(a, v);
+    case OPT_METRICS_FILE:
+        a->metrics_file = v;
+        return *v != '\0' ||
+               cli_usage(a, "--metrics-file takes a file, not nothing");
+    case OPT_CONFIG:
+        a->config_file = v;
+        return *v != '\0' || cli_usage(a, "--config takes a file of YAML");
     case OPT_COUNT:
         return cli_value_count(a, v);
     case OPT_ICMP:
-        a->icmp = true;
+        a->icmp = on;
         return true;
     case OPT_UNTIL_DIRECT:
-        a->until_direct = true;
+        a->until_direct = on;
         return true;
     case OPT_TIMEOUT:
         return cli_value_timeout(a, v);
@@ -209,6 +279,8 @@ static bool apply(cli_args *a, const opt *o, char *v)
         a->topic = a->command;
         a->command = CLI_HELP;
         return true;
+    case N_OPTS:
+        break;
     }
     return true;
 }
@@ -226,6 +298,15 @@ static bool operand(cli_args *a, const char *arg, size_t n)
         return *arg != '\0' ||
                cli_usage(a, "%s needs a peer: its name or tailnet address",
                          name);
+    }
+    if (a->command == CLI_WHOIS && n == 0) {
+        a->peer = arg;
+        return *arg != '\0' ||
+               cli_usage(a, "whois needs a tailnet address or a name");
+    }
+    if (a->command == CLI_CAPTURE && n == 0) {
+        a->subject = arg;
+        return *arg != '\0' || cli_usage(a, "capture needs a file, or -");
     }
     if (a->command == CLI_DEBUG && n == 0) {
         a->subject = arg;
@@ -245,6 +326,18 @@ static bool check_whole(cli_args *a)
     if (a->command == CLI_PING && a->peer == NULL) {
         return cli_usage(a, "ping needs a peer: remora ping NAME-OR-ADDRESS");
     }
+    if (a->command == CLI_WHOIS && a->peer == NULL) {
+        return cli_usage(a, "whois needs an address or a name: remora whois "
+                            "100.64.0.2");
+    }
+    if (a->command == CLI_SET && (a->given & ~bit(OPT_STATE_DIR)) == 0) {
+        return cli_usage(a, "set needs an option, such as --hostname laptop; "
+                            "see remora set --help");
+    }
+    if (a->command == CLI_CAPTURE && a->subject == NULL) {
+        return cli_usage(a, "capture needs a file: remora capture FILE.pcap, "
+                            "or - for stdout");
+    }
     if (a->icmp && a->until_direct) {
         return cli_usage(a, "--until-direct looks for a path by disco pings: "
                             "give it or --icmp, not both");
@@ -255,14 +348,24 @@ static bool check_whole(cli_args *a)
     if (a->command == CLI_NC && a->port == 0) {
         return cli_usage(a, "nc needs a peer and a port: remora nc PEER PORT");
     }
-    if (a->command != CLI_UP) {
-        return true;
-    }
+    /* What a file says still comes: cli_args_check is asked then. */
+    return a->command != CLI_UP || a->config_file != NULL || cli_args_check(a);
+}
+
+bool cli_args_check(cli_args *a)
+{
     if (a->auth_key != NULL && a->auth_key_file != NULL) {
         return cli_usage(a, "give --auth-key or --auth-key-file, not both");
     }
     if (a->has_socks5_auth && a->socks5.family == RMR_AF_NONE) {
         return cli_usage(a, "--socks5-auth needs --socks5 ADDR:PORT too");
+    }
+    if (a->exit_node_allow_lan && a->exit_node == NULL) {
+        return cli_usage(a, "--exit-node-allow-lan needs --exit-node PEER too");
+    }
+    if (a->exit_node != NULL && a->advertise_exit_node) {
+        return cli_usage(a, "a node that uses an exit node can't be one: give "
+                            "--exit-node or --advertise-exit-node, not both");
     }
     if (a->socks5.family != RMR_AF_NONE && !a->has_socks5_auth &&
         !rmr_addr_is_loopback(&a->socks5)) {
@@ -271,6 +374,11 @@ static bool check_whole(cli_args *a)
                          "--socks5-auth USER:PASS (or none, to let anyone in)");
     }
     return true;
+}
+
+static bool is_word_of_truth(const char *v)
+{
+    return strcmp(v, "true") == 0 || strcmp(v, "false") == 0;
 }
 
 static bool parse_option(cli_args *a, char **argv, int argc, int *i)
@@ -288,8 +396,8 @@ static bool parse_option(cli_args *a, char **argv, int argc, int *i)
         return cli_usage(a, "%s is not an option of %s; see remora %s --help",
                          o->name, command, command);
     }
-    if (!o->takes_value && value != NULL) {
-        return cli_usage(a, "%s takes no value", o->name);
+    if (!o->takes_value && value != NULL && !is_word_of_truth(value)) {
+        return cli_usage(a, "%s takes no value, or true or false", o->name);
     }
     if (o->takes_value && value == NULL) {
         if (*i + 1 >= argc) {
@@ -298,7 +406,63 @@ static bool parse_option(cli_args *a, char **argv, int argc, int *i)
         }
         value = argv[++*i];
     }
+    a->given |= bit(o->id);
     return apply(a, o, value);
+}
+
+/* Either one of a file is left aside where the command line has one. */
+static uint64_t rivals(opt_id id)
+{
+    uint64_t keys = bit(OPT_AUTH_KEY) | bit(OPT_AUTH_KEY_FILE);
+    return (keys & bit(id)) != 0 ? keys : bit(id);
+}
+
+static const opt *find_setting(const char *name)
+{
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        const opt *o = &options[i];
+        if (strncmp(o->name, "--", 2) == 0 && strcmp(o->name + 2, name) == 0 &&
+            (o->commands & FOR(CLI_UP)) != 0 && o->id != OPT_HELP &&
+            o->id != OPT_CONFIG) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+bool cli_args_setting(cli_args *a, const char *name, cli_setting *s)
+{
+    const opt *o = find_setting(name);
+    if (o == NULL) {
+        return cli_usage(a,
+                         "'%.60s' is no setting; the settings are the "
+                         "options of remora up, without --",
+                         name);
+    }
+    if ((a->filed & bit(o->id)) != 0) {
+        return cli_usage(a, "'%s' was set before", name);
+    }
+    a->filed |= bit(o->id);
+    s->option = o;
+    s->is_list = o->id == OPT_FORWARD || o->id == OPT_SERVE ||
+                 o->id == OPT_STATIC_ENDPOINT;
+    s->is_ours = (a->given & rivals(o->id)) == 0;
+    return true;
+}
+
+bool cli_args_gave(const cli_args *a, const char *name)
+{
+    const opt *o = find_setting(name);
+    return o != NULL && ((a->given | a->filed) & bit(o->id)) != 0;
+}
+
+bool cli_args_set(cli_args *a, const cli_setting *s, char *value)
+{
+    const opt *o = s->option;
+    if (!o->takes_value && !is_word_of_truth(value)) {
+        return cli_usage(a, "%s takes true or false", o->name);
+    }
+    return !s->is_ours || apply(a, o, value);
 }
 
 bool cli_args_parse(cli_args *a, int argc, char **argv)
@@ -310,8 +474,8 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
     a->log_level = RMR_LOG_ERROR; /* trouble is told by events */
     if (argc < 2) {
         return cli_usage(a, "which command? up, status, ping, netcheck, nc, "
-                            "debug, down, relay, version or help; see remora "
-                            "help");
+                            "debug, down, set, whois, metrics, capture, relay, "
+                            "version or help; see remora help");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         a->command = CLI_HELP;
@@ -331,9 +495,10 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
         a->rest_argv = argv + 2;
         return true;
     }
-    a->forwards = calloc((size_t)argc, sizeof *a->forwards);
-    a->serves = calloc((size_t)argc, sizeof *a->serves);
-    a->endpoints = calloc((size_t)argc, sizeof *a->endpoints);
+    size_t room = (size_t)argc + CLI_SETTINGS_MAX;
+    a->forwards = calloc(room, sizeof *a->forwards);
+    a->serves = calloc(room, sizeof *a->serves);
+    a->endpoints = calloc(room, sizeof *a->endpoints);
     if (a->forwards == NULL || a->serves == NULL || a->endpoints == NULL) {
         return cli_usage(a, "out of memory");
     }
@@ -366,5 +531,9 @@ void cli_args_free(cli_args *a)
     free(a->forwards);
     free(a->serves);
     free(a->endpoints);
+    for (size_t i = 0; i < a->n_kept; i++) {
+        cli_secret_free(a->kept[i]);
+    }
+    free(a->routes);
     memset(a, 0, sizeof *a);
 }

@@ -3,11 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <remora/node.h>
 #include <remora/text.h>
 
 #include "args.h"
 #include "secret.h"
 
+#define CLI_MAX_ROUTES 64   /* as the node takes */
 #define SOCKS5_TEXT_MAX 255 /* RFC 1929 2: lengths of one byte */
 
 static bool parse_port(const char *v, uint64_t least, uint16_t *out)
@@ -72,6 +74,18 @@ bool cli_value_socks5(cli_args *a, const char *v)
         return cli_usage(a,
                          "--socks5 takes an address and a port to listen "
                          "on, such as 127.0.0.1:1055, not '%s'",
+                         v);
+    }
+    return true;
+}
+
+bool cli_value_metrics(cli_args *a, const char *v)
+{
+    if (rmr_addr_parse(rmr_bytes_str(v), &a->metrics) != RMR_OK ||
+        a->metrics.port == 0) {
+        return cli_usage(a,
+                         "--metrics takes an address and a port to listen on, "
+                         "such as 127.0.0.1:9090, not '%s'",
                          v);
     }
     return true;
@@ -152,6 +166,48 @@ bool cli_value_endpoint(cli_args *a, const char *v)
     }
     a->n_endpoints++;
     return true;
+}
+
+static bool one_route(cli_args *a, const char *v, size_t len)
+{
+    rmr_prefix *p = &a->routes[a->n_routes];
+    if (a->n_routes == CLI_MAX_ROUTES) {
+        return cli_usage(a, "--advertise-routes takes %d subnets at most",
+                         CLI_MAX_ROUTES);
+    }
+    if (rmr_prefix_parse(rmr_bytes_of((const uint8_t *)v, len), p) != RMR_OK ||
+        !rmr_node_can_advertise(p)) {
+        return cli_usage(a,
+                         "--advertise-routes takes subnets without host bits, "
+                         "such as 192.168.5.0/24, not '%.*s' (for everything: "
+                         "--advertise-exit-node)",
+                         (int)(len < 64 ? len : 64), v);
+    }
+    a->n_routes++;
+    return true;
+}
+
+bool cli_value_routes(cli_args *a, const char *v)
+{
+    if (a->routes == NULL) {
+        a->routes = calloc(CLI_MAX_ROUTES, sizeof *a->routes);
+    }
+    if (a->routes == NULL) {
+        return cli_usage(a, "out of memory");
+    }
+    if (*v == '\0' && a->command == CLI_SET) {
+        return true; /* none are offered any more */
+    }
+    for (;;) {
+        size_t n = strcspn(v, ",");
+        if (!one_route(a, v, n)) {
+            return false;
+        }
+        if (v[n] == '\0') {
+            return true;
+        }
+        v += n + 1;
+    }
 }
 
 /* "5", "5s" or "500ms". */

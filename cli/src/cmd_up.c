@@ -10,8 +10,10 @@
 #include <remora/posix.h>
 
 #include "commands.h"
+#include "config_file.h"
 #include "files.h"
 #include "local_client.h"
+#include "metrics_file.h"
 #include "print.h"
 #include "proxy.h"
 #include "secret.h"
@@ -24,6 +26,7 @@ typedef struct up {
     cli_up_events events;
     cli_file ca;
     cli_proxy proxy;
+    cli_metrics_file metrics;
     bool quiet; /* what fails now is said in one sentence, not twice */
     char dir[4096];
     char hostname[64];
@@ -102,10 +105,35 @@ static const char *own_os_version(char *dst, size_t cap)
     return dst;
 }
 
+/* Flags that were given, true or false, count more than what the state has. */
+static void take_prefs(rmr_node_prefs *p, const cli_args *a)
+{
+    static const struct {
+        const char *name;
+        uint32_t bit;
+    } flags[] = {
+        {"advertise-exit-node", RMR_NODE_PREF_ADVERTISE_EXIT_NODE},
+        {"accept-routes", RMR_NODE_PREF_ACCEPT_ROUTES},
+        {"exit-node-allow-lan", RMR_NODE_PREF_EXIT_NODE_ALLOW_LAN},
+        {"accept-dns", RMR_NODE_PREF_ACCEPT_DNS},
+        {"shields-up", RMR_NODE_PREF_SHIELDS_UP},
+    };
+    rmr_node_prefs_init(p, sizeof *p);
+    p->advertise_exit_node = a->advertise_exit_node;
+    p->accept_routes = a->accept_routes;
+    p->exit_node_allow_lan = a->exit_node_allow_lan;
+    p->accept_dns = a->accept_dns;
+    p->shields_up = a->shields_up;
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        p->given |= cli_args_gave(a, flags[i].name) ? flags[i].bit : 0;
+    }
+}
+
 static rmr_err make_node(up *u, const cli_args *a)
 {
     rmr_node_config cfg;
     rmr_node_callbacks cb;
+    rmr_node_prefs prefs;
 
     memset(&cb, 0, sizeof cb);
     cb.struct_size = (uint32_t)sizeof cb;
@@ -130,6 +158,12 @@ static rmr_err make_node(up *u, const cli_args *a)
     cfg.no_port_mapping = a->no_port_mapping;
     cfg.static_endpoints = a->endpoints;
     cfg.n_static_endpoints = a->n_endpoints;
+    cfg.advertise_routes = a->routes;
+    cfg.n_advertise_routes = a->n_routes;
+    cfg.advertise_exit_node = a->advertise_exit_node;
+    cfg.accept_routes = a->accept_routes;
+    cfg.exit_node = a->exit_node;
+    cfg.exit_node_allow_lan = a->exit_node_allow_lan;
     cfg.socks5 = a->socks5;
     cfg.socks5_user = a->socks5_user;
     cfg.socks5_password = a->socks5_password;
@@ -137,6 +171,9 @@ static rmr_err make_node(up *u, const cli_args *a)
     cfg.n_forwards = a->n_forwards;
     cfg.serves = a->serves;
     cfg.n_serves = a->n_serves;
+    take_prefs(&prefs, a);
+    cfg.prefs = &prefs;
+    cfg.metrics = a->metrics;
     cfg.local_name = CLI_LOCAL_NAME;
     cfg.proxy_host = u->proxy.host;
     cfg.proxy_port = u->proxy.port;
@@ -162,6 +199,7 @@ static bool prepare(up *u, cli_args *a)
     u->env = rmr_posix_env();
     u->env.log = cli_log(a->log_level, &u->quiet);
     u->events.json = a->json;
+    u->metrics.path = a->metrics_file;
     return true;
 }
 
@@ -209,11 +247,30 @@ static bool start_node(up *u, cli_args *a)
     return err == RMR_OK;
 }
 
+/* As rmr_posix_run, and the metrics file in between: in time, and when an event
+ * was told. */
+static rmr_err run_turns(up *u)
+{
+    rmr_err err = RMR_OK;
+    unsigned told = u->events.told;
+    for (size_t running = 1; running > 0 && err == RMR_OK;) {
+        rmr_dur wait = cli_metrics_file_wait(&u->metrics, rmr_posix_now());
+        err = rmr_posix_turn(u->posix, wait, &running);
+        if (told != u->events.told) {
+            told = u->events.told;
+            u->metrics.due = 0;
+        }
+        cli_metrics_file_tick(&u->metrics, u->node, rmr_posix_now());
+    }
+    cli_metrics_file_end(&u->metrics);
+    return err == RMR_OK ? rmr_posix_run(u->posix) /* its result */ : err;
+}
+
 static int run(up *u)
 {
     rmr_err err;
     catch_signals(u->posix);
-    err = rmr_posix_run(u->posix);
+    err = run_turns(u);
     release_signals();
     if (u->events.failed) {
         return CLI_EXIT_FAILED;
@@ -232,6 +289,13 @@ int cli_up(cli_args *a)
     int code = CLI_EXIT_FAILED;
 
     memset(&u, 0, sizeof u);
+    if (!cli_config_read(a)) {
+        cli_complain("%s", a->error);
+        return CLI_EXIT_FAILED;
+    }
+    if (a->log_json) {
+        cli_print_json();
+    }
     if (prepare(&u, a) && start_adapter(&u) && start_node(&u, a)) {
         code = run(&u);
     }

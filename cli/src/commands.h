@@ -15,6 +15,10 @@ int cli_netcheck(const cli_args *a);
 int cli_debug(const cli_args *a);
 int cli_nc(const cli_args *a);
 int cli_down(const cli_args *a);
+int cli_set(const cli_args *a);
+int cli_whois(const cli_args *a);
+int cli_metrics(const cli_args *a);
+int cli_capture(const cli_args *a);
 /** Parses its own options: what follows "relay". */
 int cli_relay(int argc, char **argv);
 

@@ -7,9 +7,13 @@ static const char help_all[] =
     "\n"
     "  remora up        joins and stays in the foreground\n"
     "  remora status    what the running node and its peers do\n"
+    "  remora set       changes the running node\n"
+    "  remora whois     who has a tailnet address\n"
     "  remora ping      asks a peer for an answer\n"
     "  remora netcheck  how the network treats this host\n"
     "  remora nc        stdin and stdout over the tailnet\n"
+    "  remora capture   the packets inside the tunnels, as a pcap file\n"
+    "  remora metrics   what the running node counts, for Prometheus\n"
     "  remora debug     what the running node knows\n"
     "  remora down      stops the running node\n"
     "  remora relay     a DERP relay for all nodes of a tailnet\n"
@@ -50,8 +54,24 @@ static const char help_up[] =
     "                            UPnP)\n"
     "  --static-endpoint ADDR:PORT  peers reach this node there; may be\n"
     "                            repeated\n"
+    "  --advertise-routes CIDR,...  offer these subnets to the tailnet; the\n"
+    "                            control server approves them\n"
+    "  --advertise-exit-node     offer to carry peers' traffic to the "
+    "Internet\n"
+    "  --accept-routes           reach the subnets that peers offer\n"
+    "  --exit-node PEER          reach all else through this peer: its name,\n"
+    "                            tailnet address or stable id\n"
+    "  --exit-node-allow-lan     but this host's own subnets directly\n"
+    "  --shields-up              let no peer in; replies to us come\n"
+    "  --accept-dns=false        don't heed the tailnet's DNS settings\n"
     "  --json                    one object a line on stdout\n"
     "  --log-level L             off, error, warn, info, debug or trace\n"
+    "  --log-json                what goes to stderr as one object a line\n"
+    "  --metrics ADDR:PORT       GET /metrics there, for Prometheus\n"
+    "  --metrics-file F          the same as a file, every 15 s\n"
+    "  --config FILE             YAML with these options, without --, as "
+    "keys;\n"
+    "                            the command line wins\n"
     "\n"
     "HTTPS_PROXY and NO_PROXY are heeded: http://HOST:PORT.\n"
     "\n"
@@ -60,7 +80,8 @@ static const char help_up[] =
     "            --auth-key-file key.txt --hostname laptop\n"
     "  remora up                      # again later: the state is enough\n"
     "  remora up --socks5 127.0.0.1:1055 --forward 5432=db:5432 \\\n"
-    "            --serve 80=127.0.0.1:8080\n";
+    "            --serve 80=127.0.0.1:8080\n"
+    "  remora up --config remora.yaml # control-url: https://...\n";
 
 static const char help_status[] =
     "remora status: what the running node and its peers do\n"
@@ -110,6 +131,67 @@ static const char help_netcheck[] =
     "  remora netcheck --json | jq .PreferredDERP\n"
     "  remora netcheck --derp-map relays.json\n";
 
+static const char help_set[] =
+    "remora set: changes the running node, at once and for later\n"
+    "\n"
+    "  --hostname NAME           the node's name\n"
+    "  --shields-up[=false]      let no peer in\n"
+    "  --advertise-routes CIDR,...  offer these subnets alone; nothing: none\n"
+    "  --advertise-exit-node[=false]  offer to carry peers' traffic\n"
+    "  --accept-routes[=false]   reach the subnets that peers offer\n"
+    "  --exit-node PEER          reach all else through it; nothing: no peer\n"
+    "  --exit-node-allow-lan[=false]  but this host's own subnets directly\n"
+    "  --accept-dns[=false]      heed the tailnet's DNS settings\n"
+    "  --state-dir DIR           of the node that is changed\n"
+    "\n"
+    "What is not named stays as it is. What remora up is given counts more, "
+    "at\n"
+    "the next start.\n"
+    "\n"
+    "Examples:\n"
+    "  remora set --hostname laptop --shields-up\n"
+    "  remora set --exit-node= --accept-routes=false\n";
+
+static const char help_whois[] =
+    "remora whois: who has a tailnet address, or a name\n"
+    "\n"
+    "  --json            everything, with the names of tailscale whois\n"
+    "  --state-dir DIR   of the node that is asked\n"
+    "\n"
+    "A port behind the address is left aside. Exit code 1 when nobody has it.\n"
+    "\n"
+    "Examples:\n"
+    "  remora whois 100.64.0.2\n"
+    "  remora whois --json 100.64.0.2:51820 | jq -r .UserProfile.LoginName\n";
+
+static const char help_capture[] =
+    "remora capture: the packets inside the tunnels, as a pcap file\n"
+    "\n"
+    "  --state-dir DIR   of the node that is asked\n"
+    "\n"
+    "Both ways, also those that the packet filter refuses, until Ctrl-C or "
+    "the\n"
+    "end of the node. The file is for its owner alone; - is stdout. What "
+    "comes\n"
+    "faster than it is written is left out, and counted by remora metrics.\n"
+    "\n"
+    "Examples:\n"
+    "  remora capture tailnet.pcap\n"
+    "  remora capture - | tshark -r -\n";
+
+static const char help_metrics[] =
+    "remora metrics: what the running node counts, for Prometheus\n"
+    "\n"
+    "  --state-dir DIR   of the node that is asked\n"
+    "\n"
+    "Where no node runs it prints tailscale_up 0, and ends with exit code 1.\n"
+    "remora up --metrics ADDR:PORT serves the same, and --metrics-file F "
+    "writes\n"
+    "it.\n"
+    "\n"
+    "Example:\n"
+    "  remora metrics | grep tailscale_peers\n";
+
 static const char help_debug[] =
     "remora debug: what the running node knows\n"
     "\n"
@@ -156,6 +238,14 @@ const char *cli_help_text(cli_command topic)
         return help_ping;
     case CLI_NETCHECK:
         return help_netcheck;
+    case CLI_SET:
+        return help_set;
+    case CLI_WHOIS:
+        return help_whois;
+    case CLI_CAPTURE:
+        return help_capture;
+    case CLI_METRICS:
+        return help_metrics;
     case CLI_DEBUG:
         return help_debug;
     case CLI_NC:

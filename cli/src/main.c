@@ -24,6 +24,14 @@ static int run(cli_args *a)
         return cli_nc(a);
     case CLI_DOWN:
         return cli_down(a);
+    case CLI_SET:
+        return cli_set(a);
+    case CLI_WHOIS:
+        return cli_whois(a);
+    case CLI_METRICS:
+        return cli_metrics(a);
+    case CLI_CAPTURE:
+        return cli_capture(a);
     case CLI_RELAY:
         return cli_relay(a->rest_argc, a->rest_argv);
     case CLI_VERSION:

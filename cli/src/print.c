@@ -2,6 +2,12 @@
 #include "print.h"
 
 #include <stdarg.h>
+#include <time.h>
+
+#include <remora/json.h>
+#include <remora/text.h>
+
+#define LOG_TEXT_MAX 2048 /* longer ones are cut, in JSON */
 
 /* C0 and DEL steer a terminal, and so do the C1 controls, which are U+0080 to
  * U+009F: 0xc2 and one byte more in UTF-8. */
@@ -30,6 +36,44 @@ void cli_clean_copy(char *dst, size_t cap, rmr_bytes text)
     dst[n] = '\0';
 }
 
+/* ---- stderr ------------------------------------------------------------ */
+
+static bool as_json; /* all lines on stderr, from one decision at the start */
+
+void cli_print_json(void)
+{
+    as_json = true;
+}
+
+static uint64_t wall_now(void)
+{
+    struct timespec ts;
+    if (clock_gettime(CLOCK_REALTIME, &ts) != 0 || ts.tv_sec < 0) {
+        return 0;
+    }
+    return (uint64_t)ts.tv_sec * RMR_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static void put_json(const char *level, const char *layer, rmr_bytes text)
+{
+    char clean[LOG_TEXT_MAX], when[RMR_TIME_TEXT_MAX];
+    uint8_t buf[LOG_TEXT_MAX * 6 + 256]; /* a byte may become \u00xx */
+    rmr_jw w;
+    size_t len;
+    cli_clean_copy(clean, sizeof clean, text);
+    rmr_jw_init(&w, rmr_buf_of(buf, sizeof buf - 1));
+    rmr_jw_object(&w);
+    rmr_jw_kstr(&w, "time", rmr_time_text(wall_now(), when));
+    rmr_jw_kstr(&w, "level", level);
+    rmr_jw_kstr(&w, "layer", layer);
+    rmr_jw_kstr(&w, "msg", clean);
+    rmr_jw_object_end(&w);
+    if (rmr_jw_end(&w, &len) == RMR_OK) {
+        buf[len] = '\n'; /* in one write: lines of others stay whole */
+        (void)fwrite(buf, 1, len + 1, stderr);
+    }
+}
+
 void cli_complain(const char *fmt, ...)
 {
     char text[1024];
@@ -37,6 +81,10 @@ void cli_complain(const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    if (as_json) {
+        put_json("error", "remora", rmr_bytes_str(text));
+        return;
+    }
     (void)fputs("remora: ", stderr);
     cli_print_clean(stderr, rmr_bytes_str(text));
     (void)putc('\n', stderr);
@@ -49,6 +97,10 @@ static void write_log(void *user, rmr_log_level level, const char *layer,
                                         "info", "debug", "trace"};
     const bool *quiet = user;
     if (*quiet) {
+        return;
+    }
+    if (as_json) {
+        put_json(names[level], layer, rmr_bytes_of(msg, len));
         return;
     }
     (void)fprintf(stderr, "%-5s %-8s ", names[level], layer);

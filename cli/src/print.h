@@ -12,6 +12,10 @@
  *  (the text may quote what a server or a peer said). */
 void cli_complain(const char *fmt, ...) RMR_PRINTF(1, 2);
 
+/** Everything on stderr is a line of JSON from now on, with time, level, layer
+ *  and msg: complaints too. */
+void cli_print_json(void);
+
 /** Text from outside: bytes that would steer a terminal become '?'. */
 void cli_print_clean(FILE *to, rmr_bytes text);
 

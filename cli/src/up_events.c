@@ -71,6 +71,9 @@ static void tell_running(const cli_up_events *e, const rmr_node_event *ev)
         rmr_jw_array_end(&w);
         rmr_jw_kstr(&w, "hostname", ev->hostname);
         rmr_jw_ku64(&w, "took_ms", ms);
+        if (ev->from_cache) {
+            rmr_jw_kbool(&w, "from_cache", true);
+        }
         end(&w);
         return;
     }
@@ -80,8 +83,9 @@ static void tell_running(const cli_up_events *e, const rmr_node_event *ev)
         (void)printf("%s%s", i == 0 ? ", " : " and ",
                      rmr_addr_ip_text(&ev->ips[i], ip));
     }
-    (void)printf(" (after %llu ms). Ctrl-C stops it.\n",
-                 (unsigned long long)ms);
+    (void)printf(" (after %llu ms%s). Ctrl-C stops it.\n",
+                 (unsigned long long)ms,
+                 ev->from_cache ? ", from the cached netmap" : "");
     (void)fflush(stdout);
 }
 
@@ -112,6 +116,7 @@ static void tell_trouble(cli_up_events *e, const char *sentence)
 void cli_up_event(void *user, const rmr_node_event *ev)
 {
     cli_up_events *e = user;
+    e->told++;
     const char *sentence = ev->text != NULL && ev->text[0] != '\0'
                                ? ev->text
                                : rmr_node_err_text(ev->err);

@@ -8,6 +8,7 @@
 
 typedef struct cli_up_events {
     bool json;
+    unsigned told; /* how many events */
     bool failed; /* it has given up, and stderr holds the sentence */
     char trouble[512]; /* what a person was last told, so as not to repeat it */
 } cli_up_events;

@@ -116,7 +116,8 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
         size_t n = cfg->callbacks->struct_size;
         memcpy(&c->cb, cfg->callbacks, n < sizeof c->cb ? n : sizeof c->cb);
     }
-    return RMR_OK;
+    return rmr_ctl_set_routes(c, c->now, cfg->routes, cfg->n_routes,
+                              cfg->exit_node_id);
 }
 
 rmr_err rmr_ctl_new(rmr_ctl **out, const rmr_env *env,

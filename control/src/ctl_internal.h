@@ -90,6 +90,7 @@ struct rmr_ctl {
     char *auth_key; /* NULL: none, or used up */
     size_t auth_key_size;
     char hostname[NM_TEXT_MAX], os[64], os_version[64], product[64];
+    bool shields_up;
     bool ephemeral, accept_key, compress;
     uint8_t machine_key[RMR_KEY_LEN];
     uint8_t node_key[RMR_KEY_LEN], old_node_key[RMR_KEY_LEN]; /* public */
@@ -97,6 +98,9 @@ struct rmr_ctl {
     uint64_t wall_ns; /* at wall_at */
     rmr_time wall_at;
     ctl_net net;
+    rmr_prefix routes[RMR_CTL_MAX_ROUTES]; /* that we offer */
+    size_t n_routes;
+    char exit_node_id[64]; /* "": none */
 
     /* the server's key */
     uint8_t server_key[RMR_KEY_LEN];
@@ -239,6 +243,8 @@ void rmri_ctl_net_free(ctl_net *net, const rmr_alloc *a);
 void rmri_ctl_net_put_endpoints(rmr_jw *w, const ctl_net *net);
 /* NetInfo, where anything of it is known. */
 void rmri_ctl_net_put_info(rmr_jw *w, const ctl_net *net);
+/* ctl_routes.c: RoutableIPs and ExitNodeID, into an open Hostinfo. */
+void rmri_ctl_put_routes(rmr_jw *w, const rmr_ctl *c);
 
 /* ---- ctl_json.c ------------------------------------------------------- */
 

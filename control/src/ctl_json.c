@@ -25,9 +25,12 @@ static void put_hostinfo(rmr_jw *w, const rmr_ctl *c, bool net)
     if (c->os_version[0])
         rmr_jw_kstr(w, "OSVersion", c->os_version);
     rmr_jw_kstr(w, "Hostname", c->hostname);
+    if (c->shields_up)
+        rmr_jw_kbool(w, "ShieldsUp", true);
     rmr_jw_kbool(w, "NoLogsNoSupport", true);
     rmr_jw_kbool(w, "Userspace", true);
     rmr_jw_kbool(w, "UserspaceRouter", true);
+    rmri_ctl_put_routes(w, c);
     if (net)
         rmri_ctl_net_put_info(w, &c->net);
     rmr_jw_object_end(w);

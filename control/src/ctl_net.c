@@ -153,6 +153,23 @@ rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now, const rmr_ctl_net *net)
     return RMR_OK;
 }
 
+rmr_err rmr_ctl_set_host(rmr_ctl *c, rmr_time now, const char *hostname,
+                         bool shields_up)
+{
+    size_t len = hostname ? strlen(hostname) : 0;
+    if (len == 0 || len >= sizeof c->hostname)
+        return RMR_E_INVAL;
+    c->now = now > c->now ? now : c->now;
+    if (strcmp(c->hostname, hostname) == 0 && c->shields_up == shields_up)
+        return RMR_OK;
+    memcpy(c->hostname, hostname, len + 1);
+    c->shields_up = shields_up;
+    c->update_due = true;
+    c->update_at = c->now;
+    c->update_failures = 0;
+    return RMR_OK;
+}
+
 /* ---- saying it --------------------------------------------------------- */
 
 void rmri_ctl_net_put_endpoints(rmr_jw *w, const ctl_net *net)

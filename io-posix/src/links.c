@@ -85,6 +85,35 @@ static rmr_addr addr_of(const struct ifaddrs *i)
     return a;
 }
 
+static size_t ones(const void *mask, size_t len)
+{
+    const uint8_t *m = mask;
+    size_t n = 0;
+    while (n < 8 * len && (m[n / 8] & (0x80u >> (n % 8))))
+        n++;
+    return n;
+}
+
+/* The interface, and the length of its subnet's prefix. */
+static rmr_io_link link_of(const struct ifaddrs *i)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    rmr_io_link l;
+    memset(&l, 0, sizeof l);
+    (void)snprintf(l.name, sizeof l.name, "%.15s", i->ifa_name);
+    if (!i->ifa_netmask)
+        return l;
+    if (i->ifa_addr->sa_family == AF_INET) {
+        memcpy(&v4, i->ifa_netmask, sizeof v4);
+        l.bits = (uint8_t)ones(&v4.sin_addr, 4);
+    } else {
+        memcpy(&v6, i->ifa_netmask, sizeof v6);
+        l.bits = (uint8_t)ones(&v6.sin6_addr, 16);
+    }
+    return l;
+}
+
 /* Own addresses; loopback ones only where there are no others. */
 static void read_addrs(links *l)
 {
@@ -96,8 +125,10 @@ static void read_addrs(links *l)
         for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
             rmr_addr a = addr_of(i);
             if (a.family && l->n_addrs < COUNT(l->addrs) &&
-                rmr_addr_is_loopback(&a) == (loopback == 1))
+                rmr_addr_is_loopback(&a) == (loopback == 1)) {
+                l->of_addrs[l->n_addrs] = link_of(i);
                 l->addrs[l->n_addrs++] = a;
+            }
         }
     }
     freeifaddrs(all);
@@ -184,6 +215,7 @@ void rmri_posix_links_tell(rmr_posix *p, mach *m)
     rmr_io_links told = {
         .addrs = l->addrs,
         .n_addrs = l->n_addrs,
+        .of_addrs = l->of_addrs,
         .gateways = l->gateways,
         .n_gateways = l->n_gateways,
         .name_servers = l->servers,

@@ -78,6 +78,7 @@ typedef struct obj { /* what has an id */
 
 typedef struct links { /* as told last */
     rmr_addr addrs[64];
+    rmr_io_link of_addrs[64]; /* what they are on */
     rmr_addr servers[8];
     rmr_addr gateways[8];
     size_t n_addrs, n_servers, n_gateways;

@@ -426,6 +426,16 @@ rmr_err rmr_ns_read_pkt(rmr_ns *ns, rmr_time now, rmr_bytes ip_packet)
     return e;
 }
 
+rmr_err rmr_ns_return_pkt(rmr_ns *ns, rmr_time now, rmr_bytes ip_packet)
+{
+    rmr_err e = enter(ns, now);
+    if (e)
+        return e;
+    e = rmri_ns_input(ns, ip_packet, true, false);
+    rmri_ns_dispatch(ns);
+    return e;
+}
+
 /* A packet of any source, written to dst; 0 when nobody has one. */
 static size_t next_pkt(rmr_ns *ns, uint8_t *dst)
 {

@@ -99,8 +99,6 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
                            !cfg->socks5_user[0] || !cfg->socks5_password[0]))
         return RMR_E_INVAL;
     if (!copy_text(n->url, sizeof n->url, cfg->control_url) ||
-        !copy_text(n->hostname, sizeof n->hostname,
-                   cfg->hostname ? cfg->hostname : "remora") ||
         !copy_text(n->os_version, sizeof n->os_version, cfg->os_version) ||
         !copy_text(n->product, sizeof n->product,
                    cfg->product ? cfg->product : "remora") ||
@@ -112,6 +110,14 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     /* One URL has one form, so that the state's can be compared. */
     for (size_t len = strlen(n->url); len && n->url[len - 1] == '/';)
         n->url[--len] = 0;
+    if (cfg->store) {
+        if (cfg->store->struct_size < sizeof n->store || !cfg->store->get ||
+            !cfg->store->put)
+            return RMR_E_INVAL;
+        n->store = *cfg->store;
+    }
+    n->seal_key = cfg->seal_key;
+    n->seal_user = cfg->seal_user;
     n->ephemeral = cfg->ephemeral;
     n->accept_control_key = cfg->accept_control_key;
     n->udp_port = cfg->udp_port;
@@ -124,7 +130,14 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     for (size_t i = 0; i < n->n_fixed; i++)
         n->fixed[i] = cfg->static_endpoints[i];
     n->socks5_addr = cfg->socks5;
+    n->metrics_addr = cfg->metrics;
     n->tcp_buffer = cfg->tcp_buffer;
+    const nd_routes_wish routes = {
+        cfg->advertise_routes,    cfg->n_advertise_routes,
+        cfg->advertise_exit_node, cfg->accept_routes,
+        cfg->exit_node_allow_lan, cfg->exit_node};
+    if (rmri_node_routes_set(n, &routes) != RMR_OK)
+        return RMR_E_INVAL;
     n->only_netcheck = cfg->only_netcheck;
     if (cfg->derp_map.len) {
         n->derp_map = copy_array(n, cfg->derp_map.ptr, cfg->derp_map.len, 1, 1);
@@ -191,6 +204,8 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
     if (err == RMR_OK)
         err = copy_config(n, cfg);
     if (err == RMR_OK)
+        err = rmri_node_prefs_ask(n, cfg);
+    if (err == RMR_OK)
         err = anchors_new(n, cfg->ca_pem);
     if (err == RMR_OK)
         err = rmr_slots_init(&n->conns, &n->env.alloc, sizeof(nd_conn),
@@ -244,6 +259,7 @@ void rmr_node_free(rmr_node *n)
     rmr_alloc alloc = n->env.alloc;
     rmri_node_cache_free(n);
     rmri_node_state_free(n);
+    rmri_node_prefs_free(n);
     conns_free(n);
     rmri_node_regions_free(n);
     rmri_node_ctl_free(n);
@@ -251,6 +267,8 @@ void rmr_node_free(rmr_node *n)
     rmri_node_portmap_free(n);
     rmri_node_netcheck_free(n);
     rmri_node_echo_free(n);
+    rmri_node_forward_echo_free(n);
+    rmri_node_routes_free(n);
     rmri_node_udp_free(n);
     rmri_node_paths_free(n);
     rmr_nm_free(n->nm);
@@ -259,8 +277,7 @@ void rmr_node_free(rmr_node *n)
     rmri_node_stamps_free(n);
     rmr_tls_anchors_free(n->anchors);
     rmr_gcm_wipe(&n->gcm);
-    rmr_release(&alloc, n->listeners,
-                (n->n_forwards + 2) * sizeof(nd_listener));
+    rmri_node_service_free(n);
     rmr_release(&alloc, n->forwards, n->n_forwards * sizeof *n->forwards);
     rmr_release(&alloc, n->serves, n->n_serves * sizeof *n->serves);
     rmri_node_measure_free(n);
@@ -290,6 +307,8 @@ void rmri_node_set_state(rmr_node *n, rmr_node_state s, const char *text)
     if (n->state == s)
         return;
     n->state = s;
+    rmr_logf(&n->env.log, RMR_LOG_INFO, ND_LAYER, "state: %s",
+             rmr_node_state_name(s));
     rmr_node_event ev = {0};
     ev.kind = RMR_NODE_EV_STATE;
     ev.text = text ? text : "";
@@ -406,6 +425,7 @@ void rmr_node_stop(rmr_node *n, rmr_time now)
     if (n->phase == ND_PHASE_UP) {
         uint32_t pos = 0;
         rmri_node_service_stop(n);
+        rmri_node_capture_stop_all(n);
         for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
             if (c->kind != ND_CONN_LOCAL || c->has_sock)
                 rmri_node_conn_end(c, now, true);
@@ -542,8 +562,11 @@ static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
         return RMR_OK;
     for (int i = 0; i < MAX_PUMPS; i++) {
         pump(n, now);
-        if (take_op(n, now, scratch, op))
-            return RMR_OK;
+        while (take_op(n, now, scratch, op)) {
+            if (!rmri_node_store_takes(n, now, scratch, op))
+                return RMR_OK;
+            memset(op, 0, sizeof *op);
+        }
         if (!n->dirty)
             break;
     }

@@ -103,6 +103,7 @@ static void applied_part(void *owner, rmr_time now, rmr_bytes part, bool more)
         return;
     end_frame(n);
     rmri_node_measure_cached(n, now);
+    rmri_node_peers_stopgap(n);
 }
 
 static const rmr_mc_io_ops apply_ops = {

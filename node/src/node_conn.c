@@ -3,6 +3,7 @@
  * of a netstack socket is its nd_conn. */
 #include "node_internal.h"
 
+#include <remora/http1.h>
 #include <string.h>
 
 /* A peer that vanished, or whose reset was lost, says nothing more: without
@@ -34,7 +35,9 @@ void rmri_node_conn_free(nd_conn *c)
         rmr_socks5_wipe(c->socks);
         rmr_release(&n->env.alloc, c->socks, sizeof *c->socks);
     }
+    rmr_h1_free(c->h1);
     rmri_node_local_free(c);
+    rmri_node_forward_free(c);
     rmr_slots_free(&n->conns, c->handle);
     n->dirty = true;
 }
@@ -48,6 +51,8 @@ void rmri_node_conn_end(nd_conn *c, rmr_time now, bool orderly)
         else
             rmr_ns_abort(n->ns, now, c->sock);
     }
+    if (c->flow.id && n->ns)
+        rmr_ns_flow_refuse(n->ns, now, c->flow, RMR_E_REFUSED);
     if (c->io) {
         if (orderly)
             rmr_mc_io_close(c->io);
@@ -64,30 +69,44 @@ static void has_socket(nd_conn *c, rmr_time now)
                              KEEP_PROBES);
 }
 
+static bool is_own(const rmr_node *n, const rmr_addr *ip)
+{
+    for (size_t i = 0; i < n->n_ips; i++)
+        if (rmr_addr_ip_eq(&n->ips[i], ip))
+            return true;
+    return false;
+}
+
+/* A peer's address, our own, or one behind a peer that routes. */
+static rmr_err may_dial(const rmr_node *n, const rmr_addr *to)
+{
+    rmr_nm_node peer;
+    if (rmr_nm_peer_by_ip(n->nm, to, &peer) || is_own(n, to))
+        return RMR_OK;
+    return n->n_ips ? rmri_node_routes_reach(n, to) : RMR_E_NOTREADY;
+}
+
 rmr_err rmri_node_conn_dial(nd_conn *c, rmr_time now, const char *host,
                             const rmr_addr *addr, uint16_t port)
 {
     rmr_node *n = c->n;
     rmr_nm_node peer;
-    rmr_addr to;
+    rmr_addr to = {0};
+    rmr_err err;
     if (!n->ns)
         return RMR_E_NOTREADY;
-    if (addr && addr->family != RMR_AF_NONE) {
+    if (addr && addr->family != RMR_AF_NONE)
         to = *addr;
-        if (!rmr_nm_peer_by_ip(n->nm, &to, &peer)) {
-            bool own = false;
-            for (size_t i = 0; i < n->n_ips; i++)
-                own = own || rmr_addr_ip_eq(&n->ips[i], &to);
-            if (!own)
-                return n->n_ips ? RMR_E_NOTFOUND : RMR_E_NOTREADY;
-        }
-    } else {
-        rmr_err err = rmri_node_peers_find(n, host, &peer, &to);
-        if (err != RMR_OK)
-            return err;
-    }
+    if (to.family != RMR_AF_NONE ||
+        rmr_addr_parse_ip(rmr_bytes_str(host), &to) == RMR_OK ||
+        rmri_node_routes_name(n, host, &to))
+        err = may_dial(n, &to);
+    else
+        err = rmri_node_peers_find(n, host, &peer, &to);
+    if (err != RMR_OK)
+        return err;
     to.port = port;
-    rmr_err err = rmr_ns_tcp_connect(n->ns, now, NULL, &to, c, &c->sock);
+    err = rmr_ns_tcp_connect(n->ns, now, NULL, &to, c, &c->sock);
     if (err == RMR_OK)
         has_socket(c, now);
     n->dirty = true;

@@ -108,6 +108,7 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
     case RMR_CTL_DOWN:
         say_why(n, err, text);
         rmri_node_trouble(n, err, n->ctl_text);
+        rmri_node_peers_stopgap(n);
         break;
     case RMR_CTL_FAILED:
         say_why(n, err, text);
@@ -155,7 +156,7 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     rmr_ctl_config_init(&cfg, sizeof cfg);
     cfg.url = n->url;
     cfg.auth_key = n->auth_key;
-    cfg.hostname = n->hostname;
+    cfg.hostname = n->keys.prefs.hostname;
     cfg.os_version = n->os_version;
     cfg.product = n->product;
     cfg.ephemeral = n->ephemeral;
@@ -168,12 +169,19 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     if (n->keys.has_server)
         memcpy(cfg.server_key, n->keys.server, RMR_KEY_LEN);
     cfg.wall_unix_ns = rmr_mc_wall(n->mc, now);
+    rmr_prefix routes[ND_MAX_OFFERED + 2];
+    cfg.n_routes = rmri_node_routes_told(n, routes);
+    cfg.routes = routes;
+    cfg.exit_node_id = n->routes.exit_id;
     cfg.netmap = n->nm;
     cfg.callbacks = &cb;
     n->ctl_link = rmr_mc_link_new(n->mc, &ctl_link_ops, n);
     rmr_err err =
         n->ctl_link ? rmr_ctl_new(&n->ctl, &n->env, &cfg, now) : RMR_E_NOMEM;
     rmr_wipe(cfg.machine_key, sizeof cfg.machine_key);
+    if (err == RMR_OK)
+        rmr_ctl_set_host(n->ctl, now, n->keys.prefs.hostname,
+                         n->keys.prefs.shields_up);
     return err;
 }
 

@@ -5,12 +5,15 @@
 #include <string.h>
 
 #define MAX_WG_PEERS 16384
-#define MAX_BATCH 64 /* datagrams opened together */
+#define MAX_UDP_FLOWS 1024 /* a socket of the host each */
+#define MAX_BATCH 64       /* datagrams opened together */
 
 static bool is_jailed(rmr_node *n, rmr_wg_peer peer)
 {
     rmr_wg_peer_stats st;
     rmr_nm_node view;
+    if (n->keys.prefs.shields_up)
+        return true;
     if (!n->has_jailed)
         return false;
     /* A peer that the netmap has no more gets no rule's favour. */
@@ -22,8 +25,14 @@ static void on_packet(void *user, rmr_wg_peer peer, rmr_buf ip_packet)
 {
     rmr_node *n = user;
     rmr_bytes pkt = rmr_bytes_of(ip_packet.ptr, ip_packet.len);
+    if (n->captures)
+        rmri_node_capture_packet(n, n->now, pkt);
     if (!rmr_filter_check_in(rmr_nm_filter(n->nm), pkt, is_jailed(n, peer))) {
         n->dropped_filter++;
+        return;
+    }
+    if (!rmri_node_routes_source(n, peer, pkt)) {
+        n->dropped_source++;
         return;
     }
     rmr_netcheck_sched_traffic(&n->sched, n->now);
@@ -212,10 +221,14 @@ rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
         return err;
     ncb.struct_size = sizeof ncb;
     rmri_node_conn_ns_callbacks(&ncb, n);
+    rmri_node_forward_ns_callbacks(&ncb);
     rmr_ns_config_init(&nc, sizeof nc);
     nc.mtu = ND_MTU;
     nc.tcp_recv_max = nc.tcp_send_max = n->tcp_buffer;
     nc.no_nagle = true;
+    /* The filter decides what comes in for others' addresses. */
+    nc.forward = true;
+    nc.max_udp_flows = MAX_UDP_FLOWS;
     nc.callbacks = &ncb;
     err = rmr_ns_new(&n->ns, &n->env, &nc, now);
     if (err != RMR_OK)

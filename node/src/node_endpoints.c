@@ -57,6 +57,10 @@ void rmri_node_net_tell(rmr_node *n, rmr_time now)
     if (rmri_node_region_is_up(n, n->home))
         n->home_told = n->home;
     net.home_derp = n->home_told;
+    if (n->keys.home != n->home_told && n->home_told) {
+        n->keys.home = n->home_told;
+        n->state_wanted = true;
+    }
     net.firewall_mode = "";
     net.have_port_map =
         n->portmap && rmr_portmap_get_mapping(n->portmap, &mapping, NULL);

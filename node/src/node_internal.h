@@ -1,6 +1,10 @@
 /* The node's parts and what they know of each other.  One file a subject:
  *   node.c         life, the machine's four calls, the pump
- *   node_state.c   the state blob: keys, URL, pinned key
+ *   node_state.c   the state blob: loaded, stored
+ *   node_state_text.c  its text: keys, URL, pinned key, preferences
+ *   node_seal.c    ... under a key of the host's
+ *   node_store.c   blobs by the program's functions
+ *   node_prefs.c   the user's preferences
  *   node_cache.c   the last netmap, stored and loaded
  *   node_ctl.c     the control client
  *   node_regions.c DERP regions, the home region
@@ -17,9 +21,17 @@
  *   node_links.c   the host's network changed
  *   node_portmap.c a port of the router's, mapped to ours
  *   node_conn.c    TCP connections of the program and of the services
+ *   node_routes.c  routes: offered, accepted, the exit node
+ *   node_prefix.c  lists of prefixes
+ *   node_forward.c TCP of peers to addresses behind us, by the adapter
+ *   node_forward_udp.c, node_forward_echo.c  UDP and ICMP echo likewise
  *   node_service.c SOCKS5, forwards, serves
  *   node_local.c   the local endpoint
  *   node_status.c  the status object
+ *   node_whois.c   who has an address
+ *   node_set.c     preferences, shown and changed by the local endpoint
+ *   node_capture.c packets inside the tunnels, for who watches them
+ *   node_metrics.c, node_metrics_http.c  counters as text, and who asks for it
  */
 #ifndef REMORA_NODE_INTERNAL_H
 #define REMORA_NODE_INTERNAL_H
@@ -45,6 +57,8 @@
 #include <remora/socks5.h>
 #include <remora/timer.h>
 #include <remora/wgcore.h>
+
+#include "node_routes.h"
 
 #define ND_MTU 1280
 #define ND_LAYER "node"
@@ -268,7 +282,10 @@ typedef enum nd_conn_kind {
     ND_CONN_FORWARD,
     ND_CONN_SERVE_LISTEN,
     ND_CONN_SERVE,
-    ND_CONN_LOCAL
+    ND_CONN_ROUTE,     /* TCP of a peer to an address behind us */
+    ND_CONN_ROUTE_UDP, /* UDP likewise */
+    ND_CONN_LOCAL,
+    ND_CONN_METRICS
 } nd_conn_kind;
 
 typedef enum nd_local_mode {
@@ -278,6 +295,7 @@ typedef enum nd_local_mode {
     ND_LOCAL_NETCHECK, /* waits for the end of a run   */
     ND_LOCAL_DERP_MAP, /* writing the DERP map         */
     ND_LOCAL_NC_DIAL, /* waits for the tailnet side  */
+    ND_LOCAL_CAPTURE, /* writing packets, until the client ends */
     ND_LOCAL_CLOSING
 } nd_local_mode;
 
@@ -308,6 +326,11 @@ typedef struct nd_local {
     rmr_time ping_next;
 } nd_local;
 
+typedef struct nd_datagrams { /* of a flow, for the adapter */
+    rmr_ring out; /* a length of two bytes before each */
+    rmr_addr target;
+} nd_datagrams;
+
 struct nd_conn {
     rmr_node *n;
     uint64_t handle; /* of itself in n->conns */
@@ -322,8 +345,13 @@ struct nd_conn {
     rmr_bridge bridge;
     rmr_socks5 *socks;
     nd_local *local;
+    struct rmr_h1 *h1; /* metrics: of the request */
+    uint16_t http_status; /* 0: not asked yet */
+    bool http_head_only, http_answered;
     uint16_t serve_index;
     rmr_timer timer;
+    rmr_ns_flow flow; /* ROUTE: not answered yet; id 0: it is */
+    nd_datagrams *udp; /* ROUTE_UDP */
 };
 
 nd_conn *rmri_node_conn_new(rmr_node *n, nd_conn_kind kind);
@@ -340,9 +368,85 @@ void rmri_node_conn_pump(nd_conn *c, rmr_time now);
 extern const rmr_mc_io_ops rmri_node_bridge_ops;
 void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n);
 
+/* ---- node_routes.c, node_prefix.c ------------------------------------- */
+
+typedef struct nd_routes_wish { /* what the program wants of routes */
+    const rmr_prefix *advertise;
+    size_t n_advertise;
+    bool advertise_exit, accept, allow_lan;
+    const char *exit_node; /* NULL or "": none */
+} nd_routes_wish;
+
+/* At the start, or live.  Errors: INVAL; nothing is changed then. */
+rmr_err rmri_node_routes_set(rmr_node *n, const nd_routes_wish *w);
+void rmri_node_routes_free(rmr_node *n);
+/* A peer came, changed or goes, within a frame; and the frame is over. */
+void rmri_node_routes_peer(rmr_node *n, const rmr_nm_node *peer);
+void rmri_node_routes_frame(rmr_node *n, uint32_t changed);
+/* Opens the filter for own addresses and what we offer. */
+void rmri_node_routes_local(rmr_node *n);
+/* What control is told that we offer. */
+size_t rmri_node_routes_told(const rmr_node *n,
+                             rmr_prefix out[ND_MAX_OFFERED + 2]);
+/* May WireGuard route this prefix of a peer's AllowedIPs to it? */
+bool rmri_node_routes_may(const rmr_node *n, const rmr_nm_node *peer,
+                          const rmr_prefix *p);
+/* The longest accepted route to an address that is no peer's own; NULL: none */
+const nd_peer_route *rmri_node_routes_find(const rmr_node *n,
+                                           const rmr_addr *to);
+/* Can an address that is no peer's own be dialled?  NOTFOUND: it is outside of
+ * the tailnet; UNREACHABLE: the exit node does not take it. */
+rmr_err rmri_node_routes_reach(const rmr_node *n, const rmr_addr *to);
+/* May a packet of that peer have this source? */
+bool rmri_node_routes_source(rmr_node *n, rmr_wg_peer wp, rmr_bytes pkt);
+/* On the host's own subnets, which it reaches beside the exit node. */
+bool rmri_node_routes_is_lan(const rmr_node *n, const rmr_addr *ip);
+/* Do we carry this for a peer, or for ourselves? */
+bool rmri_node_routes_offers(const rmr_node *n, const rmr_addr *from,
+                             const rmr_addr *to);
+/* Whom the adapter is asked to reach for `to`: of 4via6 the IPv4 address;
+ * false: nobody, such as this host's loopback. */
+bool rmri_node_routes_target(const rmr_addr *to, rmr_addr *target);
+
+rmr_err rmri_node_prefixes_add(nd_prefixes *l, const rmr_alloc *a,
+                               const rmr_prefix *p);
+/* Adds what is left of p without the holes. */
+rmr_err rmri_node_prefixes_add_without(nd_prefixes *l, const rmr_alloc *a,
+                                       const rmr_prefix *p,
+                                       const nd_prefixes *holes);
+void rmri_node_prefixes_free(nd_prefixes *l, const rmr_alloc *a);
+bool rmri_node_prefixes_have(const nd_prefixes *l, const rmr_addr *ip);
+/* The address that a 4via6 name stands for; false: it is none. */
+bool rmri_node_routes_name(const rmr_node *n, const char *name, rmr_addr *out);
+rmr_prefix rmri_node_prefix_masked(const rmr_prefix *p);
+/* Of a known family, not too long, without host bits. */
+bool rmri_node_prefix_is_clean(const rmr_prefix *p);
+
+/* ---- node_forward*.c -------------------------------------------------- */
+
+typedef struct nd_fwd_echo nd_fwd_echo;
+typedef struct nd_fwd_echo_sock {
+    rmr_node *n;
+    rmr_mc_io *io; /* NULL: not there */
+    rmr_ring out;  /* places in n->fwd_echoes, uint16_t each */
+    uint8_t family;
+    bool denied; /* by the host: not asked again */
+} nd_fwd_echo_sock;
+
+void rmri_node_forward_ns_callbacks(rmr_ns_callbacks *cb);
+void rmri_node_forward_udp(rmr_node *n, rmr_ns_flow flow,
+                           const rmr_addr *target);
+void rmri_node_forward_datagram(nd_conn *c, rmr_bytes data);
+void rmri_node_forward_echo(rmr_node *n, const rmr_addr *from,
+                            const rmr_addr *to, const rmr_addr *target,
+                            uint16_t id, uint16_t seq, rmr_bytes payload);
+void rmri_node_forward_echo_free(rmr_node *n);
+/* A connection's part of it, when it is freed. */
+void rmri_node_forward_free(nd_conn *c);
+
 /* ---- node_service.c --------------------------------------------------- */
 
-typedef struct nd_listener { /* of the adapter: SOCKS5, a forward, local */
+typedef struct nd_listener { /* of the adapter: SOCKS5, a forward, local, metrics */
     rmr_node *n;
     rmr_mc_io *io;
     nd_conn_kind kind;
@@ -354,6 +458,7 @@ typedef struct nd_listener { /* of the adapter: SOCKS5, a forward, local */
 
 rmr_err rmri_node_service_start(rmr_node *n, rmr_time now);
 void rmri_node_service_stop(rmr_node *n);
+void rmri_node_service_free(rmr_node *n);
 rmr_time rmri_node_service_deadline(const rmr_node *n);
 void rmri_node_service_handle_deadline(rmr_node *n, rmr_time now);
 void rmri_node_service_dialled(nd_conn *c, rmr_time now, rmr_err err);
@@ -380,7 +485,53 @@ void rmri_node_local_free(nd_conn *c);
 size_t rmri_node_status_piece(rmr_node *n, rmr_time now, nd_local *l,
                               rmr_buf dst);
 
+/* ---- node_set.c ------------------------------------------------------- */
+
+/* A request of the local endpoint: what it gives of preferences is set.  False:
+ * `why` is a sentence. */
+bool rmri_node_set_line(rmr_node *n, rmr_time now, rmr_bytes line, char *why,
+                        size_t cap);
+void rmri_node_put_prefs(const rmr_node *n, rmr_jw *w);
+
+/* ---- node_capture.c --------------------------------------------------- */
+
+/* The connection gets packets from now on; false: no memory. */
+bool rmri_node_capture_start(nd_conn *c);
+/* For all that watch; while n->captures is not 0. */
+void rmri_node_capture_packet(rmr_node *n, rmr_time now, rmr_bytes pkt);
+/* No more for this one, where it is one; for all, in order. */
+void rmri_node_capture_stop(nd_conn *c);
+void rmri_node_capture_stop_all(rmr_node *n);
+
+/* ---- node_whois.c, node_metrics_http.c -------------------------------- */
+
+/* By address or name, this node too.  n->nm has a self. */
+bool rmri_node_whois_find(const rmr_node *n, const char *host,
+                          rmr_nm_node *node, rmr_addr *ip, bool *is_self);
+/* "Tags":[...] */
+void rmri_node_put_tags(rmr_jw *w, const rmr_nm_node *v);
+/* Errors: as rmr_node_whois. */
+rmr_err rmri_node_whois_json(const rmr_node *n, const char *host, rmr_jw *w);
+void rmri_node_metrics_accept(rmr_node *n, rmr_time now, uint64_t child);
+
 /* ---- the node --------------------------------------------------------- */
+
+#define ND_STATE_NAME "remora.state"
+#define ND_SEAL_LEN ((size_t)89) /* what sealing adds */
+
+typedef struct nd_prefs { /* as rmr_node_prefs */
+    char hostname[64];
+    char exit_node[RMR_NODE_MAX_EXIT_NODE + 1];
+    rmr_prefix routes[RMR_NODE_MAX_ROUTES];
+    size_t n_routes;
+    bool advertise_exit_node, accept_routes, exit_node_allow_lan, accept_dns;
+    bool shields_up, wanted;
+} nd_prefs;
+
+typedef struct nd_put { /* a blob on its way to rmr_node_store.put */
+    uint64_t id, at;
+    rmr_err err;
+} nd_put;
 
 typedef struct nd_keys { /* what the state blob holds; secret */
     uint8_t machine[RMR_KEY_LEN], node[RMR_KEY_LEN], old_node[RMR_KEY_LEN];
@@ -388,7 +539,10 @@ typedef struct nd_keys { /* what the state blob holds; secret */
     bool has_old_node, has_server, registered;
     char url[512];
     char login[128];
+    char stable_id[64];
+    uint16_t home; /* the region that control was told last; 0: none */
     uint64_t wg_floor_unix_ns;
+    nd_prefs prefs;
 } nd_keys;
 
 typedef enum nd_phase {
@@ -407,7 +561,7 @@ struct rmr_node {
     char url[512];
     char *auth_key; /* wiped when registered */
     size_t auth_key_size;
-    char hostname[64], os_version[64], product[64];
+    char os_version[64], product[64];
     char socks5_user[256], socks5_password[256];
     bool socks5_auth, ephemeral, accept_control_key;
     uint16_t udp_port;
@@ -420,7 +574,7 @@ struct rmr_node {
     size_t derp_map_len;
     rmr_addr fixed[ND_MAX_STATIC]; /* static endpoints */
     size_t n_fixed;
-    rmr_addr socks5_addr;
+    rmr_addr socks5_addr, metrics_addr;
     rmr_forward *forwards;
     size_t n_forwards;
     rmr_serve *serves;
@@ -444,6 +598,12 @@ struct rmr_node {
 
     /* state */
     nd_keys keys;
+    nd_prefs *asked; /* by the configuration, until the state was loaded */
+    uint32_t asked_given;
+    rmr_node_store store; /* get NULL: by the adapter */
+    nd_put puts[2];       /* of the cached netmap, of the state */
+    rmr_node_seal_fn seal_key;
+    void *seal_user;
     rmr_mc_io *state_io;
     uint8_t *state_text; /* being loaded or stored */
     size_t state_len, state_cap;
@@ -477,6 +637,7 @@ struct rmr_node {
     bool from_server; /* inside rmr_ctl_read */
     bool live; /* a netmap came from the server, not from the cache */
     bool has_jailed, approval_told, expiry_told;
+    bool stopgap_told; /* it was looked at whether the cache can do */
 
     nd_region *regions;
     uint16_t home;       /* 0: none */
@@ -498,6 +659,8 @@ struct rmr_node {
     rmr_wg_peer rx_moved; /* on_endpoint named it, in the read that runs */
     nd_sender rx_sender;  /* of the relay's last packet, in its read */
     uint64_t rx_udp, tx_udp, dropped_no_path, dropped_filter, dropped_stranger;
+    uint32_t captures; /* connections that get every packet */
+    uint64_t dropped_capture;
 
     /* the network */
     rmr_netcheck *netcheck;
@@ -520,6 +683,13 @@ struct rmr_node {
     bool portmap_udp_failed; /* not again in this exchange */
     rmr_addr gateways[2]; /* v4, v6; family NONE: none */
 
+    nd_routes routes;
+    nd_fwd_echo *fwd_echoes; /* NULL until the first */
+    nd_fwd_echo_sock fwd_echo_socks[2]; /* v4, v6 */
+    uint16_t fwd_echo_tag;
+    uint64_t dropped_source, routed_tcp, routed_udp, routed_echo,
+        routed_dropped;
+
     rmr_slots conns;
     nd_listener *listeners;
     size_t n_listeners;
@@ -536,8 +706,29 @@ void rmri_node_timer_set(rmr_node *n, rmr_timer *t, rmr_time at);
 void rmri_node_state_load(rmr_node *n);
 void rmri_node_state_save(rmr_node *n);
 void rmri_node_state_free(rmr_node *n);
-rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text);
+/* node_state_text.c; is_old: of a version before ours.  Errors: MALFORMED,
+ * NODE_STATE_NEWER. */
+rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text, bool *is_old);
 rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body);
+rmr_err rmri_node_state_text(const nd_keys *k, rmr_buf dst, size_t *len);
+/* node_seal.c */
+bool rmri_node_is_sealed(rmr_bytes blob);
+/* In place: *blob becomes the text; number: of the key that opened it.
+ * Errors: NODE_STATE_SEALED (by none of our keys), MALFORMED. */
+rmr_err rmri_node_unseal(rmr_node *n, rmr_buf *blob, uint32_t *number);
+/* In place: *len grows by ND_SEAL_LEN. */
+rmr_err rmri_node_seal(rmr_node *n, uint8_t *text, size_t cap, size_t *len);
+/* node_store.c: the operation was done by rmr_node_store; false: it is the
+ * adapter's. */
+bool rmri_node_store_takes(rmr_node *n, rmr_time now, rmr_buf scratch,
+                           const rmr_io_op *op);
+/* node_prefs.c */
+void rmri_node_prefs_default(nd_prefs *p);
+/* Takes those of the configuration, for _settle. */
+rmr_err rmri_node_prefs_ask(rmr_node *n, const rmr_node_config *cfg);
+/* The state was loaded, or there is none: what was asked for goes over it. */
+void rmri_node_prefs_settle(rmr_node *n);
+void rmri_node_prefs_free(rmr_node *n);
 /* node.c: all below control and the services */
 rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now);
 /* node.c: the keys are there */
@@ -555,11 +746,17 @@ void rmri_node_ctl_pump(rmr_node *n, rmr_time now);
 void rmri_node_ctl_free(rmr_node *n);
 /* node_peers.c */
 rmr_err rmri_node_peers_nm_new(rmr_node *n);
+/* The cached netmap was read, or the server went: runs from the cache when both
+ * are so. */
+void rmri_node_peers_stopgap(rmr_node *n);
 void rmri_node_peers_wg_callbacks(rmr_wg_callbacks *cb);
 void rmri_node_peers_forget_expired(rmr_node *n, rmr_time now);
+bool rmri_node_peers_destination(rmr_bytes ip_packet, rmr_addr *to);
 /* The WireGuard peer for a packet's destination, made when it is needed. */
 rmr_wg_peer rmri_node_peers_route(rmr_node *n, rmr_time now,
                                   rmr_bytes ip_packet);
+/* The routes of a peer changed; nothing is done where WireGuard has it not. */
+void rmri_node_peers_reroute(rmr_node *n, const rmr_nm_node *peer);
 /* Finds a peer by address or name. */
 rmr_err rmri_node_peers_find(rmr_node *n, const char *text, rmr_nm_node *out,
                              rmr_addr *ip);

@@ -109,6 +109,8 @@ void rmri_node_links_changed(rmr_node *n, rmr_time now, const rmr_io_links *l)
         rmr_ctl_retry(n->ctl, now);
     if (same) /* name servers alone, say */
         return;
+    if (n->routes.exit_offered)
+        rmri_node_routes_local(n);
     rmri_node_portmap_network(n, now);
     rmri_node_netcheck_want(n, now, RMR_NETCHECK_WHY_LINK);
     if (!first)

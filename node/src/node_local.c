@@ -139,6 +139,63 @@ static void say_unreachable(nd_conn *c, const char *peer, rmr_err err)
     say_error(c, text);
 }
 
+/* ---- whois ------------------------------------------------------------- */
+
+static void whois(nd_conn *c, const request *r)
+{
+    uint8_t buf[16 * 1024];
+    rmr_jw w;
+    rmr_jw_init(&w, rmr_buf_of(buf, sizeof buf - 1));
+    rmr_err err = rmri_node_whois_json(c->n, r->peer, &w);
+    if (err != RMR_OK) {
+        say_unreachable(c, r->peer, err);
+        return;
+    }
+    if (w.failed) {
+        say_error(c, "what is known of it is longer than 16 KB");
+        return;
+    }
+    line_out(c, &w, buf);
+    c->local->mode = ND_LOCAL_CLOSING;
+}
+
+/* ---- preferences ------------------------------------------------------- */
+
+static void set(nd_conn *c, rmr_time now)
+{
+    char why[256];
+    rmr_bytes line = rmr_bytes_of(c->local->line, c->local->line_len);
+    if (!rmri_node_set_line(c->n, now, line, why, sizeof why)) {
+        say_error(c, why);
+        return;
+    }
+    say_ok(c);
+    c->local->mode = ND_LOCAL_CLOSING;
+}
+
+static void prefs(nd_conn *c)
+{
+    uint8_t buf[16 * 1024]; /* RMR_NODE_MAX_ROUTES, and names */
+    rmr_jw w;
+    rmr_jw_init(&w, rmr_buf_of(buf, sizeof buf - 1));
+    rmri_node_put_prefs(c->n, &w);
+    line_out(c, &w, buf);
+    c->local->mode = ND_LOCAL_CLOSING;
+}
+
+/* ---- metrics ----------------------------------------------------------- */
+
+static void metrics(nd_conn *c)
+{
+    uint8_t buf[16 * 1024];
+    size_t len = 0;
+    if (rmr_node_write_metrics(c->n, rmr_buf_of(buf, sizeof buf), &len) ==
+        RMR_OK)
+        rmr_ring_write_all(&c->local->out, rmr_bytes_of(buf, len));
+    c->local->mode = ND_LOCAL_CLOSING;
+    rmr_mc_io_output(c->io);
+}
+
 /* ---- ping -------------------------------------------------------------- */
 
 /* \param via  The way it came; NULL: it did not. */
@@ -446,6 +503,8 @@ static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
 {
     rmr_bytes op = rmr_bytes_str(r->op);
     rmr_timers_cancel(&c->n->timers, &c->timer);
+    rmr_logf(&c->n->env.log, RMR_LOG_DEBUG, ND_LAYER, "local request: %s",
+             r->op);
     if (rmr_bytes_eq_str(op, "netcheck")) {
         netcheck_start(c, now);
     } else if (rmr_bytes_eq_str(op, "derp-map")) {
@@ -456,6 +515,17 @@ static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
         rmr_mc_io_output(c->io);
     } else if (rmr_bytes_eq_str(op, "ping")) {
         ping_start(c, now, r);
+    } else if (rmr_bytes_eq_str(op, "capture")) {
+        if (!rmri_node_capture_start(c))
+            rmri_node_conn_end(c, now, false);
+    } else if (rmr_bytes_eq_str(op, "set")) {
+        set(c, now);
+    } else if (rmr_bytes_eq_str(op, "prefs")) {
+        prefs(c);
+    } else if (rmr_bytes_eq_str(op, "metrics")) {
+        metrics(c);
+    } else if (rmr_bytes_eq_str(op, "whois")) {
+        whois(c, r);
     } else if (rmr_bytes_eq_str(op, "nc")) {
         nc_start(c, now, r, rest);
     } else if (rmr_bytes_eq_str(op, "down")) {
@@ -463,8 +533,9 @@ static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
         c->local->mode = ND_LOCAL_CLOSING;
         rmr_node_stop(c->n, now);
     } else {
-        say_error(c, "unknown op: this node knows status, ping, netcheck, "
-                     "nc, derp-map and down");
+        say_error(
+            c, "unknown op: this node knows status, whois, ping, "
+               "netcheck, nc, capture, metrics, set, prefs, derp-map and down");
     }
 }
 
@@ -512,7 +583,8 @@ static void local_eof(void *owner, rmr_time now)
     c->local->client_eof = true;
     if (c->bridging)
         rmr_bridge_read_eof(&c->bridge, RMR_SIDE_A);
-    else if (c->local->mode == ND_LOCAL_LINE)
+    else if (c->local->mode == ND_LOCAL_LINE ||
+             c->local->mode == ND_LOCAL_CAPTURE)
         rmri_node_conn_end(c, now, true);
 }
 
@@ -601,6 +673,7 @@ void rmri_node_local_free(nd_conn *c)
 {
     if (!c->local)
         return;
+    rmri_node_capture_stop(c);
     rmr_ring_wipe(&c->local->out);
     rmr_release(&c->n->env.alloc, c->local, sizeof *c->local);
     c->local = NULL;

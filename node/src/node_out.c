@@ -68,6 +68,20 @@ static rmr_wg_peer peer_of(rmr_node *n, rmr_time now, const nd_run *r,
     return rmri_node_peers_route(n, now, rmr_bytes_of(at, len));
 }
 
+/* To the host's own subnets, beside an exit node: as a flow of ourselves, that
+ * the adapter carries. */
+static bool to_lan(rmr_node *n, rmr_time now, rmr_bytes pkt)
+{
+    rmr_addr to;
+    if (!rmri_node_peers_destination(pkt, &to) ||
+        !rmri_node_routes_is_lan(n, &to))
+        return false;
+    rmr_err err = rmr_ns_return_pkt(n->ns, now, pkt);
+    rmri_node_check(n, now, err);
+    n->dirty = true;
+    return true;
+}
+
 static void append(nd_run *r, rmr_buf scratch, size_t len)
 {
     size_t size = sealed_len(len);
@@ -99,7 +113,8 @@ static bool collect(rmr_node *n, rmr_time now, rmr_buf scratch, nd_run *r)
             return r->n != 0;
         rmr_wg_peer peer = peer_of(n, now, r, scratch, len);
         if (!peer.id) {
-            n->dropped_no_path++;
+            if (!to_lan(n, now, rmr_bytes_of(at, len)))
+                n->dropped_no_path++;
             dropped++;
             continue;
         }
@@ -110,6 +125,8 @@ static bool collect(rmr_node *n, rmr_time now, rmr_buf scratch, nd_run *r)
         }
         r->peer = peer;
         rmr_filter_note_out(rmr_nm_filter(n->nm), rmr_bytes_of(at, len));
+        if (n->captures)
+            rmri_node_capture_packet(n, now, rmr_bytes_of(at, len));
         append(r, scratch, len);
     }
     return true;

@@ -5,26 +5,6 @@
 
 #include <string.h>
 
-/* Prefixes that WireGuard may route to a peer while no routes are accepted:
- * single addresses that are the peer's own or in the tailnet's ranges. */
-static bool is_tailnet_ip(const rmr_prefix *p)
-{
-    static const uint8_t ula[] = {0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0};
-    if (p->family == RMR_AF_INET)
-        return p->bits == 32 && p->ip[0] == 100 && (p->ip[1] & 0xc0) == 64;
-    return p->bits == 128 && memcmp(p->ip, ula, sizeof ula) == 0;
-}
-
-static bool may_route(const rmr_nm_node *peer, const rmr_prefix *p)
-{
-    if (is_tailnet_ip(p))
-        return true;
-    for (size_t i = 0; i < peer->n_addrs; i++)
-        if (rmr_prefix_eq(&peer->addrs[i], p))
-            return true;
-    return false;
-}
-
 static bool is_usable(const rmr_node *n, const rmr_nm_node *peer)
 {
     if (peer->expired)
@@ -33,20 +13,30 @@ static bool is_usable(const rmr_node *n, const rmr_nm_node *peer)
     return peer->key_expiry_unix_ns == 0 || peer->key_expiry_unix_ns > wall;
 }
 
-#define MAX_PREFIXES 64
-
 static rmr_err configure(rmr_node *n, rmr_wg_peer wp, const rmr_nm_node *peer)
 {
-    rmr_prefix allowed[MAX_PREFIXES];
-    size_t count = 0;
-    for (size_t i = 0; i < peer->n_allowed_ips && count < MAX_PREFIXES; i++)
-        if (may_route(peer, &peer->allowed_ips[i]))
+    size_t cap = peer->n_allowed_ips * sizeof(rmr_prefix), count = 0;
+    rmr_prefix *allowed =
+        cap ? rmr_alloc_zero(&n->env.alloc, cap, _Alignof(rmr_prefix)) : NULL;
+    if (cap && !allowed)
+        return RMR_E_NOMEM;
+    for (size_t i = 0; i < peer->n_allowed_ips; i++)
+        if (rmri_node_routes_may(n, peer, &peer->allowed_ips[i]))
             allowed[count++] = peer->allowed_ips[i];
     rmr_wg_endpoint ep = rmri_node_endpoint_peer(peer->key);
     rmr_err err = rmr_wg_peer_set_allowed_ips(n->wg, wp, allowed, count);
+    rmr_release(&n->env.alloc, allowed, cap);
     if (err == RMR_OK)
         err = rmr_wg_peer_set_endpoint(n->wg, wp, &ep);
     return err;
+}
+
+void rmri_node_peers_reroute(rmr_node *n, const rmr_nm_node *peer)
+{
+    rmr_wg_peer wp = rmr_wg_peer_find(n->wg, peer->key);
+    if (wp.id && configure(n, wp, peer) != RMR_OK)
+        rmri_node_trouble(n, RMR_E_NOMEM,
+                          "a peer's routes were not taken over");
 }
 
 static rmr_wg_peer add_peer(rmr_node *n, rmr_time now, const rmr_nm_node *peer)
@@ -68,7 +58,7 @@ static rmr_wg_peer add_peer(rmr_node *n, rmr_time now, const rmr_nm_node *peer)
     return wp;
 }
 
-static bool destination(rmr_bytes pkt, rmr_addr *to)
+bool rmri_node_peers_destination(rmr_bytes pkt, rmr_addr *to)
 {
     if (pkt.len >= 20 && pkt.ptr[0] >> 4 == 4)
         *to = rmr_addr_from_bytes(rmr_bytes_of(pkt.ptr + 16, 4), 0);
@@ -79,13 +69,25 @@ static bool destination(rmr_bytes pkt, rmr_addr *to)
     return to->family != RMR_AF_NONE;
 }
 
+/* An own address of a peer; else the longest prefix of all peers that routes
+ * are taken of, whether WireGuard knows them already or not. */
+static bool owner_of(rmr_node *n, const rmr_addr *to, rmr_nm_node *peer)
+{
+    if (rmr_nm_peer_by_ip(n->nm, to, peer))
+        return true;
+    const nd_peer_route *r = rmri_node_routes_find(n, to);
+    return r && rmr_nm_peer(n->nm, r->peer, peer);
+}
+
 rmr_wg_peer rmri_node_peers_route(rmr_node *n, rmr_time now, rmr_bytes pkt)
 {
-    rmr_wg_peer wp = rmr_wg_route(n->wg, pkt);
+    rmr_wg_peer wp = {0};
     rmr_nm_node peer;
     rmr_addr to;
-    if (wp.id || !destination(pkt, &to) ||
-        !rmr_nm_peer_by_ip(n->nm, &to, &peer))
+    if (n->routes.n == 0)
+        wp = rmr_wg_route(n->wg, pkt);
+    if (wp.id || !rmri_node_peers_destination(pkt, &to) ||
+        rmri_node_routes_is_lan(n, &to) || !owner_of(n, &to, &peer))
         return wp;
     wp = rmr_wg_peer_find(n->wg, peer.key);
     return wp.id ? wp : add_peer(n, now, &peer);
@@ -119,6 +121,7 @@ static void on_peer(void *user, rmr_nm_change change, const rmr_nm_node *peer,
     n->dirty = true;
     if (peer->jailed)
         n->has_jailed = true;
+    rmri_node_routes_peer(n, peer);
     rmr_wg_peer wp = rmr_wg_peer_find(n->wg, old_key ? old_key : peer->key);
     rmri_node_paths_peer(n, change, peer, old_key);
     if (change == RMR_NM_PEER_REMOVED)
@@ -145,7 +148,7 @@ static void on_peer_restarted(void *user, const rmr_nm_node *peer)
         rmr_wg_peer_expire(n->wg, n->now, wp);
 }
 
-/* Own addresses of the stack and the filter follow the self node. */
+/* Own addresses of the stack follow the self node. */
 static void self_changed(rmr_node *n)
 {
     rmr_nm_node self;
@@ -160,50 +163,92 @@ static void self_changed(rmr_node *n)
         if (!still)
             rmr_ns_addr_remove(n->ns, n->now, &n->ips[i]);
     }
+    if (strcmp(n->keys.stable_id, self.stable_id) != 0 &&
+        strlen(self.stable_id) < sizeof n->keys.stable_id) {
+        memcpy(n->keys.stable_id, self.stable_id, strlen(self.stable_id) + 1);
+        n->state_wanted = true;
+    }
     n->n_ips = 0;
     for (size_t j = 0; j < self.n_addrs && n->n_ips < ND_MAX_IPS; j++) {
         n->ips[n->n_ips] = rmr_prefix_addr(&self.addrs[j]);
         rmr_ns_addr_add(n->ns, &n->ips[n->n_ips]);
         n->n_ips++;
     }
-    rmr_filter_set_local(rmr_nm_filter(n->nm), self.addrs, self.n_addrs);
 }
 
-static void tell_running(rmr_node *n)
+/* Peers look for us where we were, until the server tells them otherwise.  The
+ * cached self node may be older than what the server was told. */
+static void home_as_told(rmr_node *n)
 {
-    rmr_nm_node self;
-    if (!rmr_nm_self(n->nm, &self))
-        return;
-    if (self.expired) {
+    if (!n->from_server && !n->only_netcheck && !n->home)
+        n->home = n->keys.home; /* dialled with the map, if it has it */
+}
+
+/* May this node take part, as far as the netmap says?  Tells once what is in
+ * the way. */
+static bool is_admitted(rmr_node *n, const rmr_nm_node *self)
+{
+    if (self->expired) {
         rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, "");
         if (!n->expiry_told)
             rmri_node_trouble(n, RMR_E_CTL_KEY_EXPIRED,
                               rmr_node_err_text(RMR_E_CTL_KEY_EXPIRED));
         n->expiry_told = true;
-        return;
+        return false;
     }
-    if (!self.machine_authorized) {
+    if (!self->machine_authorized) {
         if (!n->approval_told) /* once, not with every frame */
             rmri_node_trouble(n, RMR_E_NOTREADY,
                               "this node waits for approval: approve it at "
                               "the control server");
         n->approval_told = true;
-        return;
+        return false;
     }
     n->approval_told = n->expiry_told = false;
-    rmri_node_set_state(n, RMR_NODE_RUNNING, "");
-    if (n->running_told)
-        return;
-    n->running_told = true;
+    return true;
+}
+
+static void say_running(rmr_node *n, const rmr_nm_node *self, bool from_cache)
+{
     rmr_node_event ev = {0};
+    rmri_node_set_state(n, RMR_NODE_RUNNING, "");
     ev.kind = RMR_NODE_EV_RUNNING;
     ev.state = RMR_NODE_RUNNING;
     ev.text = "";
     ev.ips = n->ips;
     ev.n_ips = n->n_ips;
-    ev.hostname = self.name;
+    ev.from_cache = from_cache;
+    ev.hostname = self->name;
     ev.took = rmr_time_since(n->now, n->started);
     rmri_node_tell(n, &ev);
+}
+
+static void tell_running(rmr_node *n)
+{
+    rmr_nm_node self;
+    if (!rmr_nm_self(n->nm, &self) || !is_admitted(n, &self))
+        return;
+    rmri_node_set_state(n, RMR_NODE_RUNNING, "");
+    if (n->running_told)
+        return;
+    n->running_told = true;
+    say_running(n, &self, false);
+}
+
+/* Both the cached netmap is there and the server is not. */
+void rmri_node_peers_stopgap(rmr_node *n)
+{
+    rmr_nm_node self;
+    if (n->live || n->stopgap_told || n->only_netcheck || n->cache_step ||
+        n->ctl_state != RMR_CTL_DOWN || !rmr_nm_self(n->nm, &self))
+        return;
+    n->stopgap_told = true;
+    if (!is_admitted(n, &self))
+        return;
+    rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
+             "the control server does not answer: running from the cached "
+             "netmap");
+    say_running(n, &self, true);
 }
 
 static void on_frame(void *user, uint32_t changed)
@@ -212,8 +257,10 @@ static void on_frame(void *user, uint32_t changed)
     n->dirty = true;
     if (changed & RMR_NM_SELF) {
         self_changed(n);
+        home_as_told(n);
         rmri_node_paths_attributes(n, n->now);
     }
+    rmri_node_routes_frame(n, changed);
     if (changed & RMR_NM_DERP_MAP)
         rmri_node_regions_map_changed(n, n->now);
     if (!n->from_server)

@@ -1,5 +1,6 @@
 /* What the node offers beside its API: a SOCKS5 server, local ports that lead
- * to peers (forwards), tailnet ports that lead to local servers (serves). */
+ * to peers (forwards), tailnet ports that lead to local servers (serves); and
+ * who listens for them, for metrics and for the local endpoint. */
 #include "node_internal.h"
 
 #include <stdio.h>
@@ -42,7 +43,7 @@ void rmri_node_service_timer(nd_conn *c, rmr_time now)
     if (c->kind == ND_CONN_SOCKS && c->socks && c->io &&
         c->socks->state == RMR_SOCKS5_REQUESTED)
         socks_answer(c, now, RMR_E_TIMEOUT);
-    else if (!c->connected || c->socks)
+    else if (!c->connected || c->socks || c->kind == ND_CONN_METRICS)
         rmri_node_conn_end(c, now, false);
 }
 
@@ -61,6 +62,9 @@ static void socks_dial(nd_conn *c, rmr_time now)
     rmr_socks5 *s = c->socks;
     rmri_node_timer_set(c->n, &c->timer, rmr_time_add(now, SOCKS_TIMEOUT));
     rmr_err err = rmri_node_conn_dial(c, now, s->host, &s->addr, s->port);
+    rmr_logf(&c->n->env.log, RMR_LOG_DEBUG, ND_LAYER,
+             "SOCKS5: a connection to port %u, %s", (unsigned)s->port,
+             err == RMR_OK ? "dialled" : rmr_err_name(err));
     if (err != RMR_OK)
         socks_answer(c, now, err);
 }
@@ -235,12 +239,29 @@ static const char *listener_text(const nd_listener *l,
     return rmr_addr_text(&l->at, dst);
 }
 
+static const char *listener_name(const nd_listener *l)
+{
+    switch (l->kind) {
+    case ND_CONN_SOCKS:
+        return "the SOCKS5 server";
+    case ND_CONN_FORWARD:
+        return "a forward";
+    case ND_CONN_METRICS:
+        return "the metrics' server";
+    default:
+        return "the local endpoint";
+    }
+}
+
 static void listener_opened(void *owner, rmr_time now, const rmr_addr *local)
 {
     nd_listener *l = owner;
+    char where[RMR_ADDR_TEXT_MAX];
     (void)now;
     (void)local;
     l->open = true;
+    rmr_logf(&l->n->env.log, RMR_LOG_INFO, ND_LAYER, "%s listens on %s",
+             listener_name(l), listener_text(l, where));
 }
 
 static void listener_failed(void *owner, rmr_time now, rmr_err why)
@@ -278,6 +299,8 @@ static void listener_accepted(void *owner, rmr_time now, uint64_t child,
         socks_accept(l->n, now, child);
     else if (l->kind == ND_CONN_FORWARD)
         forward_accept(l, now, child);
+    else if (l->kind == ND_CONN_METRICS)
+        rmri_node_metrics_accept(l->n, now, child);
     else
         rmri_node_local_accept(l->n, now, child);
 }
@@ -310,7 +333,7 @@ static nd_listener *add_listener(rmr_node *n, nd_conn_kind kind)
 
 static size_t max_listeners(const rmr_node *n)
 {
-    return n->n_forwards + 2;
+    return n->n_forwards + 3;
 }
 
 rmr_err rmri_node_service_start(rmr_node *n, rmr_time now)
@@ -327,6 +350,8 @@ rmr_err rmri_node_service_start(rmr_node *n, rmr_time now)
         l->forward = n->forwards[i];
         l->at = l->forward.local;
     }
+    if (n->metrics_addr.family != RMR_AF_NONE)
+        add_listener(n, ND_CONN_METRICS)->at = n->metrics_addr;
     if (n->local_name[0])
         add_listener(n, ND_CONN_LOCAL);
     for (size_t i = 0; i < n->n_listeners; i++) {
@@ -338,6 +363,13 @@ rmr_err rmri_node_service_start(rmr_node *n, rmr_time now)
             return RMR_E_NOMEM;
     }
     return serves_start(n, now);
+}
+
+void rmri_node_service_free(rmr_node *n)
+{
+    rmr_release(&n->env.alloc, n->listeners,
+                max_listeners(n) * sizeof(nd_listener));
+    n->listeners = NULL;
 }
 
 void rmri_node_service_stop(rmr_node *n)

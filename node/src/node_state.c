@@ -1,15 +1,12 @@
-/* The state blob: what must outlive the process.  Its first line holds a hash
- * over the rest, so that a truncated or altered file is told from a good one
- * and never overwritten.  The text holds secret keys: it is wiped after use. */
+/* The state blob: what must outlive the process.  It is loaded once, first of
+ * all, and stored whenever it changed.  A blob that can't be read, opened or
+ * understood is told of and never overwritten.  The text holds secret keys: it
+ * is wiped after use. */
 #include "node_internal.h"
 
-#include <remora/text.h>
 #include <string.h>
 
-#define STATE_NAME "remora.state"
-#define STATE_MAX 8192
-static const char magic[] = "remora-state 1 ";
-#define HEAD_LEN (sizeof magic - 1 + 2 * RMR_HASH_LEN + 1)
+#define STATE_MAX ((size_t)24 * 1024) /* of RMR_NODE_MAX_ROUTES, and sealed */
 
 static void text_free(rmr_node *n)
 {
@@ -31,129 +28,19 @@ void rmri_node_state_free(rmr_node *n)
     text_free(n);
 }
 
-/* The first line: magic, hash of the rest, newline; and a NUL. */
-static void state_head(char head[HEAD_LEN + 1],
-                       const uint8_t hash[RMR_HASH_LEN])
-{
-    memcpy(head, magic, sizeof magic - 1);
-    rmr_hex(head + sizeof magic - 1, hash, RMR_HASH_LEN);
-    head[HEAD_LEN - 1] = '\n';
-    head[HEAD_LEN] = 0;
-}
-
-/* ---- reading ----------------------------------------------------------- */
-
-enum {
-    F_URL = 1,
-    F_MACHINE,
-    F_NODE,
-    F_OLD_NODE,
-    F_SERVER,
-    F_REGISTERED,
-    F_LOGIN,
-    F_FLOOR
-};
-
-static const rmr_json_field state_fields[] = {
-    {"control_url", F_URL, NULL, 0},   {"machine_key", F_MACHINE, NULL, 0},
-    {"node_key", F_NODE, NULL, 0},     {"old_node_key", F_OLD_NODE, NULL, 0},
-    {"server_key", F_SERVER, NULL, 0}, {"registered", F_REGISTERED, NULL, 0},
-    {"login", F_LOGIN, NULL, 0},       {"wg_floor_unix_ns", F_FLOOR, NULL, 0},
-};
-
-static rmr_err key_of(rmr_bytes text, const char *prefix,
-                      uint8_t key[RMR_KEY_LEN])
-{
-    size_t len = strlen(prefix);
-    if (text.len != len + 2 * RMR_KEY_LEN || memcmp(text.ptr, prefix, len) != 0)
-        return RMR_E_MALFORMED;
-    return rmr_unhex(key, RMR_KEY_LEN,
-                     rmr_bytes_of(text.ptr + len, text.len - len));
-}
-
-static rmr_err text_of(rmr_bytes text, char *dst, size_t cap)
-{
-    if (!text.ptr || text.len >= cap) /* no string, or too long */
-        return RMR_E_MALFORMED;
-    memcpy(dst, text.ptr, text.len);
-    dst[text.len] = 0;
-    return RMR_OK;
-}
-
-static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
-                        rmr_bytes text)
-{
-    nd_keys *k = user;
-    switch (id) {
-    case F_URL:
-        return text_of(text, k->url, sizeof k->url);
-    case F_MACHINE:
-        return key_of(text, "privkey:", k->machine);
-    case F_NODE:
-        return key_of(text, "privkey:", k->node);
-    case F_OLD_NODE:
-        k->has_old_node = true;
-        return key_of(text, "privkey:", k->old_node);
-    case F_SERVER:
-        k->has_server = true;
-        return key_of(text, "mkey:", k->server);
-    case F_REGISTERED:
-        k->registered = kind == RMR_JSON_TRUE;
-        return RMR_OK;
-    case F_LOGIN:
-        return text_of(text, k->login, sizeof k->login);
-    case F_FLOOR:
-        return rmr_parse_u64(text, UINT64_MAX, &k->wg_floor_unix_ns);
-    default:
-        return RMR_OK;
-    }
-}
-
-/* The JSON behind the head; its hash has been checked. */
-rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body)
-{
-    uint8_t scratch[600];
-    static const uint8_t zero[RMR_KEY_LEN];
-    rmr_json_bind b;
-    rmr_json_bind_callbacks cb = {0};
-    cb.user = k;
-    cb.value = on_value;
-    rmr_json_bind_init(&b, rmr_buf_of(scratch, sizeof scratch), state_fields,
-                       sizeof state_fields / sizeof state_fields[0], &cb);
-    rmr_err err = rmr_json_bind_feed(&b, body);
-    if (err == RMR_OK)
-        err = rmr_json_bind_end(&b);
-    rmr_wipe(scratch, sizeof scratch);
-    if (err == RMR_OK && (memcmp(k->machine, zero, sizeof zero) == 0 ||
-                          memcmp(k->node, zero, sizeof zero) == 0))
-        err = RMR_E_MALFORMED;
-    return err;
-}
-
-rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text)
-{
-    uint8_t hash[RMR_HASH_LEN];
-    char head[HEAD_LEN + 1];
-    if (text.len < HEAD_LEN)
-        return RMR_E_MALFORMED;
-    rmr_bytes body = rmr_bytes_of(text.ptr + HEAD_LEN, text.len - HEAD_LEN);
-    rmr_blake2s_256(hash, body, rmr_bytes_of(NULL, 0));
-    state_head(head, hash);
-    if (memcmp(text.ptr, head, HEAD_LEN) != 0)
-        return RMR_E_MALFORMED;
-    return rmri_node_state_parse_body(k, body);
-}
+/* ---- loading ----------------------------------------------------------- */
 
 static void keys_new(rmr_node *n, rmr_time now)
 {
-    memset(&n->keys, 0, sizeof n->keys);
+    rmri_node_prefs_settle(n);
     if (rmr_key_generate(&n->env.rng, n->keys.machine) != RMR_OK ||
         rmr_key_generate(&n->env.rng, n->keys.node) != RMR_OK) {
         rmri_node_fail(n, now, RMR_E_RNG, NULL);
         return;
     }
     rmri_node_state_save(n);
-    rmri_node_state_ready(n, now);
+    if (n->stop_err == RMR_OK)
+        rmri_node_state_ready(n, now);
 }
 
 static void load_failed(void *owner, rmr_time now, rmr_err why)
@@ -161,11 +48,48 @@ static void load_failed(void *owner, rmr_time now, rmr_err why)
     rmr_node *n = owner;
     n->state_io = NULL;
     text_free(n);
+    if (n->phase != ND_PHASE_LOADING)
+        return; /* asked to stop meanwhile */
     /* An adapter without blobs: the node lives as long as the process. */
     if (why == RMR_E_NOTFOUND || why == RMR_E_UNSUPPORTED)
         keys_new(n, now);
     else
         rmri_node_fail(n, now, RMR_E_NODE_STATE_READ, NULL);
+}
+
+/* The blob is whole.  `again`: it is to be stored in the present form. */
+static rmr_err read_text(rmr_node *n, bool *again)
+{
+    rmr_buf blob = rmr_buf_of(n->state_text, n->state_len);
+    uint32_t number = 0;
+    bool is_old = false;
+    bool sealed = rmri_node_is_sealed(rmr_bytes_of(blob.ptr, blob.len));
+    rmr_err err = sealed ? rmri_node_unseal(n, &blob, &number) : RMR_OK;
+    if (err == RMR_OK)
+        err = rmri_node_state_parse(&n->keys, rmr_bytes_of(blob.ptr, blob.len),
+                                    &is_old);
+    *again = is_old || number > 0 || sealed != (n->seal_key != NULL);
+    return err;
+}
+
+static void loaded(rmr_node *n, rmr_time now)
+{
+    bool again = false;
+    rmr_err err =
+        n->state_len <= n->state_cap ? read_text(n, &again) : RMR_E_MALFORMED;
+    text_free(n);
+    if (err != RMR_OK) {
+        bool told =
+            err == RMR_E_NODE_STATE_SEALED || err == RMR_E_NODE_STATE_NEWER;
+        rmr_wipe(&n->keys, sizeof n->keys);
+        rmri_node_fail(n, now, told ? err : RMR_E_NODE_STATE_DAMAGED, NULL);
+        return;
+    }
+    rmri_node_prefs_settle(n);
+    n->state_seen = true;
+    rmri_node_state_ready(n, now);
+    if (again && n->phase == ND_PHASE_UP)
+        rmri_node_state_save(n);
 }
 
 static void load_part(void *owner, rmr_time now, rmr_bytes part, bool more)
@@ -180,18 +104,10 @@ static void load_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     if (more)
         return;
     n->state_io = NULL;
-    rmr_err err = RMR_E_MALFORMED;
-    if (n->state_len <= n->state_cap)
-        err = rmri_node_state_parse(&n->keys,
-                                    rmr_bytes_of(n->state_text, n->state_len));
-    text_free(n);
-    if (err != RMR_OK) {
-        rmr_wipe(&n->keys, sizeof n->keys);
-        rmri_node_fail(n, now, RMR_E_NODE_STATE_DAMAGED, NULL);
-        return;
-    }
-    n->state_seen = true;
-    rmri_node_state_ready(n, now);
+    if (n->phase == ND_PHASE_LOADING)
+        loaded(n, now);
+    else
+        text_free(n); /* asked to stop meanwhile */
 }
 
 static const rmr_mc_io_ops load_ops = {
@@ -202,59 +118,28 @@ static const rmr_mc_io_ops load_ops = {
 void rmri_node_state_load(rmr_node *n)
 {
     if (text_new(n))
-        n->state_io = rmr_mc_load(n->mc, STATE_NAME, &load_ops, n);
+        n->state_io = rmr_mc_load(n->mc, ND_STATE_NAME, &load_ops, n);
     if (!n->state_io)
         rmri_node_fail(n, n->now, RMR_E_NOMEM, NULL);
 }
 
 /* ---- writing ----------------------------------------------------------- */
 
-static void put_key(rmr_jw *w, const char *name, const char *prefix,
-                    const uint8_t key[RMR_KEY_LEN])
-{
-    char text[16 + 2 * RMR_KEY_LEN + 1];
-    size_t len = strlen(prefix);
-    memcpy(text, prefix, len);
-    rmr_hex(text + len, key, RMR_KEY_LEN);
-    rmr_jw_kstr(w, name, text);
-    rmr_wipe(text, sizeof text);
-}
-
 static rmr_err state_build(rmr_node *n)
 {
     nd_keys *k = &n->keys;
-    rmr_jw w;
-    size_t len = 0;
     if (n->wg) {
         rmr_wg_stats st;
         rmr_wg_get_stats(n->wg, &st);
         k->wg_floor_unix_ns = st.tai64n_floor_unix_ns;
     }
-    rmr_jw_init(&w,
-                rmr_buf_of(n->state_text + HEAD_LEN, n->state_cap - HEAD_LEN));
-    rmr_jw_object(&w);
-    rmr_jw_kstr(&w, "control_url", n->url[0] ? n->url : k->url);
-    put_key(&w, "machine_key", "privkey:", k->machine);
-    put_key(&w, "node_key", "privkey:", k->node);
-    if (k->has_old_node)
-        put_key(&w, "old_node_key", "privkey:", k->old_node);
-    if (k->has_server)
-        put_key(&w, "server_key", "mkey:", k->server);
-    rmr_jw_kbool(&w, "registered", k->registered);
-    rmr_jw_kstr(&w, "login", k->login);
-    rmr_jw_ku64(&w, "wg_floor_unix_ns", k->wg_floor_unix_ns);
-    rmr_jw_object_end(&w);
-    rmr_err err = rmr_jw_end(&w, &len);
-    if (err != RMR_OK)
-        return err;
-    uint8_t hash[RMR_HASH_LEN];
-    char head[HEAD_LEN + 1];
-    rmr_blake2s_256(hash, rmr_bytes_of(n->state_text + HEAD_LEN, len),
-                    rmr_bytes_of(NULL, 0));
-    state_head(head, hash);
-    memcpy(n->state_text, head, HEAD_LEN);
-    n->state_len = HEAD_LEN + len;
-    return RMR_OK;
+    if (!k->url[0]) /* it may still be only configured */
+        memcpy(k->url, n->url, sizeof k->url);
+    rmr_err err = rmri_node_state_text(
+        k, rmr_buf_of(n->state_text, n->state_cap), &n->state_len);
+    if (err == RMR_OK && n->seal_key)
+        err = rmri_node_seal(n, n->state_text, n->state_cap, &n->state_len);
+    return err;
 }
 
 static void store_failed(void *owner, rmr_time now, rmr_err why)
@@ -296,6 +181,9 @@ static const rmr_mc_io_ops store_ops = {
     .produce = store_produce,
 };
 
+static const char cant_save[] =
+    "the state could not be saved: no memory, or no key to seal it";
+
 void rmri_node_state_save(rmr_node *n)
 {
     if (n->state_io) { /* one at a time; the next follows it */
@@ -303,10 +191,17 @@ void rmri_node_state_save(rmr_node *n)
         return;
     }
     n->state_dirty = false;
-    if (!text_new(n) || state_build(n) != RMR_OK)
-        text_free(n);
+    rmr_err err = text_new(n) ? state_build(n) : RMR_E_NOMEM;
+    if (err == RMR_OK)
+        n->state_io = rmr_mc_store(n->mc, ND_STATE_NAME, &store_ops, n);
+    if (n->state_io)
+        return;
+    text_free(n);
+    /* Keys that were never stored are not used. */
+    err = err == RMR_OK || err == RMR_E_NOMEM ? RMR_E_NOMEM
+                                              : RMR_E_NODE_STATE_WRITE;
+    if (n->phase == ND_PHASE_LOADING)
+        rmri_node_fail(n, n->now, err, cant_save);
     else
-        n->state_io = rmr_mc_store(n->mc, STATE_NAME, &store_ops, n);
-    if (!n->state_io)
-        rmri_node_trouble(n, RMR_E_NOMEM, "the state could not be saved");
+        rmri_node_trouble(n, err, cant_save);
 }

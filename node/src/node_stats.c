@@ -57,6 +57,12 @@ void rmr_node_get_stats(const rmr_node *n, rmr_node_stats *out)
     out->dropped_no_path = n->dropped_no_path;
     out->dropped_filter = n->dropped_filter;
     out->dropped_disco = n->dropped_stranger;
+    out->dropped_capture = n->dropped_capture;
+    out->dropped_source = n->dropped_source;
+    out->routed_tcp = n->routed_tcp;
+    out->routed_udp = n->routed_udp;
+    out->routed_echo = n->routed_echo;
+    out->routed_dropped = n->routed_dropped;
     if (n->paths)
         add_paths(n, out);
     if (n->wg)

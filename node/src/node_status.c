@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PIECE_MIN ((size_t)8 * 1024) /* room that one peer may need */
+#define PIECE_MIN ((size_t)16 * 1024) /* room that one peer may need */
+#define MAX_PREFIXES 64               /* of each kind that are shown */
 
-enum { STEP_HEAD, STEP_PEERS, STEP_TAIL, STEP_DONE };
+enum { STEP_HEAD, STEP_PEERS, STEP_USERS, STEP_TAIL, STEP_DONE };
 
 static void put_time(rmr_jw *w, const char *key, uint64_t unix_ns)
 {
@@ -30,10 +31,33 @@ static void put_key(rmr_jw *w, const char *key, const uint8_t *pub)
         rmr_jw_key(w, text);
 }
 
-static void put_node(rmr_node *n, rmr_jw *w, const rmr_nm_node *v)
+static void put_prefixes(rmr_jw *w, const char *key, const rmr_prefix *list,
+                         size_t n)
 {
     char text[RMR_PREFIX_TEXT_MAX];
-    char dns[256];
+    rmr_jw_key(w, key);
+    rmr_jw_array(w);
+    for (size_t i = 0; i < n && i < MAX_PREFIXES; i++)
+        rmr_jw_str(w, rmr_prefix_text(&list[i], text));
+    rmr_jw_array_end(w);
+}
+
+/* All of the Internet may be reached by it. */
+static bool offers_exit(const rmr_nm_node *v)
+{
+    bool v4 = false, v6 = false;
+    for (size_t i = 0; i < v->n_allowed_ips; i++) {
+        v4 = v4 || (v->allowed_ips[i].bits == 0 &&
+                    v->allowed_ips[i].family == RMR_AF_INET);
+        v6 = v6 || (v->allowed_ips[i].bits == 0 &&
+                    v->allowed_ips[i].family == RMR_AF_INET6);
+    }
+    return v4 && v6;
+}
+
+static void put_node(rmr_node *n, rmr_jw *w, const rmr_nm_node *v)
+{
+    char text[RMR_ADDR_TEXT_MAX], dns[256];
     snprintf(dns, sizeof dns, "%s.", v->name);
     rmr_jw_kstr(w, "ID", v->stable_id);
     put_key(w, "PublicKey", v->key);
@@ -48,12 +72,17 @@ static void put_node(rmr_node *n, rmr_jw *w, const rmr_nm_node *v)
         rmr_jw_str(w, rmr_addr_ip_text(&a, text));
     }
     rmr_jw_array_end(w);
-    rmr_jw_key(w, "AllowedIPs");
-    rmr_jw_array(w);
-    for (size_t i = 0; i < v->n_allowed_ips && i < 64; i++)
-        rmr_jw_str(w, rmr_prefix_text(&v->allowed_ips[i], text));
-    rmr_jw_array_end(w);
+    put_prefixes(w, "AllowedIPs", v->allowed_ips, v->n_allowed_ips);
+    if (v->n_primary_routes)
+        put_prefixes(w, "PrimaryRoutes", v->primary_routes,
+                     v->n_primary_routes);
+    if (v->n_tags)
+        rmri_node_put_tags(w, v);
     rmr_jw_kstr(w, "Relay", rmri_node_region_code(n, v->home_derp));
+    rmr_jw_kstr(w, "PeerRelay", ""); /* not used */
+    rmr_jw_kbool(w, "ExitNode", false);
+    rmr_jw_kbool(w, "ExitNodeOption", offers_exit(v));
+    rmr_jw_kbool(w, "InNetworkMap", true);
     put_time(w, "Created", v->created_unix_ns);
     put_time(w, "LastSeen", v->online == 1 ? 0 : v->last_seen_unix_ns);
     if (v->key_expiry_unix_ns)
@@ -62,33 +91,60 @@ static void put_node(rmr_node *n, rmr_jw *w, const rmr_nm_node *v)
         rmr_jw_kbool(w, "Expired", true);
 }
 
-static void put_traffic(rmr_node *n, rmr_jw *w, rmr_time now,
-                        const rmr_nm_node *v)
+/* When something happened, as unix time; 0: never. */
+static uint64_t wall_of(const rmr_node *n, rmr_time now, rmr_time at)
 {
-    rmr_wg_peer wp = rmr_wg_peer_find(n->wg, v->key);
-    rmr_wg_peer_stats st = {0};
-    if (wp.id)
-        rmr_wg_peer_get_stats(n->wg, now, wp, &st);
+    return at ? rmr_mc_wall(n->mc, now) - rmr_time_since(now, at) : 0;
+}
+
+typedef struct traffic { /* zero: none, as of this node itself */
+    const char *addr;    /* where packets go directly; "": nowhere */
+    rmr_wg_peer_stats wg;
+    bool in_paths, in_wg;
+} traffic;
+
+static void put_traffic(const rmr_node *n, rmr_jw *w, rmr_time now,
+                        const traffic *t)
+{
+    rmr_jw_kstr(w, "CurAddr", t->addr);
+    rmr_jw_ku64(w, "RxBytes", t->wg.rx_bytes);
+    rmr_jw_ku64(w, "TxBytes", t->wg.tx_bytes);
+    put_time(w, "LastWrite", wall_of(n, now, t->wg.last_tx));
+    put_time(w, "LastHandshake", t->wg.last_handshake_unix_ns);
+    rmr_jw_kbool(w, "Active",
+                 t->wg.last_rx &&
+                     rmr_time_since(now, t->wg.last_rx) < 120 * RMR_SEC);
+    rmr_jw_kbool(w, "InMagicSock", t->in_paths);
+    rmr_jw_kbool(w, "InEngine", t->in_wg);
+}
+
+static void put_peer_traffic(rmr_node *n, rmr_jw *w, rmr_time now,
+                             const rmr_nm_node *v)
+{
+    traffic t = {.addr = ""};
     rmr_path_info path;
     rmr_path_peer pp;
     char addr[RMR_ADDR_TEXT_MAX];
+    rmr_wg_peer wp = rmr_wg_peer_find(n->wg, v->key);
     memset(&path, 0, sizeof path);
-    if (rmr_paths_find(n->paths, v->key, &pp))
+    t.in_wg = wp.id != 0;
+    if (t.in_wg)
+        (void)rmr_wg_peer_get_stats(n->wg, now, wp, &t.wg);
+    t.in_paths = rmr_paths_find(n->paths, v->key, &pp);
+    if (t.in_paths)
         (void)rmr_paths_info(n->paths, now, pp, &path);
     /* One that is not proved now shares its packets with the relay. */
-    rmr_jw_kstr(w, "CurAddr",
-                path.has_best && path.trusted ? rmr_addr_text(&path.udp, addr)
-                                              : "");
-    rmr_jw_ku64(w, "RxBytes", st.rx_bytes);
-    rmr_jw_ku64(w, "TxBytes", st.tx_bytes);
-    put_time(w, "LastHandshake", st.last_handshake_unix_ns);
+    if (path.has_best && path.trusted)
+        t.addr = rmr_addr_text(&path.udp, addr);
+    rmr_jw_key(w, "Addrs"); /* told of this node alone */
+    rmr_jw_null(w);
+    put_traffic(n, w, now, &t);
     rmr_jw_kbool(w, "Online", v->online == 1);
-    rmr_jw_kbool(w, "Active",
-                 st.last_rx && rmr_time_since(now, st.last_rx) < 120 * RMR_SEC);
 }
 
-static void put_self(rmr_node *n, rmr_jw *w)
+static void put_self(rmr_node *n, rmr_jw *w, rmr_time now)
 {
+    static const traffic none = {.addr = ""};
     char text[RMR_ADDR_TEXT_MAX];
     rmr_nm_node self;
     rmr_jw_key(w, "Self");
@@ -97,13 +153,14 @@ static void put_self(rmr_node *n, rmr_jw *w)
         put_node(n, w, &self);
     } else { /* no netmap yet: what we know of ourselves */
         put_key(w, "PublicKey", n->node_public);
-        rmr_jw_kstr(w, "HostName", n->hostname);
+        rmr_jw_kstr(w, "HostName", n->keys.prefs.hostname);
     }
     rmr_jw_key(w, "Addrs"); /* where peers may reach us */
     rmr_jw_array(w);
     for (size_t i = 0; i < n->endpoints.n; i++)
         rmr_jw_str(w, rmr_addr_text(&n->endpoints.list[i].addr, text));
     rmr_jw_array_end(w);
+    put_traffic(n, w, now, &none);
     rmr_jw_kbool(w, "Online", n->ctl_state == RMR_CTL_CONNECTED);
     rmr_jw_object_end(w);
 }
@@ -133,7 +190,7 @@ static void put_health(rmr_node *n, rmr_jw *w)
     rmr_jw_array_end(w);
 }
 
-static void put_head(rmr_node *n, rmr_jw *w)
+static void put_head(rmr_node *n, rmr_jw *w, rmr_time now)
 {
     char text[RMR_ADDR_TEXT_MAX];
     rmr_jw_object(w);
@@ -150,7 +207,7 @@ static void put_head(rmr_node *n, rmr_jw *w)
         rmr_jw_str(w, rmr_addr_ip_text(&n->ips[i], text));
     rmr_jw_array_end(w);
     rmr_jw_ku64(w, "UDPPort", rmri_node_udp_port(n));
-    put_self(n, w);
+    put_self(n, w, now);
     put_health(n, w);
     put_tailnet(n, w);
     rmr_jw_key(w, "Peer");
@@ -159,11 +216,11 @@ static void put_head(rmr_node *n, rmr_jw *w)
 
 /* A piece has its own writer; the braces of the whole are placed by hand, since
  * a writer sees its piece alone. */
-static size_t head_piece(rmr_node *n, rmr_buf dst)
+static size_t head_piece(rmr_node *n, rmr_time now, rmr_buf dst)
 {
     rmr_jw w;
     rmr_jw_init(&w, dst);
-    put_head(n, &w);
+    put_head(n, &w, now);
     return w.failed ? 0 : w.len;
 }
 
@@ -177,7 +234,7 @@ static size_t peer_piece(rmr_node *n, rmr_time now, const rmr_nm_node *v,
     put_key(&w, NULL, v->key);
     rmr_jw_object(&w);
     put_node(n, &w, v);
-    put_traffic(n, &w, now, v);
+    put_peer_traffic(n, &w, now, v);
     rmr_jw_object_end(&w);
     len = w.len;
     if (w.failed || len == 0)
@@ -194,7 +251,9 @@ static size_t peers_piece(rmr_node *n, rmr_time now, nd_local *l, rmr_buf dst)
     rmr_nm_node v;
     while (dst.len - len >= PIECE_MIN) {
         if (!n->nm || !n->wg || !rmr_nm_next_peer(n->nm, &l->status_pos, &v)) {
-            l->status_step = STEP_TAIL;
+            l->status_step = STEP_USERS;
+            l->status_pos = 0;
+            l->status_any = false;
             break;
         }
         size_t got = peer_piece(n, now, &v, !l->status_any,
@@ -205,22 +264,81 @@ static size_t peers_piece(rmr_node *n, rmr_time now, nd_local *l, rmr_buf dst)
     return len;
 }
 
+static void put_user(rmr_jw *w, const rmr_nm_user *u)
+{
+    char id[24];
+    snprintf(id, sizeof id, "%lld", (long long)u->id);
+    rmr_jw_key(w, id);
+    rmr_jw_object(w);
+    rmr_jw_kint(w, "ID", u->id);
+    rmr_jw_kstr(w, "LoginName", u->login);
+    rmr_jw_kstr(w, "DisplayName", u->display);
+    rmr_jw_object_end(w);
+}
+
+/* As peer_piece: the first brace is none, or a comma. */
+static size_t user_piece(const rmr_nm_user *u, bool first, rmr_buf dst)
+{
+    rmr_jw w;
+    rmr_jw_init(&w, dst);
+    rmr_jw_object(&w);
+    put_user(&w, u);
+    size_t len = w.len;
+    if (w.failed || len == 0)
+        return 0;
+    dst.ptr[0] = ',';
+    if (first)
+        memmove(dst.ptr, dst.ptr + 1, --len);
+    return len;
+}
+
+static size_t users_piece(rmr_node *n, nd_local *l, rmr_buf dst)
+{
+    static const char head[] = "},\"User\":{";
+    size_t len = 0, pos = (size_t)l->status_pos;
+    rmr_nm_user u;
+    if (pos == 0) {
+        len = sizeof head - 1;
+        memcpy(dst.ptr, head, len);
+    }
+    while (dst.len - len >= PIECE_MIN) {
+        if (!n->nm || !rmr_nm_next_user(n->nm, &pos, &u)) {
+            l->status_step = STEP_TAIL;
+            break;
+        }
+        size_t got = user_piece(&u, !l->status_any,
+                                rmr_buf_of(dst.ptr + len, dst.len - len));
+        l->status_any = l->status_any || got > 0;
+        len += got;
+    }
+    l->status_pos = pos;
+    return len;
+}
+
+/* Each step writes something, but the one of the peers where there are none. */
 size_t rmri_node_status_piece(rmr_node *n, rmr_time now, nd_local *l,
                               rmr_buf dst)
 {
+    static const char tail[] = "},\"ClientVersion\":null}\n";
     size_t len = 0;
     if (dst.len < 2 * PIECE_MIN)
         return 0;
-    if (l->status_step == STEP_HEAD) {
+    switch (l->status_step) {
+    case STEP_HEAD:
         l->status_step = STEP_PEERS;
-        return head_piece(n, dst);
-    }
-    if (l->status_step == STEP_PEERS)
+        return head_piece(n, now, dst);
+    case STEP_PEERS:
         len = peers_piece(n, now, l, dst);
-    if (l->status_step == STEP_TAIL && len == 0) {
-        memcpy(dst.ptr, "}}\n", 3);
+        if (len || l->status_step == STEP_PEERS)
+            return len;
+        return users_piece(n, l, dst);
+    case STEP_USERS:
+        return users_piece(n, l, dst);
+    case STEP_TAIL:
         l->status_step = STEP_DONE;
-        return 3;
+        memcpy(dst.ptr, tail, sizeof tail - 1);
+        return sizeof tail - 1;
+    default:
+        return 0;
     }
-    return len;
 }

@@ -41,6 +41,12 @@ static const char *own_text(rmr_err e)
     case RMR_E_NODE_IN_USE:
         return "another node runs with this state directory: stop it with "
                "`remora down`, or choose another --state-dir";
+    case RMR_E_NODE_STATE_SEALED:
+        return "the state is sealed by a key that was not given, and was left "
+               "as it is: give the key that sealed it";
+    case RMR_E_NODE_STATE_NEWER:
+        return "the state was written by a later remora, and was left as it "
+               "is: run that one, or a later";
     default:
         return NULL;
     }

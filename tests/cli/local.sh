@@ -36,6 +36,18 @@ case $line in
     printf '"GlobalV4":"192.0.2.9:41641","RegionLatency":{"901":40000000,"900":12500000},'
     printf '"Regions":{"900":{"RegionCode":"lab","RegionName":"The \\u001b[31mlab"},"901":{"RegionCode":"far","RegionName":"Far"},"902":{"RegionCode":"dead","RegionName":""}}}\n'
     ;;
+*'"whois","peer":"100.64.0.2:80"'*)
+    echo '{"Node":{"ID":2,"StableID":"s2","Name":"n2.lab.test.","Addresses":["100.64.0.2/32","fd7a::2/128"],"Hostinfo":{"OS":"linux","Hostname":"N\\u001b[31m2"},"Tags":["tag:a","tag:b"]},"UserProfile":{"ID":1,"LoginName":"ann@lab.test","DisplayName":"Ann"}}'
+    ;;
+*'"set"'*'"hostname":"taken"'*) echo '{"error":"this name is taken"}' ;;
+*'"set"'*) echo '{"ok":true}' ;;
+*'"whois"'*) echo '{"error":"x is not a peer of this tailnet: see remora status"}' ;;
+*'"metrics"'*) printf '# HELP tailscale_up The node process answers.\n# TYPE tailscale_up gauge\ntailscale_up 1\n' ;;
+*'"capture"'*)
+    echo '{"ok":true}'
+    cat "$1/packets"
+    sleep 0.2
+    ;;
 *'"derp-map"'*) echo '{"Regions":{"900":{"RegionID":900,"Nodes":[]}}}' ;;
 *'"ping","peer":"who"'*) echo '{"error":"there is no peer who; remora status lists them"}' ;;
 *'"ping"'*)
@@ -112,6 +124,39 @@ netcheck_people() {
 check "netcheck for people" netcheck_people
 netcheck_json() { run 0 netcheck --json --state-dir "$state" && printed '"PreferredDERP": 900,'; }
 check "netcheck for programs" netcheck_json
+whois_people() {
+    run 0 whois 100.64.0.2:80 --state-dir "$state" && printed "Name       n2.lab.test" && printed "100.64.0.2, fd7a::2" &&
+        printed "tag:a, tag:b" && printed "ann@lab.test" && ! grep -q $'\033' "$out"
+}
+check "whois for people" whois_people
+whois_json() { run 0 whois --json 100.64.0.2:80 --state-dir "$state" && [ "$(jq -r .Node.StableID "$out")" = s2 ]; }
+check "whois for programs" whois_json
+set_all() {
+    run 0 set --hostname laptop --shields-up --accept-dns=false --advertise-routes 10.1.0.0/16,fd00:1::/64 --exit-node n2 --state-dir "$state" &&
+        asked '{"op":"set","hostname":"laptop","advertise_routes":["10.1.0.0/16","fd00:1::/64"],"exit_node":"n2","accept_dns":false,"shields_up":true}'
+}
+check "set asks for what was given" set_all
+set_back() { run 0 set --exit-node= --advertise-routes= --state-dir "$state" && asked '{"op":"set","advertise_routes":[],"exit_node":""}'; }
+check "set takes back" set_back
+set_refused() { run 1 set --hostname taken --state-dir "$state" && one_sentence && said "this name is taken"; }
+check "set that is refused" set_refused
+whois_nobody() { run 1 whois x --state-dir "$state" && one_sentence && said "is not a peer"; }
+check "whois of nobody" whois_nobody
+metrics_lines() { run 0 metrics --state-dir "$state" && [ "$(wc -l <"$out")" = 3 ] && [ "$(tail -n 1 "$out")" = "tailscale_up 1" ]; }
+check "metrics are passed on" metrics_lines
+# A file head, one whole packet of four bytes, and half of another.
+printf '\115\074\262\241\002\000\004\000\0\0\0\0\0\0\0\0\0\010\0\0\145\0\0\0' >"$work/whole"
+printf '\1\0\0\0\2\0\0\0\4\0\0\0\4\0\0\0\105abc' >>"$work/whole"
+cat "$work/whole" - <<<x >"$work/packets"
+capture_whole() {
+    (cd "$work" && "$remora" capture c.pcap --state-dir "$state" >"$out" 2>"$err") && [ ! -s "$out" ] && said "1 packets" &&
+        cmp "$work/c.pcap" "$work/whole" && [ "$(stat -c %a "$work/c.pcap")" = 600 ]
+}
+check "capture writes whole packets, for its owner" capture_whole
+capture_pipe() { "$remora" capture - --state-dir "$state" 2>"$err" | cmp - "$work/whole"; }
+check "capture to a pipe" capture_pipe
+capture_nowhere() { run 1 capture "$work/no/dir" --state-dir "$state" && one_sentence && said "can't write"; }
+check "capture to where nothing can be written" capture_nowhere
 derp_map() { run 0 debug derp-map --state-dir "$state" && printed '"RegionID": 900' && asked '{"op":"derp-map"}'; }
 check "debug derp-map" derp_map
 nc_echo() {

@@ -36,7 +36,21 @@ check "ping without a peer"     wrong "needs a peer" ping
 check "ping of no probes"       wrong "-c takes" ping -c 0 n2
 check "a timeout that is none"  wrong "--timeout takes" ping --timeout soon n2
 check "ping by ICMP until it is direct" wrong "not both" ping --icmp --until-direct n2
+check "set of nothing"          wrong "set needs an option" set
+check "set with a wrong subnet" wrong "--advertise-routes takes" set --advertise-routes 10.0.0.1/8
+check "set with a flag that is neither" wrong "takes no value" set --shields-up=1
+check "whois of nobody"         wrong "needs an address or a name" whois
+check "capture without a file"  wrong "capture needs a file" capture
+check "a metrics address without a port" wrong "--metrics takes" up --metrics 127.0.0.1
+check "a metrics file without a name" wrong "--metrics-file takes" up --metrics-file=
 check "a static endpoint without a port" wrong "--static-endpoint takes" up --static-endpoint 192.0.2.1
+check "a route with host bits" wrong "without host bits" up --advertise-routes 10.0.0.1/8
+check "a route of everything"   wrong "--advertise-exit-node" up --advertise-routes 10.0.0.0/8,0.0.0.0/0
+check "an empty route"          wrong "--advertise-routes takes" up --advertise-routes 10.0.0.0/8,
+check "a loopback route"        wrong "--advertise-routes takes" up --advertise-routes 127.0.0.0/8
+check "an empty exit node"      wrong "--exit-node takes" up --exit-node=
+check "the LAN without an exit node" wrong "needs --exit-node" up --exit-node-allow-lan
+check "an exit node that uses one" wrong "not both" up --exit-node n2 --advertise-exit-node
 check "debug without a subject" wrong "needs a subject" debug
 check "debug of an unknown subject" wrong "debug knows" debug frob
 check "nc without a port"       wrong "peer and a port" nc n2
@@ -70,6 +84,50 @@ config_counts() {
 }
 check "a config with a comment is read" config_counts
 
+# ---- the configuration file of up ------------------------------------------
+# yaml CODE WORDS TEXT ARGUMENTS...: up with a file of that text
+yaml() {
+    local code=$1 words=$2 text=$3
+    shift 3
+    printf '%b' "$text" >"$work/up.yaml"
+    run "$code" up --config "$work/up.yaml" "$@" && one_sentence && said "$words"
+}
+check "settings that are no YAML"     yaml 1 "line 2: this is no YAML" 'hostname: a\n\tudp-port: 1\n'
+check "a setting that is none"        yaml 1 "up.yaml, line 3: 'hostnam' is no setting" '# x\n\nhostnam: a\n'
+check "a setting that is no option of up" yaml 1 "'icmp' is no setting" 'icmp: true\n'
+check "a setting in a setting file"   yaml 1 "'config' is no setting" 'config: x\n'
+check "a wrong value"                 yaml 1 "line 2: --hostname takes" 'ephemeral: true\nhostname: a.b\n'
+check "a wrong value in a list"       yaml 1 "line 3: --forward takes" 'forward:\n  - 8080=n2:80\n  - nonsense\n'
+check "a setting that is given twice" yaml 1 "line 2: 'udp-port' was set before" 'udp-port: 1\nudp-port: 2\n'
+check "two names of one setting"      yaml 1 "was set before" 'control-url: http://a\nlogin-server: http://b\n'
+check "a list where one is wanted"    yaml 1 "'hostname' takes one value" 'hostname: [a, b]\n'
+check "a mapping where a text is wanted" yaml 1 "line 1: 'hostname' takes a text" 'hostname: {a: b}\n'
+check "a flag that is neither"        yaml 1 "line 1: --no-udp takes true or false" 'no-udp: 1\n'
+check "an alias"                      yaml 1 "line 2: 'ca-file' takes a text" 'hostname: &a b\nca-file: *a\n'
+check "a list alone"                  yaml 1 "settings are lines such as" '- a\n'
+check "two documents"                 yaml 1 "one document is enough" 'hostname: a\n---\nhostname: b\n'
+check "a config that is not there"    run 1 up --config "$work/none.yaml"
+check "settings that don't fit together" yaml 1 "--socks5-auth needs" 'socks5-auth: a:b\n'
+secret_in_file() { yaml 1 "USER:PASS" 'socks5: 127.0.0.1:1\nsocks5-auth: hunter2\n' && ! said hunter2; }
+check "a secret of a file is not repeated" secret_in_file
+# Read to its end: what fails is the state directory, which is a file.
+good='control-url: http://127.0.0.1:1\nno-udp: true\nephemeral: false\nlog-level: "error"\nserve:\n- 80=127.0.0.1:80\nforward: 8080=n2:80\nmetrics: 127.0.0.1:9\n'
+: >"$work/file"
+check "a config with settings of each kind" yaml 1 "not a directory" "${good}state-dir: $work/file\n"
+check "the command line wins"           yaml 1 "not a directory" "${good}state-dir: $work/nowhere\n" --state-dir "$work/file"
+wins_over_list() { yaml 1 "not a directory" "${good}state-dir: $work/file\n" --serve 80=127.0.0.1:81; }
+check "a list of the command line replaces the file's" wins_over_list
+check "a key of the command line replaces a key file of the config" \
+    yaml 1 "not a directory" "auth-key-file: $work/none\nstate-dir: $work/file\n" --auth-key=k
+check "a flag can be taken back"        yaml 1 "not a directory" "log-json: true\nstate-dir: $work/file\n" --log-json=false
+check "an empty config"                 yaml 1 "not a directory" "" --state-dir "$work/file"
+check "a config of comments"            yaml 1 "not a directory" "# nothing\n---\n" --state-dir "$work/file"
+json_complaint() {
+    run 1 up --log-json --state-dir "$work/file" && [ "$(wc -l <"$err")" = 1 ] &&
+        jq -e '.level == "error" and .layer == "remora" and (.msg | test("not a directory")) and (.time | test("^20.*Z$"))' "$err" >"$out"
+}
+check "--log-json makes complaints JSON" json_complaint
+
 bad_proxy() { # the variable's value is not repeated: it may hold a password
     HTTPS_PROXY="$1" run 1 up --state-dir "$work/s" && one_sentence && said "HTTPS_PROXY" && ! said "hunter2"
 }
@@ -83,7 +141,7 @@ secret_is_not_repeated() {
 }
 check "a refused secret is not repeated" secret_is_not_repeated
 
-for c in up status ping netcheck nc debug down relay version; do
+for c in up set status whois ping netcheck nc capture metrics debug down relay version; do
     help_of() { run 0 "$c" --help && printed "remora $c" && printed "Example" && [ ! -s "$err" ]; }
     check "$c --help has an example" help_of
     same_help() { cp "$out" "$work/first" && run 0 help "$c" && cmp -s "$out" "$work/first"; }
@@ -100,10 +158,12 @@ failed() {
     shift
     run 1 "$@" && one_sentence && said "$words"
 }
-for c in "status" "ping n2" "netcheck" "nc n2 80" "debug derp-map" "down"; do
+for c in "status" "set --shields-up" "whois n2" "capture -" "ping n2" "netcheck" "nc n2 80" "debug derp-map" "down"; do
     # shellcheck disable=SC2086
     check "$c without a node" failed "no node runs" $c --state-dir "$work/none"
 done
+metrics_alone() { run 1 metrics --state-dir "$work/none" && said "no node runs" && printed "tailscale_up 0" && printed "# TYPE tailscale_peers gauge"; }
+check "metrics without a node" metrics_alone
 check "netcheck with a map that is not there" failed "can't read" netcheck --derp-map "$work/none"
 echo '{' >"$work/map"
 check "netcheck with a map that is none" failed "no DERPMap" netcheck --derp-map "$work/map"

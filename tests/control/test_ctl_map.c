@@ -259,6 +259,33 @@ static void changes_are_sent_and_only_changes(void **state)
     rig_free(&r);
 }
 
+static void a_new_name_and_shields_are_sent_at_once(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    int n = r.s.updates;
+    assert_int_equal(rmr_ctl_set_host(r.c, r.now, "desk", false), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 1);
+    assert_true(rig_has(r.s.last_update, "\"Hostname\":\"desk\""));
+    assert_false(rig_has(r.s.last_update, "ShieldsUp"));
+    assert_int_equal(rmr_ctl_set_host(r.c, r.now, "desk", true), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 2);
+    assert_true(rig_has(r.s.last_update, "\"ShieldsUp\":true"));
+    assert_int_equal(rmr_ctl_set_host(r.c, r.now, "desk", true), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 2);
+    assert_int_equal(rmr_ctl_set_host(r.c, r.now, "", true), RMR_E_INVAL);
+    char over[300];
+    memset(over, 'y', sizeof over);
+    over[299] = 0;
+    assert_int_equal(rmr_ctl_set_host(r.c, r.now, over, true), RMR_E_INVAL);
+    rig_free(&r);
+}
+
 static void order_and_latencies_are_no_change_but_types_are(void **state)
 {
     (void)state;
@@ -292,6 +319,52 @@ static void order_and_latencies_are_no_change_but_types_are(void **state)
     rig_run(&r);
     assert_int_equal(r.s.updates, n + 2);
     assert_true(rig_has(r.s.last_update, "\"UPnP\":false"));
+    rig_free(&r);
+}
+
+static const rmr_prefix offered[] = {{{10, 1}, RMR_AF_INET, 16},
+                                     {{0xfd, 0x55}, RMR_AF_INET6, 64}};
+
+static void tune_router(rmr_ctl_config *cfg)
+{
+    cfg->routes = offered;
+    cfg->n_routes = 2;
+}
+
+static void routes_and_the_exit_node_are_told(void **state)
+{
+    (void)state;
+    static const char both[] =
+        "\"RoutableIPs\":[\"10.1.0.0/16\",\"fd55::/64\"]";
+    static const rmr_prefix many[RMR_CTL_MAX_ROUTES + 1];
+    char long_id[65] = {0};
+    rig r = {0};
+    memset(long_id, 's', 64);
+    assert_int_equal(rig_init(&r, tune_router), RMR_OK);
+    rig_run(&r);
+    assert_true(rig_has(r.s.last_register, both));
+    assert_true(rig_has(r.s.last_map, both));
+    assert_true(rig_has(r.s.last_update, both));
+    assert_null(strstr(r.s.last_map, "ExitNodeID"));
+    int n = r.s.updates;
+    assert_int_equal(rmr_ctl_set_routes(r.c, r.now, offered, 2, NULL), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n); /* the same as before */
+    assert_int_equal(rmr_ctl_set_routes(r.c, r.now, offered, 1, "s9"), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 1);
+    assert_true(rig_has(r.s.last_update, "\"RoutableIPs\":[\"10.1.0.0/16\"]"));
+    assert_true(rig_has(r.s.last_update, "\"ExitNodeID\":\"s9\""));
+    assert_int_equal(rmr_ctl_set_routes(r.c, r.now, NULL, 0, NULL), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 2);
+    assert_null(strstr(r.s.last_update, "RoutableIPs"));
+    assert_null(strstr(r.s.last_update, "ExitNodeID"));
+    assert_int_equal(
+        rmr_ctl_set_routes(r.c, r.now, many, RMR_CTL_MAX_ROUTES + 1, NULL),
+        RMR_E_INVAL);
+    assert_int_equal(rmr_ctl_set_routes(r.c, r.now, NULL, 0, long_id),
+                     RMR_E_INVAL);
     rig_free(&r);
 }
 
@@ -343,7 +416,9 @@ int main(void)
         cmocka_unit_test(a_proxy_that_ends_quiet_streams_is_named),
         cmocka_unit_test(the_ways_a_stream_ends_are_told),
         cmocka_unit_test(changes_are_sent_and_only_changes),
+        cmocka_unit_test(a_new_name_and_shields_are_sent_at_once),
         cmocka_unit_test(order_and_latencies_are_no_change_but_types_are),
+        cmocka_unit_test(routes_and_the_exit_node_are_told),
         cmocka_unit_test(a_net_without_its_lists_is_refused),
         cmocka_unit_test(failed_updates_back_off),
     };

@@ -46,12 +46,18 @@ int __wrap_getifaddrs(struct ifaddrs **out);
 int __wrap_getifaddrs(struct ifaddrs **out)
 {
     static struct ifaddrs one;
-    static struct sockaddr_in a;
+    static struct sockaddr_in a, mask;
+    static char name[] = "eth0";
+    static const uint8_t bits_24[4] = {255, 255, 255, 0};
     host.looks++;
     a.sin_family = AF_INET;
     uint8_t ip[4] = {192, 0, 2, host.last_octet};
     memcpy(&a.sin_addr, ip, 4);
     one.ifa_addr = (struct sockaddr *)(void *)&a;
+    mask.sin_family = AF_INET;
+    memcpy(&mask.sin_addr, bits_24, 4);
+    one.ifa_netmask = (struct sockaddr *)(void *)&mask;
+    one.ifa_name = name;
     one.ifa_flags = IFF_UP;
     *out = &one;
     return 0;
@@ -262,6 +268,8 @@ static void without_news_we_look_every_ten_seconds(void **state)
     assert_int_equal(rmr_posix_new(&p, &cfg), RMR_OK);
     script_init(&s, (adapter *)(void *)p);
     (void)await(&s, RMR_IO_LINKS, 0);
+    assert_int_equal(p->links.of_addrs[0].bits, 24);
+    assert_string_equal(p->links.of_addrs[0].name, "eth0");
     host.last_octet = 9;
     assert_true(p->links.due != RMR_TIME_NEVER);
     rmr_time due = p->links.due;

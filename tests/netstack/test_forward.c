@@ -302,6 +302,37 @@ static void own_addresses_never_become_flows(void **state)
     assert_int_equal(w->flows, 2);
 }
 
+/* Both ends of a connection are ours then. */
+static void what_we_send_may_come_back_as_a_flow(void **state)
+{
+    world *w = *state;
+    rmr_ns_sock taken;
+    assert_int_equal(
+        rmr_ns_tcp_connect(w->ns, w->now, NULL, &foreign, w, &w->sock), RMR_OK);
+    assert_true(fwd_take(w));
+    const rmr_bytes syn = rmr_bytes_of(w->out, w->out_len);
+    assert_int_equal(rmr_ns_read_pkt(w->ns, w->now, syn), RMR_E_MALFORMED);
+    assert_int_equal(w->flows, 0);
+    assert_int_equal(rmr_ns_return_pkt(w->ns, w->now, syn), RMR_OK);
+    assert_int_equal(w->flows, 1);
+    assert_true(rmr_addr_ip_eq(&w->from, &own));
+    assert_true(rmr_addr_eq(&w->to, &foreign));
+    assert_int_equal(rmr_ns_flow_accept(w->ns, w->now, w->flow, w, &taken),
+                     RMR_OK);
+    assert_true(fwd_take(w)); /* the SYN-ACK came in by itself; an ACK */
+    assert_int_equal(w->connected, 1);
+    w->sock = taken;
+    assert_int_equal(
+        rmr_ns_return_pkt(w->ns, w->now, rmr_bytes_of(w->out, w->out_len)),
+        RMR_OK);
+    assert_int_equal(w->connected, 2);
+    assert_int_equal(rmr_ns_abort(w->ns, w->now, taken), RMR_OK);
+    assert_false(fwd_take(w)); /* the reset, too */
+    assert_int_equal(w->closed, 1);
+    assert_int_equal(w->why, RMR_E_RESET);
+    fwd_expect_empty(w);
+}
+
 static void other_segments_to_foreign_addresses_are_reset(void **state)
 {
     world *w = *state;
@@ -537,6 +568,7 @@ int main(void)
         T(a_request_without_room_leaves_time_wait_alone),
         T(requests_are_bounded_in_all_and_a_source),
         T(own_addresses_never_become_flows),
+        T(what_we_send_may_come_back_as_a_flow),
         T(other_segments_to_foreign_addresses_are_reset),
         T(an_echo_to_a_foreign_address_is_the_hosts),
         T(other_protocols_to_foreign_addresses_are_dropped),

@@ -12,8 +12,10 @@ static void on_event(void *user, const rmr_node_event *ev)
         l->failed_err = ev->err;
         snprintf(l->failed_text, sizeof l->failed_text, "%s", ev->text);
     }
-    if (ev->kind == RMR_NODE_EV_RUNNING)
+    if (ev->kind == RMR_NODE_EV_RUNNING) {
         l->running_events++;
+        l->from_cache = ev->from_cache;
+    }
 }
 
 void lab_init(lab *l)
@@ -103,6 +105,18 @@ static void load(lab *l, const rmr_io_op *op)
     give(l, &ev);
 }
 
+static lab_blob *lab_blob_of(lab *l, const char *name)
+{
+    for (size_t i = 0; i < LAB_BLOBS; i++) {
+        lab_blob *b = &l->blobs[i];
+        if (b->name[0] && strcmp(b->name, name) != 0)
+            continue;
+        snprintf(b->name, sizeof b->name, "%s", name);
+        return b;
+    }
+    abort();
+}
+
 static void store(lab *l, const rmr_io_op *op)
 {
     char name[64];
@@ -113,24 +127,32 @@ static void store(lab *l, const rmr_io_op *op)
         answer(l, RMR_IO_FAILED, op->id, l->store_err);
         return;
     }
-    lab_blob *b = lab_blob_get(l, name);
-    for (size_t i = 0; !b && i < LAB_BLOBS; i++)
-        if (!l->blobs[i].there)
-            b = &l->blobs[i];
-    if (!b)
-        abort();
-    b->there = true;
-    memcpy(b->name, name, sizeof name);
+    lab_blob *b = lab_blob_of(l, name);
+    l->parts++;
+    bool cut = l->parts == l->cut_at;
+    if (cut && !l->cut_after) {
+        l->is_cut = true;
+        return;
+    }
     /* Parts of one id belong together. */
     if (b->store_id != op->id)
-        b->len = 0;
+        b->fresh_len = 0;
     b->store_id = op->id;
-    b->data = realloc(b->data, b->len + op->data.len + 1);
-    if (!b->data)
+    b->fresh = realloc(b->fresh, b->fresh_len + op->data.len + 1);
+    if (!b->fresh)
         abort();
-    memcpy(b->data + b->len, op->data.ptr, op->data.len);
-    b->len += op->data.len;
+    memcpy(b->fresh + b->fresh_len, op->data.ptr, op->data.len);
+    b->fresh_len += op->data.len;
+    l->is_cut = cut;
     if (op->more)
+        return;
+    free(b->data);
+    b->data = b->fresh;
+    b->len = b->fresh_len;
+    b->fresh = NULL;
+    b->fresh_len = 0;
+    b->there = true;
+    if (cut)
         return;
     b->store_id = 0;
     l->stores++;
@@ -185,7 +207,7 @@ void lab_turn(lab *l)
                          rmr_buf_of(l->scratch, sizeof l->scratch),
                          &op) != RMR_OK)
             abort();
-        if (op.kind == RMR_IO_NONE)
+        if (op.kind == RMR_IO_NONE || l->is_cut)
             return;
         l->ops++;
         perform(l, &op);
@@ -211,7 +233,7 @@ rmr_err lab_start(lab *l, rmr_node_config *cfg)
 void lab_run(lab *l, rmr_dur d)
 {
     rmr_time end = rmr_time_add(l->now, d);
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < 100000 && !l->is_cut; i++) {
         rmr_time at = l->m.next_deadline(l->m.self);
         if (at > end)
             break;
@@ -230,6 +252,22 @@ void lab_free(lab *l)
 {
     rmr_node_free(l->node);
     l->node = NULL;
-    for (size_t i = 0; i < LAB_BLOBS; i++)
+    for (size_t i = 0; i < LAB_BLOBS; i++) {
         free(l->blobs[i].data);
+        free(l->blobs[i].fresh);
+    }
+}
+
+void lab_restart(lab *l)
+{
+    rmr_node_free(l->node);
+    l->node = NULL;
+    l->is_cut = l->stopped = l->cut_after = false;
+    l->cut_at = l->parts = l->stores = 0;
+    l->failed_events = l->running_events = 0;
+    l->failed_err = l->stop_err = RMR_OK;
+    for (size_t i = 0; i < LAB_BLOBS; i++) { /* of the process that died */
+        l->blobs[i].store_id = 0;
+        l->blobs[i].fresh_len = 0;
+    }
 }

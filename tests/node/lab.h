@@ -14,7 +14,9 @@ typedef struct lab_blob {
     char name[64];
     uint8_t *data;
     size_t len;
-    uint64_t store_id; /* parts are still coming */
+    uint64_t store_id; /* parts are still coming, into: */
+    uint8_t *fresh;
+    size_t fresh_len;
     bool there;
 } lab_blob;
 
@@ -27,6 +29,11 @@ typedef struct lab {
     rmr_machine m;
     rmr_time now;
     lab_blob blobs[LAB_BLOBS];
+    /* The process dies at this part of a STORE, counted from 1; 0: never. */
+    size_t cut_at;
+    bool cut_after; /* ... behind the rename, with its last part */
+    size_t parts;
+    bool is_cut; /* no operation is done any more */
     rmr_err load_err, store_err, listen_err, udp_err;
     bool hold_cache; /* the cached netmap is not given yet; asked for under: */
     uint64_t held_id;
@@ -40,6 +47,7 @@ typedef struct lab {
     bool stopped;
     rmr_err stop_err;
     int failed_events, running_events;
+    bool from_cache; /* the last running event */
     rmr_err failed_err;
     char failed_text[512];
 } lab;
@@ -55,6 +63,8 @@ void lab_turn(lab *l);
 void lab_run(lab *l, rmr_dur d);
 /* Datagrams for an object of the node's. */
 void lab_datagram(lab *l, uint64_t id, const rmr_addr *from, rmr_buf data);
+/* Starts anew with the blobs that there are. */
+void lab_restart(lab *l);
 lab_blob *lab_blob_get(lab *l, const char *name);
 
 #endif

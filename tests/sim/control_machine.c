@@ -20,6 +20,7 @@ typedef struct known {
     bool is_known;
     char key[65], disco[65];
     char endpoints[CM_TEXT];
+    char routes[512]; /* that it offers: a list of JSON texts, or "" */
     int home;
 } known;
 
@@ -28,6 +29,7 @@ struct control_machine {
     char *derp_map;
     conn conns[CONNS];
     known nodes[CM_NODES];
+    bool is_refused[CM_NODES]; /* its routes are not approved */
 };
 
 /* ---- what nodes say ------------------------------------------------------ */
@@ -81,24 +83,30 @@ static void learn(known *n, const char *body)
     bool has = field(body, "Endpoints", "[\"", "\"]", list, sizeof list);
     (void)snprintf(n->endpoints, sizeof n->endpoints, has ? "\"%s\"" : "%s",
                    has ? list : "");
+    char offered[sizeof n->routes - 3];
+    has = field(body, "RoutableIPs", "[", "]", offered, sizeof offered);
+    (void)snprintf(n->routes, sizeof n->routes, has ? ",%s" : "%s",
+                   has ? offered : "");
     if (strstr(body, "\"PreferredDERP\":"))
         n->home = number(body, "PreferredDERP");
 }
 
 /* ---- what they are told -------------------------------------------------- */
 
-static void put_node(bytes *b, int i, const known *n)
+static void put_node(bytes *b, const control_machine *c, int i)
 {
-    char text[CM_TEXT + 1024];
+    const known *n = &c->nodes[i];
+    char text[CM_TEXT + 2048];
     int len = snprintf(
         text, sizeof text,
         "{\"ID\":%d,\"StableID\":\"s%d\",\"Name\":\"n%d.ex.com.\",\"User\":1,"
         "\"Key\":\"nodekey:%s\",\"DiscoKey\":\"discokey:%s\",\"Addresses\":["
-        "\"100.64.0.%d/32\"],\"AllowedIPs\":[\"100.64.0.%d/32\"],\"Endpoints\":"
+        "\"100.64.0.%d/32\"],\"AllowedIPs\":[\"100.64.0.%d/"
+        "32\"%s],\"Endpoints\":"
         "[%s],\"HomeDERP\":%d,\"DERP\":\"127.3.3.40:%d\",\"Cap\":138,"
         "\"MachineAuthorized\":true}",
-        i + 1, i + 1, i, n->key, n->disco, i + 1, i + 1, n->endpoints, n->home,
-        n->home);
+        i + 1, i + 1, i, n->key, n->disco, i + 1, i + 1,
+        c->is_refused[i] ? "" : n->routes, n->endpoints, n->home, n->home);
     bytes_add(b, text, (size_t)len);
 }
 
@@ -110,7 +118,7 @@ static void put_peers(bytes *b, const control_machine *c, int but)
             continue;
         if (!is_first)
             bytes_add(b, ",", 1);
-        put_node(b, i, &c->nodes[i]);
+        put_node(b, c, i);
         is_first = false;
     }
 }
@@ -124,7 +132,7 @@ static void whole_map(const control_machine *c, int i, bytes *frames)
 {
     bytes b = {0};
     put(&b, "{\"Node\":");
-    put_node(&b, i, &c->nodes[i]);
+    put_node(&b, c, i);
     put(&b, ",\"Peers\":[");
     put_peers(&b, c, i);
     put(&b, "],\"Domain\":\"ex.com\",\"DERPMap\":");
@@ -136,21 +144,60 @@ static void whole_map(const control_machine *c, int i, bytes *frames)
     bytes_free(&b);
 }
 
-static void tell_others(control_machine *c, int i)
+/* To all but node `but`. */
+static void tell(control_machine *c, bytes *text, int but)
 {
-    bytes b = {0}, frame = {0};
-    put(&b, "{\"PeersChanged\":[");
-    put_node(&b, i, &c->nodes[i]);
-    put(&b, "]}");
-    bytes_add(&b, "", 1);
-    frame_zstd(&frame, (const char *)b.p);
+    bytes frame = {0};
+    bytes_add(text, "", 1);
+    frame_zstd(&frame, (const char *)text->p);
     for (int k = 0; k < CONNS; k++) {
         conn *to = &c->conns[k];
-        if (to->used && to->node >= 0 && to->node != i && to->s.map_stream)
+        if (to->used && to->node >= 0 && to->node != but && to->s.map_stream)
             server_map_send(&to->s, frame.p, frame.len);
     }
-    bytes_free(&b);
+    bytes_free(text);
     bytes_free(&frame);
+}
+
+static void tell_others(control_machine *c, int i)
+{
+    bytes b = {0};
+    put(&b, "{\"PeersChanged\":[");
+    put_node(&b, c, i);
+    put(&b, "]}");
+    tell(c, &b, i);
+}
+
+void control_machine_churn(control_machine *c, int from, int n, bool come)
+{
+    bytes b = {0};
+    char text[1024];
+    put(&b, come ? "{\"PeersChanged\":[" : "{\"PeersRemoved\":[");
+    for (int i = from; i < from + n; i++) {
+        (void)snprintf(text, sizeof text, come ? "%s{\"ID\":%d" : "%s%d",
+                       i > from ? "," : "", 1000 + i);
+        put(&b, text);
+        if (!come)
+            continue;
+        (void)snprintf(
+            text, sizeof text,
+            ",\"StableID\":\"f%d\",\"Name\":\"f%d.ex.com.\",\"User\":1,\"Key\":"
+            "\"nodekey:%064x\",\"DiscoKey\":\"discokey:%064x\",\"Addresses\":["
+            "\"100.65.%d.%d/32\"],\"AllowedIPs\":[\"100.65.%d.%d/32\"],"
+            "\"Endpoints\":[\"192.0.2.%d:41641\"],\"HomeDERP\":1,\"Cap\":138,"
+            "\"MachineAuthorized\":true}",
+            i, i, (unsigned)i + 7, (unsigned)i + 9000, i / 250, i % 250 + 1,
+            i / 250, i % 250 + 1, i % 250 + 1);
+        put(&b, text);
+    }
+    put(&b, "]}");
+    tell(c, &b, -1);
+}
+
+void control_machine_approve(control_machine *c, int i, bool yes)
+{
+    c->is_refused[i] = !yes;
+    tell_others(c, i);
 }
 
 static void on_map(void *user, server *s, const char *body, bytes *frames)

@@ -14,6 +14,13 @@ typedef struct control_machine control_machine;
  * order in which their host names sort them: "n0" is the first. */
 control_machine *control_machine_new(const char *derp_map);
 void control_machine_free(control_machine *c);
+/* Routes that a node offers are approved, unless this says otherwise; its peers
+ * are told.  The machine must be poked then. */
+void control_machine_approve(control_machine *c, int node, bool yes);
 rmr_machine control_machine_machine(control_machine *c);
+
+/* Tells all nodes of peers that are no hosts, numbers from and on: they come (or
+ * change), or go.  The machine has more to do then. */
+void control_machine_churn(control_machine *c, int from, int n, bool come);
 
 #endif

@@ -17,6 +17,7 @@ void pair_init(pair *p, uint64_t seed, rmr_sim_gate_config gates[2])
 {
     world_init(&p->w, seed, 2);
     p->w.tcp_buffer = BUFFER;
+    p->w.configure = p->configure;
     world_node *n[2];
     for (int i = 0; i < 2; i++) {
         rmr_addr outside = rmr_addr_v4(198, 51, 100, (uint8_t)(10 * i + 1), 0);

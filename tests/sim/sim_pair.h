@@ -8,11 +8,12 @@ typedef struct pair {
     world w;
     world_node *a, *b; /* a sends */
     rmr_sim_net home[2];
-    bool has_ipv6; /* set before pair_init */
+    bool has_ipv6; /* set before pair_init, as the next */
+    void (*configure)(int number, rmr_node_config *cfg); /* as in world */
 } pair;
 
 /* Gates whose outsides are 198.51.100.1 and .11, 10 ms away.  All of *p but
- * has_ipv6 is overwritten. */
+ * has_ipv6 and configure is overwritten. */
 void pair_init(pair *p, uint64_t seed, rmr_sim_gate_config gates[2]);
 /* NATs that filter by address and port. */
 void pair_easy(rmr_sim_gate_config g[2]);

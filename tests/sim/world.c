@@ -150,31 +150,48 @@ static void derp_map(const world *w, char *dst, size_t cap)
     (void)snprintf(dst + n, cap - n, "}}");
 }
 
+void world_control_start(world *w)
+{
+    char map[2048];
+    derp_map(w, map, sizeof map);
+    w->control = control_machine_new(map);
+    rmr_machine m = control_machine_machine(w->control);
+    need(rmr_sim_add(w->sim, w->control_host, &m, &w->control_program),
+         "control");
+}
+
+void world_control_stop(world *w)
+{
+    need(rmr_sim_remove(w->sim, w->control_program, RMR_SIM_KILLED), "control");
+    control_machine_free(w->control);
+    w->control = NULL;
+}
+
+void world_churn(world *w, int from, int n, bool come)
+{
+    control_machine_churn(w->control, from, n, come);
+    need(rmr_sim_poke(w->sim, w->control_program), "poke");
+}
+
 void world_init(world *w, uint64_t seed, int n_relays)
 {
     rmr_sim_config c;
-    rmr_sim_program program;
-    char map[2048];
     memset(w, 0, sizeof *w);
     w->seed = seed;
     w->n_relays = n_relays;
     w->tcp_buffer = (size_t)256 * 1024;
     w->echo_log = getenv("WORLD_LOG") != NULL;
     rmr_sim_config_init(&c, sizeof c);
-    c.alloc = test_alloc_table(&w->heap);
+    c.alloc = test_alloc_table(&w->sim_heap);
     c.seed = seed;
     c.on_tap = getenv("WORLD_PCAP") ? on_tap : NULL;
     c.user = w;
     need(rmr_sim_new(&w->sim, &c), "sim");
     for (int i = 0; i < n_relays; i++)
         add_relay(w, i);
-    derp_map(w, map, sizeof map);
-    w->control = control_machine_new(map);
     rmr_addr ip = rmr_addr_v4(203, 0, 113, CONTROL_IP, 0);
-    rmr_machine m = control_machine_machine(w->control);
-    need(rmr_sim_add(w->sim, add_host(w, RMR_SIM_INTERNET, "control", &ip, 1),
-                     &m, &program),
-         "control");
+    w->control_host = add_host(w, RMR_SIM_INTERNET, "control", &ip, 1);
+    world_control_start(w);
 }
 
 void world_free(world *w)
@@ -184,12 +201,13 @@ void world_free(world *w)
         rmr_node_free(w->nodes[i].node);
     for (int i = 0; i < w->n_relays; i++)
         rmr_relay_free(w->relays[i].relay);
-    control_machine_free(w->control);
+    if (w->control)
+        control_machine_free(w->control);
     for (int i = 0; i < WORLD_HOSTS; i++)
         pcap_close(w->logs[i]);
-    if (w->heap.live_blocks) {
-        (void)fprintf(stderr, "world: %zu blocks are left\n",
-                      w->heap.live_blocks);
+    size_t left = w->heap.live_blocks + w->sim_heap.live_blocks;
+    if (left) {
+        (void)fprintf(stderr, "world: %zu blocks are left\n", left);
         abort();
     }
 }
@@ -206,7 +224,10 @@ rmr_sim_net world_net(world *w, rmr_sim_net outer, const rmr_sim_gate_config *g)
 static void on_event(void *user, const rmr_node_event *ev)
 {
     world_node *n = user;
-    n->is_running |= ev->kind == RMR_NODE_EV_RUNNING;
+    if (ev->kind == RMR_NODE_EV_RUNNING) {
+        n->is_running = true;
+        n->from_cache = ev->from_cache;
+    }
     n->had_failed |= ev->kind == RMR_NODE_EV_FAILED;
 }
 
@@ -297,10 +318,25 @@ static void make_node(world_node *n)
     c.ca_pem = rmr_bytes_str(ca);
     c.tcp_buffer = n->w->tcp_buffer;
     c.callbacks = &cb;
+    if (n->w->configure)
+        n->w->configure(n->number, &c);
     need(rmr_node_new(&n->node, &n->env, &c, rmr_sim_now(n->w->sim)), name);
     free(ca);
     rmr_machine m = rmr_node_machine(n->node);
     need(rmr_sim_add(n->w->sim, n->host, &m, &n->program), name);
+}
+
+void world_node_stop(world_node *n)
+{
+    need(rmr_sim_remove(n->w->sim, n->program, RMR_SIM_KILLED), "node");
+    rmr_node_free(n->node);
+    n->node = NULL;
+    n->is_running = n->from_cache = n->is_connected = n->is_closed = false;
+}
+
+void world_node_start(world_node *n)
+{
+    make_node(n);
 }
 
 world_node *world_node_add(world *w, rmr_sim_net net, const char *ip,
@@ -351,6 +387,12 @@ bool world_all_run(world *w, rmr_dur d)
     if (err != RMR_E_TIMEOUT)
         need(err, "run");
     return err == RMR_OK;
+}
+
+void world_approve(world_node *n, bool yes)
+{
+    control_machine_approve(n->w->control, n->number, yes);
+    need(rmr_sim_poke(n->w->sim, n->w->control_program), "poke");
 }
 
 void world_dial(world_node *a, world_node *b)

@@ -30,6 +30,7 @@ typedef struct world_node {
     rmr_env env;
     rmr_node *node;
     bool is_running; /* it said so */
+    bool from_cache; /* ... when it did so last */
     bool had_failed;
     bool is_connected, is_closed;
     rmr_err why;
@@ -41,8 +42,11 @@ typedef struct world_node {
 
 struct world {
     rmr_sim *sim;
-    test_alloc heap;
-    void *control; /* control_machine */
+    test_alloc heap;     /* of nodes and relays */
+    test_alloc sim_heap; /* of the simulator, which remembers each program */
+    void *control; /* control_machine; NULL: down */
+    rmr_sim_host control_host;
+    rmr_sim_program control_program;
     struct world_relay {
         test_rng rng;
         rmr_relay *relay;
@@ -54,6 +58,8 @@ struct world {
     int n_nodes;
     uint64_t seed;
     size_t tcp_buffer; /* of nodes that are added: 256 KiB */
+    /* Changes the config of each node that is added; NULL: none. */
+    void (*configure)(int number, rmr_node_config *cfg);
     bool echo_log; /* to stderr: WORLD_LOG is set */
     pcap *logs[WORLD_HOSTS]; /* of each host, where WORLD_PCAP is set */
 };
@@ -65,6 +71,14 @@ void world_free(world *w);
 /* The relay's process is killed; it starts anew. */
 void world_relay_stop(world *w, uint16_t region);
 void world_relay_start(world *w, uint16_t region);
+/* The same of the control server; what it knew of the nodes is lost. */
+void world_control_stop(world *w);
+void world_control_start(world *w);
+/* Peers that are no hosts come or go, at all nodes. */
+void world_churn(world *w, int from, int n, bool come);
+/* The node's process is killed; it starts anew with the state of its host. */
+void world_node_stop(world_node *n);
+void world_node_start(world_node *n);
 /* A net behind such a gate, whose outside is 198.51.100.(10 * n + 1) and on. */
 rmr_sim_net world_net(world *w, rmr_sim_net outer,
                       const rmr_sim_gate_config *g);
@@ -74,6 +88,8 @@ world_node *world_node_add(world *w, rmr_sim_net net, const char *ip,
 /* All nodes run; false after d. */
 bool world_all_run(world *w, rmr_dur d);
 void world_run(world *w, rmr_dur d);
+/* The routes that a node offers are approved, or not any more. */
+void world_approve(world_node *n, bool yes);
 /* a dials b's port 80; b's program takes what comes.  a sends n bytes. */
 void world_dial(world_node *a, world_node *b);
 void world_send(world_node *a, uint64_t n);

@@ -118,7 +118,12 @@ typedef struct rmr_ctl_config {
     uint64_t wall_unix_ns;
     rmr_nm *netmap; /* retained until free; filled by the stream */
     const rmr_ctl_callbacks *callbacks; /* copied */
+    const rmr_prefix *routes; /* offered to peers (RoutableIPs); copied */
+    size_t n_routes;          /* at most RMR_CTL_MAX_ROUTES */
+    const char *exit_node_id; /* stable id of the one in use; copied; NULL: none */
 } rmr_ctl_config;
+
+#define RMR_CTL_MAX_ROUTES 128
 
 typedef enum rmr_ctl_endpoint_type { /* tailcfg.EndpointType */
     RMR_CTL_EP_UNKNOWN = 0,
@@ -316,6 +321,33 @@ RMR_API void rmr_ctl_net_init(rmr_ctl_net *net, size_t struct_size);
  */
 RMR_API rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now,
                                 const rmr_ctl_net *net);
+
+/**
+ * The node's name, and whether it lets nothing new in; sent by a lite update
+ * when they differ, and with each request from then on.             [submit]
+ *
+ * \param hostname  Copied.
+ *
+ * Effects: output.
+ * Errors: INVAL (empty, or too long; unchanged).
+ * Source: tailcfg.Hostinfo.
+ */
+RMR_API rmr_err rmr_ctl_set_host(rmr_ctl *c, rmr_time now,
+                                 const char *hostname, bool shields_up);
+
+/**
+ * What we offer to route, and the exit node that we use.            [submit]
+ *
+ * \param routes        Copied, as they are: without host bits.
+ * \param exit_node_id  Its stable id, copied, at most 63 bytes; NULL: none.
+ *
+ * Effects: an update for the server when they differ from what it was told.
+ * Errors:  INVAL (too many, too long).
+ * Source:  tailcfg.Hostinfo, RoutableIPs and ExitNodeID.
+ */
+RMR_API rmr_err rmr_ctl_set_routes(rmr_ctl *c, rmr_time now,
+                                   const rmr_prefix *routes, size_t n,
+                                   const char *exit_node_id);
 
 /**
  * A new node key was made (rotation): registers with it.  The map stream goes

@@ -435,6 +435,17 @@ RMR_API bool rmr_nm_user_profile(const rmr_nm *nm, int64_t id,
                                  rmr_nm_user *out);
 
 /**
+ * Walks all users by rising id: start with *pos = 0; false at the end.
+ *                                                                     [look]
+ *
+ * Effects: *pos moves on.
+ * Errors:  none.
+ * Source:  MapResponse.UserProfiles.
+ */
+RMR_API bool rmr_nm_next_user(const rmr_nm *nm, size_t *pos,
+                              rmr_nm_user *out);
+
+/**
  * How many DERP regions there are.                                    [look]
  *
  * Effects: none.

@@ -296,6 +296,20 @@ RMR_API rmr_err rmr_ns_addr_remove(rmr_ns *ns, rmr_time now,
 RMR_API rmr_err rmr_ns_read_pkt(rmr_ns *ns, rmr_time now, rmr_bytes ip_packet);
 
 /**
+ * Feeds a packet that write_pkt gave back in: with cfg.forward, one of ours to
+ * a foreign address that the host itself reaches.  It becomes a flow of
+ * ourselves.                                                         [pump]
+ *
+ * \param ip_packet  As write_pkt gave it; borrowed.
+ *
+ * Effects: as rmr_ns_read_pkt; the filter is not asked again.
+ * Errors:  as rmr_ns_read_pkt.
+ * Source:  RFC 1122 3.3.1.1 (what is local).
+ */
+RMR_API rmr_err rmr_ns_return_pkt(rmr_ns *ns, rmr_time now,
+                                  rmr_bytes ip_packet);
+
+/**
  * Writes the next IP packet to send; call until *len is 0.           [pump]
  *
  * \param dst  At least the MTU; headroom is the caller's own business.

@@ -55,8 +55,12 @@ enum rmr_node_errcode {
     RMR_E_NODE_OTHER_URL = RMR_ERR(RMR_LAYER_NODE, 4, 5), /* state of another
                                                              control server  */
     RMR_E_NODE_CA = RMR_ERR(RMR_LAYER_NODE, 4, 6),
-    RMR_E_NODE_IN_USE = RMR_ERR(RMR_LAYER_NODE, 4, 7) /* local endpoint taken:
-                                                         another node runs  */
+    RMR_E_NODE_IN_USE = RMR_ERR(RMR_LAYER_NODE, 4, 7), /* local endpoint taken:
+                                                          another node runs */
+    /* The state is sealed by a key that the host does not give. */
+    RMR_E_NODE_STATE_SEALED = RMR_ERR(RMR_LAYER_NODE, 4, 8),
+    RMR_E_NODE_STATE_NEWER = RMR_ERR(RMR_LAYER_NODE, 4, 9) /* of a later
+                                                              remora        */
 };
 
 typedef enum rmr_node_state { /* names as `tailscale status` has them */
@@ -70,7 +74,7 @@ typedef enum rmr_node_state { /* names as `tailscale status` has them */
 typedef struct rmr_node_event {
     enum {
         RMR_NODE_EV_STATE,   /* state; text: a URL for NEEDS_LOGIN            */
-        RMR_NODE_EV_RUNNING, /* first live netmap applied, dials are accepted */
+        RMR_NODE_EV_RUNNING, /* a netmap applied, dials are accepted          */
         RMR_NODE_EV_TROUBLE, /* err, text: it goes on trying                  */
         RMR_NODE_EV_FAILED   /* err, text: it gave up; RMR_IO_STOP follows    */
     } kind;
@@ -79,6 +83,9 @@ typedef struct rmr_node_event {
     const char *text;      /* one sentence: what, and what to do; or "" */
     const rmr_addr *ips;   /* RUNNING */
     size_t n_ips;
+    /* RUNNING: of the netmap that was cached, for the control server does not
+     * answer.  RUNNING comes again, without it, when it does. */
+    bool from_cache;
     const char *hostname;  /* RUNNING: the MagicDNS name */
     rmr_dur took;          /* RUNNING: since rmr_node_new */
 } rmr_node_event;
@@ -98,6 +105,63 @@ typedef struct rmr_node_callbacks {
      * it; borrowed.  RMR_IO_STOP follows. */
     void (*on_report)(void *user, rmr_bytes json);
 } rmr_node_callbacks;
+
+/* ---- preferences ------------------------------------------------------- */
+
+#define RMR_NODE_MAX_ROUTES 64
+#define RMR_NODE_MAX_EXIT_NODE 255 /* bytes */
+
+enum rmr_node_pref { /* the fields of rmr_node_prefs, as bits of `given` */
+    RMR_NODE_PREF_HOSTNAME = 1,
+    RMR_NODE_PREF_ADVERTISE_ROUTES = 2,
+    RMR_NODE_PREF_ADVERTISE_EXIT_NODE = 4,
+    RMR_NODE_PREF_ACCEPT_ROUTES = 8,
+    RMR_NODE_PREF_EXIT_NODE = 16,
+    RMR_NODE_PREF_EXIT_NODE_ALLOW_LAN = 32,
+    RMR_NODE_PREF_ACCEPT_DNS = 64,
+    RMR_NODE_PREF_SHIELDS_UP = 128,
+    RMR_NODE_PREF_WANTED = 256,
+    RMR_NODE_PREF_ALL = 511
+};
+
+/* What the user wishes of the node; stored with the state. */
+typedef struct rmr_node_prefs {
+    uint32_t struct_size; /* written by rmr_node_prefs_init                   */
+    uint32_t given;       /* which fields count: RMR_NODE_PREF_* bits         */
+    const char *hostname; /* 1 to 63 bytes                                    */
+    const rmr_prefix *advertise_routes;
+    size_t n_advertise_routes; /* at most RMR_NODE_MAX_ROUTES                 */
+    bool advertise_exit_node;
+    bool accept_routes;
+    const char *exit_node; /* name, address or StableID; "": none             */
+    bool exit_node_allow_lan;
+    bool accept_dns;
+    bool shields_up; /* nothing new comes in; replies to us do                */
+    bool wanted;     /* false: taken down by the user                         */
+} rmr_node_prefs;
+
+/* Where the state is kept, for a program without files: called in place of the
+ * operations LOAD and STORE of remora/io.h, inside the machine's next_op.  No
+ * function of the node may be called in them, but those marked [look]. */
+typedef struct rmr_node_store {
+    uint32_t struct_size;
+    void *user;
+    /* The blob `name` from `offset` on into dst.  *len < dst.len: it ends
+     * there.  NOTFOUND: there is none; any other error: it can't be read. */
+    rmr_err (*get)(void *user, const char *name, uint64_t offset, rmr_buf dst,
+                   size_t *len);
+    /* The bytes of the blob `name` at `offset`; 0: a new one begins, and what
+     * was put of an unfinished one is void.  With `last` it takes the old
+     * one's place, whole and durably: until then get gives the old one. */
+    rmr_err (*put)(void *user, const char *name, uint64_t offset,
+                   rmr_bytes data, bool last);
+} rmr_node_store;
+
+/* The keys that seal the state: number 0 seals, and all of them open.  To
+ * change the key give the new one as 0 and the old one as 1: the state is
+ * sealed anew when it was read.  NOTFOUND: there is no such key. */
+typedef rmr_err (*rmr_node_seal_fn)(void *user, uint32_t number,
+                                    uint8_t key[32]);
 
 typedef struct rmr_node_config {
     uint32_t struct_size;     /* written by rmr_node_config_init             */
@@ -137,6 +201,26 @@ typedef struct rmr_node_config {
     bool only_netcheck;
     rmr_bytes derp_map; /* copied; only_netcheck: the relays, JSON of a DERPMap;
                            empty: those of the netmap that the state keeps   */
+    rmr_addr metrics;   /* GET /metrics, plain HTTP, nobody is asked who they
+                           are; family NONE: off                             */
+    /* Copied; the given fields count more than what the state has, and so does
+     * `hostname` above.  NULL: none. */
+    const rmr_node_prefs *prefs;
+    const rmr_node_store *store; /* copied; NULL: by the adapter             */
+    rmr_node_seal_fn seal_key;   /* NULL: the state is not sealed            */
+    void *seal_user;
+    /* Routes.  Offered ones are approved by the control server; what peers send
+     * there is dialled by the adapter.  Without host bits; at most 64, and none
+     * of length 0, loopback, a group or link-local. */
+    const rmr_prefix *advertise_routes; /* copied */
+    size_t n_advertise_routes;
+    bool advertise_exit_node;  /* 0.0.0.0/0 and ::/0 are offered              */
+    bool accept_routes;        /* peers' subnets are reached through them     */
+    const char *exit_node;     /* copied; name, tailnet address or stable id of
+                                  the peer through which all else is reached.
+                                  While it is unknown or does not offer itself,
+                                  what would go there is dropped; NULL: none  */
+    bool exit_node_allow_lan;  /* the host's own subnets are reached by it    */
 } rmr_node_config;
 
 /**
@@ -162,6 +246,16 @@ RMR_API void rmr_node_config_init(rmr_node_config *cfg, size_t struct_size);
  */
 RMR_API rmr_err rmr_node_new(rmr_node **out, const rmr_env *env,
                              const rmr_node_config *cfg, rmr_time now);
+
+/**
+ * May a config offer this route?  Not one with host bits, of length 0 (that is
+ * advertise_exit_node), nor of addresses that no router carries.      [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  tailcfg.Hostinfo, RoutableIPs; RFC 6890 (loopback and the like).
+ */
+RMR_API bool rmr_node_can_advertise(const rmr_prefix *p);
 
 /**
  * Frees all, wiping keys; NULL is allowed.  Not in a callback.        [pump]
@@ -312,6 +406,41 @@ RMR_API rmr_err rmr_node_abort(rmr_node *n, rmr_time now, rmr_node_conn c);
  */
 RMR_API rmr_node_state rmr_node_get_state(const rmr_node *n);
 
+/**
+ * Nothing given; all else as a new node has it.                       [look]
+ *
+ * Effects: *prefs is overwritten.
+ * Errors:  none.
+ * Source:  none.
+ */
+RMR_API void rmr_node_prefs_init(rmr_node_prefs *prefs, size_t struct_size);
+
+/**
+ * Changes the given fields, at once, and stores them.               [submit]
+ *
+ * \param prefs  Copied; may point to what rmr_node_get_prefs gave.
+ *
+ * Effects: all given fields or, after an error, none.  Peers and control are
+ *          told; the state is saved (EV_TROUBLE when that fails).
+ * Errors:  INVAL (a text that is too long, no hostname, too many
+ *          routes), NOTREADY (before the state was loaded, or the node ends),
+ *          NOMEM.
+ * Source:  tailscale.com/ipn, MaskedPrefs.
+ */
+RMR_API rmr_err rmr_node_set_prefs(rmr_node *n, rmr_time now,
+                                   const rmr_node_prefs *prefs);
+
+/**
+ * The preferences in force; all are given.                            [look]
+ *
+ * Effects:  *out is overwritten.
+ * Errors:   none.
+ * Lifetime: texts and routes until the next call that is not const.
+ * Source:   none.
+ */
+RMR_API void rmr_node_get_prefs(const rmr_node *n, rmr_node_prefs *out,
+                                size_t struct_size);
+
 typedef struct rmr_node_stats { /* since the start; sums over the layers */
     uint64_t rx_pkts, tx_pkts, rx_bytes, tx_bytes; /* inner packets           */
     uint64_t rx_udp, tx_udp;   /* datagrams of the node's own UDP sockets     */
@@ -321,6 +450,10 @@ typedef struct rmr_node_stats { /* since the start; sums over the layers */
     uint64_t wg_discarded, wg_staged_dropped, wg_handshakes;
     uint64_t ns_discarded, tcp_retransmits;
     uint64_t derp_dropped, derp_ignored, derp_connects; /* open regions alone */
+    uint64_t dropped_capture;  /* packets that a slow watcher did not get     */
+    uint64_t dropped_source; /* from an address that is another peer's        */
+    uint64_t routed_tcp, routed_udp, routed_echo; /* flows dialled for peers  */
+    uint64_t routed_dropped; /* of them, what no room was for                 */
 } rmr_node_stats;
 
 /**
@@ -331,6 +464,68 @@ typedef struct rmr_node_stats { /* since the start; sums over the layers */
  * Source:  contract B1 (every drop is counted).
  */
 RMR_API void rmr_node_get_stats(const rmr_node *n, rmr_node_stats *out);
+
+/**
+ * The state and the counters as Prometheus' text form, 0.0.4: what a listener
+ * at cfg.metrics answers, for who writes it elsewhere.                [look]
+ *
+ * \param dst  Gets the text, without a final NUL; 16 KiB are enough.
+ *
+ * Effects: *len is written.  Walks all peers.
+ * Errors:  BUFSIZE (*len is 0).
+ * Source:  Prometheus' exposition formats, text 0.0.4.
+ */
+RMR_API rmr_err rmr_node_write_metrics(const rmr_node *n, rmr_buf dst,
+                                       size_t *len);
+
+typedef struct rmr_node_who { /* a node of the tailnet, and its user */
+    const char *id;       /* StableID                                        */
+    const char *name;     /* MagicDNS name, without the final dot            */
+    const char *hostname; /* as it calls itself                              */
+    const char *os;
+    rmr_addr ip;          /* its first, or the one that was asked for        */
+    uint8_t key[32];      /* its public node key                             */
+    int64_t user_id;      /* 0: none                                         */
+    const char *user_login, *user_name; /* "": not told                      */
+    bool is_self, online, expired;
+    const char *tags; /* "tag:a" NUL "tag:b" NUL: n_tags of them             */
+    size_t n_tags;
+} rmr_node_who;
+
+typedef struct rmr_node_grant { /* what rules grant a node to do here */
+    const char *name;   /* such as "example.com/cap/edit"                    */
+    const char *values; /* a JSON array as text; "[]": none                  */
+} rmr_node_grant;
+
+/**
+ * Who has a tailnet address, or a name: for services that let only some in.
+ *                                                                     [look]
+ *
+ * \param host  An address (a port behind it is left aside), or a MagicDNS name.
+ *
+ * Effects:  *out is overwritten.
+ * Errors:   NOTFOUND; NOTREADY (no netmap yet).
+ * Lifetime: the texts are good until the next call that is not [look].
+ * Source:   none.
+ */
+RMR_API rmr_err rmr_node_whois(const rmr_node *n, const char *host,
+                               rmr_node_who *out);
+
+/**
+ * Walks what the control server's rules grant the node of an address for
+ * services of ours: start with *pos = 0; false at the end.  One that several
+ * rules grant comes several times, and all values hold.               [look]
+ *
+ * \param from  The peer's address, as on_accept tells it.
+ *
+ * Effects:  *pos and *out are written.
+ * Errors:   none; false where nobody has the address.
+ * Lifetime: the texts are good until the next call that is not [look]; the
+ *           netmap may not change during a walk.
+ * Source:   tailcfg.FilterRule, CapGrant.
+ */
+RMR_API bool rmr_node_next_grant(const rmr_node *n, const rmr_addr *from,
+                                 uint64_t *pos, rmr_node_grant *out);
 
 /**
  * The name that `tailscale status --json` has for it, such as "Running".

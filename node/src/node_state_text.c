@@ -1,0 +1,301 @@
+/* The state as text: a line with the version and a hash over all else, then one
+ * JSON object.  Version 1 hashed the object alone and had no preferences.  A
+ * truncated or altered text is told from a good one; a later version, whose
+ * fields we don't know, too. */
+#include "node_internal.h"
+
+#include <remora/text.h>
+#include <string.h>
+
+static const char magic[] = "remora-state 2 ";
+static const char magic_1[] = "remora-state 1 ";
+#define MAGIC_LEN (sizeof magic - 1)
+#define HEAD_LEN (MAGIC_LEN + 2 * RMR_HASH_LEN + 1)
+
+/* ---- reading ----------------------------------------------------------- */
+
+enum {
+    F_URL = 1,
+    F_MACHINE,
+    F_NODE,
+    F_OLD_NODE,
+    F_SERVER,
+    F_REGISTERED,
+    F_LOGIN,
+    F_STABLE_ID,
+    F_HOME,
+    F_FLOOR,
+    F_PREFS,
+    F_HOSTNAME,
+    F_ROUTES,
+    F_EXIT,
+    F_ACCEPT_ROUTES,
+    F_EXIT_NODE,
+    F_ALLOW_LAN,
+    F_DNS,
+    F_SHIELDS,
+    F_WANTED
+};
+
+static const rmr_json_field prefs_fields[] = {
+    {"hostname", F_HOSTNAME, NULL, 0},
+    {"advertise_routes", F_ROUTES, NULL, 0},
+    {"advertise_exit_node", F_EXIT, NULL, 0},
+    {"accept_routes", F_ACCEPT_ROUTES, NULL, 0},
+    {"exit_node", F_EXIT_NODE, NULL, 0},
+    {"exit_node_allow_lan", F_ALLOW_LAN, NULL, 0},
+    {"accept_dns", F_DNS, NULL, 0},
+    {"shields_up", F_SHIELDS, NULL, 0},
+    {"wanted", F_WANTED, NULL, 0},
+};
+
+static const rmr_json_field state_fields[] = {
+    {"control_url", F_URL, NULL, 0},
+    {"machine_key", F_MACHINE, NULL, 0},
+    {"node_key", F_NODE, NULL, 0},
+    {"old_node_key", F_OLD_NODE, NULL, 0},
+    {"server_key", F_SERVER, NULL, 0},
+    {"registered", F_REGISTERED, NULL, 0},
+    {"login", F_LOGIN, NULL, 0},
+    {"stable_id", F_STABLE_ID, NULL, 0},
+    {"home_derp", F_HOME, NULL, 0},
+    {"wg_floor_unix_ns", F_FLOOR, NULL, 0},
+    {"prefs", F_PREFS, prefs_fields,
+     sizeof prefs_fields / sizeof prefs_fields[0]},
+};
+
+static rmr_err key_of(rmr_bytes text, const char *prefix,
+                      uint8_t key[RMR_KEY_LEN])
+{
+    size_t len = strlen(prefix);
+    if (text.len != len + 2 * RMR_KEY_LEN || memcmp(text.ptr, prefix, len) != 0)
+        return RMR_E_MALFORMED;
+    return rmr_unhex(key, RMR_KEY_LEN,
+                     rmr_bytes_of(text.ptr + len, text.len - len));
+}
+
+static rmr_err text_of(rmr_bytes text, char *dst, size_t cap)
+{
+    if (!text.ptr || text.len >= cap) /* no string, or too long */
+        return RMR_E_MALFORMED;
+    memcpy(dst, text.ptr, text.len);
+    dst[text.len] = 0;
+    return RMR_OK;
+}
+
+static rmr_err home_of(rmr_bytes text, uint16_t *home)
+{
+    uint64_t v = 0;
+    rmr_err err = rmr_parse_u64(text, UINT16_MAX, &v);
+    *home = (uint16_t)v;
+    return err;
+}
+
+static rmr_err route_of(nd_prefs *p, rmr_json_kind kind, rmr_bytes text)
+{
+    if (kind != RMR_JSON_STRING || p->n_routes >= RMR_NODE_MAX_ROUTES ||
+        rmr_prefix_parse(text, &p->routes[p->n_routes]) != RMR_OK)
+        return RMR_E_MALFORMED;
+    p->n_routes++;
+    return RMR_OK;
+}
+
+static rmr_err on_pref(nd_prefs *p, uint32_t id, rmr_json_kind kind,
+                       rmr_bytes text)
+{
+    bool on = kind == RMR_JSON_TRUE;
+    switch (id) {
+    case F_HOSTNAME:
+        return text.len ? text_of(text, p->hostname, sizeof p->hostname)
+                        : RMR_E_MALFORMED;
+    case F_ROUTES:
+        return route_of(p, kind, text);
+    case F_EXIT_NODE:
+        return text_of(text, p->exit_node, sizeof p->exit_node);
+    case F_EXIT:
+        p->advertise_exit_node = on;
+        break;
+    case F_ACCEPT_ROUTES:
+        p->accept_routes = on;
+        break;
+    case F_ALLOW_LAN:
+        p->exit_node_allow_lan = on;
+        break;
+    case F_DNS:
+        p->accept_dns = on;
+        break;
+    case F_SHIELDS:
+        p->shields_up = on;
+        break;
+    case F_WANTED:
+        p->wanted = on;
+        break;
+    default:
+        break;
+    }
+    return RMR_OK;
+}
+
+static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
+                        rmr_bytes text)
+{
+    nd_keys *k = user;
+    switch (id) {
+    case F_URL:
+        return text_of(text, k->url, sizeof k->url);
+    case F_MACHINE:
+        return key_of(text, "privkey:", k->machine);
+    case F_NODE:
+        return key_of(text, "privkey:", k->node);
+    case F_OLD_NODE:
+        k->has_old_node = true;
+        return key_of(text, "privkey:", k->old_node);
+    case F_SERVER:
+        k->has_server = true;
+        return key_of(text, "mkey:", k->server);
+    case F_REGISTERED:
+        k->registered = kind == RMR_JSON_TRUE;
+        return RMR_OK;
+    case F_LOGIN:
+        return text_of(text, k->login, sizeof k->login);
+    case F_STABLE_ID:
+        return text_of(text, k->stable_id, sizeof k->stable_id);
+    case F_HOME:
+        return home_of(text, &k->home);
+    case F_FLOOR:
+        return rmr_parse_u64(text, UINT64_MAX, &k->wg_floor_unix_ns);
+    default:
+        return on_pref(&k->prefs, id, kind, text);
+    }
+}
+
+/* The JSON behind the head; its hash has been checked. */
+rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body)
+{
+    uint8_t scratch[600];
+    static const uint8_t zero[RMR_KEY_LEN];
+    rmr_json_bind b;
+    rmr_json_bind_callbacks cb = {0};
+    cb.user = k;
+    cb.value = on_value;
+    memset(k, 0, sizeof *k);
+    rmri_node_prefs_default(&k->prefs);
+    rmr_json_bind_init(&b, rmr_buf_of(scratch, sizeof scratch), state_fields,
+                       sizeof state_fields / sizeof state_fields[0], &cb);
+    rmr_err err = rmr_json_bind_feed(&b, body);
+    if (err == RMR_OK)
+        err = rmr_json_bind_end(&b);
+    rmr_wipe(scratch, sizeof scratch);
+    if (err == RMR_OK && (memcmp(k->machine, zero, sizeof zero) == 0 ||
+                          memcmp(k->node, zero, sizeof zero) == 0))
+        err = RMR_E_MALFORMED;
+    return err;
+}
+
+/* The first line, with a NUL: its magic, the hash, a newline. */
+static void state_head(char head[HEAD_LEN + 1], const char *line,
+                       rmr_bytes hashed, rmr_bytes body)
+{
+    uint8_t hash[RMR_HASH_LEN];
+    rmr_blake2s_256(hash, hashed, body);
+    memcpy(head, line, MAGIC_LEN);
+    rmr_hex(head + MAGIC_LEN, hash, RMR_HASH_LEN);
+    head[HEAD_LEN - 1] = '\n';
+    head[HEAD_LEN] = 0;
+}
+
+/* Of a version that we don't know, whole as all later ones will be: the hash
+ * goes over the first line's beginning too. */
+static bool is_newer(rmr_bytes text)
+{
+    char head[HEAD_LEN + 1], line[MAGIC_LEN + 1];
+    memcpy(line, text.ptr, MAGIC_LEN);
+    line[MAGIC_LEN] = 0;
+    if (memcmp(line, magic, MAGIC_LEN - 2) != 0 || line[MAGIC_LEN - 2] < '3' ||
+        line[MAGIC_LEN - 2] > '9')
+        return false;
+    state_head(head, line, rmr_bytes_of(line, MAGIC_LEN),
+               rmr_bytes_of(text.ptr + HEAD_LEN, text.len - HEAD_LEN));
+    return memcmp(text.ptr, head, HEAD_LEN) == 0;
+}
+
+rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text, bool *is_old)
+{
+    char head[HEAD_LEN + 1];
+    if (text.len < HEAD_LEN)
+        return RMR_E_MALFORMED;
+    rmr_bytes body = rmr_bytes_of(text.ptr + HEAD_LEN, text.len - HEAD_LEN);
+    *is_old = memcmp(text.ptr, magic_1, MAGIC_LEN) == 0;
+    state_head(head, *is_old ? magic_1 : magic,
+               *is_old ? rmr_bytes_of(NULL, 0) : rmr_bytes_of(magic, MAGIC_LEN),
+               body);
+    if (memcmp(text.ptr, head, HEAD_LEN) != 0)
+        return is_newer(text) ? RMR_E_NODE_STATE_NEWER : RMR_E_MALFORMED;
+    return rmri_node_state_parse_body(k, body);
+}
+
+/* ---- writing ----------------------------------------------------------- */
+
+static void put_key(rmr_jw *w, const char *name, const char *prefix,
+                    const uint8_t key[RMR_KEY_LEN])
+{
+    char text[16 + 2 * RMR_KEY_LEN + 1];
+    size_t len = strlen(prefix);
+    memcpy(text, prefix, len);
+    rmr_hex(text + len, key, RMR_KEY_LEN);
+    rmr_jw_kstr(w, name, text);
+    rmr_wipe(text, sizeof text);
+}
+
+static void put_prefs(rmr_jw *w, const nd_prefs *p)
+{
+    char text[RMR_PREFIX_TEXT_MAX];
+    rmr_jw_key(w, "prefs");
+    rmr_jw_object(w);
+    rmr_jw_kstr(w, "hostname", p->hostname);
+    rmr_jw_key(w, "advertise_routes");
+    rmr_jw_array(w);
+    for (size_t i = 0; i < p->n_routes; i++)
+        rmr_jw_str(w, rmr_prefix_text(&p->routes[i], text));
+    rmr_jw_array_end(w);
+    rmr_jw_kbool(w, "advertise_exit_node", p->advertise_exit_node);
+    rmr_jw_kbool(w, "accept_routes", p->accept_routes);
+    rmr_jw_kstr(w, "exit_node", p->exit_node);
+    rmr_jw_kbool(w, "exit_node_allow_lan", p->exit_node_allow_lan);
+    rmr_jw_kbool(w, "accept_dns", p->accept_dns);
+    rmr_jw_kbool(w, "shields_up", p->shields_up);
+    rmr_jw_kbool(w, "wanted", p->wanted);
+    rmr_jw_object_end(w);
+}
+
+rmr_err rmri_node_state_text(const nd_keys *k, rmr_buf dst, size_t *len)
+{
+    char head[HEAD_LEN + 1];
+    rmr_jw w;
+    if (dst.len < HEAD_LEN)
+        return RMR_E_BUFSIZE;
+    rmr_jw_init(&w, rmr_buf_of(dst.ptr + HEAD_LEN, dst.len - HEAD_LEN));
+    rmr_jw_object(&w);
+    rmr_jw_kstr(&w, "control_url", k->url);
+    put_key(&w, "machine_key", "privkey:", k->machine);
+    put_key(&w, "node_key", "privkey:", k->node);
+    if (k->has_old_node)
+        put_key(&w, "old_node_key", "privkey:", k->old_node);
+    if (k->has_server)
+        put_key(&w, "server_key", "mkey:", k->server);
+    rmr_jw_kbool(&w, "registered", k->registered);
+    rmr_jw_kstr(&w, "login", k->login);
+    rmr_jw_kstr(&w, "stable_id", k->stable_id);
+    rmr_jw_ku64(&w, "home_derp", k->home);
+    rmr_jw_ku64(&w, "wg_floor_unix_ns", k->wg_floor_unix_ns);
+    put_prefs(&w, &k->prefs);
+    rmr_jw_object_end(&w);
+    rmr_err err = rmr_jw_end(&w, len);
+    if (err != RMR_OK)
+        return err;
+    state_head(head, magic, rmr_bytes_of(magic, MAGIC_LEN),
+               rmr_bytes_of(dst.ptr + HEAD_LEN, *len));
+    memcpy(dst.ptr, head, HEAD_LEN);
+    *len += HEAD_LEN;
+    return RMR_OK;
+}
