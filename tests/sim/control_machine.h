@@ -16,8 +16,8 @@ control_machine *control_machine_new(const char *derp_map);
 void control_machine_free(control_machine *c);
 rmr_machine control_machine_machine(control_machine *c);
 
-/* Tells all nodes of peers that are no hosts, numbers from and on: they come (or
- * change), or go.  The machine has more to do then. */
+/* Tells all nodes of peers that are no hosts, numbers from and on: they come
+ * (or change), or go.  The machine has more to do then. */
 void control_machine_churn(control_machine *c, int from, int n, bool come);
 
 #endif
