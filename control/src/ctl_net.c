@@ -160,7 +160,8 @@ rmr_err rmr_ctl_set_host(rmr_ctl *c, rmr_time now, const char *hostname,
     if (len == 0 || len >= sizeof c->hostname)
         return RMR_E_INVAL;
     c->now = now > c->now ? now : c->now;
-    if (strcmp(c->hostname, hostname) == 0 && c->shields_up == shields_up)
+    if (rmr_bytes_eq_str(rmr_bytes_str(hostname), c->hostname) &&
+        c->shields_up == shields_up)
         return RMR_OK;
     memcpy(c->hostname, hostname, len + 1);
     c->shields_up = shields_up;

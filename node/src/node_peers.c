@@ -163,7 +163,7 @@ static void self_changed(rmr_node *n)
         if (!still)
             rmr_ns_addr_remove(n->ns, n->now, &n->ips[i]);
     }
-    if (strcmp(n->keys.stable_id, self.stable_id) != 0 &&
+    if (!rmr_bytes_eq_str(rmr_bytes_str(self.stable_id), n->keys.stable_id) &&
         strlen(self.stable_id) < sizeof n->keys.stable_id) {
         memcpy(n->keys.stable_id, self.stable_id, strlen(self.stable_id) + 1);
         n->state_wanted = true;

@@ -55,7 +55,7 @@ static void load(rmr_node *n, rmr_time now, uint64_t id, const char *name,
  * is followed by another of the same name. */
 static nd_put *put_of(rmr_node *n, uint64_t id, const char *name)
 {
-    nd_put *p = &n->puts[strcmp(name, ND_STATE_NAME) == 0];
+    nd_put *p = &n->puts[rmr_bytes_eq_str(rmr_bytes_str(name), ND_STATE_NAME)];
     if (p->id != id) {
         p->id = id;
         p->at = 0;

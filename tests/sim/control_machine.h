@@ -19,8 +19,8 @@ void control_machine_free(control_machine *c);
 void control_machine_approve(control_machine *c, int node, bool yes);
 rmr_machine control_machine_machine(control_machine *c);
 
-/* Tells all nodes of peers that are no hosts, numbers from and on: they come (or
- * change), or go.  The machine has more to do then. */
+/* Tells all nodes of peers that are no hosts, numbers from and on: they come
+ * (or change), or go.  The machine has more to do then. */
 void control_machine_churn(control_machine *c, int from, int n, bool come);
 
 #endif
