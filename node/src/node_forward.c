@@ -51,7 +51,9 @@ static const rmr_mc_io_ops route_ops = {
 
 static void dial(rmr_node *n, rmr_ns_flow flow, const rmr_addr *target)
 {
-    nd_conn *c = rmri_node_conn_new(n, ND_CONN_ROUTE);
+    nd_conn *c = NULL;
+    if (n->conns.used < ND_MAX_ROUTED)
+        c = rmri_node_conn_new(n, ND_CONN_ROUTE);
     if (c)
         c->io =
             rmr_mc_connect(n->mc, target, NULL, DIAL_TIMEOUT, &route_ops, c);

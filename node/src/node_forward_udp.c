@@ -94,7 +94,9 @@ static bool open_flow(nd_conn *c, rmr_ns_flow flow, const rmr_addr *target)
 void rmri_node_forward_udp(rmr_node *n, rmr_ns_flow flow,
                            const rmr_addr *target)
 {
-    nd_conn *c = rmri_node_conn_new(n, ND_CONN_ROUTE_UDP);
+    nd_conn *c = NULL;
+    if (n->conns.used < ND_MAX_ROUTED)
+        c = rmri_node_conn_new(n, ND_CONN_ROUTE_UDP);
     if (c && open_flow(c, flow, target)) {
         n->routed_udp++;
         return;

@@ -66,6 +66,8 @@
 #define ND_MAX_PEERS 100000 /* of the netmap, and so of the paths */
 #define ND_MAX_LINK_ADDRS 64
 #define ND_MAX_STATIC 16
+/* Connections, beyond which none is carried for peers: ours have room left. */
+#define ND_MAX_ROUTED 3072
 
 typedef struct nd_conn nd_conn;
 typedef struct nd_region nd_region;

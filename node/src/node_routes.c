@@ -46,8 +46,6 @@ static bool is_tailnet_ip(const rmr_prefix *p)
 
 static bool is_own(const rmr_nm_node *peer, const rmr_prefix *p)
 {
-    if (is_tailnet_ip(p))
-        return true;
     for (size_t i = 0; i < peer->n_addrs; i++)
         if (rmr_prefix_eq(&peer->addrs[i], p))
             return true;
@@ -112,6 +110,7 @@ static bool link_subnet(const rmr_node *n, size_t i, rmr_prefix *out)
     return true;
 }
 
+/* 4via6 is among them. */
 static bool is_tailnet_addr(const rmr_addr *ip)
 {
     rmr_prefix p = {0};
@@ -240,7 +239,9 @@ static bool is_candidate(const rmr_node *n, const rmr_nm_node *peer,
 {
     if (!rmri_node_prefix_is_clean(p) || is_own(peer, p))
         return false;
-    return p->bits == 0 ? n->routes.exit_peer == peer->id : n->routes.accept;
+    if (p->bits == 0)
+        return n->routes.exit_peer == peer->id;
+    return n->routes.accept || is_tailnet_ip(p); /* a service's address */
 }
 
 /* The longest first; of equal ones the peer that is older. */
@@ -340,12 +341,15 @@ static void rebuild(rmr_node *n)
     rmr_release(&n->env.alloc, old, old_cap * sizeof *old);
 }
 
+/* An address of the tailnet that nobody has is not the exit node's. */
 const nd_peer_route *rmri_node_routes_find(const rmr_node *n,
                                            const rmr_addr *to)
 {
-    for (size_t i = 0; i < n->routes.n; i++)
-        if (rmr_prefix_contains(&n->routes.table[i].to, to))
-            return &n->routes.table[i];
+    for (size_t i = 0; i < n->routes.n; i++) {
+        const nd_peer_route *r = &n->routes.table[i];
+        if (rmr_prefix_contains(&r->to, to))
+            return r->to.bits == 0 && is_tailnet_addr(to) ? NULL : r;
+    }
     return NULL;
 }
 
@@ -410,8 +414,6 @@ static void resolve_exit(rmr_node *n)
 void rmri_node_routes_peer(rmr_node *n, const rmr_nm_node *peer)
 {
     nd_routes *r = &n->routes;
-    if (!r->accept && !r->exit_text[0])
-        return;
     for (size_t i = 0; i < r->n && !r->is_stale; i++)
         r->is_stale = r->table[i].peer == peer->id;
     for (size_t i = 0; i < peer->n_allowed_ips && !r->is_stale; i++)
@@ -437,7 +439,8 @@ rmr_err rmri_node_routes_reach(const rmr_node *n, const rmr_addr *to)
         return RMR_OK;
     if (rmri_node_routes_find(n, to))
         return RMR_OK;
-    return n->routes.exit_text[0] ? RMR_E_UNREACHABLE : RMR_E_NOTFOUND;
+    return n->routes.exit_text[0] && !is_tailnet_addr(to) ? RMR_E_UNREACHABLE
+                                                          : RMR_E_NOTFOUND;
 }
 
 static bool source_of(rmr_bytes pkt, rmr_addr *from)
@@ -470,7 +473,7 @@ bool rmri_node_routes_source(rmr_node *n, rmr_wg_peer wp, rmr_bytes pkt)
             return false;
     } else {
         const nd_peer_route *e = rmri_node_routes_find(n, &from);
-        if (e && e->peer != st.user)
+        if (!e || e->peer != st.user)
             return false;
     }
     r->seen_peer = wp;

@@ -21,6 +21,11 @@ static lab l;
     "\",\"Addresses\":[\"100.64.0." id "/32\"],\"AllowedIPs\":[\"100.64.0." id \
     "/32\"" more "],\"MachineAuthorized\":true}"
 
+/* What they route, beside their own addresses. */
+#define TWO ",\"10.0.0.0/8\",\"0.0.0.0/0\",\"::/0\",\"100.64.99.1/32\""
+#define THREE ",\"10.1.0.0/16\",\"192.0.2.9/32\",\"10.2.0.1/16\""
+#define FOUR ",\"0.0.0.0/0\",\"fd7a:115c:a1e0::53/128\""
+
 static void frame(const char *text)
 {
     l.node->from_server = true;
@@ -41,27 +46,8 @@ static void begin(const nd_routes_wish *w)
     assert_int_equal(rmri_node_routes_set(l.node, w), RMR_OK);
     rmri_node_cache_overtaken(l.node);
     rmr_nm_stream_begin(l.node->nm);
-    frame("{\"Node\":" PEER("1", "") ",\"Peers\":[" PEER(
-        "2", ",\"10.0.0.0/8\",\"0.0.0.0/0\",\"::/"
-             "0\"") "," PEER("3", ",\"10.1.0.0/"
-                                  "16\",\"192.0.2.9/"
-                                  "32\",\"10.2.0.1/"
-                                  "16\"") "," PEER("4", ",\""
-                                                        "0."
-                                                        "0."
-                                                        "0."
-                                                        "0/"
-                                                        "0\""
-                                                        ",\""
-                                                        "fd7"
-                                                        "a:"
-                                                        "115"
-                                                        "c:"
-                                                        "a1e"
-                                                        "0::"
-                                                        "53/"
-                                                        "128"
-                                                        "\"") "]}");
+    frame("{\"Node\":" PEER("1", "") ",\"Peers\":[" PEER("2", TWO) "," PEER(
+        "3", THREE) "," PEER("4", FOUR) "]}");
 }
 
 static int setup(void **state)
@@ -128,7 +114,8 @@ static void nothing_is_used_that_was_not_asked_for(void **state)
     assert_int_equal(goes_to("10.1.2.3"), 0);
     assert_int_equal(goes_to("192.0.2.9"), 0);
     assert_int_equal(goes_to("198.51.100.1"), 0);
-    assert_int_equal(l.node->routes.n, 0);
+    assert_int_equal(goes_to("100.64.99.1"), 2); /* a service's, always */
+    assert_int_equal(l.node->routes.n, 2);
 }
 
 static void the_longest_prefix_of_all_peers_wins(void **state)
@@ -143,7 +130,7 @@ static void the_longest_prefix_of_all_peers_wins(void **state)
     assert_int_equal(goes_to("192.0.2.9"), 3);    /* a single one outside */
     assert_int_equal(goes_to("10.2.0.1"), 2);     /* host bits: left out */
     assert_int_equal(goes_to("198.51.100.1"), 0); /* no exit node */
-    assert_int_equal(l.node->routes.n, 3);
+    assert_int_equal(l.node->routes.n, 5);
 }
 
 static void nobody_sends_in_the_name_of_another(void **state)
@@ -157,10 +144,10 @@ static void nobody_sends_in_the_name_of_another(void **state)
     static const struct {
         const char *from;
         bool ok;
-    } cases[] = {{"100.64.0.2", true},  {"10.9.9.9", true},
-                 {"8.8.8.8", true},     {"10.1.2.3", false},
-                 {"100.64.0.3", false}, {"192.0.2.9", false},
-                 {"10.9.9.9", true}};
+    } cases[] = {
+        {"100.64.0.2", true}, {"10.9.9.9", true},    {"8.8.8.8", true},
+        {"10.1.2.3", false},  {"100.64.0.3", false}, {"192.0.2.9", false},
+        {"10.9.9.9", true},   {"100.64.99.1", true}, {"100.64.0.9", false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(rmri_node_routes_source(
                              l.node, two, packet(cases[i].from, "100.64.0.1")),
@@ -181,6 +168,7 @@ static void an_exit_node_by_any_of_its_names(void **state)
         assert_int_equal(goes_to("8.8.8.8"), 2);
         assert_int_equal(goes_to("10.1.2.3"), 2); /* not accepted: all else */
     }
+    assert_int_equal(goes_to("100.64.0.9"), 0); /* nobody's */
     const rmr_addr v6 = ip("2001:db8::1");
     assert_non_null(rmri_node_routes_find(l.node, &v6));
     const nd_routes_wish four = {.exit_node = "st4"};

@@ -207,6 +207,12 @@ static void another_router_takes_over(void **state)
     world_approve(s.p.a, false);
     world_approve(s.second, true);
     world_run(&s.p.w, RMR_SEC);
+    /* What went through the old one is not known to the new one, which says so
+     * at once. */
+    world_send(s.p.b, 100);
+    world_run(&s.p.w, 2 * RMR_SEC);
+    assert_true(s.p.b->is_closed);
+    assert_int_equal(s.p.b->why, RMR_E_RESET);
     assert_int_equal(dial(&s, SERVER, 80), RMR_OK);
     assert_true(s.p.b->is_connected);
     assert_int_equal(stats(s.p.a).routed_tcp, 1);
