@@ -21,7 +21,9 @@
  *   node_links.c   the host's network changed
  *   node_portmap.c a port of the router's, mapped to ours
  *   node_conn.c    TCP connections of the program and of the services
- *   node_routes.c  routes: offered, accepted, the exit node
+ *   node_routes.c  routes of peers, the exit node
+ *   node_routes_offer.c  routes of ours
+ *   node_routes_range.c  what ranges of addresses mean to them
  *   node_prefix.c  lists of prefixes
  *   node_forward.c TCP of peers to addresses behind us, by the adapter
  *   node_forward_udp.c, node_forward_echo.c  UDP and ICMP echo likewise
@@ -370,7 +372,7 @@ void rmri_node_conn_pump(nd_conn *c, rmr_time now);
 extern const rmr_mc_io_ops rmri_node_bridge_ops;
 void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n);
 
-/* ---- node_routes.c, node_prefix.c ------------------------------------- */
+/* ---- node_routes*.c, node_prefix.c ------------------------------------ */
 
 typedef struct nd_routes_wish { /* what the program wants of routes */
     const rmr_prefix *advertise;
@@ -409,6 +411,18 @@ bool rmri_node_routes_offers(const rmr_node *n, const rmr_addr *from,
 /* Whom the adapter is asked to reach for `to`: of 4via6 the IPv4 address;
  * false: nobody, such as this host's loopback. */
 bool rmri_node_routes_target(const rmr_addr *to, rmr_addr *target);
+
+/* Tells control what is offered, and which exit node is used. */
+void rmri_node_routes_tell(rmr_node *n);
+
+bool rmri_node_same_text(const char *a, const char *b);
+/* What no route of ours reaches, whoever asks for it. */
+bool rmri_node_ip_is_forbidden(const rmr_addr *ip);
+/* A single address in the tailnet's ranges. */
+bool rmri_node_prefix_is_tailnet_ip(const rmr_prefix *p);
+bool rmri_node_ip_is_tailnet(const rmr_addr *ip);
+/* The subnet that the host's i-th address is on; false: it is on none. */
+bool rmri_node_link_subnet(const rmr_node *n, size_t i, rmr_prefix *out);
 
 rmr_err rmri_node_prefixes_add(nd_prefixes *l, const rmr_alloc *a,
                                const rmr_prefix *p);

@@ -1,48 +1,12 @@
-/* Routes: those that we offer (control and the filter are told), and those of
- * peers that we use: a table of its own, for WireGuard peers are made only when
- * they are needed, and the longest prefix of all peers must win. */
+/* The routes of peers that we use, and the exit node: a table of its own, for
+ * WireGuard peers are made only when they are needed, and the longest prefix of
+ * all peers must win. */
 #include "node_internal.h"
 
-#include <remora/cursor.h>
-#include <remora/text.h>
 #include <stdio.h>
 #include <string.h>
 
-static bool same_text(const char *a, const char *b)
-{
-    return rmr_bytes_eq_str(rmr_bytes_str(a), b);
-}
-
-/* ---- ranges ------------------------------------------------------------ */
-
-/* What no route of ours reaches, whoever asks for it: this host itself, and
- * addresses that mean something on a link alone. */
-static bool is_forbidden(const rmr_addr *ip)
-{
-    static const uint8_t none[16] = {0};
-    if (ip->family == RMR_AF_INET)
-        return ip->ip[0] == 0 || ip->ip[0] == 127 || ip->ip[0] >= 224 ||
-               (ip->ip[0] == 169 && ip->ip[1] == 254);
-    return memcmp(ip->ip, none, 8) == 0 || ip->ip[0] == 0xff ||
-           (ip->ip[0] == 0xfe && (ip->ip[1] & 0xc0) == 0x80);
-}
-
-static bool is_whole(const rmr_prefix *p)
-{
-    return p->bits == (p->family == RMR_AF_INET ? 32 : 128);
-}
-
-/* Single addresses of the tailnet's ranges; 100.115.92.0/23 is ChromeOS'. */
-static bool is_tailnet_ip(const rmr_prefix *p)
-{
-    static const uint8_t ula[] = {0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0};
-    if (!is_whole(p))
-        return false;
-    if (p->family == RMR_AF_INET)
-        return p->ip[0] == 100 && (p->ip[1] & 0xc0) == 64 &&
-               !(p->ip[1] == 115 && (p->ip[2] & 0xfe) == 92);
-    return memcmp(p->ip, ula, sizeof ula) == 0;
-}
+/* ---- the table --------------------------------------------------------- */
 
 static bool is_own(const rmr_nm_node *peer, const rmr_prefix *p)
 {
@@ -52,188 +16,6 @@ static bool is_own(const rmr_nm_node *peer, const rmr_prefix *p)
     return false;
 }
 
-static const uint8_t via6[] = {0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0, 0x0b, 0x1a};
-
-bool rmri_node_routes_target(const rmr_addr *to, rmr_addr *target)
-{
-    *target = *to;
-    if (to->family == RMR_AF_INET6 && memcmp(to->ip, via6, sizeof via6) == 0)
-        *target = rmr_addr_from_bytes(rmr_bytes_of(to->ip + 12, 4), to->port);
-    return !is_forbidden(target);
-}
-
-/* "10-1-2-3-via-7", alone or below the tailnet's domain. */
-bool rmri_node_routes_name(const rmr_node *n, const char *name, rmr_addr *out)
-{
-    static const char word[] = "-via-";
-    rmr_bytes text = rmr_bytes_str(name), part;
-    rmr_addr a = {.family = RMR_AF_INET6};
-    size_t label = 0, at = 0, start = 0;
-    uint64_t v;
-    while (label < text.len && text.ptr[label] != '.')
-        label++;
-    if (label < text.len &&
-        !same_text(name + label + 1, n->nm ? rmr_nm_magic_suffix(n->nm) : ""))
-        return false;
-    memcpy(a.ip, via6, sizeof via6);
-    for (size_t i = 0; i < 4; i++, start = at + 1) {
-        for (at = start; at < label && text.ptr[at] != '-';)
-            at++;
-        part = rmr_bytes_of(text.ptr + start, at - start);
-        if (at >= label || rmr_parse_u64(part, 255, &v) != RMR_OK)
-            return false;
-        a.ip[12 + i] = (uint8_t)v;
-    }
-    if (label - at < sizeof word - 1 ||
-        memcmp(text.ptr + at, word, sizeof word - 1) != 0)
-        return false;
-    at += sizeof word - 1;
-    part = rmr_bytes_of(text.ptr + at, label - at);
-    if (rmr_parse_u64(part, UINT32_MAX, &v) != RMR_OK)
-        return false;
-    rmr_store_be32(a.ip + 8, (uint32_t)v);
-    *out = a;
-    return true;
-}
-
-/* A subnet of a link of this host's; not that of an address alone. */
-static bool link_subnet(const rmr_node *n, size_t i, rmr_prefix *out)
-{
-    const rmr_addr *a = &n->link_addrs[i];
-    rmr_prefix p = {0};
-    memcpy(p.ip, a->ip, sizeof p.ip);
-    p.family = a->family;
-    p.bits = n->link_of[i].bits;
-    if (p.bits == 0 || is_whole(&p) || is_forbidden(a))
-        return false;
-    *out = rmri_node_prefix_masked(&p);
-    return true;
-}
-
-/* 4via6 is among them. */
-static bool is_tailnet_addr(const rmr_addr *ip)
-{
-    rmr_prefix p = {0};
-    memcpy(p.ip, ip->ip, sizeof p.ip);
-    p.family = ip->family;
-    p.bits = ip->family == RMR_AF_INET ? 32 : 128;
-    return is_tailnet_ip(&p);
-}
-
-bool rmri_node_routes_is_lan(const rmr_node *n, const rmr_addr *ip)
-{
-    rmr_prefix p;
-    if (!n->routes.exit_text[0] || !n->routes.allow_lan || is_tailnet_addr(ip))
-        return false;
-    for (size_t i = 0; i < n->n_link_addrs; i++)
-        if (link_subnet(n, i, &p) && rmr_prefix_contains(&p, ip))
-            return true;
-    return false;
-}
-
-/* ---- offering ---------------------------------------------------------- */
-
-static const char *const exit_holes[] = {
-    "0.0.0.0/8",      "10.0.0.0/8",    "100.64.0.0/10",  "127.0.0.0/8",
-    "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3",
-    "::/8",           "fc00::/7",      "fe80::/10",      "ff00::/8"};
-
-/* The world without private nets, the host's own addresses and its links: a
- * client of an exit node is no member of the LAN. */
-static rmr_err add_world(rmr_node *n, nd_prefixes *out)
-{
-    const rmr_alloc *a = &n->env.alloc;
-    const rmr_prefix all[] = {{.family = RMR_AF_INET},
-                              {.family = RMR_AF_INET6}};
-    nd_prefixes holes = {0};
-    rmr_prefix p = {0};
-    rmr_err err = RMR_OK;
-    for (size_t i = 0; !err && i < sizeof exit_holes / sizeof *exit_holes;
-         i++) {
-        err = rmr_prefix_parse(rmr_bytes_str(exit_holes[i]), &p);
-        if (!err)
-            err = rmri_node_prefixes_add(&holes, a, &p);
-    }
-    for (size_t i = 0; !err && i < n->n_link_addrs; i++) {
-        memcpy(p.ip, n->link_addrs[i].ip, sizeof p.ip);
-        p.family = n->link_addrs[i].family;
-        p.bits = p.family == RMR_AF_INET ? 32 : 128;
-        err = rmri_node_prefixes_add(&holes, a, &p);
-        if (!err && link_subnet(n, i, &p))
-            err = rmri_node_prefixes_add(&holes, a, &p);
-    }
-    for (size_t i = 0; !err && i < 2; i++)
-        err = rmri_node_prefixes_add_without(out, a, &all[i], &holes);
-    rmri_node_prefixes_free(&holes, a);
-    return err;
-}
-
-static rmr_err make_local(rmr_node *n, const rmr_nm_node *self,
-                          nd_prefixes *out)
-{
-    const rmr_alloc *a = &n->env.alloc;
-    rmr_err err = RMR_OK;
-    for (size_t i = 0; !err && i < self->n_addrs; i++)
-        err = rmri_node_prefixes_add(out, a, &self->addrs[i]);
-    for (size_t i = 0; !err && i < n->routes.n_offered; i++)
-        err = rmri_node_prefixes_add(out, a, &n->routes.offered[i]);
-    if (!err && n->routes.exit_offered)
-        err = add_world(n, out);
-    return err;
-}
-
-/* Without memory nothing comes in: the frame that changes it again, or a link,
- * tries again. */
-void rmri_node_routes_local(rmr_node *n)
-{
-    rmr_nm_node self;
-    nd_prefixes l = {0};
-    if (!n->nm || !rmr_nm_self(n->nm, &self))
-        return;
-    rmr_err err = make_local(n, &self, &l);
-    if (err == RMR_OK)
-        err = rmr_filter_set_local(rmr_nm_filter(n->nm), l.p, l.n);
-    if (err != RMR_OK) {
-        rmri_node_prefixes_free(&l, &n->env.alloc);
-        rmri_node_trouble(n, err, "the offered routes could not be opened");
-    }
-    rmri_node_prefixes_free(&n->routes.local, &n->env.alloc);
-    n->routes.local = l;
-}
-
-bool rmri_node_routes_offers(const rmr_node *n, const rmr_addr *from,
-                             const rmr_addr *to)
-{
-    for (size_t i = 0; i < n->n_ips; i++)
-        if (rmr_addr_ip_eq(&n->ips[i], from)) /* of ourselves */
-            return rmri_node_routes_is_lan(n, to);
-    return rmri_node_prefixes_have(&n->routes.local, to);
-}
-
-size_t rmri_node_routes_told(const rmr_node *n,
-                             rmr_prefix out[ND_MAX_OFFERED + 2])
-{
-    size_t count = n->routes.n_offered;
-    if (count)
-        memcpy(out, n->routes.offered, count * sizeof *out);
-    if (n->routes.exit_offered) {
-        out[count++] = (rmr_prefix){.family = RMR_AF_INET};
-        out[count++] = (rmr_prefix){.family = RMR_AF_INET6};
-    }
-    return count;
-}
-
-static void tell_control(rmr_node *n)
-{
-    rmr_prefix told[ND_MAX_OFFERED + 2];
-    size_t count = rmri_node_routes_told(n, told);
-    if (n->ctl)
-        (void)rmr_ctl_set_routes(n->ctl, n->now, told, count,
-                                 n->routes.exit_id);
-}
-
-/* ---- the table --------------------------------------------------------- */
-
 static bool is_candidate(const rmr_node *n, const rmr_nm_node *peer,
                          const rmr_prefix *p)
 {
@@ -241,7 +23,8 @@ static bool is_candidate(const rmr_node *n, const rmr_nm_node *peer,
         return false;
     if (p->bits == 0)
         return n->routes.exit_peer == peer->id;
-    return n->routes.accept || is_tailnet_ip(p); /* a service's address */
+    return n->routes.accept ||
+           rmri_node_prefix_is_tailnet_ip(p); /* a service's address */
 }
 
 /* The longest first; of equal ones the peer that is older. */
@@ -348,7 +131,7 @@ const nd_peer_route *rmri_node_routes_find(const rmr_node *n,
     for (size_t i = 0; i < n->routes.n; i++) {
         const nd_peer_route *r = &n->routes.table[i];
         if (rmr_prefix_contains(&r->to, to))
-            return r->to.bits == 0 && is_tailnet_addr(to) ? NULL : r;
+            return r->to.bits == 0 && rmri_node_ip_is_tailnet(to) ? NULL : r;
     }
     return NULL;
 }
@@ -374,8 +157,8 @@ static bool is_exit(const rmr_node *n, const rmr_nm_node *peer)
     rmr_addr ip;
     rmr_nm_node other;
     if (r->exit_id[0])
-        return same_text(peer->stable_id, r->exit_id);
-    if (same_text(peer->stable_id, r->exit_text))
+        return rmri_node_same_text(peer->stable_id, r->exit_id);
+    if (rmri_node_same_text(peer->stable_id, r->exit_text))
         return true;
     if (rmr_addr_parse_ip(rmr_bytes_str(r->exit_text), &ip) == RMR_OK)
         return rmr_nm_peer_by_ip(n->nm, &ip, &other) && other.id == peer->id;
@@ -405,7 +188,7 @@ static void resolve_exit(rmr_node *n)
     if (!found || !rmr_nm_peer(n->nm, found, &peer))
         return;
     (void)snprintf(r->exit_id, sizeof r->exit_id, "%s", peer.stable_id);
-    tell_control(n);
+    rmri_node_routes_tell(n);
 }
 
 /* ---- what others ask --------------------------------------------------- */
@@ -433,14 +216,15 @@ void rmri_node_routes_frame(rmr_node *n, uint32_t changed)
 
 rmr_err rmri_node_routes_reach(const rmr_node *n, const rmr_addr *to)
 {
-    if (is_forbidden(to))
+    if (rmri_node_ip_is_forbidden(to))
         return RMR_E_NOTFOUND;
     if (rmri_node_routes_is_lan(n, to))
         return RMR_OK;
     if (rmri_node_routes_find(n, to))
         return RMR_OK;
-    return n->routes.exit_text[0] && !is_tailnet_addr(to) ? RMR_E_UNREACHABLE
-                                                          : RMR_E_NOTFOUND;
+    return n->routes.exit_text[0] && !rmri_node_ip_is_tailnet(to)
+               ? RMR_E_UNREACHABLE
+               : RMR_E_NOTFOUND;
 }
 
 static bool source_of(rmr_bytes pkt, rmr_addr *from)
@@ -483,18 +267,6 @@ bool rmri_node_routes_source(rmr_node *n, rmr_wg_peer wp, rmr_bytes pkt)
 
 /* ---- settings ---------------------------------------------------------- */
 
-bool rmr_node_can_advertise(const rmr_prefix *p)
-{
-    rmr_addr first = rmr_prefix_addr(p), target;
-    if ((p->family != RMR_AF_INET && p->family != RMR_AF_INET6) ||
-        p->bits == 0 || !rmri_node_prefix_is_clean(p))
-        return false;
-    /* Of 4via6 the site must be given whole. */
-    if (p->family == RMR_AF_INET6 && memcmp(p->ip, via6, sizeof via6) == 0)
-        return p->bits >= 96;
-    return rmri_node_routes_target(&first, &target);
-}
-
 rmr_err rmri_node_routes_set(rmr_node *n, const nd_routes_wish *w)
 {
     nd_routes *r = &n->routes;
@@ -512,7 +284,7 @@ rmr_err rmri_node_routes_set(rmr_node *n, const nd_routes_wish *w)
     r->exit_offered = w->advertise_exit;
     r->accept = w->accept;
     r->allow_lan = w->allow_lan;
-    if (!same_text(exit, r->exit_text)) {
+    if (!rmri_node_same_text(exit, r->exit_text)) {
         memcpy(r->exit_text, exit, len + 1);
         r->exit_id[0] = 0;
         r->exit_peer = 0;
@@ -520,7 +292,7 @@ rmr_err rmri_node_routes_set(rmr_node *n, const nd_routes_wish *w)
     if (!n->nm)
         return RMR_OK;
     r->is_stale = true;
-    tell_control(n);
+    rmri_node_routes_tell(n);
     rmri_node_routes_frame(n, RMR_NM_SELF | RMR_NM_PEERS);
     n->dirty = true;
     return RMR_OK;

@@ -120,7 +120,7 @@ typedef struct rmr_ctl_config {
     const rmr_ctl_callbacks *callbacks; /* copied */
     const rmr_prefix *routes; /* offered to peers (RoutableIPs); copied */
     size_t n_routes;          /* at most RMR_CTL_MAX_ROUTES */
-    const char *exit_node_id; /* stable id of the one in use; copied; NULL: none */
+    const char *exit_node_id; /* stable id of the one in use; copied; NULL */
 } rmr_ctl_config;
 
 #define RMR_CTL_MAX_ROUTES 128
