@@ -167,6 +167,7 @@ static void self_changed(rmr_node *n)
         n->n_ips++;
     }
     rmr_filter_set_local(rmr_nm_filter(n->nm), self.addrs, self.n_addrs);
+    rmri_node_dns_addrs(n);
 }
 
 static void tell_running(rmr_node *n)
@@ -214,6 +215,8 @@ static void on_frame(void *user, uint32_t changed)
         self_changed(n);
         rmri_node_paths_attributes(n, n->now);
     }
+    if (changed & (RMR_NM_SELF | RMR_NM_DNS))
+        rmri_node_dns_changed(n);
     if (changed & RMR_NM_DERP_MAP)
         rmri_node_regions_map_changed(n, n->now);
     if (!n->from_server)
