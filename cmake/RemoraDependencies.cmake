@@ -56,6 +56,28 @@ elseif(REMORA_IPSEC_MB)
   remora_system_library(ipsec_mb HEADER intel-ipsec-mb.h NAMES IPSec_MB)
 endif()
 
+# libdispatch, for io-gcd: the system's on Apple's, elsewhere where it is found.
+find_path(REMORA_dispatch_INCLUDE dispatch/dispatch.h)
+find_library(REMORA_dispatch_LIBRARY NAMES dispatch)
+if(REMORA_dispatch_INCLUDE AND (REMORA_dispatch_LIBRARY OR APPLE))
+  set_property(GLOBAL APPEND PROPERTY REMORA_SYSTEM
+    "remora_find_system(dispatch dispatch/dispatch.h dispatch)")
+  add_library(remora::sys_dispatch INTERFACE IMPORTED GLOBAL)
+  set_target_properties(remora::sys_dispatch PROPERTIES
+    INTERFACE_INCLUDE_DIRECTORIES ${REMORA_dispatch_INCLUDE})
+  if(REMORA_dispatch_LIBRARY AND NOT APPLE)
+    set_target_properties(remora::sys_dispatch PROPERTIES
+      INTERFACE_LINK_LIBRARIES ${REMORA_dispatch_LIBRARY})
+  endif()
+  if(CMAKE_C_COMPILER_ID STREQUAL "GNU") # its headers are written for clang
+    set_target_properties(remora::sys_dispatch PROPERTIES INTERFACE_COMPILE_OPTIONS
+      "-D__has_feature(x)=0;-D__has_extension(x)=0")
+  endif()
+  add_library(remora_sys_dispatch ALIAS remora::sys_dispatch)
+else()
+  message(STATUS "libdispatch was not found: io-gcd is neither built nor tested")
+endif()
+
 # llhttp: the system's library where there is one of version 9 or newer (older
 # ones are lax unless they were built with LLHTTP_STRICT_MODE); else its C
 # sources from the system's folder (Debian 12: package node-llhttp), compiled

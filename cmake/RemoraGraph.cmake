@@ -20,6 +20,7 @@ set(REMORA_GRAPH
     "node: base crypto noise wgcore netstack tls http control derp disco dns socks5 bridge machine"
     "relay: base crypto tls http derp disco dns machine"
     "io-posix: base"
+    "io-gcd: base io-posix"
     "sim: base"
     "cli: base crypto node relay io-posix")
 

@@ -3,7 +3,8 @@
  * range texts up to a zero byte, then packets with a length byte each.
  * Checked: no packet opens a connection to a jailed filter that the open one
  * refused; a filter without local addresses lets nothing but fragments and
- * keep-alives in; the flow table stays whole.
+ * keep-alives in; the flow table stays whole; the index says what the rules say
+ * when they are walked.
  */
 #include <remora/filter.h>
 
@@ -64,19 +65,34 @@ static void check_flows(const filter_flows *f)
     check(chained == n);
 }
 
+static void check_index(const rmr_filter *f, const rmr_filter *slow,
+                        const filter_pkt *k)
+{
+    if (k->proto == FILTER_UNKNOWN || k->proto == FILTER_FRAGMENT)
+        return;
+    for (int how = DST_IP_ONLY; how <= DST_ALL_PORTS; how++)
+        check(rmri_filter_any_rule(f, k, (dst_match)how) ==
+              rmri_filter_any_rule(slow, k, (dst_match)how));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     rmr_env env = test_env(NULL, NULL, NULL);
-    rmr_filter *f, *none;
+    rmr_filter *f, *none, *slow;
     rmr_prefix all[2] = {{.family = RMR_AF_INET}, {.family = RMR_AF_INET6}};
     if (size < 1)
         return 0;
     check(rmr_filter_new(&f, &env) == RMR_OK);
     check(rmr_filter_new(&none, &env) == RMR_OK);
+    check(rmr_filter_new(&slow, &env) == RMR_OK);
     check(rmr_filter_set_local(f, all, 2) == RMR_OK);
     rmr_filter_begin(f);
     size_t at = 1 + add_texts(f, data + 1, size - 1);
     check(rmr_filter_commit(f) == RMR_OK);
+    slow->no_index = true;
+    rmr_filter_begin(slow);
+    check(1 + add_texts(slow, data + 1, size - 1) == at);
+    check(rmr_filter_commit(slow) == RMR_OK);
     while (at < size) {
         size_t n = data[at++];
         if (n > size - at)
@@ -85,6 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         at += n;
         filter_pkt k;
         rmri_filter_parse(pkt, &k);
+        check_index(f, slow, &k);
         bool in = rmr_filter_check_in(f, pkt, false);
         bool jailed = rmr_filter_check_in(f, pkt, true);
         check(!jailed || in);
@@ -96,5 +113,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_flows(&f->flows);
     rmr_filter_free(f);
     rmr_filter_free(none);
+    rmr_filter_free(slow);
     return 0;
 }

@@ -48,6 +48,69 @@ static rmr_nm *make(rmr_nm **self, test_alloc *a)
     return *self;
 }
 
+static size_t resolvers_len(const rmr_nm_resolver *r, size_t n)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < n; i++)
+        len += strlen(r[i].text) + r[i].n_bootstrap;
+    return len;
+}
+
+static void look_at_dns(const rmr_nm *nm)
+{
+    const rmr_nm_dns_config *c = rmr_nm_dns(nm);
+    (void)resolvers_len(c->resolvers, c->n_resolvers);
+    (void)resolvers_len(c->fallback, c->n_fallback);
+    for (size_t i = 0; i < c->n_routes; i++) {
+        const rmr_nm_dns_route *r = &c->routes[i];
+        (void)resolvers_len(r->resolvers, r->n_resolvers);
+        check(rmr_nm_dns_route_of(nm, r->suffix) == r);
+        check(i == 0 || strcmp(c->routes[i - 1].suffix, r->suffix) < 0);
+    }
+    for (size_t i = 0; i < c->n_records; i++)
+        check(c->records[i].addr.family && c->records[i].name[0]);
+}
+
+static void look_at_grants(const rmr_nm *nm, const rmr_addr *from,
+                           const rmr_addr *to)
+{
+    uint64_t pos = 0;
+    rmr_nm_cap c;
+    while (rmr_nm_next_grant(nm, &pos, from, to, &c)) {
+        check(c.name[0] && c.values[0] == '[');
+        check(rmr_nm_is_granted(nm, from, to, c.name));
+    }
+}
+
+/* All that an application can see is whole. */
+static void look(const rmr_nm *nm)
+{
+    rmr_nm_node n, self;
+    rmr_nm_who w;
+    rmr_nm_cap c;
+    rmr_nm_message m;
+    uint64_t pos = 0;
+    bool has_self = rmr_nm_self(nm, &self);
+    look_at_dns(nm);
+    while (rmr_nm_next_peer(nm, &pos, &n)) {
+        /* An id that is our own too means ourselves. */
+        bool own = has_self && self.id == n.id;
+        for (size_t i = 0; i < n.n_caps && !own; i++) {
+            check(rmr_nm_cap_at(nm, n.id, i, &c) && c.values[0] == '[');
+            check(rmr_nm_peer_has_cap(nm, n.id, c.name));
+        }
+        for (size_t i = 0; i < n.n_tags; i++)
+            check(rmr_nm_tag_at(&n, i)[0] != '\0');
+        for (size_t i = 0; i < n.n_addrs; i++) {
+            rmr_addr a = rmr_prefix_addr(&n.addrs[i]);
+            if (rmr_nm_whois(nm, &a, &w))
+                look_at_grants(nm, &a, &w.ours);
+        }
+    }
+    for (size_t i = 0; rmr_nm_message_at(nm, i, &m); i++)
+        check(m.severity <= RMR_NM_SEVERITY_HIGH && strlen(m.text) < 1024);
+}
+
 static void check_saved(const rmr_nm *nm)
 {
     rmr_nm *copy;
@@ -87,6 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             (void)before;
         }
         nm_check(nm);
+        look(nm);
         check(rmr_nm_peer_count(nm) <= MAX_PEERS);
         at += n + 1;
     }

@@ -43,14 +43,23 @@ static const rmr_json_field *find_field(rmr_json_bind *b, rmr_bytes key,
     return rest;
 }
 
+/* What is done about a wanted scalar that is too long. */
+static rmr_err drop_long(rmr_json_bind *b, uint32_t id)
+{
+    return b->may_drop && b->may_drop(b->cb.user, id) ? RMR_OK : RMR_E_TOOBIG;
+}
+
 static rmr_err on_key(rmr_json_bind *b, rmr_bytes key)
 {
     bool too_long = b->json.too_long;
     b->member = find_field(b, key, too_long);
     if (!b->member || !is_rest(b->member))
         return RMR_OK;
-    if (too_long)
-        return RMR_E_TOOBIG;
+    if (too_long) {
+        uint32_t id = b->member->id;
+        b->member = NULL; /* nobody wants its value */
+        return drop_long(b, id);
+    }
     return b->cb.value
                ? b->cb.value(b->cb.user, b->member->id, RMR_JSON_KEY, key)
                : RMR_OK;
@@ -99,7 +108,7 @@ static rmr_err on_scalar(rmr_json_bind *b, rmr_json_kind kind, rmr_bytes text)
     if (!wanted(b, &f))
         return RMR_OK;
     if (b->json.too_long)
-        return RMR_E_TOOBIG;
+        return drop_long(b, f.id);
     return b->cb.value ? b->cb.value(b->cb.user, f.id, kind, text) : RMR_OK;
 }
 
@@ -134,6 +143,12 @@ void rmr_json_bind_init(rmr_json_bind *b, rmr_buf scratch,
     b->cb = *cb;
     b->level[0].fields = fields;
     b->level[0].n_fields = n_fields;
+}
+
+void rmr_json_bind_may_drop(rmr_json_bind *b,
+                            bool (*may_drop)(void *user, uint32_t id))
+{
+    b->may_drop = may_drop;
 }
 
 rmr_err rmr_json_bind_feed(rmr_json_bind *b, rmr_bytes in)

@@ -36,8 +36,6 @@ static bool src_has(const uint8_t *p, size_t n, const uint8_t *ip, size_t w)
     return lo > 0 && is_in(p + (lo - 1) * 2 * w, ip, w);
 }
 
-typedef enum dst_match { DST_IP_ONLY, DST_PORT, DST_ALL_PORTS } dst_match;
-
 static bool dst_has(const uint8_t *p, size_t n, const filter_pkt *k,
                     dst_match how)
 {
@@ -70,9 +68,12 @@ static bool rule_matches(const rmr_filter *f, const filter_rule *r,
            dst_has(f->active.dst[k->fam].p + d->off, d->n, k, how);
 }
 
-static bool any_rule(const rmr_filter *f, const filter_pkt *k, dst_match how)
+bool rmri_filter_any_rule(const rmr_filter *f, const filter_pkt *k,
+                          dst_match how)
 {
     const filter_rule *r = (const filter_rule *)(const void *)f->active.rules.p;
+    if (f->active.indexed)
+        return rmri_filter_index_match(&f->active.index, k, how);
     for (size_t n = rmr_filter_rule_count(f); n > 0; n--, r++) {
         if (rule_matches(f, r, k, how))
             return true;
@@ -148,20 +149,21 @@ static bool transport_ok(rmr_filter *f, const filter_pkt *k, bool rules)
     enum { SYN = 0x02, ACK = 0x10 };
     uint8_t key[FILTER_KEY_LEN];
     if (k->proto == (k->fam == FAM4 ? PROTO_ICMP4 : PROTO_ICMP6))
-        return is_icmp_answer(k) || (rules && any_rule(f, k, DST_IP_ONLY));
+        return is_icmp_answer(k) ||
+               (rules && rmri_filter_any_rule(f, k, DST_IP_ONLY));
     switch (k->proto) {
     case PROTO_TCP:
         return (k->tcp_flags & (SYN | ACK)) != SYN ||
-               (rules && any_rule(f, k, DST_PORT));
+               (rules && rmri_filter_any_rule(f, k, DST_PORT));
     case PROTO_UDP:
     case PROTO_SCTP:
         flow_key(key, k, false);
         return rmri_filter_flows_has(&f->flows, key) ||
-               (rules && any_rule(f, k, DST_PORT));
+               (rules && rmri_filter_any_rule(f, k, DST_PORT));
     case PROTO_TSMP:
         return true;
     default:
-        return rules && any_rule(f, k, DST_ALL_PORTS);
+        return rules && rmri_filter_any_rule(f, k, DST_ALL_PORTS);
     }
 }
 

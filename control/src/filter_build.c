@@ -6,13 +6,21 @@
 
 #include <string.h>
 
-static void set_free(filter_set *s, const rmr_alloc *a)
+static void pools_free(filter_set *s, const rmr_alloc *a)
 {
     rmri_ctl_vec_free(&s->rules, a);
     for (int fam = 0; fam < FAMS; fam++) {
         rmri_ctl_vec_free(&s->src[fam], a);
         rmri_ctl_vec_free(&s->dst[fam], a);
     }
+}
+
+static void set_free(filter_set *s, const rmr_alloc *a)
+{
+    pools_free(s, a);
+    rmri_filter_index_free(&s->index, a);
+    s->n_rules = 0;
+    s->indexed = false;
 }
 
 rmr_err rmr_filter_new(rmr_filter **out, const rmr_env *env)
@@ -253,9 +261,16 @@ rmr_err rmr_filter_commit(rmr_filter *f)
         set_free(&f->build, &f->env.alloc);
         return f->spoilt;
     }
+    filter_set *b = &f->build;
+    b->n_rules = b->rules.len / sizeof(filter_rule);
+    /* Rules without an index hold all the same, only slower. */
+    b->indexed = !f->no_index &&
+                 rmri_filter_index_build(&b->index, b, &f->env.alloc) == 0;
+    if (b->indexed)
+        pools_free(b, &f->env.alloc);
     set_free(&f->active, &f->env.alloc);
-    f->active = f->build;
-    memset(&f->build, 0, sizeof f->build);
+    f->active = *b;
+    memset(b, 0, sizeof *b);
     rmri_ctl_vec_trim(&f->active.rules, &f->env.alloc);
     for (int fam = 0; fam < FAMS; fam++) {
         rmri_ctl_vec_trim(&f->active.src[fam], &f->env.alloc);
@@ -285,7 +300,7 @@ rmr_err rmr_filter_set_local(rmr_filter *f, const rmr_prefix *p, size_t n)
 
 size_t rmr_filter_rule_count(const rmr_filter *f)
 {
-    return f->active.rules.len / sizeof(filter_rule);
+    return f->active.n_rules;
 }
 
 uint64_t rmr_filter_dropped(const rmr_filter *f)

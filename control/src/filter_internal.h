@@ -20,8 +20,10 @@ enum { FAM4, FAM6, FAMS };
 #define FILTER_MAX_BYTES ((size_t)32 << 20)
 
 typedef struct filter_span {
-    uint32_t off; /* bytes into the pool of that kind and family */
+    uint32_t off; /* bytes into the pool of that kind and family; of a set of
+                     the index: words */
     uint32_t n;   /* elements */
+    uint32_t hash; /* of a set alone */
 } filter_span;
 
 typedef struct filter_rule {
@@ -29,9 +31,33 @@ typedef struct filter_rule {
     filter_span src[FAMS], dst[FAMS];
 } filter_rule;
 
+/* ---- the index of a rule set (filter_index.c) ------------------------- */
+
+typedef struct filter_word { /* 64 lines of a set, from 64 * word on */
+    uint64_t bits;
+    uint32_t word;
+} filter_word;
+
+typedef struct filter_dim {
+    rmri_ctl_vec at;  /* where each interval begins: uint32_t; 128 bits for
+                         IPv6 */
+    rmri_ctl_vec set; /* uint32_t: its set */
+} filter_dim;
+
+typedef struct filter_index {
+    filter_dim src[FAMS], dst[FAMS], port;
+    uint32_t proto[256], all_ports; /* sets */
+    rmri_ctl_vec sets;              /* filter_span; 0 is the empty one */
+    rmri_ctl_vec words;             /* filter_word */
+} filter_index;
+
+/* The rules as they were built are kept only where they have no index. */
 typedef struct filter_set {
     rmri_ctl_vec rules; /* filter_rule */
     rmri_ctl_vec src[FAMS], dst[FAMS];
+    size_t n_rules;
+    bool indexed;
+    filter_index index;
 } filter_set;
 
 /* ---- flows ------------------------------------------------------------ */
@@ -77,14 +103,29 @@ typedef struct filter_pkt {
 /* Decodes as little as 8.2 says; an odd packet has proto FILTER_UNKNOWN. */
 void rmri_filter_parse(rmr_bytes packet, filter_pkt *out);
 
+/* What of a destination must match. */
+typedef enum dst_match { DST_IP_ONLY, DST_PORT, DST_ALL_PORTS } dst_match;
+
+/* Errors: NOMEM, also where it would be too big; *x is empty then. */
+rmr_err rmri_filter_index_build(filter_index *x, const filter_set *s,
+                                const rmr_alloc *a);
+void rmri_filter_index_free(filter_index *x, const rmr_alloc *a);
+bool rmri_filter_index_match(const filter_index *x, const filter_pkt *k,
+                             dst_match how);
+
 struct rmr_filter {
     rmr_env env;
     filter_set active, build;
     bool building, in_rule;
+    bool no_index; /* tests: walk the rules */
     rmr_err spoilt;     /* why the build can't be committed */
     rmri_ctl_vec local; /* rmr_prefix */
     uint64_t dropped;
     filter_flows flows;
 };
+
+/* Does any rule match? */
+bool rmri_filter_any_rule(const rmr_filter *f, const filter_pkt *k,
+                          dst_match how);
 
 #endif

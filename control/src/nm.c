@@ -103,6 +103,8 @@ void rmr_nm_free(rmr_nm *nm)
     rmri_nm_derp_free(nm);
     rmri_nm_rules_free(nm);
     rmri_nm_misc_free(nm);
+    rmri_nm_dns_free(nm);
+    rmri_nm_ghosts_free(nm);
     rmr_filter_free(nm->filter);
     rmr_alloc a = nm->env.alloc;
     rmr_release_wiped(&a, nm, sizeof *nm);
@@ -166,14 +168,20 @@ void rmr_nm_frame_begin(rmr_nm *nm, uint64_t now_unix_ns)
         return;
     rmri_nm_derp_discard(nm);
     rmri_nm_rules_discard(nm);
+    rmri_nm_dns_discard(nm);
     rmr_json_bind_init(&nm->json, rmr_buf_of(nm->scratch, sizeof nm->scratch),
                        rmri_nm_root, rmri_nm_n_root, &cb);
+    rmr_json_bind_may_drop(&nm->json, rmri_nm_may_drop);
     nm->in_frame = true;
     nm->frame_err = RMR_OK;
     nm->keepalive = nm->full_list = nm->had_node = false;
     nm->saw_dns = nm->saw_health = false;
     nm->changed = 0;
     nm->section = 0;
+    nm->sleep_seconds = 0;
+    nm->saw_changed = false;
+    rmri_nm_ghosts_free(nm);
+    nm->raw.depth = 0;
     /* 0 is "never"; the marks of 2^32 frames ago are not told apart. */
     nm->frame = nm->frame >= UINT32_MAX - 1 ? 1 : nm->frame + 1;
     nm->message_frame++;
@@ -231,11 +239,13 @@ rmr_err rmr_nm_frame_end(rmr_nm *nm)
     if (!nm->in_frame)
         return RMR_E_STATE;
     nm->in_frame = false;
+    rmri_nm_ghosts_free(nm);
     if (!nm->frame_err)
         nm->frame_err = rmr_json_bind_end(&nm->json);
     if (nm->frame_err) {
         rmri_nm_derp_discard(nm);
         rmri_nm_rules_discard(nm);
+        rmri_nm_dns_discard(nm);
         return nm->frame_err;
     }
     nm->stats.frames++;
@@ -387,38 +397,6 @@ const char *rmr_nm_magic_suffix(const rmr_nm *nm)
             return s + 1;
     }
     return "";
-}
-
-bool rmr_nm_magic_dns_enabled(const rmr_nm *nm)
-{
-    return nm->magic_dns;
-}
-
-const char *rmr_nm_dns_domain_at(const rmr_nm *nm, size_t i)
-{
-    const char *at = (const char *)nm->dns_domains.p;
-    if (nm->dns_domains.len == 0)
-        return NULL;
-    const char *end = at + nm->dns_domains.len;
-    for (; at < end; at += strlen(at) + 1) {
-        if (i-- == 0)
-            return at;
-    }
-    return NULL;
-}
-
-bool rmr_nm_self_has_cap(const rmr_nm *nm, const char *name)
-{
-    uint16_t cap;
-    return nm->self && rmri_nm_find_cap(nm, name, &cap) &&
-           rmri_nm_has_cap(nm->self, cap);
-}
-
-bool rmr_nm_peer_has_cap(const rmr_nm *nm, uint64_t id, const char *name)
-{
-    uint16_t cap;
-    const nm_peer *p = rmri_nm_find(nm, id);
-    return p && rmri_nm_find_cap(nm, name, &cap) && rmri_nm_has_cap(p, cap);
 }
 
 uint64_t rmr_nm_control_time(const rmr_nm *nm)

@@ -158,6 +158,7 @@ rmr_err rmri_nm_rules_compile(rmr_nm *nm)
     rmr_filter_begin(nm->filter);
     rmr_err e = compile_all(nm);
     nm->changed |= RMR_NM_FILTER;
+    nm->filter_refused = e != RMR_OK;
     if (!e)
         return RMR_OK;
     /* Rules that can't be had let nothing in: old ones may allow what the

@@ -10,9 +10,9 @@
  *  - a PeersChanged that comes later keeps the fields that a patch or a map of
  *    this frame has set;
  *  - a map that comes later leaves what a patch of this frame has set.
- * One thing differs: a delta that stands before the PeersChanged that adds its
- * peer (a new one, or one that PeersRemoved took away in between) is lost, for
- * there is nothing to mark.  No server writes that.
+ *  - deltas that stand before the PeersChanged that adds their peer (a new
+ *    one, or one that PeersRemoved took away in between) wait for it
+ *    (nm_ghost.c).
  */
 #include "nm_internal.h"
 
@@ -32,6 +32,24 @@ static unsigned marks(const rmr_nm *nm, const nm_peer *p)
     return p->frame == nm->frame ? p->touched : 0;
 }
 
+/* What of a peer the filter was compiled from: its addresses where it has
+ * capabilities, and all of an unsigned one. */
+static bool counts_for_filter(const rmr_nm *nm, const nm_peer *p)
+{
+    return (nm->filter_has_caps && p->n_caps) || (p->flags & NM_F_UNSIGNED);
+}
+
+static bool same_for_filter(const nm_peer *a, const nm_peer *b)
+{
+    nm_parts k, m;
+    rmri_nm_parts(a, &k);
+    rmri_nm_parts(b, &m);
+    return !((a->flags | b->flags) & NM_F_UNSIGNED) && a->n_caps == b->n_caps &&
+           a->n_addrs == b->n_addrs &&
+           memcmp(k.caps, m.caps, a->n_caps * sizeof *k.caps) == 0 &&
+           memcmp(k.addrs, m.addrs, a->n_addrs * sizeof *k.addrs) == 0;
+}
+
 static void tell(rmr_nm *nm, rmr_nm_change change, const nm_peer *p,
                  const uint8_t *old_key)
 {
@@ -43,7 +61,7 @@ static void tell(rmr_nm *nm, rmr_nm_change change, const nm_peer *p,
         nm->stats.peers_removed++;
     else
         nm->stats.peers_changed++;
-    if (nm->filter_has_caps || nm->n_unsigned)
+    if (change != RMR_NM_PEER_CHANGED && counts_for_filter(nm, p))
         nm->recompile = true;
     if (!nm->cb.on_peer)
         return;
@@ -79,13 +97,14 @@ static rmr_err put_in_place(rmr_nm *nm, size_t at, nm_peer *p)
         rmri_nm_peer_free(nm, p);
         return RMR_OK;
     }
-    bool was_unsigned = (old->flags & NM_F_UNSIGNED) != 0;
+    bool counts = (counts_for_filter(nm, old) || counts_for_filter(nm, p)) &&
+                  !same_for_filter(old, p);
     rmr_err e = rmri_nm_replace(nm, at, p);
     if (e) {
         rmri_nm_peer_free(nm, p);
         return e;
     }
-    nm->recompile = nm->recompile || was_unsigned;
+    nm->recompile = nm->recompile || counts;
     tell(nm, RMR_NM_PEER_CHANGED, p, old->key);
     tell_restart(nm, old, p);
     rmri_nm_peer_free(nm, old);
@@ -99,10 +118,23 @@ static rmr_err add_new(rmr_nm *nm)
         rmri_nm_drop(nm);
         return RMR_OK;
     }
-    rmr_err e = rmri_nm_pack(nm, &nm->draft, &p);
+    unsigned kept = 0;
+    nm_peer *ghost = nm->section == F_CHANGED
+                         ? rmri_nm_ghost_take(nm, nm->draft.head.id)
+                         : NULL;
+    rmr_err e = RMR_OK;
+    if (ghost) {
+        kept = ghost->touched;
+        e = rmri_nm_unpack(nm, ghost, &nm->work);
+        if (!e)
+            e = rmri_nm_copy_fields(nm, &nm->draft, &nm->work, kept);
+        rmri_nm_peer_free(nm, ghost);
+    }
+    if (!e)
+        e = rmri_nm_pack(nm, &nm->draft, &p);
     if (e)
         return e;
-    mark(nm, p, NM_T_LISTED);
+    mark(nm, p, kept | NM_T_LISTED);
     e = rmri_nm_insert(nm, p);
     if (e) {
         rmri_nm_peer_free(nm, p);
@@ -126,9 +158,8 @@ static rmr_err copy_list(rmr_nm *nm, rmri_ctl_vec *to, const rmri_ctl_vec *from)
     return RMR_OK;
 }
 
-/* The fields named by `bits`, from one draft to another. */
-static rmr_err copy_fields(rmr_nm *nm, nm_draft *to, const nm_draft *from,
-                           unsigned bits)
+rmr_err rmri_nm_copy_fields(rmr_nm *nm, nm_draft *to, const nm_draft *from,
+                            unsigned bits)
 {
     if (bits & NM_T_P_DERP)
         to->head.home_derp = from->head.home_derp;
@@ -147,7 +178,10 @@ static rmr_err copy_fields(rmr_nm *nm, nm_draft *to, const nm_draft *from,
     if ((bits & NM_T_P_ENDPOINTS) &&
         copy_list(nm, &to->endpoints, &from->endpoints))
         return RMR_E_NOMEM;
-    if ((bits & NM_T_P_CAPMAP) && copy_list(nm, &to->caps, &from->caps))
+    if ((bits & NM_T_P_CAPMAP) &&
+        (copy_list(nm, &to->caps, &from->caps) ||
+         copy_list(nm, &to->values, &from->values) ||
+         copy_list(nm, &to->value_off, &from->value_off)))
         return RMR_E_NOMEM;
     return RMR_OK;
 }
@@ -190,7 +224,7 @@ static rmr_err commit_listed(rmr_nm *nm)
     if (kept & ~(unsigned)NM_T_LISTED && nm->section == F_CHANGED) {
         e = rmri_nm_unpack(nm, old, &nm->work);
         if (!e)
-            e = copy_fields(nm, &nm->draft, &nm->work, kept);
+            e = rmri_nm_copy_fields(nm, &nm->draft, &nm->work, kept);
         if (e)
             return e;
     } else {
@@ -209,7 +243,7 @@ static rmr_err commit_patch(rmr_nm *nm)
     nm_peer *p = NULL;
     size_t at = rmri_nm_lower_bound(nm, d->head.id);
     if (at == nm->n_peers || nm->peers[at]->id != d->head.id)
-        return RMR_OK; /* unknown ids are ignored */
+        return rmri_nm_ghost_patch(nm);
     nm_peer *old = nm->peers[at];
     const unsigned stale = NM_T_P_DISCO | NM_T_P_ONLINE | NM_T_P_SEEN;
     if ((d->present & stale) == stale && !d->head.online &&
@@ -218,7 +252,7 @@ static rmr_err commit_patch(rmr_nm *nm)
     nm->stats.patches++;
     rmr_err e = rmri_nm_unpack(nm, old, &nm->work);
     if (!e)
-        e = copy_fields(nm, &nm->work, d, d->present);
+        e = rmri_nm_copy_fields(nm, &nm->work, d, d->present);
     if (!e)
         e = rmri_nm_pack(nm, &nm->work, &p);
     if (e)
@@ -242,13 +276,15 @@ rmr_err rmri_nm_commit_draft(rmr_nm *nm)
 static void bury(rmr_nm *nm, nm_peer **gone, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (gone[i]->flags & NM_F_UNSIGNED)
-            nm->recompile = true;
         rmri_nm_unindex(nm, gone[i]);
     }
     for (size_t i = 0; i < n; i++) {
         tell(nm, RMR_NM_PEER_REMOVED, gone[i], gone[i]->key);
-        rmri_nm_peer_free(nm, gone[i]);
+        /* A PeersChanged that is still to come would bring it back with what
+         * the deltas of this frame have set. */
+        if (!marks(nm, gone[i]) || nm->full_list ||
+            !rmri_nm_ghost_put(nm, gone[i]))
+            rmri_nm_peer_free(nm, gone[i]);
     }
 }
 
@@ -286,27 +322,33 @@ void rmri_nm_sweep(rmr_nm *nm)
     } while (n == BATCH);
 }
 
-void rmri_nm_set_online(rmr_nm *nm, uint64_t id, bool online)
+rmr_err rmri_nm_set_online(rmr_nm *nm, uint64_t id, bool online)
 {
     nm_peer *p = rmri_nm_find(nm, id);
-    if (!p || marks(nm, p) & NM_T_P_ONLINE)
-        return;
+    if (!p)
+        return rmri_nm_ghost_bool(nm, id, false, online);
+    if (marks(nm, p) & NM_T_P_ONLINE)
+        return RMR_OK;
     mark(nm, p, NM_T_ONLINE);
     if (p->online == (int8_t)online)
-        return;
+        return RMR_OK;
     p->online = (int8_t)online;
     tell(nm, RMR_NM_PEER_CHANGED, p, p->key);
+    return RMR_OK;
 }
 
-void rmri_nm_set_seen(rmr_nm *nm, uint64_t id, bool seen)
+rmr_err rmri_nm_set_seen(rmr_nm *nm, uint64_t id, bool seen)
 {
     nm_peer *p = rmri_nm_find(nm, id);
     uint64_t at = seen ? nm->now : 0;
-    if (!p || marks(nm, p) & NM_T_P_SEEN)
-        return;
+    if (!p)
+        return rmri_nm_ghost_bool(nm, id, true, seen);
+    if (marks(nm, p) & NM_T_P_SEEN)
+        return RMR_OK;
     mark(nm, p, NM_T_SEEN);
     if (p->last_seen == at)
-        return;
+        return RMR_OK;
     p->last_seen = at;
     tell(nm, RMR_NM_PEER_CHANGED, p, p->key);
+    return RMR_OK;
 }

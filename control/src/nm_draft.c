@@ -13,7 +13,9 @@ void rmri_nm_draft_begin(nm_draft *d)
     d->legacy_derp = 0;
     d->own_allowed = false;
     d->bad = false;
-    d->endpoints.len = d->caps.len = 0;
+    d->endpoints.len = d->caps.len = d->services.len = 0;
+    d->tags.len = d->values.len = d->value_off.len = 0;
+    d->cap_slot = UINT32_MAX;
     d->addrs.len = d->allowed.len = d->primary.len = 0;
     d->stable[0] = d->name[0] = d->host[0] = d->os[0] = '\0';
 }
@@ -25,6 +27,10 @@ void rmri_nm_draft_free(nm_draft *d, const rmr_alloc *a)
     rmri_ctl_vec_free(&d->addrs, a);
     rmri_ctl_vec_free(&d->allowed, a);
     rmri_ctl_vec_free(&d->primary, a);
+    rmri_ctl_vec_free(&d->services, a);
+    rmri_ctl_vec_free(&d->tags, a);
+    rmri_ctl_vec_free(&d->values, a);
+    rmri_ctl_vec_free(&d->value_off, a);
 }
 
 /* ---- capability names ------------------------------------------------- */
@@ -95,10 +101,13 @@ static rmr_err append(rmr_nm *nm, rmri_ctl_vec *v, const void *e, size_t size,
     return RMR_OK;
 }
 
+/* Once each, in whatever form: draft.cap_slot is its place then. */
 static rmr_err add_cap(rmr_nm *nm, rmr_bytes name)
 {
     uint16_t cap;
-    rmri_ctl_vec *v = &nm->draft.caps;
+    const uint32_t no_values = 0;
+    nm_draft *d = &nm->draft;
+    d->cap_slot = UINT32_MAX;
     rmr_err e = rmri_nm_intern(nm, name, &cap);
     if (e == RMR_E_TOOBIG) {
         rmri_nm_drop(nm);
@@ -106,11 +115,99 @@ static rmr_err add_cap(rmr_nm *nm, rmr_bytes name)
     }
     if (e)
         return e;
-    for (size_t i = 0; i < v->len; i += sizeof cap) {
-        if (memcmp(v->p + i, &cap, sizeof cap) == 0)
+    size_t n = d->caps.len / sizeof cap;
+    for (size_t i = 0; i < n; i++) {
+        if (memcmp(d->caps.p + i * sizeof cap, &cap, sizeof cap) == 0) {
+            d->cap_slot = (uint32_t)i;
             return RMR_OK;
+        }
     }
-    return append(nm, v, &cap, sizeof cap, NM_MAX_CAPS);
+    if (n >= NM_MAX_CAPS) {
+        rmri_nm_drop(nm);
+        return RMR_OK;
+    }
+    e = append(nm, &d->value_off, &no_values, sizeof no_values, SIZE_MAX);
+    if (!e)
+        e = append(nm, &d->caps, &cap, sizeof cap, SIZE_MAX);
+    if (!e)
+        d->cap_slot = (uint32_t)n;
+    return e;
+}
+
+/* A text with its NUL behind the others of a list. */
+static rmr_err add_text(rmr_nm *nm, rmri_ctl_vec *v, rmr_bytes text, size_t max)
+{
+    if (rmri_ctl_has_byte(text, 0) || v->len + text.len + 1 > max) {
+        rmri_nm_drop(nm);
+        return RMR_OK;
+    }
+    char *at = rmri_ctl_vec_add(v, &nm->alloc, text.len + 1, SIZE_MAX);
+    if (!at)
+        return RMR_E_NOMEM;
+    if (text.len)
+        memcpy(at, text.ptr, text.len);
+    return RMR_OK;
+}
+
+/* What was read of the values of the capability `cap_slot`.  Values that are
+ * too long are dropped; the capability stays. */
+static rmr_err cap_values_end(rmr_nm *nm)
+{
+    nm_draft *d = &nm->draft;
+    rmr_bytes text = rmri_nm_raw_end(&nm->raw);
+    bool bad = rmri_nm_raw_failed(&nm->raw);
+    if (d->cap_slot == UINT32_MAX)
+        return RMR_OK;
+    if (bad || d->values.len + text.len + 2 > NM_MAX_CAP_BYTES) {
+        rmri_nm_drop(nm);
+        return RMR_OK;
+    }
+    if (text.len == 0)
+        return RMR_OK;
+    if (d->values.len == 0 &&
+        !rmri_ctl_vec_add(&d->values, &nm->alloc, 1, NM_MAX_CAP_BYTES))
+        return RMR_E_NOMEM;
+    uint32_t off = (uint32_t)d->values.len;
+    rmr_err e = add_text(nm, &d->values, text, NM_MAX_CAP_BYTES);
+    if (!e)
+        memcpy(d->value_off.p + d->cap_slot * sizeof off, &off, sizeof off);
+    return e;
+}
+
+static rmr_err add_tag(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
+{
+    nm_draft *d = &nm->draft;
+    size_t before = d->tags.len;
+    if (kind != RMR_JSON_STRING || text.len == 0 ||
+        d->head.n_tags >= NM_MAX_TAGS) {
+        rmri_nm_drop(nm);
+        return RMR_OK;
+    }
+    rmr_err e = add_text(nm, &d->tags, text, (size_t)NM_MAX_TAGS * NM_TEXT_MAX);
+    if (d->tags.len > before)
+        d->head.n_tags++;
+    return e;
+}
+
+/* Hostinfo.Services; those of a kind that is not known are left out. */
+static void service_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                          rmr_bytes text)
+{
+    static const char *const name[] = {
+        "", "tcp", "udp", "peerapi4", "peerapi6", "peerapi-dns-proxy"};
+    rmr_nm_service *s = &nm->draft.service;
+    int64_t v;
+    if (id == N_SVC_PORT) {
+        if (rmr_json_int(kind, text, &v) || v < 0 || v > UINT16_MAX)
+            rmri_nm_drop(nm);
+        else
+            s->port = (uint16_t)v;
+        return;
+    }
+    for (uint16_t i = 1; i < sizeof name / sizeof *name; i++) {
+        if (kind == RMR_JSON_STRING && rmr_bytes_eq_str(text, name[i]))
+            s->proto = i;
+    }
 }
 
 static rmr_err add_prefix(rmr_nm *nm, rmri_ctl_vec *v, rmr_json_kind kind,
@@ -251,8 +348,8 @@ static rmr_err set_list(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
         return add_endpoint(nm, kind, text);
     case N_CAPABILITIES:
         return kind == RMR_JSON_STRING ? add_cap(nm, text) : RMR_OK;
-    default: /* N_CAP_NAME: the values of a capability are of no use here */
-        return kind == RMR_JSON_KEY ? add_cap(nm, text) : RMR_OK;
+    default:
+        return add_tag(nm, kind, text);
     }
 }
 
@@ -326,12 +423,36 @@ static void set_scalar(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
     }
 }
 
+/* A key of CapMap, or a part of its values. */
+static rmr_err cap_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                         rmr_bytes text)
+{
+    if (nm->raw.depth)
+        rmri_nm_raw_value(&nm->raw, kind, text);
+    else if (id == N_CAP_NAME && kind == RMR_JSON_KEY)
+        return add_cap(nm, text);
+    return RMR_OK;
+}
+
+static rmr_err cap_nest(rmr_nm *nm, rmr_json_kind kind)
+{
+    if (nm->raw.depth == 0)
+        rmri_nm_raw_begin(&nm->raw);
+    return rmri_nm_raw_nest(&nm->raw, kind) ? cap_values_end(nm) : RMR_OK;
+}
+
 rmr_err rmri_nm_draft_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                             rmr_bytes text)
 {
+    if (id == N_CAP_NAME || id == N_CAP_VALUE)
+        return cap_value(nm, id, kind, text);
     if (kind == RMR_JSON_NULL) /* as if absent */
         return RMR_OK;
     switch (id) {
+    case N_SVC_PROTO:
+    case N_SVC_PORT:
+        service_value(nm, id, kind, text);
+        return RMR_OK;
     case N_ID:
     case N_KEY:
     case N_DISCO_KEY:
@@ -342,7 +463,7 @@ rmr_err rmri_nm_draft_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
     case N_PRIMARY_ROUTES:
     case N_ENDPOINTS:
     case N_CAPABILITIES:
-    case N_CAP_NAME:
+    case N_TAGS:
         return set_list(nm, id, kind, text);
     default:
         set_scalar(nm, id, kind, text);
@@ -354,7 +475,13 @@ rmr_err rmri_nm_draft_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 rmr_err rmri_nm_draft_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
 {
     nm_draft *d = &nm->draft;
-    (void)kind;
+    if (id == N_CAP_NAME || id == N_CAP_VALUE)
+        return cap_nest(nm, kind);
+    if (id == N_SERVICES && kind == RMR_JSON_OBJECT)
+        memset(&d->service, 0, sizeof d->service);
+    if (id == N_SERVICES && kind == RMR_JSON_OBJECT_END && d->service.proto)
+        return append(nm, &d->services, &d->service, sizeof d->service,
+                      NM_MAX_SERVICES);
     if (id == N_ALLOWED_IPS)
         d->own_allowed = true;
     else if (id == N_ENDPOINTS)
@@ -373,6 +500,22 @@ static uint8_t *put(uint8_t *at, const void *src, size_t n)
     return at + n;
 }
 
+/* The values of the i-th capability of a draft. */
+static const char *draft_values(const nm_draft *d, size_t i)
+{
+    uint32_t off;
+    memcpy(&off, d->value_off.p + i * sizeof off, sizeof off);
+    return off ? (const char *)d->values.p + off : "";
+}
+
+static size_t values_len(const nm_draft *d, size_t n)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < n; i++)
+        len += strlen(draft_values(d, i)) + 1;
+    return len;
+}
+
 rmr_err rmri_nm_pack(rmr_nm *nm, nm_draft *d, nm_peer **out)
 {
     nm_peer h = d->head;
@@ -385,7 +528,10 @@ rmr_err rmri_nm_pack(rmr_nm *nm, nm_draft *d, nm_peer **out)
     h.flags &= (uint8_t)~NM_F_OWN_ALLOWED;
     h.flags |= same ? 0 : NM_F_OWN_ALLOWED;
     h.n_endpoints = (uint8_t)(d->endpoints.len / sizeof(rmr_addr));
+    h.n_services = (uint8_t)(d->services.len / sizeof(rmr_nm_service));
     h.n_caps = (uint8_t)(d->caps.len / sizeof(uint16_t));
+    h.values_len = (uint32_t)values_len(d, h.n_caps);
+    h.tags_len = (uint32_t)d->tags.len;
     h.n_addrs = (uint8_t)(d->addrs.len / sizeof(rmr_prefix));
     h.n_allowed = same ? 0 : (uint16_t)(d->allowed.len / sizeof(rmr_prefix));
     h.n_primary = (uint16_t)(d->primary.len / sizeof(rmr_prefix));
@@ -393,7 +539,8 @@ rmr_err rmri_nm_pack(rmr_nm *nm, nm_draft *d, nm_peer **out)
     h.name_len = (uint8_t)strlen(d->name);
     h.host_len = (uint8_t)strlen(d->host);
     h.os_len = (uint8_t)strlen(d->os);
-    size_t size = sizeof h + d->endpoints.len + d->caps.len + d->addrs.len +
+    size_t size = sizeof h + d->endpoints.len + d->services.len + d->caps.len +
+                  d->addrs.len + h.values_len + h.tags_len +
                   (same ? 0 : d->allowed.len) + d->primary.len + h.stable_len +
                   1u + h.name_len + 1u + h.host_len + 1u + h.os_len + 1u;
     h.size = (uint32_t)size;
@@ -402,6 +549,7 @@ rmr_err rmri_nm_pack(rmr_nm *nm, nm_draft *d, nm_peer **out)
         return RMR_E_NOMEM;
     uint8_t *at = put((uint8_t *)p, &h, sizeof h);
     at = put(at, d->endpoints.p, d->endpoints.len);
+    at = put(at, d->services.p, d->services.len);
     at = put(at, d->caps.p, d->caps.len);
     at = put(at, d->addrs.p, d->addrs.len);
     if (!same)
@@ -410,7 +558,10 @@ rmr_err rmri_nm_pack(rmr_nm *nm, nm_draft *d, nm_peer **out)
     at = put(at, d->stable, h.stable_len + 1u);
     at = put(at, d->name, h.name_len + 1u);
     at = put(at, d->host, h.host_len + 1u);
-    (void)put(at, d->os, h.os_len + 1u);
+    at = put(at, d->os, h.os_len + 1u);
+    at = put(at, d->tags.p, d->tags.len);
+    for (size_t i = 0; i < h.n_caps; i++)
+        at = put(at, draft_values(d, i), strlen(draft_values(d, i)) + 1);
     *out = p;
     return RMR_OK;
 }
@@ -427,6 +578,30 @@ static rmr_err fill(rmr_nm *nm, rmri_ctl_vec *v, const void *src, size_t n)
     return RMR_OK;
 }
 
+/* The values of a block's capabilities, each with its offset. */
+static rmr_err unpack_values(rmr_nm *nm, const nm_peer *p, const char *values,
+                             nm_draft *d)
+{
+    d->values.len = d->value_off.len = 0;
+    if (p->n_caps == 0)
+        return RMR_OK;
+    uint32_t *off = rmri_ctl_vec_add(&d->value_off, &nm->alloc,
+                                     p->n_caps * sizeof *off, SIZE_MAX);
+    char *at =
+        rmri_ctl_vec_add(&d->values, &nm->alloc, p->values_len + 1, SIZE_MAX);
+    if (!off || !at) {
+        d->caps.len = d->values.len = d->value_off.len = 0;
+        return RMR_E_NOMEM;
+    }
+    memcpy(at + 1, values, p->values_len);
+    for (size_t i = 0, pos = 1; i < p->n_caps; i++) {
+        size_t n = strlen(at + pos);
+        off[i] = n ? (uint32_t)pos : 0;
+        pos += n + 1;
+    }
+    return RMR_OK;
+}
+
 rmr_err rmri_nm_unpack(rmr_nm *nm, const nm_peer *p, nm_draft *d)
 {
     nm_parts k;
@@ -440,10 +615,13 @@ rmr_err rmri_nm_unpack(rmr_nm *nm, const nm_peer *p, nm_draft *d)
     memcpy(d->os, k.os, p->os_len + 1u);
     if (fill(nm, &d->endpoints, k.endpoints,
              p->n_endpoints * sizeof(rmr_addr)) ||
+        fill(nm, &d->services, k.services,
+             p->n_services * sizeof(rmr_nm_service)) ||
+        fill(nm, &d->tags, k.tags, p->tags_len) ||
         fill(nm, &d->caps, k.caps, p->n_caps * sizeof(uint16_t)) ||
         fill(nm, &d->addrs, k.addrs, p->n_addrs * sizeof(rmr_prefix)) ||
         fill(nm, &d->allowed, k.allowed, p->n_allowed * sizeof(rmr_prefix)) ||
         fill(nm, &d->primary, k.primary, p->n_primary * sizeof(rmr_prefix)))
         return RMR_E_NOMEM;
-    return RMR_OK;
+    return unpack_values(nm, p, k.values, d);
 }

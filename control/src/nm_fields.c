@@ -14,13 +14,24 @@
         key, id, table, COUNT(table)                                           \
     }
 
+static const rmr_json_field service[] = {
+    LEAF("Proto", N_SVC_PROTO),
+    LEAF("Port", N_SVC_PORT),
+};
+
 static const rmr_json_field hostinfo[] = {
     LEAF("OS", N_OS),
     LEAF("Hostname", N_HOSTNAME),
+    NEST("Services", N_SERVICES, service),
+};
+
+/* All that is inside a value, however deep. */
+static const rmr_json_field any_value[] = {
+    {"*", N_CAP_VALUE, any_value, 1},
 };
 
 static const rmr_json_field cap_map[] = {
-    LEAF("*", N_CAP_NAME),
+    NEST("*", N_CAP_NAME, any_value),
 };
 
 static const rmr_json_field node[] = {
@@ -39,6 +50,7 @@ static const rmr_json_field node[] = {
     NEST("Hostinfo", N_HOSTINFO, hostinfo),
     LEAF("Created", N_CREATED),
     LEAF("Cap", N_CAP),
+    LEAF("Tags", N_TAGS),
     LEAF("PrimaryRoutes", N_PRIMARY_ROUTES),
     LEAF("LastSeen", N_LAST_SEEN),
     LEAF("Online", N_ONLINE),
@@ -113,11 +125,24 @@ static const rmr_json_field dst[] = {
     NEST("Ports", R_DST_PORTS, dst_ports),
 };
 
+static const rmr_json_field grant_value[] = {
+    {"*", R_GRANT_VALUE, grant_value, 1},
+};
+
+static const rmr_json_field grant_map[] = {
+    NEST("*", R_GRANT_CAP, grant_value),
+};
+
+static const rmr_json_field grant[] = {
+    LEAF("Dsts", R_GRANT_DSTS),
+    LEAF("Caps", R_GRANT_CAPS),
+    {"CapMap", R_GRANT_MAP, grant_map, COUNT(grant_map)},
+};
+
 static const rmr_json_field rule[] = {
-    LEAF("SrcIPs", R_SRC_IPS),
-    LEAF("SrcBits", R_SRC_BITS),
-    NEST("DstPorts", R_DST, dst),
-    LEAF("IPProto", R_PROTO),
+    LEAF("SrcIPs", R_SRC_IPS),        LEAF("SrcBits", R_SRC_BITS),
+    NEST("DstPorts", R_DST, dst),     LEAF("IPProto", R_PROTO),
+    NEST("CapGrant", R_GRANT, grant),
 };
 
 static const rmr_json_field filters[] = {
@@ -138,20 +163,56 @@ static const rmr_json_field ping[] = {
     LEAF("Types", F_PING_TYPES),
 };
 
+static const rmr_json_field resolver[] = {
+    LEAF("Addr", F_RES_ADDR),
+    LEAF("BootstrapResolution", F_RES_BOOT),
+    LEAF("UseWithExitNode", F_RES_EXIT),
+};
+
+static const rmr_json_field dns_routes[] = {
+    NEST("*", F_DNS_ROUTE, resolver),
+};
+
+static const rmr_json_field dns_record[] = {
+    LEAF("Name", F_REC_NAME),
+    LEAF("Type", F_REC_TYPE),
+    LEAF("Value", F_REC_VALUE),
+};
+
 static const rmr_json_field dns[] = {
+    NEST("Resolvers", F_DNS_RESOLVERS, resolver),
+    NEST("Routes", F_DNS_ROUTES, dns_routes),
+    NEST("FallbackResolvers", F_DNS_FALLBACK, resolver),
     LEAF("Domains", F_DNS_DOMAINS),
     LEAF("Proxied", F_DNS_PROXIED),
+    LEAF("CertDomains", F_DNS_CERTS),
+    NEST("ExtraRecords", F_DNS_RECORDS, dns_record),
+    LEAF("ExitNodeFilteredSet", F_DNS_FILTERED),
 };
 
 static const rmr_json_field user[] = {
     LEAF("ID", F_USER_ID),
     LEAF("LoginName", F_USER_LOGIN),
     LEAF("DisplayName", F_USER_DISPLAY),
+    LEAF("ProfilePicURL", F_USER_PICTURE),
+    LEAF("Groups", F_USER_GROUPS),
+};
+
+static const rmr_json_field action[] = {
+    LEAF("URL", F_MESSAGE_URL),
+    LEAF("Label", F_MESSAGE_LABEL),
 };
 
 static const rmr_json_field message[] = {
     LEAF("Title", F_MESSAGE_TITLE),
     LEAF("Text", F_MESSAGE_TEXT),
+    LEAF("Severity", F_MESSAGE_SEVERITY),
+    LEAF("ImpactsConnectivity", F_MESSAGE_IMPACTS),
+    NEST("PrimaryAction", F_MESSAGE_ACTION, action),
+};
+
+static const rmr_json_field debug[] = {
+    LEAF("SleepSeconds", F_DEBUG_SLEEP),
 };
 
 static const rmr_json_field messages[] = {
@@ -183,6 +244,7 @@ static const rmr_json_field root[] = {
     NEST("DisplayMessages", F_MESSAGES, messages),
     LEAF("ControlTime", F_CONTROL_TIME),
     NEST("TKAInfo", F_LOCK, lock),
+    NEST("Debug", F_DEBUG, debug),
 };
 
 const rmr_json_field *const rmri_nm_root = root;
@@ -212,6 +274,10 @@ static rmr_err list_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
         rmri_nm_draft_begin(&nm->draft);
         return RMR_OK;
     }
+    if (kind == RMR_JSON_ARRAY_END && id == F_CHANGED) {
+        rmri_nm_ghosts_free(nm);
+        nm->saw_changed = true;
+    }
     if (kind != RMR_JSON_OBJECT_END)
         return RMR_OK;
     return rmri_nm_commit_draft(nm);
@@ -236,6 +302,8 @@ rmr_err rmri_nm_nest(void *arg, uint32_t id, rmr_json_kind kind)
         return rmri_nm_derp_nest(nm, id, kind);
     if (id >= N_ID)
         return rmri_nm_draft_nest(nm, id, kind);
+    if (id >= F_DNS && id <= F_REC_VALUE)
+        return rmri_nm_dns_nest(nm, id, kind);
     return rmri_nm_misc_nest(nm, id, kind);
 }
 
@@ -260,10 +328,8 @@ static rmr_err id_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
     if (kind != RMR_JSON_TRUE && kind != RMR_JSON_FALSE)
         return RMR_OK;
     if (id == F_SEEN)
-        rmri_nm_set_seen(nm, nm->delta_id, kind == RMR_JSON_TRUE);
-    else
-        rmri_nm_set_online(nm, nm->delta_id, kind == RMR_JSON_TRUE);
-    return RMR_OK;
+        return rmri_nm_set_seen(nm, nm->delta_id, kind == RMR_JSON_TRUE);
+    return rmri_nm_set_online(nm, nm->delta_id, kind == RMR_JSON_TRUE);
 }
 
 rmr_err rmri_nm_value(void *arg, uint32_t id, rmr_json_kind kind,
@@ -285,5 +351,23 @@ rmr_err rmri_nm_value(void *arg, uint32_t id, rmr_json_kind kind,
         return rmri_nm_derp_value(nm, id, kind, text);
     if (id >= N_ID)
         return rmri_nm_draft_value(nm, id, kind, text);
+    if (id >= F_DNS && id <= F_REC_VALUE)
+        return rmri_nm_dns_value(nm, id, kind, text);
     return rmri_nm_misc_value(nm, id, kind, text);
+}
+
+bool rmri_nm_may_drop(void *arg, uint32_t id)
+{
+    rmr_nm *nm = (rmr_nm *)arg;
+    bool of_cap = id == N_CAP_NAME || id == N_CAP_VALUE;
+    bool of_grant = id == R_GRANT_CAP || id == R_GRANT_VALUE;
+    if (id >= R_FILTER && !of_grant)
+        return false;
+    /* Values with a hole say something else: they go whole, and are counted
+     * then. */
+    if (nm->raw.depth && (of_cap || of_grant))
+        nm->raw.w.failed = true;
+    else
+        rmri_nm_drop(nm);
+    return true;
 }

@@ -15,6 +15,10 @@
 #define NM_MAX_ROUTES 4096
 #define NM_MAX_ENDPOINTS 64
 #define NM_MAX_CAPS 128
+#define NM_MAX_TAGS 64
+#define NM_MAX_SERVICES 64
+#define NM_CAP_VALUE_MAX 4096 /* JSON of one capability */
+#define NM_MAX_CAP_BYTES 32768 /* of all of a node */
 #define NM_TEXT_MAX 256 /* with NUL */
 
 /* Bounds of the rest. */
@@ -26,7 +30,16 @@
 #define NM_MAX_FILTERS 256
 #define NM_MAX_HEALTH 64
 #define NM_HEALTH_TEXT 512
-#define NM_MAX_DOMAINS 64
+#define NM_MAX_GROUPS 64
+#define NM_MAX_GROUP_BYTES 1024 /* of all of a user */
+#define NM_DNS_TEXT_MAX 1024
+#define NM_MAX_DNS_BYTES ((size_t)512 << 10) /* of all texts */
+#define NM_MAX_DNS_NAMES 1024                /* of each list */
+#define NM_MAX_GHOST_BYTES ((size_t)16 << 10) /* nm_ghost.c */
+#define NM_MAX_DNS_ROUTES 1024
+#define NM_MAX_DNS_RECORDS 8192
+#define NM_MAX_RESOLVERS 2048
+#define NM_MAX_BOOTSTRAPS 16 /* of a resolver */
 
 /* ---- peers ------------------------------------------------------------ */
 
@@ -57,9 +70,10 @@ enum { /* nm_peer.touched: what happened to it in the frame `frame` */
 
 /*
  * One node in one block.  Behind the head, in this order: endpoints
- * (rmr_addr), capability names (uint16_t, interned), addrs, allowed_ips (with
- * NM_F_OWN_ALLOWED alone), primary routes (rmr_prefix, no alignment), and the
- * four strings, each with a NUL.
+ * (rmr_addr), services (rmr_nm_service), capability names (uint16_t,
+ * interned), addrs, allowed_ips (with NM_F_OWN_ALLOWED alone), primary routes
+ * (rmr_prefix, no alignment), and strings, each with a NUL: four of the node's,
+ * its tags, and the values of each capability ("" where it has none).
  */
 typedef struct nm_peer {
     uint64_t id;
@@ -68,10 +82,11 @@ typedef struct nm_peer {
     uint8_t key[RMR_KEY_LEN], disco[RMR_KEY_LEN];
     uint32_t size;  /* of the block */
     uint32_t frame; /* the last frame in which it was touched */
+    uint32_t values_len, tags_len; /* bytes, with the NULs */
     uint16_t touched;
     uint16_t home_derp, cap;
     uint16_t n_allowed, n_primary;
-    uint8_t n_addrs, n_endpoints, n_caps;
+    uint8_t n_addrs, n_endpoints, n_caps, n_tags, n_services;
     int8_t online;
     uint8_t flags;
     uint8_t stable_len, name_len, host_len, os_len;
@@ -84,7 +99,12 @@ typedef struct nm_draft {
     uint16_t legacy_derp;
     bool own_allowed; /* AllowedIPs was neither absent nor null */
     bool bad;         /* its identity is malformed: drop it whole */
-    rmri_ctl_vec endpoints, caps, addrs, allowed, primary;
+    rmri_ctl_vec endpoints, services, caps, addrs, allowed, primary;
+    rmri_ctl_vec tags;      /* strings, each with a NUL */
+    rmri_ctl_vec values;    /* the same; the first is "" */
+    rmri_ctl_vec value_off; /* uint32_t into `values`, one a capability */
+    uint32_t cap_slot;      /* whose values are read; UINT32_MAX: nobody's */
+    rmr_nm_service service; /* that is read; proto 0: none that is known */
     char stable[NM_TEXT_MAX], name[NM_TEXT_MAX];
     char host[NM_TEXT_MAX], os[NM_TEXT_MAX];
 } nm_draft;
@@ -109,28 +129,89 @@ typedef struct nm_score { /* of HomeParams.RegionScore */
 typedef struct nm_user {
     int64_t id;
     uint32_t size; /* of the block */
-    uint16_t login_len;
-    char text[]; /* login NUL display NUL */
+    uint32_t frame; /* the last in which it was told */
+    uint16_t login_len, display_len, picture_len, n_groups;
+    char text[]; /* login, display, picture, each group; each with a NUL */
 } nm_user;
 
 typedef struct nm_rules { /* a named packet filter */
     char name[64];
     bool drop;        /* staged: delete that name */
-    rmri_ctl_vec ops; /* nm_rules.c */
+    rmri_ctl_vec ops, grants; /* nm_rules.c */
 } nm_rules;
 
 typedef struct nm_message { /* a health line */
     char id[64];            /* of a DisplayMessage; "": of the legacy list */
     uint32_t frame;         /* that set it */
-    char text[NM_HEALTH_TEXT];
+    uint8_t severity;       /* rmr_nm_severity */
+    bool impacts;
+    char title[NM_TEXT_MAX], body[NM_HEALTH_TEXT];
+    char text[NM_HEALTH_TEXT]; /* both as one line */
+    char url[NM_HEALTH_TEXT], label[64]; /* PrimaryAction */
 } nm_message;
 
 typedef struct nm_rule_draft {
     rmri_ctl_vec src, proto, dst; /* ops of the rule that is read */
+    rmri_ctl_vec grants;          /* the same, of its CapGrants */
+    rmri_ctl_vec grant_dst, grant_caps; /* of the one that is read */
+    uint16_t cap;     /* whose values are read */
+    bool cap_open;
     char dst_ip[100];
     int64_t first, last;
     bool bad_ip;
 } nm_rule_draft;
+
+/* A value of any shape while it is read (nm_raw.c). */
+typedef struct nm_raw {
+    rmr_jw w;
+    uint32_t depth; /* 0: nothing is open */
+    size_t len;
+    uint8_t text[NM_CAP_VALUE_MAX];
+} nm_raw;
+
+/* ---- DNS (nm_dns.c) --------------------------------------------------- */
+
+typedef struct nm_dns { /* one block: the arrays and texts follow */
+    rmr_nm_dns_config cfg;
+    size_t size;
+} nm_dns;
+
+typedef struct nm_span { /* of nm_dns_stage.resolvers */
+    uint32_t first, n;
+} nm_span;
+
+/* Texts are offsets into nm_dns_stage.text. */
+typedef struct nm_resolver {
+    uint32_t text, first_boot, n_boots;
+    uint8_t kind;
+    bool has_text, with_exit;
+    rmr_addr addr;
+} nm_resolver;
+
+typedef struct nm_route {
+    uint32_t suffix;
+    nm_span span;
+} nm_route;
+
+typedef struct nm_record {
+    uint32_t name;
+    rmr_addr addr;
+} nm_record;
+
+enum { NM_DNS_DOMAINS, NM_DNS_CERTS, NM_DNS_FILTERED, NM_DNS_LISTS };
+
+typedef struct nm_dns_stage {
+    rmri_ctl_vec text, resolvers, boots, routes, records;
+    rmri_ctl_vec list[NM_DNS_LISTS]; /* uint32_t */
+    nm_span global, fallback;
+    bool proxied;
+    bool open;       /* the last resolver is being read */
+    uint32_t depth;  /* open arrays of resolvers */
+    bool route_open; /* the last route is being read */
+    bool other_type; /* the record is none for us */
+    char record_name[NM_TEXT_MAX];
+    rmr_addr value;
+} nm_dns_stage;
 
 struct rmr_nm {
     rmr_env env;
@@ -156,13 +237,13 @@ struct rmr_nm {
     nm_user **users; /* sorted by id */
     size_t n_users, cap_users;
     char domain[NM_TEXT_MAX];
-    bool magic_dns;
-    rmri_ctl_vec dns_domains; /* NUL-terminated strings, one after the other */
+    nm_dns *dns; /* NULL: nothing was told */
     nm_message *health;
     size_t n_health, cap_health;
     rmr_filter *filter;
     rmri_ctl_vec filters; /* nm_rules, sorted by name */
     bool filter_has_caps;
+    bool filter_refused; /* not to be trusted, or no memory: blocks all */
     int64_t clock_offset; /* ControlTime - our clock, when far apart; ns */
     uint64_t control_time;
     bool lock_warned;
@@ -194,11 +275,19 @@ struct rmr_nm {
     nm_rules *set;       /* in `staged`, that is read; NULL: none */
     nm_rule_draft rule;
     bool rule_reject, clear_filters, saw_filter, saw_filters;
-    bool new_magic_dns, saw_dns;
-    rmri_ctl_vec new_domains;
+    bool saw_dns;
+    nm_dns_stage new_dns;
+    nm_raw raw;
     int64_t user_id;
     char user_login[NM_TEXT_MAX], user_display[NM_TEXT_MAX];
-    char msg_id[64], msg_title[NM_TEXT_MAX], msg_text[NM_HEALTH_TEXT];
+    char user_picture[512];
+    rmri_ctl_vec user_groups; /* strings, each with a NUL */
+    nm_message msg;           /* that is read */
+    uint32_t sleep_seconds;
+    rmri_ctl_vec ghosts;      /* nm_peer *: nm_ghost.c */
+    size_t ghost_bytes;
+    bool saw_changed; /* PeersChanged was read */
+    char popped[1024]; /* the last PopBrowserURL */
     bool saw_health, lock_disabled;
     char filter_key[64];
 };
@@ -216,18 +305,41 @@ enum nm_field {
     F_LOCK,
     F_LOCK_DISABLED,
     F_DOMAIN,
-    F_DNS,
-    F_DNS_PROXIED,
-    F_DNS_DOMAINS,
+    F_DEBUG,
+    F_DEBUG_SLEEP,
     F_USERS,
     F_USER_ID,
     F_USER_LOGIN,
     F_USER_DISPLAY,
+    F_USER_PICTURE,
+    F_USER_GROUPS,
     F_HEALTH,
     F_MESSAGES,
     F_MESSAGE,
     F_MESSAGE_TITLE,
     F_MESSAGE_TEXT,
+    F_MESSAGE_SEVERITY,
+    F_MESSAGE_IMPACTS,
+    F_MESSAGE_ACTION,
+    F_MESSAGE_URL,
+    F_MESSAGE_LABEL,
+    /* DNSConfig */
+    F_DNS = 60,
+    F_DNS_PROXIED,
+    F_DNS_DOMAINS,
+    F_DNS_CERTS,
+    F_DNS_FILTERED,
+    F_DNS_RESOLVERS,
+    F_DNS_FALLBACK,
+    F_DNS_ROUTES,
+    F_DNS_ROUTE,
+    F_DNS_RECORDS,
+    F_RES_ADDR,
+    F_RES_BOOT,
+    F_RES_EXIT,
+    F_REC_NAME,
+    F_REC_TYPE,
+    F_REC_VALUE,
     /* node lists */
     F_NODE = 100,
     F_PEERS,
@@ -261,6 +373,11 @@ enum nm_field {
     N_CAPABILITIES,
     N_CAP_MAP,
     N_CAP_NAME,
+    N_CAP_VALUE,
+    N_TAGS,
+    N_SERVICES,
+    N_SVC_PROTO,
+    N_SVC_PORT,
     N_EXPIRED,
     N_WIREGUARD_ONLY,
     N_JAILED,
@@ -304,7 +421,13 @@ enum nm_field {
     R_DST_BITS,
     R_DST_PORTS,
     R_FIRST,
-    R_LAST
+    R_LAST,
+    R_GRANT,
+    R_GRANT_DSTS,
+    R_GRANT_CAPS,
+    R_GRANT_MAP,
+    R_GRANT_CAP,
+    R_GRANT_VALUE
 };
 
 extern const rmr_json_field *const rmri_nm_root;
@@ -312,6 +435,9 @@ extern const uint32_t rmri_nm_n_root;
 rmr_err rmri_nm_nest(void *user, uint32_t id, rmr_json_kind kind);
 rmr_err rmri_nm_value(void *user, uint32_t id, rmr_json_kind kind,
                       rmr_bytes text);
+/* A scalar that is too long is left out and counted; not in the rules, where
+ * what is left out may open more than was meant. */
+bool rmri_nm_may_drop(void *user, uint32_t id);
 
 /* ---- nm.c ------------------------------------------------------------- */
 
@@ -341,14 +467,26 @@ rmr_err rmri_nm_intern(rmr_nm *nm, rmr_bytes name, uint16_t *out);
 const char *rmri_nm_cap_name(const rmr_nm *nm, uint16_t cap);
 bool rmri_nm_find_cap(const rmr_nm *nm, const char *name, uint16_t *out);
 
+/* ---- nm_raw.c ---------------------------------------------------------- */
+
+void rmri_nm_raw_begin(nm_raw *r);
+/* \return whether the value is whole now. */
+bool rmri_nm_raw_nest(nm_raw *r, rmr_json_kind kind);
+void rmri_nm_raw_value(nm_raw *r, rmr_json_kind kind, rmr_bytes text);
+/* The array as text, and NUL behind it; empty: no values, or it failed. */
+rmr_bytes rmri_nm_raw_end(nm_raw *r);
+/* It was too long, or no array. */
+bool rmri_nm_raw_failed(const nm_raw *r);
+
 /* ---- nm_peer.c -------------------------------------------------------- */
 
 /* The parts of a block. */
 typedef struct nm_parts {
     const rmr_addr *endpoints;
+    const rmr_nm_service *services;
     const uint16_t *caps;
     const rmr_prefix *addrs, *allowed, *primary;
-    const char *stable, *name, *host, *os;
+    const char *stable, *name, *host, *os, *tags, *values;
 } nm_parts;
 
 void rmri_nm_parts(const nm_peer *p, nm_parts *out);
@@ -372,10 +510,35 @@ void rmri_nm_unindex(rmr_nm *nm, nm_peer *p);
 
 rmr_err rmri_nm_commit_draft(rmr_nm *nm);
 void rmri_nm_remove(rmr_nm *nm, uint64_t id);
-void rmri_nm_set_online(rmr_nm *nm, uint64_t id, bool online);
-void rmri_nm_set_seen(rmr_nm *nm, uint64_t id, bool seen);
+/* Errors: NOMEM. */
+rmr_err rmri_nm_set_online(rmr_nm *nm, uint64_t id, bool online);
+rmr_err rmri_nm_set_seen(rmr_nm *nm, uint64_t id, bool seen);
+/* The fields named by `bits` (NM_T_...).  Errors: NOMEM. */
+rmr_err rmri_nm_copy_fields(rmr_nm *nm, nm_draft *to, const nm_draft *from,
+                            unsigned bits);
 /* Removes all peers that this frame did not list. */
 void rmri_nm_sweep(rmr_nm *nm);
+
+/* ---- nm_ghost.c --------------------------------------------------------- */
+
+/* Notes the patch in nm->draft, or one of the two maps.  Errors: NOMEM. */
+rmr_err rmri_nm_ghost_patch(rmr_nm *nm);
+rmr_err rmri_nm_ghost_bool(rmr_nm *nm, uint64_t id, bool seen, bool on);
+/* What was noted of that id, the caller's now; NULL: nothing. */
+nm_peer *rmri_nm_ghost_take(rmr_nm *nm, uint64_t id);
+/* Owns `p` when it says true. */
+bool rmri_nm_ghost_put(rmr_nm *nm, nm_peer *p);
+void rmri_nm_ghosts_free(rmr_nm *nm);
+
+/* ---- nm_dns.c ---------------------------------------------------------- */
+
+rmr_err rmri_nm_dns_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind);
+rmr_err rmri_nm_dns_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                          rmr_bytes text);
+rmr_err rmri_nm_dns_end(rmr_nm *nm);
+void rmri_nm_dns_first_frame(rmr_nm *nm); /* not said: not so */
+void rmri_nm_dns_discard(rmr_nm *nm);     /* what is staged */
+void rmri_nm_dns_free(rmr_nm *nm);
 
 /* ---- nm_derp.c -------------------------------------------------------- */
 
@@ -409,6 +572,7 @@ rmr_err rmri_nm_rules_compile(rmr_nm *nm);
 typedef struct nm_op {
     uint8_t op; /* OP_... */
     rmr_ip_range range;
+    rmr_bytes text; /* OP_GRANT_CAP: the values, "" for none */
     uint16_t cap, first, last;
     uint8_t proto;
 } nm_op;
@@ -427,8 +591,16 @@ enum nm_opcode { /* one rule is RULE src... PROTOS proto... DSTS dst... END */
                  OP_DST6,
                  OP_DST_ANY,
                  OP_END,
-                 OP_REJECT /* in place of a rule: the list must not be trusted
-                            */
+                 OP_REJECT, /* in place of a rule: the list must not be trusted
+                             */
+                 /* A rule of grants is RULE src... GRANTS, then for each
+                  * GRANT dst... GRANT_CAPS cap... GRANT_END, then END.
+                  * Its destinations are written as sources are. */
+                 OP_GRANTS,
+                 OP_GRANT,
+                 OP_GRANT_CAPS,
+                 OP_GRANT_CAP,
+                 OP_GRANT_END
 };
 
 /* The op at *at, which moves on; false at the end. */
@@ -442,5 +614,11 @@ rmr_err rmri_nm_misc_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 /* After the first frame of a stream: what it did not say is not so. */
 void rmri_nm_misc_first_frame(rmr_nm *nm);
 void rmri_nm_misc_free(rmr_nm *nm);
+void rmri_nm_user_view(const nm_user *u, rmr_nm_user *out);
+
+/* ---- nm_whois.c -------------------------------------------------------- */
+
+/* The i-th of strings that stand one behind the other, each with a NUL. */
+const char *rmri_nm_string_at(const char *strings, size_t i);
 
 #endif

@@ -6,49 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- DNSConfig -------------------------------------------------------- */
-
-static rmr_err dns_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
-                         rmr_bytes text)
-{
-    if (id == F_DNS_PROXIED) {
-        nm->new_magic_dns = kind == RMR_JSON_TRUE;
-        return RMR_OK;
-    }
-    if (kind != RMR_JSON_STRING || text.len == 0 || text.len >= NM_TEXT_MAX ||
-        rmri_ctl_has_byte(text, 0) ||
-        nm->new_domains.len >= (size_t)NM_MAX_DOMAINS * NM_TEXT_MAX) {
-        rmri_nm_drop(nm);
-        return RMR_OK;
-    }
-    char *at =
-        rmri_ctl_vec_add(&nm->new_domains, &nm->alloc, text.len + 1, SIZE_MAX);
-    if (!at)
-        return RMR_E_NOMEM;
-    memcpy(at, text.ptr, text.len);
-    return RMR_OK;
-}
-
-/* The whole configuration replaces the old one. */
-static void dns_end(rmr_nm *nm)
-{
-    bool same = nm->new_magic_dns == nm->magic_dns &&
-                nm->new_domains.len == nm->dns_domains.len &&
-                (nm->new_domains.len == 0 ||
-                 memcmp(nm->new_domains.p, nm->dns_domains.p,
-                        nm->new_domains.len) == 0);
-    if (!same) {
-        rmri_ctl_vec old = nm->dns_domains;
-        nm->dns_domains = nm->new_domains;
-        nm->new_domains = old;
-        nm->magic_dns = nm->new_magic_dns;
-        nm->changed |= RMR_NM_DNS;
-    }
-    nm->new_domains.len = 0;
-    nm->new_magic_dns = false;
-    nm->saw_dns = true;
-}
-
 /* ---- users ------------------------------------------------------------ */
 
 static bool find_user(const rmr_nm *nm, int64_t id, size_t *at)
@@ -82,10 +39,45 @@ static rmr_err reserve_users(rmr_nm *nm)
     return RMR_OK;
 }
 
-static rmr_err user_end(rmr_nm *nm)
+/* The user that was read, as a block.  NULL: no memory. */
+static nm_user *pack_user(rmr_nm *nm)
 {
     size_t login = strlen(nm->user_login), display = strlen(nm->user_display);
-    size_t size = sizeof(nm_user) + login + display + 2, at;
+    size_t picture = strlen(nm->user_picture), groups = nm->user_groups.len;
+    size_t size = sizeof(nm_user) + login + display + picture + groups + 3;
+    nm_user *u = rmr_alloc_zero(&nm->alloc, size, _Alignof(nm_user));
+    if (!u)
+        return NULL;
+    u->id = nm->user_id;
+    u->size = (uint32_t)size;
+    u->frame = nm->message_frame;
+    u->login_len = (uint16_t)login;
+    u->display_len = (uint16_t)display;
+    u->picture_len = (uint16_t)picture;
+    char *at = u->text;
+    memcpy(at, nm->user_login, login);
+    memcpy(at += login + 1, nm->user_display, display);
+    memcpy(at += display + 1, nm->user_picture, picture);
+    at += picture + 1;
+    if (groups)
+        memcpy(at, nm->user_groups.p, groups);
+    for (size_t i = 0; i < groups; i++)
+        u->n_groups = (uint16_t)(u->n_groups + (at[i] == '\0'));
+    return u;
+}
+
+/* Equal but for the mark of the frame. */
+static bool same_user(const nm_user *a, const nm_user *b)
+{
+    return a->size == b->size && a->login_len == b->login_len &&
+           a->display_len == b->display_len &&
+           a->picture_len == b->picture_len &&
+           memcmp(a->text, b->text, a->size - sizeof *a) == 0;
+}
+
+static rmr_err user_end(rmr_nm *nm)
+{
+    size_t at;
     bool known = find_user(nm, nm->user_id, &at);
     if (nm->user_id == 0 || (!known && nm->n_users >= nm->max_peers)) {
         rmri_nm_drop(nm);
@@ -93,17 +85,12 @@ static rmr_err user_end(rmr_nm *nm)
     }
     if (!known && reserve_users(nm))
         return RMR_E_NOMEM;
-    nm_user *u = rmr_alloc_zero(&nm->alloc, size, _Alignof(nm_user));
+    nm_user *u = pack_user(nm);
     if (!u)
         return RMR_E_NOMEM;
-    u->id = nm->user_id;
-    u->size = (uint32_t)size;
-    u->login_len = (uint16_t)login;
-    memcpy(u->text, nm->user_login, login);
-    memcpy(u->text + login + 1, nm->user_display, display);
     if (known) {
         nm_user *old = nm->users[at];
-        if (old->size != u->size || memcmp(old, u, size) != 0)
+        if (!same_user(old, u))
             nm->changed |= RMR_NM_USERS;
         nm->users[at] = u;
         rmr_release(&nm->alloc, old, old->size);
@@ -117,16 +104,55 @@ static rmr_err user_end(rmr_nm *nm)
     return RMR_OK;
 }
 
+/* Profiles come one by one and are never taken back, so a new stream is the
+ * time to forget those that it did not tell. */
+static void sweep_users(rmr_nm *nm)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < nm->n_users; i++) {
+        nm_user *u = nm->users[i];
+        if (u->frame == nm->message_frame)
+            nm->users[kept++] = u;
+        else
+            rmr_release(&nm->alloc, u, u->size);
+    }
+    if (kept != nm->n_users)
+        nm->changed |= RMR_NM_USERS;
+    nm->n_users = kept;
+}
+
+void rmri_nm_user_view(const nm_user *u, rmr_nm_user *out)
+{
+    out->id = u->id;
+    out->login = u->text;
+    out->display = out->login + u->login_len + 1;
+    out->picture = out->display + u->display_len + 1;
+    out->groups = out->picture + u->picture_len + 1;
+    out->n_groups = u->n_groups;
+}
+
 bool rmr_nm_user_profile(const rmr_nm *nm, int64_t id, rmr_nm_user *out)
 {
     size_t at;
     if (!find_user(nm, id, &at))
         return false;
-    const nm_user *u = nm->users[at];
-    out->id = u->id;
-    out->login = u->text;
-    out->display = u->text + u->login_len + 1;
+    rmri_nm_user_view(nm->users[at], out);
     return true;
+}
+
+static rmr_err user_group(rmr_nm *nm, rmr_bytes text)
+{
+    rmri_ctl_vec *v = &nm->user_groups;
+    if (text.len == 0 || rmri_ctl_has_byte(text, 0) ||
+        v->len + text.len + 1 > NM_MAX_GROUP_BYTES) {
+        rmri_nm_drop(nm);
+        return RMR_OK;
+    }
+    char *at = rmri_ctl_vec_add(v, &nm->alloc, text.len + 1, SIZE_MAX);
+    if (!at)
+        return RMR_E_NOMEM;
+    memcpy(at, text.ptr, text.len);
+    return RMR_OK;
 }
 
 /* ---- health ----------------------------------------------------------- */
@@ -192,59 +218,112 @@ static rmr_err health_line(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
     if (kind != RMR_JSON_STRING)
         return RMR_OK;
     rmr_err e = new_health(nm, &m);
-    if (m)
-        rmri_nm_text(nm, m->text, sizeof m->text, text);
-    return e;
+    if (!m)
+        return e;
+    m->severity = RMR_NM_SEVERITY_MEDIUM;
+    rmri_nm_text(nm, m->text, sizeof m->text, text);
+    return RMR_OK;
 }
 
+/* Title and text as one line; the text alone where both are too long. */
+static void join_line(nm_message *m)
+{
+    const char *sep = m->title[0] && m->body[0] ? ": " : "";
+    size_t t = strlen(m->title), p = strlen(sep), n = strlen(m->body);
+    if (t + p + n >= sizeof m->text)
+        t = p = 0;
+    memset(m->text, 0, sizeof m->text);
+    memcpy(m->text, m->title, t);
+    memcpy(m->text + t, sep, p);
+    memcpy(m->text + t + p, m->body, n);
+}
+
+static bool same_message(const nm_message *a, const nm_message *b)
+{
+    return a->severity == b->severity && a->impacts == b->impacts &&
+           rmri_ctl_same(a->title, b->title) &&
+           rmri_ctl_same(a->body, b->body) && rmri_ctl_same(a->url, b->url) &&
+           rmri_ctl_same(a->label, b->label);
+}
+
+/* The message that was read stands for all that was said under its id. */
 static rmr_err message_end(rmr_nm *nm)
 {
-    char line[NM_HEALTH_TEXT];
-    const char *sep = nm->msg_title[0] && nm->msg_text[0] ? ": " : "";
-    nm_message *m = find_message(nm, nm->msg_id);
-    size_t t = strlen(nm->msg_title), p = strlen(sep), n = strlen(nm->msg_text);
-    if (t + p + n >= sizeof line)
-        t = p = 0; /* the text alone fits */
-    memset(line, 0, sizeof line);
-    memcpy(line, nm->msg_title, t);
-    memcpy(line + t, sep, p);
-    memcpy(line + t + p, nm->msg_text, n);
-    if (nm->msg_id[0] == '\0' || rmri_ctl_same(nm->msg_id, "*"))
+    nm_message *m = find_message(nm, nm->msg.id);
+    if (nm->msg.id[0] == '\0' || rmri_ctl_same(nm->msg.id, "*"))
         return RMR_OK;
     if (!m) {
         rmr_err e = new_health(nm, &m);
         if (!m)
             return e;
-        memcpy(m->id, nm->msg_id, sizeof m->id);
-    } else if (!rmri_ctl_same(m->text, line)) {
+    } else if (!same_message(m, &nm->msg)) {
         nm->changed |= RMR_NM_HEALTH;
     }
-    memcpy(m->text, line, sizeof line);
+    join_line(&nm->msg);
+    *m = nm->msg;
     m->frame = nm->message_frame;
     return RMR_OK;
+}
+
+static void message_begin(rmr_nm *nm, rmr_bytes id)
+{
+    memset(&nm->msg, 0, sizeof nm->msg);
+    nm->msg.severity = RMR_NM_SEVERITY_MEDIUM;
+    rmri_nm_text(nm, nm->msg.id, sizeof nm->msg.id, id);
+}
+
+static void message_text(rmr_nm *nm, uint32_t id, rmr_bytes text)
+{
+    nm_message *m = &nm->msg;
+    if (id == F_MESSAGE_TITLE)
+        rmri_nm_text(nm, m->title, sizeof m->title, text);
+    else if (id == F_MESSAGE_TEXT)
+        rmri_nm_text(nm, m->body, sizeof m->body, text);
+    else if (id == F_MESSAGE_URL)
+        rmri_nm_text(nm, m->url, sizeof m->url, text);
+    else if (id == F_MESSAGE_LABEL)
+        rmri_nm_text(nm, m->label, sizeof m->label, text);
+    else if (rmr_bytes_eq_str(text, "high"))
+        m->severity = RMR_NM_SEVERITY_HIGH;
+    else if (rmr_bytes_eq_str(text, "low"))
+        m->severity = RMR_NM_SEVERITY_LOW;
 }
 
 static rmr_err message_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                              rmr_bytes text)
 {
     nm_message *m;
-    if (id == F_MESSAGE_TITLE && kind == RMR_JSON_STRING)
-        rmri_nm_text(nm, nm->msg_title, sizeof nm->msg_title, text);
-    if (id == F_MESSAGE_TEXT && kind == RMR_JSON_STRING)
-        rmri_nm_text(nm, nm->msg_text, sizeof nm->msg_text, text);
+    if (id == F_MESSAGE_IMPACTS)
+        nm->msg.impacts = kind == RMR_JSON_TRUE;
+    else if (id != F_MESSAGE && kind == RMR_JSON_STRING)
+        message_text(nm, id, text);
     if (id != F_MESSAGE)
         return RMR_OK;
     if (kind == RMR_JSON_KEY) {
-        rmri_nm_text(nm, nm->msg_id, sizeof nm->msg_id, text);
-        nm->msg_title[0] = nm->msg_text[0] = '\0';
-    } else if (kind == RMR_JSON_NULL && rmri_ctl_same(nm->msg_id, "*")) {
+        message_begin(nm, text);
+    } else if (kind == RMR_JSON_NULL && rmri_ctl_same(nm->msg.id, "*")) {
         clear_health(nm, true);
-    } else if (kind == RMR_JSON_NULL && nm->msg_id[0]) {
-        m = find_message(nm, nm->msg_id);
+    } else if (kind == RMR_JSON_NULL && nm->msg.id[0]) {
+        m = find_message(nm, nm->msg.id);
         if (m)
             drop_health(nm, (size_t)(m - nm->health));
     }
     return RMR_OK;
+}
+
+bool rmr_nm_message_at(const rmr_nm *nm, size_t i, rmr_nm_message *out)
+{
+    if (i >= nm->n_health)
+        return false;
+    const nm_message *m = &nm->health[i];
+    out->id = m->id;
+    out->title = m->title;
+    out->text = m->id[0] ? m->body : m->text;
+    out->action_url = m->url;
+    out->action_label = m->label;
+    out->severity = (rmr_nm_severity)m->severity;
+    out->impacts_connectivity = m->impacts;
+    return true;
 }
 
 /* ---- requests, time, lock --------------------------------------------- */
@@ -272,12 +351,14 @@ static void ping_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 
 static void pop_browser(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
 {
-    char url[1024];
+    char url[sizeof nm->popped];
     if (kind != RMR_JSON_STRING || text.len == 0)
         return;
     rmri_nm_text(nm, url, sizeof url, text);
-    if (url[0] == '\0' || !nm->cb.on_pop_browser)
-        return;
+    if (url[0] == '\0' || rmri_ctl_same(url, nm->popped) ||
+        !nm->cb.on_pop_browser)
+        return; /* each is shown once */
+    memcpy(nm->popped, url, sizeof url);
     nm->busy = true;
     nm->cb.on_pop_browser(nm->cb.user, url);
     nm->busy = false;
@@ -327,18 +408,12 @@ rmr_err rmri_nm_misc_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
         else if (end)
             lock_end(nm);
         return RMR_OK;
-    case F_DNS:
-        if (object) {
-            nm->new_domains.len = 0;
-            nm->new_magic_dns = false;
-        } else if (end) {
-            dns_end(nm);
-        }
-        return RMR_OK;
     case F_USERS:
         if (object) {
             nm->user_id = 0;
             nm->user_login[0] = nm->user_display[0] = '\0';
+            nm->user_picture[0] = '\0';
+            nm->user_groups.len = 0;
         }
         return end ? user_end(nm) : RMR_OK;
     case F_HEALTH:
@@ -364,6 +439,10 @@ static rmr_err user_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
         rmri_nm_text(nm, nm->user_login, sizeof nm->user_login, text);
     } else if (id == F_USER_DISPLAY && kind == RMR_JSON_STRING) {
         rmri_nm_text(nm, nm->user_display, sizeof nm->user_display, text);
+    } else if (id == F_USER_PICTURE && kind == RMR_JSON_STRING) {
+        rmri_nm_text(nm, nm->user_picture, sizeof nm->user_picture, text);
+    } else if (id == F_USER_GROUPS && kind == RMR_JSON_STRING) {
+        return user_group(nm, text);
     }
     return RMR_OK;
 }
@@ -379,10 +458,25 @@ static void domain_value(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
         nm->changed |= RMR_NM_DNS;
 }
 
+/* Go has a float there. */
+static void sleep_value(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
+{
+    const double max = 300;
+    double v;
+    if (rmr_json_double(kind, text, &v) || !(v > 0))
+        return;
+    nm->sleep_seconds = (uint32_t)(v > max ? max : v);
+}
+
+uint32_t rmr_nm_sleep_seconds(const rmr_nm *nm)
+{
+    return nm->sleep_seconds;
+}
+
 rmr_err rmri_nm_misc_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                            rmr_bytes text)
 {
-    if (id == F_MESSAGE || id == F_MESSAGE_TITLE || id == F_MESSAGE_TEXT)
+    if (id >= F_MESSAGE && id <= F_MESSAGE_LABEL)
         return message_value(nm, id, kind, text);
     if (kind == RMR_JSON_NULL)
         return RMR_OK;
@@ -407,12 +501,14 @@ rmr_err rmri_nm_misc_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
     case F_DOMAIN:
         domain_value(nm, kind, text);
         return RMR_OK;
-    case F_DNS_PROXIED:
-    case F_DNS_DOMAINS:
-        return dns_value(nm, id, kind, text);
+    case F_DEBUG_SLEEP:
+        sleep_value(nm, kind, text);
+        return RMR_OK;
     case F_USER_ID:
     case F_USER_LOGIN:
     case F_USER_DISPLAY:
+    case F_USER_PICTURE:
+    case F_USER_GROUPS:
         return user_value(nm, id, kind, text);
     case F_HEALTH:
         return health_line(nm, kind, text);
@@ -423,11 +519,8 @@ rmr_err rmri_nm_misc_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 
 void rmri_nm_misc_first_frame(rmr_nm *nm)
 {
-    if (!nm->saw_dns) {
-        nm->new_domains.len = 0;
-        nm->new_magic_dns = false;
-        dns_end(nm);
-    }
+    rmri_nm_dns_first_frame(nm);
+    sweep_users(nm);
     if (!nm->saw_health)
         clear_health(nm, false);
     clear_health(nm, true);
@@ -439,6 +532,5 @@ void rmri_nm_misc_free(rmr_nm *nm)
         rmr_release(&nm->alloc, nm->users[i], nm->users[i]->size);
     rmr_release(&nm->alloc, nm->users, nm->cap_users * sizeof *nm->users);
     rmr_release(&nm->alloc, nm->health, nm->cap_health * sizeof *nm->health);
-    rmri_ctl_vec_free(&nm->dns_domains, &nm->alloc);
-    rmri_ctl_vec_free(&nm->new_domains, &nm->alloc);
+    rmri_ctl_vec_free(&nm->user_groups, &nm->alloc);
 }

@@ -14,6 +14,8 @@ void rmri_nm_parts(const nm_peer *p, nm_parts *out)
     const uint8_t *at = (const uint8_t *)p + sizeof *p;
     out->endpoints = (const rmr_addr *)(const void *)at;
     at += p->n_endpoints * sizeof(rmr_addr);
+    out->services = (const rmr_nm_service *)(const void *)at;
+    at += p->n_services * sizeof(rmr_nm_service);
     out->caps = (const uint16_t *)(const void *)at;
     at += p->n_caps * sizeof(uint16_t);
     out->addrs = (const rmr_prefix *)(const void *)at;
@@ -29,6 +31,8 @@ void rmri_nm_parts(const nm_peer *p, nm_parts *out)
     out->name = out->stable + p->stable_len + 1;
     out->host = out->name + p->name_len + 1;
     out->os = out->host + p->host_len + 1;
+    out->tags = out->os + p->os_len + 1;
+    out->values = out->tags + p->tags_len;
 }
 
 _Static_assert(_Alignof(rmr_prefix) == 1, "prefixes need no padding");
@@ -57,6 +61,11 @@ void rmri_nm_view(const rmr_nm *nm, const nm_peer *p, rmr_nm_node *out)
     out->n_primary_routes = p->n_primary;
     out->endpoints = k.endpoints;
     out->n_endpoints = p->n_endpoints;
+    out->tags = k.tags;
+    out->n_tags = p->n_tags;
+    out->services = k.services;
+    out->n_services = p->n_services;
+    out->n_caps = p->n_caps;
     out->key_expiry_unix_ns = p->key_expiry;
     out->last_seen_unix_ns = p->last_seen;
     out->created_unix_ns = p->created;

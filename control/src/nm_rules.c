@@ -37,6 +37,11 @@ bool rmri_nm_op_next(const rmri_ctl_vec *ops, size_t *at, nm_op *out)
     case OP_PROTO:
         out->proto = rmr_rd_u8(&r);
         break;
+    case OP_GRANT_CAP:
+        out->cap = rmr_rd_be16(&r);
+        out->text = rmr_rd_bytes(&r, rmr_rd_be16(&r));
+        (void)rmr_rd_u8(&r); /* its NUL */
+        break;
     default:
         break;
     }
@@ -136,13 +141,137 @@ static rmr_err dst_end(rmr_nm *nm)
     return put(nm, &d->dst, ports, sizeof ports);
 }
 
+/* ---- grants to applications ------------------------------------------- */
+
+/* A prefix as a range; its host bits do not count (netip.Prefix). */
+static rmr_err add_grant_dst(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
+{
+    uint8_t b[33];
+    rmr_prefix p;
+    if (kind != RMR_JSON_STRING || rmr_prefix_parse(text, &p)) {
+        rmri_nm_drop(nm);
+        return RMR_OK;
+    }
+    size_t w = p.family == RMR_AF_INET ? 4 : 16;
+    b[0] = w == 4 ? OP_SRC4 : OP_SRC6;
+    memcpy(b + 1, p.ip, w);
+    memcpy(b + 1 + w, p.ip, w);
+    for (size_t bit = p.bits; bit < 8 * w; bit++) {
+        uint8_t m = (uint8_t)(0x80u >> bit % 8);
+        b[1 + bit / 8] &= (uint8_t)~m;
+        b[1 + w + bit / 8] |= m;
+    }
+    return put(nm, &nm->rule.grant_dst, b, 1 + 2 * w);
+}
+
+static rmr_err add_grant_cap(rmr_nm *nm, uint16_t cap, rmr_bytes values)
+{
+    uint8_t b[5] = {OP_GRANT_CAP, 0, 0, 0, 0};
+    rmri_ctl_vec *v = &nm->rule.grant_caps;
+    rmr_store_be16(b + 1, cap);
+    rmr_store_be16(b + 3, (uint16_t)values.len);
+    rmr_err e = put(nm, v, b, sizeof b);
+    if (!e)
+        e = put(nm, v, values.ptr, values.len);
+    return e ? e : put(nm, v, "", 1);
+}
+
+/* Its number; false: not to be had, which was counted, or no memory (*e). */
+static bool grant_name(rmr_nm *nm, rmr_bytes name, uint16_t *cap, rmr_err *e)
+{
+    *e = rmri_nm_intern(nm, name, cap);
+    if (*e == RMR_E_TOOBIG) {
+        rmri_nm_drop(nm);
+        *e = RMR_OK;
+        return false;
+    }
+    return *e == RMR_OK;
+}
+
+static rmr_err grant_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                           rmr_bytes text)
+{
+    nm_rule_draft *d = &nm->rule;
+    rmr_err e = RMR_OK;
+    if (nm->raw.depth) {
+        rmri_nm_raw_value(&nm->raw, kind, text);
+    } else if (id == R_GRANT_CAPS) { /* the old form: names alone */
+        uint16_t cap;
+        if (kind == RMR_JSON_STRING && grant_name(nm, text, &cap, &e))
+            e = add_grant_cap(nm, cap, rmr_bytes_of(NULL, 0));
+    } else if (id == R_GRANT_CAP && kind == RMR_JSON_KEY) {
+        d->cap_open = grant_name(nm, text, &d->cap, &e);
+    } else if (id == R_GRANT_CAP && d->cap_open) { /* null: no values */
+        e = add_grant_cap(nm, d->cap, rmr_bytes_of(NULL, 0));
+    }
+    return e;
+}
+
+/* Values that are too long: without them a grant may say more than it was
+ * meant to, so it goes whole. */
+static rmr_err grant_values(rmr_nm *nm, rmr_json_kind kind)
+{
+    if (nm->raw.depth == 0)
+        rmri_nm_raw_begin(&nm->raw);
+    if (!rmri_nm_raw_nest(&nm->raw, kind) || !nm->rule.cap_open)
+        return RMR_OK;
+    rmr_bytes text = rmri_nm_raw_end(&nm->raw);
+    if (!rmri_nm_raw_failed(&nm->raw))
+        return add_grant_cap(nm, nm->rule.cap, text);
+    rmri_nm_drop(nm);
+    return RMR_OK;
+}
+
+static rmr_err grant_end(rmr_nm *nm)
+{
+    nm_rule_draft *d = &nm->rule;
+    rmri_ctl_vec *v = &d->grants;
+    if (d->grant_dst.len == 0 || d->grant_caps.len == 0)
+        return RMR_OK;
+    if (put_op(nm, v, OP_GRANT) ||
+        put(nm, v, d->grant_dst.p, d->grant_dst.len) ||
+        put_op(nm, v, OP_GRANT_CAPS) ||
+        put(nm, v, d->grant_caps.p, d->grant_caps.len) ||
+        put_op(nm, v, OP_GRANT_END))
+        return RMR_E_NOMEM;
+    return RMR_OK;
+}
+
+static rmr_err grant_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
+{
+    if (id == R_GRANT_CAP || id == R_GRANT_VALUE)
+        return grant_values(nm, kind);
+    if (id != R_GRANT)
+        return RMR_OK;
+    if (kind == RMR_JSON_OBJECT)
+        nm->rule.grant_dst.len = nm->rule.grant_caps.len = 0;
+    return kind == RMR_JSON_OBJECT_END ? grant_end(nm) : RMR_OK;
+}
+
+static rmr_err put_grants(rmr_nm *nm)
+{
+    rmri_ctl_vec *v = &nm->set->grants;
+    const nm_rule_draft *d = &nm->rule;
+    if (d->grants.len == 0 || d->src.len == 0)
+        return RMR_OK;
+    if (put_op(nm, v, OP_RULE) || put(nm, v, d->src.p, d->src.len) ||
+        put_op(nm, v, OP_GRANTS) || put(nm, v, d->grants.p, d->grants.len) ||
+        put_op(nm, v, OP_END))
+        return RMR_E_NOMEM;
+    return RMR_OK;
+}
+
+/* ---- a rule ----------------------------------------------------------- */
+
 static rmr_err rule_end(rmr_nm *nm)
 {
     rmri_ctl_vec *ops = &nm->set->ops;
     nm_rule_draft *d = &nm->rule;
     if (nm->rule_reject)
         return put_op(nm, ops, OP_REJECT);
-    /* Without a destination it opens nothing (CapGrant rules). */
+    if (put_grants(nm))
+        return RMR_E_NOMEM;
+    /* Without a destination it opens nothing. */
     if (d->dst.len == 0)
         return RMR_OK;
     if (put_op(nm, ops, OP_RULE) || put(nm, ops, d->src.p, d->src.len) ||
@@ -167,8 +296,10 @@ static size_t n_sets(const rmri_ctl_vec *v)
 
 static void free_sets(rmr_nm *nm, rmri_ctl_vec *v)
 {
-    for (size_t i = 0; i < n_sets(v); i++)
+    for (size_t i = 0; i < n_sets(v); i++) {
         rmri_ctl_vec_free(&sets(v)[i].ops, &nm->alloc);
+        rmri_ctl_vec_free(&sets(v)[i].grants, &nm->alloc);
+    }
     rmri_ctl_vec_free(v, &nm->alloc);
 }
 
@@ -186,6 +317,9 @@ void rmri_nm_rules_free(rmr_nm *nm)
     rmri_ctl_vec_free(&nm->rule.src, &nm->alloc);
     rmri_ctl_vec_free(&nm->rule.proto, &nm->alloc);
     rmri_ctl_vec_free(&nm->rule.dst, &nm->alloc);
+    rmri_ctl_vec_free(&nm->rule.grants, &nm->alloc);
+    rmri_ctl_vec_free(&nm->rule.grant_dst, &nm->alloc);
+    rmri_ctl_vec_free(&nm->rule.grant_caps, &nm->alloc);
 }
 
 /* PacketFilter comes before PacketFilters, whatever the order in the frame, so
@@ -232,7 +366,7 @@ static rmr_err list_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
         nm->set = NULL;
         return RMR_OK;
     case RMR_JSON_OBJECT:
-        d->src.len = d->proto.len = d->dst.len = 0;
+        d->src.len = d->proto.len = d->dst.len = d->grants.len = 0;
         nm->rule_reject = false;
         return RMR_OK;
     default:
@@ -244,6 +378,8 @@ rmr_err rmri_nm_rules_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
 {
     nm_rule_draft *d = &nm->rule;
     bool end = kind == RMR_JSON_OBJECT_END || kind == RMR_JSON_ARRAY_END;
+    if (id >= R_GRANT)
+        return grant_nest(nm, id, kind);
     switch (id) {
     case R_FILTER:
         nm->saw_filter = true;
@@ -296,6 +432,8 @@ rmr_err rmri_nm_rules_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
     nm_rule_draft *d = &nm->rule;
     if (id == R_NAMED)
         return filters_value(nm, kind, text);
+    if (id >= R_GRANT_CAPS)
+        return grant_value(nm, id, kind, text);
     if (kind == RMR_JSON_NULL)
         return RMR_OK;
     switch (id) {
@@ -304,6 +442,8 @@ rmr_err rmri_nm_rules_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
             return add_src(nm, text);
         rmri_nm_drop(nm);
         return RMR_OK;
+    case R_GRANT_DSTS:
+        return add_grant_dst(nm, kind, text);
     case R_PROTO:
         return add_proto(nm, kind, text);
     case R_SRC_BITS:
@@ -335,6 +475,7 @@ static void drop_set(rmr_nm *nm, size_t i)
     nm_rules *at = sets(&nm->filters);
     size_t n = n_sets(&nm->filters);
     rmri_ctl_vec_free(&at[i].ops, &nm->alloc);
+    rmri_ctl_vec_free(&at[i].grants, &nm->alloc);
     memmove(at + i, at + i + 1, (n - i - 1) * sizeof *at);
     nm->filters.len -= sizeof *at;
 }
@@ -354,6 +495,7 @@ static rmr_err apply_set(rmr_nm *nm, nm_rules *s)
     }
     if (known) {
         rmri_ctl_vec_free(&at[i].ops, &nm->alloc);
+        rmri_ctl_vec_free(&at[i].grants, &nm->alloc);
     } else {
         if (n >= NM_MAX_FILTERS ||
             !rmri_ctl_vec_add(&nm->filters, &nm->alloc, sizeof *s, SIZE_MAX))
@@ -363,7 +505,9 @@ static rmr_err apply_set(rmr_nm *nm, nm_rules *s)
     }
     at[i] = *s;
     memset(&s->ops, 0, sizeof s->ops);
+    memset(&s->grants, 0, sizeof s->grants);
     rmri_ctl_vec_trim(&at[i].ops, &nm->alloc);
+    rmri_ctl_vec_trim(&at[i].grants, &nm->alloc);
     return RMR_OK;
 }
 

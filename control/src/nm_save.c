@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* No unit is longer: a DERP node of two names of 254 escaped characters. */
-#define UNIT_MAX 8192
+/* No unit is longer: a user of all groups, each character escaped. */
+#define UNIT_MAX 16384
 #define SAVE_MIN 65536
 
 enum section {
@@ -121,6 +121,16 @@ static void put_flag(rmr_wr *w, const char *key, bool on)
 
 /* ---- nodes ------------------------------------------------------------ */
 
+static void put_services(rmr_wr *w, const rmr_nm_service *s, size_t n)
+{
+    static const char *const name[] = {
+        "", "tcp", "udp", "peerapi4", "peerapi6", "peerapi-dns-proxy"};
+    for (size_t i = 0; i < n; i++)
+        rmr_wr_fmt(w, "%s{\"Proto\":\"%s\",\"Port\":%u}",
+                   i ? "," : ",\"Services\":[", name[s[i].proto], s[i].port);
+    rmr_wr_str(w, n ? "]" : "");
+}
+
 static void put_scalars(rmr_wr *w, const nm_peer *p)
 {
     nm_parts k;
@@ -146,15 +156,16 @@ static void put_scalars(rmr_wr *w, const nm_peer *p)
     rmr_wr_str(w, ",\"Hostinfo\":{\"OS\":");
     put_json_str(w, k.os);
     put_kstr(w, "Hostname", k.host);
+    put_services(w, k.services, p->n_services);
     rmr_wr_str(w, "}");
 }
 
-enum { L_ADDRS, L_ALLOWED, L_PRIMARY, L_ENDPOINTS, L_CAPS, LISTS };
+enum { L_ADDRS, L_ALLOWED, L_PRIMARY, L_ENDPOINTS, L_TAGS, L_CAPS, LISTS };
 
 static size_t list_len(const nm_peer *p, unsigned list)
 {
-    const size_t n[LISTS] = {p->n_addrs, p->n_allowed, p->n_primary,
-                             p->n_endpoints, p->n_caps};
+    const size_t n[LISTS] = {p->n_addrs,     p->n_allowed, p->n_primary,
+                             p->n_endpoints, p->n_tags,    p->n_caps};
     return n[list];
 }
 
@@ -165,8 +176,11 @@ static void put_item(const rmr_nm *nm, rmr_wr *w, const nm_peer *p,
     nm_parts k;
     rmri_nm_parts(p, &k);
     if (list == L_CAPS) {
+        const char *values = rmri_nm_string_at(k.values, i);
         put_json_str(w, rmri_nm_cap_name(nm, k.caps[i]));
-        rmr_wr_str(w, ":[]");
+        rmr_wr_fmt(w, ":%s", values[0] ? values : "[]");
+    } else if (list == L_TAGS) {
+        put_json_str(w, rmri_nm_string_at(k.tags, i));
     } else if (list == L_ENDPOINTS) {
         rmr_wr_fmt(w, "\"%s\"", rmr_addr_text(&k.endpoints[i], text));
     } else {
@@ -184,7 +198,7 @@ static bool put_node(const rmr_nm *nm, rmr_wr *w, const nm_peer *p,
 {
     static const char *const open[LISTS] = {
         ",\"Addresses\":[", ",\"AllowedIPs\":[", ",\"PrimaryRoutes\":[",
-        ",\"Endpoints\":[", ",\"CapMap\":{"};
+        ",\"Endpoints\":[", ",\"Tags\":[",       ",\"CapMap\":{"};
     size_t at = *step;
     if (at == 0) {
         put_scalars(w, p);
@@ -312,23 +326,115 @@ static void unit_derp(const rmr_nm *nm, rmr_wr *w, place *p)
     }
 }
 
+static void put_resolver(rmr_wr *w, const rmr_nm_resolver *r)
+{
+    char text[RMR_ADDR_TEXT_MAX];
+    rmr_wr_str(w, "{\"Addr\":");
+    put_json_str(w, r->text);
+    put_flag(w, "UseWithExitNode", r->with_exit_node);
+    for (size_t i = 0; i < r->n_bootstrap; i++)
+        rmr_wr_fmt(w, "%s\"%s\"", i ? "," : ",\"BootstrapResolution\":[",
+                   rmr_addr_ip_text(&r->bootstrap[i], text));
+    rmr_wr_str(w, r->n_bootstrap ? "]}" : "}");
+}
+
+static void put_record(rmr_wr *w, const rmr_nm_dns_record *r)
+{
+    char text[RMR_ADDR_TEXT_MAX];
+    rmr_wr_str(w, "{\"Name\":");
+    put_json_str(w, r->name);
+    put_kstr(w, "Value", rmr_addr_ip_text(&r->addr, text));
+    rmr_wr_str(w, "}");
+}
+
+/* The lists of DNSConfig; a route is a list of its own, behind the others. */
+enum {
+    D_DOMAINS,
+    D_CERTS,
+    D_FILTERED,
+    D_RECORDS,
+    D_GLOBAL,
+    D_FALLBACK,
+    D_LISTS
+};
+
+typedef struct dns_list {
+    const char *const *names;
+    const rmr_nm_dns_record *records;
+    const rmr_nm_resolver *resolvers;
+    size_t n;
+} dns_list;
+
+static dns_list dns_list_at(const rmr_nm_dns_config *c, size_t list)
+{
+    const dns_list all[D_LISTS] = {
+        {c->domains, NULL, NULL, c->n_domains},
+        {c->cert_domains, NULL, NULL, c->n_cert_domains},
+        {c->exit_filtered, NULL, NULL, c->n_exit_filtered},
+        {NULL, c->records, NULL, c->n_records},
+        {NULL, NULL, c->resolvers, c->n_resolvers},
+        {NULL, NULL, c->fallback, c->n_fallback}};
+    if (list < D_LISTS)
+        return all[list];
+    const rmr_nm_dns_route *r = &c->routes[list - D_LISTS];
+    dns_list of_route = {NULL, NULL, r->resolvers, r->n_resolvers};
+    return of_route;
+}
+
+static void open_dns_list(const rmr_nm_dns_config *c, rmr_wr *w, size_t list)
+{
+    static const char *const open[D_LISTS] = {",\"Domains\":[",
+                                              ",\"CertDomains\":[",
+                                              ",\"ExitNodeFilteredSet\":[",
+                                              ",\"ExtraRecords\":[",
+                                              ",\"Resolvers\":[",
+                                              ",\"FallbackResolvers\":["};
+    if (list < D_LISTS) {
+        rmr_wr_str(w, open[list]);
+        return;
+    }
+    rmr_wr_str(w, list == D_LISTS ? ",\"Routes\":{" : ",");
+    put_json_str(w, c->routes[list - D_LISTS].suffix);
+    rmr_wr_str(w, ":[");
+}
+
+/* Index 0: the head; then a list each, element by element: the step is 0 where
+ * it opens. */
 static void unit_dns(const rmr_nm *nm, rmr_wr *w, place *p)
 {
-    const char *domain = rmr_nm_dns_domain_at(nm, p->index);
-    if (p->step == 0) {
+    const rmr_nm_dns_config *c = rmr_nm_dns(nm);
+    size_t list = p->index - (size_t)1;
+    if (p->index == 0) {
         if (nm->domain[0])
             put_kstr(w, "Domain", nm->domain);
-        rmr_wr_fmt(w, ",\"DNSConfig\":{\"Proxied\":%s,\"Domains\":[",
-                   nm->magic_dns ? "true" : "false");
-        p->step = 1;
-    } else if (domain) {
-        rmr_wr_str(w, p->index ? "," : "");
-        put_json_str(w, domain);
-        p->index++;
-    } else {
-        rmr_wr_str(w, "]}");
-        next_section(p);
+        rmr_wr_fmt(w, ",\"DNSConfig\":{\"Proxied\":%s",
+                   c->proxied ? "true" : "false");
+        next_index(p);
+        return;
     }
+    if (list == D_LISTS + c->n_routes) {
+        rmr_wr_str(w, c->n_routes ? "}}" : "}");
+        next_section(p);
+        return;
+    }
+    dns_list l = dns_list_at(c, list);
+    if (p->step == 0) {
+        open_dns_list(c, w, list);
+    } else if (p->step <= l.n) {
+        size_t i = p->step - (size_t)1;
+        rmr_wr_str(w, i ? "," : "");
+        if (l.names)
+            put_json_str(w, l.names[i]);
+        else if (l.records)
+            put_record(w, &l.records[i]);
+        else
+            put_resolver(w, &l.resolvers[i]);
+    } else {
+        rmr_wr_str(w, "]");
+        next_index(p);
+        return;
+    }
+    p->step++;
 }
 
 /* The prefix that a range is; -1: none. */
@@ -365,13 +471,18 @@ static void put_range(rmr_wr *w, const rmr_ip_range *r)
 
 static bool is_opening(uint8_t op)
 {
-    return op == OP_RULE || op == OP_PROTOS || op == OP_DSTS;
+    return op == OP_RULE || op == OP_PROTOS || op == OP_DSTS ||
+           op == OP_GRANTS || op == OP_GRANT || op == OP_GRANT_CAPS;
 }
+
+/* What stands in front of an operation decides about a comma. */
+enum { BEFORE_NONE, BEFORE_OPENING, BEFORE_ITEM };
 
 static void put_op(const rmr_nm *nm, rmr_wr *w, const nm_op *o, uint8_t prev)
 {
-    bool item = !is_opening(o->op) && o->op != OP_END;
-    if ((item && prev && !is_opening(prev)) || (o->op == OP_RULE && prev))
+    bool item = o->op == OP_GRANT || (!is_opening(o->op) && o->op != OP_END &&
+                                      o->op != OP_GRANT_END);
+    if ((item && prev == BEFORE_ITEM) || (o->op == OP_RULE && prev))
         rmr_wr_str(w, ",");
     switch (o->op) {
     case OP_RULE:
@@ -388,6 +499,26 @@ static void put_op(const rmr_nm *nm, rmr_wr *w, const nm_op *o, uint8_t prev)
         break;
     case OP_REJECT:
         rmr_wr_str(w, "{\"SrcBits\":[1]}");
+        break;
+    case OP_GRANTS:
+        rmr_wr_str(w, "],\"CapGrant\":[");
+        break;
+    case OP_GRANT:
+        rmr_wr_str(w, "{\"Dsts\":[");
+        break;
+    case OP_GRANT_CAPS:
+        rmr_wr_str(w, "],\"CapMap\":{");
+        break;
+    case OP_GRANT_CAP:
+        put_json_str(w, rmri_nm_cap_name(nm, o->cap));
+        rmr_wr_str(w, ":");
+        if (o->text.len)
+            rmr_wr_bytes(w, o->text.ptr, o->text.len);
+        else
+            rmr_wr_str(w, "[]");
+        break;
+    case OP_GRANT_END:
+        rmr_wr_str(w, "}}");
         break;
     case OP_SRC4:
     case OP_SRC6:
@@ -421,34 +552,39 @@ static void put_op(const rmr_nm *nm, rmr_wr *w, const nm_op *o, uint8_t prev)
     }
 }
 
-/* The step is (offset of the op << 4 | op before it) + 1. */
+/* A list is two indexes: its rules, and its rules of grants.  The step is
+ * (offset of the op << 2 | what stands before it) + 1. */
 static void unit_filters(const rmr_nm *nm, rmr_wr *w, place *p)
 {
     const nm_rules *s = (const nm_rules *)(const void *)nm->filters.p;
     size_t n = nm->filters.len / sizeof *s;
-    if (p->index == n) {
+    bool grants = p->index & 1;
+    if (p->index / 2 == n) {
         rmr_wr_str(w, n ? "}" : "");
         next_section(p);
         return;
     }
-    s += p->index;
-    if (p->step == 0) {
+    s += p->index / 2;
+    if (p->step == 0 && !grants) {
         rmr_wr_str(w, p->index ? "," : ",\"PacketFilters\":{");
         put_json_str(w, s->name);
         rmr_wr_str(w, ":[");
         p->step = 1;
         return;
     }
-    size_t at = (p->step - 1) >> 4;
-    uint8_t prev = (uint8_t)((p->step - 1) & 15);
+    if (p->step == 0)
+        p->step = 1 + (s->ops.len ? BEFORE_ITEM : BEFORE_NONE);
+    size_t at = (p->step - 1) >> 2;
+    uint8_t prev = (uint8_t)((p->step - 1) & 3);
     nm_op o;
-    if (!rmri_nm_op_next(&s->ops, &at, &o)) {
-        rmr_wr_str(w, "]");
+    if (!rmri_nm_op_next(grants ? &s->grants : &s->ops, &at, &o)) {
+        rmr_wr_str(w, grants ? "]" : "");
         next_index(p);
         return;
     }
     put_op(nm, w, &o, prev);
-    p->step = (uint32_t)(at << 4 | o.op) + 1;
+    p->step = 1 + (uint32_t)(at << 2 |
+                             (is_opening(o.op) ? BEFORE_OPENING : BEFORE_ITEM));
 }
 
 static void unit_users(const rmr_nm *nm, rmr_wr *w, place *p)
@@ -461,10 +597,36 @@ static void unit_users(const rmr_nm *nm, rmr_wr *w, place *p)
     const nm_user *u = nm->users[p->index];
     rmr_wr_str(w, p->index ? "," : ",\"UserProfiles\":[");
     rmr_wr_fmt(w, "{\"ID\":%lld", (long long)u->id);
-    put_kstr(w, "LoginName", u->text);
-    put_kstr(w, "DisplayName", u->text + u->login_len + 1);
-    rmr_wr_str(w, "}");
+    rmr_nm_user v;
+    rmri_nm_user_view(u, &v);
+    put_kstr(w, "LoginName", v.login);
+    put_kstr(w, "DisplayName", v.display);
+    if (v.picture[0])
+        put_kstr(w, "ProfilePicURL", v.picture);
+    rmr_wr_str(w, v.n_groups ? ",\"Groups\":[" : "");
+    for (size_t i = 0; i < v.n_groups; i++) {
+        rmr_wr_str(w, i ? "," : "");
+        put_json_str(w, rmr_nm_group_at(&v, i));
+    }
+    rmr_wr_str(w, v.n_groups ? "]}" : "}");
     next_index(p);
+}
+
+static void put_message(rmr_wr *w, const nm_message *m)
+{
+    static const char *const severity[] = {"low", "medium", "high"};
+    put_json_str(w, m->id);
+    rmr_wr_fmt(w, ":{\"Severity\":\"%s\"", severity[m->severity]);
+    put_kstr(w, "Title", m->title);
+    put_kstr(w, "Text", m->body);
+    put_flag(w, "ImpactsConnectivity", m->impacts);
+    if (m->url[0] || m->label[0]) {
+        rmr_wr_str(w, ",\"PrimaryAction\":{\"URL\":");
+        put_json_str(w, m->url);
+        put_kstr(w, "Label", m->label);
+        rmr_wr_str(w, "}");
+    }
+    rmr_wr_str(w, "}");
 }
 
 /* Step 0: the legacy list; step 1: the messages. */
@@ -484,10 +646,7 @@ static void unit_health(const rmr_nm *nm, rmr_wr *w, place *p)
             put_json_str(w, m->text);
         } else if (p->step == 1 && m->id[0]) {
             rmr_wr_str(w, ",");
-            put_json_str(w, m->id);
-            rmr_wr_str(w, ":{\"Text\":");
-            put_json_str(w, m->text);
-            rmr_wr_str(w, "}");
+            put_message(w, m);
         }
         p->index++;
         return;

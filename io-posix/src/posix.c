@@ -414,19 +414,13 @@ static size_t reap(rmr_posix *p)
 rmr_err rmr_posix_turn(rmr_posix *p, rmr_dur max_wait, size_t *running)
 {
     p->now = rmr_posix_now();
-    rmr_time until = rmr_time_add(p->now, max_wait);
-    for (mach *m = p->machs; m; m = m->next) {
+    for (mach *m = p->machs; m; m = m->next)
         rmri_posix_drain(p, m); /* what the host asked for meanwhile */
-        if (m->has_more)
-            until = p->now;
-        else if (m->is_live)
-            until = rmr_time_min(until, m->m.next_deadline(m->m.self));
-    }
     end_rests(p);
     if ((*running = reap(p)) == 0)
         return RMR_OK;
-    until = rmr_time_min(until, rmr_timers_next(&p->timers));
-    until = rmr_time_min(until, p->links.due);
+    rmr_time until = rmr_time_min(rmr_time_add(p->now, max_wait),
+                                  rmr_posix_next_deadline(p));
     int n_ready = rmri_posix_wait(p, timeout_ms(p->now, until));
     if (n_ready < 0 && errno != EINTR)
         return RMR_E_IO;
@@ -437,6 +431,28 @@ rmr_err rmr_posix_turn(rmr_posix *p, rmr_dur max_wait, size_t *running)
     take_deadlines(p);
     *running = reap(p);
     return RMR_OK;
+}
+
+int rmr_posix_fd(const rmr_posix *p)
+{
+    return p->epoll_fd;
+}
+
+rmr_time rmr_posix_next_deadline(const rmr_posix *p)
+{
+    rmr_time at = rmr_time_min(rmr_timers_next(&p->timers), p->links.due);
+    for (const mach *m = p->machs; m; m = m->next) {
+        if (m->has_more)
+            return p->now;
+        if (m->is_live)
+            at = rmr_time_min(at, m->m.next_deadline(m->m.self));
+    }
+    return at;
+}
+
+rmr_err rmr_posix_result(const rmr_posix *p)
+{
+    return p->first_result;
 }
 
 rmr_err rmr_posix_run(rmr_posix *p)

@@ -88,7 +88,7 @@ static nd_sender *sender_of(rmr_node *n, rmr_time now, uint16_t region,
     if (s->peer.id && memcmp(s->key, src, RMR_KEY_LEN) == 0)
         return s;
     s->peer.id = 0;
-    if (!rmr_paths_find(n->paths, src, &s->peer))
+    if (!rmri_node_paths_want(n, src, &s->peer))
         return NULL;
     memcpy(s->key, src, RMR_KEY_LEN);
     s->token = rmri_node_endpoint_peer(src);
@@ -145,6 +145,7 @@ static void udp_one(rmr_node *n, rmr_time now, nd_batch *b, rmr_buf data)
         rmr_netcheck_read_pkt(n->netcheck, now, in);
         break;
     case RMR_DATAGRAM_DISCO:
+        rmri_node_paths_want_sender(n, in);
         rmri_node_check(n, now, rmr_paths_read(n->paths, now, b->from, data));
         break;
     case RMR_DATAGRAM_WIREGUARD:

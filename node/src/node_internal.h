@@ -154,6 +154,9 @@ void rmri_node_paths_pump(rmr_node *n, rmr_time now);
 void rmri_node_paths_peer(rmr_node *n, rmr_nm_change change,
                           const rmr_nm_node *peer,
                           const uint8_t old_key[RMR_KEY_LEN]);
+bool rmri_node_paths_want(rmr_node *n, const uint8_t key[RMR_KEY_LEN],
+                          rmr_path_peer *out);
+void rmri_node_paths_want_sender(rmr_node *n, rmr_bytes datagram);
 void rmri_node_paths_attributes(rmr_node *n, rmr_time now);
 rmr_wg_endpoint rmri_node_endpoint_peer(const uint8_t key[RMR_KEY_LEN]);
 rmr_wg_endpoint rmri_node_endpoint_udp(const rmr_path_to *from);

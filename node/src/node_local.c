@@ -207,7 +207,7 @@ static rmr_err ping_disco(nd_conn *c, rmr_time now, size_t i)
     rmr_path_peer pp;
     c->local->probe[i].tag = ++n->last_ping;
     if (!rmr_nm_peer(n->nm, c->local->ping_peer, &peer) ||
-        !rmr_paths_find(n->paths, peer.key, &pp))
+        !rmri_node_paths_want(n, peer.key, &pp))
         return RMR_E_NOTFOUND;
     return rmr_paths_ping(n->paths, now, pp, c->local->probe[i].tag);
 }

@@ -59,7 +59,7 @@ bool rmri_node_path_route(rmr_node *n, rmr_time now, const rmr_wg_endpoint *to,
     memset(out, 0, sizeof *out);
     if (to->len != 1 + RMR_KEY_LEN || to->bytes[0] != 'P')
         return udp_of(to, out);
-    if (!rmr_paths_find(n->paths, to->bytes + 1, &peer))
+    if (!rmri_node_paths_want(n, to->bytes + 1, &peer))
         return false;
     rmr_err err = rmr_paths_route(n->paths, now, peer, &r);
     rmri_node_check(n, now, err);
@@ -86,7 +86,7 @@ static bool path_peer_of_wg(rmr_node *n, rmr_time now, rmr_wg_peer wp,
     rmr_nm_node peer;
     return rmr_wg_peer_get_stats(n->wg, now, wp, &st) == RMR_OK &&
            rmr_nm_peer(n->nm, st.user, &peer) &&
-           rmr_paths_find(n->paths, peer.key, out);
+           rmri_node_paths_want(n, peer.key, out);
 }
 
 void rmri_node_paths_received(rmr_node *n, rmr_time now,
@@ -117,6 +117,42 @@ static void config_of(const rmr_nm_node *v, rmr_path_peer_config *pc)
     pc->n_endpoints = v->n_endpoints;
 }
 
+static rmr_err tell_trouble(rmr_node *n, const rmr_nm_node *v, rmr_err err)
+{
+    if (err != RMR_OK)
+        rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER, "no paths to peer %s: %s",
+                 v->name, rmr_err_name(err));
+    return err;
+}
+
+/* The path layer is told of a peer when something is sent to it or comes from
+ * it: a cold one costs what the netmap keeps, and nothing more. */
+bool rmri_node_paths_want(rmr_node *n, const uint8_t key[RMR_KEY_LEN],
+                          rmr_path_peer *out)
+{
+    rmr_path_peer_config pc;
+    rmr_nm_node v;
+    if (rmr_paths_find(n->paths, key, out))
+        return true;
+    if (!n->nm || !rmr_nm_peer_by_key(n->nm, key, &v))
+        return false;
+    config_of(&v, &pc);
+    return tell_trouble(
+               n, &v, rmr_paths_peer_add(n->paths, n->now, &pc, out)) == RMR_OK;
+}
+
+/* The same for the sender of a disco message, which names its disco key.  That
+ * it is the sender is proven when the path layer opens the message. */
+void rmri_node_paths_want_sender(rmr_node *n, rmr_bytes datagram)
+{
+    uint8_t key[RMR_KEY_LEN];
+    rmr_path_peer peer;
+    rmr_nm_node v;
+    if (n->nm && rmr_disco_sender(datagram, key) == RMR_OK &&
+        rmr_nm_peer_by_disco(n->nm, key, &v))
+        (void)rmri_node_paths_want(n, v.key, &peer);
+}
+
 static void peer_gone(rmr_node *n, const uint8_t key[RMR_KEY_LEN])
 {
     rmr_path_peer peer;
@@ -142,13 +178,13 @@ void rmri_node_paths_peer(rmr_node *n, rmr_nm_change change,
         rmr_paths_info(n->paths, n->now, peer, &info) == RMR_OK &&
         info.wireguard_only != v->wireguard_only)
         peer_gone(n, v->key); /* never changes in a peer's life */
-    rmr_err err =
-        rmr_paths_find(n->paths, v->key, &peer)
-            ? rmr_paths_peer_set(n->paths, n->now, peer, RMR_PATH_SET_ALL, &pc)
-            : rmr_paths_peer_add(n->paths, n->now, &pc, &peer);
-    if (err != RMR_OK)
-        rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER, "no paths to peer %s: %s",
-                 v->name, rmr_err_name(err));
+    if (rmr_paths_find(n->paths, v->key, &peer))
+        tell_trouble(
+            n, v,
+            rmr_paths_peer_set(n->paths, n->now, peer, RMR_PATH_SET_ALL, &pc));
+    else if (v->wireguard_only)
+        /* Nothing but its address says who it is. */
+        tell_trouble(n, v, rmr_paths_peer_add(n->paths, n->now, &pc, &peer));
 }
 
 /* Where many nodes are behind one address, one port for all is in the way. */

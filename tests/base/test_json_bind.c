@@ -59,6 +59,16 @@ static const rmr_json_field root[] = {{"Seq", 1, NULL, 0},
                                       {"Users", 3, users, 2},
                                       {"", 4, NULL, 0}};
 
+/* All but the sequence number may be left out, where a test says so. */
+static bool droppable;
+
+static bool may_drop(void *log, uint32_t id)
+{
+    log_id(log, id);
+    json_log_add(log, "!", 1);
+    return id != 1;
+}
+
 static rmr_err run_pieces(rmr_bytes doc, size_t scratch_len, size_t cut,
                           size_t piece, json_log *log)
 {
@@ -71,6 +81,8 @@ static rmr_err run_pieces(rmr_bytes doc, size_t scratch_len, size_t cut,
     memset(log, 0, sizeof *log);
     log->stop_at = stop_at;
     rmr_json_bind_init(&b, rmr_buf_of(scratch, scratch_len), root, 4, &cb);
+    if (droppable)
+        rmr_json_bind_may_drop(&b, may_drop);
     for (size_t at = 0; at < doc.len && !err;) {
         size_t n = piece ? piece : at < cut ? cut : doc.len;
         if (n > doc.len - at)
@@ -201,6 +213,24 @@ static void wanted_text_may_not(void **state)
 }
 
 /* A long key is not taken for the wanted one that it begins with. */
+static void wanted_text_may_be_left_out_where_the_owner_says_so(void **state)
+{
+    (void)state;
+    static json_log log;
+    droppable = true;
+    assert_int_equal(
+        run_all("{\"Peers\":[{\"Name\":\"123456\",\"ID\":7,\"Addrs\":["
+                "\"1234567\",\"8\"]}],\"Users\":{\"123456\":{\"Login\":"
+                "\"x\"},\"a\":{\"Login\":\"y\"}}}",
+                5, &log),
+        RMR_OK);
+    assert_string_equal(log.text,
+                        "0{ 2[ 2{ 12! 11:#7 13[ 13! 13:s8 13] 2} 2] 3{ 21! "
+                        "21:ka 21{ 22:sy 21} 3} 0}");
+    assert_int_equal(run_all("{\"Seq\":\"123456\"}", 5, &log), RMR_E_TOOBIG);
+    droppable = false;
+}
+
 static void a_cut_key_matches_nothing(void **state)
 {
     (void)state;
@@ -363,6 +393,7 @@ int main(void)
         cmocka_unit_test(the_root_may_be_anything),
         cmocka_unit_test(unwanted_text_may_be_longer_than_the_scratch),
         cmocka_unit_test(wanted_text_may_not),
+        cmocka_unit_test(wanted_text_may_be_left_out_where_the_owner_says_so),
         cmocka_unit_test(a_cut_key_matches_nothing),
         cmocka_unit_test(skipped_parts_are_checked_all_the_same),
         cmocka_unit_test(wanted_parts_may_be_as_deep_as_the_bound),

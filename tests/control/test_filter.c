@@ -391,6 +391,201 @@ static void a_new_filter_lets_nothing_in(void **state)
     rmr_filter_free(f);
 }
 
+/* ---- the index -------------------------------------------------------- */
+
+static unsigned pick(test_rng *r, unsigned n)
+{
+    return (unsigned)(test_rng_u64(r) % n);
+}
+
+/* Few values, at the ends of the space too, so that ranges meet. */
+static void random_ip(test_rng *r, bool v4, uint8_t out[16])
+{
+    memset(out, 0, 16);
+    uint8_t low = (uint8_t)pick(r, 20), high = pick(r, 2) ? 0 : 0xff;
+    out[v4 ? 3 : 15] = high ? (uint8_t)(0xff - low) : low;
+    for (size_t i = 0; high && i < (v4 ? 3u : 15u); i++)
+        out[i] = high;
+}
+
+static void random_range(test_rng *r, rmr_ip_range *out)
+{
+    bool v4 = pick(r, 2);
+    memset(out, 0, sizeof *out);
+    out->family = v4 ? RMR_AF_INET : RMR_AF_INET6;
+    random_ip(r, v4, out->first);
+    random_ip(r, v4, out->last);
+    if (memcmp(out->first, out->last, 16) > 0) {
+        uint8_t t[16];
+        memcpy(t, out->first, 16);
+        memcpy(out->first, out->last, 16);
+        memcpy(out->last, t, 16);
+    }
+    if (pick(r, 2))
+        memcpy(out->last, out->first, 16);
+}
+
+static const uint8_t some_protos[] = {6, 17, 1, 58, 132, 47, 0, 254};
+
+static void random_rule(test_rng *r, rmr_filter *const f[2])
+{
+    static const uint16_t ends[] = {0, 1, 5, 6, 7, 22, 65534, 65535};
+    rmr_ip_range range;
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(rmr_filter_rule_begin(f[i]), RMR_OK);
+    for (unsigned n = pick(r, 5); n > 0; n--) {
+        random_range(r, &range);
+        for (size_t i = 0; i < 2; i++)
+            assert_int_equal(rmr_filter_rule_src(f[i], &range), RMR_OK);
+    }
+    for (unsigned n = pick(r, 4); n > 0; n--) {
+        uint8_t proto = some_protos[pick(r, sizeof some_protos)];
+        for (size_t i = 0; i < 2; i++)
+            assert_int_equal(rmr_filter_rule_proto(f[i], proto), RMR_OK);
+    }
+    for (unsigned n = pick(r, 14); n > 0; n--) {
+        bool all = pick(r, 3) == 0;
+        uint16_t first = all ? 0 : ends[pick(r, 8)];
+        uint16_t last = all ? 65535 : ends[pick(r, 8)];
+        random_range(r, &range);
+        for (size_t i = 0; i < 2; i++)
+            assert_int_equal(rmr_filter_rule_dst(f[i], &range, first, last),
+                             RMR_OK);
+    }
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(rmr_filter_rule_end(f[i]), RMR_OK);
+}
+
+static filter_pkt random_pkt(test_rng *r, uint8_t src[16], uint8_t dst[16])
+{
+    filter_pkt k = {0};
+    bool v4 = pick(r, 2);
+    k.fam = v4 ? FAM4 : FAM6;
+    random_ip(r, v4, src);
+    random_ip(r, v4, dst);
+    k.src = src;
+    k.dst = dst;
+    k.proto = some_protos[pick(r, sizeof some_protos)];
+    k.dst_port = (uint16_t)(pick(r, 2) ? pick(r, 8) : 65535 - pick(r, 3));
+    return k;
+}
+
+/* Two filters of no local addresses, one that walks its rules. */
+static void two_filters(test_alloc *a, rmr_filter *f[2])
+{
+    rmr_env env = test_env(a, NULL, NULL);
+    for (size_t i = 0; i < 2; i++) {
+        f[i] = NULL;
+        assert_int_equal(rmr_filter_new(&f[i], &env), RMR_OK);
+        rmr_filter_begin(f[i]);
+    }
+    f[1]->no_index = true;
+}
+
+static void commit_both(rmr_filter *const f[2])
+{
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(rmr_filter_commit(f[i]), RMR_OK);
+    assert_int_equal(rmr_filter_rule_count(f[0]), rmr_filter_rule_count(f[1]));
+    assert_false(f[1]->active.indexed);
+}
+
+static size_t compare_both(test_rng *r, rmr_filter *const f[2], int packets)
+{
+    size_t matches = 0;
+    for (int i = 0; i < packets; i++) {
+        uint8_t src[16], dst[16];
+        filter_pkt k = random_pkt(r, src, dst);
+        dst_match how = (dst_match)pick(r, 3);
+        bool a = rmri_filter_any_rule(f[0], &k, how);
+        bool b = rmri_filter_any_rule(f[1], &k, how);
+        if (a != b)
+            fail_msg("the index says %d, the rules say %d", a, b);
+        matches += a;
+    }
+    return matches;
+}
+
+static void the_index_agrees_with_the_rules(void **state)
+{
+    (void)state;
+    size_t matches = 0, packets = 0;
+    for (uint64_t seed = 1; seed <= 120; seed++) {
+        test_alloc a = {0};
+        test_rng r;
+        rmr_filter *f[2];
+        test_rng_seed(&r, seed);
+        two_filters(&a, f);
+        for (unsigned n = pick(&r, seed % 10 == 0 ? 300 : 12); n > 0; n--)
+            random_rule(&r, f);
+        commit_both(f);
+        assert_true(f[0]->active.indexed);
+        matches += compare_both(&r, f, 400);
+        packets += 400;
+        rmr_filter_free(f[0]);
+        rmr_filter_free(f[1]);
+        assert_int_equal(a.live_blocks, 0);
+    }
+    assert_in_range(matches, packets / 20, packets - packets / 20);
+}
+
+/* Each rule's source lies within the next one's: the sets would be as many as
+ * the rules, and each as long. */
+static void rules_that_overlap_too_much_are_walked(void **state)
+{
+    (void)state;
+    test_alloc a = {0};
+    test_rng r;
+    rmr_filter *f[2];
+    test_rng_seed(&r, 3);
+    two_filters(&a, f);
+    for (uint32_t n = 0; n < 16384; n++) {
+        rmr_ip_range src = {.family = RMR_AF_INET}, dst = src;
+        rmr_store_be32(src.last, n + 1);
+        rmr_store_be32(dst.first, n % 20);
+        rmr_store_be32(dst.last, n % 20);
+        for (size_t i = 0; i < 2; i++) {
+            assert_int_equal(rmr_filter_rule_begin(f[i]), RMR_OK);
+            assert_int_equal(rmr_filter_rule_src(f[i], &src), RMR_OK);
+            assert_int_equal(rmr_filter_rule_proto(f[i], 6), RMR_OK);
+            assert_int_equal(rmr_filter_rule_dst(f[i], &dst, 5, 6), RMR_OK);
+            assert_int_equal(rmr_filter_rule_end(f[i]), RMR_OK);
+        }
+    }
+    commit_both(f);
+    assert_false(f[0]->active.indexed);
+    (void)compare_both(&r, f, 200);
+    rmr_filter_free(f[0]);
+    rmr_filter_free(f[1]);
+    assert_int_equal(a.live_blocks, 0);
+}
+
+/* Without memory for the index the rules hold all the same. */
+static void without_memory_for_the_index_the_rules_hold(void **state)
+{
+    (void)state;
+    bool done = false, walked = false;
+    for (size_t n = 1; !done; n++) {
+        test_alloc a = {0};
+        test_rng r;
+        rmr_filter *f[2];
+        test_rng_seed(&r, 5);
+        two_filters(&a, f);
+        for (int i = 0; i < 6; i++)
+            random_rule(&r, f);
+        a.fail_at = a.calls + n;
+        commit_both(f);
+        done = !a.failed;
+        walked = walked || !f[0]->active.indexed;
+        a.fail_at = 0;
+        (void)compare_both(&r, f, 200);
+        rmr_filter_free(f[0]);
+        rmr_filter_free(f[1]);
+        assert_int_equal(a.live_blocks, 0);
+    }
+    assert_true(walked);
+}
+
 /* ---- flows ------------------------------------------------------------ */
 
 static bool reply_passes(rmr_filter *f, uint16_t port)
@@ -611,6 +806,7 @@ static void ranges_up_to_the_last_address_merge(void **state)
         {"*"},
         0,
         65535};
+    f->no_index = true; /* looked at as they were built */
     rmr_filter_begin(f);
     add_rule(f, &u);
     assert_int_equal(rmr_filter_commit(f), RMR_OK);
@@ -717,6 +913,9 @@ int main(void)
         cmocka_unit_test(a_header_length_below_five_words_is_dropped),
         cmocka_unit_test(a_jailed_peer_gets_answers_but_opens_nothing),
         cmocka_unit_test(a_new_filter_lets_nothing_in),
+        cmocka_unit_test(the_index_agrees_with_the_rules),
+        cmocka_unit_test(rules_that_overlap_too_much_are_walked),
+        cmocka_unit_test(without_memory_for_the_index_the_rules_hold),
         cmocka_unit_test(replies_to_our_flows_pass_until_512_newer_ones_came),
         cmocka_unit_test(flows_agree_with_a_slow_list),
         cmocka_unit_test(a_flow_is_bound_to_protocol_and_ports),

@@ -132,6 +132,36 @@ static void cap_sources_follow_the_peers(void **state)
     rmr_nm_free(nm);
 }
 
+/* A delta costs by its own size: only what the rules speak of compiles them
+ * anew. */
+static void what_no_rule_speaks_of_leaves_the_filter(void **state)
+{
+    (void)state;
+    nm_seen s;
+    rmr_nm *nm = nm_make(&s, NULL, NULL);
+#define PATCH(x) "{\"PeersChangedPatch\":[{\"NodeID\":1," x "}]}"
+    (void)nm_frame(&s,
+                   "{" SELF ",\"Peers\":[" PEER("1", "01") "," PEER(
+                       "2", "02") "],\"PacketFilter\":[" ALLOW("cap:web") "]}");
+    assert_string_equal(nm_frame(&s, PATCH("\"Online\":true")), "*1 [P]");
+    assert_string_equal(nm_frame(&s, "{\"OnlineChange\":{\"1\":false}}"),
+                        "*1 [P]");
+    assert_string_equal(nm_frame(&s, "{\"PeersRemoved\":[2]}"), "-2 [P]");
+    assert_string_equal(nm_frame(&s, PATCH("\"CapMap\":{\"web\":[1]}")),
+                        "*1 [PF]");
+    assert_string_equal(nm_frame(&s, PATCH("\"Online\":true")), "*1 [P]");
+    assert_true(nm_passes(nm, 1, 6, 80));
+    /* A change of its address counts. */
+    assert_string_equal(nm_frame(&s,
+                                 "{\"PeersChanged\":[{\"ID\":1,\"Key\":" KEY(
+                                     "01") ",\"Addresses\":[\"100.64.0.3/32\"],"
+                                           "\"CapMap\":{\"web\":[]}}]}"),
+                        "*1 [PF]");
+    assert_false(nm_passes(nm, 1, 6, 80));
+    assert_true(nm_passes(nm, 3, 6, 80));
+    rmr_nm_free(nm);
+}
+
 static void an_unsigned_peer_with_access_blocks_the_filter(void **state)
 {
     (void)state;
@@ -166,6 +196,7 @@ int main(void)
         cmocka_unit_test(odd_rules_are_read_as_the_reference_reads_them),
         cmocka_unit_test(source_bits_make_the_whole_filter_block),
         cmocka_unit_test(cap_sources_follow_the_peers),
+        cmocka_unit_test(what_no_rule_speaks_of_leaves_the_filter),
         cmocka_unit_test(an_unsigned_peer_with_access_blocks_the_filter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,7 @@ static void start(void)
             cfg.socks5 = rmr_addr_v4(127, 0, 0, 1, SOCKS_PORT);
         } else {
             serve.port = SERVE_PORT;
-            serve.target = rmr_addr_v4(127, 0, 0, 1, 9000);
+            serve.target = rmr_addr_v4(127, 0, 0, 1, 7000);
             cfg.serves = &serve;
             cfg.n_serves = 1;
         }
@@ -397,7 +397,7 @@ static void forwards_and_socks_take_names_of_routes(void **state)
     assert_non_null(f);
     pair_write(f, "hello", 5);
     pair_run(&p, 5 * RMR_SEC, NULL, NULL);
-    pair_conn *far = pair_accepted(&p, 9000);
+    pair_conn *far = pair_accepted(&p, 7000);
     assert_non_null(far);
     assert_int_equal(pair_read(far, got, sizeof got), 5);
     pair_conn *s = pair_dial(&p, 0, SOCKS_PORT, NULL);

@@ -150,6 +150,7 @@ typedef struct rmr_json_bind {
         bool is_object;
     } level[RMR_JSON_MAX_DEPTH + 1];
     const rmr_json_field *member; /* of the pending key, NULL: unwanted */
+    bool (*may_drop)(void *user, uint32_t id);
     uint32_t depth;
     uint32_t skip_depth; /* open containers that nobody wants */
 } rmr_json_bind;
@@ -163,6 +164,12 @@ RMR_API void rmr_json_bind_init(rmr_json_bind *b, rmr_buf scratch,
                                 const rmr_json_field *fields,
                                 uint32_t n_fields,
                                 const rmr_json_bind_callbacks *cb);
+/** Asks `may_drop` when a wanted scalar does not fit the scratch: true leaves
+ *  it out, as if it were not there (a key with all that belongs to it), instead
+ *  of ending the reader.                                            [submit]
+ *  Effects: on *b.  Errors: none.  Source: RFC 8259 9. */
+RMR_API void rmr_json_bind_may_drop(rmr_json_bind *b,
+                                    bool (*may_drop)(void *user, uint32_t id));
 /** As rmr_json_feed.  What is not wanted may be of any length, but is [pump]
  *  checked all the same.  A value of another shape than its field is for (an
  *  object where a string was meant) is reported as it is.

@@ -15,9 +15,9 @@
  * (`expired`), as of the last frame; it makes no event.
  *
  * Threading: one object, one thread.  Inside a callback look functions alone
- * are allowed.  Memory: through rmr_env.alloc, one block a peer (400 to 520
- * bytes with its indexes), 40 KiB for the rest; bounded by max_peers.  Time:
- * none but the wall time of each frame.
+ * are allowed.  Memory: through rmr_env.alloc, one block a peer (400 to 580
+ * bytes with its indexes), 24 KiB for the rest and 26 for the filter; bounded
+ * by max_peers.  Time: none but the wall time of each frame.
  *
  *     rmr_nm_new(&nm, &env, &cfg);
  *     rmr_nm_stream_begin(nm);
@@ -29,7 +29,7 @@
  *         show(peer.name, peer.online);
  *
  * Source: Tailscale control protocol, capability version 138 (tailcfg:
- * MapResponse, Node, DERPMap, DNSConfig, UserProfile).
+ * MapResponse, Node, DERPMap, DNSConfig, UserProfile, FilterRule).
  */
 #ifndef REMORA_NETMAP_H
 #define REMORA_NETMAP_H
@@ -45,6 +45,20 @@ extern "C" {
 
 typedef struct rmr_nm rmr_nm;
 struct rmr_filter;
+
+/* What a node says that it serves (Hostinfo.Services). */
+typedef enum rmr_nm_proto {
+    RMR_NM_PROTO_TCP = 1,
+    RMR_NM_PROTO_UDP,
+    RMR_NM_PROTO_PEERAPI4,
+    RMR_NM_PROTO_PEERAPI6,
+    RMR_NM_PROTO_PEERAPI_DNS /* answers DNS for those who use it as exit */
+} rmr_nm_proto;
+
+typedef struct rmr_nm_service {
+    uint16_t port;
+    uint16_t proto; /* rmr_nm_proto */
+} rmr_nm_service;
 
 typedef struct rmr_nm_node { /* a view */
     uint64_t id;
@@ -70,7 +84,18 @@ typedef struct rmr_nm_node { /* a view */
     uint16_t cap;
     int8_t online; /* 1, 0, -1: unknown */
     bool expired, machine_authorized, wireguard_only, jailed;
+    size_t n_caps;    /* rmr_nm_cap_at */
+    const char *tags; /* rmr_nm_tag_at; "tag:a" NUL "tag:b" NUL */
+    size_t n_tags;
+    const rmr_nm_service *services;
+    size_t n_services;
 } rmr_nm_node;
+
+/* A capability: of a node (CapMap), or granted to a peer (CapGrant). */
+typedef struct rmr_nm_cap { /* a view */
+    const char *name;
+    const char *values; /* a JSON array as text; "[]": none */
+} rmr_nm_cap;
 
 typedef struct rmr_nm_derp_node {
     char name[64];
@@ -95,7 +120,83 @@ typedef struct rmr_nm_derp_region { /* a view */
 typedef struct rmr_nm_user { /* a view */
     int64_t id;
     const char *login, *display;
+    const char *picture; /* a URL, or "" */
+    const char *groups;  /* rmr_nm_group_at; "a" NUL "b" NUL */
+    size_t n_groups;
 } rmr_nm_user;
+
+/* Whose an address is. */
+typedef struct rmr_nm_who { /* a view */
+    rmr_nm_node node;
+    bool is_self;
+    bool has_user;
+    rmr_nm_user user;
+    rmr_addr ours; /* our own address that such a peer talks to: the target of
+                      its grants; family NONE: we have none of that family */
+} rmr_nm_who;
+
+typedef enum rmr_nm_severity {
+    RMR_NM_SEVERITY_LOW,
+    RMR_NM_SEVERITY_MEDIUM, /* also what does not say */
+    RMR_NM_SEVERITY_HIGH
+} rmr_nm_severity;
+
+typedef struct rmr_nm_message { /* a view: a health line */
+    const char *id; /* "": of the old list, which is text alone */
+    const char *title, *text;
+    const char *action_url, *action_label; /* "": nothing to press */
+    rmr_nm_severity severity;
+    bool impacts_connectivity;
+} rmr_nm_message;
+
+/* ---- DNS: what DNSConfig said, names in lower case without final dot -- */
+
+typedef enum rmr_nm_resolver_kind {
+    RMR_NM_RESOLVER_OTHER, /* a form that is not known */
+    RMR_NM_RESOLVER_DNS,   /* UDP and TCP at `addr` */
+    RMR_NM_RESOLVER_HTTPS, /* DNS over HTTPS, the URL in `text` */
+    RMR_NM_RESOLVER_HTTP   /* the same without TLS, inside the tailnet */
+} rmr_nm_resolver_kind;
+
+typedef struct rmr_nm_resolver {
+    const char *text;          /* as it was written */
+    rmr_nm_resolver_kind kind;
+    rmr_addr addr;             /* with its port, 53 where none is written;
+                                  HTTP: of the URL where it is an address */
+    const rmr_addr *bootstrap; /* addresses of the URL's host; no port */
+    size_t n_bootstrap;
+    bool with_exit_node; /* also asked while an exit node is in use */
+} rmr_nm_resolver;
+
+typedef struct rmr_nm_dns_route {
+    const char *suffix; /* "": all names */
+    const rmr_nm_resolver *resolvers;
+    size_t n_resolvers; /* 0: this node answers for it, alone */
+} rmr_nm_dns_route;
+
+typedef struct rmr_nm_dns_record {
+    const char *name;
+    rmr_addr addr; /* port 0 */
+} rmr_nm_dns_record;
+
+typedef struct rmr_nm_dns_config {
+    bool proxied; /* MagicDNS is on */
+    const rmr_nm_resolver *resolvers; /* for all that no route takes */
+    size_t n_resolvers;
+    const rmr_nm_resolver *fallback;
+    size_t n_fallback;
+    const rmr_nm_dns_route *routes; /* by rising suffix */
+    size_t n_routes;
+    const char *const *domains; /* to search */
+    size_t n_domains;
+    const rmr_nm_dns_record *records; /* ExtraRecords: A and AAAA alone */
+    size_t n_records;
+    const char *const *cert_domains;
+    size_t n_cert_domains;
+    const char *const *exit_filtered; /* suffixes (".x") and names that an exit
+                                         node does not answer for others */
+    size_t n_exit_filtered;
+} rmr_nm_dns_config;
 
 typedef enum rmr_nm_change {
     RMR_NM_PEER_ADDED,
@@ -203,7 +304,7 @@ RMR_API void rmr_nm_frame_begin(rmr_nm *nm, uint64_t now_unix_ns);
  * Effects: on_peer for each that differs, on_ping_request, on_pop_browser.
  *          Peers are applied as they are read; DERP regions, DNS and the
  *          filter when they are whole.
- * Errors: MALFORMED (not JSON, or no object), TOOBIG (a wanted string above
+ * Errors: MALFORMED (not JSON, or no object), TOOBIG (a string of a rule above
  *         8 KiB, nested too deep, too many filters), NOMEM; sticky until the
  *         next frame.  STATE (no frame), REENTRANT.
  * Source: tailcfg.MapResponse, Node, DERPMap; RFC 8259.
@@ -390,6 +491,27 @@ RMR_API const char *rmr_nm_magic_suffix(const rmr_nm *nm);
 RMR_API bool rmr_nm_magic_dns_enabled(const rmr_nm *nm);
 
 /**
+ * All of DNSConfig; never NULL, and empty before it was told.         [look]
+ *
+ * Lifetime: until the next call that is not const, as views.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  MapResponse.DNSConfig.
+ */
+RMR_API const rmr_nm_dns_config *rmr_nm_dns(const rmr_nm *nm);
+
+/**
+ * The route of a name: that of the longest suffix which it equals or lies
+ * under; NULL: none.  Case and a final dot don't matter.              [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  DNSConfig.Routes.
+ */
+RMR_API const rmr_nm_dns_route *rmr_nm_dns_route_of(const rmr_nm *nm,
+                                                    const char *name);
+
+/**
  * The search domains, NULL behind the last.                           [look]
  *
  * Effects: none.
@@ -418,6 +540,86 @@ RMR_API bool rmr_nm_peer_has_cap(const rmr_nm *nm, uint64_t id,
                                  const char *name);
 
 /**
+ * A capability of a node, by its place.                               [look]
+ *
+ * \param id  Of a peer or of this node.
+ *
+ * Effects: none.
+ * Errors:  false: no such node, or behind the last.
+ * Source:  Node.CapMap, Node.Capabilities.
+ */
+RMR_API bool rmr_nm_cap_at(const rmr_nm *nm, uint64_t id, size_t i,
+                           rmr_nm_cap *out);
+
+/**
+ * The values of a capability of a node as a JSON array; NULL: it has not that
+ * capability.                                                         [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  Node.CapMap.
+ */
+RMR_API const char *rmr_nm_cap_values(const rmr_nm *nm, uint64_t id,
+                                      const char *name);
+
+/**
+ * A tag of a node ("tag:web"); NULL behind the last.                  [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  Node.Tags.
+ */
+RMR_API const char *rmr_nm_tag_at(const rmr_nm_node *node, size_t i);
+
+/**
+ * A group of a user; NULL behind the last.                            [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  UserProfile.Groups.
+ */
+RMR_API const char *rmr_nm_group_at(const rmr_nm_user *user, size_t i);
+
+/**
+ * Whose tailnet address is that?  This node's own addresses count.  What the
+ * peer was granted here: rmr_nm_next_grant from `addr` to `out->ours`. [look]
+ *
+ * \param addr  The port does not matter.
+ *
+ * Effects: none.
+ * Errors:  false: nobody's.
+ * Source:  tailcfg.Node, UserProfile; ipn/ipnlocal (WhoIs).
+ */
+RMR_API bool rmr_nm_whois(const rmr_nm *nm, const rmr_addr *addr,
+                          rmr_nm_who *out);
+
+/**
+ * Walks what the filter's rules grant to applications: start with *pos = 0;
+ * false at the end.  A capability that several rules grant comes several
+ * times; all values hold.  The table may not change in between.       [look]
+ *
+ * \param from  A peer's address.
+ * \param to    Ours.
+ *
+ * Effects: *pos and *out are written.
+ * Errors:  none.
+ * Source:  FilterRule.CapGrant; wgengine/filter (CapsWithValues).
+ */
+RMR_API bool rmr_nm_next_grant(const rmr_nm *nm, uint64_t *pos,
+                               const rmr_addr *from, const rmr_addr *to,
+                               rmr_nm_cap *out);
+
+/**
+ * Is that capability granted?                                         [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  FilterRule.CapGrant.
+ */
+RMR_API bool rmr_nm_is_granted(const rmr_nm *nm, const rmr_addr *from,
+                               const rmr_addr *to, const char *name);
+
+/**
  * The server's clock as it told last, Unix ns; 0: it has not.         [look]
  *
  * Effects: none.
@@ -443,6 +645,26 @@ RMR_API size_t rmr_nm_health_count(const rmr_nm *nm);
  * Source:  tailcfg.MapResponse.
  */
 RMR_API const char *rmr_nm_health_at(const rmr_nm *nm, size_t i);
+
+/**
+ * The same with all that was said of it; false behind the last.       [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  MapResponse.DisplayMessages, Health.
+ */
+RMR_API bool rmr_nm_message_at(const rmr_nm *nm, size_t i,
+                               rmr_nm_message *out);
+
+/**
+ * How long the server asks this client to be silent, in seconds, as the frame
+ * that was read last said: 0 to 300.                                  [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  MapResponse.Debug.SleepSeconds.
+ */
+RMR_API uint32_t rmr_nm_sleep_seconds(const rmr_nm *nm);
 
 /**
  * The packet filter that the rules compiled to; never NULL.  Before the first

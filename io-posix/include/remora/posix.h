@@ -141,6 +141,40 @@ RMR_API rmr_err rmr_posix_turn(rmr_posix *p, rmr_dur max_wait,
                                size_t *running);
 
 /**
+ * A descriptor for hosts whose own loop watches descriptors: readable whenever
+ * rmr_posix_turn(p, 0, ...) has something to take.  It is for watching alone.
+ * A turn is due at rmr_posix_next_deadline() too, and after calls of machines
+ * that the host made itself.                                          [look]
+ *
+ * \return -1: there is none (no epoll, `portable`, or the host refused more
+ *         watches; once -1 it stays so): take turns that wait instead.
+ *
+ * Effects:  none.
+ * Errors:   none.
+ * Lifetime: closed by the adapter, when it is freed or has none any more.
+ * Source:   epoll(7).
+ */
+RMR_API int rmr_posix_fd(const rmr_posix *p);
+
+/**
+ * When the next turn is due, if nothing comes in before.              [look]
+ *
+ * Effects: none.
+ * Errors:  none; RMR_TIME_NEVER where there is nothing to wait for.
+ * Source:  contract T4.
+ */
+RMR_API rmr_time rmr_posix_next_deadline(const rmr_posix *p);
+
+/**
+ * What rmr_posix_run would answer: the first machine's result.        [look]
+ *
+ * Effects: none.
+ * Errors:  none; RMR_OK while it runs.
+ * Source:  none.
+ */
+RMR_API rmr_err rmr_posix_result(const rmr_posix *p);
+
+/**
  * What the adapter counted.                                           [look]
  *
  * Effects: *out is overwritten.
