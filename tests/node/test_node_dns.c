@@ -189,6 +189,41 @@ static void a_resolver_of_the_tailnet_is_asked_through_the_tunnel(void **state)
     stop();
 }
 
+static void the_netmap_says_whom_to_ask(void **state)
+{
+    (void)state;
+    start();
+    p.dns = "{\"Proxied\":true,\"Domains\":[\"corp.example\"],"
+            "\"Resolvers\":[{\"Addr\":\"https://dns.example/dns-query\"},"
+            "{\"Addr\":\"192.0.2.1\"}],"
+            "\"Routes\":{\"corp.example.\":[{\"Addr\":\"192.0.2.53\"}],"
+            "\"own.example.\":null,\"web.example\":[{\"Addr\":"
+            "\"https://dns.example/dns-query\"}]},"
+            "\"ExtraRecords\":[{\"Name\":\"db.record.example\","
+            "\"Value\":\"100.64.0.2\"}]}";
+    pair_feed_netmaps(&p);
+    resolve("db.record.example");
+    expect_addr(2);
+    resolve("x.own.example");
+    assert_int_equal(seen.err, RMR_E_NOTFOUND);
+    resolve("nobody.ex.com");
+    assert_int_equal(seen.err, RMR_E_NOTFOUND);
+    resolve("x.web.example"); /* HTTPS is not spoken */
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    assert_int_equal(p.asked, 0);
+    resolve("www.example.org");
+    expect_addr(2);
+    resolve("db"); /* a search domain */
+    expect_addr(2);
+    assert_int_equal(p.asked, 4);
+    p.dns = NULL;
+    pair_feed_netmaps(&p);
+    resolve("www.example.org");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    assert_int_equal(p.asked, 4);
+    stop();
+}
+
 static void a_look_up_can_be_cancelled(void **state)
 {
     uint64_t id;
@@ -417,6 +452,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_program_resolves_names),
         cmocka_unit_test(a_resolver_of_the_tailnet_is_asked_through_the_tunnel),
+        cmocka_unit_test(the_netmap_says_whom_to_ask),
         cmocka_unit_test(a_look_up_can_be_cancelled),
         cmocka_unit_test(quad_100_answers_through_a_forward),
         cmocka_unit_test(clients_that_break_the_rules_are_cut_off),
