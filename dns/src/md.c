@@ -94,7 +94,7 @@ static bool find_node(const rmr_md *md, const rmri_dns_name *name,
     memset(out, 0, sizeof *out);
     if (!rmri_md_text(name, text))
         return false;
-    if (strcmp(text, quad_name) == 0) {
+    if (rmr_bytes_eq_str(rmr_bytes_str(text), quad_name)) {
         out->addrs[0] = quad(RMR_AF_INET);
         out->addrs[1] = quad(RMR_AF_INET6);
         out->n_addrs = 2;

@@ -107,6 +107,6 @@ size_t rmri_md_cut(const md_ask *q, rmr_buf dst)
 size_t rmri_md_answer(const md_ask *q, uint16_t rcode, bool is_own,
                       uint16_t type, rmr_bytes data, rmr_buf dst)
 {
-    size_t len = put(q, rcode, is_own ? AA : 0, type, data, dst);
-    return len <= q->limit ? len : rmri_md_cut(q, dst);
+    /* A reverse name and a name behind it are the most: below any limit. */
+    return put(q, rcode, is_own ? AA : 0, type, data, dst);
 }

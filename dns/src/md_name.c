@@ -28,7 +28,7 @@ bool rmri_md_text(const rmri_dns_name *name, char dst[RMR_MD_NAME_MAX])
 
 bool rmri_md_wire(const char *text, rmri_dns_name *out)
 {
-    if (text[0] == 0 || strcmp(text, ".") == 0) {
+    if (text[0] == 0 || (text[0] == '.' && text[1] == 0)) {
         out->len = 1;
         out->wire[0] = 0;
         return true;

@@ -30,9 +30,15 @@ static bool has_v4(const rmr_nm_node *v)
 
 static bool is_named(const rmr_nm_node *v, const char *name)
 {
-    size_t len = strlen(name);
-    return strncmp(v->name, name, len) == 0 &&
-           (v->name[len] == 0 || strcmp(v->name + len, ".") == 0);
+    rmr_bytes full = rmr_bytes_str(v->name);
+    if (full.len && full.ptr[full.len - 1] == '.')
+        full.len--;
+    return rmr_bytes_eq_str(full, name);
+}
+
+static bool has_dot(const char *name)
+{
+    return memchr(name, '.', strlen(name)) != NULL;
 }
 
 /* One family for all programs, also for those that try IPv6 first and wait. */
@@ -49,7 +55,7 @@ static bool find_name(void *user, const char *name, rmr_md_host *out)
 {
     const rmr_node *n = user;
     rmr_nm_node self, v;
-    if (!is_served(n, &self) || !strchr(name, '.'))
+    if (!is_served(n, &self) || !has_dot(name))
         return false;
     bool own = is_named(&self, name);
     if (own)
@@ -339,8 +345,7 @@ static bool is_known(const nd_dns *d, const char *name)
     if (p == RMR_MD_OWN || p == RMR_MD_ROUTE || p == RMR_MD_RESOLVERS)
         return true;
     for (size_t i = 0;
-         !strchr(name, '.') && (domain = rmr_nm_dns_domain_at(d->n->nm, i));
-         i++) {
+         !has_dot(name) && (domain = rmr_nm_dns_domain_at(d->n->nm, i)); i++) {
         int len = snprintf(full, sizeof full, "%s.%s", name, domain);
         p = len > 0 && len < (int)sizeof full ? rmr_md_look(d->md, full)
                                               : RMR_MD_NOWHERE;
@@ -384,8 +389,7 @@ rmr_err rmr_node_resolve(rmr_node *n, rmr_time now, const char *name,
         return RMR_E_INVAL;
     if (!n->dns || !n->nm)
         return RMR_E_NOTREADY;
-    if (!strchr(name, '.') &&
-        rmri_node_peers_find(n, name, &peer, &ip) == RMR_OK) {
+    if (!has_dot(name) && rmri_node_peers_find(n, name, &peer, &ip) == RMR_OK) {
         ip.port = 0;
         n->in_callback++;
         done(user, RMR_OK, &ip, 1);

@@ -320,8 +320,8 @@ typedef void (*rmr_node_resolved_fn)(void *user, rmr_err err,
  *
  * Effects:  done is called once, perhaps inside this call, unless it is
  *           cancelled or the node is freed first.
- * Errors:   NOTREADY (no layers yet), INVAL (no name), FULL, NOMEM, RNG; done is
- *           not called then.
+ * Errors:   NOTREADY (no layers yet), INVAL (no name), FULL, NOMEM, RNG: done
+ *           is not called then.
  * Lifetime: user until done; the addresses for the call.
  * Source:   remora/magicdns.h, remora/dns.h.
  */
