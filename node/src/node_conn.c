@@ -379,8 +379,9 @@ static void on_datagram(void *user, void *tag, rmr_ns_sock sock,
                         const rmr_addr *from, const rmr_addr *to,
                         rmr_bytes data)
 {
-    (void)tag; /* names alone have UDP */
-    rmri_node_dns_datagram(user, sock, from, to, data);
+    rmr_node *n = user;
+    if (tag == n->dns)
+        rmri_node_dns_datagram(n, sock, from, to, data);
 }
 
 static void on_closed(void *user, void *tag, rmr_ns_sock sock, rmr_err why)

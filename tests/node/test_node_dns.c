@@ -319,7 +319,8 @@ static void datagrams_to_quad_100_are_answered(void **state)
     start();
     rmr_node *n = p.node[0].n;
     rmr_addr quad = rmr_addr_v4(100, 100, 100, 100, 53);
-    assert_int_equal(rmr_ns_udp_connect(n->ns, NULL, &quad, NULL, &s), RMR_OK);
+    assert_int_equal(rmr_ns_udp_connect(n->ns, NULL, &quad, n->dns, &s),
+                     RMR_OK);
     size_t len = question(q, "node1.ex.com");
     assert_int_equal(rmr_ns_udp_send(n->ns, p.now, s, NULL, NULL,
                                      rmr_bytes_of(q + 2, len - 2)),
