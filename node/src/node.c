@@ -218,6 +218,8 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
         err = gcm_new(n);
     if (err == RMR_OK)
         err = mc_new(n, cfg);
+    if (err == RMR_OK)
+        err = rmri_node_dns_new(n);
     return err;
 }
 
@@ -260,6 +262,7 @@ void rmr_node_free(rmr_node *n)
     rmri_node_cache_free(n);
     rmri_node_state_free(n);
     rmri_node_prefs_free(n);
+    rmri_node_dns_free(n); /* first: connections that end have no answers */
     conns_free(n);
     rmri_node_regions_free(n);
     rmri_node_ctl_free(n);
@@ -426,6 +429,7 @@ void rmr_node_stop(rmr_node *n, rmr_time now)
         uint32_t pos = 0;
         rmri_node_service_stop(n);
         rmri_node_capture_stop_all(n);
+        rmri_node_dns_stop(n);
         for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
             if (c->kind != ND_CONN_LOCAL || c->has_sock)
                 rmri_node_conn_end(c, now, true);
@@ -481,6 +485,7 @@ static void pump(rmr_node *n, rmr_time now)
             rmri_node_netcheck_pump(n, now);
             rmri_node_portmap_pump(n, now);
             rmri_node_peers_forget_expired(n, now);
+            rmri_node_dns_pump(n, now);
             n->data_due = true;
             rmri_node_paths_pump(n, now);
         }
@@ -598,12 +603,15 @@ static rmr_time m_next_deadline(const void *self)
     if (n->paths)
         at = rmr_time_min(at, rmr_paths_next_deadline(n->paths));
     at = rmr_time_min(at, rmri_node_portmap_deadline(n));
+    at = rmr_time_min(at, rmri_node_dns_deadline(n));
     return rmr_time_min(at, rmri_node_netcheck_deadline(n));
 }
 
 static void conn_timer(nd_conn *c, rmr_time now)
 {
-    if (c->kind == ND_CONN_LOCAL)
+    if (c->dns)
+        rmri_node_conn_end(c, now, false);
+    else if (c->kind == ND_CONN_LOCAL)
         rmri_node_local_timer(c, now);
     else
         rmri_node_service_timer(c, now);
@@ -636,6 +644,7 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
     if (n->netcheck)
         rmri_node_netcheck_handle_deadline(n, now);
     rmri_node_portmap_handle_deadline(n, now);
+    rmri_node_dns_handle_deadline(n, now);
     return RMR_OK;
 }
 

@@ -38,6 +38,7 @@ void rmri_node_conn_free(nd_conn *c)
     rmr_h1_free(c->h1);
     rmri_node_local_free(c);
     rmri_node_forward_free(c);
+    rmri_node_dns_conn_free(c);
     rmr_slots_free(&n->conns, c->handle);
     n->dirty = true;
 }
@@ -81,6 +82,8 @@ static bool is_own(const rmr_node *n, const rmr_addr *ip)
 static rmr_err may_dial(const rmr_node *n, const rmr_addr *to)
 {
     rmr_nm_node peer;
+    if (rmri_node_dns_is_quad(to)) /* here or nowhere: no exit node has it */
+        return rmri_node_dns_has_quad(n, to) ? RMR_OK : RMR_E_NOTREADY;
     if (rmr_nm_peer_by_ip(n->nm, to, &peer) || is_own(n, to))
         return RMR_OK;
     return n->n_ips ? rmri_node_routes_reach(n, to) : RMR_E_NOTREADY;
@@ -103,6 +106,8 @@ rmr_err rmri_node_conn_dial(nd_conn *c, rmr_time now, const char *host,
         err = may_dial(n, &to);
     else
         err = rmri_node_peers_find(n, host, &peer, &to);
+    if (err == RMR_E_NOTFOUND && to.family == RMR_AF_NONE)
+        return rmri_node_dns_dial(c, host, port);
     if (err != RMR_OK)
         return err;
     to.port = port;
@@ -287,6 +292,8 @@ static void dialled(nd_conn *c, rmr_time now, rmr_err err)
 {
     if (c->kind == ND_CONN_LOCAL)
         rmri_node_local_dialled(c, now, err);
+    else if (c->kind == ND_CONN_DNS_OUT)
+        rmri_node_dns_dialled(c, now, err);
     else
         rmri_node_service_dialled(c, now, err);
 }
@@ -316,6 +323,8 @@ static void on_accept(void *user, void *tag, rmr_ns_sock listener,
     n->dirty = true;
     if (l->kind == ND_CONN_SERVE_LISTEN)
         rmri_node_serve_accept(n, n->now, l, sock);
+    else if (l->kind == ND_CONN_DNS_LISTEN)
+        rmri_node_dns_accept(n, n->now, sock);
     else
         accept_api(n, l, sock, remote);
 }
@@ -343,6 +352,8 @@ static void on_readable(void *user, void *tag, rmr_ns_sock sock)
         return;
     if (is_api(c)) {
         call(n, n->cb.on_readable, c);
+    } else if (c->dns) {
+        rmri_node_dns_readable(c, n->now);
     } else if (c->bridging) {
         rmri_node_conn_pump(c, n->now);
     }
@@ -372,6 +383,27 @@ static void closed_api(rmr_node *n, nd_conn *c, rmr_err why)
     if (n->cb.on_closed)
         n->cb.on_closed(n->cb.user, tag, h, why);
     n->in_callback--;
+}
+
+void rmri_node_conn_failed(nd_conn *c, rmr_time now, rmr_err why)
+{
+    if (is_api(c))
+        closed_api(c->n, c, why);
+    else
+        dialled(c, now, why);
+}
+
+static void on_datagram(void *user, void *tag, rmr_ns_sock sock,
+                        const rmr_addr *from, const rmr_addr *to,
+                        rmr_bytes data)
+{
+    rmr_node *n = user;
+    nd_conn *c = tag;
+    n->dirty = true;
+    if (tag && tag == n->dns)
+        rmri_node_dns_datagram(n, sock, from, to, data);
+    else if (c && c->kind == ND_CONN_ROUTE_UDP)
+        rmri_node_forward_datagram(c, data);
 }
 
 static void on_closed(void *user, void *tag, rmr_ns_sock sock, rmr_err why)
@@ -413,6 +445,7 @@ void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n)
     cb->on_writable = on_writable;
     cb->on_closed = on_closed;
     cb->on_pong = on_pong;
+    cb->on_datagram = on_datagram;
 }
 
 /* ---- the program's functions ------------------------------------------- */
@@ -420,7 +453,7 @@ void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n)
 static nd_conn *api_conn(const rmr_node *n, rmr_node_conn h)
 {
     nd_conn *c = rmr_slots_get(&n->conns, h.id);
-    return c && is_api(c) && c->has_sock ? c : NULL;
+    return c && is_api(c) && (c->has_sock || c->lookup) ? c : NULL;
 }
 
 static void saw_time(rmr_node *n, rmr_time now)
@@ -486,6 +519,8 @@ rmr_err rmr_node_send(rmr_node *n, rmr_time now, rmr_node_conn h,
     if (!c)
         return RMR_E_BADHANDLE;
     saw_time(n, now);
+    if (!c->has_sock) /* its name is not known yet */
+        return RMR_E_STATE;
     return rmr_ns_tcp_send(n->ns, n->now, c->sock, data, taken);
 }
 
@@ -495,6 +530,11 @@ rmr_err rmr_node_peek(const rmr_node *n, rmr_node_conn h, rmr_bytes *view,
     nd_conn *c = api_conn(n, h);
     if (!c)
         return RMR_E_BADHANDLE;
+    if (!c->has_sock) {
+        *view = rmr_bytes_of(NULL, 0);
+        *eof = false;
+        return RMR_OK;
+    }
     return rmr_ns_tcp_peek(n->ns, c->sock, view, eof);
 }
 
@@ -504,6 +544,8 @@ rmr_err rmr_node_consume(rmr_node *n, rmr_time now, rmr_node_conn h, size_t len)
     if (!c)
         return RMR_E_BADHANDLE;
     saw_time(n, now);
+    if (!c->has_sock)
+        return len ? RMR_E_INVAL : RMR_OK;
     return rmr_ns_tcp_consume(n->ns, n->now, c->sock, len);
 }
 
@@ -513,6 +555,8 @@ rmr_err rmr_node_shutdown(rmr_node *n, rmr_time now, rmr_node_conn h)
     if (!c)
         return RMR_E_BADHANDLE;
     saw_time(n, now);
+    if (!c->has_sock)
+        return RMR_E_STATE;
     return rmr_ns_tcp_shutdown(n->ns, n->now, c->sock);
 }
 

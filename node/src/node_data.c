@@ -27,7 +27,8 @@ static void on_packet(void *user, rmr_wg_peer peer, rmr_buf ip_packet)
     rmr_bytes pkt = rmr_bytes_of(ip_packet.ptr, ip_packet.len);
     if (n->captures)
         rmri_node_capture_packet(n, n->now, pkt);
-    if (!rmr_filter_check_in(rmr_nm_filter(n->nm), pkt, is_jailed(n, peer))) {
+    if (rmri_node_dns_is_for_quad(pkt) ||
+        !rmr_filter_check_in(rmr_nm_filter(n->nm), pkt, is_jailed(n, peer))) {
         n->dropped_filter++;
         return;
     }

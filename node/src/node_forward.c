@@ -109,24 +109,9 @@ static void on_echo(void *user, const rmr_addr *from, const rmr_addr *to,
         rmri_node_forward_echo(n, from, to, &target, id, seq, payload);
 }
 
-static void on_datagram(void *user, void *tag, rmr_ns_sock sock,
-                        const rmr_addr *from, const rmr_addr *to,
-                        rmr_bytes data)
-{
-    rmr_node *n = user;
-    nd_conn *c = tag;
-    (void)sock;
-    (void)from;
-    (void)to;
-    n->dirty = true;
-    if (c && c->kind == ND_CONN_ROUTE_UDP)
-        rmri_node_forward_datagram(c, data);
-}
-
 void rmri_node_forward_ns_callbacks(rmr_ns_callbacks *cb)
 {
     cb->on_flow = on_flow;
     cb->on_flow_gone = on_flow_gone;
     cb->on_echo = on_echo;
-    cb->on_datagram = on_datagram;
 }

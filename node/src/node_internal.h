@@ -34,6 +34,7 @@
  *   node_set.c     preferences, shown and changed by the local endpoint
  *   node_capture.c packets inside the tunnels, for who watches them
  *   node_metrics.c, node_metrics_http.c  counters as text, and who asks for it
+ *   node_dns.c     names: MagicDNS, quad-100, resolvers (node_dns.h)
  */
 #ifndef REMORA_NODE_INTERNAL_H
 #define REMORA_NODE_INTERNAL_H
@@ -73,6 +74,8 @@
 
 typedef struct nd_conn nd_conn;
 typedef struct nd_region nd_region;
+typedef struct nd_dns nd_dns;
+typedef struct nd_dns_stream nd_dns_stream;
 
 /* ---- node_regions.c --------------------------------------------------- */
 
@@ -289,7 +292,10 @@ typedef enum nd_conn_kind {
     ND_CONN_ROUTE,     /* TCP of a peer to an address behind us */
     ND_CONN_ROUTE_UDP, /* UDP likewise */
     ND_CONN_LOCAL,
-    ND_CONN_METRICS
+    ND_CONN_METRICS,
+    ND_CONN_DNS_LISTEN,
+    ND_CONN_DNS,    /* a client of quad-100 */
+    ND_CONN_DNS_OUT /* to a resolver */
 } nd_conn_kind;
 
 typedef enum nd_local_mode {
@@ -352,6 +358,8 @@ struct nd_conn {
     struct rmr_h1 *h1; /* metrics: of the request */
     uint16_t http_status; /* 0: not asked yet */
     bool http_head_only, http_answered;
+    nd_dns_stream *dns;
+    uint64_t lookup; /* its name is being resolved; 0: no */
     uint16_t serve_index;
     rmr_timer timer;
     rmr_ns_flow flow; /* ROUTE: not answered yet; id 0: it is */
@@ -365,6 +373,8 @@ void rmri_node_conn_free(nd_conn *c);
 void rmri_node_conn_end(nd_conn *c, rmr_time now, bool orderly);
 rmr_err rmri_node_conn_dial(nd_conn *c, rmr_time now, const char *host,
                             const rmr_addr *addr, uint16_t port);
+/* What was dialled can't be reached; may free it. */
+void rmri_node_conn_failed(nd_conn *c, rmr_time now, rmr_err why);
 void rmri_node_conn_start_bridge(nd_conn *c, rmr_time now);
 bool rmri_node_conn_take(nd_conn *c, rmr_bytes data);
 void rmri_node_conn_accepted(nd_conn *c, rmr_time now, rmr_ns_sock sock);
@@ -481,6 +491,35 @@ void rmri_node_service_dialled(nd_conn *c, rmr_time now, rmr_err err);
 void rmri_node_service_timer(nd_conn *c, rmr_time now);
 void rmri_node_serve_accept(rmr_node *n, rmr_time now, nd_conn *listener,
                             rmr_ns_sock sock);
+
+/* ---- node_dns.c, node_dns_quad.c --------------------------------------- */
+
+rmr_err rmri_node_dns_new(rmr_node *n);
+void rmri_node_dns_free(rmr_node *n);
+void rmri_node_dns_stop(rmr_node *n);
+void rmri_node_dns_pump(rmr_node *n, rmr_time now);
+rmr_time rmri_node_dns_deadline(const rmr_node *n);
+void rmri_node_dns_handle_deadline(rmr_node *n, rmr_time now);
+/* The netmap's DNS or our name is another one. */
+void rmri_node_dns_changed(rmr_node *n);
+/* Our addresses are others. */
+void rmri_node_dns_addrs(rmr_node *n);
+void rmri_node_dns_links(rmr_node *n, const rmr_io_links *l);
+/* A dial to a name that is no peer's.  Errors: NOTFOUND (nobody is asked for
+ * it), and those of rmr_dns_query; else rmri_node_conn_dial or
+ * rmri_node_conn_failed follows. */
+rmr_err rmri_node_dns_dial(nd_conn *c, const char *name, uint16_t port);
+void rmri_node_dns_dial_cancel(nd_conn *c);
+/* 100.100.100.100 and fd7a:115c:a1e0::53. */
+bool rmri_node_dns_is_quad(const rmr_addr *a);
+bool rmri_node_dns_is_for_quad(rmr_bytes ip_packet);
+bool rmri_node_dns_has_quad(const rmr_node *n, const rmr_addr *a);
+void rmri_node_dns_datagram(rmr_node *n, rmr_ns_sock sock, const rmr_addr *from,
+                            const rmr_addr *to, rmr_bytes data);
+void rmri_node_dns_accept(rmr_node *n, rmr_time now, rmr_ns_sock sock);
+void rmri_node_dns_dialled(nd_conn *c, rmr_time now, rmr_err err);
+void rmri_node_dns_readable(nd_conn *c, rmr_time now);
+void rmri_node_dns_conn_free(nd_conn *c);
 
 /* ---- node_local.c, node_status.c -------------------------------------- */
 
@@ -645,6 +684,7 @@ struct rmr_node {
     char ctl_text[512];
     rmr_wg *wg;
     rmr_ns *ns;
+    nd_dns *dns;
     rmr_addr ips[ND_MAX_IPS]; /* own, on the tailnet */
     size_t n_ips;
     rmr_ring expired; /* rmr_wg_peer each: to be forgotten */

@@ -103,6 +103,8 @@ void rmri_node_links_changed(rmr_node *n, rmr_time now, const rmr_io_links *l)
     if (n->n_link_addrs && l->of_addrs)
         memcpy(n->link_of, l->of_addrs, n->n_link_addrs * sizeof *l->of_addrs);
     memcpy(n->gateways, gateways, sizeof n->gateways);
+    if (n->dns)
+        rmri_node_dns_links(n, l);
     if (n->phase != ND_PHASE_UP)
         return;
     if (!first && n->ctl)

@@ -488,6 +488,7 @@ static void nc_start(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
 void rmri_node_local_dialled(nd_conn *c, rmr_time now, rmr_err err)
 {
     rmr_timers_cancel(&c->n->timers, &c->timer);
+    rmri_node_dns_dial_cancel(c);
     if (err != RMR_OK) {
         say_unreachable(c, c->local->line, err);
         return;

@@ -174,6 +174,7 @@ static void self_changed(rmr_node *n)
         rmr_ns_addr_add(n->ns, &n->ips[n->n_ips]);
         n->n_ips++;
     }
+    rmri_node_dns_addrs(n);
 }
 
 /* Peers look for us where we were, until the server tells them otherwise.  The
@@ -261,6 +262,8 @@ static void on_frame(void *user, uint32_t changed)
         rmri_node_paths_attributes(n, n->now);
     }
     rmri_node_routes_frame(n, changed);
+    if (changed & (RMR_NM_SELF | RMR_NM_DNS))
+        rmri_node_dns_changed(n);
     if (changed & RMR_NM_DERP_MAP)
         rmri_node_regions_map_changed(n, n->now);
     if (!n->from_server)

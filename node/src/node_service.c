@@ -20,6 +20,7 @@ static void socks_answer(nd_conn *c, rmr_time now, rmr_err err)
         if (c->has_sock)
             rmr_ns_abort(c->n->ns, now, c->sock);
         c->has_sock = false;
+        rmri_node_dns_dial_cancel(c);
     }
 }
 

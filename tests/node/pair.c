@@ -475,9 +475,9 @@ static void feed_netmap(pair *p, int i)
         "\"127.0.0.1\",\"IPv4\":\"127.0.0.1\",\"STUNPort\":%d,"
         "\"DERPPort\":%d}]}%s}},"
         "\"PacketFilter\":[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\","
-        "\"Ports\":{\"First\":0,\"Last\":65535}}]}]}",
+        "\"Ports\":{\"First\":0,\"Last\":65535}}]}],\"DNSConfig\":%s}",
         self, peer, p->two_regions ? PAIR_SILENT_PORT : PAIR_STUN_PORT,
-        PAIR_RELAY_PORT, p->two_regions ? two : "");
+        PAIR_RELAY_PORT, p->two_regions ? two : "", p->dns ? p->dns : "null");
     n->from_server = true;
     rmr_nm_stream_begin(n->nm);
     rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, p->now));

@@ -99,6 +99,9 @@ typedef struct pair {
     size_t longest; /* datagram that a socket sent, and IP header */
     bool gateway; /* there is one, 10.0.0.254, that speaks NAT-PMP */
     size_t unmapped; /* mappings that were taken back */
+    size_t asked;    /* questions at port 53 of an address outside */
+    bool dns_silent; /* nobody answers them; else A with 100.64.0.2 */
+    const char *dns; /* DNSConfig's JSON; NULL: none */
     const char *attribute; /* that control gives node 0; NULL: none */
     bool two_regions; /* the map has a region 2, where alone STUN answers */
     size_t direct; /* that came through */

@@ -92,6 +92,30 @@ static void nat_pmp(pair *p, const rmr_addr *from, const rmr_addr *to,
     }
 }
 
+/* A name server: the second node's address for every A, nothing else. */
+static void name_server(pair *p, const rmr_addr *from, const rmr_addr *to,
+                        rmr_bytes in)
+{
+    static const uint8_t record[] = {0xc0, 12, 0, 1, 0,   1,  0, 0,
+                                     0,    60, 0, 4, 100, 64, 0, 2};
+    uint8_t out[512];
+    size_t end = 12;
+    p->asked++;
+    if (p->dns_silent || in.len > sizeof out - sizeof record)
+        return;
+    while (in.ptr[end])
+        end += 1u + in.ptr[end];
+    end += 5;
+    bool is_a = in.ptr[end - 3] == 1;
+    memcpy(out, in.ptr, end);
+    out[2] = 0x81;
+    out[3] = 0x80;
+    out[7] = is_a;
+    out[11] = 0;
+    memcpy(out + end, record, sizeof record);
+    datagram_put(p, to, from, out, end + (is_a ? sizeof record : 0));
+}
+
 static void send_failed(pair *p, int i, const rmr_io_op *op)
 {
     rmr_io_event ev;
@@ -124,6 +148,9 @@ void pairi_udp_send(pair *p, int i, const rmr_io_op *op)
             stun(p, &from, &op->addr, rmr_bytes_of(op->data.ptr + at, len));
         else if (op->addr.port == PAIR_PMP_PORT)
             nat_pmp(p, &from, &op->addr, rmr_bytes_of(op->data.ptr + at, len));
+        else if (op->addr.port == 53)
+            name_server(p, &from, &op->addr,
+                        rmr_bytes_of(op->data.ptr + at, len));
         else
             datagram_put(p, &from, &op->addr, op->data.ptr + at, len);
     }

@@ -314,7 +314,8 @@ RMR_API rmr_err rmr_node_listen(rmr_node *n, rmr_time now, uint16_t port,
 /**
  * Dials a peer.                                                     [submit]
  *
- * \param host  An address or a MagicDNS name.
+ * \param host  An address, a MagicDNS name, or a name that the tailnet's DNS
+ *              knows (a record, a route, its resolvers): it is resolved first.
  *
  * Effects:  on_connected or on_closed (REFUSED, TIMEOUT, UNREACHABLE) later.
  * Errors:   NOTFOUND (no such peer), NOTREADY (no netmap yet), INVAL, INUSE,
@@ -396,6 +397,40 @@ RMR_API rmr_err rmr_node_close(rmr_node *n, rmr_time now, rmr_node_conn c);
  * Source:  RFC 9293 3.10.5.
  */
 RMR_API rmr_err rmr_node_abort(rmr_node *n, rmr_time now, rmr_node_conn c);
+
+/* ---- names ------------------------------------------------------------- */
+
+/* As on_answer of remora/dns.h: err OK with addresses (port 0), or NOTFOUND,
+ * TIMEOUT, REFUSED (a server's failure, no server), MALFORMED. */
+typedef void (*rmr_node_resolved_fn)(void *user, rmr_err err,
+                                     const rmr_addr *addrs, size_t n);
+
+/**
+ * Resolves a name as the tailnet's nodes do: peers, records, 4via6, routes of
+ * split DNS, the tailnet's resolvers, else the system's.            [submit]
+ *
+ * \param name  Of one label: with the tailnet's search domains first.
+ * \param id    For rmr_node_resolve_cancel; written before `done` is called.
+ *
+ * Effects:  done is called once, perhaps inside this call, unless it is
+ *           cancelled or the node is freed first.
+ * Errors:   NOTREADY (no layers yet), INVAL (no name), FULL, NOMEM, RNG: done
+ *           is not called then.
+ * Lifetime: user until done; the addresses for the call.
+ * Source:   remora/magicdns.h, remora/dns.h.
+ */
+RMR_API rmr_err rmr_node_resolve(rmr_node *n, rmr_time now, const char *name,
+                                 rmr_node_resolved_fn done, void *user,
+                                 uint64_t *id);
+
+/**
+ * The answer is not wanted any more.                                [submit]
+ *
+ * Effects: done is not called.
+ * Errors:  none; an unknown id is ignored.
+ * Source:  none.
+ */
+RMR_API void rmr_node_resolve_cancel(rmr_node *n, uint64_t id);
 
 /**
  * What the last RMR_NODE_EV_STATE said.                               [look]

@@ -47,6 +47,7 @@ var (
 	authKey    = flag.String("authkey", "", "require this auth key at registration")
 	interact   = flag.Bool("interactive", false, "without an auth key ask for a login: hand out an AuthURL; a GET of it completes the login")
 	machAuth   = flag.Bool("machine-auth", false, "nodes need approval: POST /lab/approve?node=NAME")
+	routes     = flag.String("routes", "", "split DNS: SUFFIX=RESOLVER[,SUFFIX=RESOLVER...], with -domain")
 	domain     = flag.String("domain", "", "MagicDNS domain, e.g. lab.test")
 	filterFile = flag.String("packet-filter", "", "JSON []tailcfg.FilterRule for every node; default: allow all")
 	keyExpiry  = flag.Duration("key-expiry", 0, "node keys expire this long after they are first seen; 0: never")
@@ -462,6 +463,11 @@ func main() {
 	}
 	if *domain != "" {
 		c.s.DNSConfig = &tailcfg.DNSConfig{Proxied: true, Domains: []string{*domain}, Routes: map[string][]*dnstype.Resolver{*domain: nil}}
+		for _, r := range strings.Split(*routes, ",") {
+			if suffix, addr, ok := strings.Cut(r, "="); ok {
+				c.s.DNSConfig.Routes[suffix] = append(c.s.DNSConfig.Routes[suffix], &dnstype.Resolver{Addr: addr})
+			}
+		}
 	}
 	c.addFake(*nFake)
 	mux := http.NewServeMux()

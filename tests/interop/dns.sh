@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Names: dig asks 100.100.100.100 through a forward, split routes lead to
+# dnsmasq, and SOCKS5, forwards and nc go where they say.
+. "$(dirname "$0")/lib.sh"
+lab_start
+must relay_start
+must control_start -authkey labkey -routes corp.lab=127.0.0.1:5301
+must ts_start 1
+must ts_up 1
+must web_start
+long=$(printf 'x%.0s' {1..200})
+names=()
+for i in {1..15}; do names+=("--txt-record=big.corp.lab,$i$long"); done
+bg dnsmasq dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --port=5301 \
+    --listen-address=127.0.0.1 --bind-interfaces --user=root --pid-file="$d/dnsmasq.pid" \
+    --host-record=web.corp.lab,"$(ts_ip 1 4)" --local=/corp.lab/ "${names[@]}"
+must until_ok 10 dig +short @127.0.0.1 -p 5301 web.corp.lab
+must remora_start r1 --socks5 127.0.0.1:1055 --forward 15353=100.100.100.100:53 --forward 15354=[fd7a:115c:a1e0::53]:53 \
+    --forward 18088=web.corp.lab:8088
+
+ask() { dig +tcp +time=10 +tries=1 @127.0.0.1 -p "${port:-15353}" "$@"; }
+says() { # says WANT ARGUMENTS...: the short answer
+    local got
+    got=$(ask +short "${@:2}")
+    [ "$got" = "$1" ] || { echo "'$got', not '$1'"; ask "${@:2}"; return 1; }
+}
+status() { ask "${@:2}" | tee "$d/dig" | grep -q "status: $1,"; }
+
+step "a peer's name" says "$(ts_ip 1 4)" n1.lab.test
+step "in capitals" says "$(ts_ip 1 4)" N1.Lab.TEST
+step "of the IPv6 address" eval 'port=15354 says "$(ts_ip 1 4)" n1.lab.test'
+step "our own name" says "$(remora_ip4 r1)" r1.lab.test
+step "no IPv6 address beside an IPv4 one" says "" n1.lab.test AAAA
+step "a peer's reverse name" says n1.lab.test. -x "$(ts_ip 1 4)"
+step "a peer's IPv6 reverse name" says n1.lab.test. -x "$(ts_ip 1 6)"
+step "a 4via6 name" says fd7a:115c:a1e0:b1a:0:7:a01:203 10-1-2-3-via-7.lab.test AAAA
+step "a name that nobody has" status NXDOMAIN nobody.lab.test
+step "a reverse name that nobody has" status NXDOMAIN -x 100.127.1.1
+step "an onion" status NXDOMAIN x.onion
+step "a kind that is not kept" status NOTIMP n1.lab.test SOA
+step "a name that no resolver is there for" status SERVFAIL www.example.org
+
+step "a split route" says "$(ts_ip 1 4)" web.corp.lab
+step "a split route's NXDOMAIN" status NXDOMAIN nobody.corp.lab
+whole() { [ "$(ask +short big.corp.lab TXT | wc -l)" = 15 ]; }
+step "an answer that is cut off is asked for by TCP" whole
+
+got_hello() { [ "$(curl -fsS --max-time 20 "$1")" = hello ]; }
+step "SOCKS5 to a name of a route" hello 127.0.0.1:1055 http://web.corp.lab:8088/
+step "a forward to a name of a route" got_hello http://127.0.0.1:18088/
+nc_http() { printf 'GET / HTTP/1.0\r\n\r\n' | remora r1 nc web.corp.lab 8088 >"$d/out" && grep -q '^hello' "$d/out"; }
+step "nc to a name of a route" nc_http
+unknown() { ! hello 127.0.0.1:1055 http://nobody.corp.lab:8088/; }
+step "SOCKS5 to a name that the route does not have" unknown
+step "it ends in order" remora_stop r1
+lab_end

@@ -1,0 +1,467 @@
+/* Names in the node: quad-100 through a forward, look-ups of the program, and
+ * dials to names that resolvers know, inside the tailnet and outside. */
+#include "node_dns.h"
+#include "pair.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DNS_PORT 5353
+#define FORWARD_PORT 8000
+#define SOCKS_PORT 1080
+#define SERVE_PORT 7000
+
+static pair p;
+static rmr_forward forwards[2];
+static rmr_serve serve;
+
+static struct {
+    int answers, connected, closed;
+    rmr_err err, why;
+    rmr_addr addr;
+    size_t n;
+} seen;
+
+static void on_connected(void *user, void *tag, rmr_node_conn c)
+{
+    (void)user;
+    (void)tag;
+    (void)c;
+    seen.connected++;
+}
+
+static void on_closed(void *user, void *tag, rmr_node_conn c, rmr_err why)
+{
+    (void)user;
+    (void)tag;
+    (void)c;
+    seen.closed++;
+    seen.why = why;
+}
+
+static void on_resolved(void *user, rmr_err err, const rmr_addr *addrs,
+                        size_t n)
+{
+    (void)user;
+    seen.answers++;
+    seen.err = err;
+    seen.n = n;
+    if (n)
+        seen.addr = addrs[0];
+}
+
+static void start(void)
+{
+    memset(&seen, 0, sizeof seen);
+    pair_init(&p, 5);
+    p.udp = true;
+    for (int i = 0; i < 2; i++) {
+        rmr_node_config cfg;
+        rmr_node_callbacks cb = {0};
+        cb.struct_size = sizeof cb;
+        cb.on_connected = on_connected;
+        cb.on_closed = on_closed;
+        rmr_node_config_init(&cfg, sizeof cfg);
+        cfg.callbacks = &cb;
+        if (i == 0) {
+            forwards[0].local = rmr_addr_v4(127, 0, 0, 1, DNS_PORT);
+            forwards[0].port = 53;
+            snprintf(forwards[0].peer, RMR_HOST_MAX, "100.100.100.100");
+            forwards[1].local = rmr_addr_v4(127, 0, 0, 1, FORWARD_PORT);
+            forwards[1].port = SERVE_PORT;
+            snprintf(forwards[1].peer, RMR_HOST_MAX, "db.corp.example");
+            cfg.forwards = forwards;
+            cfg.n_forwards = 2;
+            cfg.socks5 = rmr_addr_v4(127, 0, 0, 1, SOCKS_PORT);
+        } else {
+            serve.port = SERVE_PORT;
+            serve.target = rmr_addr_v4(127, 0, 0, 1, 7000);
+            cfg.serves = &serve;
+            cfg.n_serves = 1;
+        }
+        pair_start(&p, i, &cfg);
+    }
+    pair_feed_netmaps(&p);
+    pair_run(&p, 3 * RMR_SEC, NULL, NULL);
+}
+
+static void stop(void)
+{
+    pair_free(&p);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(p.node[i].alloc.live_blocks, 0);
+}
+
+/* corp.example at a resolver outside, deep.example at the second node. */
+static void set_routes(void)
+{
+    rmr_addr out = rmr_addr_v4(192, 0, 2, 53, 0);
+    rmr_addr in = rmr_addr_v4(100, 64, 0, 2, 0);
+    rmr_md_route routes[2] = {{"corp.example", &out, 1, false},
+                              {"deep.example", &in, 1, false}};
+    rmr_md_record record = {"db.record.example", in};
+    rmr_md_table t = {.proxied = true,
+                      .suffix = "ex.com",
+                      .records = &record,
+                      .n_records = 1,
+                      .routes = routes,
+                      .n_routes = 2};
+    assert_int_equal(rmr_md_set(p.node[0].n->dns->md, &t), RMR_OK);
+}
+
+static bool is_answered(void *user)
+{
+    (void)user;
+    return seen.answers > 0;
+}
+
+static void resolve(const char *name)
+{
+    uint64_t id;
+    seen.answers = 0;
+    seen.n = 0;
+    assert_int_equal(
+        rmr_node_resolve(p.node[0].n, p.now, name, on_resolved, NULL, &id),
+        RMR_OK);
+    pair_drain(&p, 0);
+    pair_run(&p, 20 * RMR_SEC, is_answered, NULL);
+    assert_int_equal(seen.answers, 1);
+}
+
+static void expect_addr(uint8_t d)
+{
+    rmr_addr want = rmr_addr_v4(100, 64, 0, d, 0);
+    assert_int_equal(seen.err, RMR_OK);
+    assert_int_equal(seen.n, 1);
+    assert_true(rmr_addr_ip_eq(&seen.addr, &want));
+}
+
+static void the_program_resolves_names(void **state)
+{
+    (void)state;
+    start();
+    resolve("node1.ex.com");
+    expect_addr(2);
+    resolve("Node1.EX.com.");
+    expect_addr(2);
+    resolve("node1");
+    expect_addr(2);
+    resolve("node0.ex.com");
+    expect_addr(1);
+    resolve("198.51.100.7");
+    assert_int_equal(seen.addr.ip[0], 198);
+    assert_int_equal(p.asked, 0);
+    set_routes();
+    resolve("nobody.ex.com");
+    assert_int_equal(seen.err, RMR_E_NOTFOUND);
+    assert_int_equal(p.asked, 0);
+    resolve("db.record.example");
+    expect_addr(2);
+    resolve("db.corp.example");
+    expect_addr(2);
+    assert_int_equal(p.asked, 2); /* A and AAAA */
+    resolve("www.example.org");   /* nobody to ask */
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    uint64_t id;
+    assert_int_equal(
+        rmr_node_resolve(p.node[0].n, p.now, "a b", on_resolved, NULL, &id),
+        RMR_E_INVAL);
+    stop();
+}
+
+static void a_resolver_of_the_tailnet_is_asked_through_the_tunnel(void **state)
+{
+    rmr_ns_stats before, after;
+    (void)state;
+    start();
+    set_routes();
+    rmr_ns_get_stats(p.node[1].n->ns, &before);
+    resolve("x.deep.example");
+    assert_int_equal(seen.err, RMR_E_REFUSED); /* nobody listens there */
+    rmr_ns_get_stats(p.node[1].n->ns, &after);
+    assert_true(after.discard_no_socket >= before.discard_no_socket + 2);
+    assert_int_equal(p.asked, 0);
+    stop();
+}
+
+static void the_netmap_says_whom_to_ask(void **state)
+{
+    (void)state;
+    start();
+    p.dns = "{\"Proxied\":true,\"Domains\":[\"corp.example\"],"
+            "\"Resolvers\":[{\"Addr\":\"https://dns.example/dns-query\"},"
+            "{\"Addr\":\"192.0.2.1\"}],"
+            "\"Routes\":{\"corp.example.\":[{\"Addr\":\"192.0.2.53\"}],"
+            "\"own.example.\":null,\"web.example\":[{\"Addr\":"
+            "\"https://dns.example/dns-query\"}]},"
+            "\"ExtraRecords\":[{\"Name\":\"db.record.example\","
+            "\"Value\":\"100.64.0.2\"}]}";
+    pair_feed_netmaps(&p);
+    resolve("db.record.example");
+    expect_addr(2);
+    resolve("x.own.example");
+    assert_int_equal(seen.err, RMR_E_NOTFOUND);
+    resolve("nobody.ex.com");
+    assert_int_equal(seen.err, RMR_E_NOTFOUND);
+    resolve("x.web.example"); /* HTTPS is not spoken */
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    assert_int_equal(p.asked, 0);
+    resolve("www.example.org");
+    expect_addr(2);
+    resolve("db"); /* a search domain */
+    expect_addr(2);
+    assert_int_equal(p.asked, 4);
+    p.dns = NULL;
+    pair_feed_netmaps(&p);
+    resolve("www.example.org");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    assert_int_equal(p.asked, 4);
+    stop();
+}
+
+static void a_look_up_can_be_cancelled(void **state)
+{
+    uint64_t id;
+    (void)state;
+    start();
+    set_routes();
+    p.dns_silent = true;
+    assert_int_equal(rmr_node_resolve(p.node[0].n, p.now, "a.corp.example",
+                                      on_resolved, NULL, &id),
+                     RMR_OK);
+    pair_drain(&p, 0);
+    rmr_node_resolve_cancel(p.node[0].n, id);
+    pair_run(&p, 20 * RMR_SEC, NULL, NULL);
+    assert_int_equal(seen.answers, 0);
+    stop();
+}
+
+static size_t question(uint8_t *at, const char *name)
+{
+    static const uint8_t head[] = {0, 0, 0xab, 0xcd, 1, 0, 0,
+                                   1, 0, 0,    0,    0, 0, 0};
+    memcpy(at, head, sizeof head);
+    size_t n = sizeof head;
+    while (*name) {
+        size_t len = strcspn(name, ".");
+        at[n++] = (uint8_t)len;
+        memcpy(at + n, name, len);
+        n += len;
+        name += len + (name[len] == '.');
+    }
+    memcpy(at + n, "\0\0\1\0\1", 5);
+    n += 5;
+    at[0] = (uint8_t)((n - 2) >> 8);
+    at[1] = (uint8_t)(n - 2);
+    return n;
+}
+
+static void quad_100_answers_through_a_forward(void **state)
+{
+    uint8_t q[300], got[300];
+    size_t len = 0;
+    (void)state;
+    start();
+    pair_conn *c = pair_dial(&p, 0, DNS_PORT, NULL);
+    assert_non_null(c);
+    size_t n = question(q, "node1.ex.com"); /* two at once, in pieces */
+    n += question(q + n, "node0.ex.com");
+    for (size_t at = 0; at < n;) {
+        at += pair_write(c, q + at, n - at < 7 ? n - at : 7);
+        pair_run(&p, RMR_MS, NULL, NULL);
+    }
+    for (int i = 0; i < 1000 && len < n + 32; i++) {
+        pair_run(&p, 10 * RMR_MS, NULL, NULL);
+        len += pair_read(c, got + len, sizeof got - len);
+    }
+    assert_int_equal(len, n + 32); /* the questions, and 16 bytes each */
+    assert_memory_equal(got + 2, "\xab\xcd\x85\x80\0\1\0\1", 8);
+    assert_memory_equal(got + len / 2 - 4, "\x64\x40\0\2", 4);
+    assert_memory_equal(got + len - 4, "\x64\x40\0\1", 4);
+    pair_close(c);
+    pair_run(&p, 40 * RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->dns->n_served, 0);
+    stop();
+}
+
+static void clients_that_break_the_rules_are_cut_off(void **state)
+{
+    static uint8_t big[3000] = {0x0b, 0xb8};
+    (void)state;
+    start();
+    pair_conn *c[ND_DNS_SERVED + 2];
+    for (size_t i = 0; i < ND_DNS_SERVED + 2; i++) {
+        c[i] = pair_dial(&p, 0, DNS_PORT, NULL);
+        assert_non_null(c[i]);
+        pair_run(&p, 200 * RMR_MS, NULL, NULL);
+    }
+    assert_int_equal(p.node[0].n->dns->n_served, ND_DNS_SERVED);
+    assert_true(pair_is_reset(c[ND_DNS_SERVED]));
+    pair_write(c[0], big, sizeof big); /* above any question */
+    pair_run(&p, RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->dns->n_served, ND_DNS_SERVED - 1);
+    pair_run(&p, 60 * RMR_SEC, NULL, NULL); /* the others say nothing */
+    assert_int_equal(p.node[0].n->dns->n_served, 0);
+    stop();
+}
+
+static void datagrams_to_quad_100_are_answered(void **state)
+{
+    rmr_ns_sock s;
+    rmr_md_stats st;
+    uint8_t q[300];
+    (void)state;
+    start();
+    rmr_node *n = p.node[0].n;
+    rmr_addr quad = rmr_addr_v4(100, 100, 100, 100, 53);
+    assert_int_equal(rmr_ns_udp_connect(n->ns, NULL, &quad, n->dns, &s),
+                     RMR_OK);
+    size_t len = question(q, "node1.ex.com");
+    assert_int_equal(rmr_ns_udp_send(n->ns, p.now, s, NULL, NULL,
+                                     rmr_bytes_of(q + 2, len - 2)),
+                     RMR_OK);
+    n->dirty = true;
+    pair_drain(&p, 0);
+    rmr_md_get_stats(n->dns->md, &st);
+    assert_int_equal(st.asked, 1);
+    assert_int_equal(st.own, 1);
+    assert_int_equal(st.ignored, 1); /* the answer, which the test's socket
+                                        heard: it is no question */
+    rmr_ns_close(n->ns, p.now, s);
+    stop();
+}
+
+static void quad_100_is_for_this_host_alone(void **state)
+{
+    uint8_t pkt[40] = {0x45};
+    (void)state;
+    memcpy(pkt + 16, "\x64\x64\x64\x64", 4);
+    assert_true(rmri_node_dns_is_for_quad(rmr_bytes_of(pkt, 40)));
+    assert_false(rmri_node_dns_is_for_quad(rmr_bytes_of(pkt, 19)));
+    pkt[19] = 0x65;
+    assert_false(rmri_node_dns_is_for_quad(rmr_bytes_of(pkt, 40)));
+    /* A peer whose routes lead there by its own stack: nothing is heard. */
+    start();
+    rmr_node *n = p.node[1].n;
+    rmr_md_stats st;
+    rmr_node_conn c;
+    assert_int_equal(rmr_node_dial(n, p.now, "100.100.100.100", 53, NULL, &c),
+                     RMR_OK);
+    pair_drain(&p, 1);
+    pair_run(&p, RMR_SEC, NULL, NULL);
+    assert_int_equal(seen.connected, 1); /* to its own */
+    rmr_md_get_stats(p.node[0].n->dns->md, &st);
+    assert_int_equal(p.node[0].n->dns->n_served, 0);
+    assert_int_equal(st.asked, 0);
+    stop();
+}
+
+static bool is_over(void *user)
+{
+    (void)user;
+    return seen.connected || seen.closed;
+}
+
+static void a_dial_goes_where_the_resolver_says(void **state)
+{
+    rmr_node_conn c;
+    rmr_bytes view;
+    bool eof;
+    size_t taken;
+    (void)state;
+    start();
+    set_routes();
+    rmr_node *n = p.node[0].n;
+    assert_int_equal(
+        rmr_node_dial(n, p.now, "db.corp.example", SERVE_PORT, NULL, &c),
+        RMR_OK);
+    assert_int_equal(rmr_node_send(n, p.now, c, rmr_bytes_str("x"), &taken),
+                     RMR_E_STATE);
+    assert_int_equal(rmr_node_peek(n, c, &view, &eof), RMR_OK);
+    assert_int_equal(view.len, 0);
+    pair_drain(&p, 0);
+    assert_true(pair_run(&p, 20 * RMR_SEC, is_over, NULL));
+    assert_int_equal(seen.connected, 1);
+    assert_int_equal(rmr_node_send(n, p.now, c, rmr_bytes_str("x"), &taken),
+                     RMR_OK);
+    /* one that nobody knows is not asked for */
+    assert_int_equal(rmr_node_dial(n, p.now, "www.example.org", 80, NULL, &c),
+                     RMR_E_NOTFOUND);
+    stop();
+}
+
+static void a_dial_that_no_resolver_answers_ends(void **state)
+{
+    rmr_node_conn c;
+    (void)state;
+    start();
+    set_routes();
+    p.dns_silent = true;
+    rmr_node *n = p.node[0].n;
+    assert_int_equal(
+        rmr_node_dial(n, p.now, "db.corp.example", SERVE_PORT, NULL, &c),
+        RMR_OK);
+    pair_drain(&p, 0);
+    assert_true(pair_run(&p, 20 * RMR_SEC, is_over, NULL));
+    assert_int_equal(seen.connected, 0);
+    assert_int_equal(seen.why, RMR_E_REFUSED);
+    /* one that is given up meanwhile tells nothing */
+    assert_int_equal(
+        rmr_node_dial(n, p.now, "db.corp.example", SERVE_PORT, NULL, &c),
+        RMR_OK);
+    pair_drain(&p, 0);
+    assert_int_equal(rmr_node_abort(n, p.now, c), RMR_OK);
+    pair_run(&p, 20 * RMR_SEC, NULL, NULL);
+    assert_int_equal(seen.closed, 1);
+    stop();
+}
+
+static void forwards_and_socks_take_names_of_routes(void **state)
+{
+    static const uint8_t ask[] = "\5\1\0\5\1\0\3\017db.corp.example\x1b\x58";
+    uint8_t got[64];
+    size_t len = 0;
+    (void)state;
+    start();
+    set_routes();
+    pair_conn *f = pair_dial(&p, 0, FORWARD_PORT, NULL);
+    assert_non_null(f);
+    pair_write(f, "hello", 5);
+    pair_run(&p, 5 * RMR_SEC, NULL, NULL);
+    pair_conn *far = pair_accepted(&p, 7000);
+    assert_non_null(far);
+    assert_int_equal(pair_read(far, got, sizeof got), 5);
+    pair_conn *s = pair_dial(&p, 0, SOCKS_PORT, NULL);
+    assert_non_null(s);
+    pair_write(s, ask, sizeof ask - 1);
+    for (int i = 0; i < 50 && len < 12; i++) {
+        pair_run(&p, 100 * RMR_MS, NULL, NULL);
+        len += pair_read(s, got + len, sizeof got - len);
+    }
+    assert_int_equal(len, 12);
+    assert_memory_equal(got, "\5\0\5\0", 4);
+    stop();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_program_resolves_names),
+        cmocka_unit_test(a_resolver_of_the_tailnet_is_asked_through_the_tunnel),
+        cmocka_unit_test(the_netmap_says_whom_to_ask),
+        cmocka_unit_test(a_look_up_can_be_cancelled),
+        cmocka_unit_test(quad_100_answers_through_a_forward),
+        cmocka_unit_test(clients_that_break_the_rules_are_cut_off),
+        cmocka_unit_test(datagrams_to_quad_100_are_answered),
+        cmocka_unit_test(quad_100_is_for_this_host_alone),
+        cmocka_unit_test(a_dial_goes_where_the_resolver_says),
+        cmocka_unit_test(a_dial_that_no_resolver_answers_ends),
+        cmocka_unit_test(forwards_and_socks_take_names_of_routes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
