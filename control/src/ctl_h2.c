@@ -138,7 +138,7 @@ static rmr_err send_due(rmr_ctl *c)
         if (e)
             return e;
     }
-    if (!c->registered || c->need_register)
+    if (!rmri_ctl_may_map(c))
         return RMR_OK;
     if (!is_running(c, REQ_MAP)) {
         rmr_err e = rmri_ctl_map_send(c);
@@ -172,8 +172,7 @@ rmr_time rmri_ctl_h2_deadline(const rmr_ctl *c)
     }
     if (c->need_register && !is_running(c, REQ_REGISTER))
         t = rmr_time_min(t, c->register_at);
-    if (c->registered && !c->need_register && c->update_due &&
-        !is_running(c, REQ_UPDATE))
+    if (rmri_ctl_may_map(c) && c->update_due && !is_running(c, REQ_UPDATE))
         t = rmr_time_min(t, c->update_at);
     return t;
 }

@@ -33,6 +33,7 @@
 #define CTL_MAX_LATENCIES 64
 #define CTL_TRI 8 /* values that may be unknown */
 #define CTL_TEXT 512
+#define CTL_TAGS 1024
 #define CTL_URL_MAX 1024
 #define CTL_SCRATCH 4096
 
@@ -90,9 +91,18 @@ struct rmr_ctl {
     char *auth_key; /* NULL: none, or used up */
     size_t auth_key_size;
     char hostname[NM_TEXT_MAX], os[64], os_version[64], product[64];
-    bool ephemeral, accept_key, compress;
+    bool ephemeral, accept_key, compress, keep_auth_key;
+    char tags[CTL_TAGS]; /* each ends with a zero byte, the last with two */
     uint8_t machine_key[RMR_KEY_LEN];
     uint8_t node_key[RMR_KEY_LEN], old_node_key[RMR_KEY_LEN]; /* public */
+    /* The key that the server knows: polls go on with it while a new node_key
+     * is being registered. */
+    uint8_t map_key[RMR_KEY_LEN];
+    bool has_map_key;
+    bool key_is_new;  /* node_key was set, and is not registered yet */
+    bool logging_out; /* the register request is one to log out */
+    bool logged_out;  /* the pump ends with that */
+    rmr_err logout_err;
     uint8_t disco_key[RMR_KEY_LEN];
     uint64_t wall_ns; /* at wall_at */
     rmr_time wall_at;
@@ -213,15 +223,24 @@ void rmri_ctl_h2_cancel(rmr_ctl *c, ctl_kind kind);
 /* ---- ctl_register.c --------------------------------------------------- */
 
 rmr_err rmri_ctl_register_send(rmr_ctl *c);
+/* A login that is awaited goes without it, and so does the question whether a
+ * registered key is still good: a node that was deleted stays so. */
+bool rmri_ctl_sends_auth_key(const rmr_ctl *c);
 void rmri_ctl_register_begin(rmr_ctl *c); /* its body follows */
 void rmri_ctl_register_body(rmr_ctl *c, rmr_bytes data);
 void rmri_ctl_register_end(rmr_ctl *c);
+/* The auth key has done its duty. */
+void rmri_ctl_forget_auth_key(rmr_ctl *c);
 /* Seconds of a Retry-After header; a date, or none: random 5 to 10 s. */
 rmr_err rmri_ctl_retry_after(rmr_ctl *c, rmr_bytes value, rmr_dur *out);
 
 /* ---- ctl_map.c -------------------------------------------------------- */
 
 rmr_err rmri_ctl_map_send(rmr_ctl *c);
+/* The node key that polls and updates go by. */
+const uint8_t *rmri_ctl_map_key(const rmr_ctl *c);
+/* Is there a key to poll with, now? */
+bool rmri_ctl_may_map(const rmr_ctl *c);
 void rmri_ctl_map_head(rmr_ctl *c);
 void rmri_ctl_map_body(rmr_ctl *c, rmr_bytes data);
 void rmri_ctl_map_end(rmr_ctl *c, rmr_err why);

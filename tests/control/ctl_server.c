@@ -167,6 +167,8 @@ static void keep_text(char *dst, size_t cap, const bytes *b)
 static void on_register(server *s, request *r)
 {
     const char *body = s->reg_body;
+    if (s->registers < 2 && s->reg_bodies[s->registers])
+        body = s->reg_bodies[s->registers];
     s->registers++;
     keep_text(s->last_register, sizeof s->last_register, &r->body);
     memcpy(s->reg_ts_lb, r->ts_lb, sizeof s->reg_ts_lb);
@@ -487,7 +489,7 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
     rig *r = user;
     size_t n = strlen(r->states);
     if (n + 1 < sizeof r->states) {
-        r->states[n] = "CRLODF"[state];
+        r->states[n] = "CRLODFX"[state];
         r->states[n + 1] = '\0';
     }
     r->state = state;
@@ -519,12 +521,34 @@ static void on_registered(void *user, const char *login, const char *display)
     (void)snprintf(r->login, sizeof r->login, "%s/%s", login, display);
 }
 
+static void on_key_expired(void *user)
+{
+    rig *r = user;
+    uint8_t fresh[32], old[32];
+    r->expired++;
+    if (r->next_key == 0)
+        return;
+    memset(fresh, r->next_key, 32);
+    memset(old, 0x11, 32);
+    assert_int_equal(rmr_ctl_set_node_key(r->c, r->now, fresh, old), RMR_OK);
+}
+
+static void on_key_refused(void *user, rmr_err err, const char *text)
+{
+    rig *r = user;
+    r->refused++;
+    r->refused_err = err;
+    (void)snprintf(r->refused_text, sizeof r->refused_text, "%s", text);
+}
+
 rmr_err rig_init(rig *r, void (*tune)(rmr_ctl_config *cfg))
 {
     rmr_nm_config ncfg;
     rmr_ctl_config cfg;
-    const rmr_ctl_callbacks cb = {sizeof cb, r, on_state, on_server_key,
-                                  on_registered};
+    const rmr_ctl_callbacks cb = {sizeof cb,     r,
+                                  on_state,      on_server_key,
+                                  on_registered, on_key_expired,
+                                  on_key_refused};
     r->now = r->now ? r->now : 5 * RMR_SEC;
     if (!r->rng.s[0])
         test_rng_seed(&r->rng, 11);
@@ -607,7 +631,8 @@ static bool rig_output(rig *r)
     rmr_err e = rmr_ctl_read(r->c, r->now, rmr_buf_of(p, n));
     free(p);
     if (e) { /* told by on_state; the stream is to be closed */
-        assert_true(r->state == RMR_CTL_DOWN || r->state == RMR_CTL_FAILED);
+        assert_true(r->state == RMR_CTL_DOWN || r->state == RMR_CTL_FAILED ||
+                    r->state == RMR_CTL_LOGGED_OUT);
         assert_true(rmr_ctl_wants_close(r->c));
         drop(r);
     }
@@ -707,6 +732,11 @@ void tune_accepts_pinned_to_another(rmr_ctl_config *cfg)
 void tune_no_auth_key(rmr_ctl_config *cfg)
 {
     cfg->auth_key = NULL;
+}
+
+void tune_keep_auth_key(rmr_ctl_config *cfg)
+{
+    cfg->keep_auth_key = true;
 }
 
 bool rig_has(const char *text, const char *part)

@@ -55,6 +55,7 @@ typedef struct server {
     uint32_t early_len; /* what it claims; 0: the truth */
     int reg_status, map_status, upd_status; /* 0: 200; -1: no answer */
     const char *reg_body;                   /* NULL: registered */
+    const char *reg_bodies[2];              /* of the first ones, if set */
     int reg_answers;                        /* so many, then none; 0: all */
     const char *reg_header;                 /* value of retry-after */
     const char *map_body;                   /* of an answer that is not 200 */
@@ -104,11 +105,15 @@ typedef struct rig {
     test_rng rng;
     test_log log;
     rmr_env env;
-    char states[4096]; /* one letter each: C R L O D F */
+    char states[4096]; /* one letter each: C R L O D F X */
     rmr_err err;       /* of the last state */
     rmr_ctl_state state;
     char text[1024];
     int server_keys, registered;
+    uint8_t next_key; /* of this byte, when one has expired; 0: none */
+    int expired, refused;
+    rmr_err refused_err;
+    char refused_text[256];
     uint8_t server_key[32];
     char login[128];
     bool stream; /* the client has one */
@@ -134,6 +139,7 @@ void tune_pinned_to_another(rmr_ctl_config *cfg);
 void tune_https_pinned_to_another(rmr_ctl_config *cfg);
 void tune_accepts_pinned_to_another(rmr_ctl_config *cfg);
 void tune_no_auth_key(rmr_ctl_config *cfg);
+void tune_keep_auth_key(rmr_ctl_config *cfg);
 /* Does the text hold the part?  Prints both when not. */
 bool rig_has(const char *text, const char *part);
 

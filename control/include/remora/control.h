@@ -82,7 +82,10 @@ typedef enum rmr_ctl_state {
     RMR_CTL_NEEDS_LOGIN, /* text: the URL to open; it goes on by itself */
     RMR_CTL_CONNECTED,   /* the map stream is open */
     RMR_CTL_DOWN,        /* err, text: why; it tries again by itself */
-    RMR_CTL_FAILED       /* err, text: why; it stops until rmr_ctl_retry */
+    RMR_CTL_FAILED,      /* err, text: why; it stops until rmr_ctl_retry */
+    /* After rmr_ctl_logout; err, text: what the server had against it.  It
+     * stops, as after FAILED. */
+    RMR_CTL_LOGGED_OUT
 } rmr_ctl_state;
 
 typedef struct rmr_ctl rmr_ctl;
@@ -98,6 +101,13 @@ typedef struct rmr_ctl_callbacks {
     void (*on_server_key)(void *user, const uint8_t key[RMR_KEY_LEN]);
     /* Registered with this node key: store it.  login: "user@example.com". */
     void (*on_registered)(void *user, const char *login, const char *display);
+    /* The server says that the node key has expired.  rmr_ctl_set_node_key()
+     * inside goes on with a new one at once; else it ends in FAILED.  Not for a
+     * key that is new itself. */
+    void (*on_key_expired)(void *user);
+    /* The new key was refused.  That before stays, and the map stream of it; a
+     * refused auth key is forgotten.  NULL: FAILED instead. */
+    void (*on_key_refused)(void *user, rmr_err err, const char *text);
 } rmr_ctl_callbacks;
 
 typedef struct rmr_ctl_config {
@@ -118,6 +128,10 @@ typedef struct rmr_ctl_config {
     uint64_t wall_unix_ns;
     rmr_nm *netmap; /* retained until free; filled by the stream */
     const rmr_ctl_callbacks *callbacks; /* copied */
+    /* Not wiped when registered: for the next node key. */
+    bool keep_auth_key;
+    const char *const *tags; /* asked for, "tag:name" each; copied */
+    size_t n_tags;
 } rmr_ctl_config;
 
 typedef enum rmr_ctl_endpoint_type { /* tailcfg.EndpointType */
@@ -176,7 +190,8 @@ RMR_API void rmr_ctl_config_init(rmr_ctl_config *cfg, size_t struct_size);
  *
  * Effects: none outside.
  * Errors: INVAL (a URL that is none or has a query; an auth key of the wrapped
- *         form "...--TL..."; a name that is too long; no machine key, node key
+ *         form "...--TL..."; a name that is too long; a tag without "tag:", or
+ *         more than 1,000 bytes of them; no machine key, node key
  *         or netmap), NOMEM.
  * Lifetime: until rmr_ctl_free().
  * Source: types/key; control/controlclient.
@@ -318,8 +333,9 @@ RMR_API rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now,
                                 const rmr_ctl_net *net);
 
 /**
- * A new node key was made (rotation): registers with it.  The map stream goes
- * on until that succeeded.                                          [submit]
+ * A new node key was made (rotation, or the one before has expired): registers
+ * with it.  The map stream of the key before goes on, and comes back, until
+ * that succeeded: the server may bring that key to life again.      [submit]
  *
  * \param old_public  The key before, or zeros.
  *
@@ -330,6 +346,27 @@ RMR_API rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now,
 RMR_API rmr_err rmr_ctl_set_node_key(rmr_ctl *c, rmr_time now,
                                      const uint8_t node_public[RMR_KEY_LEN],
                                      const uint8_t old_public[RMR_KEY_LEN]);
+
+/**
+ * Gives a new key up before it is registered: goes on with that before.
+ *                                                                   [submit]
+ *
+ * Effects: the login that is awaited is forgotten.
+ * Errors: STATE (there is no new key, or no registered one before it).
+ * Source: tailcfg.RegisterRequest.
+ */
+RMR_API rmr_err rmr_ctl_keep_node_key(rmr_ctl *c);
+
+/**
+ * Logs out: registers with an end in the past.  Whatever the server answers to
+ * that ends it; a connection that fails is tried again.             [submit]
+ *
+ * Effects: on_state(LOGGED_OUT) when answered; out of FAILED and of a back-off,
+ *          as rmr_ctl_retry().
+ * Errors: none.
+ * Source: tailcfg.RegisterRequest, Expiry.
+ */
+RMR_API void rmr_ctl_logout(rmr_ctl *c, rmr_time now);
 
 /**
  * Out of FAILED, or out of a back-off (the network changed): tries now, and
