@@ -169,17 +169,22 @@ static void self_changed(rmr_node *n)
     rmr_filter_set_local(rmr_nm_filter(n->nm), self.addrs, self.n_addrs);
 }
 
+void rmri_node_peers_tell_expired(rmr_node *n)
+{
+    rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, "");
+    if (!n->expiry_told)
+        rmri_node_trouble(n, RMR_E_CTL_KEY_EXPIRED,
+                          rmr_node_err_text(RMR_E_CTL_KEY_EXPIRED));
+    n->expiry_told = true;
+}
+
 static void tell_running(rmr_node *n)
 {
     rmr_nm_node self;
     if (!rmr_nm_self(n->nm, &self))
         return;
     if (self.expired) {
-        rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, "");
-        if (!n->expiry_told)
-            rmri_node_trouble(n, RMR_E_CTL_KEY_EXPIRED,
-                              rmr_node_err_text(RMR_E_CTL_KEY_EXPIRED));
-        n->expiry_told = true;
+        rmri_node_peers_tell_expired(n);
         return;
     }
     if (!self.machine_authorized) {
@@ -222,6 +227,7 @@ static void on_frame(void *user, uint32_t changed)
         n->live = true;
         rmri_node_cache_changed(n, n->now);
         tell_running(n);
+        rmri_node_login_check(n, n->now);
     }
 }
 

@@ -14,6 +14,11 @@ typedef struct control_machine control_machine;
  * order in which their host names sort them: "n0" is the first. */
 control_machine *control_machine_new(const char *derp_map);
 void control_machine_free(control_machine *c);
+/* Node i's key ends at this Unix time, in ns, and it is told so; another key of
+ * it has no end.  0: never. */
+void control_machine_key_end(control_machine *c, int i, uint64_t unix_ns);
+/* The node key that it polled with last, as 64 digits. */
+const char *control_machine_key(const control_machine *c, int i);
 rmr_machine control_machine_machine(control_machine *c);
 
 #endif

@@ -43,6 +43,7 @@ struct world {
     rmr_sim *sim;
     test_alloc heap;
     void *control; /* control_machine */
+    rmr_sim_program control_program;
     struct world_relay {
         test_rng rng;
         rmr_relay *relay;
