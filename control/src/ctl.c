@@ -170,6 +170,7 @@ rmr_err rmr_ctl_new(rmr_ctl **out, const rmr_env *env,
         rmr_ctl_free(c);
         return e;
     }
+    rmri_nm_set_ping(c->nm, rmri_ctl_ping, c);
     *out = c;
     return RMR_OK;
 }
@@ -185,6 +186,8 @@ void rmr_ctl_free(rmr_ctl *c)
 {
     if (!c)
         return;
+    if (c->nm)
+        rmri_nm_set_ping(c->nm, NULL, NULL);
     rmri_ctl_conn_drop(c);
     rmri_ctl_forget_auth_key(c);
     rmri_ctl_net_free(&c->net, &c->env.alloc);

@@ -19,6 +19,8 @@
 #define CTL_REGISTER_TIMEOUT (30 * RMR_SEC) /* not while a login is awaited */
 #define CTL_FOLLOWUP_TIMEOUT (20 * 60 * RMR_SEC)
 #define CTL_UPDATE_TIMEOUT (30 * RMR_SEC)
+#define CTL_PING_TIMEOUT (15 * RMR_SEC)
+#define CTL_PING_BODY 4096
 #define CTL_WATCHDOG (120 * RMR_SEC)
 #define CTL_FULL_WAIT (100 * RMR_MS)
 #define CTL_BACKOFF_UNIT (10 * RMR_MS) /* times n squared */
@@ -49,7 +51,13 @@ typedef enum ctl_phase {
     PH_FAILED
 } ctl_phase;
 
-typedef enum ctl_kind { REQ_REGISTER, REQ_MAP, REQ_UPDATE, REQS } ctl_kind;
+typedef enum ctl_kind {
+    REQ_REGISTER,
+    REQ_MAP,
+    REQ_UPDATE,
+    REQ_PING,
+    REQS
+} ctl_kind;
 
 typedef struct ctl_request { /* one at a time of each kind */
     int32_t stream;          /* 0: none */
@@ -74,6 +82,13 @@ typedef struct ctl_reply { /* RegisterResponse */
     char login[NM_TEXT_MAX], display[NM_TEXT_MAX], user_display[NM_TEXT_MAX];
     bool has_error, expired, has_signature, bad_url;
 } ctl_reply;
+
+typedef struct ctl_ping { /* the answer to a PingRequest */
+    bool is_due, is_post;
+    char last_url[1024], path[1024];
+    uint8_t body[CTL_PING_BODY];
+    size_t body_len;
+} ctl_ping;
 
 struct rmr_ctl {
     rmr_env env;
@@ -163,6 +178,8 @@ struct rmr_ctl {
     rmr_time update_at;
     uint32_t update_failures;
 
+    ctl_ping ping;
+
     /* the map stream */
     bool map_open;      /* its head came */
     rmr_time map_since; /* first netmap of the stream; NEVER: none yet */
@@ -249,6 +266,12 @@ void rmri_ctl_map_drop(rmr_ctl *c);
 void rmri_ctl_map_ended_text(rmr_ctl *c, char *dst, size_t cap);
 rmr_err rmri_ctl_update_send(rmr_ctl *c);
 void rmri_ctl_update_end(rmr_ctl *c, bool ok);
+
+/* ---- ctl_ping.c ------------------------------------------------------- */
+
+/* The hook of the netmap; false: it is for the host. */
+bool rmri_ctl_ping(void *user, const nm_ping *in);
+rmr_err rmri_ctl_ping_send(rmr_ctl *c);
 
 /* ---- ctl_net.c -------------------------------------------------------- */
 

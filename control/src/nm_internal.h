@@ -132,6 +132,13 @@ typedef struct nm_rule_draft {
     bool bad_ip;
 } nm_rule_draft;
 
+typedef struct nm_ping { /* PingRequest */
+    char url[1024], types[128];
+    bool noise;
+    char payload[6000]; /* base64; a longer one is left out */
+    size_t payload_len;
+} nm_ping;
+
 struct rmr_nm {
     rmr_env env;
     rmr_alloc alloc; /* env.alloc, counted in stats.memory_bytes */
@@ -182,8 +189,9 @@ struct rmr_nm {
     uint32_t section; /* field id of the node list that is read */
     nm_draft draft, work;
     uint64_t delta_id; /* key of a PeerSeenChange or OnlineChange member */
-    char ping_url[1024], ping_types[128];
-    bool ping_noise;
+    nm_ping ping;
+    bool (*on_ping)(void *user, const nm_ping *ping);
+    void *on_ping_user;
     nm_region *new_regions; /* staged, NM_MAX_REGIONS at most */
     size_t n_new_regions, cap_new_regions;
     nm_region *region; /* that is read; NULL: none */
@@ -211,6 +219,7 @@ enum nm_field {
     F_PING_URL,
     F_PING_NOISE,
     F_PING_TYPES,
+    F_PING_PAYLOAD,
     F_POP_BROWSER,
     F_CONTROL_TIME,
     F_LOCK,
@@ -442,5 +451,11 @@ rmr_err rmri_nm_misc_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 /* After the first frame of a stream: what it did not say is not so. */
 void rmri_nm_misc_first_frame(rmr_nm *nm);
 void rmri_nm_misc_free(rmr_nm *nm);
+
+/* ---- nm_misc.c, for the client ------------------------------------------ */
+
+/* Asked first for each PingRequest; false: on_ping_request is. */
+void rmri_nm_set_ping(rmr_nm *nm,
+                      bool (*fn)(void *user, const nm_ping *ping), void *user);
 
 #endif

@@ -101,6 +101,9 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *f,
     if (rmr_bytes_eq_str(key, ":path")) {
         assert_true(len < sizeof r->path);
         memcpy(r->path, value, len);
+    } else if (rmr_bytes_eq_str(key, ":method")) {
+        assert_true(len < sizeof r->method);
+        memcpy(r->method, value, len);
     } else if (rmr_bytes_eq_str(key, "ts-lb")) {
         assert_true(r->n_ts_lb < 2 && len < 80);
         memcpy(r->ts_lb[r->n_ts_lb++], value, len);
@@ -216,6 +219,16 @@ static void on_update(server *s, request *r)
     respond(s, r, s->upd_status ? s->upd_status : 200, NULL);
 }
 
+static void on_ping(server *s, request *r)
+{
+    s->pings++;
+    memcpy(s->ping_method, r->method, sizeof r->method);
+    memcpy(s->ping_path, r->path, sizeof r->path);
+    keep_text(s->ping_body, sizeof s->ping_body, &r->body);
+    r->ends = true;
+    respond(s, r, 204, NULL);
+}
+
 static int on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *user)
 {
     server *s = user;
@@ -227,7 +240,9 @@ static int on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *user)
     assert_int_equal(strtoul(r->length, NULL, 10), r->body.len);
     bytes_add(&r->body, "", 1);
     r->body.len--;
-    if (strcmp(r->path, "/machine/register") == 0)
+    if (strncmp(r->path, "/ping/", 6) == 0)
+        on_ping(s, r);
+    else if (strcmp(r->path, "/machine/register") == 0)
         on_register(s, r);
     else if (strcmp(r->path, "/machine/map") != 0)
         fail_msg("request of %s", r->path);

@@ -31,7 +31,7 @@ typedef enum hello_mode {
 
 typedef struct request {
     int32_t stream;
-    char path[64];
+    char path[64], method[8];
     char ts_lb[2][80];
     int n_ts_lb;
     char length[16];
@@ -73,6 +73,8 @@ typedef struct server {
     char last_head[2048]; /* of HTTP/1.1 */
     char reg_ts_lb[2][80];
     int n_reg_ts_lb;
+    int pings; /* requests of /machine/ping... and the like */
+    char ping_method[8], ping_path[64], ping_body[2048];
 
     /* the connection */
     bool open, wants_end;

@@ -1,7 +1,8 @@
 /*
  * remora/control.h - the TS2021 client: joins a control server and follows it.
- * It is not a server, and does not answer pings or c2n requests: it hands them
- * on (rmr_nm_callbacks.on_ping_request).
+ * It is not a server.  Of PingRequests it answers those that go over its own
+ * connection (a sign of life over Noise, c2n: /echo); it hands the others on
+ * (rmr_nm_callbacks.on_ping_request).
  *
  * It fetches the server's key, upgrades to the Noise protocol, registers, polls
  * the map stream into an rmr_nm, sends updates about this node, watches the
@@ -172,6 +173,7 @@ typedef struct rmr_ctl_stats {
     uint64_t connects, registers, streams, updates, keepalives, failures;
     uint64_t rx_bytes, tx_bytes, frames;
     rmr_time last_frame;
+    uint64_t pings; /* answered: a sign of life, or c2n */
 } rmr_ctl_stats;
 
 /**
