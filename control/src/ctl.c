@@ -300,7 +300,8 @@ static void fail(rmr_ctl *c, rmr_err err)
         c->failures++;
     c->stats.failures++;
     rmri_ctl_conn_drop(c);
-    c->key_is_fresh = false;
+    c->key_is_fresh = c->other_tried = false;
+    c->by_ws = c->ws_worked;
     c->held_err = RMR_OK;
     if (!is_final(err) && rmri_ctl_backoff(c, c->failures, &wait))
         err = RMR_E_RNG;
@@ -458,6 +459,14 @@ static void copy_out(rmr_ctl *c, rmr_buf dst, size_t *len)
     c->out_len = c->out_pos = 0;
 }
 
+rmr_err rmri_ctl_write_plain(rmr_ctl *c, rmr_buf dst, size_t *len)
+{
+    copy_out(c, dst, len);
+    if ((c->phase == PH_EARLY || c->phase == PH_HTTP2) && !c->dying)
+        return rmri_ctl_noise_write(c, dst, len);
+    return RMR_OK;
+}
+
 rmr_err rmr_ctl_write(rmr_ctl *c, rmr_time now, rmr_buf dst, size_t *len)
 {
     *len = 0;
@@ -469,9 +478,8 @@ rmr_err rmr_ctl_write(rmr_ctl *c, rmr_time now, rmr_buf dst, size_t *len)
         return RMR_OK;
     }
     rmri_ctl_h2_kick(c);
-    copy_out(c, dst, len);
-    if ((c->phase == PH_EARLY || c->phase == PH_HTTP2) && !c->dying)
-        e = rmri_ctl_noise_write(c, dst, len);
+    e = c->ws ? rmri_ctl_ws_write(c, dst, len)
+              : rmri_ctl_write_plain(c, dst, len);
     if (e)
         rmri_ctl_die(c, e, "%s", "");
     c->stats.tx_bytes += *len;

@@ -8,6 +8,7 @@
 #include <remora/json.h>
 #include <remora/noise.h>
 #include <remora/text.h>
+#include <remora/websocket.h>
 
 #include "ctl_record.h"
 #include "ctl_zstd.h"
@@ -34,6 +35,8 @@
 #define CTL_MAX_ENDPOINTS 64
 #define CTL_MAX_LATENCIES 64
 #define CTL_TRI 8 /* values that may be unknown */
+#define CTL_PROTOCOL "tailscale-control-protocol"
+#define CTL_WS_HEADERS 5
 #define CTL_TEXT 512
 #define CTL_TAGS 1024
 #define CTL_URL_MAX 1024
@@ -82,6 +85,8 @@ typedef struct ctl_reply { /* RegisterResponse */
     char login[NM_TEXT_MAX], display[NM_TEXT_MAX], user_display[NM_TEXT_MAX];
     bool has_error, expired, has_signature, bad_url;
 } ctl_reply;
+
+typedef struct ctl_ws ctl_ws;
 
 typedef struct ctl_ping { /* the answer to a PingRequest */
     bool is_due, is_post;
@@ -146,6 +151,14 @@ struct rmr_ctl {
     uint16_t h1_status;
     bool h1_keep_alive, h1_done;
     char h1_word[CTL_TEXT]; /* Upgrade or Location of the answer */
+    /* The form of the upgrade: POST, or a WebSocket where a proxy breaks that.
+     * What worked last is tried first; the other one once, at once. */
+    bool by_ws, ws_worked, other_tried;
+    bool ws_accepted;   /* by the head of the answer */
+    rmr_err form_err;   /* of the first form; told when both fail */
+    char form_text[CTL_TEXT];
+    char ws_key[RMR_WS_KEY_LEN + 1];
+    ctl_ws *ws; /* NULL: not in that form */
     rmr_json_bind json;     /* of /key or a RegisterResponse */
     uint8_t scratch[CTL_SCRATCH];
     rmr_err json_err;
@@ -203,6 +216,8 @@ void rmri_ctl_die(rmr_ctl *c, rmr_err err, const char *fmt, ...)
     RMR_PRINTF(3, 4);
 /* n squared times 10 ms, at most 30 s, times 0.5 ... 1.5.  Errors: RNG. */
 rmr_err rmri_ctl_backoff(rmr_ctl *c, uint32_t n, rmr_dur *out);
+/* Appends what is to be sent, below a WebSocket if there is one. */
+rmr_err rmri_ctl_write_plain(rmr_ctl *c, rmr_buf dst, size_t *len);
 uint64_t rmri_ctl_wall(const rmr_ctl *c);
 /* What a server said, made fit for a message: no control characters, and never
  * our auth key, which some servers echo. */
@@ -266,6 +281,17 @@ void rmri_ctl_map_drop(rmr_ctl *c);
 void rmri_ctl_map_ended_text(rmr_ctl *c, char *dst, size_t cap);
 rmr_err rmri_ctl_update_send(rmr_ctl *c);
 void rmri_ctl_update_end(rmr_ctl *c, bool ok);
+
+/* ---- ctl_ws.c --------------------------------------------------------- */
+
+/* Target and headers of the upgrade by GET.  Errors: RNG. */
+rmr_err rmri_ctl_ws_ask(rmr_ctl *c, const char *b64, char *target, size_t cap,
+                        rmr_header h[CTL_WS_HEADERS]);
+bool rmri_ctl_ws_accepts(const rmr_ctl *c, const rmr_h1_head *head);
+rmr_err rmri_ctl_ws_begin(rmr_ctl *c);
+void rmri_ctl_ws_drop(rmr_ctl *c);
+void rmri_ctl_ws_read(rmr_ctl *c, rmr_buf in);
+rmr_err rmri_ctl_ws_write(rmr_ctl *c, rmr_buf dst, size_t *len);
 
 /* ---- ctl_ping.c ------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 
 #include <remora/control.h>
 #include <remora/noise.h>
+#include <remora/websocket.h>
 
 #include <nghttp2/nghttp2.h>
 
@@ -49,6 +50,8 @@ typedef struct server {
     uint8_t key[32];            /* private */
     const char *key_answer;     /* whole HTTP answer; NULL: the key, as JSON */
     const char *upgrade_answer; /* NULL: 101 */
+    bool ws_offered;            /* GET /ts2021 is upgraded */
+    const char *ws_answer;      /* whole HTTP answer to it otherwise */
     bool key_closes;            /* Connection: close behind the key */
     hello_mode hello;
     bool early;         /* the payload before HTTP/2, in three records */
@@ -68,6 +71,7 @@ typedef struct server {
     void *user;
 
     /* what happened */
+    int ws_upgrades;
     int dials, keys, upgrades, registers, maps, updates;
     char last_register[4096], last_map[4096], last_update[4096];
     char last_head[2048]; /* of HTTP/1.1 */
@@ -80,6 +84,8 @@ typedef struct server {
     bool open, wants_end;
     int phase; /* 0: HTTP/1.1, 1: records */
     bytes in, out;
+    rmr_ws *ws; /* NULL: not in that form */
+    size_t ws_from; /* in `out`: what follows is not in messages yet */
     rmri_ctl_record record;
     nghttp2_session *h2;
     request req[MAX_REQUESTS];
