@@ -241,7 +241,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz f = {.p = data, .left = size, .now = RMR_SEC};
     rmr_nm_config ncfg;
     rmr_ctl_config cfg;
-    rmr_ctl_callbacks cb = {sizeof cb, &f, on_state, NULL, NULL};
+    rmr_ctl_callbacks cb = {
+        .struct_size = sizeof cb, .user = &f, .on_state = on_state};
     memset(&a, 0, sizeof a);
     test_rng_seed(&rng, 1);
     rmr_env env = test_env(&a, &rng, NULL);

@@ -149,6 +149,7 @@ static rmr_err make_node(up *u, const cli_args *a)
     cfg.product = "remora/" REMORA_VERSION;
     cfg.os_version = own_os_version(u->os_version, sizeof u->os_version);
     cfg.ephemeral = a->ephemeral;
+    cfg.keep_auth_key = true; /* the next node key is registered with it */
     cfg.accept_control_key = a->accept_control_key;
     cfg.ca_pem = rmr_bytes_of(u->ca.data, u->ca.len);
     if (a->has_udp_port) {

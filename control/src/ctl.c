@@ -79,6 +79,23 @@ static rmr_err set_auth_key(rmr_ctl *c, const char *key)
     return RMR_OK;
 }
 
+/* "tag:a", "tag:b" -> "tag:a\0tag:b\0\0" */
+static rmr_err set_tags(rmr_ctl *c, const rmr_ctl_config *cfg)
+{
+    size_t at = 0;
+    if (cfg->n_tags && !cfg->tags)
+        return RMR_E_INVAL;
+    for (size_t i = 0; i < cfg->n_tags; i++) {
+        const char *tag = cfg->tags[i];
+        size_t n = tag ? strlen(tag) : 0;
+        if (n < 5 || memcmp(tag, "tag:", 4) != 0 || n + 2 > sizeof c->tags - at)
+            return RMR_E_INVAL;
+        memcpy(c->tags + at, tag, n + 1);
+        at += n + 1;
+    }
+    return RMR_OK;
+}
+
 static bool is_zero(const uint8_t key[RMR_KEY_LEN])
 {
     static const uint8_t zero[RMR_KEY_LEN] = {0};
@@ -90,6 +107,8 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
     rmr_err e = set_url(c, cfg->url);
     if (!e)
         e = set_auth_key(c, cfg->auth_key);
+    if (!e)
+        e = set_tags(c, cfg);
     if (e)
         return e;
     if (!copy_text(c->hostname, sizeof c->hostname, cfg->hostname, "") ||
@@ -99,6 +118,7 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
         is_zero(cfg->machine_key) || is_zero(cfg->node_public))
         return RMR_E_INVAL;
     c->ephemeral = cfg->ephemeral;
+    c->keep_auth_key = cfg->keep_auth_key;
     c->accept_key = cfg->accept_control_key;
     c->compress = !cfg->no_compression;
     rmri_ctl_net_init(&c->net);
@@ -151,11 +171,12 @@ rmr_err rmr_ctl_new(rmr_ctl **out, const rmr_env *env,
         rmr_ctl_free(c);
         return e;
     }
+    rmri_nm_set_ping(c->nm, rmri_ctl_ping, c);
     *out = c;
     return RMR_OK;
 }
 
-static void forget_auth_key(rmr_ctl *c)
+void rmri_ctl_forget_auth_key(rmr_ctl *c)
 {
     rmr_release_wiped(&c->env.alloc, c->auth_key, c->auth_key_size);
     c->auth_key = NULL;
@@ -166,8 +187,10 @@ void rmr_ctl_free(rmr_ctl *c)
 {
     if (!c)
         return;
+    if (c->nm)
+        rmri_nm_set_ping(c->nm, NULL, NULL);
     rmri_ctl_conn_drop(c);
-    forget_auth_key(c);
+    rmri_ctl_forget_auth_key(c);
     rmri_ctl_net_free(&c->net, &c->env.alloc);
     rmr_alloc a = c->env.alloc;
     rmr_release_wiped(&a, c, sizeof *c);
@@ -278,7 +301,8 @@ static void fail(rmr_ctl *c, rmr_err err)
         c->failures++;
     c->stats.failures++;
     rmri_ctl_conn_drop(c);
-    c->key_is_fresh = false;
+    c->key_is_fresh = c->other_tried = false;
+    c->by_ws = c->ws_worked;
     c->held_err = RMR_OK;
     if (!is_final(err) && rmri_ctl_backoff(c, c->failures, &wait))
         err = RMR_E_RNG;
@@ -293,10 +317,23 @@ static void fail(rmr_ctl *c, rmr_err err)
     rmri_ctl_emit(c, RMR_CTL_DOWN, err, text);
 }
 
+static void log_out(rmr_ctl *c)
+{
+    c->logging_out = c->logged_out = c->registered = c->has_map_key = false;
+    c->need_register = true; /* should it join again */
+    rmri_ctl_conn_drop(c);
+    c->phase = PH_FAILED;
+    rmri_ctl_emit(c, RMR_CTL_LOGGED_OUT, c->logout_err, c->text);
+    c->text[0] = '\0';
+}
+
 /* The end of a pump: what was noted in it happens now. */
 static rmr_err settle(rmr_ctl *c, rmr_err e)
 {
-    if (c->dying) {
+    if (c->logged_out) {
+        c->dying = RMR_OK;
+        log_out(c);
+    } else if (c->dying) {
         e = c->dying;
         fail(c, e);
     } else if (c->redial) {
@@ -423,6 +460,14 @@ static void copy_out(rmr_ctl *c, rmr_buf dst, size_t *len)
     c->out_len = c->out_pos = 0;
 }
 
+rmr_err rmri_ctl_write_plain(rmr_ctl *c, rmr_buf dst, size_t *len)
+{
+    copy_out(c, dst, len);
+    if ((c->phase == PH_EARLY || c->phase == PH_HTTP2) && !c->dying)
+        return rmri_ctl_noise_write(c, dst, len);
+    return RMR_OK;
+}
+
 rmr_err rmr_ctl_write(rmr_ctl *c, rmr_time now, rmr_buf dst, size_t *len)
 {
     *len = 0;
@@ -434,9 +479,8 @@ rmr_err rmr_ctl_write(rmr_ctl *c, rmr_time now, rmr_buf dst, size_t *len)
         return RMR_OK;
     }
     rmri_ctl_h2_kick(c);
-    copy_out(c, dst, len);
-    if ((c->phase == PH_EARLY || c->phase == PH_HTTP2) && !c->dying)
-        e = rmri_ctl_noise_write(c, dst, len);
+    e = c->ws ? rmri_ctl_ws_write(c, dst, len)
+              : rmri_ctl_write_plain(c, dst, len);
     if (e)
         rmri_ctl_die(c, e, "%s", "");
     c->stats.tx_bytes += *len;
@@ -497,6 +541,17 @@ void rmr_ctl_set_wall(rmr_ctl *c, rmr_time now, uint64_t unix_ns)
     c->wall_at = c->now;
 }
 
+/* Forgets the registration that runs, and the login that it waited for. */
+static void register_anew(rmr_ctl *c)
+{
+    c->need_register = true;
+    c->register_at = 0;
+    c->auth_url[0] = '\0';
+    c->same_url = 0;
+    if (c->req[REQ_REGISTER].stream)
+        rmri_ctl_h2_cancel(c, REQ_REGISTER);
+}
+
 rmr_err rmr_ctl_set_node_key(rmr_ctl *c, rmr_time now,
                              const uint8_t node_public[RMR_KEY_LEN],
                              const uint8_t old_public[RMR_KEY_LEN])
@@ -505,14 +560,32 @@ rmr_err rmr_ctl_set_node_key(rmr_ctl *c, rmr_time now,
         return RMR_E_INVAL;
     memcpy(c->node_key, node_public, RMR_KEY_LEN);
     memcpy(c->old_node_key, old_public, RMR_KEY_LEN);
-    c->need_register = true;
-    c->register_at = 0;
-    c->auth_url[0] = '\0';
-    if (c->req[REQ_REGISTER].stream)
-        rmri_ctl_h2_cancel(c, REQ_REGISTER);
+    c->key_is_new = true;
+    c->logging_out = false;
+    register_anew(c);
     if (c->phase == PH_FAILED)
         rmr_ctl_retry(c, now);
     return RMR_OK;
+}
+
+rmr_err rmr_ctl_keep_node_key(rmr_ctl *c)
+{
+    if (!c->key_is_new || !c->has_map_key)
+        return RMR_E_STATE;
+    register_anew(c);
+    memcpy(c->node_key, c->map_key, RMR_KEY_LEN);
+    memset(c->old_node_key, 0, RMR_KEY_LEN);
+    c->key_is_new = c->need_register = false;
+    c->registered = true;
+    return RMR_OK;
+}
+
+void rmr_ctl_logout(rmr_ctl *c, rmr_time now)
+{
+    (void)rmr_ctl_keep_node_key(c);
+    register_anew(c);
+    c->logging_out = true;
+    rmr_ctl_retry(c, now);
 }
 
 void rmr_ctl_retry(rmr_ctl *c, rmr_time now)

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char protocol[] = "tailscale-control-protocol";
-
 enum { KEY_PUBLIC = 1 };
 
 static const rmr_json_field key_fields[] = {{"publicKey", KEY_PUBLIC, NULL, 0}};
@@ -58,6 +56,20 @@ static void ask_for_key(rmr_ctl *c)
         rmri_ctl_die(c, e, "%s", "");
 }
 
+static void ask_by_websocket(rmr_ctl *c, const char *b64)
+{
+    char target[64 + 3 * RMR_BASE64_LEN(RMRI_CTL_INIT_LEN)];
+    rmr_header h[CTL_WS_HEADERS];
+    c->body_len = 0;
+    c->ws_accepted = false;
+    c->phase = PH_UPGRADE;
+    rmr_err e = rmri_ctl_ws_ask(c, b64, target, sizeof target, h);
+    if (!e)
+        e = put_request(c, "GET", target, h, CTL_WS_HEADERS, NULL);
+    if (e)
+        rmri_ctl_die(c, e, "%s", "");
+}
+
 static void ask_for_upgrade(rmr_ctl *c)
 {
     char b64[RMR_BASE64_LEN(RMRI_CTL_INIT_LEN) + 1];
@@ -66,9 +78,13 @@ static void ask_for_upgrade(rmr_ctl *c)
         rmri_ctl_die(c, RMR_E_CTL_HANDSHAKE, "the server's key is no key");
         return;
     }
+    if (!e && c->by_ws) {
+        ask_by_websocket(c, b64);
+        return;
+    }
     const rmr_header headers[] = {
         {rmr_bytes_str("Connection"), rmr_bytes_str("upgrade")},
-        {rmr_bytes_str("Upgrade"), rmr_bytes_str(protocol)},
+        {rmr_bytes_str("Upgrade"), rmr_bytes_str(CTL_PROTOCOL)},
         {rmr_bytes_str("X-Tailscale-Handshake"), rmr_bytes_str(b64)},
     };
     const rmr_bytes none = rmr_bytes_str("");
@@ -180,23 +196,64 @@ static void key_done(rmr_ctl *c)
 
 /* ---- the upgrade ------------------------------------------------------ */
 
+/* A proxy's fault: the other form, once, on another stream.  When that fails
+ * too, what the first one came to is the story. */
+static void form_failed(rmr_ctl *c, rmr_err err, const char *text)
+{
+    bool proxy = err == RMR_E_CTL_PROXY || err == RMR_E_CTL_GATEWAY;
+    if (c->other_tried) {
+        rmri_ctl_die(c, c->form_err, "%s", c->form_text);
+        return;
+    }
+    if (!proxy && !c->by_ws) {
+        rmri_ctl_die(c, err, "%s", text);
+        return;
+    }
+    c->form_err = err;
+    (void)snprintf(c->form_text, sizeof c->form_text, "%s", text);
+    c->by_ws = !c->by_ws;
+    c->other_tried = c->redial = true;
+    rmr_logf(&c->env.log, RMR_LOG_INFO, "control", "%s: trying it by %s", text,
+             c->by_ws ? "a WebSocket" : "POST");
+}
+
 static void upgrade_refused(rmr_ctl *c)
 {
+    char text[CTL_TEXT];
     char words[200];
     rmr_bytes body = rmr_bytes_of(c->body, c->body_len);
     rmr_err e = rmri_ctl_classify_upgrade(c->h1_status, body);
     body_text(c, words, sizeof words);
     if (c->h1_status >= 300 && c->h1_status < 400 && c->h1_word[0])
-        rmri_ctl_die(c, e, "HTTP %u to the protocol upgrade, to %s",
-                     c->h1_status, c->h1_word);
+        (void)snprintf(text, sizeof text,
+                       "HTTP %u to the protocol upgrade, to %.400s",
+                       c->h1_status, c->h1_word);
     else
-        rmri_ctl_die(c, e, "HTTP %u to the protocol upgrade%s%s", c->h1_status,
-                     words[0] ? ": " : "", words);
+        (void)snprintf(text, sizeof text, "HTTP %u to the protocol upgrade%s%s",
+                       c->h1_status, words[0] ? ": " : "", words);
+    form_failed(c, e, text);
+}
+
+static void upgraded_to_websocket(rmr_ctl *c)
+{
+    if (!c->ws_accepted) {
+        form_failed(c, RMR_E_CTL_HTTP, "the WebSocket was not agreed to");
+        return;
+    }
+    rmr_err e = rmri_ctl_ws_begin(c);
+    if (e)
+        rmri_ctl_die(c, e, "%s", "");
+    c->phase = PH_NOISE;
+    c->hello_len = 0;
 }
 
 static void upgraded(rmr_ctl *c)
 {
-    if (!rmri_ctl_same(c->h1_word, protocol)) {
+    if (c->by_ws) {
+        upgraded_to_websocket(c);
+        return;
+    }
+    if (!rmri_ctl_same(c->h1_word, CTL_PROTOCOL)) {
         rmri_ctl_die(c, RMR_E_CTL_HTTP, "switched to unexpected protocol %s",
                      c->h1_word[0] ? c->h1_word : "(none)");
         return;
@@ -215,6 +272,8 @@ static rmr_err on_head(void *user, const rmr_h1_head *head)
     c->h1_status = head->status;
     c->h1_keep_alive = head->keep_alive;
     c->body_len = 0;
+    c->ws_accepted =
+        head->status == 101 && c->by_ws && rmri_ctl_ws_accepts(c, head);
     rmri_ctl_copy_clean(c->h1_word, sizeof c->h1_word, word);
     return RMR_OK;
 }
@@ -232,7 +291,7 @@ static rmr_err on_body(void *user, rmr_bytes data)
     /* An error page may be long, or never end; its beginning is enough. */
     if (c->phase == PH_UPGRADE && c->body_len == sizeof c->body)
         upgrade_refused(c);
-    return c->dying ? RMR_E_CLOSED : RMR_OK;
+    return c->dying || c->redial ? RMR_E_CLOSED : RMR_OK;
 }
 
 static rmr_err on_done(void *user)
@@ -283,7 +342,11 @@ void rmri_ctl_conn_read(rmr_ctl *c, rmr_buf in)
 {
     if (c->phase == PH_KEY || c->phase == PH_UPGRADE)
         read_http(c, &in);
-    if (in.len && !c->dying && !c->redial && c->phase >= PH_NOISE)
+    if (!in.len || c->dying || c->redial || c->phase < PH_NOISE)
+        return;
+    if (c->ws)
+        rmri_ctl_ws_read(c, in);
+    else
         rmri_ctl_noise_read(c, in);
 }
 
@@ -326,6 +389,7 @@ void rmri_ctl_conn_eof(rmr_ctl *c, rmr_err why, const char *text)
 void rmri_ctl_conn_drop(rmr_ctl *c)
 {
     rmri_ctl_h2_drop(c);
+    rmri_ctl_ws_drop(c);
     rmr_h1_free(c->h1);
     c->h1 = NULL;
     rmr_noise_wipe(&c->noise);

@@ -86,6 +86,8 @@ static void on_close(void *user, void *tag, int32_t stream, rmr_err why)
                             why == RMR_OK && c->req[REQ_UPDATE].status == 200);
     else if (kind == REQ_MAP)
         rmri_ctl_map_end(c, why);
+    else if (kind == REQ_PING)
+        return; /* what became of it is the server's concern */
     else if (why == RMR_OK)
         rmri_ctl_register_end(c);
     else
@@ -138,10 +140,15 @@ static rmr_err send_due(rmr_ctl *c)
         if (e)
             return e;
     }
-    if (!c->registered || c->need_register)
+    if (!rmri_ctl_may_map(c))
         return RMR_OK;
     if (!is_running(c, REQ_MAP)) {
         rmr_err e = rmri_ctl_map_send(c);
+        if (e)
+            return e;
+    }
+    if (c->ping.is_due && !is_running(c, REQ_PING)) {
+        rmr_err e = rmri_ctl_ping_send(c);
         if (e)
             return e;
     }
@@ -172,8 +179,7 @@ rmr_time rmri_ctl_h2_deadline(const rmr_ctl *c)
     }
     if (c->need_register && !is_running(c, REQ_REGISTER))
         t = rmr_time_min(t, c->register_at);
-    if (c->registered && !c->need_register && c->update_due &&
-        !is_running(c, REQ_UPDATE))
+    if (rmri_ctl_may_map(c) && c->update_due && !is_running(c, REQ_UPDATE))
         t = rmr_time_min(t, c->update_at);
     return t;
 }
@@ -190,6 +196,8 @@ void rmri_ctl_h2_handle_deadline(rmr_ctl *c)
     }
     if (is_running(c, REQ_MAP) && c->now >= r[REQ_MAP].deadline)
         rmri_ctl_die(c, RMR_E_CTL_SILENT, "not even a keep-alive for 120 s");
+    if (is_running(c, REQ_PING) && c->now >= r[REQ_PING].deadline)
+        rmri_ctl_h2_cancel(c, REQ_PING);
     if (is_running(c, REQ_UPDATE) && c->now >= r[REQ_UPDATE].deadline) {
         rmri_ctl_h2_cancel(c, REQ_UPDATE);
         rmri_ctl_update_end(c, false);

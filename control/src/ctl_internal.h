@@ -8,6 +8,7 @@
 #include <remora/json.h>
 #include <remora/noise.h>
 #include <remora/text.h>
+#include <remora/websocket.h>
 
 #include "ctl_record.h"
 #include "ctl_zstd.h"
@@ -19,6 +20,8 @@
 #define CTL_REGISTER_TIMEOUT (30 * RMR_SEC) /* not while a login is awaited */
 #define CTL_FOLLOWUP_TIMEOUT (20 * 60 * RMR_SEC)
 #define CTL_UPDATE_TIMEOUT (30 * RMR_SEC)
+#define CTL_PING_TIMEOUT (15 * RMR_SEC)
+#define CTL_PING_BODY 4096
 #define CTL_WATCHDOG (120 * RMR_SEC)
 #define CTL_FULL_WAIT (100 * RMR_MS)
 #define CTL_BACKOFF_UNIT (10 * RMR_MS) /* times n squared */
@@ -32,7 +35,10 @@
 #define CTL_MAX_ENDPOINTS 64
 #define CTL_MAX_LATENCIES 64
 #define CTL_TRI 8 /* values that may be unknown */
+#define CTL_PROTOCOL "tailscale-control-protocol"
+#define CTL_WS_HEADERS 5
 #define CTL_TEXT 512
+#define CTL_TAGS 1024
 #define CTL_URL_MAX 1024
 #define CTL_SCRATCH 4096
 
@@ -48,7 +54,13 @@ typedef enum ctl_phase {
     PH_FAILED
 } ctl_phase;
 
-typedef enum ctl_kind { REQ_REGISTER, REQ_MAP, REQ_UPDATE, REQS } ctl_kind;
+typedef enum ctl_kind {
+    REQ_REGISTER,
+    REQ_MAP,
+    REQ_UPDATE,
+    REQ_PING,
+    REQS
+} ctl_kind;
 
 typedef struct ctl_request { /* one at a time of each kind */
     int32_t stream;          /* 0: none */
@@ -74,6 +86,15 @@ typedef struct ctl_reply { /* RegisterResponse */
     bool has_error, expired, has_signature, bad_url;
 } ctl_reply;
 
+typedef struct ctl_ws ctl_ws;
+
+typedef struct ctl_ping { /* the answer to a PingRequest */
+    bool is_due, is_post;
+    char last_url[1024], path[1024];
+    uint8_t body[CTL_PING_BODY];
+    size_t body_len;
+} ctl_ping;
+
 struct rmr_ctl {
     rmr_env env;
     rmr_alloc wiping; /* env.alloc, but what is released is cleared first */
@@ -91,9 +112,18 @@ struct rmr_ctl {
     size_t auth_key_size;
     char hostname[NM_TEXT_MAX], os[64], os_version[64], product[64];
     bool shields_up;
-    bool ephemeral, accept_key, compress;
+    bool ephemeral, accept_key, compress, keep_auth_key;
+    char tags[CTL_TAGS]; /* each ends with a zero byte, the last with two */
     uint8_t machine_key[RMR_KEY_LEN];
     uint8_t node_key[RMR_KEY_LEN], old_node_key[RMR_KEY_LEN]; /* public */
+    /* The key that the server knows: polls go on with it while a new node_key
+     * is being registered. */
+    uint8_t map_key[RMR_KEY_LEN];
+    bool has_map_key;
+    bool key_is_new;  /* node_key was set, and is not registered yet */
+    bool logging_out; /* the register request is one to log out */
+    bool logged_out;  /* the pump ends with that */
+    rmr_err logout_err;
     uint8_t disco_key[RMR_KEY_LEN];
     uint64_t wall_ns; /* at wall_at */
     rmr_time wall_at;
@@ -125,6 +155,14 @@ struct rmr_ctl {
     uint16_t h1_status;
     bool h1_keep_alive, h1_done;
     char h1_word[CTL_TEXT]; /* Upgrade or Location of the answer */
+    /* The form of the upgrade: POST, or a WebSocket where a proxy breaks that.
+     * What worked last is tried first; the other one once, at once. */
+    bool by_ws, ws_worked, other_tried;
+    bool ws_accepted;   /* by the head of the answer */
+    rmr_err form_err;   /* of the first form; told when both fail */
+    char form_text[CTL_TEXT];
+    char ws_key[RMR_WS_KEY_LEN + 1];
+    ctl_ws *ws; /* NULL: not in that form */
     rmr_json_bind json;     /* of /key or a RegisterResponse */
     uint8_t scratch[CTL_SCRATCH];
     rmr_err json_err;
@@ -157,6 +195,8 @@ struct rmr_ctl {
     rmr_time update_at;
     uint32_t update_failures;
 
+    ctl_ping ping;
+
     /* the map stream */
     bool map_open;      /* its head came */
     rmr_time map_since; /* first netmap of the stream; NEVER: none yet */
@@ -180,6 +220,8 @@ void rmri_ctl_die(rmr_ctl *c, rmr_err err, const char *fmt, ...)
     RMR_PRINTF(3, 4);
 /* n squared times 10 ms, at most 30 s, times 0.5 ... 1.5.  Errors: RNG. */
 rmr_err rmri_ctl_backoff(rmr_ctl *c, uint32_t n, rmr_dur *out);
+/* Appends what is to be sent, below a WebSocket if there is one. */
+rmr_err rmri_ctl_write_plain(rmr_ctl *c, rmr_buf dst, size_t *len);
 uint64_t rmri_ctl_wall(const rmr_ctl *c);
 /* What a server said, made fit for a message: no control characters, and never
  * our auth key, which some servers echo. */
@@ -217,15 +259,24 @@ void rmri_ctl_h2_cancel(rmr_ctl *c, ctl_kind kind);
 /* ---- ctl_register.c --------------------------------------------------- */
 
 rmr_err rmri_ctl_register_send(rmr_ctl *c);
+/* A login that is awaited goes without it, and so does the question whether a
+ * registered key is still good: a node that was deleted stays so. */
+bool rmri_ctl_sends_auth_key(const rmr_ctl *c);
 void rmri_ctl_register_begin(rmr_ctl *c); /* its body follows */
 void rmri_ctl_register_body(rmr_ctl *c, rmr_bytes data);
 void rmri_ctl_register_end(rmr_ctl *c);
+/* The auth key has done its duty. */
+void rmri_ctl_forget_auth_key(rmr_ctl *c);
 /* Seconds of a Retry-After header; a date, or none: random 5 to 10 s. */
 rmr_err rmri_ctl_retry_after(rmr_ctl *c, rmr_bytes value, rmr_dur *out);
 
 /* ---- ctl_map.c -------------------------------------------------------- */
 
 rmr_err rmri_ctl_map_send(rmr_ctl *c);
+/* The node key that polls and updates go by. */
+const uint8_t *rmri_ctl_map_key(const rmr_ctl *c);
+/* Is there a key to poll with, now? */
+bool rmri_ctl_may_map(const rmr_ctl *c);
 void rmri_ctl_map_head(rmr_ctl *c);
 void rmri_ctl_map_body(rmr_ctl *c, rmr_bytes data);
 void rmri_ctl_map_end(rmr_ctl *c, rmr_err why);
@@ -234,6 +285,23 @@ void rmri_ctl_map_drop(rmr_ctl *c);
 void rmri_ctl_map_ended_text(rmr_ctl *c, char *dst, size_t cap);
 rmr_err rmri_ctl_update_send(rmr_ctl *c);
 void rmri_ctl_update_end(rmr_ctl *c, bool ok);
+
+/* ---- ctl_ws.c --------------------------------------------------------- */
+
+/* Target and headers of the upgrade by GET.  Errors: RNG. */
+rmr_err rmri_ctl_ws_ask(rmr_ctl *c, const char *b64, char *target, size_t cap,
+                        rmr_header h[CTL_WS_HEADERS]);
+bool rmri_ctl_ws_accepts(const rmr_ctl *c, const rmr_h1_head *head);
+rmr_err rmri_ctl_ws_begin(rmr_ctl *c);
+void rmri_ctl_ws_drop(rmr_ctl *c);
+void rmri_ctl_ws_read(rmr_ctl *c, rmr_buf in);
+rmr_err rmri_ctl_ws_write(rmr_ctl *c, rmr_buf dst, size_t *len);
+
+/* ---- ctl_ping.c ------------------------------------------------------- */
+
+/* The hook of the netmap; false: it is for the host. */
+bool rmri_ctl_ping(void *user, const nm_ping *in);
+rmr_err rmri_ctl_ping_send(rmr_ctl *c);
 
 /* ---- ctl_net.c -------------------------------------------------------- */
 

@@ -15,6 +15,17 @@ static void put_key(rmr_jw *w, const char *name, const char *prefix,
     rmr_jw_kstr(w, name, text);
 }
 
+static void put_tags(rmr_jw *w, const rmr_ctl *c)
+{
+    if (!c->tags[0])
+        return;
+    rmr_jw_key(w, "RequestTags");
+    rmr_jw_array(w);
+    for (const char *t = c->tags; *t; t += strlen(t) + 1)
+        rmr_jw_str(w, t);
+    rmr_jw_array_end(w);
+}
+
 /* \param net  With NetInfo, which a register request does not need. */
 static void put_hostinfo(rmr_jw *w, const rmr_ctl *c, bool net)
 {
@@ -27,6 +38,7 @@ static void put_hostinfo(rmr_jw *w, const rmr_ctl *c, bool net)
     rmr_jw_kstr(w, "Hostname", c->hostname);
     if (c->shields_up)
         rmr_jw_kbool(w, "ShieldsUp", true);
+    put_tags(w, c);
     rmr_jw_kbool(w, "NoLogsNoSupport", true);
     rmr_jw_kbool(w, "Userspace", true);
     rmr_jw_kbool(w, "UserspaceRouter", true);
@@ -39,13 +51,16 @@ static void put_hostinfo(rmr_jw *w, const rmr_ctl *c, bool net)
 static void put_register(rmr_jw *w, const rmr_ctl *c)
 {
     put_key(w, "OldNodeKey", "nodekey:", c->old_node_key);
-    if (c->auth_key && !c->auth_url[0]) {
+    if (rmri_ctl_sends_auth_key(c)) {
         rmr_jw_key(w, "Auth");
         rmr_jw_object(w);
         rmr_jw_kstr(w, "AuthKey", c->auth_key);
         rmr_jw_object_end(w);
     }
-    rmr_jw_kstr(w, "Expiry", "0001-01-01T00:00:00Z");
+    /* A time in the past: to log out. */
+    rmr_jw_kstr(w, "Expiry",
+                c->logging_out ? "1970-01-01T00:02:03Z"
+                               : "0001-01-01T00:00:00Z");
     rmr_jw_kstr(w, "Followup", c->auth_url);
     if (c->ephemeral)
         rmr_jw_kbool(w, "Ephemeral", true);
@@ -72,7 +87,8 @@ rmr_err rmri_ctl_body(rmr_ctl *c, ctl_body what, rmr_buf dst, size_t *len)
     rmr_jw_init(&w, dst);
     rmr_jw_object(&w);
     rmr_jw_kint(&w, "Version", RMR_CTL_CAPABILITY);
-    put_key(&w, "NodeKey", "nodekey:", c->node_key);
+    put_key(&w, "NodeKey", "nodekey:",
+            what == BODY_REGISTER ? c->node_key : rmri_ctl_map_key(c));
     if (what == BODY_REGISTER)
         put_register(&w, c);
     else

@@ -9,6 +9,20 @@
 
 /* ---- requests --------------------------------------------------------- */
 
+const uint8_t *rmri_ctl_map_key(const rmr_ctl *c)
+{
+    return c->has_map_key ? c->map_key : c->node_key;
+}
+
+bool rmri_ctl_may_map(const rmr_ctl *c)
+{
+    if (c->logging_out)
+        return false;
+    if (c->need_register)
+        return c->key_is_new && c->has_map_key && !c->map_refused;
+    return c->registered;
+}
+
 static rmr_err send_map(rmr_ctl *c, ctl_kind kind)
 {
     char hex[2 * RMR_KEY_LEN + 1], lb[80], path[544];
@@ -19,7 +33,7 @@ static rmr_err send_map(rmr_ctl *c, ctl_kind kind)
         return RMR_E_NOMEM;
     (void)snprintf(path, sizeof path, "%s/machine/map", c->base);
     (void)snprintf(lb, sizeof lb, "nodekey:%s",
-                   rmr_hex(hex, c->node_key, RMR_KEY_LEN));
+                   rmr_hex(hex, rmri_ctl_map_key(c), RMR_KEY_LEN));
     const rmr_header h = {rmr_bytes_str("ts-lb"), rmr_bytes_str(lb)};
     memset(r, 0, sizeof *r);
     rmr_err e = rmri_ctl_body(c, kind == REQ_MAP ? BODY_MAP : BODY_UPDATE,
@@ -92,7 +106,8 @@ void rmri_ctl_map_head(rmr_ctl *c)
     c->map_refused = false;
     c->stats.last_frame = c->now;
     c->req[REQ_MAP].deadline = rmr_time_add(c->now, CTL_WATCHDOG);
-    rmri_ctl_emit(c, RMR_CTL_CONNECTED, RMR_OK, "");
+    if (!c->need_register) /* else a login is what counts */
+        rmri_ctl_emit(c, RMR_CTL_CONNECTED, RMR_OK, "");
     rmr_nm_stream_begin(c->nm);
 }
 
@@ -126,6 +141,11 @@ static void map_refused(rmr_ctl *c)
     if (rmri_ctl_is_version_refusal(r->status, body)) {
         rmri_ctl_die(c, RMR_E_CTL_TOO_NEW, "we have %d; %s", RMR_CTL_CAPABILITY,
                      words);
+        return;
+    }
+    if ((r->status == 404 || r->status == 400) && c->key_is_new &&
+        c->need_register) { /* the key before is dead: no more polls with it */
+        c->map_refused = true;
         return;
     }
     if ((r->status == 404 || r->status == 400) && !c->map_refused) {

@@ -94,6 +94,8 @@ static void open_session(rmr_ctl *c)
     c->early_len = 0;
     c->phase = PH_EARLY;
     c->is_pinned = true;
+    c->ws_worked = c->by_ws;
+    c->other_tried = false;
     if (c->key_untold && c->cb.on_server_key)
         c->cb.on_server_key(c->cb.user, c->server_key);
     c->key_untold = false;

@@ -52,6 +52,12 @@ static size_t put_ts_lb(const rmr_ctl *c, rmr_header h[2], char text[2][80])
     return n;
 }
 
+bool rmri_ctl_sends_auth_key(const rmr_ctl *c)
+{
+    return c->auth_key && !c->auth_url[0] && !c->logging_out &&
+           (!c->registered || c->key_is_new);
+}
+
 rmr_err rmri_ctl_register_send(rmr_ctl *c)
 {
     rmr_header headers[2];
@@ -72,7 +78,7 @@ rmr_err rmri_ctl_register_send(rmr_ctl *c)
     if (e)
         return e;
     bool waits = c->auth_url[0] != '\0';
-    c->sent_auth_key = c->auth_key != NULL && !waits;
+    c->sent_auth_key = rmri_ctl_sends_auth_key(c);
     r->deadline = rmr_time_add(c->now, waits ? CTL_FOLLOWUP_TIMEOUT
                                              : CTL_REGISTER_TIMEOUT);
     if (waits)
@@ -194,12 +200,14 @@ static void registered(rmr_ctl *c)
     const char *display = g->display[0] ? g->display : g->user_display;
     c->registered = true;
     c->need_register = false;
+    c->key_is_new = false;
+    c->has_map_key = true;
+    memcpy(c->map_key, c->node_key, RMR_KEY_LEN);
     c->auth_url[0] = '\0';
     c->same_url = 0;
     c->stats.registers++;
-    rmr_release_wiped(&c->env.alloc, c->auth_key, c->auth_key_size);
-    c->auth_key = NULL;
-    c->auth_key_size = 0;
+    if (!c->keep_auth_key)
+        rmri_ctl_forget_auth_key(c);
     memset(c->old_node_key, 0, sizeof c->old_node_key);
     c->update_due = true;
     c->update_at = c->now;
@@ -211,21 +219,69 @@ static void registered(rmr_ctl *c)
         c->cb.on_registered(c->cb.user, g->login, display);
 }
 
+/* A new key that is refused leaves the one before, where there is one. */
+static void refused(rmr_ctl *c, rmr_err err, const char *text)
+{
+    if (!c->cb.on_key_refused || rmr_ctl_keep_node_key(c)) {
+        rmri_ctl_die(c, err, "%s", text);
+        return;
+    }
+    if (err == RMR_E_CTL_AUTH_KEY)
+        rmri_ctl_forget_auth_key(c);
+    rmr_logf(&c->env.log, RMR_LOG_WARN, "control",
+             "a new node key was refused, the one before stays: %s%s%s",
+             rmr_ctl_err_text(err), text[0] ? ": " : "", text);
+    c->cb.on_key_refused(c->cb.user, err, text);
+}
+
+/* Polls may go on with it: the server knows it, and may let it live again. */
+static void expired(rmr_ctl *c)
+{
+    if (c->key_is_new) {
+        refused(c, RMR_E_CTL_KEY_EXPIRED, "");
+        return;
+    }
+    c->has_map_key = true;
+    memcpy(c->map_key, c->node_key, RMR_KEY_LEN);
+    if (c->cb.on_key_expired)
+        c->cb.on_key_expired(c->cb.user);
+    if (!c->key_is_new)
+        rmri_ctl_die(c, RMR_E_CTL_KEY_EXPIRED, "%s", "");
+}
+
 static void take_reply(rmr_ctl *c)
 {
     const ctl_reply *g = &c->reply;
     if (g->has_error)
-        rmri_ctl_die(c, refusal(c), "%s", g->error);
+        refused(c, refusal(c), g->error);
     else if (g->has_signature)
-        rmri_ctl_die(c, RMR_E_CTL_LOCKED, "%s", "");
+        refused(c, RMR_E_CTL_LOCKED, "");
     else if (g->expired)
-        rmri_ctl_die(c, RMR_E_CTL_KEY_EXPIRED, "%s", "");
+        expired(c);
     else if (g->bad_url)
-        rmri_ctl_die(c, RMR_E_CTL_REFUSED, "its login URL is no URL");
+        refused(c, RMR_E_CTL_REFUSED, "its login URL is no URL");
     else if (g->auth_url[0])
         await_login(c);
     else
         registered(c);
+}
+
+/* Of the answer only an error counts: servers differ in the rest. */
+static void logged_out(rmr_ctl *c)
+{
+    const ctl_request *r = &c->req[REQ_REGISTER];
+    rmr_bytes words = rmr_bytes_of(r->body, r->body_len);
+    c->logout_err = RMR_OK;
+    c->text[0] = '\0';
+    if (r->status != 200) {
+        c->logout_err = RMR_E_CTL_HTTP;
+        rmri_ctl_server_words(c, c->text, sizeof c->text, words);
+    } else if (c->reply.has_error) {
+        c->logout_err = RMR_E_CTL_REFUSED;
+        (void)snprintf(c->text, sizeof c->text, "%s", c->reply.error);
+    }
+    c->need_register = false;
+    c->logged_out = c->redial = true; /* nothing more of this stream */
 }
 
 void rmri_ctl_register_end(rmr_ctl *c)
@@ -233,6 +289,10 @@ void rmri_ctl_register_end(rmr_ctl *c)
     const ctl_request *r = &c->req[REQ_REGISTER];
     char words[200];
     rmr_bytes body = rmr_bytes_of(r->body, r->body_len);
+    if (c->logging_out && r->status != 429) {
+        logged_out(c);
+        return;
+    }
     if (r->status == 200) {
         if (!c->json_err)
             c->json_err = rmr_json_bind_end(&c->json);

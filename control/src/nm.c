@@ -404,6 +404,11 @@ uint64_t rmr_nm_control_time(const rmr_nm *nm)
     return nm->control_time;
 }
 
+uint64_t rmr_nm_server_time(const rmr_nm *nm, uint64_t unix_ns)
+{
+    return unix_ns ? unix_ns + (uint64_t)nm->clock_offset : 0;
+}
+
 size_t rmr_nm_health_count(const rmr_nm *nm)
 {
     return nm->n_health;

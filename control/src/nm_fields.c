@@ -161,6 +161,7 @@ static const rmr_json_field ping[] = {
     LEAF("URL", F_PING_URL),
     LEAF("URLIsNoise", F_PING_NOISE),
     LEAF("Types", F_PING_TYPES),
+    LEAF("Payload", F_PING_PAYLOAD),
 };
 
 static const rmr_json_field resolver[] = {

@@ -212,6 +212,12 @@ typedef struct nm_dns_stage {
     char record_name[NM_TEXT_MAX];
     rmr_addr value;
 } nm_dns_stage;
+typedef struct nm_ping { /* PingRequest */
+    char url[1024], types[128];
+    bool noise;
+    char payload[6000]; /* base64; a longer one is left out */
+    size_t payload_len;
+} nm_ping;
 
 struct rmr_nm {
     rmr_env env;
@@ -263,8 +269,9 @@ struct rmr_nm {
     uint32_t section; /* field id of the node list that is read */
     nm_draft draft, work;
     uint64_t delta_id; /* key of a PeerSeenChange or OnlineChange member */
-    char ping_url[1024], ping_types[128];
-    bool ping_noise;
+    nm_ping ping;
+    bool (*on_ping)(void *user, const nm_ping *ping);
+    void *on_ping_user;
     nm_region *new_regions; /* staged, NM_MAX_REGIONS at most */
     size_t n_new_regions, cap_new_regions;
     nm_region *region; /* that is read; NULL: none */
@@ -300,6 +307,7 @@ enum nm_field {
     F_PING_URL,
     F_PING_NOISE,
     F_PING_TYPES,
+    F_PING_PAYLOAD,
     F_POP_BROWSER,
     F_CONTROL_TIME,
     F_LOCK,
@@ -620,5 +628,11 @@ void rmri_nm_user_view(const nm_user *u, rmr_nm_user *out);
 
 /* The i-th of strings that stand one behind the other, each with a NUL. */
 const char *rmri_nm_string_at(const char *strings, size_t i);
+
+/* ---- nm_misc.c, for the client ------------------------------------------ */
+
+/* Asked first for each PingRequest; false: on_ping_request is. */
+void rmri_nm_set_ping(rmr_nm *nm,
+                      bool (*fn)(void *user, const nm_ping *ping), void *user);
 
 #endif

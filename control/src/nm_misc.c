@@ -328,13 +328,22 @@ bool rmr_nm_message_at(const rmr_nm *nm, size_t i, rmr_nm_message *out)
 
 /* ---- requests, time, lock --------------------------------------------- */
 
+void rmri_nm_set_ping(rmr_nm *nm, bool (*fn)(void *user, const nm_ping *ping),
+                      void *user)
+{
+    nm->on_ping = fn;
+    nm->on_ping_user = user;
+}
+
 static void ping_end(rmr_nm *nm)
 {
-    if (nm->ping_url[0] == '\0' || !nm->cb.on_ping_request)
+    const nm_ping *p = &nm->ping;
+    if (p->url[0] == '\0' ||
+        (nm->on_ping && nm->on_ping(nm->on_ping_user, p)) ||
+        !nm->cb.on_ping_request)
         return;
     nm->busy = true;
-    nm->cb.on_ping_request(nm->cb.user, nm->ping_url, nm->ping_noise,
-                           nm->ping_types);
+    nm->cb.on_ping_request(nm->cb.user, p->url, p->noise, p->types);
     nm->busy = false;
 }
 
@@ -342,11 +351,17 @@ static void ping_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                        rmr_bytes text)
 {
     if (id == F_PING_URL && kind == RMR_JSON_STRING)
-        rmri_nm_text(nm, nm->ping_url, sizeof nm->ping_url, text);
+        rmri_nm_text(nm, nm->ping.url, sizeof nm->ping.url, text);
     else if (id == F_PING_TYPES && kind == RMR_JSON_STRING)
-        rmri_nm_text(nm, nm->ping_types, sizeof nm->ping_types, text);
+        rmri_nm_text(nm, nm->ping.types, sizeof nm->ping.types, text);
     else if (id == F_PING_NOISE)
-        nm->ping_noise = kind == RMR_JSON_TRUE;
+        nm->ping.noise = kind == RMR_JSON_TRUE;
+    else if (id == F_PING_PAYLOAD && kind == RMR_JSON_STRING &&
+             text.len <= sizeof nm->ping.payload) {
+        if (text.len)
+            memcpy(nm->ping.payload, text.ptr, text.len);
+        nm->ping.payload_len = text.len;
+    }
 }
 
 static void pop_browser(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
@@ -396,8 +411,7 @@ rmr_err rmri_nm_misc_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
     switch (id) {
     case F_PING:
         if (object) {
-            nm->ping_url[0] = nm->ping_types[0] = '\0';
-            nm->ping_noise = false;
+            memset(&nm->ping, 0, sizeof nm->ping);
         } else if (end) {
             ping_end(nm);
         }
@@ -487,6 +501,7 @@ rmr_err rmri_nm_misc_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
     case F_PING_URL:
     case F_PING_NOISE:
     case F_PING_TYPES:
+    case F_PING_PAYLOAD:
         ping_value(nm, id, kind, text);
         return RMR_OK;
     case F_POP_BROWSER:

@@ -269,6 +269,15 @@ rmr_err rmr_paths_set_disco_key(rmr_paths *p, rmr_time now,
     return RMR_OK;
 }
 
+rmr_err rmr_paths_set_node_key(rmr_paths *p,
+                               const uint8_t node_key[RMR_KEY_LEN])
+{
+    if (is_zero(node_key))
+        return RMR_E_INVAL;
+    memcpy(p->node_key, node_key, RMR_KEY_LEN);
+    return RMR_OK;
+}
+
 void rmr_paths_disco_key(const rmr_paths *p, uint8_t key[RMR_KEY_LEN])
 {
     memcpy(key, p->disco_public, RMR_KEY_LEN);

@@ -87,6 +87,30 @@ static rmr_err copy_lists(rmr_node *n, const rmr_node_config *cfg)
     return RMR_OK;
 }
 
+/* One block: the pointers, then the text. */
+static rmr_err copy_tags(rmr_node *n, const rmr_node_config *cfg)
+{
+    size_t at = cfg->n_tags * sizeof *n->tags;
+    if (cfg->n_tags == 0)
+        return RMR_OK;
+    if (!cfg->tags || cfg->n_tags > ND_MAX_TAGS)
+        return RMR_E_INVAL;
+    n->tags_size = at;
+    for (size_t i = 0; i < cfg->n_tags; i++)
+        n->tags_size += strlen(cfg->tags[i]) + 1;
+    n->tags =
+        rmr_alloc_zero(&n->env.alloc, n->tags_size, _Alignof(const char *));
+    if (!n->tags)
+        return RMR_E_NOMEM;
+    n->n_tags = cfg->n_tags;
+    for (size_t i = 0; i < n->n_tags; i++) {
+        size_t len = strlen(cfg->tags[i]) + 1;
+        n->tags[i] = memcpy((char *)n->tags + at, cfg->tags[i], len);
+        at += len;
+    }
+    return RMR_OK;
+}
+
 static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
 {
     rmr_url url;
@@ -119,6 +143,7 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     n->seal_key = cfg->seal_key;
     n->seal_user = cfg->seal_user;
     n->ephemeral = cfg->ephemeral;
+    n->keep_auth_key = cfg->keep_auth_key;
     n->accept_control_key = cfg->accept_control_key;
     n->udp_port = cfg->udp_port;
     n->no_udp = cfg->no_udp;
@@ -151,7 +176,8 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
         if (!n->auth_key)
             return RMR_E_NOMEM;
     }
-    return copy_lists(n, cfg);
+    rmr_err err = copy_tags(n, cfg);
+    return err == RMR_OK ? copy_lists(n, cfg) : err;
 }
 
 static void stir(void *user)
@@ -199,7 +225,7 @@ static rmr_err anchors_new(rmr_node *n, rmr_bytes pem)
 static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
 {
     n->started = n->now = now;
-    n->stop_deadline = n->again_at = n->cache_at = RMR_TIME_NEVER;
+    n->stop_deadline = n->again_at = n->cache_at = n->renew_at = RMR_TIME_NEVER;
     rmr_err err = rmr_crypto_init();
     if (err == RMR_OK)
         err = copy_config(n, cfg);
@@ -283,6 +309,7 @@ void rmr_node_free(rmr_node *n)
     rmri_node_service_free(n);
     rmr_release(&alloc, n->forwards, n->n_forwards * sizeof *n->forwards);
     rmr_release(&alloc, n->serves, n->n_serves * sizeof *n->serves);
+    rmr_release(&alloc, n->tags, n->tags_size);
     rmri_node_measure_free(n);
     rmr_release_wiped(&alloc, n->auth_key, n->auth_key_size);
     rmr_release_wiped(&alloc, n, sizeof *n);
@@ -379,7 +406,8 @@ static bool url_is_settled(rmr_node *n, rmr_time now)
 
 rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now)
 {
-    rmr_x25519_public(n->node_public, n->keys.node);
+    memcpy(n->node_private, n->keys.node, RMR_KEY_LEN);
+    rmr_x25519_public(n->node_public, n->node_private);
     rmr_err err = rmr_key_generate(&n->env.rng, n->disco_private);
     if (err == RMR_OK) {
         rmr_x25519_public(n->disco_public, n->disco_private);
@@ -412,7 +440,7 @@ void rmri_node_state_ready(rmr_node *n, rmr_time now)
     n->phase = ND_PHASE_UP;
     rmri_node_netcheck_want(n, now, RMR_NETCHECK_WHY_KEY);
     rmri_node_set_state(n, RMR_NODE_STARTING, "");
-    if (n->state_seen)
+    if (n->state_seen && n->keys.registered) /* not of before a logout */
         rmri_node_cache_load(n);
     n->dirty = true;
 }
@@ -593,6 +621,7 @@ static rmr_time m_next_deadline(const void *self)
     at = rmr_time_min(at, rmri_node_service_deadline(n));
     at = rmr_time_min(at, n->cache_at);
     at = rmr_time_min(at, n->again_at);
+    at = rmr_time_min(at, n->renew_at);
     if (n->wg)
         at = rmr_time_min(at, rmr_wg_next_deadline(n->wg));
     if (n->ns)
@@ -632,6 +661,7 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
         n->again_at = RMR_TIME_NEVER;
     if (now >= n->cache_at)
         rmri_node_cache_save(n);
+    rmri_node_login_handle_deadline(n, now);
     if (n->ctl)
         rmri_node_check(n, now, rmr_ctl_handle_deadline(n->ctl, now));
     rmri_node_regions_handle_deadline(n, now);

@@ -100,7 +100,7 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
     snprintf(n->ctl_text, sizeof n->ctl_text, "%s", text);
     switch (state) {
     case RMR_CTL_NEEDS_LOGIN:
-        rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, text);
+        rmri_node_login_url(n, text);
         break;
     case RMR_CTL_CONNECTED:
         rmri_node_cache_overtaken(n);
@@ -114,9 +114,26 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
         say_why(n, err, text);
         on_failed(n, err, n->ctl_text);
         break;
+    case RMR_CTL_LOGGED_OUT:
+        say_why(n, err, text);
+        rmri_node_login_out(n, err, n->ctl_text);
+        break;
     default:
         break;
     }
+}
+
+static void on_key_expired(void *user)
+{
+    rmri_node_login_expired(user);
+}
+
+static void on_key_refused(void *user, rmr_err err, const char *text)
+{
+    rmr_node *n = user;
+    say_why(n, err, text);
+    rmri_node_trouble(n, err, n->ctl_text);
+    rmri_node_login_refused(n, err);
 }
 
 static void on_server_key(void *user, const uint8_t key[RMR_KEY_LEN])
@@ -132,8 +149,7 @@ static void on_registered(void *user, const char *login, const char *display)
     rmr_node *n = user;
     (void)display;
     n->keys.registered = true;
-    n->keys.has_old_node = false;
-    rmr_wipe(n->keys.old_node, sizeof n->keys.old_node);
+    rmri_node_login_registered(n);
     snprintf(n->keys.login, sizeof n->keys.login, "%s", login ? login : "");
     n->state_wanted = true;
     if (n->auth_key)
@@ -153,6 +169,8 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     cb.on_state = on_state;
     cb.on_server_key = on_server_key;
     cb.on_registered = on_registered;
+    cb.on_key_expired = on_key_expired;
+    cb.on_key_refused = on_key_refused;
     rmr_ctl_config_init(&cfg, sizeof cfg);
     cfg.url = n->url;
     cfg.auth_key = n->auth_key;
@@ -160,6 +178,10 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     cfg.os_version = n->os_version;
     cfg.product = n->product;
     cfg.ephemeral = n->ephemeral;
+    cfg.keep_auth_key = n->keep_auth_key;
+    cfg.tags = n->tags;
+    cfg.n_tags = n->n_tags;
+    n->has_auth_key = n->auth_key && n->keep_auth_key;
     cfg.accept_control_key = n->accept_control_key;
     memcpy(cfg.machine_key, n->keys.machine, RMR_KEY_LEN);
     memcpy(cfg.node_public, n->node_public, RMR_KEY_LEN);

@@ -212,7 +212,7 @@ rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
     rmr_wg_config_init(&wc, sizeof wc);
     wc.max_peers = MAX_WG_PEERS;
     wc.mtu = ND_MTU;
-    memcpy(wc.private_key, n->keys.node, RMR_KEY_LEN);
+    memcpy(wc.private_key, n->node_private, RMR_KEY_LEN);
     wc.wall_unix_ns = rmr_mc_wall(n->mc, now);
     wc.wall_floor_unix_ns = n->keys.wg_floor_unix_ns;
     wc.callbacks = &wcb;

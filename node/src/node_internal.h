@@ -7,6 +7,7 @@
  *   node_prefs.c   the user's preferences
  *   node_cache.c   the last netmap, stored and loaded
  *   node_ctl.c     the control client
+ *   node_login.c   the node key's end and its successor, logging out
  *   node_regions.c DERP regions, the home region
  *   node_peers.c   netmap -> WireGuard peers, own addresses
  *   node_stamps.c  handshake timestamps of forgotten peers
@@ -71,6 +72,7 @@
 #define ND_MAX_STATIC 16
 /* Connections, beyond which none is carried for peers: ours have room left. */
 #define ND_MAX_ROUTED 3072
+#define ND_MAX_TAGS 32
 
 typedef struct nd_conn nd_conn;
 typedef struct nd_region nd_region;
@@ -98,6 +100,8 @@ struct nd_region {
 
 void rmri_node_regions_map_changed(rmr_node *n, rmr_time now);
 void rmri_node_regions_free(rmr_node *n);
+/* The relays know us by the node key: all are dialled anew. */
+void rmri_node_regions_key_changed(rmr_node *n, rmr_time now);
 void rmri_node_regions_pump(rmr_node *n, rmr_time now);
 nd_region *rmri_node_region(rmr_node *n, rmr_time now, uint16_t id);
 /* Sends a datagram to a node by a region; false: dropped. */
@@ -614,7 +618,8 @@ struct rmr_node {
     rmr_node_callbacks cb;
     /* configuration, copied */
     char url[512];
-    char *auth_key; /* wiped when registered */
+    bool keep_auth_key;
+    char *auth_key; /* wiped when control has it */
     size_t auth_key_size;
     char os_version[64], product[64];
     char socks5_user[256], socks5_password[256];
@@ -642,6 +647,8 @@ struct rmr_node {
     nd_phase phase;
     rmr_node_state state;
     rmr_time started, now; /* now: the latest seen (T3) */
+    const char **tags; /* to ask for; one block with their text */
+    size_t n_tags, tags_size;
     bool has_wall, has_links, running_told, dirty;
     uint32_t in_callback; /* R2: how deep */
     rmr_err stop_err;
@@ -675,7 +682,16 @@ struct rmr_node {
     rmr_time cache_at, cache_next; /* next: not before */
 
     /* layers */
-    uint8_t node_public[RMR_KEY_LEN];
+    /* The node key in use.  keys.node is its successor while one is being
+     * registered (renewing). */
+    uint8_t node_private[RMR_KEY_LEN], node_public[RMR_KEY_LEN];
+    bool renewing, renews_ended /* because the one in use has ended */;
+    bool key_ended, renewed_ahead, logging_out;
+    bool has_auth_key; /* control keeps it for the next node key */
+    uint64_t expiry_seen; /* which end `renew_ahead` is for */
+    rmr_dur renew_ahead;
+    rmr_time renew_at; /* looked at again, or a rest after a refusal */
+    char login_url[1024]; /* told last */
     uint8_t disco_private[RMR_KEY_LEN], disco_public[RMR_KEY_LEN];
     rmr_nm *nm;
     rmr_ctl *ctl;
@@ -800,7 +816,16 @@ void rmri_node_cache_overtaken(rmr_node *n);
 rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now);
 void rmri_node_ctl_pump(rmr_node *n, rmr_time now);
 void rmri_node_ctl_free(rmr_node *n);
+/* node_login.c */
+void rmri_node_login_check(rmr_node *n, rmr_time now); /* a frame came */
+void rmri_node_login_handle_deadline(rmr_node *n, rmr_time now);
+void rmri_node_login_expired(rmr_node *n); /* says the server */
+void rmri_node_login_registered(rmr_node *n);
+void rmri_node_login_refused(rmr_node *n, rmr_err err);
+void rmri_node_login_url(rmr_node *n, const char *url);
+void rmri_node_login_out(rmr_node *n, rmr_err err, const char *text);
 /* node_peers.c */
+void rmri_node_peers_tell_expired(rmr_node *n);
 rmr_err rmri_node_peers_nm_new(rmr_node *n);
 /* The cached netmap was read, or the server went: runs from the cache when both
  * are so. */

@@ -185,16 +185,21 @@ static void home_as_told(rmr_node *n)
         n->home = n->keys.home; /* dialled with the map, if it has it */
 }
 
+void rmri_node_peers_tell_expired(rmr_node *n)
+{
+    rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, "");
+    if (!n->expiry_told)
+        rmri_node_trouble(n, RMR_E_CTL_KEY_EXPIRED,
+                          rmr_node_err_text(RMR_E_CTL_KEY_EXPIRED));
+    n->expiry_told = true;
+}
+
 /* May this node take part, as far as the netmap says?  Tells once what is in
  * the way. */
 static bool is_admitted(rmr_node *n, const rmr_nm_node *self)
 {
     if (self->expired) {
-        rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, "");
-        if (!n->expiry_told)
-            rmri_node_trouble(n, RMR_E_CTL_KEY_EXPIRED,
-                              rmr_node_err_text(RMR_E_CTL_KEY_EXPIRED));
-        n->expiry_told = true;
+        rmri_node_peers_tell_expired(n);
         return false;
     }
     if (!self->machine_authorized) {
@@ -272,6 +277,7 @@ static void on_frame(void *user, uint32_t changed)
         n->live = true;
         rmri_node_cache_changed(n, n->now);
         tell_running(n);
+        rmri_node_login_check(n, n->now);
     }
 }
 

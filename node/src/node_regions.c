@@ -164,7 +164,7 @@ static rmr_err region_start(nd_region *r, rmr_time now)
     cb.on_peer_gone = on_peer_gone;
     cb.on_health = on_health;
     rmr_derp_config_init(&cfg, sizeof cfg);
-    memcpy(cfg.private_key, n->keys.node, RMR_KEY_LEN);
+    memcpy(cfg.private_key, n->node_private, RMR_KEY_LEN);
     cfg.nodes = r->nodes;
     cfg.n_nodes = r->n_nodes;
     cfg.form = RMR_DERP_EITHER;
@@ -250,6 +250,13 @@ void rmri_node_regions_free(rmr_node *n)
 {
     while (n->regions)
         region_free(n->regions);
+}
+
+void rmri_node_regions_key_changed(rmr_node *n, rmr_time now)
+{
+    rmri_node_regions_free(n); /* others than the home when they are needed */
+    (void)rmri_node_region(n, now, n->home);
+    n->dirty = true;
 }
 
 /* ---- home -------------------------------------------------------------- */

@@ -101,6 +101,9 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *f,
     if (rmr_bytes_eq_str(key, ":path")) {
         assert_true(len < sizeof r->path);
         memcpy(r->path, value, len);
+    } else if (rmr_bytes_eq_str(key, ":method")) {
+        assert_true(len < sizeof r->method);
+        memcpy(r->method, value, len);
     } else if (rmr_bytes_eq_str(key, "ts-lb")) {
         assert_true(r->n_ts_lb < 2 && len < 80);
         memcpy(r->ts_lb[r->n_ts_lb++], value, len);
@@ -167,6 +170,8 @@ static void keep_text(char *dst, size_t cap, const bytes *b)
 static void on_register(server *s, request *r)
 {
     const char *body = s->reg_body;
+    if (s->registers < 2 && s->reg_bodies[s->registers])
+        body = s->reg_bodies[s->registers];
     s->registers++;
     keep_text(s->last_register, sizeof s->last_register, &r->body);
     memcpy(s->reg_ts_lb, r->ts_lb, sizeof s->reg_ts_lb);
@@ -214,6 +219,16 @@ static void on_update(server *s, request *r)
     respond(s, r, s->upd_status ? s->upd_status : 200, NULL);
 }
 
+static void on_ping(server *s, request *r)
+{
+    s->pings++;
+    memcpy(s->ping_method, r->method, sizeof r->method);
+    memcpy(s->ping_path, r->path, sizeof r->path);
+    keep_text(s->ping_body, sizeof s->ping_body, &r->body);
+    r->ends = true;
+    respond(s, r, 204, NULL);
+}
+
 static int on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *user)
 {
     server *s = user;
@@ -225,7 +240,9 @@ static int on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *user)
     assert_int_equal(strtoul(r->length, NULL, 10), r->body.len);
     bytes_add(&r->body, "", 1);
     r->body.len--;
-    if (strcmp(r->path, "/machine/register") == 0)
+    if (strncmp(r->path, "/ping/", 6) == 0)
+        on_ping(s, r);
+    else if (strcmp(r->path, "/machine/register") == 0)
         on_register(s, r);
     else if (strcmp(r->path, "/machine/map") != 0)
         fail_msg("request of %s", r->path);
@@ -414,6 +431,77 @@ static void answer_upgrade(server *s, const char *head)
         hello(s, rmr_bytes_of(b64, strcspn(b64, "\r")));
 }
 
+/* "%2B" -> '+' */
+static void unescape(char *dst, const char *src, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned v = 0;
+        if (src[i] == '%' && sscanf(src + i + 1, "%2x", &v) == 1)
+            i += 2;
+        *dst++ = v ? (char)v : src[i];
+    }
+    *dst = '\0';
+}
+
+static void answer_websocket(server *s, const char *head)
+{
+    static const char key_name[] = "Sec-WebSocket-Key: ";
+    static const char start[] = "GET /ts2021?X-Tailscale-Handshake=";
+    char b64[256], accept[RMR_WS_ACCEPT_LEN + 1], text[512];
+    s->ws_upgrades++;
+    const char *key = strstr(head, key_name);
+    assert_non_null(key);
+    assert_non_null(strstr(head, "Upgrade: websocket\r\n"));
+    assert_non_null(
+        strstr(head, "Sec-WebSocket-Protocol: tailscale-control-protocol\r\n"));
+    if (!s->ws_offered) {
+        put(s, s->ws_answer ? s->ws_answer
+                            : "HTTP/1.1 404 Not Found\r\n"
+                              "Content-Length: 0\r\n\r\n");
+        return;
+    }
+    key += sizeof key_name - 1;
+    assert_int_equal(
+        rmr_ws_accept_make(rmr_bytes_of(key, RMR_WS_KEY_LEN), accept), RMR_OK);
+    (void)snprintf(text, sizeof text,
+                   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                   "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n"
+                   "Sec-WebSocket-Protocol: tailscale-control-protocol\r\n\r\n",
+                   accept);
+    put(s, text);
+    rmr_env env = test_env(NULL, NULL, NULL);
+    rmr_ws_config cfg;
+    rmr_ws_config_init(&cfg, sizeof cfg);
+    assert_int_equal(rmr_ws_new(&s->ws, &env, &cfg), RMR_OK);
+    s->ws_from = s->out.len;
+    const char *at = head + sizeof start - 1;
+    unescape(b64, at, strcspn(at, " "));
+    hello(s, rmr_bytes_str(b64));
+}
+
+/* Puts what is new in `out` into messages of odd sizes. */
+static void ws_output(server *s)
+{
+    if (!s->ws)
+        return;
+    bytes plain = {0};
+    bytes_add(&plain, s->out.p + s->ws_from, s->out.len - s->ws_from);
+    s->out.len = s->ws_from;
+    size_t head = rmr_ws_headroom(s->ws), framed;
+    for (size_t at = 0; at < plain.len;) {
+        uint8_t room[1016];
+        size_t n = plain.len - at < 1000 ? plain.len - at : 1000;
+        memcpy(room + head, plain.p + at, n);
+        assert_int_equal(
+            rmr_ws_wrap(s->ws, rmr_buf_of(room, sizeof room), n, &framed),
+            RMR_OK);
+        bytes_add(&s->out, room, framed);
+        at += n;
+    }
+    bytes_free(&plain);
+    s->ws_from = s->out.len;
+}
+
 static void http_input(server *s)
 {
     char head[sizeof s->last_head];
@@ -430,6 +518,8 @@ static void http_input(server *s)
     memcpy(s->last_head, head, n + 1);
     if (strncmp(head, "GET /key?v=138 HTTP/1.1\r\n", 25) == 0)
         answer_key(s);
+    else if (strncmp(head, "GET /ts2021?", 12) == 0)
+        answer_websocket(s, head);
     else if (strncmp(head, "POST /ts2021 HTTP/1.1\r\n", 23) == 0)
         answer_upgrade(s, head);
     else
@@ -440,6 +530,9 @@ static void http_input(server *s)
 
 static void server_close(server *s)
 {
+    rmr_ws_free(s->ws);
+    s->ws = NULL;
+    s->ws_from = 0;
     nghttp2_session_del(s->h2);
     s->h2 = NULL;
     for (int i = 0; i < s->n_req; i++) {
@@ -465,13 +558,19 @@ void server_input(server *s, const uint8_t *p, size_t n)
     bytes_add(&s->in, p, n);
     if (s->phase == 0)
         http_input(s);
-    if (s->phase == 1 && s->in.len) {
-        assert_int_equal(rmri_ctl_record_read(&s->record,
-                                              rmr_buf_of(s->in.p, s->in.len),
-                                              on_plain, s),
-                         RMR_OK);
-        s->in.len = 0;
+    rmr_buf in = rmr_buf_of(s->in.p, s->in.len);
+    while (s->phase == 1 && in.len) {
+        rmr_buf piece = in;
+        size_t used = in.len;
+        if (s->ws)
+            assert_int_equal(rmr_ws_read(s->ws, in, &used, &piece), RMR_OK);
+        if (piece.len)
+            assert_int_equal(
+                rmri_ctl_record_read(&s->record, piece, on_plain, s), RMR_OK);
+        in = rmr_buf_of(in.ptr + used, in.len - used);
     }
+    if (s->phase == 1)
+        s->in.len = 0;
 }
 
 void server_output(server *s)
@@ -487,7 +586,7 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
     rig *r = user;
     size_t n = strlen(r->states);
     if (n + 1 < sizeof r->states) {
-        r->states[n] = "CRLODF"[state];
+        r->states[n] = "CRLODFX"[state];
         r->states[n + 1] = '\0';
     }
     r->state = state;
@@ -519,12 +618,34 @@ static void on_registered(void *user, const char *login, const char *display)
     (void)snprintf(r->login, sizeof r->login, "%s/%s", login, display);
 }
 
+static void on_key_expired(void *user)
+{
+    rig *r = user;
+    uint8_t fresh[32], old[32];
+    r->expired++;
+    if (r->next_key == 0)
+        return;
+    memset(fresh, r->next_key, 32);
+    memset(old, 0x11, 32);
+    assert_int_equal(rmr_ctl_set_node_key(r->c, r->now, fresh, old), RMR_OK);
+}
+
+static void on_key_refused(void *user, rmr_err err, const char *text)
+{
+    rig *r = user;
+    r->refused++;
+    r->refused_err = err;
+    (void)snprintf(r->refused_text, sizeof r->refused_text, "%s", text);
+}
+
 rmr_err rig_init(rig *r, void (*tune)(rmr_ctl_config *cfg))
 {
     rmr_nm_config ncfg;
     rmr_ctl_config cfg;
-    const rmr_ctl_callbacks cb = {sizeof cb, r, on_state, on_server_key,
-                                  on_registered};
+    const rmr_ctl_callbacks cb = {sizeof cb,     r,
+                                  on_state,      on_server_key,
+                                  on_registered, on_key_expired,
+                                  on_key_refused};
     r->now = r->now ? r->now : 5 * RMR_SEC;
     if (!r->rng.s[0])
         test_rng_seed(&r->rng, 11);
@@ -594,6 +715,7 @@ static bool rig_output(rig *r)
 {
     server *s = &r->s;
     h2_output(s);
+    ws_output(s);
     if (s->out.len == 0 && !s->wants_end)
         return false;
     if (s->out.len == 0) {
@@ -604,10 +726,13 @@ static bool rig_output(rig *r)
     uint8_t *p = malloc(n);
     memcpy(p, s->out.p, n);
     bytes_take(&s->out, n);
+    if (s->ws)
+        s->ws_from -= n;
     rmr_err e = rmr_ctl_read(r->c, r->now, rmr_buf_of(p, n));
     free(p);
     if (e) { /* told by on_state; the stream is to be closed */
-        assert_true(r->state == RMR_CTL_DOWN || r->state == RMR_CTL_FAILED);
+        assert_true(r->state == RMR_CTL_DOWN || r->state == RMR_CTL_FAILED ||
+                    r->state == RMR_CTL_LOGGED_OUT);
         assert_true(rmr_ctl_wants_close(r->c));
         drop(r);
     }
@@ -707,6 +832,11 @@ void tune_accepts_pinned_to_another(rmr_ctl_config *cfg)
 void tune_no_auth_key(rmr_ctl_config *cfg)
 {
     cfg->auth_key = NULL;
+}
+
+void tune_keep_auth_key(rmr_ctl_config *cfg)
+{
+    cfg->keep_auth_key = true;
 }
 
 bool rig_has(const char *text, const char *part)

@@ -5,6 +5,7 @@
 
 #include <remora/control.h>
 #include <remora/noise.h>
+#include <remora/websocket.h>
 
 #include <nghttp2/nghttp2.h>
 
@@ -31,7 +32,7 @@ typedef enum hello_mode {
 
 typedef struct request {
     int32_t stream;
-    char path[64];
+    char path[64], method[8];
     char ts_lb[2][80];
     int n_ts_lb;
     char length[16];
@@ -49,12 +50,15 @@ typedef struct server {
     uint8_t key[32];            /* private */
     const char *key_answer;     /* whole HTTP answer; NULL: the key, as JSON */
     const char *upgrade_answer; /* NULL: 101 */
+    bool ws_offered;            /* GET /ts2021 is upgraded */
+    const char *ws_answer;      /* whole HTTP answer to it otherwise */
     bool key_closes;            /* Connection: close behind the key */
     hello_mode hello;
     bool early;         /* the payload before HTTP/2, in three records */
     uint32_t early_len; /* what it claims; 0: the truth */
     int reg_status, map_status, upd_status; /* 0: 200; -1: no answer */
     const char *reg_body;                   /* NULL: registered */
+    const char *reg_bodies[2];              /* of the first ones, if set */
     int reg_answers;                        /* so many, then none; 0: all */
     const char *reg_header;                 /* value of retry-after */
     const char *map_body;                   /* of an answer that is not 200 */
@@ -67,16 +71,21 @@ typedef struct server {
     void *user;
 
     /* what happened */
+    int ws_upgrades;
     int dials, keys, upgrades, registers, maps, updates;
     char last_register[4096], last_map[4096], last_update[4096];
     char last_head[2048]; /* of HTTP/1.1 */
     char reg_ts_lb[2][80];
     int n_reg_ts_lb;
+    int pings; /* requests of /machine/ping... and the like */
+    char ping_method[8], ping_path[64], ping_body[2048];
 
     /* the connection */
     bool open, wants_end;
     int phase; /* 0: HTTP/1.1, 1: records */
     bytes in, out;
+    rmr_ws *ws; /* NULL: not in that form */
+    size_t ws_from; /* in `out`: what follows is not in messages yet */
     rmri_ctl_record record;
     nghttp2_session *h2;
     request req[MAX_REQUESTS];
@@ -104,11 +113,15 @@ typedef struct rig {
     test_rng rng;
     test_log log;
     rmr_env env;
-    char states[4096]; /* one letter each: C R L O D F */
+    char states[4096]; /* one letter each: C R L O D F X */
     rmr_err err;       /* of the last state */
     rmr_ctl_state state;
     char text[1024];
     int server_keys, registered;
+    uint8_t next_key; /* of this byte, when one has expired; 0: none */
+    int expired, refused;
+    rmr_err refused_err;
+    char refused_text[256];
     uint8_t server_key[32];
     char login[128];
     bool stream; /* the client has one */
@@ -134,6 +147,7 @@ void tune_pinned_to_another(rmr_ctl_config *cfg);
 void tune_https_pinned_to_another(rmr_ctl_config *cfg);
 void tune_accepts_pinned_to_another(rmr_ctl_config *cfg);
 void tune_no_auth_key(rmr_ctl_config *cfg);
+void tune_keep_auth_key(rmr_ctl_config *cfg);
 /* Does the text hold the part?  Prints both when not. */
 bool rig_has(const char *text, const char *part);
 

@@ -404,6 +404,86 @@ static void failed_updates_back_off(void **state)
     rig_free(&r);
 }
 
+static void push(rig *r, const char *json)
+{
+    bytes b = {0};
+    frame_plain(&b, json);
+    server_map_send(&r->s, b.p, b.len);
+    bytes_free(&b);
+    rig_run(r);
+}
+
+static void a_sign_of_life_is_given_over_noise(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    push(&r, "{\"PingRequest\":{\"URL\":\"https://unused/ping/1?a=b\","
+             "\"URLIsNoise\":true}}");
+    assert_int_equal(r.s.pings, 1);
+    assert_string_equal(r.s.ping_method, "HEAD");
+    assert_string_equal(r.s.ping_path, "/ping/1?a=b");
+    /* The same again is no other one. */
+    push(&r, "{\"KeepAlive\":true,\"PingRequest\":{\"URL\":"
+             "\"https://unused/ping/1?a=b\",\"URLIsNoise\":true}}");
+    assert_int_equal(r.s.pings, 1);
+    /* Not over Noise, and of other types: it is not for us alone. */
+    push(&r, "{\"PingRequest\":{\"URL\":\"http://elsewhere/ping/2\"}}");
+    push(&r, "{\"PingRequest\":{\"URL\":\"http://control.example/ping/3\","
+             "\"URLIsNoise\":true,\"Types\":\"disco\"}}");
+    push(&r, "{\"PingRequest\":{\"URL\":\"no url\",\"URLIsNoise\":true}}");
+    assert_int_equal(r.s.pings, 1);
+    assert_string_equal(r.states, "CRO");
+    rig_free(&r);
+}
+
+static void c2n(rig *r, int n, const char *ask)
+{
+    char text[3000], b64[2048];
+    (void)rmr_base64(b64, ask, strlen(ask));
+    (void)snprintf(text, sizeof text,
+                   "{\"PingRequest\":{\"URL\":\"https://unused/ping/%d\","
+                   "\"Types\":\"c2n\",\"Payload\":\"%s\"}}",
+                   n, b64);
+    push(r, text);
+    assert_int_equal(r->s.pings, n);
+    assert_string_equal(r->s.ping_method, "POST");
+}
+
+static void c2n_requests_are_answered(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    c2n(&r, 1,
+        "POST /echo HTTP/1.1\r\nHost: unused\r\nContent-Length: 9\r\n\r\n"
+        "hello-c2n");
+    assert_string_equal(r.s.ping_body,
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+                        "Content-Type: text/plain; charset=utf-8\r\n\r\n"
+                        "hello-c2n");
+    c2n(&r, 2, "GET /echo?x HTTP/1.1\r\nHost: unused\r\n\r\n");
+    assert_true(rig_has(r.s.ping_body, "HTTP/1.1 200 OK\r\n"));
+    c2n(&r, 3, "GET /debug/goroutines HTTP/1.1\r\nHost: unused\r\n\r\n");
+    assert_true(rig_has(r.s.ping_body, "HTTP/1.1 400 Bad Request\r\n"));
+    assert_true(rig_has(r.s.ping_body, "unknown c2n path"));
+    c2n(&r, 4, "GARBAGE");
+    assert_true(rig_has(r.s.ping_body, "malformed"));
+    c2n(&r, 5,
+        "POST /echo HTTP/1.1\r\nHost: unused\r\nContent-Length: 99\r\n\r\n"
+        "cut short");
+    assert_true(rig_has(r.s.ping_body, "malformed"));
+    assert_null(strstr(r.s.ping_body, "cut short"));
+    push(&r, "{\"PingRequest\":{\"URL\":\"https://unused/ping/6\","
+             "\"Types\":\"c2n\",\"Payload\":\"*\"}}");
+    assert_int_equal(r.s.pings, 6);
+    assert_true(rig_has(r.s.ping_body, "malformed"));
+    assert_string_equal(r.states, "CRO");
+    rig_free(&r);
+}
+
 int main(void)
 {
     assert_int_equal(rmr_crypto_init(), RMR_OK);
@@ -421,6 +501,8 @@ int main(void)
         cmocka_unit_test(routes_and_the_exit_node_are_told),
         cmocka_unit_test(a_net_without_its_lists_is_refused),
         cmocka_unit_test(failed_updates_back_off),
+        cmocka_unit_test(a_sign_of_life_is_given_over_noise),
+        cmocka_unit_test(c2n_requests_are_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -235,6 +235,211 @@ static void many_keys_in_a_row_end_with_the_last(void **state)
     rig_free(&r);
 }
 
+static const char expired_reply[] = "{\"NodeKeyExpired\":true}";
+
+static void an_expired_key_is_replaced_at_once(void **state)
+{
+    (void)state;
+    rig r = {0};
+    r.next_key = 0x55;
+    r.s.reg_bodies[0] = expired_reply;
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.expired, 1);
+    assert_int_equal(r.state, RMR_CTL_CONNECTED);
+    assert_int_equal(r.s.dials, 1);
+    assert_int_equal(r.s.registers, 2);
+    assert_true(rig_has(r.s.last_register, "\"NodeKey\":\"nodekey:5555"));
+    assert_true(rig_has(r.s.last_register, "\"OldNodeKey\":\"nodekey:1111"));
+    assert_true(rig_has(r.s.last_register, "AuthKey"));
+    assert_true(rig_has(r.s.last_map, "\"NodeKey\":\"nodekey:5555"));
+    rig_free(&r);
+}
+
+static void a_new_key_that_is_expired_too_is_refused(void **state)
+{
+    (void)state;
+    rig r = {0};
+    r.next_key = 0x55;
+    r.s.reg_body = expired_reply;
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.expired, 1); /* and not for ever */
+    assert_int_equal(r.refused, 1);
+    assert_int_equal(r.refused_err, RMR_E_CTL_KEY_EXPIRED);
+    assert_int_equal(r.s.registers, 2);
+    /* The server knows the first one: it may let it live again. */
+    assert_true(rig_has(r.s.last_map, "\"NodeKey\":\"nodekey:1111"));
+    rig_free(&r);
+}
+
+static void an_expired_node_polls_while_it_waits_for_a_login(void **state)
+{
+    (void)state;
+    rig r = {0};
+    r.next_key = 0x55;
+    r.s.reg_bodies[0] = expired_reply;
+    r.s.reg_body = "{\"AuthURL\":\"https://control.example/a/1\"}";
+    r.s.reg_answers = 2;
+    assert_int_equal(rig_init(&r, tune_no_auth_key), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.state, RMR_CTL_NEEDS_LOGIN);
+    assert_int_equal(r.s.maps, 1);
+    assert_true(rig_has(r.s.last_map, "\"NodeKey\":\"nodekey:1111"));
+    assert_int_equal(r.s.updates, 1);
+    assert_true(rig_has(r.s.last_update, "\"NodeKey\":\"nodekey:1111"));
+    /* The poll comes back, and the login is still waited for. */
+    rig_cut(&r, RMR_E_RESET, NULL);
+    rig_wait(&r, RMR_SEC);
+    assert_int_equal(r.state, RMR_CTL_NEEDS_LOGIN);
+    assert_int_equal(r.s.maps, 2);
+    assert_true(rig_has(r.s.last_register, "a/1"));
+    /* An administrator let the old key live: the login is not needed. */
+    assert_int_equal(rmr_ctl_keep_node_key(r.c), RMR_OK);
+    assert_int_equal(rmr_ctl_keep_node_key(r.c), RMR_E_STATE);
+    rig_cut(&r, RMR_E_RESET, NULL);
+    int before = r.s.registers;
+    rig_wait(&r, RMR_SEC);
+    assert_int_equal(r.state, RMR_CTL_CONNECTED);
+    assert_int_equal(r.s.registers, before);
+    assert_true(rig_has(r.s.last_map, "\"NodeKey\":\"nodekey:1111"));
+    rig_free(&r);
+}
+
+static void a_dead_key_is_not_polled_with_for_ever(void **state)
+{
+    (void)state;
+    rig r = {0};
+    r.next_key = 0x55;
+    r.s.reg_bodies[0] = expired_reply;
+    r.s.reg_body = "{\"AuthURL\":\"https://control.example/a/1\"}";
+    r.s.reg_answers = 2;
+    r.s.map_status = 404;
+    r.s.map_body = "no such node";
+    assert_int_equal(rig_init(&r, tune_no_auth_key), RMR_OK);
+    rig_wait(&r, 60 * RMR_SEC);
+    assert_int_equal(r.state, RMR_CTL_NEEDS_LOGIN);
+    assert_int_equal(r.s.maps, 1);
+    assert_int_equal(r.s.dials, 1);
+    rig_free(&r);
+}
+
+static void the_auth_key_is_kept_for_the_next_node_key(void **state)
+{
+    (void)state;
+    rig r = {0};
+    uint8_t fresh[32], old[32];
+    memset(fresh, 0x55, 32);
+    memset(old, 0x11, 32);
+    assert_int_equal(rig_init(&r, tune_keep_auth_key), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(rmr_ctl_set_node_key(r.c, r.now, fresh, old), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.s.registers, 2);
+    assert_true(rig_has(r.s.last_register, "verysecret"));
+    /* But a node that was deleted does not come back by it. */
+    r.s.map_status = 404;
+    r.s.map_body = "no such node";
+    rig_cut(&r, RMR_E_RESET, NULL);
+    rig_wait(&r, RMR_SEC / 10);
+    assert_true(r.s.registers > 2);
+    assert_null(strstr(r.s.last_register, "verysecret"));
+    rig_free(&r);
+}
+
+static void a_refused_rotation_leaves_the_key_before(void **state)
+{
+    (void)state;
+    rig r = {0};
+    uint8_t fresh[32], old[32];
+    memset(fresh, 0x55, 32);
+    memset(old, 0x11, 32);
+    assert_int_equal(rig_init(&r, tune_keep_auth_key), RMR_OK);
+    rig_run(&r);
+    r.s.reg_body = "{\"Error\":\"authkey already used\"}";
+    assert_int_equal(rmr_ctl_set_node_key(r.c, r.now, fresh, old), RMR_OK);
+    rig_run(&r);
+    assert_string_equal(r.states, "CROR"); /* the stream was not touched */
+    assert_int_equal(r.refused, 1);
+    assert_int_equal(r.refused_err, RMR_E_CTL_AUTH_KEY);
+    assert_true(rig_has(r.refused_text, "already used"));
+    assert_int_equal(r.s.maps, 1);
+    /* That auth key is not tried again. */
+    assert_int_equal(rmr_ctl_set_node_key(r.c, r.now, fresh, old), RMR_OK);
+    rig_run(&r);
+    assert_null(strstr(r.s.last_register, "verysecret"));
+    rig_cut(&r, RMR_E_RESET, NULL);
+    rig_wait(&r, RMR_SEC);
+    assert_true(rig_has(r.s.last_map, "\"NodeKey\":\"nodekey:1111"));
+    rig_free(&r);
+}
+
+static void logging_out_is_a_registration_in_the_past(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    r.s.reg_body = expired_reply; /* as some servers answer */
+    rmr_ctl_logout(r.c, r.now);
+    rig_run(&r);
+    assert_string_equal(r.states, "CRORX");
+    assert_int_equal(r.err, RMR_OK);
+    assert_true(rig_has(r.s.last_register, "\"NodeKey\":\"nodekey:1111"));
+    assert_true(
+        rig_has(r.s.last_register, "\"Expiry\":\"1970-01-01T00:02:03Z\""));
+    assert_false(r.stream);
+    rig_wait(&r, 3600 * RMR_SEC);
+    assert_int_equal(r.s.dials, 1);
+    assert_int_equal(r.expired, 0);
+    rig_free(&r);
+}
+
+static void a_refused_logout_says_why(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    rig_cut(&r, RMR_E_RESET, NULL); /* it connects for it */
+    r.s.reg_body = "{\"Error\":\"not you\"}";
+    rmr_ctl_logout(r.c, r.now);
+    rig_run(&r);
+    assert_int_equal(r.state, RMR_CTL_LOGGED_OUT);
+    assert_int_equal(r.err, RMR_E_CTL_REFUSED);
+    assert_string_equal(r.text, "not you");
+    assert_int_equal(r.s.maps, 1);
+    rig_free(&r);
+}
+
+static void tune_tags(rmr_ctl_config *cfg)
+{
+    static const char *const tags[] = {"tag:a", "tag:printer"};
+    cfg->tags = tags;
+    cfg->n_tags = 2;
+}
+
+static void tune_bad_tag(rmr_ctl_config *cfg)
+{
+    static const char *const tags[] = {"printer"};
+    cfg->tags = tags;
+    cfg->n_tags = 1;
+}
+
+static void tags_are_asked_for(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, tune_tags), RMR_OK);
+    rig_run(&r);
+    assert_true(rig_has(r.s.last_register,
+                        "\"RequestTags\":[\"tag:a\",\"tag:printer\"]"));
+    rig_free(&r);
+    rig bad = {0};
+    assert_int_equal(rig_init(&bad, tune_bad_tag), RMR_E_INVAL);
+    rig_free(&bad);
+}
+
 int main(void)
 {
     assert_int_equal(rmr_crypto_init(), RMR_OK);
@@ -247,6 +452,15 @@ int main(void)
         cmocka_unit_test(an_expired_key_is_replaced),
         cmocka_unit_test(a_key_is_rotated_under_a_running_stream),
         cmocka_unit_test(many_keys_in_a_row_end_with_the_last),
+        cmocka_unit_test(an_expired_key_is_replaced_at_once),
+        cmocka_unit_test(a_new_key_that_is_expired_too_is_refused),
+        cmocka_unit_test(an_expired_node_polls_while_it_waits_for_a_login),
+        cmocka_unit_test(a_dead_key_is_not_polled_with_for_ever),
+        cmocka_unit_test(the_auth_key_is_kept_for_the_next_node_key),
+        cmocka_unit_test(a_refused_rotation_leaves_the_key_before),
+        cmocka_unit_test(logging_out_is_a_registration_in_the_past),
+        cmocka_unit_test(a_refused_logout_says_why),
+        cmocka_unit_test(tags_are_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,7 +126,10 @@ static void upgrade_answers_are_told_apart(void **state)
             rig_run(&r);
             if (r.stream) /* a body that lasts to the end */
                 rig_cut(&r, RMR_OK, NULL);
-            assert_string_equal(r.states, "CD");
+            rig_run(&r); /* a proxy's fault: by WebSocket, which is a 404 */
+            bool proxy = cases[i].err != RMR_E_CTL_HTTP;
+            assert_string_equal(r.states, proxy ? "CCD" : "CD");
+            assert_int_equal(r.s.ws_upgrades, proxy);
             assert_int_equal(r.err, cases[i].err);
             assert_true(rig_has(r.text, cases[i].text));
             rig_free(&r);
@@ -276,6 +279,65 @@ static void setup_has_ten_seconds_in_all(void **state)
     rig_free(&r);
 }
 
+static const char stripped[] = "HTTP/1.1 500 Internal Server Error\r\n"
+                               "Content-Length: 14\r\n\r\nInternal error";
+
+static void a_proxy_that_strips_upgrades_is_passed_by_websocket(void **state)
+{
+    (void)state;
+    static const size_t chunks[] = {0, 1, 7, 4096};
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+        rig r = {.chunk = chunks[i]};
+        r.s.upgrade_answer = stripped;
+        r.s.ws_offered = true;
+        assert_int_equal(rig_init(&r, NULL), RMR_OK);
+        rig_run(&r);
+        assert_string_equal(r.states, "CCRO"); /* at once, without a DOWN */
+        assert_int_equal(r.s.ws_upgrades, 1);
+        assert_int_equal(r.s.keys, 1);
+        assert_int_equal(r.s.updates, 1);
+        assert_int_equal(rmr_nm_peer_count(r.nm), 1);
+        /* It is remembered. */
+        rig_cut(&r, RMR_E_RESET, NULL);
+        rig_wait(&r, RMR_SEC);
+        assert_int_equal(r.state, RMR_CTL_CONNECTED);
+        assert_int_equal(r.s.ws_upgrades, 2);
+        assert_int_equal(r.s.upgrades, 1);
+        /* Another way to the server lets only the first form pass. */
+        r.s.ws_offered = false;
+        r.s.upgrade_answer = NULL;
+        rig_cut(&r, RMR_E_RESET, NULL);
+        rig_wait(&r, RMR_SEC);
+        assert_int_equal(r.state, RMR_CTL_CONNECTED);
+        assert_int_equal(r.s.ws_upgrades, 3);
+        assert_int_equal(r.s.upgrades, 2);
+        rig_free(&r);
+    }
+}
+
+static void when_both_forms_fail_the_first_is_told(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        NULL, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+              "Connection: Upgrade\r\nSec-WebSocket-Accept: "
+              "AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n"};
+    for (size_t i = 0; i < 2; i++) {
+        rig r = {0};
+        r.s.upgrade_answer = stripped;
+        r.s.ws_answer = answers[i];
+        assert_int_equal(rig_init(&r, NULL), RMR_OK);
+        rig_run(&r);
+        assert_string_equal(r.states, "CCD");
+        assert_int_equal(r.err, RMR_E_CTL_PROXY);
+        assert_true(rig_has(r.text, "HTTP 500"));
+        rig_wait(&r, RMR_SEC);
+        assert_int_equal(r.s.upgrades, r.s.ws_upgrades); /* both, each time */
+        assert_true(r.s.upgrades > 2);
+        rig_free(&r);
+    }
+}
+
 int main(void)
 {
     assert_int_equal(rmr_crypto_init(), RMR_OK);
@@ -290,6 +352,8 @@ int main(void)
         cmocka_unit_test(a_server_key_of_low_order_is_refused),
         cmocka_unit_test(an_end_within_the_answer_counts_as_a_failed_handshake),
         cmocka_unit_test(setup_has_ten_seconds_in_all),
+        cmocka_unit_test(a_proxy_that_strips_upgrades_is_passed_by_websocket),
+        cmocka_unit_test(when_both_forms_fail_the_first_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

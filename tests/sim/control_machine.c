@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CONNS 64
 #define LISTENER 1
@@ -22,6 +23,7 @@ typedef struct known {
     char endpoints[CM_TEXT];
     char routes[512]; /* that it offers: a list of JSON texts, or "" */
     int home;
+    uint64_t end; /* of the key, Unix s; 0: none */
 } known;
 
 struct control_machine {
@@ -74,8 +76,12 @@ static int node_of(const char *body)
 
 static void learn(known *n, const char *body)
 {
+    char before[sizeof n->key];
     n->is_known = true;
+    memcpy(before, n->key, sizeof before);
     (void)field(body, "NodeKey", "\"nodekey:", "\"", n->key, sizeof n->key);
+    if (strcmp(before, n->key) != 0)
+        n->end = 0;
     (void)field(body, "DiscoKey", "\"discokey:", "\"", n->disco,
                 sizeof n->disco);
     /* An IPv6 endpoint has brackets of its own. */
@@ -93,10 +99,20 @@ static void learn(known *n, const char *body)
 
 /* ---- what they are told -------------------------------------------------- */
 
+static void put_end(char *dst, size_t cap, uint64_t unix_s)
+{
+    time_t t = (time_t)unix_s;
+    struct tm tm;
+    dst[0] = '\0';
+    if (unix_s && gmtime_r(&t, &tm))
+        (void)strftime(dst, cap, ",\"KeyExpiry\":\"%Y-%m-%dT%H:%M:%SZ\"", &tm);
+}
+
 static void put_node(bytes *b, const control_machine *c, int i)
 {
     const known *n = &c->nodes[i];
-    char text[CM_TEXT + 2048];
+    char text[CM_TEXT + 2048], end[64];
+    put_end(end, sizeof end, n->end);
     int len = snprintf(
         text, sizeof text,
         "{\"ID\":%d,\"StableID\":\"s%d\",\"Name\":\"n%d.ex.com.\",\"User\":1,"
@@ -104,9 +120,9 @@ static void put_node(bytes *b, const control_machine *c, int i)
         "\"100.64.0.%d/32\"],\"AllowedIPs\":[\"100.64.0.%d/"
         "32\"%s],\"Endpoints\":"
         "[%s],\"HomeDERP\":%d,\"DERP\":\"127.3.3.40:%d\",\"Cap\":138,"
-        "\"MachineAuthorized\":true}",
+        "\"MachineAuthorized\":true%s}",
         i + 1, i + 1, i, n->key, n->disco, i + 1, i + 1,
-        c->is_refused[i] ? "" : n->routes, n->endpoints, n->home, n->home);
+        c->is_refused[i] ? "" : n->routes, n->endpoints, n->home, n->home, end);
     bytes_add(b, text, (size_t)len);
 }
 
@@ -198,6 +214,29 @@ void control_machine_approve(control_machine *c, int i, bool yes)
 {
     c->is_refused[i] = !yes;
     tell_others(c, i);
+}
+
+void control_machine_key_end(control_machine *c, int i, uint64_t unix_ns)
+{
+    bytes b = {0}, frame = {0};
+    c->nodes[i].end = unix_ns / RMR_SEC;
+    put(&b, "{\"Node\":");
+    put_node(&b, c, i);
+    put(&b, "}");
+    bytes_add(&b, "", 1);
+    frame_zstd(&frame, (const char *)b.p);
+    for (int k = 0; k < CONNS; k++) {
+        conn *to = &c->conns[k];
+        if (to->used && to->node == i && to->s.map_stream)
+            server_map_send(&to->s, frame.p, frame.len);
+    }
+    bytes_free(&b);
+    bytes_free(&frame);
+}
+
+const char *control_machine_key(const control_machine *c, int i)
+{
+    return c->nodes[i].key;
 }
 
 static void on_map(void *user, server *s, const char *body, bytes *frames)

@@ -17,6 +17,11 @@ void control_machine_free(control_machine *c);
 /* Routes that a node offers are approved, unless this says otherwise; its peers
  * are told.  The machine must be poked then. */
 void control_machine_approve(control_machine *c, int node, bool yes);
+/* Node i's key ends at this Unix time, in ns, and it is told so; another key of
+ * it has no end.  0: never. */
+void control_machine_key_end(control_machine *c, int i, uint64_t unix_ns);
+/* The node key that it polled with last, as 64 digits. */
+const char *control_machine_key(const control_machine *c, int i);
 rmr_machine control_machine_machine(control_machine *c);
 
 /* Tells all nodes of peers that are no hosts, numbers from and on: they come

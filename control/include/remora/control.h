@@ -1,7 +1,8 @@
 /*
  * remora/control.h - the TS2021 client: joins a control server and follows it.
- * It is not a server, and does not answer pings or c2n requests: it hands them
- * on (rmr_nm_callbacks.on_ping_request).
+ * It is not a server.  Of PingRequests it answers those that go over its own
+ * connection (a sign of life over Noise, c2n: /echo); it hands the others on
+ * (rmr_nm_callbacks.on_ping_request).
  *
  * It fetches the server's key, upgrades to the Noise protocol, registers, polls
  * the map stream into an rmr_nm, sends updates about this node, watches the
@@ -82,7 +83,10 @@ typedef enum rmr_ctl_state {
     RMR_CTL_NEEDS_LOGIN, /* text: the URL to open; it goes on by itself */
     RMR_CTL_CONNECTED,   /* the map stream is open */
     RMR_CTL_DOWN,        /* err, text: why; it tries again by itself */
-    RMR_CTL_FAILED       /* err, text: why; it stops until rmr_ctl_retry */
+    RMR_CTL_FAILED,      /* err, text: why; it stops until rmr_ctl_retry */
+    /* After rmr_ctl_logout; err, text: what the server had against it.  It
+     * stops, as after FAILED. */
+    RMR_CTL_LOGGED_OUT
 } rmr_ctl_state;
 
 typedef struct rmr_ctl rmr_ctl;
@@ -98,6 +102,13 @@ typedef struct rmr_ctl_callbacks {
     void (*on_server_key)(void *user, const uint8_t key[RMR_KEY_LEN]);
     /* Registered with this node key: store it.  login: "user@example.com". */
     void (*on_registered)(void *user, const char *login, const char *display);
+    /* The server says that the node key has expired.  rmr_ctl_set_node_key()
+     * inside goes on with a new one at once; else it ends in FAILED.  Not for a
+     * key that is new itself. */
+    void (*on_key_expired)(void *user);
+    /* The new key was refused.  That before stays, and the map stream of it; a
+     * refused auth key is forgotten.  NULL: FAILED instead. */
+    void (*on_key_refused)(void *user, rmr_err err, const char *text);
 } rmr_ctl_callbacks;
 
 typedef struct rmr_ctl_config {
@@ -121,6 +132,10 @@ typedef struct rmr_ctl_config {
     const rmr_prefix *routes; /* offered to peers (RoutableIPs); copied */
     size_t n_routes;          /* at most RMR_CTL_MAX_ROUTES */
     const char *exit_node_id; /* stable id of the one in use; copied; NULL */
+    /* Not wiped when registered: for the next node key. */
+    bool keep_auth_key;
+    const char *const *tags; /* asked for, "tag:name" each; copied */
+    size_t n_tags;
 } rmr_ctl_config;
 
 #define RMR_CTL_MAX_ROUTES 128
@@ -163,6 +178,7 @@ typedef struct rmr_ctl_stats {
     uint64_t connects, registers, streams, updates, keepalives, failures;
     uint64_t rx_bytes, tx_bytes, frames;
     rmr_time last_frame;
+    uint64_t pings; /* answered: a sign of life, or c2n */
 } rmr_ctl_stats;
 
 /**
@@ -181,7 +197,8 @@ RMR_API void rmr_ctl_config_init(rmr_ctl_config *cfg, size_t struct_size);
  *
  * Effects: none outside.
  * Errors: INVAL (a URL that is none or has a query; an auth key of the wrapped
- *         form "...--TL..."; a name that is too long; no machine key, node key
+ *         form "...--TL..."; a name that is too long; a tag without "tag:", or
+ *         more than 1,000 bytes of them; no machine key, node key
  *         or netmap), NOMEM.
  * Lifetime: until rmr_ctl_free().
  * Source: types/key; control/controlclient.
@@ -350,8 +367,9 @@ RMR_API rmr_err rmr_ctl_set_routes(rmr_ctl *c, rmr_time now,
                                    const char *exit_node_id);
 
 /**
- * A new node key was made (rotation): registers with it.  The map stream goes
- * on until that succeeded.                                          [submit]
+ * A new node key was made (rotation, or the one before has expired): registers
+ * with it.  The map stream of the key before goes on, and comes back, until
+ * that succeeded: the server may bring that key to life again.      [submit]
  *
  * \param old_public  The key before, or zeros.
  *
@@ -362,6 +380,27 @@ RMR_API rmr_err rmr_ctl_set_routes(rmr_ctl *c, rmr_time now,
 RMR_API rmr_err rmr_ctl_set_node_key(rmr_ctl *c, rmr_time now,
                                      const uint8_t node_public[RMR_KEY_LEN],
                                      const uint8_t old_public[RMR_KEY_LEN]);
+
+/**
+ * Gives a new key up before it is registered: goes on with that before.
+ *                                                                   [submit]
+ *
+ * Effects: the login that is awaited is forgotten.
+ * Errors: STATE (there is no new key, or no registered one before it).
+ * Source: tailcfg.RegisterRequest.
+ */
+RMR_API rmr_err rmr_ctl_keep_node_key(rmr_ctl *c);
+
+/**
+ * Logs out: registers with an end in the past.  Whatever the server answers to
+ * that ends it; a connection that fails is tried again.             [submit]
+ *
+ * Effects: on_state(LOGGED_OUT) when answered; out of FAILED and of a back-off,
+ *          as rmr_ctl_retry().
+ * Errors: none.
+ * Source: tailcfg.RegisterRequest, Expiry.
+ */
+RMR_API void rmr_ctl_logout(rmr_ctl *c, rmr_time now);
 
 /**
  * Out of FAILED, or out of a back-off (the network changed): tries now, and

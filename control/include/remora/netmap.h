@@ -640,6 +640,17 @@ RMR_API bool rmr_nm_is_granted(const rmr_nm *nm, const rmr_addr *from,
 RMR_API uint64_t rmr_nm_control_time(const rmr_nm *nm);
 
 /**
+ * What the server's clock says when ours says `unix_ns`: the same, but for a
+ * difference of more than a minute.                                   [look]
+ *
+ * \return 0 for 0.
+ * Effects: none.
+ * Errors:  none.
+ * Source:  tailcfg.MapResponse, ControlTime.
+ */
+RMR_API uint64_t rmr_nm_server_time(const rmr_nm *nm, uint64_t unix_ns);
+
+/**
  * How many health lines there are: those of Health, and DisplayMessages. [look]
  *
  * Effects: none.

@@ -267,6 +267,16 @@ RMR_API rmr_err rmr_paths_set_disco_key(rmr_paths *p, rmr_time now,
                                         const uint8_t priv[RMR_KEY_LEN]);
 
 /**
+ * Another own node key.                                              [submit]
+ *
+ * Effects: pings carry it from now on.
+ * Errors:  INVAL (all zero), unchanged.
+ * Source:  disco Ping.
+ */
+RMR_API rmr_err rmr_paths_set_node_key(rmr_paths *p,
+                                       const uint8_t node_key[RMR_KEY_LEN]);
+
+/**
  * The own disco key's public half, as control is told it.              [look]
  *
  * Effects: on `key` alone.  Errors: none.

@@ -221,6 +221,11 @@ typedef struct rmr_node_config {
                                   While it is unknown or does not offer itself,
                                   what would go there is dropped; NULL: none  */
     bool exit_node_allow_lan;  /* the host's own subnets are reached by it    */
+    /* The auth key stays in memory, and registers the next node key when one
+     * ends; without it the user is asked to log in. */
+    bool keep_auth_key;
+    const char *const *tags; /* asked for, "tag:name"; copied; at most 32    */
+    size_t n_tags;
 } rmr_node_config;
 
 /**
@@ -285,6 +290,19 @@ RMR_API rmr_machine rmr_node_machine(rmr_node *n);
  * Source:  remora/io.h.
  */
 RMR_API void rmr_node_stop(rmr_node *n, rmr_time now);
+
+/**
+ * Logs out: the server ends this node's key at once (an ephemeral node is
+ * deleted).  Where it agrees the node forgets that key and ends, as by
+ * rmr_node_stop(); the next start joins anew.                       [submit]
+ *
+ * Effects: EV_STATE with NEEDS_LOGIN and the end; or EV_TROUBLE with the
+ *          server's words, and all is as before.  A server that can't be
+ *          reached is tried until it answers.
+ * Errors:  STATE (not started, or ending).
+ * Source:  tailcfg.RegisterRequest, Expiry.
+ */
+RMR_API rmr_err rmr_node_logout(rmr_node *n, rmr_time now);
 
 /**
  * One sentence for the user for any error of the node or its layers: what it
