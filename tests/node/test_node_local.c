@@ -620,8 +620,8 @@ static void preferences_are_set_and_shown(void **st)
     assert_int_equal(p.node[0].n->routes.n_offered, 2); /* in force */
     /* Refused ones change nothing, not even what was right in them. */
     static const char *const wrong[] = {
-        "{\"op\":\"set\",\"hostname\":\"x\",\"advertise_routes\":["
-        "\"10.9.0.1/16\"]}\n",
+        ("{\"op\":\"set\",\"hostname\":\"x\",\"advertise_routes\":["
+         "\"10.9.0.1/16\"]}\n"),
         "{\"op\":\"set\",\"hostname\":\"x\",\"advertise_routes\":[7]}\n",
         "{\"op\":\"set\",\"hostname\":\"x\",\"shields_up\":1}\n",
         "{\"op\":\"set\",\"hostname\":\"\"}\n",
