@@ -462,8 +462,7 @@ void rmr_node_stop(rmr_node *n, rmr_time now)
             if (c->kind != ND_CONN_LOCAL || c->has_sock)
                 rmri_node_conn_end(c, now, true);
         rmri_node_portmap_stop(n, now);
-        if (!n->only_netcheck)
-            rmri_node_state_save(n);
+        rmri_node_state_save(n);
         if (n->cache_dirty)
             rmri_node_cache_save(n);
     }

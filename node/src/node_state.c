@@ -186,6 +186,8 @@ static const char cant_save[] =
 
 void rmri_node_state_save(rmr_node *n)
 {
+    if (n->only_netcheck) /* it has read none: the state is another's */
+        return;
     if (n->state_io) { /* one at a time; the next follows it */
         n->state_dirty = true;
         return;

@@ -132,7 +132,13 @@ static void the_last_netmap_has_relays_too(void **st)
     char text[1024];
     (void)st;
     lab_init(&l);
-    snprintf(text, sizeof text, "{\"Domain\":\"ex.com\",\"DERPMap\":%s}", map);
+    /* Our own node in it is somebody else's business. */
+    snprintf(text, sizeof text,
+             "{\"Node\":{\"ID\":1,\"StableID\":\"s1\",\"Name\":"
+             "\"n0.ex.com.\",\"HomeDERP\":7,\"Addresses\":[\"100.64.0.1/32\"],"
+             "\"MachineAuthorized\":true},"
+             "\"Domain\":\"ex.com\",\"DERPMap\":%s}",
+             map);
     put_cache(text, true);
     start_lab("");
     assert_int_equal(l.failed_events, 0);
