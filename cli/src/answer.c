@@ -78,19 +78,11 @@ static rmr_err take_value(void *user, uint32_t id, rmr_json_kind kind,
     return RMR_OK;
 }
 
-static rmr_err take_nest(void *user, uint32_t id, rmr_json_kind kind)
-{
-    (void)user;
-    (void)id;
-    (void)kind;
-    return RMR_OK;
-}
-
 bool cli_answer_parse(cli_answer *a, rmr_bytes line)
 {
     uint8_t scratch[1024];
     rmr_json_bind bind;
-    rmr_json_bind_callbacks cb = {a, take_nest, take_value};
+    rmr_json_bind_callbacks cb = {a, NULL, take_value};
 
     memset(a, 0, sizeof *a);
     rmr_json_bind_init(&bind, rmr_buf_of(scratch, sizeof scratch), fields,

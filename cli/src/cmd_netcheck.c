@@ -137,19 +137,11 @@ static rmr_err take_value(void *user, uint32_t id, rmr_json_kind kind,
     return RMR_OK;
 }
 
-static rmr_err take_nest(void *user, uint32_t id, rmr_json_kind kind)
-{
-    (void)user;
-    (void)id;
-    (void)kind;
-    return RMR_OK;
-}
-
 static bool parse(report *r, rmr_bytes json)
 {
     uint8_t scratch[1024];
     rmr_json_bind bind;
-    rmr_json_bind_callbacks cb = {r, take_nest, take_value};
+    rmr_json_bind_callbacks cb = {r, NULL, take_value};
     memset(r, 0, sizeof *r);
     rmr_json_bind_init(&bind, rmr_buf_of(scratch, sizeof scratch), top_fields,
                        (uint32_t)(sizeof top_fields / sizeof top_fields[0]),

@@ -104,14 +104,6 @@ static rmr_err take_value(void *user, uint32_t id, rmr_json_kind kind,
     return RMR_OK;
 }
 
-static rmr_err take_nest(void *user, uint32_t id, rmr_json_kind kind)
-{
-    (void)user;
-    (void)id;
-    (void)kind;
-    return RMR_OK;
-}
-
 static void print_field(const char *name, const char *value)
 {
     if (value[0] != '\0') {
@@ -124,7 +116,7 @@ static bool print_who(rmr_bytes json)
     uint8_t scratch[4096];
     rmr_json_bind bind;
     who w;
-    rmr_json_bind_callbacks cb = {&w, take_nest, take_value};
+    rmr_json_bind_callbacks cb = {&w, NULL, take_value};
 
     memset(&w, 0, sizeof w);
     rmr_json_bind_init(&bind, rmr_buf_of(scratch, sizeof scratch), top_fields,
