@@ -121,7 +121,8 @@ function(remora_add_test room unit)
   add_executable(${t} ${A_SOURCES})
   set_target_properties(${t} PROPERTIES C_STANDARD 11 C_EXTENSIONS OFF)
   target_compile_options(${t} PRIVATE ${REMORA_WARNINGS})
-  target_include_directories(${t} PRIVATE ${REMORA_SOURCE_DIR}/${room}/src)
+  target_include_directories(${t} PRIVATE ${REMORA_SOURCE_DIR}/${room}/src
+    ${REMORA_SOURCE_DIR}/tests/${room}) # what its tests share
   target_compile_definitions(${t} PRIVATE
     REMORA_VECTORS="${REMORA_SOURCE_DIR}/tests/vectors")
   target_link_libraries(${t} PRIVATE remora_test_support remora_${room}
