@@ -273,8 +273,9 @@ rmr_err rmri_nm_commit_draft(rmr_nm *nm)
 }
 
 /* Takes `n` peers, already out of the array, out of all else. */
-static void bury(rmr_nm *nm, nm_peer **gone, size_t n)
+static rmr_err bury(rmr_nm *nm, nm_peer **gone, size_t n)
 {
+    rmr_err e = RMR_OK;
     for (size_t i = 0; i < n; i++) {
         rmri_nm_unindex(nm, gone[i]);
     }
@@ -282,24 +283,28 @@ static void bury(rmr_nm *nm, nm_peer **gone, size_t n)
         tell(nm, RMR_NM_PEER_REMOVED, gone[i], gone[i]->key);
         /* A PeersChanged that is still to come would bring it back with what
          * the deltas of this frame have set. */
-        if (!marks(nm, gone[i]) || nm->full_list ||
-            !rmri_nm_ghost_put(nm, gone[i]))
+        rmr_err lost = RMR_OK;
+        if (!marks(nm, gone[i]) || nm->full_list)
             rmri_nm_peer_free(nm, gone[i]);
+        else
+            lost = rmri_nm_ghost_put(nm, gone[i]);
+        e = e ? e : lost;
     }
+    return e;
 }
 
-void rmri_nm_remove(rmr_nm *nm, uint64_t id)
+rmr_err rmri_nm_remove(rmr_nm *nm, uint64_t id)
 {
     size_t at = rmri_nm_lower_bound(nm, id);
     if (at == nm->n_peers || nm->peers[at]->id != id)
-        return;
+        return RMR_OK;
     nm_peer *p = nm->peers[at];
     if (marks(nm, p) & NM_T_LISTED)
-        return;
+        return RMR_OK;
     nm->n_peers--;
     memmove(nm->peers + at, nm->peers + at + 1,
             (nm->n_peers - at) * sizeof *nm->peers);
-    bury(nm, &p, 1);
+    return bury(nm, &p, 1);
 }
 
 void rmri_nm_sweep(rmr_nm *nm)
@@ -318,7 +323,7 @@ void rmri_nm_sweep(rmr_nm *nm)
                 nm->peers[kept++] = p;
         }
         nm->n_peers = kept;
-        bury(nm, gone, n);
+        (void)bury(nm, gone, n); /* after a full list none is kept */
     } while (n == BATCH);
 }
 

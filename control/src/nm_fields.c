@@ -314,8 +314,8 @@ static rmr_err id_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
     int64_t v;
     if (id == F_REMOVED) {
         if (rmr_json_int(kind, text, &v) == RMR_OK && v > 0)
-            rmri_nm_remove(nm, (uint64_t)v);
-        else if (kind != RMR_JSON_NULL)
+            return rmri_nm_remove(nm, (uint64_t)v);
+        if (kind != RMR_JSON_NULL)
             rmri_nm_drop(nm);
         return RMR_OK;
     }

@@ -48,17 +48,20 @@ nm_peer *rmri_nm_ghost_take(rmr_nm *nm, uint64_t id)
     return p;
 }
 
-bool rmri_nm_ghost_put(rmr_nm *nm, nm_peer *p)
+rmr_err rmri_nm_ghost_put(rmr_nm *nm, nm_peer *p)
 {
-    if (nm->saw_changed || nm->ghost_bytes + p->size > NM_MAX_GHOST_BYTES)
-        return false;
-    nm_peer **at =
-        rmri_ctl_vec_add(&nm->ghosts, &nm->alloc, sizeof *at, SIZE_MAX);
-    if (!at)
-        return false;
+    nm_peer **at = NULL;
+    bool wanted =
+        !nm->saw_changed && nm->ghost_bytes + p->size <= NM_MAX_GHOST_BYTES;
+    if (wanted)
+        at = rmri_ctl_vec_add(&nm->ghosts, &nm->alloc, sizeof *at, SIZE_MAX);
+    if (!at) {
+        rmri_nm_peer_free(nm, p);
+        return wanted ? RMR_E_NOMEM : RMR_OK;
+    }
     *at = p;
     nm->ghost_bytes += p->size;
-    return true;
+    return RMR_OK;
 }
 
 /* nm->work becomes what is known of that id; its marks. */
@@ -85,9 +88,7 @@ static rmr_err keep(rmr_nm *nm, uint16_t touched)
         return e;
     p->frame = nm->frame;
     p->touched = touched;
-    if (!rmri_nm_ghost_put(nm, p))
-        rmri_nm_peer_free(nm, p);
-    return RMR_OK;
+    return rmri_nm_ghost_put(nm, p);
 }
 
 rmr_err rmri_nm_ghost_patch(rmr_nm *nm)

@@ -517,8 +517,8 @@ void rmri_nm_unindex(rmr_nm *nm, nm_peer *p);
 /* ---- nm_delta.c ------------------------------------------------------- */
 
 rmr_err rmri_nm_commit_draft(rmr_nm *nm);
-void rmri_nm_remove(rmr_nm *nm, uint64_t id);
-/* Errors: NOMEM. */
+/* Errors of these three: NOMEM. */
+rmr_err rmri_nm_remove(rmr_nm *nm, uint64_t id);
 rmr_err rmri_nm_set_online(rmr_nm *nm, uint64_t id, bool online);
 rmr_err rmri_nm_set_seen(rmr_nm *nm, uint64_t id, bool seen);
 /* The fields named by `bits` (NM_T_...).  Errors: NOMEM. */
@@ -534,8 +534,9 @@ rmr_err rmri_nm_ghost_patch(rmr_nm *nm);
 rmr_err rmri_nm_ghost_bool(rmr_nm *nm, uint64_t id, bool seen, bool on);
 /* What was noted of that id, the caller's now; NULL: nothing. */
 nm_peer *rmri_nm_ghost_take(rmr_nm *nm, uint64_t id);
-/* Owns `p` when it says true. */
-bool rmri_nm_ghost_put(rmr_nm *nm, nm_peer *p);
+/* Takes `p`; frees it when nothing can want it any more, when they are too
+ * many and on an error.  Errors: NOMEM. */
+rmr_err rmri_nm_ghost_put(rmr_nm *nm, nm_peer *p);
 void rmri_nm_ghosts_free(rmr_nm *nm);
 
 /* ---- nm_dns.c ---------------------------------------------------------- */

@@ -55,6 +55,44 @@ static void random_frames_agree_with_the_model(void **state)
     }
 }
 
+/* A frame that lost something to a lack of memory says so. */
+static void frames_that_say_ok_lost_nothing(void **state)
+{
+    (void)state;
+    static nm_text t;
+    test_rng r;
+    test_alloc a = {0};
+    nm_model m = {0};
+    const nm_dice dice = {roll, &r};
+    rmr_nm *nm;
+    rmr_nm_config cfg;
+    unsigned n_failed = 0;
+    test_rng_seed(&r, 1);
+    rmr_env env = test_env(&a, NULL, NULL);
+    rmr_nm_config_init(&cfg, sizeof cfg);
+    assert_int_equal(rmr_nm_new(&nm, &env, &cfg), RMR_OK);
+    for (int i = 0; i < 4000; i++) {
+        t.len = 0;
+        nm_model_delta(&dice, &t, &m);
+        a.fail_at = a.calls + 1 + roll(&r, 12);
+        rmr_err e = nm_feed(nm, NM_MODEL_NOW, rmr_bytes_of(t.s, t.len), 0);
+        a.fail_at = 0;
+        if (e) {
+            n_failed++;
+            t.len = 0;
+            nm_model_full(&dice, &t, &m);
+            assert_int_equal(
+                nm_feed(nm, NM_MODEL_NOW, rmr_bytes_of(t.s, t.len), 0), RMR_OK);
+        }
+        nm_check(nm);
+        if (nm_model_differs(nm, &m))
+            fail_msg("frame %d differs after %s", i, t.s);
+    }
+    assert_true(n_failed > 500);
+    rmr_nm_free(nm);
+    assert_int_equal(a.live_blocks, 0);
+}
+
 /* ---- size ------------------------------------------------------------- */
 
 static void put(nm_text *t, const char *fmt, ...) RMR_PRINTF(2, 3);
@@ -129,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_frames_agree_with_the_model),
+        cmocka_unit_test(frames_that_say_ok_lost_nothing),
         cmocka_unit_test(a_peer_takes_less_than_600_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
