@@ -29,18 +29,6 @@ static void fill_defaults(rmr_h2_config *c)
         c->max_header_bytes = MAX_HEADER_BYTES_DEFAULT;
 }
 
-static rmr_err err_of(int nghttp2_code)
-{
-    switch (nghttp2_code) {
-    case 0:
-        return RMR_OK;
-    case NGHTTP2_ERR_NOMEM:
-        return RMR_E_NOMEM;
-    default:
-        return RMR_E_HTTP_H2;
-    }
-}
-
 /* The two builders below take a few hundred bytes from libc's malloc until
  * they are deleted; nghttp2 has no other way to make them. */
 static int new_session(rmr_h2 *h)
@@ -113,7 +101,7 @@ rmr_err rmr_h2_client_new(rmr_h2 **out, const rmr_env *env,
         rv = submit_settings(h);
     if (rv != 0) {
         release(h);
-        return err_of(rv);
+        return rmri_h2_err(rv);
     }
     *out = h;
     return RMR_OK;
@@ -207,7 +195,7 @@ rmr_err rmr_h2_read(rmr_h2 *h, rmr_bytes in)
     }
     rmr_err e = RMR_OK;
     if (rv != 0 && !h->doomed) {
-        e = fail(h, err_of(rv));
+        e = fail(h, rmri_h2_err(rv));
     } else if (!h->doomed) {
         notice_violation(h);
         e = h->broken;
@@ -280,7 +268,7 @@ rmr_err rmr_h2_write(rmr_h2 *h, rmr_buf dst, size_t *len)
     rmr_err e = RMR_OK;
     if (rv != 0 && !h->doomed) {
         *len = 0;
-        e = fail(h, err_of(rv));
+        e = fail(h, rmri_h2_err(rv));
     } else if (!h->doomed && h->broken != RMR_OK) {
         close_all(h);
     }
@@ -288,25 +276,6 @@ rmr_err rmr_h2_write(rmr_h2 *h, rmr_buf dst, size_t *len)
 }
 
 /* ---- requests ---------------------------------------------------------- */
-
-static nghttp2_nv nv_of(rmr_bytes name, rmr_bytes value)
-{
-    /* nghttp2 reads these only, but its type has no const. */
-    nghttp2_nv nv;
-    memset(&nv, 0, sizeof nv);
-    memcpy(&nv.name, &name.ptr, sizeof nv.name);
-    memcpy(&nv.value, &value.ptr, sizeof nv.value);
-    nv.namelen = name.len;
-    nv.valuelen = value.len;
-    return nv;
-}
-
-static bool is_header(const rmr_header *h)
-{
-    return nghttp2_check_header_name(h->name.ptr, h->name.len) != 0 &&
-           h->name.ptr[0] != ':' && rmri_h1_is_value(h->value) &&
-           nghttp2_check_header_value(h->value.ptr, h->value.len) != 0;
-}
 
 static bool is_request(const char *method, const char *authority,
                        const char *path, const rmr_header *headers, size_t n)
@@ -320,7 +289,7 @@ static bool is_request(const char *method, const char *authority,
         !nghttp2_check_path(p.ptr, p.len))
         return false;
     for (size_t i = 0; i < n; i++) {
-        if (!is_header(&headers[i]))
+        if (!rmri_h2_is_header(&headers[i]))
             return false;
     }
     return true;
@@ -386,16 +355,17 @@ rmr_err rmr_h2_request(rmr_h2 *h, const char *method, const char *authority,
 
     nghttp2_nv nv[5 + RMR_H2_MAX_REQUEST_HEADERS];
     size_t n = 0;
-    nv[n++] = nv_of(rmr_bytes_str(":method"), rmr_bytes_str(method));
-    nv[n++] = nv_of(rmr_bytes_str(":scheme"), rmr_bytes_str("https"));
-    nv[n++] = nv_of(rmr_bytes_str(":authority"), rmr_bytes_str(authority));
-    nv[n++] = nv_of(rmr_bytes_str(":path"), rmr_bytes_str(path));
+    nv[n++] = rmri_h2_nv(rmr_bytes_str(":method"), rmr_bytes_str(method));
+    nv[n++] = rmri_h2_nv(rmr_bytes_str(":scheme"), rmr_bytes_str("https"));
+    nv[n++] = rmri_h2_nv(rmr_bytes_str(":authority"), rmr_bytes_str(authority));
+    nv[n++] = rmri_h2_nv(rmr_bytes_str(":path"), rmr_bytes_str(path));
     for (size_t i = 0; i < n_headers; i++)
-        nv[n++] = nv_of(headers[i].name, headers[i].value);
+        nv[n++] = rmri_h2_nv(headers[i].name, headers[i].value);
     char length[24];
     if (wants_length(method, body)) {
         (void)snprintf(length, sizeof length, "%zu", body.len);
-        nv[n++] = nv_of(rmr_bytes_str("content-length"), rmr_bytes_str(length));
+        nv[n++] =
+            rmri_h2_nv(rmr_bytes_str("content-length"), rmr_bytes_str(length));
     }
 
     rmr_err e = take_body(h, s, body);

@@ -1,9 +1,21 @@
-/* What the files of the HTTP/2 client share. */
+/* What the files of the HTTP/2 client share; the first part: the server's
+ * too. */
 #ifndef RMRI_H2_INTERNAL_H
 #define RMRI_H2_INTERNAL_H
 
 #include <nghttp2/nghttp2.h>
 #include <remora/h2.h>
+
+/* ---- h2_memory.c, h2_fields.c: both sides ------------------------------- */
+
+nghttp2_mem rmri_h2_mem(rmr_alloc *alloc);
+/* Borrows both. */
+nghttp2_nv rmri_h2_nv(rmr_bytes name, rmr_bytes value);
+/* May it be sent in a head? */
+bool rmri_h2_is_header(const rmr_header *h);
+rmr_err rmri_h2_err(int nghttp2_code);
+
+/* ---- the client --------------------------------------------------------- */
 
 typedef struct rmri_h2_stream {
     int32_t id; /* 0: the slot is free */
@@ -45,8 +57,6 @@ struct rmr_h2 {
     rmr_header headers[RMR_H1_MAX_HEADERS];
     uint8_t *text; /* cfg.max_header_bytes */
 };
-
-nghttp2_mem rmri_h2_mem(rmr_alloc *alloc);
 
 void rmri_h2_set_callbacks(nghttp2_session_callbacks *cb);
 
