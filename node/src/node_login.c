@@ -137,9 +137,12 @@ void rmri_node_login_check(rmr_node *n, rmr_time now)
         ended(n, now);
         return;
     }
+    /* Somebody let the old one live; a node of the new key is what we asked
+     * for, whose answer is on its way. */
     if (n->renewing && n->renews_ended &&
+        memcmp(self.key, n->node_public, RMR_KEY_LEN) == 0 &&
         rmr_ctl_keep_node_key(n->ctl) == RMR_OK)
-        give_up(n); /* somebody let the old one live */
+        give_up(n);
     n->renew_at = RMR_TIME_NEVER;
     if (rest == RMR_TIME_NEVER)
         return;
