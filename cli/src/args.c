@@ -53,7 +53,7 @@ _Static_assert(N_OPTS <= 64, "cli_args.given has a bit for each");
 #define FOR_LOCAL                                                              \
     (FOR(CLI_STATUS) | FOR(CLI_PING) | FOR(CLI_NETCHECK) | FOR(CLI_NC) |       \
      FOR(CLI_DEBUG) | FOR(CLI_DOWN) | FOR(CLI_WHOIS) | FOR(CLI_METRICS) |      \
-     FOR(CLI_CAPTURE) | FOR(CLI_SET))
+     FOR(CLI_CAPTURE) | FOR(CLI_SET) | FOR(CLI_LOGOUT))
 #define FOR_PREFS (FOR(CLI_UP) | FOR(CLI_SET))
 #define FOR_ALL (~0U)
 
@@ -73,7 +73,8 @@ static const opt options[] = {
     {"--state-dir", OPT_STATE_DIR, FOR(CLI_UP) | FOR_LOCAL, true},
     {"--ephemeral", OPT_EPHEMERAL, FOR(CLI_UP), false},
     {"--accept-control-key", OPT_ACCEPT_CONTROL_KEY, FOR(CLI_UP), false},
-    {"--ca-file", OPT_CA_FILE, FOR(CLI_UP) | FOR(CLI_NETCHECK), true},
+    {"--ca-file", OPT_CA_FILE,
+     FOR(CLI_UP) | FOR(CLI_NETCHECK) | FOR(CLI_LOGOUT), true},
     {"--socks5", OPT_SOCKS5, FOR(CLI_UP), true},
     {"--socks5-auth", OPT_SOCKS5_AUTH, FOR(CLI_UP), true},
     {"--forward", OPT_FORWARD, FOR(CLI_UP), true},
@@ -116,7 +117,8 @@ static const struct {
     {"down", CLI_DOWN},       {"relay", CLI_RELAY},
     {"set", CLI_SET},         {"whois", CLI_WHOIS},
     {"metrics", CLI_METRICS}, {"capture", CLI_CAPTURE},
-    {"version", CLI_VERSION}, {"help", CLI_HELP},
+    {"logout", CLI_LOGOUT},   {"version", CLI_VERSION},
+    {"help", CLI_HELP},
 };
 
 const char *cli_command_name(cli_command c)
@@ -474,8 +476,8 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
     a->log_level = RMR_LOG_ERROR; /* trouble is told by events */
     if (argc < 2) {
         return cli_usage(a, "which command? up, status, ping, netcheck, nc, "
-                            "debug, down, set, whois, metrics, capture, relay, "
-                            "version or help; see remora help");
+                            "debug, down, logout, set, whois, metrics, "
+                            "capture, relay, version or help; see remora help");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         a->command = CLI_HELP;

@@ -17,6 +17,7 @@ typedef enum cli_command {
     CLI_NC,
     CLI_DEBUG,
     CLI_DOWN,
+    CLI_LOGOUT,
     CLI_SET,
     CLI_WHOIS,
     CLI_METRICS,

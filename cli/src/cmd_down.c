@@ -1,15 +1,8 @@
 /* remora down */
-#include <poll.h>
-#include <stdio.h>
-
 #include "answer.h"
 #include "commands.h"
 #include "local_client.h"
 #include "print.h"
-
-/* The node closes what is open in order, which a dead peer can delay. */
-#define LOOK_EVERY_MS 20
-#define LOOKS 1000
 
 static bool is_agreed(cli_local *c, const char *state_dir)
 {
@@ -28,22 +21,7 @@ static bool is_agreed(cli_local *c, const char *state_dir)
 int cli_down(const cli_args *a)
 {
     cli_local c;
-    int code = CLI_EXIT_FAILED;
-
-    if (is_agreed(&c, a->state_dir)) {
-        /* It has ended when nothing listens any more. */
-        for (int i = 0; i < LOOKS && code != CLI_EXIT_OK; i++) {
-            if (!cli_local_reopen(&c)) {
-                code = CLI_EXIT_OK;
-            } else {
-                (void)poll(NULL, 0, LOOK_EVERY_MS);
-            }
-        }
-        if (code != CLI_EXIT_OK) {
-            cli_complain("the node is still stopping; look again with remora "
-                         "status");
-        }
-    }
+    bool ok = is_agreed(&c, a->state_dir) && cli_local_wait_end(&c);
     cli_local_close(&c);
-    return code;
+    return ok ? CLI_EXIT_OK : CLI_EXIT_FAILED;
 }

@@ -2,6 +2,7 @@
 #include "local_client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,10 @@
 
 /* A status line grows with the peers, about 1 KiB each. */
 #define LINE_MAX_BYTES ((size_t)256 * 1024 * 1024)
+
+/* The node closes what is open in order, which a dead peer can delay. */
+#define LOOK_EVERY_MS 20
+#define LOOKS 1000
 
 static int connect_here(void)
 {
@@ -86,6 +91,18 @@ bool cli_local_reopen(cli_local *c)
     cli_local_close(c);
     c->fd = connect_here();
     return c->fd >= 0;
+}
+
+bool cli_local_wait_end(cli_local *c)
+{
+    for (int i = 0; i < LOOKS; i++) {
+        if (!cli_local_reopen(c)) {
+            return true;
+        }
+        (void)poll(NULL, 0, LOOK_EVERY_MS);
+    }
+    cli_complain("the node is still stopping; look again with remora status");
+    return false;
 }
 
 void cli_local_close(cli_local *c)

@@ -31,6 +31,9 @@ typedef enum cli_found {
 cli_found cli_local_find(cli_local *c, const char *state_dir);
 /** False where nothing listens any more; never complains. */
 bool cli_local_reopen(cli_local *c);
+/** The node was asked to end: waits until nothing listens any more.  False: it
+ *  has complained. */
+bool cli_local_wait_end(cli_local *c);
 void cli_local_close(cli_local *c);
 
 /** Sends one request line.  False: it has complained. */

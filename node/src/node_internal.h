@@ -310,6 +310,7 @@ typedef enum nd_local_mode {
     ND_LOCAL_DERP_MAP, /* writing the DERP map         */
     ND_LOCAL_NC_DIAL, /* waits for the tailnet side  */
     ND_LOCAL_CAPTURE, /* writing packets, until the client ends */
+    ND_LOCAL_LOGOUT,  /* waits for the control server */
     ND_LOCAL_CLOSING
 } nd_local_mode;
 
@@ -539,6 +540,8 @@ void rmri_node_local_report(rmr_node *n, rmr_time now,
 void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now,
                                const rmr_addr *from, uint16_t id,
                                uint16_t seq, rmr_bytes payload);
+/* The answer to a logout; text: what the server has against it. */
+void rmri_node_local_logged_out(rmr_node *n, rmr_err err, const char *text);
 void rmri_node_local_free(nd_conn *c);
 /* The next piece of the status object; 0: it is complete. */
 size_t rmri_node_status_piece(rmr_node *n, rmr_time now, nd_local *l,

@@ -217,6 +217,7 @@ static void forget(rmr_node *n)
 void rmri_node_login_out(rmr_node *n, rmr_err err, const char *text)
 {
     n->logging_out = false;
+    rmri_node_local_logged_out(n, err, text);
     if (err == RMR_OK) {
         forget(n);
         return;

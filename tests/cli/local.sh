@@ -60,6 +60,14 @@ case $line in
     ;;
 *'"nc","peer":"cut"'*) printf '{"ok":true}\nearly' ;;
 *'"nc"'*) echo '{"error":"the peer refused port 9"}' ;;
+*'"logout"'*)
+    if [ -e "$1/refuses" ]; then
+        echo '{"error":"registration refused (not you)"}'
+    else
+        echo '{"ok":true}'
+        kill "$(cat "$1/pid")"
+    fi
+    ;;
 *'"down"'*)
     echo '{"ok":true}'
     kill "$(cat "$1/pid")"
@@ -67,14 +75,18 @@ case $line in
 esac
 NODE
 chmod +x "$work/node"
-socat -t 30 "UNIX-LISTEN:$state/remora.sock,fork" "EXEC:$work/node $work" 2>"$work/socat.log" &
-node=$!
-echo "$node" >"$work/pid"
 trap 'kill $node 2>/dev/null; rm -rf "$work"' EXIT
-for _ in $(seq 500); do
-    [ -S "$state/remora.sock" ] && break
-    sleep 0.02
-done
+node_start() {
+    rm -f "$state/remora.sock"
+    socat -t 30 "UNIX-LISTEN:$state/remora.sock,fork" "EXEC:$work/node $work" 2>"$work/socat.log" &
+    node=$!
+    echo "$node" >"$work/pid"
+    for _ in $(seq 500); do
+        [ -S "$state/remora.sock" ] && break
+        sleep 0.02
+    done
+}
+node_start
 asked() { tail -n 1 "$work/requests" | grep -qF -- "$1"; }
 
 status_people() {
@@ -172,4 +184,15 @@ nc_refused() { run 1 nc n3 9 --state-dir "$state" && one_sentence && said "refus
 check "nc that is refused" nc_refused
 down() { run 0 down --state-dir "$state" && run 1 down --state-dir "$state" && said "no node runs"; }
 check "down waits for the end" down
+node_start
+logout_refused() { : >"$work/refuses" && run 1 logout --state-dir "$state" && one_sentence && said "not you" && rm "$work/refuses"; }
+check "logout that is refused" logout_refused
+logout() { run 0 logout --state-dir "$state" && grep -qxF '{"op":"logout"}' "$work/requests" && [ ! -s "$out" ] && [ ! -s "$err" ]; }
+check "logout waits for the end" logout
+# Where no node runs the command joins by itself, with the state that there is.
+logout_nowhere() { run 1 logout --state-dir "$state" && one_sentence && said "there is no state"; }
+check "logout without a node and a state" logout_nowhere
+echo junk >"$state/remora.state"
+logout_damaged() { run 1 logout --state-dir "$state" && one_sentence && said "not logged out: " && [ "$(cat "$state/remora.state")" = junk ]; }
+check "logout with a state that is damaged" logout_damaged
 finish

@@ -141,7 +141,7 @@ secret_is_not_repeated() {
 }
 check "a refused secret is not repeated" secret_is_not_repeated
 
-for c in up set status whois ping netcheck nc capture metrics debug down relay version; do
+for c in up set status whois ping netcheck nc capture metrics debug down logout relay version; do
     help_of() { run 0 "$c" --help && printed "remora $c" && printed "Example" && [ ! -s "$err" ]; }
     check "$c --help has an example" help_of
     same_help() { cp "$out" "$work/first" && run 0 help "$c" && cmp -s "$out" "$work/first"; }

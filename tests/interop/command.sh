@@ -143,4 +143,33 @@ step "the SOCKS5 password is in no log, at trace level" no_password
 step "down" remora r1 down
 step "the metrics file of a node that ended" file_says 0
 unset 'pid_of[remora-r1]'
+
+# ---- logout --------------------------------------------------------------------
+# Another server: this one asks for a login by a URL.
+must remora r2 down
+unset 'pid_of[remora-r2]'
+stop tailscaled-n1
+stop control
+must control_start -interactive
+urls() { jq -r 'select(.event == "needs-login" and .url) | .url' "$d/log/remora-r3.out"; }
+has_url() { [ "$(urls | grep -c .)" -ge 1 ]; }
+join_by_url() {
+    remora_run r3 --control-url "$control_url" --hostname r3
+    until_ok 20 has_url && curl -fsS "$(urls | tail -n 1)" && remora_wait r3 20
+}
+is_registered() { grep -aq "\"registered\":$1" "$d/state/r3/remora.state"; }
+step "a login by a URL" join_by_url
+step "its state has a registration" is_registered true
+logged_out() { remora r3 logout && until_ok 5 grep '"event":"stopped"' "$d/log/remora-r3.out"; }
+step "logout ends the running node" logged_out
+unset 'pid_of[remora-r3]'
+step "its state has none any more" is_registered false
+step "it joins again by a URL" join_by_url
+must remora r3 down
+unset 'pid_of[remora-r3]'
+step "logout where no node runs" remora r3 logout
+step "that state has no registration either" is_registered false
+stop control
+logout_unheard() { ! remora r3 logout 2>"$d/err" && grep "not logged out: control server" "$d/err"; }
+step "logout without the control server says so" logout_unheard
 lab_end
