@@ -179,8 +179,9 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     cfg.product = n->product;
     cfg.ephemeral = n->ephemeral;
     cfg.keep_auth_key = n->keep_auth_key;
-    cfg.tags = n->tags;
-    cfg.n_tags = n->n_tags;
+    const char *tags[ND_MAX_TAGS];
+    cfg.tags = tags;
+    cfg.n_tags = rmri_node_tags(&n->keys.prefs, tags);
     n->has_auth_key = n->auth_key && n->keep_auth_key;
     cfg.accept_control_key = n->accept_control_key;
     memcpy(cfg.machine_key, n->keys.machine, RMR_KEY_LEN);

@@ -73,6 +73,7 @@
 /* Connections, beyond which none is carried for peers: ours have room left. */
 #define ND_MAX_ROUTED 3072
 #define ND_MAX_TAGS 32
+#define ND_TAGS_LEN 1024 /* of all, with their zero bytes */
 
 typedef struct nd_conn nd_conn;
 typedef struct nd_region nd_region;
@@ -588,6 +589,9 @@ typedef struct nd_prefs { /* as rmr_node_prefs */
     size_t n_routes;
     bool advertise_exit_node, accept_routes, exit_node_allow_lan, accept_dns;
     bool shields_up, wanted;
+    char exit_id[64]; /* the StableID that exit_node came to; "": not yet */
+    char tags[ND_TAGS_LEN]; /* to ask for, each with a zero byte behind it */
+    size_t n_tags;
 } nd_prefs;
 
 typedef struct nd_put { /* a blob on its way to rmr_node_store.put */
@@ -602,6 +606,7 @@ typedef struct nd_keys { /* what the state blob holds; secret */
     char url[512];
     char login[128];
     char stable_id[64];
+    char auth_url[1024]; /* the login that `node` waits for; "": none */
     uint16_t home; /* the region that control was told last; 0: none */
     uint64_t wg_floor_unix_ns;
     nd_prefs prefs;
@@ -650,8 +655,6 @@ struct rmr_node {
     nd_phase phase;
     rmr_node_state state;
     rmr_time started, now; /* now: the latest seen (T3) */
-    const char **tags; /* to ask for; one block with their text */
-    size_t n_tags, tags_size;
     bool has_wall, has_links, running_told, dirty;
     uint32_t in_callback; /* R2: how deep */
     rmr_err stop_err;
@@ -665,6 +668,7 @@ struct rmr_node {
     nd_keys keys;
     nd_prefs *asked; /* by the configuration, until the state was loaded */
     uint32_t asked_given;
+    bool asked_tags;
     rmr_node_store store; /* get NULL: by the adapter */
     nd_put puts[2];       /* of the cached netmap, of the state */
     rmr_node_seal_fn seal_key;
@@ -804,6 +808,11 @@ rmr_err rmri_node_prefs_ask(rmr_node *n, const rmr_node_config *cfg);
 /* The state was loaded, or there is none: what was asked for goes over it. */
 void rmri_node_prefs_settle(rmr_node *n);
 void rmri_node_prefs_free(rmr_node *n);
+/* The exit node's StableID is known, or another. */
+void rmri_node_prefs_exit_found(rmr_node *n);
+/* Errors: MALFORMED (no tag), TOOBIG. */
+rmr_err rmri_node_tags_add(nd_prefs *p, rmr_bytes tag);
+size_t rmri_node_tags(const nd_prefs *p, const char *tags[ND_MAX_TAGS]);
 /* node.c: all below control and the services */
 rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now);
 /* node.c: the keys are there */

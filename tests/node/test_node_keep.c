@@ -107,24 +107,18 @@ static void a_state_of_version_1_is_read_and_upgraded(void **st)
     assert_string_equal(l.node->keys.prefs.hostname, "remora");
     assert_true(l.node->keys.prefs.accept_dns && l.node->keys.prefs.wanted);
     assert_int_equal(l.stores, 1);
-    assert_memory_equal(lab_blob_get(&l, STATE)->data, "remora-state 2 ", 15);
+    assert_memory_equal(lab_blob_get(&l, STATE)->data, "remora-state 3 ", 15);
     again(&cfg);
     start(&cfg);
     assert_vector_keys(&l.node->keys);
     assert_int_equal(l.stores, 0); /* it has the present form */
 }
 
-static void a_state_of_version_2_is_read(void **st)
+/* What versions 2 and 3 have in common in their files. */
+static void assert_vector_prefs(void)
 {
-    uint8_t text[4096];
-    rmr_node_config cfg;
-    (void)st;
-    size_t len = read_vector("state-2.txt", text, sizeof text);
-    set_blob(text, len);
-    again(&cfg);
-    start(&cfg);
-    assert_vector_keys(&l.node->keys);
     const nd_prefs *p = &l.node->keys.prefs;
+    assert_vector_keys(&l.node->keys);
     assert_string_equal(l.node->keys.stable_id, "nABC123");
     assert_int_equal(l.node->keys.home, 3);
     assert_string_equal(p->hostname, "laptop");
@@ -135,9 +129,55 @@ static void a_state_of_version_2_is_read(void **st)
     assert_true(p->advertise_exit_node && p->accept_routes && p->shields_up);
     assert_true(p->exit_node_allow_lan);
     assert_false(p->accept_dns || p->wanted);
+}
+
+static void a_state_of_version_2_is_read_and_upgraded(void **st)
+{
+    uint8_t text[4096];
+    rmr_node_config cfg;
+    (void)st;
+    size_t len = read_vector("state-2.txt", text, sizeof text);
+    set_blob(text, len);
+    again(&cfg);
+    start(&cfg);
+    assert_vector_prefs();
+    assert_int_equal(l.node->keys.prefs.n_tags, 0);
+    assert_string_equal(l.node->keys.auth_url, "");
+    assert_int_equal(l.stores, 1);
+    assert_memory_equal(lab_blob_get(&l, STATE)->data, "remora-state 3 ", 15);
+    again(&cfg);
+    start(&cfg);
+    assert_vector_prefs();
+    assert_int_equal(l.stores, 0);
+}
+
+static void a_state_of_version_3_is_read(void **st)
+{
+    uint8_t text[4096];
+    const char *tags[ND_MAX_TAGS];
+    rmr_node_config cfg;
+    (void)st;
+    size_t len = read_vector("state-3.txt", text, sizeof text);
+    set_blob(text, len);
+    again(&cfg);
+    start(&cfg);
+    assert_vector_prefs();
+    assert_string_equal(l.node->keys.auth_url,
+                        "https://headscale.example.com/register/"
+                        "hskey-authreq-0123456789abcdef01234567");
+    assert_string_equal(l.node->keys.prefs.exit_id, "nEXIT7");
+    assert_string_equal(l.node->routes.exit_id, "nEXIT7");
+    assert_int_equal(rmri_node_tags(&l.node->keys.prefs, tags), 2);
+    assert_string_equal(tags[0], "tag:server");
+    assert_string_equal(tags[1], "tag:db-1");
     lab_blob *b = lab_blob_get(&l, STATE);
     assert_int_equal(b->len, len);
     assert_memory_equal(b->data, text, len);
+    /* A name that is said anew is looked up anew. */
+    again(&cfg);
+    cfg.exit_node = "n7";
+    start(&cfg);
+    assert_string_equal(l.node->routes.exit_id, "");
 }
 
 static void a_later_version_is_named_and_left_as_it_is(void **st)
@@ -145,7 +185,7 @@ static void a_later_version_is_named_and_left_as_it_is(void **st)
     uint8_t hash[RMR_HASH_LEN];
     rmr_node_config cfg;
     char text[512], hex[2 * RMR_HASH_LEN + 1];
-    static const char line[] = "remora-state 3 ", body[] = "{\"new\":1}";
+    static const char line[] = "remora-state 4 ", body[] = "{\"new\":1}";
     (void)st;
     rmr_blake2s_256(hash, rmr_bytes_str(line), rmr_bytes_str(body));
     for (size_t i = 0; i < sizeof hash; i++)
@@ -206,6 +246,132 @@ static void preferences_are_kept_and_a_start_can_say_others(void **st)
     assert_string_equal(got.hostname, "desk");
     assert_false(got.shields_up);
     assert_int_equal(got.n_advertise_routes, 2);
+}
+
+#define PEER(id, stable, name)                                                 \
+    "{\"ID\":" id ",\"StableID\":\"" stable "\",\"Name\":\"" name              \
+    ".ex.com.\","                                                              \
+    "\"Key\":\"nodekey:"                                                       \
+    "222222222222222222222222222222222222222222222222222222222222222" id       \
+    "\",\"Addresses\":[\"100.64.0." id "/32\"],\"AllowedIPs\":[\"100.64.0." id \
+    "/32\",\"0.0.0.0/0\",\"::/0\"],\"MachineAuthorized\":true}"
+
+static void feed(const char *frame)
+{
+    rmri_node_cache_overtaken(l.node);
+    l.node->from_server = true;
+    rmr_nm_stream_begin(l.node->nm);
+    rmr_nm_frame_begin(l.node->nm, 1790000000u * RMR_SEC);
+    assert_int_equal(rmr_nm_frame_feed(l.node->nm, rmr_bytes_str(frame)),
+                     RMR_OK);
+    assert_int_equal(rmr_nm_frame_end(l.node->nm), RMR_OK);
+    l.node->from_server = false;
+    l.node->dirty = true;
+    lab_turn(&l);
+}
+
+/* Its name may be another's by then. */
+static void an_exit_node_stays_the_same_one_after_a_restart(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    cfg.exit_node = "n2";
+    start(&cfg);
+    feed("{\"Node\":" PEER("1", "s1", "n1") ",\"Peers\":[" PEER(
+        "2", "s2", "n2") "," PEER("3", "s3", "n3") "]}");
+    assert_int_equal(l.node->routes.exit_peer, 2);
+    again(&cfg);
+    start(&cfg);
+    feed("{\"Node\":" PEER("1", "s1", "n1") ",\"Peers\":[" PEER(
+        "2", "s2", "n4") "," PEER("3", "s3", "n2") "]}");
+    assert_int_equal(l.node->routes.exit_peer, 2);
+    /* Another is chosen: of that too the id is kept. */
+    rmr_node_prefs p;
+    rmr_node_prefs_init(&p, sizeof p);
+    p.given = RMR_NODE_PREF_EXIT_NODE;
+    p.exit_node = "n2";
+    assert_int_equal(rmr_node_set_prefs(l.node, l.now, &p), RMR_OK);
+    assert_int_equal(l.node->routes.exit_peer, 2); /* the same word */
+    p.exit_node = "n2.ex.com";
+    assert_int_equal(rmr_node_set_prefs(l.node, l.now, &p), RMR_OK);
+    assert_string_equal(l.node->keys.prefs.exit_id, "s3");
+    p.exit_node = "";
+    assert_int_equal(rmr_node_set_prefs(l.node, l.now, &p), RMR_OK);
+    assert_string_equal(l.node->keys.prefs.exit_id, "");
+}
+
+static void assert_tags(const char *first, size_t n)
+{
+    const char *tags[ND_MAX_TAGS];
+    assert_int_equal(rmri_node_tags(&l.node->keys.prefs, tags), n);
+    if (n)
+        assert_string_equal(tags[0], first);
+}
+
+static void tags_are_kept_until_others_are_asked_for(void **st)
+{
+    static const char *const two[] = {"tag:a", "tag:printer"};
+    static const char *const one[] = {"tag:b"};
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    cfg.tags = two;
+    cfg.n_tags = 2;
+    start(&cfg);
+    assert_tags("tag:a", 2);
+    again(&cfg);
+    start(&cfg);
+    assert_tags("tag:a", 2);
+    again(&cfg);
+    cfg.tags = one;
+    cfg.n_tags = 1;
+    start(&cfg);
+    assert_tags("tag:b", 1);
+    again(&cfg);
+    cfg.tags = two; /* none of them */
+    start(&cfg);
+    assert_tags("", 0);
+    stop();
+    again(&cfg);
+    start(&cfg);
+    assert_tags("", 0);
+}
+
+static void what_is_no_tag_is_refused(void **st)
+{
+    static const char *const wrong[] = {"a", "tag:", "tg:abc", NULL};
+    static char text[ND_TAGS_LEN];
+    const char *many[ND_MAX_TAGS + 1];
+    const char *tag;
+    rmr_node_config cfg;
+    (void)st;
+    for (size_t i = 0; i < 4; i++) {
+        lab_config(&l, &cfg);
+        cfg.tags = &wrong[i];
+        cfg.n_tags = 1;
+        assert_int_equal(rmr_node_new(&l.node, &l.env, &cfg, l.now),
+                         RMR_E_INVAL);
+    }
+    for (size_t i = 0; i <= ND_MAX_TAGS; i++)
+        many[i] = "tag:x";
+    cfg.tags = many;
+    cfg.n_tags = ND_MAX_TAGS + 1;
+    assert_int_equal(rmr_node_new(&l.node, &l.env, &cfg, l.now), RMR_E_INVAL);
+    cfg.n_tags = ND_MAX_TAGS;
+    start(&cfg); /* as many as may be */
+    assert_int_equal(l.failed_events, 0);
+    again(&cfg);
+    memset(text, 'x', sizeof text - 2); /* and as long */
+    memcpy(text, "tag:", 4);
+    tag = text;
+    cfg.tags = &tag;
+    cfg.n_tags = 1;
+    start(&cfg);
+    assert_int_equal(l.failed_events, 0);
+    lab_restart(&l);
+    text[sizeof text - 2] = 'x';
+    assert_int_equal(rmr_node_new(&l.node, &l.env, &cfg, l.now), RMR_E_INVAL);
 }
 
 static void wrong_preferences_change_nothing(void **st)
@@ -638,9 +804,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_state_of_version_1_is_read_and_upgraded),
-        T(a_state_of_version_2_is_read),
+        T(a_state_of_version_2_is_read_and_upgraded),
+        T(a_state_of_version_3_is_read),
         T(a_later_version_is_named_and_left_as_it_is),
         T(preferences_are_kept_and_a_start_can_say_others),
+        T(an_exit_node_stays_the_same_one_after_a_restart),
+        T(tags_are_kept_until_others_are_asked_for),
+        T(what_is_no_tag_is_refused),
         T(wrong_preferences_change_nothing),
         T(a_key_of_the_hosts_seals_the_state_and_can_be_changed),
         T(an_altered_sealed_state_is_damaged),

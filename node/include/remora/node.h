@@ -224,7 +224,9 @@ typedef struct rmr_node_config {
     /* The auth key stays in memory, and registers the next node key when one
      * ends; without it the user is asked to log in. */
     bool keep_auth_key;
-    const char *const *tags; /* asked for, "tag:name"; copied; at most 32    */
+    /* Asked for, "tag:name"; copied; at most 32.  NULL: those of the state;
+     * none of an array: none. */
+    const char *const *tags;
     size_t n_tags;
 } rmr_node_config;
 
