@@ -27,6 +27,7 @@ typedef enum opt_id {
     OPT_STATIC_ENDPOINT,
     OPT_ADVERTISE_ROUTES,
     OPT_ADVERTISE_EXIT_NODE,
+    OPT_ADVERTISE_TAGS,
     OPT_ACCEPT_ROUTES,
     OPT_EXIT_NODE,
     OPT_EXIT_NODE_ALLOW_LAN,
@@ -89,6 +90,7 @@ static const opt options[] = {
      FOR(CLI_UP) | FOR(CLI_STATUS) | FOR(CLI_NETCHECK) | FOR(CLI_WHOIS), false},
     {"--advertise-routes", OPT_ADVERTISE_ROUTES, FOR_PREFS, true},
     {"--advertise-exit-node", OPT_ADVERTISE_EXIT_NODE, FOR_PREFS, false},
+    {"--advertise-tags", OPT_ADVERTISE_TAGS, FOR(CLI_UP), true},
     {"--accept-routes", OPT_ACCEPT_ROUTES, FOR_PREFS, false},
     {"--exit-node", OPT_EXIT_NODE, FOR_PREFS, true},
     {"--exit-node-allow-lan", OPT_EXIT_NODE_ALLOW_LAN, FOR_PREFS, false},
@@ -230,6 +232,8 @@ static bool apply(cli_args *a, const opt *o, char *v)
     case OPT_ADVERTISE_EXIT_NODE:
         a->advertise_exit_node = on;
         return true;
+    case OPT_ADVERTISE_TAGS:
+        return cli_value_tags(a, v);
     case OPT_ACCEPT_ROUTES:
         a->accept_routes = on;
         return true;
@@ -537,5 +541,6 @@ void cli_args_free(cli_args *a)
         cli_secret_free(a->kept[i]);
     }
     free(a->routes);
+    free(a->tags);
     memset(a, 0, sizeof *a);
 }

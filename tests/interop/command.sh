@@ -154,17 +154,20 @@ must control_start -interactive
 urls() { jq -r 'select(.event == "needs-login" and .url) | .url' "$d/log/remora-r3.out"; }
 has_url() { [ "$(urls | grep -c .)" -ge 1 ]; }
 join_by_url() {
-    remora_run r3 --control-url "$control_url" --hostname r3
+    remora_run r3 --control-url "$control_url" --hostname r3 "$@"
     until_ok 20 has_url && curl -fsS "$(urls | tail -n 1)" && remora_wait r3 20
 }
 is_registered() { grep -aq "\"registered\":$1" "$d/state/r3/remora.state"; }
-step "a login by a URL" join_by_url
+step "a login by a URL" join_by_url --advertise-tags tag:a,printer
+tags_are() { lab nodes | jq -e --argjson t "$1" '.nodes[] | select(.Hostinfo.Hostname == "r3") | (.Hostinfo.RequestTags // []) == $t'; }
+step "tags are asked for" tags_are '["tag:a","tag:printer"]'
 step "its state has a registration" is_registered true
 logged_out() { remora r3 logout && until_ok 5 grep '"event":"stopped"' "$d/log/remora-r3.out"; }
 step "logout ends the running node" logged_out
 unset 'pid_of[remora-r3]'
 step "its state has none any more" is_registered false
 step "it joins again by a URL" join_by_url
+step "the tags are still asked for" tags_are '["tag:a","tag:printer"]'
 must remora r3 down
 unset 'pid_of[remora-r3]'
 step "logout where no node runs" remora r3 logout
