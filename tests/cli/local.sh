@@ -17,7 +17,7 @@ case $line in
 *'"status"'*)
     printf '{"BackendState":"Running","Self":{"TailscaleIPs":["100.64.0.1","fd7a::1"],"DNSName":"n1.lab.test.","OS":"linux","Online":true,"Relay":"lab"},'
     printf '"Peer":{"nodekey:aa":{"TailscaleIPs":["100.64.0.2"],"HostName":"x\\u001b[31m","DNSName":"n2.lab.test.","OS":"linux","Online":true,"Relay":"lab","CurAddr":"","RxBytes":1500000,"TxBytes":20,"LastHandshake":"2026-01-01T00:00:00Z"},'
-    printf '"nodekey:bb":{"TailscaleIPs":["100.64.0.3"],"HostName":"n\\u001b[31m3","Online":false}},"Deep":{"er":[{},[],"a,{\\"b"]}}\n'
+    printf '"nodekey:bb":{"TailscaleIPs":["100.64.0.3"],"HostName":"n\\u001b[31m3","Online":false,"ExitNode":true},"nodekey:cc":{"TailscaleIPs":["100.64.0.4"],"HostName":"n4","Online":true,"ExitNodeOption":true}},"Deep":{"er":[{},[],"a,{\\"b"]}}\n'
     ;;
 *'"ping","peer":"dead"'*)
     echo '{"seq":1,"error":"timed out"}'
@@ -91,7 +91,7 @@ asked() { tail -n 1 "$work/requests" | grep -qF -- "$1"; }
 
 status_people() {
     run 0 status --state-dir "$state" && printed "n2.lab.test" && printed "relay lab" &&
-        printed "1.5 MB" && printed "2 peers, 1 online" && printed "offline" &&
+        printed "1.5 MB" && printed "3 peers, 2 online" && printed "exit node, offline" && printed "offers exit node, idle" && printed "offline" &&
         ! grep -q $'\033' "$out" && asked '{"op":"status"}'
 }
 check "status for people" status_people

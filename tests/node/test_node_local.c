@@ -606,6 +606,27 @@ static void status_without_a_netmap_is_whole_too(void **st)
 
 /* ---- preferences ------------------------------------------------------- */
 
+static void status_tells_the_exit_node(void **st)
+{
+    (void)st;
+    start(33);
+    ask("{\"op\":\"status\"}\n");
+    assert_null(strstr(answer, "ExitNodeStatus"));
+    assert_null(strstr(answer, "\"ExitNode\":true"));
+    ask("{\"op\":\"set\",\"exit_node\":\"100.64.0.9\"}\n");
+    ask("{\"op\":\"status\"}\n");
+    ANSWERED("\"Health\":[");
+    ANSWERED("the exit node 100.64.0.9 is not there");
+    assert_null(strstr(answer, "ExitNodeStatus"));
+    ask("{\"op\":\"set\",\"exit_node\":\"100.64.0.2\"}\n");
+    ask("{\"op\":\"status\"}\n");
+    ANSWERED("\"ExitNodeStatus\":{\"ID\":\"n2\",\"Online\":true,"
+             "\"TailscaleIPs\":[\"100.64.0.2/32\"");
+    ANSWERED("\"ExitNode\":true");
+    assert_null(strstr(answer, "is not there"));
+    stop();
+}
+
 static void preferences_are_set_and_shown(void **st)
 {
     (void)st;
@@ -832,6 +853,7 @@ int main(void)
         cmocka_unit_test(a_slow_watcher_loses_packets_and_they_are_counted),
         cmocka_unit_test(status_tells_users),
         cmocka_unit_test(status_without_a_netmap_is_whole_too),
+        cmocka_unit_test(status_tells_the_exit_node),
         cmocka_unit_test(preferences_are_set_and_shown),
         cmocka_unit_test(logout_is_answered_when_the_server_has_answered),
         cmocka_unit_test(
