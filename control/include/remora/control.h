@@ -136,6 +136,14 @@ typedef struct rmr_ctl_config {
     bool keep_auth_key;
     const char *const *tags; /* asked for, "tag:name" each; copied */
     size_t n_tags;
+    /* A key that was to take the place of node_public, as by
+     * rmr_ctl_set_node_key(), when the program ended; zero: none.  node_public
+     * is registered then, and stays when this one is refused. */
+    uint8_t next_node_public[RMR_KEY_LEN];
+    /* The login that the key to be registered waits for, as NEEDS_LOGIN told
+     * it; copied; NULL: none.  A server that does not know it is asked anew,
+     * and so it is where an auth key is given. */
+    const char *auth_url;
 } rmr_ctl_config;
 
 #define RMR_CTL_MAX_ROUTES 128
