@@ -380,8 +380,7 @@ static bool url_is_settled(rmr_node *n, rmr_time now)
 
 rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now)
 {
-    memcpy(n->node_private, n->keys.node, RMR_KEY_LEN);
-    rmr_x25519_public(n->node_public, n->node_private);
+    rmri_node_login_resume(n);
     rmr_err err = rmr_key_generate(&n->env.rng, n->disco_private);
     if (err == RMR_OK) {
         rmr_x25519_public(n->disco_public, n->disco_private);

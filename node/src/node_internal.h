@@ -693,6 +693,7 @@ struct rmr_node {
      * registered (renewing). */
     uint8_t node_private[RMR_KEY_LEN], node_public[RMR_KEY_LEN];
     bool renewing, renews_ended /* because the one in use has ended */;
+    bool renew_waits; /* until the state with the new key is stored */
     bool key_ended, renewed_ahead, logging_out;
     bool has_auth_key; /* control keeps it for the next node key */
     uint64_t expiry_seen; /* which end `renew_ahead` is for */
@@ -829,6 +830,10 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now);
 void rmri_node_ctl_pump(rmr_node *n, rmr_time now);
 void rmri_node_ctl_free(rmr_node *n);
 /* node_login.c */
+/* The keys were loaded: which is in use, and whether one is to follow. */
+void rmri_node_login_resume(rmr_node *n);
+void rmri_node_login_stored(rmr_node *n); /* the state is what it should be */
+void rmri_node_login_not_stored(rmr_node *n);
 void rmri_node_login_check(rmr_node *n, rmr_time now); /* a frame came */
 void rmri_node_login_handle_deadline(rmr_node *n, rmr_time now);
 void rmri_node_login_expired(rmr_node *n); /* says the server */

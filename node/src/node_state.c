@@ -147,8 +147,11 @@ static void store_failed(void *owner, rmr_time now, rmr_err why)
     rmr_node *n = owner;
     n->state_io = NULL;
     text_free(n);
-    if (why == RMR_E_UNSUPPORTED)
-        return; /* an adapter without blobs */
+    if (why == RMR_E_UNSUPPORTED) { /* an adapter without blobs */
+        rmri_node_login_stored(n);
+        return;
+    }
+    rmri_node_login_not_stored(n);
     if (n->phase == ND_PHASE_UP && n->running_told)
         rmri_node_trouble(n, RMR_E_NODE_STATE_WRITE,
                           rmr_node_err_text(RMR_E_NODE_STATE_WRITE));
@@ -164,6 +167,8 @@ static void store_done(void *owner, rmr_time now)
     text_free(n);
     if (n->state_dirty)
         rmri_node_state_save(n);
+    else if (!n->state_wanted)
+        rmri_node_login_stored(n);
 }
 
 static size_t store_produce(void *owner, rmr_time now, rmr_buf scratch)
@@ -199,6 +204,7 @@ void rmri_node_state_save(rmr_node *n)
     if (n->state_io)
         return;
     text_free(n);
+    rmri_node_login_not_stored(n);
     /* Keys that were never stored are not used. */
     err = err == RMR_OK || err == RMR_E_NOMEM ? RMR_E_NOMEM
                                               : RMR_E_NODE_STATE_WRITE;

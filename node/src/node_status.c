@@ -226,8 +226,7 @@ static void put_head(rmr_node *n, rmr_jw *w, rmr_time now)
     rmr_jw_kbool(w, "TUN", false);
     rmr_jw_kstr(w, "BackendState", rmr_node_state_name(n->state));
     rmr_jw_kbool(w, "HaveNodeKey", n->keys.registered);
-    rmr_jw_kstr(w, "AuthURL",
-                n->ctl_state == RMR_CTL_NEEDS_LOGIN ? n->ctl_text : "");
+    rmr_jw_kstr(w, "AuthURL", n->keys.auth_url);
     rmr_jw_kstr(w, "ControlURL", n->url);
     rmr_jw_key(w, "TailscaleIPs");
     rmr_jw_array(w);

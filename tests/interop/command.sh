@@ -153,11 +153,34 @@ stop control
 must control_start -interactive
 urls() { jq -r 'select(.event == "needs-login" and .url) | .url' "$d/log/remora-r3.out"; }
 has_url() { [ "$(urls | grep -c .)" -ge 1 ]; }
-join_by_url() {
+ask_by_url() {
     remora_run r3 --control-url "$control_url" --hostname r3 "$@"
-    until_ok 20 has_url && curl -fsS "$(urls | tail -n 1)" && remora_wait r3 20
+    until_ok 20 has_url
+}
+join_by_url() {
+    ask_by_url "$@" && curl -fsS "$(urls | tail -n 1)" && remora_wait r3 20
 }
 is_registered() { grep -aq "\"registered\":$1" "$d/state/r3/remora.state"; }
+waits() { # waits SIGNAL: a start that waits for a login ends by it, in order
+    ask_by_url && urls >"$d/url" && end remora-r3 "$1" && [ -z "$(running_event r3)" ]
+}
+step "a node that waits for a login ends by SIGINT" waits INT
+first_url=$(cat "$d/url")
+step "and by SIGTERM" waits TERM
+step "each start waits for the same login" test "$(cat "$d/url")" = "$first_url"
+ends_at_once() { # so long after its start, with a state and a server
+    local t code
+    for t in 0 0.02 0.03 0.04 0.05 0.07 0.1 0.15 0.2 0.3; do
+        remora_run r3 --control-url "$control_url" --hostname r3
+        until kill -0 -- "-${pid_of[remora-r3]}" 2>/dev/null; do sleep 0.005; done
+        sleep $t
+        code=0
+        end remora-r3 TERM || code=$?
+        # A start that has no handler yet is ended by the signal itself.
+        [ $code = 0 ] || { [ $code = 143 ] && [ ! -s "$d/log/remora-r3.out" ]; } || { echo "$t s: exit code $code"; return 1; }
+    done
+}
+step "a start ends at any moment" ends_at_once
 step "a login by a URL" join_by_url --advertise-tags tag:a,printer
 tags_are() { lab nodes | jq -e --argjson t "$1" '.nodes[] | select(.Hostinfo.Hostname == "r3") | (.Hostinfo.RequestTags // []) == $t'; }
 step "tags are asked for" tags_are '["tag:a","tag:printer"]'

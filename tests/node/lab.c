@@ -53,6 +53,11 @@ static void give(lab *l, rmr_io_event *ev)
         abort();
 }
 
+void lab_event(lab *l, rmr_io_event *ev)
+{
+    give(l, ev);
+}
+
 static void answer(lab *l, rmr_io_event_kind kind, uint64_t id, rmr_err err)
 {
     rmr_io_event ev;
@@ -188,7 +193,18 @@ static void perform(lab *l, const rmr_io_op *op)
     case RMR_IO_CONNECT:
         l->connects++;
         l->last_connect = op->addr;
-        answer(l, RMR_IO_FAILED, op->id, RMR_E_REFUSED);
+        if (l->on_stream)
+            l->on_stream(l, op);
+        else
+            answer(l, RMR_IO_FAILED, op->id, RMR_E_REFUSED);
+        break;
+    case RMR_IO_READ:
+    case RMR_IO_STREAM_SEND:
+    case RMR_IO_SHUTDOWN:
+    case RMR_IO_CLOSE:
+    case RMR_IO_ABORT:
+        if (l->on_stream)
+            l->on_stream(l, op);
         break;
     case RMR_IO_STOP:
         l->stopped = true;

@@ -222,7 +222,9 @@ typedef struct rmr_node_config {
                                   what would go there is dropped; NULL: none  */
     bool exit_node_allow_lan;  /* the host's own subnets are reached by it    */
     /* The auth key stays in memory, and registers the next node key when one
-     * ends; without it the user is asked to log in. */
+     * ends; without it the user is asked to log in.  A key is stored before the
+     * server hears of it, and a login that is waited for is kept: the next
+     * start goes on with either. */
     bool keep_auth_key;
     /* Asked for, "tag:name"; copied; at most 32.  NULL: those of the state;
      * none of an array: none. */
