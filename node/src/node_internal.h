@@ -673,6 +673,7 @@ struct rmr_node {
     nd_put puts[2];       /* of the cached netmap, of the state */
     rmr_node_seal_fn seal_key;
     void *seal_user;
+    bool take_plain;
     rmr_mc_io *state_io;
     uint8_t *state_text; /* being loaded or stored */
     size_t state_len, state_cap;

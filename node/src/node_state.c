@@ -68,6 +68,10 @@ static rmr_err read_text(rmr_node *n, bool *again)
     if (err == RMR_OK)
         err = rmri_node_state_parse(&n->keys, rmr_bytes_of(blob.ptr, blob.len),
                                     &is_old);
+    /* Whoever can write the blob, but has no key, must not change who we are. */
+    if (!sealed && n->seal_key && !n->take_plain &&
+        (err == RMR_OK || err == RMR_E_NODE_STATE_NEWER))
+        err = RMR_E_NODE_STATE_PLAIN;
     *again = is_old || number > 0 || sealed != (n->seal_key != NULL);
     return err;
 }
@@ -79,8 +83,9 @@ static void loaded(rmr_node *n, rmr_time now)
         n->state_len <= n->state_cap ? read_text(n, &again) : RMR_E_MALFORMED;
     text_free(n);
     if (err != RMR_OK) {
-        bool told =
-            err == RMR_E_NODE_STATE_SEALED || err == RMR_E_NODE_STATE_NEWER;
+        bool told = err == RMR_E_NODE_STATE_SEALED ||
+                    err == RMR_E_NODE_STATE_NEWER ||
+                    err == RMR_E_NODE_STATE_PLAIN;
         rmr_wipe(&n->keys, sizeof n->keys);
         rmri_node_fail(n, now, told ? err : RMR_E_NODE_STATE_DAMAGED, NULL);
         return;

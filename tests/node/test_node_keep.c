@@ -483,6 +483,7 @@ static void a_key_of_the_hosts_seals_the_state_and_can_be_changed(void **st)
     memcpy(machine, l.node->keys.machine, sizeof machine);
     assert_true(blob_has("privkey:"));
     again_sealed(&cfg, 7, 0); /* was plain */
+    cfg.take_plain_state = true;
     start(&cfg);
     assert_int_equal(l.stores, 1);
     assert_false(blob_has("privkey:") || blob_has("127.0.0.1"));
@@ -506,6 +507,32 @@ static void a_key_of_the_hosts_seals_the_state_and_can_be_changed(void **st)
     start(&cfg);
     assert_int_equal(l.failed_events, 0);
     assert_memory_equal(machine, l.node->keys.machine, sizeof machine);
+}
+
+/* Of this node in an earlier time, or of another one. */
+static void a_plain_state_does_not_take_the_place_of_a_sealed_one(void **st)
+{
+    uint8_t plain[4096];
+    rmr_node_config cfg;
+    (void)st;
+    size_t len = read_vector("state-3.txt", plain, sizeof plain);
+    seal_keys[0] = 7;
+    seal_keys[1] = 0;
+    lab_config(&l, &cfg);
+    cfg.seal_key = seal_key;
+    start(&cfg);
+    set_blob(plain, len);
+    again_sealed(&cfg, 7, 0);
+    assert_refused(&cfg, RMR_E_NODE_STATE_PLAIN);
+    assert_non_null(strstr(l.failed_text, "not sealed"));
+    size_t older = read_vector("state-1.txt", plain, sizeof plain);
+    set_blob(plain, older);
+    again_sealed(&cfg, 7, 0);
+    assert_refused(&cfg, RMR_E_NODE_STATE_PLAIN);
+    plain[older - 3] ^= 1; /* that is none at all */
+    set_blob(plain, older);
+    again_sealed(&cfg, 7, 0);
+    assert_refused(&cfg, RMR_E_NODE_STATE_DAMAGED);
 }
 
 static void an_altered_sealed_state_is_damaged(void **st)
@@ -813,6 +840,7 @@ int main(void)
         T(what_is_no_tag_is_refused),
         T(wrong_preferences_change_nothing),
         T(a_key_of_the_hosts_seals_the_state_and_can_be_changed),
+        T(a_plain_state_does_not_take_the_place_of_a_sealed_one),
         T(an_altered_sealed_state_is_damaged),
         T(a_first_start_without_the_seal_key_keeps_nothing),
         T(a_program_can_keep_the_state_itself),
