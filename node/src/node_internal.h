@@ -581,6 +581,10 @@ void rmri_node_metrics_accept(rmr_node *n, rmr_time now, uint64_t child);
 
 #define ND_STATE_NAME "remora.state"
 #define ND_SEAL_LEN ((size_t)89) /* what sealing adds */
+#define ND_SEAL_MAGIC_LEN 16
+#define ND_SEAL_HEAD_LEN 49 /* the first line: magic, the key's id */
+#define ND_CHUNK_MAX ((size_t)64 * 1024) /* of a sealed blob, its text */
+typedef struct nd_sealer nd_sealer; /* a blob that is written or read */
 
 typedef struct nd_prefs { /* as rmr_node_prefs */
     char hostname[64];
@@ -683,6 +687,8 @@ struct rmr_node {
     rmr_mc_io *cache_io;
     uint64_t cache_pos;
     rmr_blake2s cache_hash;
+    nd_sealer *cache_seal; /* while it is read or written, with seal_key */
+    rmr_err cache_err; /* of what was read of it */
     uint32_t cache_step;
     uint8_t cache_tail[128];
     size_t cache_tail_len;
@@ -797,8 +803,28 @@ bool rmri_node_is_sealed(rmr_bytes blob);
 /* In place: *blob becomes the text; number: of the key that opened it.
  * Errors: NODE_STATE_SEALED (by none of our keys), MALFORMED. */
 rmr_err rmri_node_unseal(rmr_node *n, rmr_buf *blob, uint32_t *number);
+/* Which key the line `head`, of ND_SEAL_HEAD_LEN, names. */
+rmr_err rmri_node_seal_find(rmr_node *n, const char *magic,
+                            const uint8_t *head, uint8_t key[RMR_KEY_LEN],
+                            uint32_t *number);
+/* The key that seals, and the line that names it. */
+rmr_err rmri_node_seal_head(rmr_node *n, const char *magic,
+                            char head[ND_SEAL_HEAD_LEN + 1],
+                            uint8_t key[RMR_KEY_LEN]);
 /* In place: *len grows by ND_SEAL_LEN. */
 rmr_err rmri_node_seal(rmr_node *n, uint8_t *text, size_t cap, size_t *len);
+/* node_seal_blob.c; NULL: no memory, no key.  _free takes NULL too. */
+nd_sealer *rmri_node_blob_new(rmr_node *n, bool reads);
+void rmri_node_blob_free(rmr_node *n, nd_sealer **s);
+/* Where the text of the next part has to stand; _seal, in place, gives the length
+ * of all of it. */
+size_t rmri_node_blob_front(const nd_sealer *s);
+size_t rmri_node_blob_seal(nd_sealer *s, uint8_t *part, size_t len, bool last);
+typedef rmr_err (*nd_blob_sink)(rmr_node *n, rmr_bytes text, bool apply);
+/* Gives what opens of the part to `sink`. */
+rmr_err rmri_node_blob_open(rmr_node *n, nd_sealer *s, rmr_bytes part,
+                            nd_blob_sink sink, bool apply);
+bool rmri_node_blob_is_whole(const nd_sealer *s);
 /* node_store.c: the operation was done by rmr_node_store; false: it is the
  * adapter's. */
 bool rmri_node_store_takes(rmr_node *n, rmr_time now, rmr_buf scratch,

@@ -563,6 +563,190 @@ static void an_altered_sealed_state_is_damaged(void **st)
     assert_int_equal(l.failed_events, 0);
 }
 
+/* ---- the cached netmap under that key ----------------------------------- */
+
+#define CACHE "netmap.cache"
+#define PEERS 900 /* of them it has more than one chunk */
+
+static uint8_t *cache; /* as it was saved */
+static size_t cache_len;
+
+static char *netmap(void)
+{
+    size_t cap = 4096 + PEERS * (size_t)512, len = 0;
+    char *text = malloc(cap);
+    assert_non_null(text);
+    len += (size_t)snprintf(text, cap,
+                            "{\"Node\":" PEER("1", "s1", "n1") ","
+                                                               "\"Peers\":[");
+    for (int i = 0; i < PEERS; i++)
+        len += (size_t)snprintf(
+            text + len, cap - len,
+            "%s{\"ID\":%d,\"StableID\":\"t%d\",\"Name\":\"peer-%d.ex.com.\","
+            "\"Key\":\"nodekey:%064x\",\"Addresses\":[\"100.65.%d.%d/32\"],"
+            "\"AllowedIPs\":[\"100.65.%d.%d/32\"],\"MachineAuthorized\":true}",
+            i ? "," : "", i + 10, i, i, (unsigned)i + 1, i / 200, i % 200 + 1,
+            i / 200, i % 200 + 1);
+    (void)snprintf(text + len, cap - len, "]}");
+    return text;
+}
+
+/* A node that ran under the key 7, and what it left. */
+static void save_cache(rmr_node_config *cfg)
+{
+    char *text = netmap();
+    seal_keys[0] = 7;
+    seal_keys[1] = 0;
+    cfg->seal_key = seal_key;
+    start(cfg);
+    l.node->keys.registered = true;
+    feed(text);
+    free(text);
+    stop();
+}
+
+static void save_cache_blob(void)
+{
+    rmr_node_config cfg;
+    lab_config(&l, &cfg);
+    save_cache(&cfg);
+    lab_blob *b = lab_blob_get(&l, CACHE);
+    assert_non_null(b);
+    cache_len = b->len;
+    cache = malloc(cache_len);
+    assert_non_null(cache);
+    memcpy(cache, b->data, cache_len);
+}
+
+static bool cache_has(const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= cache_len; i++)
+        if (memcmp(cache + i, word, n) == 0)
+            return true;
+    return false;
+}
+
+/* A start with that as the blob, and these keys: is it taken? */
+static bool cache_is_taken(const uint8_t *data, size_t len, uint8_t k0,
+                           uint8_t k1)
+{
+    rmr_nm_node self;
+    rmr_node_config cfg;
+    lab_blob *b = lab_blob_get(&l, CACHE);
+    again_sealed(&cfg, k0, k1);
+    free(b->data);
+    b->data = malloc(len + 1);
+    assert_non_null(b->data);
+    memcpy(b->data, data, len);
+    b->len = len;
+    start(&cfg);
+    assert_int_equal(l.failed_events, 0);
+    assert_null(l.node->cache_seal); /* nothing is kept of the reading */
+    bool taken = rmr_nm_peer_count(l.node->nm) == PEERS;
+    assert_true(taken || rmr_nm_peer_count(l.node->nm) == 0);
+    assert_int_equal(taken, rmr_nm_self(l.node->nm, &self));
+    return taken;
+}
+
+static void the_cached_netmap_is_sealed_too(void **st)
+{
+    (void)st;
+    save_cache_blob();
+    assert_memory_equal(cache, "remora-netmap 1 ", 16);
+    assert_true(cache_len > 64 * 1024 + 1000);
+    assert_false(cache_has("peer-1") || cache_has("nodekey:") ||
+                 cache_has("ex.com"));
+    assert_true(cache_is_taken(cache, cache_len, 7, 0));
+    assert_true(cache_is_taken(cache, cache_len, 8, 7)); /* another key now */
+    assert_false(cache_is_taken(cache, cache_len, 8, 0));
+    free(cache);
+}
+
+static size_t chunk_len(size_t at)
+{
+    return 4 + 16 +
+           ((size_t)(cache[at] & 0x7f) << 24 | (size_t)cache[at + 1] << 16 |
+            (size_t)cache[at + 2] << 8 | cache[at + 3]);
+}
+
+static void an_altered_sealed_netmap_is_left_aside(void **st)
+{
+    (void)st;
+    save_cache_blob();
+    uint8_t *bad = malloc(cache_len + 200);
+    assert_non_null(bad);
+    size_t first = 68, second = first + chunk_len(first);
+    for (size_t i = 0; i < cache_len;
+         i += i < 120 || (i > second - 20 && i < second + 20) ? 1 : 9973) {
+        memcpy(bad, cache, cache_len);
+        bad[i] ^= 1;
+        assert_false(cache_is_taken(bad, cache_len, 7, 0));
+        assert_false(cache_is_taken(cache, i, 7, 0));
+    }
+    /* Chunks: the first alone, the rest alone, once more, behind the end. */
+    assert_false(cache_is_taken(cache, second, 7, 0));
+    memcpy(bad, cache, first);
+    memcpy(bad + first, cache + second, cache_len - second);
+    assert_false(cache_is_taken(bad, first + cache_len - second, 7, 0));
+    memcpy(bad, cache, cache_len);
+    memcpy(bad + cache_len, cache + cache_len - 100, 100);
+    assert_false(cache_is_taken(bad, cache_len + 100, 7, 0));
+    assert_true(cache_is_taken(cache, cache_len, 7, 0));
+    free(bad);
+    free(cache);
+}
+
+static void a_plain_netmap_does_not_take_the_place_of_a_sealed_one(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    start(&cfg);
+    l.node->keys.registered = true;
+    char *text = netmap();
+    feed(text);
+    free(text);
+    stop();
+    lab_blob *b = lab_blob_get(&l, CACHE);
+    cache_len = b->len;
+    cache = malloc(cache_len);
+    assert_non_null(cache);
+    memcpy(cache, b->data, cache_len);
+    assert_true(cache_has("peer-1"));
+    assert_true(cache_is_taken(cache, cache_len, 0, 0));
+    uint8_t *plain = cache;
+    size_t plain_len = cache_len;
+    lab_free(&l);
+    lab_init(&l);
+    save_cache_blob();
+    assert_false(cache_is_taken(plain, plain_len, 7, 0));
+    assert_true(cache_is_taken(cache, cache_len, 7, 0));
+    free(cache);
+    free(plain);
+}
+
+static void failing_memory_harms_no_sealed_netmap(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    save_cache_blob();
+    for (size_t i = 1; i < 400; i++) {
+        again_sealed(&cfg, 7, 0);
+        l.alloc.fail_at = l.alloc.calls + i;
+        rmr_err err = lab_start(&l, &cfg);
+        l.alloc.fail_at = 0;
+        assert_true(err == RMR_OK || err == RMR_E_NOMEM);
+        if (err == RMR_OK)
+            stop();
+        lab_blob *b = lab_blob_get(&l, CACHE);
+        assert_int_equal(b->len, cache_len);
+        assert_memory_equal(b->data, cache, cache_len);
+    }
+    assert_true(cache_is_taken(cache, cache_len, 7, 0));
+    free(cache);
+}
+
 static void a_first_start_without_the_seal_key_keeps_nothing(void **st)
 {
     rmr_node_config cfg;
@@ -677,6 +861,38 @@ static void a_program_can_keep_the_state_itself(void **st)
     half.put = NULL;
     cfg.store = &half;
     assert_int_equal(rmr_node_new(&n, &l.env, &cfg, l.now), RMR_E_INVAL);
+}
+
+static void what_the_program_keeps_is_sealed_too(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    memset(&kept, 0, sizeof kept);
+    seal_keys[0] = 7;
+    seal_keys[1] = 0;
+    lab_config(&l, &cfg);
+    cfg.store = &store;
+    cfg.seal_key = seal_key;
+    start(&cfg);
+    l.node->keys.registered = true;
+    feed("{\"Node\":" PEER("1", "s1", "n1") ",\"Peers\":[" PEER("2", "s2",
+                                                                "n2") "]}");
+    stop();
+    assert_true(kept.there[0] && kept.there[1]);
+    assert_memory_equal(kept.data[0], "remora-netmap 1 ", 16);
+    assert_memory_equal(kept.data[1], "remora-sealed 1 ", 16);
+    again_sealed(&cfg, 7, 0);
+    cfg.store = &store;
+    start(&cfg);
+    assert_int_equal(l.failed_events, 0);
+    assert_int_equal(rmr_nm_peer_count(l.node->nm), 1);
+    stop();
+    kept.data[0][kept.len[0] - 1] ^= 1;
+    again_sealed(&cfg, 7, 0);
+    cfg.store = &store;
+    start(&cfg);
+    assert_int_equal(l.failed_events, 0);
+    assert_int_equal(rmr_nm_peer_count(l.node->nm), 0);
 }
 
 /* ---- a start from the cache -------------------------------------------- */
@@ -842,8 +1058,13 @@ int main(void)
         T(a_key_of_the_hosts_seals_the_state_and_can_be_changed),
         T(a_plain_state_does_not_take_the_place_of_a_sealed_one),
         T(an_altered_sealed_state_is_damaged),
+        T(the_cached_netmap_is_sealed_too),
+        T(an_altered_sealed_netmap_is_left_aside),
+        T(a_plain_netmap_does_not_take_the_place_of_a_sealed_one),
+        T(failing_memory_harms_no_sealed_netmap),
         T(a_first_start_without_the_seal_key_keeps_nothing),
         T(a_program_can_keep_the_state_itself),
+        T(what_the_program_keeps_is_sealed_too),
         T(from_the_cache_expired_keys_are_not_used),
         T(from_the_cache_an_expired_node_does_not_run),
         T(killed_at_each_write_it_starts_with_old_or_new_state),
