@@ -2,7 +2,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "answer.h"
 #include "commands.h"
 #include "local_client.h"
 #include "own_logout.h"
@@ -13,16 +12,9 @@
 /* The node ends when it has logged out. */
 static bool by_node(cli_local *c)
 {
-    cli_answer answer;
     rmr_bytes line;
     cli_line got = cli_local_request(c, "logout", &line);
-    if (got == CLI_LINE && cli_answer_parse(&answer, line) && answer.ok) {
-        return cli_local_wait_end(c);
-    }
-    if (got != CLI_LINE_FAILED) {
-        cli_complain("the node gave no answer; is it stopping already?");
-    }
-    return false;
+    return cli_local_agreed(got, line) && cli_local_wait_end(c);
 }
 
 static bool by_itself(cli_own_logout *own, bool in_dir)

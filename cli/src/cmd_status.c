@@ -8,7 +8,6 @@
 #include "commands.h"
 #include "local_client.h"
 #include "print.h"
-#include "status_json.h"
 
 enum {
     F_BACKEND_STATE = 1,
@@ -258,18 +257,8 @@ int cli_status(const cli_args *a)
 {
     cli_local c;
     rmr_bytes line;
-    int code = CLI_EXIT_FAILED;
     cli_line got = cli_local_ask(&c, a->state_dir, "status", &line);
-
-    if (got == CLI_LINE && a->json) {
-        cli_json_pretty(stdout, line);
-        code = CLI_EXIT_OK;
-    } else if (got == CLI_LINE && print_table(line)) {
-        code = CLI_EXIT_OK;
-    } else if (got != CLI_LINE_FAILED) {
-        cli_complain("the node's answer makes no sense; is it of the same "
-                     "version?");
-    }
+    bool ok = cli_local_show(got, line, a->json, print_table);
     cli_local_close(&c);
-    return code;
+    return ok ? CLI_EXIT_OK : CLI_EXIT_FAILED;
 }

@@ -12,6 +12,7 @@
 #include "answer.h"
 #include "files.h"
 #include "print.h"
+#include "status_json.h"
 
 /* A status line grows with the peers, about 1 KiB each. */
 #define LINE_MAX_BYTES ((size_t)256 * 1024 * 1024)
@@ -231,4 +232,33 @@ cli_line cli_local_request(cli_local *c, const char *op, rmr_bytes *line)
     rmr_jw_kstr(&w, "op", op);
     rmr_jw_object_end(&w);
     return cli_local_send(c, &w) ? cli_local_line(c, line) : CLI_LINE_FAILED;
+}
+
+bool cli_local_agreed(cli_line got, rmr_bytes line)
+{
+    cli_answer answer;
+    if (got == CLI_LINE && cli_answer_parse(&answer, line) && answer.ok) {
+        return true;
+    }
+    if (got != CLI_LINE_FAILED) {
+        cli_complain("the node gave no answer; is it stopping?");
+    }
+    return false;
+}
+
+bool cli_local_show(cli_line got, rmr_bytes line, bool json,
+                    bool (*print)(rmr_bytes json))
+{
+    if (got == CLI_LINE && json) {
+        cli_json_pretty(stdout, line);
+        return true;
+    }
+    if (got == CLI_LINE && print(line)) {
+        return true;
+    }
+    if (got != CLI_LINE_FAILED) {
+        cli_complain("the node's answer makes no sense; is it of the same "
+                     "version?");
+    }
+    return false;
 }

@@ -53,6 +53,13 @@ cli_line cli_local_request(cli_local *c, const char *op, rmr_bytes *line);
  *  closed in any case. */
 cli_line cli_local_ask(cli_local *c, const char *state_dir, const char *op,
                        rmr_bytes *line);
+/** What reading a line came to: does the node agree ({"ok":true})?  False: it has
+ *  complained. */
+bool cli_local_agreed(cli_line got, rmr_bytes line);
+/** The one line of an answer, indented where `json`, else by `print`.  False: it
+ *  has complained. */
+bool cli_local_show(cli_line got, rmr_bytes line, bool json,
+                    bool (*print)(rmr_bytes json));
 /** Bytes that came behind the last line. */
 rmr_bytes cli_local_rest(const cli_local *c);
 
