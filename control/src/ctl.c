@@ -149,6 +149,7 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
     c->wall_ns = cfg->wall_unix_ns;
     c->nm = cfg->netmap;
     resume(c, cfg);
+    c->is_held = cfg->hold;
     if (cfg->callbacks) {
         size_t n = cfg->callbacks->struct_size;
         memcpy(&c->cb, cfg->callbacks, n < sizeof c->cb ? n : sizeof c->cb);
@@ -596,6 +597,11 @@ rmr_err rmr_ctl_keep_node_key(rmr_ctl *c)
     c->key_is_new = c->need_register = false;
     c->registered = true;
     return RMR_OK;
+}
+
+void rmr_ctl_release(rmr_ctl *c)
+{
+    c->is_held = false;
 }
 
 void rmr_ctl_logout(rmr_ctl *c, rmr_time now)

@@ -186,6 +186,7 @@ struct rmr_ctl {
     ctl_request req[REQS];
     ctl_reply reply;
     bool registered, need_register, told_login;
+    bool is_held; /* no registration yet */
     bool sent_auth_key;   /* in the register request that runs */
     rmr_time register_at; /* not before this (429, the same AuthURL again) */
     uint32_t same_url;

@@ -701,6 +701,7 @@ struct rmr_node {
     uint8_t node_private[RMR_KEY_LEN], node_public[RMR_KEY_LEN];
     bool renewing, renews_ended /* because the one in use has ended */;
     bool renew_waits; /* until the state with the new key is stored */
+    bool keys_wait;   /* the same of the first ones */
     bool key_ended, renewed_ahead, logging_out;
     bool has_auth_key; /* control keeps it for the next node key */
     uint64_t expiry_seen; /* which end `renew_ahead` is for */

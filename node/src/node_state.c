@@ -38,9 +38,20 @@ static void keys_new(rmr_node *n, rmr_time now)
         rmri_node_fail(n, now, RMR_E_RNG, NULL);
         return;
     }
+    n->keys_wait = true;
     rmri_node_state_save(n);
     if (n->stop_err == RMR_OK)
         rmri_node_state_ready(n, now);
+}
+
+/* What has been stored may be told to the server. */
+static void keys_are_stored(rmr_node *n)
+{
+    if (n->keys_wait && n->ctl) {
+        n->keys_wait = false;
+        rmr_ctl_release(n->ctl);
+        n->dirty = true;
+    }
 }
 
 static void load_failed(void *owner, rmr_time now, rmr_err why)
@@ -153,6 +164,7 @@ static void store_failed(void *owner, rmr_time now, rmr_err why)
     n->state_io = NULL;
     text_free(n);
     if (why == RMR_E_UNSUPPORTED) { /* an adapter without blobs */
+        keys_are_stored(n);
         rmri_node_login_stored(n);
         return;
     }
@@ -170,6 +182,7 @@ static void store_done(void *owner, rmr_time now)
     (void)now;
     n->state_io = NULL;
     text_free(n);
+    keys_are_stored(n);
     if (n->state_dirty)
         rmri_node_state_save(n);
     else if (!n->state_wanted)

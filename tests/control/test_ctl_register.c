@@ -442,6 +442,29 @@ static void tune_waiting(rmr_ctl_config *cfg)
     cfg->auth_url = "https://control.example/a/1";
 }
 
+static void tune_held(rmr_ctl_config *cfg)
+{
+    cfg->hold = true;
+}
+
+static void a_registration_is_held_back_until_it_may_go(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, tune_held), RMR_OK);
+    rig_wait(&r, 5 * RMR_SEC);
+    assert_int_equal(r.s.upgrades, 1); /* it is there by then */
+    assert_int_equal(r.s.registers, 0);
+    assert_int_equal(r.s.maps, 0);
+    assert_true(rmr_ctl_next_deadline(r.c) > r.now);
+    rmr_ctl_release(r.c);
+    rig_run(&r);
+    assert_int_equal(r.s.registers, 1);
+    assert_int_equal(r.state, RMR_CTL_CONNECTED);
+    assert_int_equal(r.s.dials, 1);
+    rig_free(&r);
+}
+
 static void a_login_is_waited_for_after_a_restart(void **state)
 {
     (void)state;
@@ -595,6 +618,7 @@ int main(void)
         cmocka_unit_test(
             a_rotation_that_is_refused_after_a_restart_leaves_the_old_key),
         cmocka_unit_test(the_old_key_polls_while_a_login_is_waited_for),
+        cmocka_unit_test(a_registration_is_held_back_until_it_may_go),
         cmocka_unit_test(a_login_is_waited_for_after_a_restart),
         cmocka_unit_test(a_login_that_the_server_forgot_is_asked_for_anew),
         cmocka_unit_test(a_login_of_before_does_not_count_beside_an_auth_key),

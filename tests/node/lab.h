@@ -33,6 +33,11 @@ typedef struct lab {
     size_t cut_at;
     bool cut_after; /* ... behind the rename, with its last part */
     size_t parts;
+    bool late_stores; /* each is done when the node has nothing else to do */
+    struct lab_late {
+        rmr_io_op op; /* data and name: copies */
+    } late[8];
+    size_t n_late;
     bool is_cut; /* no operation is done any more */
     rmr_err load_err, store_err, listen_err, udp_err;
     bool hold_cache; /* the cached netmap is not given yet; asked for under: */

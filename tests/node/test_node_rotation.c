@@ -382,6 +382,27 @@ static void a_login_that_the_server_forgot_gives_way_to_another(void **st)
 
 /* ---- killed -------------------------------------------------------------- */
 
+/* Before or behind each part of each write, on a disk that is faster than the
+ * network and on one that is slower; the least of writes that there were. */
+static size_t killed_at_each(void **st, bool (*one)(size_t part, bool after))
+{
+    size_t least = SIZE_MAX;
+    for (int i = 0; i < 4; i++) {
+        size_t part = 1;
+        l.late_stores = i >= 2;
+        while (one(part, i % 2 == 1)) {
+            part++;
+            assert_int_equal(teardown(st), 0);
+            assert_int_equal(setup(st), 0);
+            l.late_stores = i >= 2;
+        }
+        least = part - 1 < least ? part - 1 : least;
+        assert_int_equal(teardown(st), 0);
+        assert_int_equal(setup(st), 0);
+    }
+    return least;
+}
+
 /* Killed before or behind each part of each write of a rotation: none of the next
  * starts needs a login, with an auth key that can be used once more in all. */
 static bool rotation_killed_at(size_t part, bool after)
@@ -405,17 +426,28 @@ static bool rotation_killed_at(size_t part, bool after)
 
 static void killed_at_any_write_of_a_rotation_no_login_is_needed(void **st)
 {
-    for (int after = 0; after < 2; after++) {
-        size_t part = 1;
-        while (rotation_killed_at(part, after)) {
-            part++;
-            assert_int_equal(teardown(st), 0);
-            assert_int_equal(setup(st), 0);
-        }
-        assert_true(part >= 3); /* the new key, then the end of the old one */
-        assert_int_equal(teardown(st), 0);
-        assert_int_equal(setup(st), 0);
-    }
+    size_t writes = killed_at_each(st, rotation_killed_at);
+    assert_true(writes >= 2); /* the new key, then the end of the old one */
+}
+
+/* The same of the first start, with an auth key that is good once. */
+static bool join_killed_at(size_t part, bool after)
+{
+    l.cut_at = part;
+    l.cut_after = after;
+    start(true);
+    if (!l.is_cut)
+        lab_run(&l, 5 * RMR_SEC);
+    bool was_cut = l.is_cut;
+    killed_and_started(b.key_uses > 0);
+    assert_runs();
+    assert_int_equal(b.logins, 0);
+    return was_cut;
+}
+
+static void killed_at_any_write_of_a_join_the_auth_key_is_not_lost(void **st)
+{
+    assert_true(killed_at_each(st, join_killed_at) >= 2);
 }
 
 static void the_server_hears_of_no_key_that_is_not_stored(void **st)
@@ -453,6 +485,7 @@ int main(void)
         T(an_auth_key_makes_the_login_needless),
         T(a_login_that_the_server_forgot_gives_way_to_another),
         T(killed_at_any_write_of_a_rotation_no_login_is_needed),
+        T(killed_at_any_write_of_a_join_the_auth_key_is_not_lost),
         T(the_server_hears_of_no_key_that_is_not_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

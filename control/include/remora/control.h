@@ -144,6 +144,7 @@ typedef struct rmr_ctl_config {
      * it; copied; NULL: none.  A server that does not know it is asked anew,
      * and so it is where an auth key is given. */
     const char *auth_url;
+    bool hold; /* connects, and registers only after rmr_ctl_release()       */
 } rmr_ctl_config;
 
 #define RMR_CTL_MAX_ROUTES 128
@@ -398,6 +399,16 @@ RMR_API rmr_err rmr_ctl_set_node_key(rmr_ctl *c, rmr_time now,
  * Source: tailcfg.RegisterRequest.
  */
 RMR_API rmr_err rmr_ctl_keep_node_key(rmr_ctl *c);
+
+/**
+ * What the node's keys need is done (they are stored): the registration that
+ * cfg.hold held back may go.                                        [submit]
+ *
+ * Effects: output, where the connection is there.
+ * Errors: none.
+ * Source: none.
+ */
+RMR_API void rmr_ctl_release(rmr_ctl *c);
 
 /**
  * Logs out: registers with an end in the past.  Whatever the server answers to
