@@ -27,6 +27,7 @@ typedef enum opt_id {
     OPT_STATIC_ENDPOINT,
     OPT_ADVERTISE_ROUTES,
     OPT_ADVERTISE_EXIT_NODE,
+    OPT_ADVERTISE_TAGS,
     OPT_ACCEPT_ROUTES,
     OPT_EXIT_NODE,
     OPT_EXIT_NODE_ALLOW_LAN,
@@ -53,7 +54,7 @@ _Static_assert(N_OPTS <= 64, "cli_args.given has a bit for each");
 #define FOR_LOCAL                                                              \
     (FOR(CLI_STATUS) | FOR(CLI_PING) | FOR(CLI_NETCHECK) | FOR(CLI_NC) |       \
      FOR(CLI_DEBUG) | FOR(CLI_DOWN) | FOR(CLI_WHOIS) | FOR(CLI_METRICS) |      \
-     FOR(CLI_CAPTURE) | FOR(CLI_SET))
+     FOR(CLI_CAPTURE) | FOR(CLI_SET) | FOR(CLI_LOGOUT))
 #define FOR_PREFS (FOR(CLI_UP) | FOR(CLI_SET))
 #define FOR_ALL (~0U)
 
@@ -73,7 +74,8 @@ static const opt options[] = {
     {"--state-dir", OPT_STATE_DIR, FOR(CLI_UP) | FOR_LOCAL, true},
     {"--ephemeral", OPT_EPHEMERAL, FOR(CLI_UP), false},
     {"--accept-control-key", OPT_ACCEPT_CONTROL_KEY, FOR(CLI_UP), false},
-    {"--ca-file", OPT_CA_FILE, FOR(CLI_UP) | FOR(CLI_NETCHECK), true},
+    {"--ca-file", OPT_CA_FILE,
+     FOR(CLI_UP) | FOR(CLI_NETCHECK) | FOR(CLI_LOGOUT), true},
     {"--socks5", OPT_SOCKS5, FOR(CLI_UP), true},
     {"--socks5-auth", OPT_SOCKS5_AUTH, FOR(CLI_UP), true},
     {"--forward", OPT_FORWARD, FOR(CLI_UP), true},
@@ -88,6 +90,7 @@ static const opt options[] = {
      FOR(CLI_UP) | FOR(CLI_STATUS) | FOR(CLI_NETCHECK) | FOR(CLI_WHOIS), false},
     {"--advertise-routes", OPT_ADVERTISE_ROUTES, FOR_PREFS, true},
     {"--advertise-exit-node", OPT_ADVERTISE_EXIT_NODE, FOR_PREFS, false},
+    {"--advertise-tags", OPT_ADVERTISE_TAGS, FOR(CLI_UP), true},
     {"--accept-routes", OPT_ACCEPT_ROUTES, FOR_PREFS, false},
     {"--exit-node", OPT_EXIT_NODE, FOR_PREFS, true},
     {"--exit-node-allow-lan", OPT_EXIT_NODE_ALLOW_LAN, FOR_PREFS, false},
@@ -116,7 +119,8 @@ static const struct {
     {"down", CLI_DOWN},       {"relay", CLI_RELAY},
     {"set", CLI_SET},         {"whois", CLI_WHOIS},
     {"metrics", CLI_METRICS}, {"capture", CLI_CAPTURE},
-    {"version", CLI_VERSION}, {"help", CLI_HELP},
+    {"logout", CLI_LOGOUT},   {"version", CLI_VERSION},
+    {"help", CLI_HELP},
 };
 
 const char *cli_command_name(cli_command c)
@@ -228,6 +232,8 @@ static bool apply(cli_args *a, const opt *o, char *v)
     case OPT_ADVERTISE_EXIT_NODE:
         a->advertise_exit_node = on;
         return true;
+    case OPT_ADVERTISE_TAGS:
+        return cli_value_tags(a, v);
     case OPT_ACCEPT_ROUTES:
         a->accept_routes = on;
         return true;
@@ -474,8 +480,8 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
     a->log_level = RMR_LOG_ERROR; /* trouble is told by events */
     if (argc < 2) {
         return cli_usage(a, "which command? up, status, ping, netcheck, nc, "
-                            "debug, down, set, whois, metrics, capture, relay, "
-                            "version or help; see remora help");
+                            "debug, down, logout, set, whois, metrics, "
+                            "capture, relay, version or help; see remora help");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         a->command = CLI_HELP;
@@ -535,5 +541,6 @@ void cli_args_free(cli_args *a)
         cli_secret_free(a->kept[i]);
     }
     free(a->routes);
+    free(a->tags);
     memset(a, 0, sizeof *a);
 }

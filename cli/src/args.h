@@ -17,6 +17,7 @@ typedef enum cli_command {
     CLI_NC,
     CLI_DEBUG,
     CLI_DOWN,
+    CLI_LOGOUT,
     CLI_SET,
     CLI_WHOIS,
     CLI_METRICS,
@@ -27,6 +28,13 @@ typedef enum cli_command {
 } cli_command;
 
 #define CLI_SETTINGS_MAX 256 /* values in a configuration file */
+
+#define CLI_TAGS_MAX 32
+typedef struct cli_tags {
+    char text[1024]; /* of all, with their zero bytes */
+    const char *at[CLI_TAGS_MAX];
+    size_t n;
+} cli_tags;
 
 typedef struct cli_args {
     cli_command command;
@@ -55,6 +63,7 @@ typedef struct cli_args {
     size_t n_endpoints;
     rmr_prefix *routes; /* that are offered */
     size_t n_routes;
+    cli_tags *tags; /* to ask for; NULL: not said */
     bool advertise_exit_node;
     bool accept_routes;
     const char *exit_node; /* NULL: none */
@@ -138,6 +147,7 @@ bool cli_value_log_level(cli_args *a, const char *v);
 bool cli_value_metrics(cli_args *a, const char *v);
 bool cli_value_endpoint(cli_args *a, const char *v);
 bool cli_value_routes(cli_args *a, const char *v);
+bool cli_value_tags(cli_args *a, const char *v);
 bool cli_value_timeout(cli_args *a, const char *v);
 bool cli_value_count(cli_args *a, const char *v);
 bool cli_value_port(cli_args *a, const char *v);

@@ -1,5 +1,6 @@
 /* The values of options: each checked here, with a sentence that says how it
  * has to look.  Values that may be secret are never repeated. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,6 +202,58 @@ bool cli_value_routes(cli_args *a, const char *v)
     for (;;) {
         size_t n = strcspn(v, ",");
         if (!one_route(a, v, n)) {
+            return false;
+        }
+        if (v[n] == '\0') {
+            return true;
+        }
+        v += n + 1;
+    }
+}
+
+/* A letter, then letters, digits and hyphens; "tag:" in front may be left out. */
+static bool one_tag(cli_args *a, const char *v, size_t n)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    static const char rest[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu"
+                               "vwxyz0123456789-";
+    cli_tags *t = a->tags;
+    size_t at = t->n > 0 ? (size_t)(t->at[t->n - 1] - t->text) +
+                               strlen(t->at[t->n - 1]) + 1
+                         : 0;
+    if (n > 4 && strncmp(v, "tag:", 4) == 0) {
+        v += 4;
+        n -= 4;
+    }
+    if (n == 0 || strspn(v, letters) == 0 || strspn(v, rest) < n) {
+        return cli_usage(a,
+                         "--advertise-tags takes tags such as tag:server, with "
+                         "commas between them, not '%.*s'",
+                         (int)n, v);
+    }
+    /* The node wants a byte behind them. */
+    if (t->n == CLI_TAGS_MAX || at + n + 6 > sizeof t->text) {
+        return cli_usage(a, "--advertise-tags takes 32 tags, of 1 KB, at most");
+    }
+    t->at[t->n++] = t->text + at;
+    (void)snprintf(t->text + at, sizeof t->text - at, "tag:%.*s", (int)n, v);
+    return true;
+}
+
+bool cli_value_tags(cli_args *a, const char *v)
+{
+    free(a->tags); /* the last one counts */
+    a->tags = calloc(1, sizeof *a->tags);
+    if (a->tags == NULL) {
+        return cli_usage(a, "out of memory");
+    }
+    if (*v == '\0') {
+        return true; /* none are asked for any more */
+    }
+    for (;;) {
+        size_t n = strcspn(v, ",");
+        if (!one_tag(a, v, n)) {
             return false;
         }
         if (v[n] == '\0') {

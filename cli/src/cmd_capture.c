@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "answer.h"
 #include "commands.h"
 #include "local_client.h"
 #include "print.h"
@@ -149,23 +148,11 @@ static bool open_file(capture *c, const char *name)
     return c->to >= 0;
 }
 
-static bool is_agreed(cli_local *l, const char *state_dir)
-{
-    cli_answer answer;
-    rmr_bytes line;
-    cli_line got = cli_local_ask(l, state_dir, "capture", &line);
-    if (got == CLI_LINE && cli_answer_parse(&answer, line) && answer.ok) {
-        return true;
-    }
-    if (got != CLI_LINE_FAILED) {
-        cli_complain("the node gave no answer; is it stopping?");
-    }
-    return false;
-}
-
 static bool run(capture *c, cli_local *l, const char *state_dir)
 {
-    if (!is_agreed(l, state_dir)) {
+    rmr_bytes line;
+    cli_line got = cli_local_ask(l, state_dir, "capture", &line);
+    if (!cli_local_agreed(got, line)) {
         return false;
     }
     rmr_bytes rest = cli_local_rest(l);

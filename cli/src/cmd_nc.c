@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "answer.h"
 #include "commands.h"
 #include "local_client.h"
 #include "print.h"
@@ -137,17 +136,9 @@ static int carry(flow *out, flow *in, const cli_args *a)
 
 static bool is_connected(cli_local *c)
 {
-    cli_answer answer;
     rmr_bytes line;
     cli_line got = cli_local_line(c, &line);
-    if (got == CLI_LINE && cli_answer_parse(&answer, line) && answer.ok) {
-        return true;
-    }
-    if (got != CLI_LINE_FAILED) {
-        cli_complain("the node gave no answer; remora status shows whether "
-                     "it still runs");
-    }
-    return false;
+    return cli_local_agreed(got, line);
 }
 
 int cli_nc(const cli_args *a)

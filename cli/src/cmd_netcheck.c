@@ -8,7 +8,6 @@
 #include "local_client.h"
 #include "own_netcheck.h"
 #include "print.h"
-#include "status_json.h"
 
 enum {
     F_UDP = 1,
@@ -238,41 +237,28 @@ static void print_report(report *r)
     print_regions(r);
 }
 
-static int show(const cli_args *a, rmr_bytes json, const char *nonsense)
+static bool show(rmr_bytes json)
 {
     static report r; /* too large for a stack */
-    if (a->json) {
-        cli_json_pretty(stdout, json);
-        return CLI_EXIT_OK;
-    }
     if (!parse(&r, json)) {
-        cli_complain("%s", nonsense);
-        return CLI_EXIT_FAILED;
+        return false;
     }
     print_report(&r);
-    return CLI_EXIT_OK;
+    return true;
 }
 
-static int by_node(const cli_args *a, cli_local *c)
+static bool by_node(const cli_args *a, cli_local *c)
 {
-    static const char nonsense[] =
-        "the node's answer makes no sense; is it of the same version?";
     rmr_bytes line;
     cli_line got = cli_local_request(c, "netcheck", &line);
-    if (got == CLI_LINE) {
-        return show(a, line, nonsense);
-    }
-    if (got == CLI_LINE_END) {
-        cli_complain("%s", nonsense);
-    }
-    return CLI_EXIT_FAILED;
+    return cli_local_show(got, line, a->json, show);
 }
 
-static int by_itself(const cli_args *a, cli_own_netcheck *own, bool in_dir)
+static bool by_itself(const cli_args *a, cli_own_netcheck *own, bool in_dir)
 {
     rmr_bytes json;
     if (!cli_own_netcheck_run(own, in_dir, &json)) {
-        return CLI_EXIT_FAILED;
+        return false;
     }
     if (!a->json) {
         (void)printf("%-14s %s\n", "Measured by",
@@ -280,14 +266,14 @@ static int by_itself(const cli_args *a, cli_own_netcheck *own, bool in_dir)
                          ? "this command, with the relays of --derp-map"
                          : "this command, with the relays of the last netmap");
     }
-    return show(a, json, "the report makes no sense");
+    return cli_local_show(CLI_LINE, json, a->json, show);
 }
 
 int cli_netcheck(const cli_args *a)
 {
     cli_own_netcheck own;
     cli_local c;
-    int code = CLI_EXIT_FAILED;
+    bool ok = false;
     cli_found found = CLI_FOUND_NONE;
     memset(&c, 0, sizeof c);
     c.fd = -1;
@@ -297,12 +283,12 @@ int cli_netcheck(const cli_args *a)
             found = cli_local_find(&c, a->state_dir);
         }
         if (found == CLI_FOUND) {
-            code = by_node(a, &c);
+            ok = by_node(a, &c);
         } else if (found == CLI_FOUND_NONE) {
-            code = by_itself(a, &own, c.in_dir);
+            ok = by_itself(a, &own, c.in_dir);
         }
     }
     cli_local_close(&c);
     cli_own_netcheck_free(&own);
-    return code;
+    return ok ? CLI_EXIT_OK : CLI_EXIT_FAILED;
 }

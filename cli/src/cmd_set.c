@@ -1,12 +1,8 @@
 /* remora set */
-#include <stdio.h>
-
 #include <remora/addr.h>
 
-#include "answer.h"
 #include "commands.h"
 #include "local_client.h"
-#include "print.h"
 
 static void put_routes(rmr_jw *w, const cli_args *a)
 {
@@ -53,21 +49,14 @@ static void put_request(rmr_jw *w, const cli_args *a)
 int cli_set(const cli_args *a)
 {
     cli_local c;
-    cli_answer answer;
-    rmr_bytes line;
+    rmr_bytes line = {0};
     uint8_t text[1024]; /* what the node takes */
     rmr_jw w;
-    int code = CLI_EXIT_FAILED;
     rmr_jw_init(&w, rmr_buf_of(text, sizeof text));
     put_request(&w, a);
     bool sent = cli_local_open(&c, a->state_dir) && cli_local_send(&c, &w);
     cli_line got = sent ? cli_local_line(&c, &line) : CLI_LINE_FAILED;
-
-    if (got == CLI_LINE && cli_answer_parse(&answer, line) && answer.ok) {
-        code = CLI_EXIT_OK;
-    } else if (got != CLI_LINE_FAILED) {
-        cli_complain("the node gave no answer; is it stopping?");
-    }
+    bool ok = cli_local_agreed(got, line);
     cli_local_close(&c);
-    return code;
+    return ok ? CLI_EXIT_OK : CLI_EXIT_FAILED;
 }

@@ -8,7 +8,6 @@
 #include "commands.h"
 #include "local_client.h"
 #include "print.h"
-#include "status_json.h"
 
 enum {
     F_BACKEND_STATE = 1,
@@ -22,6 +21,8 @@ enum {
     F_DNS,
     F_OS,
     F_ONLINE,
+    F_EXIT,
+    F_EXIT_OPTION,
     F_RELAY,
     F_ADDR,
     F_RX,
@@ -30,11 +31,18 @@ enum {
 };
 
 static const rmr_json_field node_fields[] = {
-    {"TailscaleIPs", F_IPS, NULL, 0}, {"HostName", F_HOST, NULL, 0},
-    {"DNSName", F_DNS, NULL, 0},      {"OS", F_OS, NULL, 0},
-    {"Online", F_ONLINE, NULL, 0},    {"Relay", F_RELAY, NULL, 0},
-    {"CurAddr", F_ADDR, NULL, 0},     {"RxBytes", F_RX, NULL, 0},
-    {"TxBytes", F_TX, NULL, 0},       {"LastHandshake", F_HANDSHAKE, NULL, 0},
+    {"TailscaleIPs", F_IPS, NULL, 0},
+    {"HostName", F_HOST, NULL, 0},
+    {"DNSName", F_DNS, NULL, 0},
+    {"OS", F_OS, NULL, 0},
+    {"Online", F_ONLINE, NULL, 0},
+    {"ExitNode", F_EXIT, NULL, 0},
+    {"ExitNodeOption", F_EXIT_OPTION, NULL, 0},
+    {"Relay", F_RELAY, NULL, 0},
+    {"CurAddr", F_ADDR, NULL, 0},
+    {"RxBytes", F_RX, NULL, 0},
+    {"TxBytes", F_TX, NULL, 0},
+    {"LastHandshake", F_HANDSHAKE, NULL, 0},
 };
 #define N_NODE_FIELDS (sizeof node_fields / sizeof node_fields[0])
 
@@ -52,7 +60,7 @@ static const rmr_json_field top_fields[] = {
 
 typedef struct row { /* one node; all text is clean */
     char ip[64], name[256], os[24], relay[32], addr[64];
-    bool online;
+    bool online, is_exit, offers_exit;
     int64_t rx, tx;
     uint64_t handshake_unix_ns; /* 0: never */
 } row;
@@ -71,6 +79,11 @@ static void print_peer_path(const row *r)
 {
     char size[CLI_SIZE_TEXT_MAX], age[CLI_AGE_TEXT_MAX];
     uint64_t now = (uint64_t)time(NULL), then = r->handshake_unix_ns / RMR_SEC;
+    if (r->is_exit) {
+        (void)fputs("exit node, ", stdout);
+    } else if (r->offers_exit) {
+        (void)fputs("offers exit node, ", stdout);
+    }
     if (!r->online) {
         (void)fputs("offline", stdout);
         return;
@@ -139,6 +152,12 @@ static void take_row(row *r, uint32_t id, rmr_json_kind kind, rmr_bytes text)
         break;
     case F_ONLINE:
         r->online = kind == RMR_JSON_TRUE;
+        break;
+    case F_EXIT:
+        r->is_exit = kind == RMR_JSON_TRUE;
+        break;
+    case F_EXIT_OPTION:
+        r->offers_exit = kind == RMR_JSON_TRUE;
         break;
     case F_RELAY:
         cli_clean_copy(r->relay, sizeof r->relay, text);
@@ -238,18 +257,8 @@ int cli_status(const cli_args *a)
 {
     cli_local c;
     rmr_bytes line;
-    int code = CLI_EXIT_FAILED;
     cli_line got = cli_local_ask(&c, a->state_dir, "status", &line);
-
-    if (got == CLI_LINE && a->json) {
-        cli_json_pretty(stdout, line);
-        code = CLI_EXIT_OK;
-    } else if (got == CLI_LINE && print_table(line)) {
-        code = CLI_EXIT_OK;
-    } else if (got != CLI_LINE_FAILED) {
-        cli_complain("the node's answer makes no sense; is it of the same "
-                     "version?");
-    }
+    bool ok = cli_local_show(got, line, a->json, print_table);
     cli_local_close(&c);
-    return code;
+    return ok ? CLI_EXIT_OK : CLI_EXIT_FAILED;
 }

@@ -161,6 +161,10 @@ static rmr_err make_node(up *u, const cli_args *a)
     cfg.n_static_endpoints = a->n_endpoints;
     cfg.advertise_routes = a->routes;
     cfg.n_advertise_routes = a->n_routes;
+    if (a->tags != NULL) {
+        cfg.tags = a->tags->at;
+        cfg.n_tags = a->tags->n;
+    }
     cfg.advertise_exit_node = a->advertise_exit_node;
     cfg.accept_routes = a->accept_routes;
     cfg.exit_node = a->exit_node;

@@ -5,7 +5,6 @@
 #include "commands.h"
 #include "local_client.h"
 #include "print.h"
-#include "status_json.h"
 
 enum {
     F_NODE = 1,
@@ -152,19 +151,9 @@ static bool ask(cli_local *c, const cli_args *a)
 int cli_whois(const cli_args *a)
 {
     cli_local c;
-    rmr_bytes line;
-    int code = CLI_EXIT_FAILED;
+    rmr_bytes line = {0};
     cli_line got = ask(&c, a) ? cli_local_line(&c, &line) : CLI_LINE_FAILED;
-
-    if (got == CLI_LINE && a->json) {
-        cli_json_pretty(stdout, line);
-        code = CLI_EXIT_OK;
-    } else if (got == CLI_LINE && print_who(line)) {
-        code = CLI_EXIT_OK;
-    } else if (got != CLI_LINE_FAILED) {
-        cli_complain("the node's answer makes no sense; is it of the same "
-                     "version?");
-    }
+    bool ok = cli_local_show(got, line, a->json, print_who);
     cli_local_close(&c);
-    return code;
+    return ok ? CLI_EXIT_OK : CLI_EXIT_FAILED;
 }

@@ -15,6 +15,7 @@ int cli_netcheck(const cli_args *a);
 int cli_debug(const cli_args *a);
 int cli_nc(const cli_args *a);
 int cli_down(const cli_args *a);
+int cli_logout(const cli_args *a);
 int cli_set(const cli_args *a);
 int cli_whois(const cli_args *a);
 int cli_metrics(const cli_args *a);

@@ -16,6 +16,7 @@ static const char help_all[] =
     "  remora metrics   what the running node counts, for Prometheus\n"
     "  remora debug     what the running node knows\n"
     "  remora down      stops the running node\n"
+    "  remora logout    leaves the tailnet: the node's key ends\n"
     "  remora relay     a DERP relay for all nodes of a tailnet\n"
     "  remora version   the version\n"
     "  remora help X    more about a command\n"
@@ -58,6 +59,9 @@ static const char help_up[] =
     "                            control server approves them\n"
     "  --advertise-exit-node     offer to carry peers' traffic to the "
     "Internet\n"
+    "  --advertise-tags TAG,...  be a node of these tags, such as tag:server,\n"
+    "                            which the control server grants; nothing: "
+    "none\n"
     "  --accept-routes           reach the subnets that peers offer\n"
     "  --exit-node PEER          reach all else through this peer: its name,\n"
     "                            tailnet address or stable id\n"
@@ -222,6 +226,24 @@ static const char help_down[] =
     "Example:\n"
     "  remora down\n";
 
+static const char help_logout[] =
+    "remora logout: leaves the tailnet: the control server ends the node's "
+    "key\n"
+    "\n"
+    "  --state-dir DIR   of the node that is logged out\n"
+    "  --ca-file FILE    certificates to trust, PEM, where no node runs;\n"
+    "                    default: the system's\n"
+    "\n"
+    "The running node logs out and ends; where none runs, the command does it "
+    "by\n"
+    "itself. The server deletes an ephemeral node at once, and keeps another "
+    "as\n"
+    "one that must log in. remora up joins anew: with an auth key, or by a "
+    "URL.\n"
+    "\n"
+    "Example:\n"
+    "  remora logout\n";
+
 static const char help_version[] = "remora version: the version\n"
                                    "\n"
                                    "Example:\n"
@@ -252,6 +274,8 @@ const char *cli_help_text(cli_command topic)
         return help_nc;
     case CLI_DOWN:
         return help_down;
+    case CLI_LOGOUT:
+        return help_logout;
     case CLI_RELAY:
         return cli_help_relay;
     case CLI_VERSION:

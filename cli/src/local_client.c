@@ -2,6 +2,7 @@
 #include "local_client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,9 +12,14 @@
 #include "answer.h"
 #include "files.h"
 #include "print.h"
+#include "status_json.h"
 
 /* A status line grows with the peers, about 1 KiB each. */
 #define LINE_MAX_BYTES ((size_t)256 * 1024 * 1024)
+
+/* The node closes what is open in order, which a dead peer can delay. */
+#define LOOK_EVERY_MS 20
+#define LOOKS 1000
 
 static int connect_here(void)
 {
@@ -86,6 +92,18 @@ bool cli_local_reopen(cli_local *c)
     cli_local_close(c);
     c->fd = connect_here();
     return c->fd >= 0;
+}
+
+bool cli_local_wait_end(cli_local *c)
+{
+    for (int i = 0; i < LOOKS; i++) {
+        if (!cli_local_reopen(c)) {
+            return true;
+        }
+        (void)poll(NULL, 0, LOOK_EVERY_MS);
+    }
+    cli_complain("the node is still stopping; look again with remora status");
+    return false;
 }
 
 void cli_local_close(cli_local *c)
@@ -214,4 +232,33 @@ cli_line cli_local_request(cli_local *c, const char *op, rmr_bytes *line)
     rmr_jw_kstr(&w, "op", op);
     rmr_jw_object_end(&w);
     return cli_local_send(c, &w) ? cli_local_line(c, line) : CLI_LINE_FAILED;
+}
+
+bool cli_local_agreed(cli_line got, rmr_bytes line)
+{
+    cli_answer answer;
+    if (got == CLI_LINE && cli_answer_parse(&answer, line) && answer.ok) {
+        return true;
+    }
+    if (got != CLI_LINE_FAILED) {
+        cli_complain("the node gave no answer; is it stopping?");
+    }
+    return false;
+}
+
+bool cli_local_show(cli_line got, rmr_bytes line, bool json,
+                    bool (*print)(rmr_bytes json))
+{
+    if (got == CLI_LINE && json) {
+        cli_json_pretty(stdout, line);
+        return true;
+    }
+    if (got == CLI_LINE && print(line)) {
+        return true;
+    }
+    if (got != CLI_LINE_FAILED) {
+        cli_complain("the node's answer makes no sense; is it of the same "
+                     "version?");
+    }
+    return false;
 }

@@ -31,6 +31,9 @@ typedef enum cli_found {
 cli_found cli_local_find(cli_local *c, const char *state_dir);
 /** False where nothing listens any more; never complains. */
 bool cli_local_reopen(cli_local *c);
+/** The node was asked to end: waits until nothing listens any more.  False: it
+ *  has complained. */
+bool cli_local_wait_end(cli_local *c);
 void cli_local_close(cli_local *c);
 
 /** Sends one request line.  False: it has complained. */
@@ -50,6 +53,13 @@ cli_line cli_local_request(cli_local *c, const char *op, rmr_bytes *line);
  *  closed in any case. */
 cli_line cli_local_ask(cli_local *c, const char *state_dir, const char *op,
                        rmr_bytes *line);
+/** What reading a line came to: does the node agree ({"ok":true})?  False: it has
+ *  complained. */
+bool cli_local_agreed(cli_line got, rmr_bytes line);
+/** The one line of an answer, indented where `json`, else by `print`.  False: it
+ *  has complained. */
+bool cli_local_show(cli_line got, rmr_bytes line, bool json,
+                    bool (*print)(rmr_bytes json));
 /** Bytes that came behind the last line. */
 rmr_bytes cli_local_rest(const cli_local *c);
 

@@ -24,6 +24,8 @@ static int run(cli_args *a)
         return cli_nc(a);
     case CLI_DOWN:
         return cli_down(a);
+    case CLI_LOGOUT:
+        return cli_logout(a);
     case CLI_SET:
         return cli_set(a);
     case CLI_WHOIS:

@@ -7,7 +7,7 @@
 #include <remora/json.h>
 #include <remora/text.h>
 
-#define LOG_TEXT_MAX 2048 /* longer ones are cut, in JSON */
+#define LOG_TEXT_MAX 2048 /* longer ones are cut */
 
 /* C0 and DEL steer a terminal, and so do the C1 controls, which are U+0080 to
  * U+009F: 0xc2 and one byte more in UTF-8. */
@@ -74,6 +74,17 @@ static void put_json(const char *level, const char *layer, rmr_bytes text)
     }
 }
 
+static void put_plain(const char *level, const char *layer, rmr_bytes text)
+{
+    char clean[LOG_TEXT_MAX], line[LOG_TEXT_MAX + 96], when[RMR_TIME_TEXT_MAX];
+    cli_clean_copy(clean, sizeof clean, text);
+    int len = snprintf(line, sizeof line, "%s %-5s %-8s %s\n",
+                       rmr_time_text(wall_now(), when), level, layer, clean);
+    if (len > 0 && (size_t)len < sizeof line) {
+        (void)fwrite(line, 1, (size_t)len, stderr);
+    }
+}
+
 void cli_complain(const char *fmt, ...)
 {
     char text[1024];
@@ -103,9 +114,7 @@ static void write_log(void *user, rmr_log_level level, const char *layer,
         put_json(names[level], layer, rmr_bytes_of(msg, len));
         return;
     }
-    (void)fprintf(stderr, "%-5s %-8s ", names[level], layer);
-    cli_print_clean(stderr, rmr_bytes_of(msg, len));
-    (void)putc('\n', stderr);
+    put_plain(names[level], layer, rmr_bytes_of(msg, len));
 }
 
 rmr_log cli_log(rmr_log_level max, bool *quiet)

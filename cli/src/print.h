@@ -23,7 +23,7 @@ void cli_print_clean(FILE *to, rmr_bytes text);
 void cli_clean_copy(char *dst, size_t cap, rmr_bytes text);
 
 /** A sink that prints lines of `max` and below on stderr, while *quiet is
- *  false; retains `quiet`. */
+ *  false: UTC time, level, layer and text.  Retains `quiet`. */
 rmr_log cli_log(rmr_log_level max, bool *quiet);
 
 /** "1.5 MB" and the like, into dst. */

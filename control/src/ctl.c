@@ -102,6 +102,22 @@ static bool is_zero(const uint8_t key[RMR_KEY_LEN])
     return rmr_equal_ct(key, zero, sizeof zero);
 }
 
+/* As it was when the program ended. */
+static void resume(rmr_ctl *c, const rmr_ctl_config *cfg)
+{
+    rmr_url url;
+    if (!is_zero(cfg->next_node_public)) {
+        memcpy(c->map_key, cfg->node_public, RMR_KEY_LEN);
+        memcpy(c->old_node_key, cfg->node_public, RMR_KEY_LEN);
+        memcpy(c->node_key, cfg->next_node_public, RMR_KEY_LEN);
+        c->has_map_key = c->key_is_new = true;
+    }
+    if (cfg->auth_url && !c->auth_key &&
+        rmr_url_parse(rmr_bytes_str(cfg->auth_url), &url) == RMR_OK)
+        c->login_is_old =
+            copy_text(c->auth_url, sizeof c->auth_url, cfg->auth_url, "");
+}
+
 static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
 {
     rmr_err e = set_url(c, cfg->url);
@@ -132,6 +148,8 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
     c->fetch_key = !c->has_server_key;
     c->wall_ns = cfg->wall_unix_ns;
     c->nm = cfg->netmap;
+    resume(c, cfg);
+    c->is_held = cfg->hold;
     if (cfg->callbacks) {
         size_t n = cfg->callbacks->struct_size;
         memcpy(&c->cb, cfg->callbacks, n < sizeof c->cb ? n : sizeof c->cb);
@@ -547,6 +565,7 @@ static void register_anew(rmr_ctl *c)
     c->need_register = true;
     c->register_at = 0;
     c->auth_url[0] = '\0';
+    c->login_is_old = false;
     c->same_url = 0;
     if (c->req[REQ_REGISTER].stream)
         rmri_ctl_h2_cancel(c, REQ_REGISTER);
@@ -578,6 +597,11 @@ rmr_err rmr_ctl_keep_node_key(rmr_ctl *c)
     c->key_is_new = c->need_register = false;
     c->registered = true;
     return RMR_OK;
+}
+
+void rmr_ctl_release(rmr_ctl *c)
+{
+    c->is_held = false;
 }
 
 void rmr_ctl_logout(rmr_ctl *c, rmr_time now)

@@ -132,10 +132,14 @@ static bool is_running(const rmr_ctl *c, ctl_kind kind)
     return c->req[kind].stream != 0;
 }
 
+static bool may_register(const rmr_ctl *c)
+{
+    return c->need_register && !c->is_held && !is_running(c, REQ_REGISTER);
+}
+
 static rmr_err send_due(rmr_ctl *c)
 {
-    if (c->need_register && !is_running(c, REQ_REGISTER) &&
-        c->now >= c->register_at) {
+    if (may_register(c) && c->now >= c->register_at) {
         rmr_err e = rmri_ctl_register_send(c);
         if (e)
             return e;
@@ -177,7 +181,7 @@ rmr_time rmri_ctl_h2_deadline(const rmr_ctl *c)
         if (is_running(c, (ctl_kind)k))
             t = rmr_time_min(t, c->req[k].deadline);
     }
-    if (c->need_register && !is_running(c, REQ_REGISTER))
+    if (may_register(c))
         t = rmr_time_min(t, c->register_at);
     if (rmri_ctl_may_map(c) && c->update_due && !is_running(c, REQ_UPDATE))
         t = rmr_time_min(t, c->update_at);

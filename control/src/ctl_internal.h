@@ -186,10 +186,12 @@ struct rmr_ctl {
     ctl_request req[REQS];
     ctl_reply reply;
     bool registered, need_register, told_login;
+    bool is_held; /* no registration yet */
     bool sent_auth_key;   /* in the register request that runs */
     rmr_time register_at; /* not before this (429, the same AuthURL again) */
     uint32_t same_url;
     char auth_url[CTL_URL_MAX]; /* awaited login; "": none */
+    bool login_is_old; /* it is of before the start, and not confirmed yet */
     bool map_refused;           /* the map request was, since registration */
     bool update_due;
     rmr_time update_at;

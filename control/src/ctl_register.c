@@ -249,9 +249,27 @@ static void expired(rmr_ctl *c)
         rmri_ctl_die(c, RMR_E_CTL_KEY_EXPIRED, "%s", "");
 }
 
+/* The login is of before the start, and the server knows it no more: it is asked
+ * for another. */
+static bool begins_anew(rmr_ctl *c)
+{
+    if (!c->login_is_old)
+        return false;
+    c->login_is_old = false;
+    c->auth_url[0] = '\0';
+    c->register_at = c->now;
+    rmr_logf(&c->env.log, RMR_LOG_INFO, "control",
+             "the login that was waited for is over: asking for another");
+    return true;
+}
+
 static void take_reply(rmr_ctl *c)
 {
     const ctl_reply *g = &c->reply;
+    if ((g->has_error || g->has_signature || g->expired || g->bad_url) &&
+        begins_anew(c))
+        return;
+    c->login_is_old = false;
     if (g->has_error)
         refused(c, refusal(c), g->error);
     else if (g->has_signature)
@@ -314,7 +332,7 @@ void rmri_ctl_register_end(rmr_ctl *c)
     } else if (rmri_ctl_is_version_refusal(r->status, body)) {
         rmri_ctl_die(c, RMR_E_CTL_TOO_NEW, "we have %d; %s", RMR_CTL_CAPABILITY,
                      words);
-    } else {
+    } else if (!begins_anew(c)) {
         rmri_ctl_die(c, RMR_E_CTL_HTTP, "HTTP %u to the registration%s%s",
                      r->status, words[0] ? ": " : "", words);
     }

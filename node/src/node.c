@@ -87,30 +87,6 @@ static rmr_err copy_lists(rmr_node *n, const rmr_node_config *cfg)
     return RMR_OK;
 }
 
-/* One block: the pointers, then the text. */
-static rmr_err copy_tags(rmr_node *n, const rmr_node_config *cfg)
-{
-    size_t at = cfg->n_tags * sizeof *n->tags;
-    if (cfg->n_tags == 0)
-        return RMR_OK;
-    if (!cfg->tags || cfg->n_tags > ND_MAX_TAGS)
-        return RMR_E_INVAL;
-    n->tags_size = at;
-    for (size_t i = 0; i < cfg->n_tags; i++)
-        n->tags_size += strlen(cfg->tags[i]) + 1;
-    n->tags =
-        rmr_alloc_zero(&n->env.alloc, n->tags_size, _Alignof(const char *));
-    if (!n->tags)
-        return RMR_E_NOMEM;
-    n->n_tags = cfg->n_tags;
-    for (size_t i = 0; i < n->n_tags; i++) {
-        size_t len = strlen(cfg->tags[i]) + 1;
-        n->tags[i] = memcpy((char *)n->tags + at, cfg->tags[i], len);
-        at += len;
-    }
-    return RMR_OK;
-}
-
 static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
 {
     rmr_url url;
@@ -142,6 +118,7 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     }
     n->seal_key = cfg->seal_key;
     n->seal_user = cfg->seal_user;
+    n->take_plain = cfg->take_plain_state;
     n->ephemeral = cfg->ephemeral;
     n->keep_auth_key = cfg->keep_auth_key;
     n->accept_control_key = cfg->accept_control_key;
@@ -176,8 +153,7 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
         if (!n->auth_key)
             return RMR_E_NOMEM;
     }
-    rmr_err err = copy_tags(n, cfg);
-    return err == RMR_OK ? copy_lists(n, cfg) : err;
+    return copy_lists(n, cfg);
 }
 
 static void stir(void *user)
@@ -309,7 +285,6 @@ void rmr_node_free(rmr_node *n)
     rmri_node_service_free(n);
     rmr_release(&alloc, n->forwards, n->n_forwards * sizeof *n->forwards);
     rmr_release(&alloc, n->serves, n->n_serves * sizeof *n->serves);
-    rmr_release(&alloc, n->tags, n->tags_size);
     rmri_node_measure_free(n);
     rmr_release_wiped(&alloc, n->auth_key, n->auth_key_size);
     rmr_release_wiped(&alloc, n, sizeof *n);
@@ -406,8 +381,7 @@ static bool url_is_settled(rmr_node *n, rmr_time now)
 
 rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now)
 {
-    memcpy(n->node_private, n->keys.node, RMR_KEY_LEN);
-    rmr_x25519_public(n->node_public, n->node_private);
+    rmri_node_login_resume(n);
     rmr_err err = rmr_key_generate(&n->env.rng, n->disco_private);
     if (err == RMR_OK) {
         rmr_x25519_public(n->disco_public, n->disco_private);

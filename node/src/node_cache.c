@@ -1,6 +1,7 @@
-/* The last netmap as a blob: a MapResponse, then a line with a hash over it.
- * It is a stopgap until the server's first frame, so a damaged one is left
- * aside with a warning. */
+/* The last netmap as a blob: a MapResponse, then a line with a hash over it;
+ * sealed where the host gives a key.  It is a stopgap until the server's first
+ * frame, so a damaged one is left aside with a warning, and so is a plain one
+ * where it should be sealed. */
 #include "node_internal.h"
 
 #include <remora/text.h>
@@ -27,6 +28,8 @@ static rmr_err feed(rmr_node *n, rmr_bytes body, bool apply)
 
 static rmr_err feed_keeping_tail(rmr_node *n, rmr_bytes part, bool apply)
 {
+    if (part.len == 0)
+        return RMR_OK;
     if (n->cache_tail_len + part.len <= TAIL_LEN) {
         memcpy(n->cache_tail + n->cache_tail_len, part.ptr, part.len);
         n->cache_tail_len += part.len;
@@ -47,12 +50,42 @@ static rmr_err feed_keeping_tail(rmr_node *n, rmr_bytes part, bool apply)
     return err;
 }
 
+/* Of the blob, as it comes. */
+static rmr_err take_part(rmr_node *n, rmr_bytes part, bool apply)
+{
+    if (n->cache_err == RMR_OK && n->cache_seal)
+        n->cache_err = rmri_node_blob_open(n, n->cache_seal, part,
+                                           feed_keeping_tail, apply);
+    else if (n->cache_err == RMR_OK)
+        n->cache_err = feed_keeping_tail(n, part, apply);
+    return n->cache_err;
+}
+
+static void io_over(rmr_node *n)
+{
+    n->cache_io = NULL;
+    rmri_node_blob_free(n, &n->cache_seal);
+}
+
+static bool load_begin(rmr_node *n, const rmr_mc_io_ops *ops)
+{
+    n->cache_tail_len = 0;
+    n->cache_err = RMR_OK;
+    rmri_node_blob_free(n, &n->cache_seal);
+    if (n->seal_key && !(n->cache_seal = rmri_node_blob_new(n, true)))
+        return false;
+    n->cache_io = rmr_mc_load(n->mc, CACHE_NAME, ops, n);
+    return n->cache_io != NULL;
+}
+
 static bool tail_is_right(rmr_node *n)
 {
     uint8_t want[RMR_HASH_LEN], have[RMR_HASH_LEN];
     size_t word = sizeof tail_word - 1;
     rmr_blake2s_final(&n->cache_hash, have);
-    return n->cache_tail_len == TAIL_LEN &&
+    return n->cache_err == RMR_OK &&
+           (!n->cache_seal || rmri_node_blob_is_whole(n->cache_seal)) &&
+           n->cache_tail_len == TAIL_LEN &&
            memcmp(n->cache_tail, tail_word, word) == 0 &&
            rmr_unhex(want, sizeof want,
                      rmr_bytes_of(n->cache_tail + word, 2 * RMR_HASH_LEN)) ==
@@ -76,14 +109,14 @@ void rmri_node_cache_overtaken(rmr_node *n)
         return; /* what is under way is a save */
     if (n->cache_io)
         rmr_mc_io_close(n->cache_io);
-    n->cache_io = NULL;
+    io_over(n);
     end_frame(n);
 }
 
 static void load_failed(void *owner, rmr_time now, rmr_err why)
 {
     rmr_node *n = owner;
-    n->cache_io = NULL;
+    io_over(n);
     end_frame(n);
     if (why != RMR_E_NOTFOUND && why != RMR_E_UNSUPPORTED)
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
@@ -94,12 +127,12 @@ static void load_failed(void *owner, rmr_time now, rmr_err why)
 static void applied_part(void *owner, rmr_time now, rmr_bytes part, bool more)
 {
     rmr_node *n = owner;
-    if (!more)
-        n->cache_io = NULL;
     /* The server was faster: its netmap is better. */
-    if (n->live || n->cache_step == 0)
-        return;
-    if (feed_keeping_tail(n, part, true) == RMR_OK && more)
+    bool wanted = !n->live && n->cache_step != 0;
+    bool ok = wanted && take_part(n, part, true) == RMR_OK;
+    if (!more)
+        io_over(n);
+    if (!wanted || (ok && more))
         return;
     end_frame(n);
     rmri_node_measure_cached(n, now);
@@ -114,24 +147,24 @@ static const rmr_mc_io_ops apply_ops = {
 static void verify_part(void *owner, rmr_time now, rmr_bytes part, bool more)
 {
     rmr_node *n = owner;
-    feed_keeping_tail(n, part, false);
+    (void)take_part(n, part, false);
     if (more)
         return;
-    n->cache_io = NULL;
-    if (!tail_is_right(n)) {
+    bool right = tail_is_right(n);
+    io_over(n);
+    if (!right) {
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
-                 "the cached netmap is damaged and was left aside");
+                 "the cached netmap is damaged%s and was left aside",
+                 n->seal_key ? ", or not sealed by a key of ours," : "");
         rmri_node_measure_cached(n, now);
         return;
     }
     if (n->live)
         return;
-    n->cache_tail_len = 0;
     n->cache_step = 1;
     rmr_nm_stream_begin(n->nm);
     rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, now));
-    n->cache_io = rmr_mc_load(n->mc, CACHE_NAME, &apply_ops, n);
-    if (!n->cache_io)
+    if (!load_begin(n, &apply_ops))
         end_frame(n);
 }
 
@@ -142,9 +175,8 @@ static const rmr_mc_io_ops verify_ops = {
 
 void rmri_node_cache_load(rmr_node *n)
 {
-    n->cache_tail_len = 0;
     rmr_blake2s_init(&n->cache_hash, RMR_HASH_LEN, NULL, 0);
-    n->cache_io = rmr_mc_load(n->mc, CACHE_NAME, &verify_ops, n);
+    (void)load_begin(n, &verify_ops);
 }
 
 /* ---- saving ------------------------------------------------------------ */
@@ -153,7 +185,7 @@ static void save_failed(void *owner, rmr_time now, rmr_err why)
 {
     rmr_node *n = owner;
     (void)now;
-    n->cache_io = NULL;
+    io_over(n);
     if (why != RMR_E_UNSUPPORTED)
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
                  "the netmap was not saved: %s", rmr_err_name(why));
@@ -162,34 +194,47 @@ static void save_failed(void *owner, rmr_time now, rmr_err why)
 static void save_done(void *owner, rmr_time now)
 {
     rmr_node *n = owner;
-    n->cache_io = NULL;
+    io_over(n);
     if (n->cache_dirty)
         rmri_node_cache_changed(n, now);
+}
+
+/* The line at the end; its length. */
+static size_t put_tail(rmr_node *n, uint8_t *dst)
+{
+    uint8_t hash[RMR_HASH_LEN];
+    size_t word = sizeof tail_word - 1;
+    rmr_blake2s_final(&n->cache_hash, hash);
+    memcpy(dst, tail_word, word);
+    rmr_hex((char *)dst + word, hash, sizeof hash);
+    dst[TAIL_LEN - 1] = '\n';
+    return TAIL_LEN;
 }
 
 static size_t save_produce(void *owner, rmr_time now, rmr_buf scratch)
 {
     rmr_node *n = owner;
-    size_t len = 0;
+    size_t len = 0,
+           at = n->cache_seal ? rmri_node_blob_front(n->cache_seal) : 0;
+    uint8_t *text = scratch.ptr + at;
     (void)now;
-    if (rmr_nm_save(n->nm, &n->cache_pos, scratch, &len) != RMR_OK) {
+    if (rmr_nm_save(n->nm, &n->cache_pos, rmr_buf_of(text, ND_CHUNK_MAX),
+                    &len) != RMR_OK) {
         /* Half a netmap must not become the blob. */
         rmr_mc_io_close(n->cache_io);
-        n->cache_io = NULL;
+        io_over(n);
         return 0;
     }
-    if (len > 0) {
-        rmr_blake2s_update(&n->cache_hash, scratch.ptr, len);
-        return len;
+    bool last = len == 0;
+    if (last) {
+        len = put_tail(n, text);
+        rmr_mc_io_last_part(n->cache_io);
+    } else {
+        rmr_blake2s_update(&n->cache_hash, text, len);
     }
-    uint8_t hash[RMR_HASH_LEN];
-    size_t word = sizeof tail_word - 1;
-    rmr_blake2s_final(&n->cache_hash, hash);
-    memcpy(scratch.ptr, tail_word, word);
-    rmr_hex((char *)scratch.ptr + word, hash, sizeof hash);
-    scratch.ptr[TAIL_LEN - 1] = '\n';
-    rmr_mc_io_last_part(n->cache_io);
-    return TAIL_LEN;
+    return n->cache_seal
+               ? rmri_node_blob_seal(n->cache_seal, scratch.ptr, len, last)
+               : len;
 }
 
 static const rmr_mc_io_ops save_ops = {
@@ -207,6 +252,12 @@ void rmri_node_cache_save(rmr_node *n)
     n->cache_next = rmr_time_add(n->now, SAVE_EVERY);
     n->cache_pos = 0;
     rmr_blake2s_init(&n->cache_hash, RMR_HASH_LEN, NULL, 0);
+    rmri_node_blob_free(n, &n->cache_seal);
+    if (n->seal_key && !(n->cache_seal = rmri_node_blob_new(n, false))) {
+        rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
+                 "the netmap was not saved: no memory, or no key to seal it");
+        return;
+    }
     n->cache_io = rmr_mc_store(n->mc, CACHE_NAME, &save_ops, n);
 }
 
@@ -219,7 +270,7 @@ void rmri_node_cache_changed(rmr_node *n, rmr_time now)
     if (n->cache_io) {
         if (rmr_mc_io_kind_of(n->cache_io) == RMR_MC_STORE) {
             rmr_mc_io_close(n->cache_io);
-            n->cache_io = NULL;
+            io_over(n);
         } else {
             return;
         }
@@ -233,5 +284,5 @@ void rmri_node_cache_changed(rmr_node *n, rmr_time now)
 
 void rmri_node_cache_free(rmr_node *n)
 {
-    n->cache_io = NULL;
+    io_over(n);
 }

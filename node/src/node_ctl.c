@@ -79,6 +79,8 @@ static void say_why(rmr_node *n, rmr_err err, const char *details)
 
 static void on_failed(rmr_node *n, rmr_err err, const char *text)
 {
+    if (n->renew_waits && err == RMR_E_CTL_KEY_EXPIRED)
+        return; /* another key follows, once it is stored */
     /* Once it ran, a refusal leaves the data plane up (a server that lost its
      * database must not cut running connections). */
     if (n->running_told) {
@@ -100,7 +102,13 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
     snprintf(n->ctl_text, sizeof n->ctl_text, "%s", text);
     switch (state) {
     case RMR_CTL_NEEDS_LOGIN:
+        if (n->renewing) /* the key before polls already */
+            rmri_node_cache_overtaken(n);
         rmri_node_login_url(n, text);
+        break;
+    case RMR_CTL_REGISTERING:
+        if (n->renewing)
+            rmri_node_cache_overtaken(n);
         break;
     case RMR_CTL_CONNECTED:
         rmri_node_cache_overtaken(n);
@@ -179,14 +187,18 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     cfg.product = n->product;
     cfg.ephemeral = n->ephemeral;
     cfg.keep_auth_key = n->keep_auth_key;
-    cfg.tags = n->tags;
-    cfg.n_tags = n->n_tags;
+    const char *tags[ND_MAX_TAGS];
+    cfg.tags = tags;
+    cfg.n_tags = rmri_node_tags(&n->keys.prefs, tags);
     n->has_auth_key = n->auth_key && n->keep_auth_key;
     cfg.accept_control_key = n->accept_control_key;
     memcpy(cfg.machine_key, n->keys.machine, RMR_KEY_LEN);
     memcpy(cfg.node_public, n->node_public, RMR_KEY_LEN);
-    if (n->keys.has_old_node)
-        rmr_x25519_public(cfg.old_node_public, n->keys.old_node);
+    if (n->renewing)
+        rmr_x25519_public(cfg.next_node_public, n->keys.node);
+    if (n->auth_key) /* no login is needed */
+        n->keys.auth_url[0] = 0;
+    cfg.auth_url = n->keys.auth_url[0] ? n->keys.auth_url : NULL;
     memcpy(cfg.disco_public, n->disco_public, RMR_KEY_LEN);
     if (n->keys.has_server)
         memcpy(cfg.server_key, n->keys.server, RMR_KEY_LEN);
@@ -195,6 +207,7 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     cfg.n_routes = rmri_node_routes_told(n, routes);
     cfg.routes = routes;
     cfg.exit_node_id = n->routes.exit_id;
+    cfg.hold = n->keys_wait; /* for keys that a death now would lose */
     cfg.netmap = n->nm;
     cfg.callbacks = &cb;
     n->ctl_link = rmr_mc_link_new(n->mc, &ctl_link_ops, n);

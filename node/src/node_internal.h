@@ -73,6 +73,7 @@
 /* Connections, beyond which none is carried for peers: ours have room left. */
 #define ND_MAX_ROUTED 3072
 #define ND_MAX_TAGS 32
+#define ND_TAGS_LEN 1024 /* of all, with their zero bytes */
 
 typedef struct nd_conn nd_conn;
 typedef struct nd_region nd_region;
@@ -310,6 +311,7 @@ typedef enum nd_local_mode {
     ND_LOCAL_DERP_MAP, /* writing the DERP map         */
     ND_LOCAL_NC_DIAL, /* waits for the tailnet side  */
     ND_LOCAL_CAPTURE, /* writing packets, until the client ends */
+    ND_LOCAL_LOGOUT,  /* waits for the control server */
     ND_LOCAL_CLOSING
 } nd_local_mode;
 
@@ -539,6 +541,8 @@ void rmri_node_local_report(rmr_node *n, rmr_time now,
 void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now,
                                const rmr_addr *from, uint16_t id,
                                uint16_t seq, rmr_bytes payload);
+/* The answer to a logout; text: what the server has against it. */
+void rmri_node_local_logged_out(rmr_node *n, rmr_err err, const char *text);
 void rmri_node_local_free(nd_conn *c);
 /* The next piece of the status object; 0: it is complete. */
 size_t rmri_node_status_piece(rmr_node *n, rmr_time now, nd_local *l,
@@ -577,6 +581,10 @@ void rmri_node_metrics_accept(rmr_node *n, rmr_time now, uint64_t child);
 
 #define ND_STATE_NAME "remora.state"
 #define ND_SEAL_LEN ((size_t)89) /* what sealing adds */
+#define ND_SEAL_MAGIC_LEN 16
+#define ND_SEAL_HEAD_LEN 49 /* the first line: magic, the key's id */
+#define ND_CHUNK_MAX ((size_t)64 * 1024) /* of a sealed blob, its text */
+typedef struct nd_sealer nd_sealer; /* a blob that is written or read */
 
 typedef struct nd_prefs { /* as rmr_node_prefs */
     char hostname[64];
@@ -585,6 +593,9 @@ typedef struct nd_prefs { /* as rmr_node_prefs */
     size_t n_routes;
     bool advertise_exit_node, accept_routes, exit_node_allow_lan, accept_dns;
     bool shields_up, wanted;
+    char exit_id[64]; /* the StableID that exit_node came to; "": not yet */
+    char tags[ND_TAGS_LEN]; /* to ask for, each with a zero byte behind it */
+    size_t n_tags;
 } nd_prefs;
 
 typedef struct nd_put { /* a blob on its way to rmr_node_store.put */
@@ -599,6 +610,7 @@ typedef struct nd_keys { /* what the state blob holds; secret */
     char url[512];
     char login[128];
     char stable_id[64];
+    char auth_url[1024]; /* the login that `node` waits for; "": none */
     uint16_t home; /* the region that control was told last; 0: none */
     uint64_t wg_floor_unix_ns;
     nd_prefs prefs;
@@ -647,8 +659,6 @@ struct rmr_node {
     nd_phase phase;
     rmr_node_state state;
     rmr_time started, now; /* now: the latest seen (T3) */
-    const char **tags; /* to ask for; one block with their text */
-    size_t n_tags, tags_size;
     bool has_wall, has_links, running_told, dirty;
     uint32_t in_callback; /* R2: how deep */
     rmr_err stop_err;
@@ -662,10 +672,12 @@ struct rmr_node {
     nd_keys keys;
     nd_prefs *asked; /* by the configuration, until the state was loaded */
     uint32_t asked_given;
+    bool asked_tags;
     rmr_node_store store; /* get NULL: by the adapter */
     nd_put puts[2];       /* of the cached netmap, of the state */
     rmr_node_seal_fn seal_key;
     void *seal_user;
+    bool take_plain;
     rmr_mc_io *state_io;
     uint8_t *state_text; /* being loaded or stored */
     size_t state_len, state_cap;
@@ -675,6 +687,8 @@ struct rmr_node {
     rmr_mc_io *cache_io;
     uint64_t cache_pos;
     rmr_blake2s cache_hash;
+    nd_sealer *cache_seal; /* while it is read or written, with seal_key */
+    rmr_err cache_err; /* of what was read of it */
     uint32_t cache_step;
     uint8_t cache_tail[128];
     size_t cache_tail_len;
@@ -686,6 +700,8 @@ struct rmr_node {
      * registered (renewing). */
     uint8_t node_private[RMR_KEY_LEN], node_public[RMR_KEY_LEN];
     bool renewing, renews_ended /* because the one in use has ended */;
+    bool renew_waits; /* until the state with the new key is stored */
+    bool keys_wait;   /* the same of the first ones */
     bool key_ended, renewed_ahead, logging_out;
     bool has_auth_key; /* control keeps it for the next node key */
     uint64_t expiry_seen; /* which end `renew_ahead` is for */
@@ -788,8 +804,28 @@ bool rmri_node_is_sealed(rmr_bytes blob);
 /* In place: *blob becomes the text; number: of the key that opened it.
  * Errors: NODE_STATE_SEALED (by none of our keys), MALFORMED. */
 rmr_err rmri_node_unseal(rmr_node *n, rmr_buf *blob, uint32_t *number);
+/* Which key the line `head`, of ND_SEAL_HEAD_LEN, names. */
+rmr_err rmri_node_seal_find(rmr_node *n, const char *magic,
+                            const uint8_t *head, uint8_t key[RMR_KEY_LEN],
+                            uint32_t *number);
+/* The key that seals, and the line that names it. */
+rmr_err rmri_node_seal_head(rmr_node *n, const char *magic,
+                            char head[ND_SEAL_HEAD_LEN + 1],
+                            uint8_t key[RMR_KEY_LEN]);
 /* In place: *len grows by ND_SEAL_LEN. */
 rmr_err rmri_node_seal(rmr_node *n, uint8_t *text, size_t cap, size_t *len);
+/* node_seal_blob.c; NULL: no memory, no key.  _free takes NULL too. */
+nd_sealer *rmri_node_blob_new(rmr_node *n, bool reads);
+void rmri_node_blob_free(rmr_node *n, nd_sealer **s);
+/* Where the text of the next part has to stand; _seal, in place, gives the length
+ * of all of it. */
+size_t rmri_node_blob_front(const nd_sealer *s);
+size_t rmri_node_blob_seal(nd_sealer *s, uint8_t *part, size_t len, bool last);
+typedef rmr_err (*nd_blob_sink)(rmr_node *n, rmr_bytes text, bool apply);
+/* Gives what opens of the part to `sink`. */
+rmr_err rmri_node_blob_open(rmr_node *n, nd_sealer *s, rmr_bytes part,
+                            nd_blob_sink sink, bool apply);
+bool rmri_node_blob_is_whole(const nd_sealer *s);
 /* node_store.c: the operation was done by rmr_node_store; false: it is the
  * adapter's. */
 bool rmri_node_store_takes(rmr_node *n, rmr_time now, rmr_buf scratch,
@@ -801,6 +837,11 @@ rmr_err rmri_node_prefs_ask(rmr_node *n, const rmr_node_config *cfg);
 /* The state was loaded, or there is none: what was asked for goes over it. */
 void rmri_node_prefs_settle(rmr_node *n);
 void rmri_node_prefs_free(rmr_node *n);
+/* The exit node's StableID is known, or another. */
+void rmri_node_prefs_exit_found(rmr_node *n);
+/* Errors: MALFORMED (no tag), TOOBIG. */
+rmr_err rmri_node_tags_add(nd_prefs *p, rmr_bytes tag);
+size_t rmri_node_tags(const nd_prefs *p, const char *tags[ND_MAX_TAGS]);
 /* node.c: all below control and the services */
 rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now);
 /* node.c: the keys are there */
@@ -817,6 +858,10 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now);
 void rmri_node_ctl_pump(rmr_node *n, rmr_time now);
 void rmri_node_ctl_free(rmr_node *n);
 /* node_login.c */
+/* The keys were loaded: which is in use, and whether one is to follow. */
+void rmri_node_login_resume(rmr_node *n);
+void rmri_node_login_stored(rmr_node *n); /* the state is what it should be */
+void rmri_node_login_not_stored(rmr_node *n);
 void rmri_node_login_check(rmr_node *n, rmr_time now); /* a frame came */
 void rmri_node_login_handle_deadline(rmr_node *n, rmr_time now);
 void rmri_node_login_expired(rmr_node *n); /* says the server */

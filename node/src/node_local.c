@@ -13,6 +13,7 @@
 #define MAX_TIMEOUT_MS 3600000
 #define OUT_MAX ((size_t)256 * 1024)
 #define NETCHECK_TIMEOUT (15 * RMR_SEC) /* a run, and one before it */
+#define LOGOUT_TIMEOUT (20 * RMR_SEC)
 #define N_PROBES                                                               \
     (sizeof((nd_local *)0)->probe / sizeof((nd_local *)0)->probe[0])
 
@@ -194,6 +195,34 @@ static void metrics(nd_conn *c)
         rmr_ring_write_all(&c->local->out, rmr_bytes_of(buf, len));
     c->local->mode = ND_LOCAL_CLOSING;
     rmr_mc_io_output(c->io);
+}
+
+/* ---- logout ------------------------------------------------------------ */
+
+static void logout(nd_conn *c, rmr_time now)
+{
+    if (rmr_node_logout(c->n, now) != RMR_OK) {
+        say_error(c, "the node is not joining a tailnet now: it ends");
+        return;
+    }
+    c->local->mode = ND_LOCAL_LOGOUT;
+    rmri_node_timer_set(c->n, &c->timer, rmr_time_add(now, LOGOUT_TIMEOUT));
+}
+
+void rmri_node_local_logged_out(rmr_node *n, rmr_err err, const char *text)
+{
+    uint32_t pos = 0;
+    for (nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));) {
+        if (c->kind != ND_CONN_LOCAL || !c->local ||
+            c->local->mode != ND_LOCAL_LOGOUT)
+            continue;
+        rmr_timers_cancel(&n->timers, &c->timer);
+        if (err == RMR_OK)
+            say_ok(c);
+        else
+            say_error(c, text);
+        c->local->mode = ND_LOCAL_CLOSING;
+    }
 }
 
 /* ---- ping -------------------------------------------------------------- */
@@ -529,14 +558,16 @@ static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
         whois(c, r);
     } else if (rmr_bytes_eq_str(op, "nc")) {
         nc_start(c, now, r, rest);
+    } else if (rmr_bytes_eq_str(op, "logout")) {
+        logout(c, now);
     } else if (rmr_bytes_eq_str(op, "down")) {
         say_ok(c);
         c->local->mode = ND_LOCAL_CLOSING;
         rmr_node_stop(c->n, now);
     } else {
         say_error(
-            c, "unknown op: this node knows status, whois, ping, "
-               "netcheck, nc, capture, metrics, set, prefs, derp-map and down");
+            c, "unknown op: this node knows status, whois, ping, netcheck, nc, "
+               "capture, metrics, set, prefs, derp-map, logout and down");
     }
 }
 
@@ -660,6 +691,9 @@ void rmri_node_local_timer(nd_conn *c, rmr_time now)
         ping_timer(c, now);
     } else if (c->local->mode == ND_LOCAL_NETCHECK) {
         say_error(c, "the network could not be measured: is it up?");
+    } else if (c->local->mode == ND_LOCAL_LOGOUT) {
+        say_error(c, "the control server does not answer: the node logs out, "
+                     "and ends, as soon as it does");
     } else if (c->local->mode == ND_LOCAL_LINE) {
         rmri_node_conn_end(c, now, false); /* it asks nothing */
     } else if (c->local->mode == ND_LOCAL_NC_DIAL) {

@@ -3,7 +3,9 @@
  *
  * A new key is in the state before the server hears of it, so that a node that
  * is killed meanwhile can go on with it; WireGuard, the relays and the path
- * layer keep the one before until the server has taken the new one. */
+ * layer keep the one before until the server has taken the new one.  After a
+ * restart in between the one before still polls, and stays when the new one is
+ * refused, or a login is asked for that nothing needs. */
 #include "node_internal.h"
 
 #include <stdio.h>
@@ -16,20 +18,26 @@
 
 /* ---- a new key --------------------------------------------------------- */
 
+void rmri_node_login_resume(rmr_node *n)
+{
+    const nd_keys *k = &n->keys;
+    /* Of a node that never joined there is nothing to go back to. */
+    n->renewing = n->renews_ended = k->has_old_node && k->registered;
+    memcpy(n->node_private, n->renewing ? k->old_node : k->node, RMR_KEY_LEN);
+    rmr_x25519_public(n->node_public, n->node_private);
+}
+
 /* \param ended  The one before is dead, and not only about to be. */
 static void renew(rmr_node *n, rmr_time now, bool ended)
 {
-    uint8_t fresh[RMR_KEY_LEN], pub[RMR_KEY_LEN];
+    uint8_t fresh[RMR_KEY_LEN];
     rmr_err err = rmr_key_generate(&n->env.rng, fresh);
-    if (err == RMR_OK) {
-        rmr_x25519_public(pub, fresh);
-        err = rmr_ctl_set_node_key(n->ctl, now, pub, n->node_public);
-    }
     if (err == RMR_OK) {
         memcpy(n->keys.old_node, n->node_private, RMR_KEY_LEN);
         memcpy(n->keys.node, fresh, RMR_KEY_LEN);
-        n->keys.has_old_node = n->renewing = true;
+        n->keys.has_old_node = n->renewing = n->renew_waits = true;
         n->renews_ended = ended;
+        n->keys.auth_url[0] = 0;
         n->state_wanted = n->dirty = true;
         rmr_logf(&n->env.log, RMR_LOG_INFO, ND_LAYER, "a new node key is made");
     } else {
@@ -43,8 +51,45 @@ static void give_up(rmr_node *n)
 {
     memcpy(n->keys.node, n->node_private, RMR_KEY_LEN);
     rmr_wipe(n->keys.old_node, sizeof n->keys.old_node);
-    n->keys.has_old_node = n->renewing = false;
+    n->keys.has_old_node = n->renewing = n->renew_waits = false;
+    n->keys.auth_url[0] = 0;
     n->state_wanted = n->dirty = true;
+}
+
+void rmri_node_login_stored(rmr_node *n)
+{
+    uint8_t pub[RMR_KEY_LEN];
+    if (!n->renew_waits || !n->ctl || n->phase != ND_PHASE_UP)
+        return;
+    n->renew_waits = false;
+    n->dirty = true;
+    rmr_x25519_public(pub, n->keys.node);
+    rmri_node_check(n, n->now,
+                    rmr_ctl_set_node_key(n->ctl, n->now, pub, n->node_public));
+}
+
+void rmri_node_login_not_stored(rmr_node *n)
+{
+    if (!n->renew_waits)
+        return;
+    give_up(n);
+    n->renew_at = rmr_time_add(n->now, REFUSED_REST);
+    if (n->ctl_state == RMR_CTL_FAILED) /* it had expired: polled with on */
+        rmr_ctl_retry(n->ctl, n->now);
+}
+
+/* No auth key registers the new key, and the one before lives: somebody let it,
+ * or this is a start without the key of then. */
+static void keep_old(rmr_node *n)
+{
+    if (!n->renewing || !n->renews_ended || n->renew_waits ||
+        n->ctl_state != RMR_CTL_NEEDS_LOGIN ||
+        rmr_ctl_keep_node_key(n->ctl) != RMR_OK)
+        return;
+    rmr_logf(&n->env.log, RMR_LOG_INFO, ND_LAYER,
+             "the node key before is still good: it stays");
+    n->ctl_state = RMR_CTL_CONNECTED; /* the map stream of that key */
+    give_up(n);
 }
 
 /* The server knows the new key, and the old one no more. */
@@ -60,11 +105,13 @@ static void swap(rmr_node *n, rmr_time now)
 
 void rmri_node_login_registered(rmr_node *n)
 {
+    if (n->renew_waits)
+        return; /* it is the one before */
     if (n->renewing)
         swap(n, n->now);
     n->renewing = false;
     n->renew_at = RMR_TIME_NEVER; /* the next frame tells its end */
-    n->login_url[0] = '\0';
+    n->login_url[0] = n->keys.auth_url[0] = '\0';
     n->keys.has_old_node = false;
     rmr_wipe(n->keys.old_node, sizeof n->keys.old_node);
 }
@@ -137,12 +184,9 @@ void rmri_node_login_check(rmr_node *n, rmr_time now)
         ended(n, now);
         return;
     }
-    /* Somebody let the old one live; a node of the new key is what we asked
-     * for, whose answer is on its way. */
-    if (n->renewing && n->renews_ended &&
-        memcmp(self.key, n->node_public, RMR_KEY_LEN) == 0 &&
-        rmr_ctl_keep_node_key(n->ctl) == RMR_OK)
-        give_up(n);
+    /* A self of the new key is what we asked for: the answer is on its way. */
+    if (memcmp(self.key, n->node_public, RMR_KEY_LEN) == 0)
+        keep_old(n);
     n->renew_at = RMR_TIME_NEVER;
     if (rest == RMR_TIME_NEVER)
         return;
@@ -175,6 +219,14 @@ void rmri_node_login_expired(rmr_node *n)
 void rmri_node_login_url(rmr_node *n, const char *url)
 {
     rmr_node_event ev = {0};
+    rmri_node_login_check(n, n->now);
+    if (n->ctl_state != RMR_CTL_NEEDS_LOGIN)
+        return; /* it is needed no more */
+    if (!rmr_bytes_eq_str(rmr_bytes_str(n->keys.auth_url), url) &&
+        strlen(url) < sizeof n->keys.auth_url) {
+        memcpy(n->keys.auth_url, url, strlen(url) + 1);
+        n->state_wanted = true; /* a restart follows the same login */
+    }
     if (n->running_told && !n->key_ended) { /* the old key still serves */
         rmri_node_trouble(n, RMR_E_CTL_NEEDS_LOGIN, url);
         return;
@@ -212,7 +264,7 @@ static void forget(rmr_node *n)
     }
     n->keys.registered = n->keys.has_old_node = false;
     rmr_wipe(n->keys.old_node, sizeof n->keys.old_node);
-    n->keys.login[0] = '\0';
+    n->keys.login[0] = n->keys.auth_url[0] = '\0';
     rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, "");
     rmr_node_stop(n, n->now); /* stores it */
 }
@@ -220,6 +272,7 @@ static void forget(rmr_node *n)
 void rmri_node_login_out(rmr_node *n, rmr_err err, const char *text)
 {
     n->logging_out = false;
+    rmri_node_local_logged_out(n, err, text);
     if (err == RMR_OK) {
         forget(n);
         return;

@@ -3,45 +3,11 @@
  * remora_node_*.  No label holds a name, key or address. */
 #include "node_internal.h"
 
-#include <stdarg.h>
+#include <remora/metrics.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 #define RECENT (120 * RMR_SEC) /* a peer that was heard since then is in use */
-
-typedef struct sink {
-    char *dst;
-    size_t cap, len;
-    bool full;
-} sink;
-
-static void put(sink *s, const char *fmt, ...) RMR_PRINTF(2, 3);
-
-static void put(sink *s, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(s->dst + s->len, s->cap - s->len, fmt, ap);
-    va_end(ap);
-    if (n < 0 || (size_t)n >= s->cap - s->len)
-        s->full = true;
-    else
-        s->len += (size_t)n;
-}
-
-static void family(sink *s, const char *name, const char *kind,
-                   const char *help)
-{
-    put(s, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
-}
-
-static void value(sink *s, const char *name, const char *kind, const char *help,
-                  uint64_t v)
-{
-    family(s, name, kind, help);
-    put(s, "%s %llu\n", name, (unsigned long long)v);
-}
 
 /* ---- peers ------------------------------------------------------------- */
 
@@ -88,31 +54,35 @@ static peers count_peers(const rmr_node *n)
     return p;
 }
 
-static void put_peers(sink *s, const rmr_node *n)
+static void put_peers(rmr_mx *m, const rmr_node *n)
 {
     peers p = count_peers(n);
-    value(s, "tailscale_up", "gauge", "The node process answers.", 1);
-    value(s, "tailscale_backend_running", "gauge",
-          "1 where the node's state is Running.", n->state == RMR_NODE_RUNNING);
-    value(s, "tailscale_peers", "gauge", "Peers that are online.", p.online);
-    value(s, "tailscale_peers_direct", "gauge",
-          "Peers heard within 2 minutes that have a direct path.", p.direct);
-    value(s, "tailscale_peers_relay", "gauge",
-          "Peers heard within 2 minutes that are reached by a relay.", p.relay);
-    value(s, "remora_node_peers_known", "gauge",
-          "Peers of the netmap, online or not.", p.known);
+    rmr_mx_value(m, "tailscale_up", "gauge", "The node process answers.", 1);
+    rmr_mx_value(m, "tailscale_backend_running", "gauge",
+                 "1 where the node's state is Running.",
+                 n->state == RMR_NODE_RUNNING);
+    rmr_mx_value(m, "tailscale_peers", "gauge", "Peers that are online.",
+                 p.online);
+    rmr_mx_value(m, "tailscale_peers_direct", "gauge",
+                 "Peers heard within 2 minutes that have a direct path.",
+                 p.direct);
+    rmr_mx_value(m, "tailscale_peers_relay", "gauge",
+                 "Peers heard within 2 minutes that are reached by a relay.",
+                 p.relay);
+    rmr_mx_value(m, "remora_node_peers_known", "gauge",
+                 "Peers of the netmap, online or not.", p.known);
 }
 
 /* ---- counters ---------------------------------------------------------- */
 
-static void put_bytes(sink *s, const rmr_node_stats *st)
+static void put_bytes(rmr_mx *m, const rmr_node_stats *st)
 {
-    family(s, "tailscale_bytes_total", "counter",
-           "Bytes of packets inside the tunnels.");
-    put(s, "tailscale_bytes_total{direction=\"rx\"} %llu\n",
-        (unsigned long long)st->rx_bytes);
-    put(s, "tailscale_bytes_total{direction=\"tx\"} %llu\n",
-        (unsigned long long)st->tx_bytes);
+    rmr_mx_family(m, "tailscale_bytes_total", "counter",
+                  "Bytes of packets inside the tunnels.");
+    rmr_mx_labelled(m, "tailscale_bytes_total", "direction", "rx",
+                    st->rx_bytes);
+    rmr_mx_labelled(m, "tailscale_bytes_total", "direction", "tx",
+                    st->tx_bytes);
 }
 
 #define AT(field) offsetof(rmr_node_stats, field)
@@ -182,29 +152,24 @@ static uint64_t field(const rmr_node_stats *st, size_t at)
     return v;
 }
 
-static void put_numbers(sink *s, const rmr_node *n)
+static void put_numbers(rmr_mx *m, const rmr_node *n)
 {
     rmr_node_stats st;
     rmr_node_get_stats(n, &st);
-    put_bytes(s, &st);
+    put_bytes(m, &st);
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
-        value(s, counters[i].name, "counter", counters[i].help,
-              field(&st, counters[i].at));
+        rmr_mx_value(m, counters[i].name, "counter", counters[i].help,
+                     field(&st, counters[i].at));
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
-        value(s, gauges[i].name, "gauge", gauges[i].help,
-              field(&st, gauges[i].at));
+        rmr_mx_value(m, gauges[i].name, "gauge", gauges[i].help,
+                     field(&st, gauges[i].at));
 }
 
 rmr_err rmr_node_write_metrics(const rmr_node *n, rmr_buf dst, size_t *len)
 {
-    sink s = {(char *)dst.ptr, dst.len, 0, dst.len == 0};
-    *len = 0;
-    if (s.full)
-        return RMR_E_BUFSIZE;
-    put_peers(&s, n);
-    put_numbers(&s, n);
-    if (s.full)
-        return RMR_E_BUFSIZE;
-    *len = s.len;
-    return RMR_OK;
+    rmr_mx m;
+    rmr_mx_init(&m, dst);
+    put_peers(&m, n);
+    put_numbers(&m, n);
+    return rmr_mx_end(&m, len);
 }

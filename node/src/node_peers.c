@@ -273,9 +273,11 @@ static void on_frame(void *user, uint32_t changed)
         rmri_node_regions_map_changed(n, n->now);
     if (!n->from_server)
         return;
-    if (changed & ~(uint32_t)RMR_NM_KEEPALIVE) {
+    /* The server's first frame may say what the cache said, and nothing else. */
+    if (!(changed & RMR_NM_KEEPALIVE)) {
         n->live = true;
-        rmri_node_cache_changed(n, n->now);
+        if (changed)
+            rmri_node_cache_changed(n, n->now);
         tell_running(n);
         rmri_node_login_check(n, n->now);
     }

@@ -135,6 +135,35 @@ static rmr_err apply_routes(rmr_node *n, const nd_prefs *p)
     return rmri_node_routes_set(n, &w);
 }
 
+/* ---- tags -------------------------------------------------------------- */
+
+rmr_err rmri_node_tags_add(nd_prefs *p, rmr_bytes tag)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < p->n_tags; i++)
+        at += strlen(p->tags + at) + 1;
+    if (tag.len < 5 || memcmp(tag.ptr, "tag:", 4) != 0 ||
+        memchr(tag.ptr, 0, tag.len))
+        return RMR_E_MALFORMED;
+    /* One byte more: control ends its list by another zero. */
+    if (p->n_tags == ND_MAX_TAGS || tag.len + 2 > sizeof p->tags - at)
+        return RMR_E_TOOBIG;
+    memcpy(p->tags + at, tag.ptr, tag.len);
+    p->tags[at + tag.len] = 0;
+    p->n_tags++;
+    return RMR_OK;
+}
+
+size_t rmri_node_tags(const nd_prefs *p, const char *tags[ND_MAX_TAGS])
+{
+    const char *at = p->tags;
+    for (size_t i = 0; i < p->n_tags; i++) {
+        tags[i] = at;
+        at += strlen(at) + 1;
+    }
+    return p->n_tags;
+}
+
 /* ---- of the configuration ---------------------------------------------- */
 
 /* What the configuration has of routes; to take one back is for cfg->prefs. */
@@ -174,6 +203,11 @@ rmr_err rmri_node_prefs_ask(rmr_node *n, const rmr_node_config *cfg)
     merge(n->asked, &v);
     merge(n->asked, &host);
     n->asked_given = (v.given | host.given) & RMR_NODE_PREF_ALL;
+    n->asked_tags = cfg->tags != NULL;
+    for (size_t i = 0; i < cfg->n_tags; i++)
+        if (!cfg->tags || !cfg->tags[i] ||
+            rmri_node_tags_add(n->asked, rmr_bytes_str(cfg->tags[i])) != RMR_OK)
+            return RMR_E_INVAL;
     return RMR_OK;
 }
 
@@ -182,13 +216,30 @@ void rmri_node_prefs_settle(rmr_node *n)
     rmr_node_prefs v;
     if (!n->asked)
         return;
+    nd_prefs *p = &n->keys.prefs;
     view(&v, n->asked, n->asked_given);
-    merge(&n->keys.prefs, &v);
+    merge(p, &v);
+    if (n->asked_tags) {
+        memcpy(p->tags, n->asked->tags, sizeof p->tags);
+        p->n_tags = n->asked->n_tags;
+    }
+    if (n->asked_given & RMR_NODE_PREF_EXIT_NODE)
+        p->exit_id[0] = 0; /* a name that is said anew is looked up anew */
     rmri_node_prefs_free(n);
     if (apply_routes(n, &n->keys.prefs) != RMR_OK)
         rmri_node_trouble(n, RMR_E_INVAL,
                           "the stored routes are not valid ones: set them "
                           "again");
+    memcpy(n->routes.exit_id, p->exit_id, sizeof p->exit_id);
+}
+
+void rmri_node_prefs_exit_found(rmr_node *n)
+{
+    nd_prefs *p = &n->keys.prefs;
+    if (memcmp(p->exit_id, n->routes.exit_id, sizeof p->exit_id) == 0)
+        return;
+    memcpy(p->exit_id, n->routes.exit_id, sizeof p->exit_id);
+    n->state_wanted = true;
 }
 
 void rmri_node_prefs_free(rmr_node *n)
@@ -214,6 +265,7 @@ rmr_err rmr_node_set_prefs(rmr_node *n, rmr_time now,
     if (err != RMR_OK)
         return err;
     n->keys.prefs = next;
+    rmri_node_prefs_exit_found(n);
     if (v.given & (RMR_NODE_PREF_HOSTNAME | RMR_NODE_PREF_SHIELDS_UP))
         rmr_ctl_set_host(n->ctl, now, n->keys.prefs.hostname,
                          n->keys.prefs.shields_up);

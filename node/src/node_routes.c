@@ -188,6 +188,7 @@ static void resolve_exit(rmr_node *n)
     if (!found || !rmr_nm_peer(n->nm, found, &peer))
         return;
     (void)snprintf(r->exit_id, sizeof r->exit_id, "%s", peer.stable_id);
+    rmri_node_prefs_exit_found(n);
     rmri_node_routes_tell(n);
 }
 

@@ -38,9 +38,20 @@ static void keys_new(rmr_node *n, rmr_time now)
         rmri_node_fail(n, now, RMR_E_RNG, NULL);
         return;
     }
+    n->keys_wait = true;
     rmri_node_state_save(n);
     if (n->stop_err == RMR_OK)
         rmri_node_state_ready(n, now);
+}
+
+/* What has been stored may be told to the server. */
+static void keys_are_stored(rmr_node *n)
+{
+    if (n->keys_wait && n->ctl) {
+        n->keys_wait = false;
+        rmr_ctl_release(n->ctl);
+        n->dirty = true;
+    }
 }
 
 static void load_failed(void *owner, rmr_time now, rmr_err why)
@@ -68,6 +79,10 @@ static rmr_err read_text(rmr_node *n, bool *again)
     if (err == RMR_OK)
         err = rmri_node_state_parse(&n->keys, rmr_bytes_of(blob.ptr, blob.len),
                                     &is_old);
+    /* Whoever can write the blob, but has no key, must not change who we are. */
+    if (!sealed && n->seal_key && !n->take_plain &&
+        (err == RMR_OK || err == RMR_E_NODE_STATE_NEWER))
+        err = RMR_E_NODE_STATE_PLAIN;
     *again = is_old || number > 0 || sealed != (n->seal_key != NULL);
     return err;
 }
@@ -79,8 +94,9 @@ static void loaded(rmr_node *n, rmr_time now)
         n->state_len <= n->state_cap ? read_text(n, &again) : RMR_E_MALFORMED;
     text_free(n);
     if (err != RMR_OK) {
-        bool told =
-            err == RMR_E_NODE_STATE_SEALED || err == RMR_E_NODE_STATE_NEWER;
+        bool told = err == RMR_E_NODE_STATE_SEALED ||
+                    err == RMR_E_NODE_STATE_NEWER ||
+                    err == RMR_E_NODE_STATE_PLAIN;
         rmr_wipe(&n->keys, sizeof n->keys);
         rmri_node_fail(n, now, told ? err : RMR_E_NODE_STATE_DAMAGED, NULL);
         return;
@@ -147,8 +163,12 @@ static void store_failed(void *owner, rmr_time now, rmr_err why)
     rmr_node *n = owner;
     n->state_io = NULL;
     text_free(n);
-    if (why == RMR_E_UNSUPPORTED)
-        return; /* an adapter without blobs */
+    if (why == RMR_E_UNSUPPORTED) { /* an adapter without blobs */
+        keys_are_stored(n);
+        rmri_node_login_stored(n);
+        return;
+    }
+    rmri_node_login_not_stored(n);
     if (n->phase == ND_PHASE_UP && n->running_told)
         rmri_node_trouble(n, RMR_E_NODE_STATE_WRITE,
                           rmr_node_err_text(RMR_E_NODE_STATE_WRITE));
@@ -162,8 +182,11 @@ static void store_done(void *owner, rmr_time now)
     (void)now;
     n->state_io = NULL;
     text_free(n);
+    keys_are_stored(n);
     if (n->state_dirty)
         rmri_node_state_save(n);
+    else if (!n->state_wanted)
+        rmri_node_login_stored(n);
 }
 
 static size_t store_produce(void *owner, rmr_time now, rmr_buf scratch)
@@ -199,6 +222,7 @@ void rmri_node_state_save(rmr_node *n)
     if (n->state_io)
         return;
     text_free(n);
+    rmri_node_login_not_stored(n);
     /* Keys that were never stored are not used. */
     err = err == RMR_OK || err == RMR_E_NOMEM ? RMR_E_NOMEM
                                               : RMR_E_NODE_STATE_WRITE;

@@ -1,15 +1,16 @@
 /* The state as text: a line with the version and a hash over all else, then one
- * JSON object.  Version 1 hashed the object alone and had no preferences.  A
- * truncated or altered text is told from a good one; a later version, whose
- * fields we don't know, too. */
+ * JSON object.  Version 1 hashed the object alone and had no preferences; version
+ * 2 had no tags, no pending login and no exit node's StableID.  A truncated or
+ * altered text is told from a good one; a later version, whose fields we don't
+ * know, too. */
 #include "node_internal.h"
 
 #include <remora/text.h>
 #include <string.h>
 
-static const char magic[] = "remora-state 2 ";
-static const char magic_1[] = "remora-state 1 ";
+static const char magic[] = "remora-state 3 ";
 #define MAGIC_LEN (sizeof magic - 1)
+#define VERSION_AT (MAGIC_LEN - 2)
 #define HEAD_LEN (MAGIC_LEN + 2 * RMR_HASH_LEN + 1)
 
 /* ---- reading ----------------------------------------------------------- */
@@ -23,6 +24,7 @@ enum {
     F_REGISTERED,
     F_LOGIN,
     F_STABLE_ID,
+    F_AUTH_URL,
     F_HOME,
     F_FLOOR,
     F_PREFS,
@@ -31,9 +33,11 @@ enum {
     F_EXIT,
     F_ACCEPT_ROUTES,
     F_EXIT_NODE,
+    F_EXIT_ID,
     F_ALLOW_LAN,
     F_DNS,
     F_SHIELDS,
+    F_TAGS,
     F_WANTED
 };
 
@@ -43,9 +47,11 @@ static const rmr_json_field prefs_fields[] = {
     {"advertise_exit_node", F_EXIT, NULL, 0},
     {"accept_routes", F_ACCEPT_ROUTES, NULL, 0},
     {"exit_node", F_EXIT_NODE, NULL, 0},
+    {"exit_node_id", F_EXIT_ID, NULL, 0},
     {"exit_node_allow_lan", F_ALLOW_LAN, NULL, 0},
     {"accept_dns", F_DNS, NULL, 0},
     {"shields_up", F_SHIELDS, NULL, 0},
+    {"tags", F_TAGS, NULL, 0},
     {"wanted", F_WANTED, NULL, 0},
 };
 
@@ -58,6 +64,7 @@ static const rmr_json_field state_fields[] = {
     {"registered", F_REGISTERED, NULL, 0},
     {"login", F_LOGIN, NULL, 0},
     {"stable_id", F_STABLE_ID, NULL, 0},
+    {"auth_url", F_AUTH_URL, NULL, 0},
     {"home_derp", F_HOME, NULL, 0},
     {"wg_floor_unix_ns", F_FLOOR, NULL, 0},
     {"prefs", F_PREFS, prefs_fields,
@@ -112,6 +119,11 @@ static rmr_err on_pref(nd_prefs *p, uint32_t id, rmr_json_kind kind,
         return route_of(p, kind, text);
     case F_EXIT_NODE:
         return text_of(text, p->exit_node, sizeof p->exit_node);
+    case F_EXIT_ID:
+        return text_of(text, p->exit_id, sizeof p->exit_id);
+    case F_TAGS:
+        return kind == RMR_JSON_STRING ? rmri_node_tags_add(p, text)
+                                       : RMR_E_MALFORMED;
     case F_EXIT:
         p->advertise_exit_node = on;
         break;
@@ -160,6 +172,8 @@ static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
         return text_of(text, k->login, sizeof k->login);
     case F_STABLE_ID:
         return text_of(text, k->stable_id, sizeof k->stable_id);
+    case F_AUTH_URL:
+        return text_of(text, k->auth_url, sizeof k->auth_url);
     case F_HOME:
         return home_of(text, &k->home);
     case F_FLOOR:
@@ -172,7 +186,7 @@ static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
 /* The JSON behind the head; its hash has been checked. */
 rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body)
 {
-    uint8_t scratch[600];
+    uint8_t scratch[sizeof k->auth_url + 64]; /* the longest text */
     static const uint8_t zero[RMR_KEY_LEN];
     rmr_json_bind b;
     rmr_json_bind_callbacks cb = {0};
@@ -204,34 +218,31 @@ static void state_head(char head[HEAD_LEN + 1], const char *line,
     head[HEAD_LEN] = 0;
 }
 
-/* Of a version that we don't know, whole as all later ones will be: the hash
- * goes over the first line's beginning too. */
-static bool is_newer(rmr_bytes text)
+/* Version 1 hashed the body alone; all others, and all later ones, hash the first
+ * line's beginning too. */
+static bool is_whole(rmr_bytes text, char version)
 {
     char head[HEAD_LEN + 1], line[MAGIC_LEN + 1];
-    memcpy(line, text.ptr, MAGIC_LEN);
-    line[MAGIC_LEN] = 0;
-    if (memcmp(line, magic, MAGIC_LEN - 2) != 0 || line[MAGIC_LEN - 2] < '3' ||
-        line[MAGIC_LEN - 2] > '9')
-        return false;
-    state_head(head, line, rmr_bytes_of(line, MAGIC_LEN),
+    memcpy(line, magic, sizeof line);
+    line[VERSION_AT] = version;
+    state_head(head, line, rmr_bytes_of(line, version == '1' ? 0 : MAGIC_LEN),
                rmr_bytes_of(text.ptr + HEAD_LEN, text.len - HEAD_LEN));
     return memcmp(text.ptr, head, HEAD_LEN) == 0;
 }
 
 rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text, bool *is_old)
 {
-    char head[HEAD_LEN + 1];
+    *is_old = false;
     if (text.len < HEAD_LEN)
         return RMR_E_MALFORMED;
-    rmr_bytes body = rmr_bytes_of(text.ptr + HEAD_LEN, text.len - HEAD_LEN);
-    *is_old = memcmp(text.ptr, magic_1, MAGIC_LEN) == 0;
-    state_head(head, *is_old ? magic_1 : magic,
-               *is_old ? rmr_bytes_of(NULL, 0) : rmr_bytes_of(magic, MAGIC_LEN),
-               body);
-    if (memcmp(text.ptr, head, HEAD_LEN) != 0)
-        return is_newer(text) ? RMR_E_NODE_STATE_NEWER : RMR_E_MALFORMED;
-    return rmri_node_state_parse_body(k, body);
+    char version = (char)text.ptr[VERSION_AT];
+    if (version < '1' || version > '9' || !is_whole(text, version))
+        return RMR_E_MALFORMED;
+    if (version > magic[VERSION_AT])
+        return RMR_E_NODE_STATE_NEWER;
+    *is_old = version < magic[VERSION_AT];
+    return rmri_node_state_parse_body(
+        k, rmr_bytes_of(text.ptr + HEAD_LEN, text.len - HEAD_LEN));
 }
 
 /* ---- writing ----------------------------------------------------------- */
@@ -245,6 +256,17 @@ static void put_key(rmr_jw *w, const char *name, const char *prefix,
     rmr_hex(text + len, key, RMR_KEY_LEN);
     rmr_jw_kstr(w, name, text);
     rmr_wipe(text, sizeof text);
+}
+
+static void put_tags(rmr_jw *w, const nd_prefs *p)
+{
+    const char *tags[ND_MAX_TAGS];
+    size_t n = rmri_node_tags(p, tags);
+    rmr_jw_key(w, "tags");
+    rmr_jw_array(w);
+    for (size_t i = 0; i < n; i++)
+        rmr_jw_str(w, tags[i]);
+    rmr_jw_array_end(w);
 }
 
 static void put_prefs(rmr_jw *w, const nd_prefs *p)
@@ -261,9 +283,11 @@ static void put_prefs(rmr_jw *w, const nd_prefs *p)
     rmr_jw_kbool(w, "advertise_exit_node", p->advertise_exit_node);
     rmr_jw_kbool(w, "accept_routes", p->accept_routes);
     rmr_jw_kstr(w, "exit_node", p->exit_node);
+    rmr_jw_kstr(w, "exit_node_id", p->exit_id);
     rmr_jw_kbool(w, "exit_node_allow_lan", p->exit_node_allow_lan);
     rmr_jw_kbool(w, "accept_dns", p->accept_dns);
     rmr_jw_kbool(w, "shields_up", p->shields_up);
+    put_tags(w, p);
     rmr_jw_kbool(w, "wanted", p->wanted);
     rmr_jw_object_end(w);
 }
@@ -286,6 +310,7 @@ rmr_err rmri_node_state_text(const nd_keys *k, rmr_buf dst, size_t *len)
     rmr_jw_kbool(&w, "registered", k->registered);
     rmr_jw_kstr(&w, "login", k->login);
     rmr_jw_kstr(&w, "stable_id", k->stable_id);
+    rmr_jw_kstr(&w, "auth_url", k->auth_url);
     rmr_jw_ku64(&w, "home_derp", k->home);
     rmr_jw_ku64(&w, "wg_floor_unix_ns", k->wg_floor_unix_ns);
     put_prefs(&w, &k->prefs);

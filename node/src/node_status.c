@@ -80,7 +80,7 @@ static void put_node(rmr_node *n, rmr_jw *w, const rmr_nm_node *v)
         rmri_node_put_tags(w, v);
     rmr_jw_kstr(w, "Relay", rmri_node_region_code(n, v->home_derp));
     rmr_jw_kstr(w, "PeerRelay", ""); /* not used */
-    rmr_jw_kbool(w, "ExitNode", false);
+    rmr_jw_kbool(w, "ExitNode", n->routes.exit_peer == v->id && v->id);
     rmr_jw_kbool(w, "ExitNodeOption", offers_exit(v));
     rmr_jw_kbool(w, "InNetworkMap", true);
     put_time(w, "Created", v->created_unix_ns);
@@ -89,6 +89,21 @@ static void put_node(rmr_node *n, rmr_jw *w, const rmr_nm_node *v)
         put_time(w, "KeyExpiry", v->key_expiry_unix_ns);
     if (v->expired)
         rmr_jw_kbool(w, "Expired", true);
+}
+
+/* The one in use, where it is in the netmap. */
+static void put_exit_node(rmr_node *n, rmr_jw *w)
+{
+    rmr_nm_node v;
+    if (!n->nm || !n->routes.exit_peer ||
+        !rmr_nm_peer(n->nm, n->routes.exit_peer, &v))
+        return;
+    rmr_jw_key(w, "ExitNodeStatus");
+    rmr_jw_object(w);
+    rmr_jw_kstr(w, "ID", v.stable_id);
+    rmr_jw_kbool(w, "Online", v.online == 1);
+    put_prefixes(w, "TailscaleIPs", v.addrs, v.n_addrs);
+    rmr_jw_object_end(w);
 }
 
 /* When something happened, as unix time; 0: never. */
@@ -178,6 +193,18 @@ static void put_tailnet(rmr_node *n, rmr_jw *w)
     rmr_jw_object_end(w);
 }
 
+static void put_exit_health(rmr_node *n, rmr_jw *w)
+{
+    char text[RMR_NODE_MAX_EXIT_NODE + 100];
+    if (!n->routes.exit_text[0] || n->routes.exit_peer)
+        return;
+    snprintf(text, sizeof text,
+             "the exit node %s is not there: what would go through it is "
+             "dropped",
+             n->routes.exit_text);
+    rmr_jw_str(w, text);
+}
+
 static void put_health(rmr_node *n, rmr_jw *w)
 {
     rmr_jw_key(w, "Health");
@@ -186,6 +213,7 @@ static void put_health(rmr_node *n, rmr_jw *w)
         rmr_jw_str(w, n->ctl_text);
     for (size_t i = 0; n->nm && i < rmr_nm_health_count(n->nm) && i < 16; i++)
         rmr_jw_str(w, rmr_nm_health_at(n->nm, i));
+    put_exit_health(n, w);
     rmri_node_regions_put_health(n, w);
     rmr_jw_array_end(w);
 }
@@ -198,8 +226,7 @@ static void put_head(rmr_node *n, rmr_jw *w, rmr_time now)
     rmr_jw_kbool(w, "TUN", false);
     rmr_jw_kstr(w, "BackendState", rmr_node_state_name(n->state));
     rmr_jw_kbool(w, "HaveNodeKey", n->keys.registered);
-    rmr_jw_kstr(w, "AuthURL",
-                n->ctl_state == RMR_CTL_NEEDS_LOGIN ? n->ctl_text : "");
+    rmr_jw_kstr(w, "AuthURL", n->keys.auth_url);
     rmr_jw_kstr(w, "ControlURL", n->url);
     rmr_jw_key(w, "TailscaleIPs");
     rmr_jw_array(w);
@@ -208,6 +235,7 @@ static void put_head(rmr_node *n, rmr_jw *w, rmr_time now)
     rmr_jw_array_end(w);
     rmr_jw_ku64(w, "UDPPort", rmri_node_udp_port(n));
     put_self(n, w, now);
+    put_exit_node(n, w);
     put_health(n, w);
     put_tailnet(n, w);
     rmr_jw_key(w, "Peer");

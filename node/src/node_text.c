@@ -47,6 +47,10 @@ static const char *own_text(rmr_err e)
     case RMR_E_NODE_STATE_NEWER:
         return "the state was written by a later remora, and was left as it "
                "is: run that one, or a later";
+    case RMR_E_NODE_STATE_PLAIN:
+        return "the state is not sealed, though there is a key for it, and was "
+               "left as it is: somebody may have put it there; if it is yours, "
+               "allow a plain state for one start";
     default:
         return NULL;
     }

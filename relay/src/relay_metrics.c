@@ -2,56 +2,21 @@
  * exports, and what only this relay counts as remora_relay_*. */
 #include "relay_internal.h"
 
-#include <stdarg.h>
+#include <remora/metrics.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 /* A smaller burst is raised to the largest packet with its destination. */
 #define LARGEST ((uint64_t)RMR_KEY_LEN + RMR_DERP_MAX_PACKET)
 
-typedef struct sink {
-    char *dst;
-    size_t cap, len;
-    bool full;
-} sink;
-
-static void put(sink *s, const char *fmt, ...) RMR_PRINTF(2, 3);
-
-static void put(sink *s, const char *fmt, ...)
+static void gauge(rmr_mx *m, const char *name, const char *help, uint64_t v)
 {
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(s->dst + s->len, s->cap - s->len, fmt, ap);
-    va_end(ap);
-    if (n < 0 || (size_t)n >= s->cap - s->len)
-        s->full = true;
-    else
-        s->len += (size_t)n;
+    rmr_mx_value(m, name, "gauge", help, v);
 }
 
-static void family(sink *s, const char *name, const char *kind,
-                   const char *help)
+static void counter(rmr_mx *m, const char *name, const char *help, uint64_t v)
 {
-    put(s, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
-}
-
-static void gauge(sink *s, const char *name, const char *help, uint64_t v)
-{
-    family(s, name, "gauge", help);
-    put(s, "%s %llu\n", name, (unsigned long long)v);
-}
-
-static void counter(sink *s, const char *name, const char *help, uint64_t v)
-{
-    family(s, name, "counter", help);
-    put(s, "%s %llu\n", name, (unsigned long long)v);
-}
-
-static void labelled(sink *s, const char *name, const char *label,
-                     const char *value, uint64_t v)
-{
-    put(s, "%s{%s=\"%s\"} %llu\n", name, label, value, (unsigned long long)v);
+    rmr_mx_value(m, name, "counter", help, v);
 }
 
 /* ---- of the switch ----------------------------------------------------- */
@@ -138,104 +103,107 @@ static uint64_t field(const rmr_dsw_stats *st, size_t at)
     return v;
 }
 
-static void numbers(sink *s, const rmr_dsw_stats *st)
+static void numbers(rmr_mx *m, const rmr_dsw_stats *st)
 {
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
-        gauge(s, gauges[i].name, gauges[i].help, field(st, gauges[i].at));
+        gauge(m, gauges[i].name, gauges[i].help, field(st, gauges[i].at));
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
-        counter(s, counters[i].name, counters[i].help,
+        counter(m, counters[i].name, counters[i].help,
                 field(st, counters[i].at));
-    family(s, "derp_average_queue_duration_ms", "gauge",
-           "How long packets wait, a moving average.");
-    put(s, "derp_average_queue_duration_ms %.6f\n",
-        (double)st->avg_queue_ns / 1e6);
-    family(s, "derp_packets_received_kind", "counter",
-           "Packets from clients, by kind.");
-    labelled(s, "derp_packets_received_kind", "kind", "disco",
-             st->rx_pkts_kind[RMR_DSW_DISCO]);
-    labelled(s, "derp_packets_received_kind", "kind", "other",
-             st->rx_pkts_kind[RMR_DSW_OTHER]);
+    rmr_mx_family(m, "derp_average_queue_duration_ms", "gauge",
+                  "How long packets wait, a moving average.");
+    rmr_mx_put(m, "derp_average_queue_duration_ms %.6f\n",
+               (double)st->avg_queue_ns / 1e6);
+    rmr_mx_family(m, "derp_packets_received_kind", "counter",
+                  "Packets from clients, by kind.");
+    rmr_mx_labelled(m, "derp_packets_received_kind", "kind", "disco",
+                    st->rx_pkts_kind[RMR_DSW_DISCO]);
+    rmr_mx_labelled(m, "derp_packets_received_kind", "kind", "other",
+                    st->rx_pkts_kind[RMR_DSW_OTHER]);
 }
 
-static void drops(sink *s, const char *name, const char *help,
+static void drops(rmr_mx *m, const char *name, const char *help,
                   uint64_t v[RMR_DSW_REASONS][RMR_DSW_KINDS]) /* only read */
 {
     static const char *const kinds[RMR_DSW_KINDS] = {"disco", "other"};
-    family(s, name, "counter", help);
+    rmr_mx_family(m, name, "counter", help);
     for (int reason = 0; reason < RMR_DSW_REASONS; reason++)
         for (int kind = 0; kind < RMR_DSW_KINDS; kind++)
-            put(s, "%s{reason=\"%s\",kind=\"%s\"} %llu\n", name,
-                rmr_dsw_reason_name((rmr_dsw_reason)reason), kinds[kind],
-                (unsigned long long)v[reason][kind]);
+            rmr_mx_put(m, "%s{reason=\"%s\",kind=\"%s\"} %llu\n", name,
+                       rmr_dsw_reason_name((rmr_dsw_reason)reason), kinds[kind],
+                       (unsigned long long)v[reason][kind]);
 }
 
 /* Prometheus' buckets hold what the smaller ones hold, too. */
-static void histogram(sink *s, const char *name, const char *help,
+static void histogram(rmr_mx *m, const char *name, const char *help,
                       const rmr_dsw_histogram *h)
 {
     uint64_t n = 0;
-    family(s, name, "histogram", help);
+    rmr_mx_family(m, name, "histogram", help);
     for (unsigned i = 0; i + 1 < RMR_DSW_BUCKETS; i++) {
         n += h->n[i];
-        put(s, "%s_bucket{le=\"%u\"} %llu\n", name,
-            (unsigned)rmr_dsw_bucket_bound(i), (unsigned long long)n);
+        rmr_mx_put(m, "%s_bucket{le=\"%u\"} %llu\n", name,
+                   (unsigned)rmr_dsw_bucket_bound(i), (unsigned long long)n);
     }
     n += h->n[RMR_DSW_BUCKETS - 1];
-    put(s, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %llu\n%s_count %llu\n", name,
-        (unsigned long long)n, name, (unsigned long long)h->sum, name,
-        (unsigned long long)n);
+    rmr_mx_put(m, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %llu\n%s_count %llu\n",
+               name, (unsigned long long)n, name, (unsigned long long)h->sum,
+               name, (unsigned long long)n);
 }
 
-static void histograms(sink *s, const rmr_dsw_stats *st)
+static void histograms(rmr_mx *m, const rmr_dsw_stats *st)
 {
-    histogram(s, "derp_buffered_write_frames", "Frames that went in one write.",
+    histogram(m, "derp_buffered_write_frames", "Frames that went in one write.",
               &st->write_frames);
-    histogram(s, "derp_mesh_update_batch_size",
+    histogram(m, "derp_mesh_update_batch_size",
               "Changes that a mesh peer was told in one write.",
               &st->mesh_batches);
-    histogram(s, "derp_mesh_update_loop_count",
+    histogram(m, "derp_mesh_update_loop_count",
               "Writes until a mesh peer had been told all.", &st->mesh_loops);
 }
 
 /* ---- of the relay ------------------------------------------------------ */
 
-static void limits(sink *s, const rmr_relay *r, const rmr_dsw_stats *st)
+static void limits(rmr_mx *m, const rmr_relay *r, const rmr_dsw_stats *st)
 {
     if (r->rate_bytes == 0)
         return;
-    gauge(s, "derp_rate_limit_per_client_bytes_per_second",
+    gauge(m, "derp_rate_limit_per_client_bytes_per_second",
           "What a client may send.", r->rate_bytes);
-    gauge(s, "derp_rate_limit_per_client_burst_bytes",
+    gauge(m, "derp_rate_limit_per_client_burst_bytes",
           "What it may send at once.",
           r->rate_burst < LARGEST ? LARGEST : r->rate_burst);
-    counter(s, "derp_rate_limit_per_client_waited",
+    counter(m, "derp_rate_limit_per_client_waited",
             "Frames that waited for their turn.", st->rate_waits);
 }
 
-static void admission(sink *s, const rmr_relay *r)
+static void admission(rmr_mx *m, const rmr_relay *r)
 {
     static const char name[] = "remora_relay_verifications";
     uint64_t admitted, refused, unreachable;
     if (!rmri_relay_verify_counts(r, &admitted, &refused, &unreachable))
         return;
-    family(s, name, "counter",
-           "Clients that the URL was asked about; unreachable ones are "
-           "admitted or refused besides.");
-    labelled(s, name, "result", "admitted", admitted);
-    labelled(s, name, "result", "refused", refused);
-    labelled(s, name, "result", "unreachable", unreachable);
+    rmr_mx_family(m, name, "counter",
+                  "Clients that the URL was asked about; unreachable ones are "
+                  "admitted or refused besides.");
+    rmr_mx_labelled(m, name, "result", "admitted", admitted);
+    rmr_mx_labelled(m, name, "result", "refused", refused);
+    rmr_mx_labelled(m, name, "result", "unreachable", unreachable);
 }
 
-static void stun(sink *s, const rl_counters *n)
+static void stun(rmr_mx *m, const rl_counters *n)
 {
-    family(s, "stun_requests", "counter", "Datagrams at the STUN port.");
-    labelled(s, "stun_requests", "disposition", "success", n->stun_success);
-    labelled(s, "stun_requests", "disposition", "not_stun", n->stun_not_stun);
-    labelled(s, "stun_requests", "disposition", "read_error", 0);
-    labelled(s, "stun_requests", "disposition", "write_error", n->stun_dropped);
-    family(s, "stun_addrfamily", "counter", "STUN answers, by family.");
-    labelled(s, "stun_addrfamily", "family", "ipv4", n->stun_v4);
-    labelled(s, "stun_addrfamily", "family", "ipv6", n->stun_v6);
+    rmr_mx_family(m, "stun_requests", "counter", "Datagrams at the STUN port.");
+    rmr_mx_labelled(m, "stun_requests", "disposition", "success",
+                    n->stun_success);
+    rmr_mx_labelled(m, "stun_requests", "disposition", "not_stun",
+                    n->stun_not_stun);
+    rmr_mx_labelled(m, "stun_requests", "disposition", "read_error", 0);
+    rmr_mx_labelled(m, "stun_requests", "disposition", "write_error",
+                    n->stun_dropped);
+    rmr_mx_family(m, "stun_addrfamily", "counter", "STUN answers, by family.");
+    rmr_mx_labelled(m, "stun_addrfamily", "family", "ipv4", n->stun_v4);
+    rmr_mx_labelled(m, "stun_addrfamily", "family", "ipv6", n->stun_v6);
 }
 
 static uint64_t open_tls(const rmr_relay *r)
@@ -246,60 +214,59 @@ static uint64_t open_tls(const rmr_relay *r)
     return n;
 }
 
-static void doors(sink *s, const rmr_relay *r)
+static void doors(rmr_mx *m, const rmr_relay *r)
 {
     const rl_counters *n = &r->count;
-    stun(s, n);
-    family(s, "derper_tls_request_version", "counter",
-           "HTTP requests over TLS, by its version.");
-    labelled(s, "derper_tls_request_version", "version", "1.2",
-             n->tls_requests);
-    family(s, "derper_tls_active_version", "gauge",
-           "Connections over TLS, by its version.");
-    labelled(s, "derper_tls_active_version", "version", "1.2", open_tls(r));
-    counter(s, "remora_relay_tls_handshakes", "TLS handshakes that succeeded.",
+    stun(m, n);
+    rmr_mx_family(m, "derper_tls_request_version", "counter",
+                  "HTTP requests over TLS, by its version.");
+    rmr_mx_labelled(m, "derper_tls_request_version", "version", "1.2",
+                    n->tls_requests);
+    rmr_mx_family(m, "derper_tls_active_version", "gauge",
+                  "Connections over TLS, by its version.");
+    rmr_mx_labelled(m, "derper_tls_active_version", "version", "1.2",
+                    open_tls(r));
+    counter(m, "remora_relay_tls_handshakes", "TLS handshakes that succeeded.",
             n->tls_handshakes);
-    counter(s, "tls_listener_accepted_connections",
+    counter(m, "tls_listener_accepted_connections",
             "Connections that were taken.", n->accepted);
-    counter(s, "tls_listener_rejected_connections",
+    counter(m, "tls_listener_rejected_connections",
             "Connections that were refused: too many, or no memory.",
             n->rejected);
-    gauge(s, "remora_relay_streams", "Connections of all kinds, now.",
+    gauge(m, "remora_relay_streams", "Connections of all kinds, now.",
           r->n_conns);
 }
 
-static void usage(sink *s, const rmr_relay *r)
+static void usage(rmr_mx *m, const rmr_relay *r)
 {
     rmr_relay_usage u = {0};
     if (!r->cb.on_usage || !r->cb.on_usage(r->cb.user, &u))
         return;
-    gauge(s, "derp_current_file_descriptors", "Descriptors that are open.",
+    gauge(m, "derp_current_file_descriptors", "Descriptors that are open.",
           u.open_files);
-    gauge(s, "derp_memstats_sys0", "Resident memory at the start, bytes.",
+    gauge(m, "derp_memstats_sys0", "Resident memory at the start, bytes.",
           u.start_bytes);
-    gauge(s, "process_resident_memory_bytes", "Resident memory, bytes.",
+    gauge(m, "process_resident_memory_bytes", "Resident memory, bytes.",
           u.memory_bytes);
 }
 
 rmr_err rmr_relay_metrics(const rmr_relay *r, rmr_buf dst, size_t *len)
 {
     rmr_dsw_stats st;
-    sink s = {(char *)dst.ptr, dst.len, 0, false};
+    rmr_mx m;
     *len = 0;
     if (!r->sw)
         return RMR_E_STATE;
+    rmr_mx_init(&m, dst);
     rmr_dsw_get_stats(r->sw, &st);
-    numbers(&s, &st);
-    drops(&s, "derp_packets_dropped", "Packets that nobody got.",
+    numbers(&m, &st);
+    drops(&m, "derp_packets_dropped", "Packets that nobody got.",
           st.dropped_pkts);
-    drops(&s, "derp_bytes_dropped", "Their payload.", st.dropped_bytes);
-    histograms(&s, &st);
-    limits(&s, r, &st);
-    admission(&s, r);
-    doors(&s, r);
-    usage(&s, r);
-    if (s.full)
-        return RMR_E_BUFSIZE;
-    *len = s.len;
-    return RMR_OK;
+    drops(&m, "derp_bytes_dropped", "Their payload.", st.dropped_bytes);
+    histograms(&m, &st);
+    limits(&m, r, &st);
+    admission(&m, r);
+    doors(&m, r);
+    usage(&m, r);
+    return rmr_mx_end(&m, len);
 }

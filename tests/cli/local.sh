@@ -17,7 +17,7 @@ case $line in
 *'"status"'*)
     printf '{"BackendState":"Running","Self":{"TailscaleIPs":["100.64.0.1","fd7a::1"],"DNSName":"n1.lab.test.","OS":"linux","Online":true,"Relay":"lab"},'
     printf '"Peer":{"nodekey:aa":{"TailscaleIPs":["100.64.0.2"],"HostName":"x\\u001b[31m","DNSName":"n2.lab.test.","OS":"linux","Online":true,"Relay":"lab","CurAddr":"","RxBytes":1500000,"TxBytes":20,"LastHandshake":"2026-01-01T00:00:00Z"},'
-    printf '"nodekey:bb":{"TailscaleIPs":["100.64.0.3"],"HostName":"n\\u001b[31m3","Online":false}},"Deep":{"er":[{},[],"a,{\\"b"]}}\n'
+    printf '"nodekey:bb":{"TailscaleIPs":["100.64.0.3"],"HostName":"n\\u001b[31m3","Online":false,"ExitNode":true},"nodekey:cc":{"TailscaleIPs":["100.64.0.4"],"HostName":"n4","Online":true,"ExitNodeOption":true}},"Deep":{"er":[{},[],"a,{\\"b"]}}\n'
     ;;
 *'"ping","peer":"dead"'*)
     echo '{"seq":1,"error":"timed out"}'
@@ -60,6 +60,14 @@ case $line in
     ;;
 *'"nc","peer":"cut"'*) printf '{"ok":true}\nearly' ;;
 *'"nc"'*) echo '{"error":"the peer refused port 9"}' ;;
+*'"logout"'*)
+    if [ -e "$1/refuses" ]; then
+        echo '{"error":"registration refused (not you)"}'
+    else
+        echo '{"ok":true}'
+        kill "$(cat "$1/pid")"
+    fi
+    ;;
 *'"down"'*)
     echo '{"ok":true}'
     kill "$(cat "$1/pid")"
@@ -67,19 +75,23 @@ case $line in
 esac
 NODE
 chmod +x "$work/node"
-socat -t 30 "UNIX-LISTEN:$state/remora.sock,fork" "EXEC:$work/node $work" 2>"$work/socat.log" &
-node=$!
-echo "$node" >"$work/pid"
 trap 'kill $node 2>/dev/null; rm -rf "$work"' EXIT
-for _ in $(seq 500); do
-    [ -S "$state/remora.sock" ] && break
-    sleep 0.02
-done
+node_start() {
+    rm -f "$state/remora.sock"
+    socat -t 30 "UNIX-LISTEN:$state/remora.sock,fork" "EXEC:$work/node $work" 2>"$work/socat.log" &
+    node=$!
+    echo "$node" >"$work/pid"
+    for _ in $(seq 500); do
+        [ -S "$state/remora.sock" ] && break
+        sleep 0.02
+    done
+}
+node_start
 asked() { tail -n 1 "$work/requests" | grep -qF -- "$1"; }
 
 status_people() {
     run 0 status --state-dir "$state" && printed "n2.lab.test" && printed "relay lab" &&
-        printed "1.5 MB" && printed "2 peers, 1 online" && printed "offline" &&
+        printed "1.5 MB" && printed "3 peers, 2 online" && printed "exit node, offline" && printed "offers exit node, idle" && printed "offline" &&
         ! grep -q $'\033' "$out" && asked '{"op":"status"}'
 }
 check "status for people" status_people
@@ -172,4 +184,15 @@ nc_refused() { run 1 nc n3 9 --state-dir "$state" && one_sentence && said "refus
 check "nc that is refused" nc_refused
 down() { run 0 down --state-dir "$state" && run 1 down --state-dir "$state" && said "no node runs"; }
 check "down waits for the end" down
+node_start
+logout_refused() { : >"$work/refuses" && run 1 logout --state-dir "$state" && one_sentence && said "not you" && rm "$work/refuses"; }
+check "logout that is refused" logout_refused
+logout() { run 0 logout --state-dir "$state" && grep -qxF '{"op":"logout"}' "$work/requests" && [ ! -s "$out" ] && [ ! -s "$err" ]; }
+check "logout waits for the end" logout
+# Where no node runs the command joins by itself, with the state that there is.
+logout_nowhere() { run 1 logout --state-dir "$state" && one_sentence && said "there is no state"; }
+check "logout without a node and a state" logout_nowhere
+echo junk >"$state/remora.state"
+logout_damaged() { run 1 logout --state-dir "$state" && one_sentence && said "not logged out: " && [ "$(cat "$state/remora.state")" = junk ]; }
+check "logout with a state that is damaged" logout_damaged
 finish

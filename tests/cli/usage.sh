@@ -48,6 +48,11 @@ check "a route with host bits" wrong "without host bits" up --advertise-routes 1
 check "a route of everything"   wrong "--advertise-exit-node" up --advertise-routes 10.0.0.0/8,0.0.0.0/0
 check "an empty route"          wrong "--advertise-routes takes" up --advertise-routes 10.0.0.0/8,
 check "a loopback route"        wrong "--advertise-routes takes" up --advertise-routes 127.0.0.0/8
+check "a tag that is none"      wrong "--advertise-tags takes tags" up --advertise-tags tag:a,7b
+check "a tag without a name"    wrong "--advertise-tags takes tags" up --advertise-tags tag:a,
+check "a tag with a space"      wrong "--advertise-tags takes tags" up --advertise-tags "tag:a b"
+check "too many tags"           wrong "32 tags" up --advertise-tags "$(printf 'a,%.0s' $(seq 32))a"
+check "tags in set, which need a registration" wrong "not an option of set" set --advertise-tags tag:a
 check "an empty exit node"      wrong "--exit-node takes" up --exit-node=
 check "the LAN without an exit node" wrong "needs --exit-node" up --exit-node-allow-lan
 check "an exit node that uses one" wrong "not both" up --exit-node n2 --advertise-exit-node
@@ -120,6 +125,8 @@ check "a list of the command line replaces the file's" wins_over_list
 check "a key of the command line replaces a key file of the config" \
     yaml 1 "not a directory" "auth-key-file: $work/none\nstate-dir: $work/file\n" --auth-key=k
 check "a flag can be taken back"        yaml 1 "not a directory" "log-json: true\nstate-dir: $work/file\n" --log-json=false
+check "tags of a config"                yaml 1 "not a directory" "advertise-tags: tag:a,b\nstate-dir: $work/file\n"
+check "wrong tags of a config"          yaml 1 "line 1: --advertise-tags takes tags" 'advertise-tags: 7\n'
 check "an empty config"                 yaml 1 "not a directory" "" --state-dir "$work/file"
 check "a config of comments"            yaml 1 "not a directory" "# nothing\n---\n" --state-dir "$work/file"
 json_complaint() {
@@ -141,7 +148,7 @@ secret_is_not_repeated() {
 }
 check "a refused secret is not repeated" secret_is_not_repeated
 
-for c in up set status whois ping netcheck nc capture metrics debug down relay version; do
+for c in up set status whois ping netcheck nc capture metrics debug down logout relay version; do
     help_of() { run 0 "$c" --help && printed "remora $c" && printed "Example" && [ ! -s "$err" ]; }
     check "$c --help has an example" help_of
     same_help() { cp "$out" "$work/first" && run 0 help "$c" && cmp -s "$out" "$work/first"; }

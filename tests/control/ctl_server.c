@@ -178,6 +178,8 @@ static void on_register(server *s, request *r)
     s->n_reg_ts_lb = r->n_ts_lb;
     if (s->reg_status < 0 || (s->reg_answers && s->registers > s->reg_answers))
         return;
+    if (s->on_register)
+        body = s->on_register(s->user, s->last_register);
     if (!body)
         body = "{\"User\":{\"ID\":1,\"DisplayName\":\"Bob\"},\"Login\":{"
                "\"ID\":1,\"LoginName\":\"bob@ex.com\",\"DisplayName\":\"Bob "
@@ -193,6 +195,8 @@ static void on_map(server *s, request *r)
     int status = s->map_status ? s->map_status : 200;
     s->maps++;
     keep_text(s->last_map, sizeof s->last_map, &r->body);
+    if (s->may_map)
+        status = s->may_map(s->user, s->last_map);
     if (status < 0)
         return;
     s->map_stream = r->stream;
@@ -201,7 +205,8 @@ static void on_map(server *s, request *r)
     else if (status == 200)
         bytes_add(&r->reply, s->map_frames.p, s->map_frames.len);
     else
-        bytes_add(&r->reply, s->map_body, strlen(s->map_body));
+        bytes_add(&r->reply, s->map_body ? s->map_body : "",
+                  s->map_body ? strlen(s->map_body) : 0);
     r->ends = status != 200 || s->map_ends;
     respond(s, r, status, NULL);
 }

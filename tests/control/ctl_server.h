@@ -68,6 +68,10 @@ typedef struct server {
      * and told of updates (frames is NULL then). */
     void (*on_map)(void *user, struct server *s, const char *body,
                    bytes *frames);
+    /* When set, asked for the answer to a registration (NULL: registered), and
+     * for the status of a map stream. */
+    const char *(*on_register)(void *user, const char *body);
+    int (*may_map)(void *user, const char *body);
     void *user;
 
     /* what happened */

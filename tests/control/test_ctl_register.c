@@ -374,6 +374,162 @@ static void a_refused_rotation_leaves_the_key_before(void **state)
     rig_free(&r);
 }
 
+/* ---- as before the start ---------------------------------------------- */
+
+static void tune_rotating(rmr_ctl_config *cfg)
+{
+    cfg->auth_key = NULL;
+    memset(cfg->next_node_public, 0x55, RMR_KEY_LEN);
+}
+
+static void a_rotation_goes_on_after_a_restart(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, tune_rotating), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.state, RMR_CTL_CONNECTED);
+    assert_int_equal(r.s.registers, 1);
+    assert_true(rig_has(r.s.last_register, "\"NodeKey\":\"nodekey:5555"));
+    assert_true(rig_has(r.s.last_register, "\"OldNodeKey\":\"nodekey:1111"));
+    assert_true(rig_has(r.s.last_map, "nodekey:5555"));
+    rig_free(&r);
+}
+
+static void
+a_rotation_that_is_refused_after_a_restart_leaves_the_old_key(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {"{\"Error\":\"not you\"}",
+                                         "{\"NodeKeyExpired\":true}"};
+    for (size_t i = 0; i < 2; i++) {
+        rig r = {0};
+        r.s.reg_body = bodies[i];
+        assert_int_equal(rig_init(&r, tune_rotating), RMR_OK);
+        rig_run(&r);
+        assert_int_equal(r.refused, 1);
+        assert_int_equal(r.s.registers, 1);
+        assert_int_equal(r.s.maps, 1);
+        assert_true(rig_has(r.s.last_map, "\"NodeKey\":\"nodekey:1111"));
+        rig_cut(&r, RMR_E_RESET, NULL);
+        rig_wait(&r, RMR_SEC);
+        assert_int_equal(r.state, RMR_CTL_CONNECTED);
+        rig_free(&r);
+    }
+}
+
+static void the_old_key_polls_while_a_login_is_waited_for(void **state)
+{
+    (void)state;
+    rig r = {0};
+    r.s.reg_body = "{\"AuthURL\":\"https://control.example/a/1\"}";
+    r.s.reg_answers = 1;
+    assert_int_equal(rig_init(&r, tune_rotating), RMR_OK);
+    rig_run(&r);
+    assert_int_equal(r.state, RMR_CTL_NEEDS_LOGIN);
+    assert_true(rig_has(r.s.last_map, "\"NodeKey\":\"nodekey:1111"));
+    assert_int_equal(rmr_ctl_keep_node_key(r.c), RMR_OK);
+    rig_cut(&r, RMR_E_RESET, NULL);
+    rig_wait(&r, RMR_SEC);
+    assert_int_equal(r.state, RMR_CTL_CONNECTED);
+    assert_int_equal(r.s.registers, 2);
+    rig_free(&r);
+}
+
+static void tune_waiting(rmr_ctl_config *cfg)
+{
+    cfg->auth_key = NULL;
+    cfg->auth_url = "https://control.example/a/1";
+}
+
+static void tune_held(rmr_ctl_config *cfg)
+{
+    cfg->hold = true;
+}
+
+static void a_registration_is_held_back_until_it_may_go(void **state)
+{
+    (void)state;
+    rig r = {0};
+    assert_int_equal(rig_init(&r, tune_held), RMR_OK);
+    rig_wait(&r, 5 * RMR_SEC);
+    assert_int_equal(r.s.upgrades, 1); /* it is there by then */
+    assert_int_equal(r.s.registers, 0);
+    assert_int_equal(r.s.maps, 0);
+    assert_true(rmr_ctl_next_deadline(r.c) > r.now);
+    rmr_ctl_release(r.c);
+    rig_run(&r);
+    assert_int_equal(r.s.registers, 1);
+    assert_int_equal(r.state, RMR_CTL_CONNECTED);
+    assert_int_equal(r.s.dials, 1);
+    rig_free(&r);
+}
+
+static void a_login_is_waited_for_after_a_restart(void **state)
+{
+    (void)state;
+    rig r = {0};
+    r.s.reg_status = -1;
+    assert_int_equal(rig_init(&r, tune_waiting), RMR_OK);
+    rig_run(&r);
+    assert_string_equal(r.states, "CL");
+    assert_string_equal(r.text, "https://control.example/a/1");
+    assert_int_equal(r.s.registers, 1);
+    assert_true(rig_has(r.s.last_register,
+                        "\"Followup\":\"https://control.example/a/1\""));
+    rig_free(&r);
+}
+
+static void a_login_that_the_server_forgot_is_asked_for_anew(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *body;
+    } cases[] = {{200, "{\"Error\":\"no such login\"}"},
+                 {200, "{\"NodeKeyExpired\":true}"},
+                 {404, "not found"}};
+    for (size_t i = 0; i < 3; i++) {
+        rig r = {0};
+        r.s.reg_status = cases[i].status;
+        r.s.reg_body = cases[i].body;
+        r.s.reg_answers = 1;
+        assert_int_equal(rig_init(&r, tune_waiting), RMR_OK);
+        rig_run(&r);
+        assert_int_equal(r.s.dials, 1);
+        assert_int_equal(r.s.registers, 2);
+        assert_true(rig_has(r.s.last_register, "\"Followup\":\"\""));
+        assert_int_equal(r.state, RMR_CTL_REGISTERING);
+        rig_free(&r);
+    }
+}
+
+static void tune_waiting_with_key(rmr_ctl_config *cfg)
+{
+    cfg->auth_url = "https://control.example/a/1";
+}
+
+static void tune_waiting_for_none(rmr_ctl_config *cfg)
+{
+    cfg->auth_key = NULL;
+    cfg->auth_url = "javascript:x";
+}
+
+static void a_login_of_before_does_not_count_beside_an_auth_key(void **state)
+{
+    (void)state;
+    rig r = {0}, q = {0};
+    assert_int_equal(rig_init(&r, tune_waiting_with_key), RMR_OK);
+    rig_run(&r);
+    assert_true(rig_has(r.s.last_register, "AuthKey"));
+    assert_true(rig_has(r.s.last_register, "\"Followup\":\"\""));
+    rig_free(&r);
+    assert_int_equal(rig_init(&q, tune_waiting_for_none), RMR_OK);
+    rig_run(&q);
+    assert_true(rig_has(q.s.last_register, "\"Followup\":\"\""));
+    rig_free(&q);
+}
+
 static void logging_out_is_a_registration_in_the_past(void **state)
 {
     (void)state;
@@ -458,6 +614,14 @@ int main(void)
         cmocka_unit_test(a_dead_key_is_not_polled_with_for_ever),
         cmocka_unit_test(the_auth_key_is_kept_for_the_next_node_key),
         cmocka_unit_test(a_refused_rotation_leaves_the_key_before),
+        cmocka_unit_test(a_rotation_goes_on_after_a_restart),
+        cmocka_unit_test(
+            a_rotation_that_is_refused_after_a_restart_leaves_the_old_key),
+        cmocka_unit_test(the_old_key_polls_while_a_login_is_waited_for),
+        cmocka_unit_test(a_registration_is_held_back_until_it_may_go),
+        cmocka_unit_test(a_login_is_waited_for_after_a_restart),
+        cmocka_unit_test(a_login_that_the_server_forgot_is_asked_for_anew),
+        cmocka_unit_test(a_login_of_before_does_not_count_beside_an_auth_key),
         cmocka_unit_test(logging_out_is_a_registration_in_the_past),
         cmocka_unit_test(a_refused_logout_says_why),
         cmocka_unit_test(tags_are_asked_for),

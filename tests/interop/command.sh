@@ -143,4 +143,59 @@ step "the SOCKS5 password is in no log, at trace level" no_password
 step "down" remora r1 down
 step "the metrics file of a node that ended" file_says 0
 unset 'pid_of[remora-r1]'
+
+# ---- logout --------------------------------------------------------------------
+# Another server: this one asks for a login by a URL.
+must remora r2 down
+unset 'pid_of[remora-r2]'
+stop tailscaled-n1
+stop control
+must control_start -interactive
+urls() { jq -r 'select(.event == "needs-login" and .url) | .url' "$d/log/remora-r3.out"; }
+has_url() { [ "$(urls | grep -c .)" -ge 1 ]; }
+ask_by_url() {
+    remora_run r3 --control-url "$control_url" --hostname r3 "$@"
+    until_ok 20 has_url
+}
+join_by_url() {
+    ask_by_url "$@" && curl -fsS "$(urls | tail -n 1)" && remora_wait r3 20
+}
+is_registered() { grep -aq "\"registered\":$1" "$d/state/r3/remora.state"; }
+waits() { # waits SIGNAL: a start that waits for a login ends by it, in order
+    ask_by_url && urls >"$d/url" && end remora-r3 "$1" && [ -z "$(running_event r3)" ]
+}
+step "a node that waits for a login ends by SIGINT" waits INT
+first_url=$(cat "$d/url")
+step "and by SIGTERM" waits TERM
+step "each start waits for the same login" test "$(cat "$d/url")" = "$first_url"
+ends_at_once() { # so long after its start, with a state and a server
+    local t code
+    for t in 0 0.02 0.03 0.04 0.05 0.07 0.1 0.15 0.2 0.3; do
+        remora_run r3 --control-url "$control_url" --hostname r3
+        until kill -0 -- "-${pid_of[remora-r3]}" 2>/dev/null; do sleep 0.005; done
+        sleep $t
+        code=0
+        end remora-r3 TERM || code=$?
+        # A start that has no handler yet is ended by the signal itself.
+        [ $code = 0 ] || { [ $code = 143 ] && [ ! -s "$d/log/remora-r3.out" ]; } || { echo "$t s: exit code $code"; return 1; }
+    done
+}
+step "a start ends at any moment" ends_at_once
+step "a login by a URL" join_by_url --advertise-tags tag:a,printer
+tags_are() { lab nodes | jq -e --argjson t "$1" '.nodes[] | select(.Hostinfo.Hostname == "r3") | (.Hostinfo.RequestTags // []) == $t'; }
+step "tags are asked for" tags_are '["tag:a","tag:printer"]'
+step "its state has a registration" is_registered true
+logged_out() { remora r3 logout && until_ok 5 grep '"event":"stopped"' "$d/log/remora-r3.out"; }
+step "logout ends the running node" logged_out
+unset 'pid_of[remora-r3]'
+step "its state has none any more" is_registered false
+step "it joins again by a URL" join_by_url
+step "the tags are still asked for" tags_are '["tag:a","tag:printer"]'
+must remora r3 down
+unset 'pid_of[remora-r3]'
+step "logout where no node runs" remora r3 logout
+step "that state has no registration either" is_registered false
+stop control
+logout_unheard() { ! remora r3 logout 2>"$d/err" && grep "not logged out: control server" "$d/err"; }
+step "logout without the control server says so" logout_unheard
 lab_end

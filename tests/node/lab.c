@@ -53,6 +53,11 @@ static void give(lab *l, rmr_io_event *ev)
         abort();
 }
 
+void lab_event(lab *l, rmr_io_event *ev)
+{
+    give(l, ev);
+}
+
 static void answer(lab *l, rmr_io_event_kind kind, uint64_t id, rmr_err err)
 {
     rmr_io_event ev;
@@ -159,6 +164,50 @@ static void store(lab *l, const rmr_io_op *op)
     answer(l, RMR_IO_STORED, op->id, RMR_OK);
 }
 
+static rmr_bytes copy(rmr_bytes from)
+{
+    uint8_t *to = malloc(from.len + 1);
+    if (!to)
+        abort();
+    memcpy(to, from.ptr, from.len);
+    return rmr_bytes_of(to, from.len);
+}
+
+static void late_free(rmr_io_op *op)
+{
+    free((void *)(uintptr_t)op->data.ptr);
+    free((void *)(uintptr_t)op->name.ptr);
+}
+
+static void store_later(lab *l, const rmr_io_op *op)
+{
+    if (l->n_late == sizeof l->late / sizeof l->late[0])
+        abort();
+    rmr_io_op *to = &l->late[l->n_late++].op;
+    *to = *op;
+    to->data = copy(op->data);
+    to->name = copy(op->name);
+}
+
+/* The oldest of them; false: there is none. */
+static bool store_late(lab *l)
+{
+    if (l->n_late == 0)
+        return false;
+    rmr_io_op op = l->late[0].op;
+    l->n_late--;
+    memmove(&l->late[0], &l->late[1], l->n_late * sizeof l->late[0]);
+    store(l, &op);
+    late_free(&op);
+    return true;
+}
+
+static void drop_late(lab *l)
+{
+    while (l->n_late > 0)
+        late_free(&l->late[--l->n_late].op);
+}
+
 static void perform(lab *l, const rmr_io_op *op)
 {
     switch (op->kind) {
@@ -166,7 +215,10 @@ static void perform(lab *l, const rmr_io_op *op)
         load(l, op);
         break;
     case RMR_IO_STORE:
-        store(l, op);
+        if (l->late_stores)
+            store_later(l, op);
+        else
+            store(l, op);
         break;
     case RMR_IO_LISTEN:
         answer(l, l->listen_err ? RMR_IO_FAILED : RMR_IO_OPENED, op->id,
@@ -188,7 +240,18 @@ static void perform(lab *l, const rmr_io_op *op)
     case RMR_IO_CONNECT:
         l->connects++;
         l->last_connect = op->addr;
-        answer(l, RMR_IO_FAILED, op->id, RMR_E_REFUSED);
+        if (l->on_stream)
+            l->on_stream(l, op);
+        else
+            answer(l, RMR_IO_FAILED, op->id, RMR_E_REFUSED);
+        break;
+    case RMR_IO_READ:
+    case RMR_IO_STREAM_SEND:
+    case RMR_IO_SHUTDOWN:
+    case RMR_IO_CLOSE:
+    case RMR_IO_ABORT:
+        if (l->on_stream)
+            l->on_stream(l, op);
         break;
     case RMR_IO_STOP:
         l->stopped = true;
@@ -207,6 +270,8 @@ void lab_turn(lab *l)
                          rmr_buf_of(l->scratch, sizeof l->scratch),
                          &op) != RMR_OK)
             abort();
+        if (op.kind == RMR_IO_NONE && !l->is_cut && store_late(l))
+            continue;
         if (op.kind == RMR_IO_NONE || l->is_cut)
             return;
         l->ops++;
@@ -252,6 +317,7 @@ void lab_free(lab *l)
 {
     rmr_node_free(l->node);
     l->node = NULL;
+    drop_late(l);
     for (size_t i = 0; i < LAB_BLOBS; i++) {
         free(l->blobs[i].data);
         free(l->blobs[i].fresh);
@@ -262,6 +328,7 @@ void lab_restart(lab *l)
 {
     rmr_node_free(l->node);
     l->node = NULL;
+    drop_late(l);
     l->is_cut = l->stopped = l->cut_after = false;
     l->cut_at = l->parts = l->stores = 0;
     l->failed_events = l->running_events = 0;

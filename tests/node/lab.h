@@ -33,11 +33,19 @@ typedef struct lab {
     size_t cut_at;
     bool cut_after; /* ... behind the rename, with its last part */
     size_t parts;
+    bool late_stores; /* each is done when the node has nothing else to do */
+    struct lab_late {
+        rmr_io_op op; /* data and name: copies */
+    } late[8];
+    size_t n_late;
     bool is_cut; /* no operation is done any more */
     rmr_err load_err, store_err, listen_err, udp_err;
     bool hold_cache; /* the cached netmap is not given yet; asked for under: */
     uint64_t held_id;
     void (*on_send)(struct lab *l, const rmr_io_op *op); /* UDP_SEND */
+    /* Streams; NULL: each is refused. */
+    void (*on_stream)(struct lab *l, const rmr_io_op *op);
+    void *user; /* of the test */
     rmr_err icmp_err;
     uint64_t icmp_ids[2]; /* v4, v6; 0: not asked for */
     uint8_t scratch[RMR_IO_SCRATCH_MIN];
@@ -61,6 +69,8 @@ rmr_err lab_start(lab *l, rmr_node_config *cfg);
 void lab_turn(lab *l);
 /* Lets time pass by the node's own deadlines. */
 void lab_run(lab *l, rmr_dur d);
+/* An event for the node, without a turn. */
+void lab_event(lab *l, rmr_io_event *ev);
 /* Datagrams for an object of the node's. */
 void lab_datagram(lab *l, uint64_t id, const rmr_addr *from, rmr_buf data);
 /* Starts anew with the blobs that there are. */

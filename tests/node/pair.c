@@ -210,7 +210,8 @@ static void perform(pair *p, int i, const rmr_io_op *op)
             for (int s = 0; s < 2; s++)
                 if (p->conns[k].used && p->conns[k].end[s].node == i &&
                     p->conns[k].end[s].kind == PAIR_NODE &&
-                    !p->conns[k].end[s].dead)
+                    !p->conns[k].end[s].dead &&
+                    !p->conns[k].end[s].closed) /* that still sends */
                     pairi_break_from(&p->conns[k], s);
         break;
     default:

@@ -107,24 +107,18 @@ static void a_state_of_version_1_is_read_and_upgraded(void **st)
     assert_string_equal(l.node->keys.prefs.hostname, "remora");
     assert_true(l.node->keys.prefs.accept_dns && l.node->keys.prefs.wanted);
     assert_int_equal(l.stores, 1);
-    assert_memory_equal(lab_blob_get(&l, STATE)->data, "remora-state 2 ", 15);
+    assert_memory_equal(lab_blob_get(&l, STATE)->data, "remora-state 3 ", 15);
     again(&cfg);
     start(&cfg);
     assert_vector_keys(&l.node->keys);
     assert_int_equal(l.stores, 0); /* it has the present form */
 }
 
-static void a_state_of_version_2_is_read(void **st)
+/* What versions 2 and 3 have in common in their files. */
+static void assert_vector_prefs(void)
 {
-    uint8_t text[4096];
-    rmr_node_config cfg;
-    (void)st;
-    size_t len = read_vector("state-2.txt", text, sizeof text);
-    set_blob(text, len);
-    again(&cfg);
-    start(&cfg);
-    assert_vector_keys(&l.node->keys);
     const nd_prefs *p = &l.node->keys.prefs;
+    assert_vector_keys(&l.node->keys);
     assert_string_equal(l.node->keys.stable_id, "nABC123");
     assert_int_equal(l.node->keys.home, 3);
     assert_string_equal(p->hostname, "laptop");
@@ -135,9 +129,55 @@ static void a_state_of_version_2_is_read(void **st)
     assert_true(p->advertise_exit_node && p->accept_routes && p->shields_up);
     assert_true(p->exit_node_allow_lan);
     assert_false(p->accept_dns || p->wanted);
+}
+
+static void a_state_of_version_2_is_read_and_upgraded(void **st)
+{
+    uint8_t text[4096];
+    rmr_node_config cfg;
+    (void)st;
+    size_t len = read_vector("state-2.txt", text, sizeof text);
+    set_blob(text, len);
+    again(&cfg);
+    start(&cfg);
+    assert_vector_prefs();
+    assert_int_equal(l.node->keys.prefs.n_tags, 0);
+    assert_string_equal(l.node->keys.auth_url, "");
+    assert_int_equal(l.stores, 1);
+    assert_memory_equal(lab_blob_get(&l, STATE)->data, "remora-state 3 ", 15);
+    again(&cfg);
+    start(&cfg);
+    assert_vector_prefs();
+    assert_int_equal(l.stores, 0);
+}
+
+static void a_state_of_version_3_is_read(void **st)
+{
+    uint8_t text[4096];
+    const char *tags[ND_MAX_TAGS];
+    rmr_node_config cfg;
+    (void)st;
+    size_t len = read_vector("state-3.txt", text, sizeof text);
+    set_blob(text, len);
+    again(&cfg);
+    start(&cfg);
+    assert_vector_prefs();
+    assert_string_equal(l.node->keys.auth_url,
+                        "https://headscale.example.com/register/"
+                        "hskey-authreq-0123456789abcdef01234567");
+    assert_string_equal(l.node->keys.prefs.exit_id, "nEXIT7");
+    assert_string_equal(l.node->routes.exit_id, "nEXIT7");
+    assert_int_equal(rmri_node_tags(&l.node->keys.prefs, tags), 2);
+    assert_string_equal(tags[0], "tag:server");
+    assert_string_equal(tags[1], "tag:db-1");
     lab_blob *b = lab_blob_get(&l, STATE);
     assert_int_equal(b->len, len);
     assert_memory_equal(b->data, text, len);
+    /* A name that is said anew is looked up anew. */
+    again(&cfg);
+    cfg.exit_node = "n7";
+    start(&cfg);
+    assert_string_equal(l.node->routes.exit_id, "");
 }
 
 static void a_later_version_is_named_and_left_as_it_is(void **st)
@@ -145,7 +185,7 @@ static void a_later_version_is_named_and_left_as_it_is(void **st)
     uint8_t hash[RMR_HASH_LEN];
     rmr_node_config cfg;
     char text[512], hex[2 * RMR_HASH_LEN + 1];
-    static const char line[] = "remora-state 3 ", body[] = "{\"new\":1}";
+    static const char line[] = "remora-state 4 ", body[] = "{\"new\":1}";
     (void)st;
     rmr_blake2s_256(hash, rmr_bytes_str(line), rmr_bytes_str(body));
     for (size_t i = 0; i < sizeof hash; i++)
@@ -206,6 +246,132 @@ static void preferences_are_kept_and_a_start_can_say_others(void **st)
     assert_string_equal(got.hostname, "desk");
     assert_false(got.shields_up);
     assert_int_equal(got.n_advertise_routes, 2);
+}
+
+#define PEER(id, stable, name)                                                 \
+    "{\"ID\":" id ",\"StableID\":\"" stable "\",\"Name\":\"" name              \
+    ".ex.com.\","                                                              \
+    "\"Key\":\"nodekey:"                                                       \
+    "222222222222222222222222222222222222222222222222222222222222222" id       \
+    "\",\"Addresses\":[\"100.64.0." id "/32\"],\"AllowedIPs\":[\"100.64.0." id \
+    "/32\",\"0.0.0.0/0\",\"::/0\"],\"MachineAuthorized\":true}"
+
+static void feed(const char *frame)
+{
+    rmri_node_cache_overtaken(l.node);
+    l.node->from_server = true;
+    rmr_nm_stream_begin(l.node->nm);
+    rmr_nm_frame_begin(l.node->nm, 1790000000u * RMR_SEC);
+    assert_int_equal(rmr_nm_frame_feed(l.node->nm, rmr_bytes_str(frame)),
+                     RMR_OK);
+    assert_int_equal(rmr_nm_frame_end(l.node->nm), RMR_OK);
+    l.node->from_server = false;
+    l.node->dirty = true;
+    lab_turn(&l);
+}
+
+/* Its name may be another's by then. */
+static void an_exit_node_stays_the_same_one_after_a_restart(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    cfg.exit_node = "n2";
+    start(&cfg);
+    feed("{\"Node\":" PEER("1", "s1", "n1") ",\"Peers\":[" PEER(
+        "2", "s2", "n2") "," PEER("3", "s3", "n3") "]}");
+    assert_int_equal(l.node->routes.exit_peer, 2);
+    again(&cfg);
+    start(&cfg);
+    feed("{\"Node\":" PEER("1", "s1", "n1") ",\"Peers\":[" PEER(
+        "2", "s2", "n4") "," PEER("3", "s3", "n2") "]}");
+    assert_int_equal(l.node->routes.exit_peer, 2);
+    /* Another is chosen: of that too the id is kept. */
+    rmr_node_prefs p;
+    rmr_node_prefs_init(&p, sizeof p);
+    p.given = RMR_NODE_PREF_EXIT_NODE;
+    p.exit_node = "n2";
+    assert_int_equal(rmr_node_set_prefs(l.node, l.now, &p), RMR_OK);
+    assert_int_equal(l.node->routes.exit_peer, 2); /* the same word */
+    p.exit_node = "n2.ex.com";
+    assert_int_equal(rmr_node_set_prefs(l.node, l.now, &p), RMR_OK);
+    assert_string_equal(l.node->keys.prefs.exit_id, "s3");
+    p.exit_node = "";
+    assert_int_equal(rmr_node_set_prefs(l.node, l.now, &p), RMR_OK);
+    assert_string_equal(l.node->keys.prefs.exit_id, "");
+}
+
+static void assert_tags(const char *first, size_t n)
+{
+    const char *tags[ND_MAX_TAGS];
+    assert_int_equal(rmri_node_tags(&l.node->keys.prefs, tags), n);
+    if (n)
+        assert_string_equal(tags[0], first);
+}
+
+static void tags_are_kept_until_others_are_asked_for(void **st)
+{
+    static const char *const two[] = {"tag:a", "tag:printer"};
+    static const char *const one[] = {"tag:b"};
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    cfg.tags = two;
+    cfg.n_tags = 2;
+    start(&cfg);
+    assert_tags("tag:a", 2);
+    again(&cfg);
+    start(&cfg);
+    assert_tags("tag:a", 2);
+    again(&cfg);
+    cfg.tags = one;
+    cfg.n_tags = 1;
+    start(&cfg);
+    assert_tags("tag:b", 1);
+    again(&cfg);
+    cfg.tags = two; /* none of them */
+    start(&cfg);
+    assert_tags("", 0);
+    stop();
+    again(&cfg);
+    start(&cfg);
+    assert_tags("", 0);
+}
+
+static void what_is_no_tag_is_refused(void **st)
+{
+    static const char *const wrong[] = {"a", "tag:", "tg:abc", NULL};
+    static char text[ND_TAGS_LEN];
+    const char *many[ND_MAX_TAGS + 1];
+    const char *tag;
+    rmr_node_config cfg;
+    (void)st;
+    for (size_t i = 0; i < 4; i++) {
+        lab_config(&l, &cfg);
+        cfg.tags = &wrong[i];
+        cfg.n_tags = 1;
+        assert_int_equal(rmr_node_new(&l.node, &l.env, &cfg, l.now),
+                         RMR_E_INVAL);
+    }
+    for (size_t i = 0; i <= ND_MAX_TAGS; i++)
+        many[i] = "tag:x";
+    cfg.tags = many;
+    cfg.n_tags = ND_MAX_TAGS + 1;
+    assert_int_equal(rmr_node_new(&l.node, &l.env, &cfg, l.now), RMR_E_INVAL);
+    cfg.n_tags = ND_MAX_TAGS;
+    start(&cfg); /* as many as may be */
+    assert_int_equal(l.failed_events, 0);
+    again(&cfg);
+    memset(text, 'x', sizeof text - 2); /* and as long */
+    memcpy(text, "tag:", 4);
+    tag = text;
+    cfg.tags = &tag;
+    cfg.n_tags = 1;
+    start(&cfg);
+    assert_int_equal(l.failed_events, 0);
+    lab_restart(&l);
+    text[sizeof text - 2] = 'x';
+    assert_int_equal(rmr_node_new(&l.node, &l.env, &cfg, l.now), RMR_E_INVAL);
 }
 
 static void wrong_preferences_change_nothing(void **st)
@@ -317,6 +483,7 @@ static void a_key_of_the_hosts_seals_the_state_and_can_be_changed(void **st)
     memcpy(machine, l.node->keys.machine, sizeof machine);
     assert_true(blob_has("privkey:"));
     again_sealed(&cfg, 7, 0); /* was plain */
+    cfg.take_plain_state = true;
     start(&cfg);
     assert_int_equal(l.stores, 1);
     assert_false(blob_has("privkey:") || blob_has("127.0.0.1"));
@@ -340,6 +507,32 @@ static void a_key_of_the_hosts_seals_the_state_and_can_be_changed(void **st)
     start(&cfg);
     assert_int_equal(l.failed_events, 0);
     assert_memory_equal(machine, l.node->keys.machine, sizeof machine);
+}
+
+/* Of this node in an earlier time, or of another one. */
+static void a_plain_state_does_not_take_the_place_of_a_sealed_one(void **st)
+{
+    uint8_t plain[4096];
+    rmr_node_config cfg;
+    (void)st;
+    size_t len = read_vector("state-3.txt", plain, sizeof plain);
+    seal_keys[0] = 7;
+    seal_keys[1] = 0;
+    lab_config(&l, &cfg);
+    cfg.seal_key = seal_key;
+    start(&cfg);
+    set_blob(plain, len);
+    again_sealed(&cfg, 7, 0);
+    assert_refused(&cfg, RMR_E_NODE_STATE_PLAIN);
+    assert_non_null(strstr(l.failed_text, "not sealed"));
+    size_t older = read_vector("state-1.txt", plain, sizeof plain);
+    set_blob(plain, older);
+    again_sealed(&cfg, 7, 0);
+    assert_refused(&cfg, RMR_E_NODE_STATE_PLAIN);
+    plain[older - 3] ^= 1; /* that is none at all */
+    set_blob(plain, older);
+    again_sealed(&cfg, 7, 0);
+    assert_refused(&cfg, RMR_E_NODE_STATE_DAMAGED);
 }
 
 static void an_altered_sealed_state_is_damaged(void **st)
@@ -368,6 +561,190 @@ static void an_altered_sealed_state_is_damaged(void **st)
     again_sealed(&cfg, 7, 0);
     start(&cfg);
     assert_int_equal(l.failed_events, 0);
+}
+
+/* ---- the cached netmap under that key ----------------------------------- */
+
+#define CACHE "netmap.cache"
+#define PEERS 900 /* of them it has more than one chunk */
+
+static uint8_t *cache; /* as it was saved */
+static size_t cache_len;
+
+static char *netmap(void)
+{
+    size_t cap = 4096 + PEERS * (size_t)512, len = 0;
+    char *text = malloc(cap);
+    assert_non_null(text);
+    len += (size_t)snprintf(text, cap,
+                            "{\"Node\":" PEER("1", "s1", "n1") ","
+                                                               "\"Peers\":[");
+    for (int i = 0; i < PEERS; i++)
+        len += (size_t)snprintf(
+            text + len, cap - len,
+            "%s{\"ID\":%d,\"StableID\":\"t%d\",\"Name\":\"peer-%d.ex.com.\","
+            "\"Key\":\"nodekey:%064x\",\"Addresses\":[\"100.65.%d.%d/32\"],"
+            "\"AllowedIPs\":[\"100.65.%d.%d/32\"],\"MachineAuthorized\":true}",
+            i ? "," : "", i + 10, i, i, (unsigned)i + 1, i / 200, i % 200 + 1,
+            i / 200, i % 200 + 1);
+    (void)snprintf(text + len, cap - len, "]}");
+    return text;
+}
+
+/* A node that ran under the key 7, and what it left. */
+static void save_cache(rmr_node_config *cfg)
+{
+    char *text = netmap();
+    seal_keys[0] = 7;
+    seal_keys[1] = 0;
+    cfg->seal_key = seal_key;
+    start(cfg);
+    l.node->keys.registered = true;
+    feed(text);
+    free(text);
+    stop();
+}
+
+static void save_cache_blob(void)
+{
+    rmr_node_config cfg;
+    lab_config(&l, &cfg);
+    save_cache(&cfg);
+    lab_blob *b = lab_blob_get(&l, CACHE);
+    assert_non_null(b);
+    cache_len = b->len;
+    cache = malloc(cache_len);
+    assert_non_null(cache);
+    memcpy(cache, b->data, cache_len);
+}
+
+static bool cache_has(const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= cache_len; i++)
+        if (memcmp(cache + i, word, n) == 0)
+            return true;
+    return false;
+}
+
+/* A start with that as the blob, and these keys: is it taken? */
+static bool cache_is_taken(const uint8_t *data, size_t len, uint8_t k0,
+                           uint8_t k1)
+{
+    rmr_nm_node self;
+    rmr_node_config cfg;
+    lab_blob *b = lab_blob_get(&l, CACHE);
+    again_sealed(&cfg, k0, k1);
+    free(b->data);
+    b->data = malloc(len + 1);
+    assert_non_null(b->data);
+    memcpy(b->data, data, len);
+    b->len = len;
+    start(&cfg);
+    assert_int_equal(l.failed_events, 0);
+    assert_null(l.node->cache_seal); /* nothing is kept of the reading */
+    bool taken = rmr_nm_peer_count(l.node->nm) == PEERS;
+    assert_true(taken || rmr_nm_peer_count(l.node->nm) == 0);
+    assert_int_equal(taken, rmr_nm_self(l.node->nm, &self));
+    return taken;
+}
+
+static void the_cached_netmap_is_sealed_too(void **st)
+{
+    (void)st;
+    save_cache_blob();
+    assert_memory_equal(cache, "remora-netmap 1 ", 16);
+    assert_true(cache_len > 64 * 1024 + 1000);
+    assert_false(cache_has("peer-1") || cache_has("nodekey:") ||
+                 cache_has("ex.com"));
+    assert_true(cache_is_taken(cache, cache_len, 7, 0));
+    assert_true(cache_is_taken(cache, cache_len, 8, 7)); /* another key now */
+    assert_false(cache_is_taken(cache, cache_len, 8, 0));
+    free(cache);
+}
+
+static size_t chunk_len(size_t at)
+{
+    return 4 + 16 +
+           ((size_t)(cache[at] & 0x7f) << 24 | (size_t)cache[at + 1] << 16 |
+            (size_t)cache[at + 2] << 8 | cache[at + 3]);
+}
+
+static void an_altered_sealed_netmap_is_left_aside(void **st)
+{
+    (void)st;
+    save_cache_blob();
+    uint8_t *bad = malloc(cache_len + 200);
+    assert_non_null(bad);
+    size_t first = 68, second = first + chunk_len(first);
+    for (size_t i = 0; i < cache_len;
+         i += i < 120 || (i > second - 20 && i < second + 20) ? 1 : 9973) {
+        memcpy(bad, cache, cache_len);
+        bad[i] ^= 1;
+        assert_false(cache_is_taken(bad, cache_len, 7, 0));
+        assert_false(cache_is_taken(cache, i, 7, 0));
+    }
+    /* Chunks: the first alone, the rest alone, once more, behind the end. */
+    assert_false(cache_is_taken(cache, second, 7, 0));
+    memcpy(bad, cache, first);
+    memcpy(bad + first, cache + second, cache_len - second);
+    assert_false(cache_is_taken(bad, first + cache_len - second, 7, 0));
+    memcpy(bad, cache, cache_len);
+    memcpy(bad + cache_len, cache + cache_len - 100, 100);
+    assert_false(cache_is_taken(bad, cache_len + 100, 7, 0));
+    assert_true(cache_is_taken(cache, cache_len, 7, 0));
+    free(bad);
+    free(cache);
+}
+
+static void a_plain_netmap_does_not_take_the_place_of_a_sealed_one(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    start(&cfg);
+    l.node->keys.registered = true;
+    char *text = netmap();
+    feed(text);
+    free(text);
+    stop();
+    lab_blob *b = lab_blob_get(&l, CACHE);
+    cache_len = b->len;
+    cache = malloc(cache_len);
+    assert_non_null(cache);
+    memcpy(cache, b->data, cache_len);
+    assert_true(cache_has("peer-1"));
+    assert_true(cache_is_taken(cache, cache_len, 0, 0));
+    uint8_t *plain = cache;
+    size_t plain_len = cache_len;
+    lab_free(&l);
+    lab_init(&l);
+    save_cache_blob();
+    assert_false(cache_is_taken(plain, plain_len, 7, 0));
+    assert_true(cache_is_taken(cache, cache_len, 7, 0));
+    free(cache);
+    free(plain);
+}
+
+static void failing_memory_harms_no_sealed_netmap(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    save_cache_blob();
+    for (size_t i = 1; i < 400; i++) {
+        again_sealed(&cfg, 7, 0);
+        l.alloc.fail_at = l.alloc.calls + i;
+        rmr_err err = lab_start(&l, &cfg);
+        l.alloc.fail_at = 0;
+        assert_true(err == RMR_OK || err == RMR_E_NOMEM);
+        if (err == RMR_OK)
+            stop();
+        lab_blob *b = lab_blob_get(&l, CACHE);
+        assert_int_equal(b->len, cache_len);
+        assert_memory_equal(b->data, cache, cache_len);
+    }
+    assert_true(cache_is_taken(cache, cache_len, 7, 0));
+    free(cache);
 }
 
 static void a_first_start_without_the_seal_key_keeps_nothing(void **st)
@@ -484,6 +861,38 @@ static void a_program_can_keep_the_state_itself(void **st)
     half.put = NULL;
     cfg.store = &half;
     assert_int_equal(rmr_node_new(&n, &l.env, &cfg, l.now), RMR_E_INVAL);
+}
+
+static void what_the_program_keeps_is_sealed_too(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    memset(&kept, 0, sizeof kept);
+    seal_keys[0] = 7;
+    seal_keys[1] = 0;
+    lab_config(&l, &cfg);
+    cfg.store = &store;
+    cfg.seal_key = seal_key;
+    start(&cfg);
+    l.node->keys.registered = true;
+    feed("{\"Node\":" PEER("1", "s1", "n1") ",\"Peers\":[" PEER("2", "s2",
+                                                                "n2") "]}");
+    stop();
+    assert_true(kept.there[0] && kept.there[1]);
+    assert_memory_equal(kept.data[0], "remora-netmap 1 ", 16);
+    assert_memory_equal(kept.data[1], "remora-sealed 1 ", 16);
+    again_sealed(&cfg, 7, 0);
+    cfg.store = &store;
+    start(&cfg);
+    assert_int_equal(l.failed_events, 0);
+    assert_int_equal(rmr_nm_peer_count(l.node->nm), 1);
+    stop();
+    kept.data[0][kept.len[0] - 1] ^= 1;
+    again_sealed(&cfg, 7, 0);
+    cfg.store = &store;
+    start(&cfg);
+    assert_int_equal(l.failed_events, 0);
+    assert_int_equal(rmr_nm_peer_count(l.node->nm), 0);
 }
 
 /* ---- a start from the cache -------------------------------------------- */
@@ -638,14 +1047,24 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_state_of_version_1_is_read_and_upgraded),
-        T(a_state_of_version_2_is_read),
+        T(a_state_of_version_2_is_read_and_upgraded),
+        T(a_state_of_version_3_is_read),
         T(a_later_version_is_named_and_left_as_it_is),
         T(preferences_are_kept_and_a_start_can_say_others),
+        T(an_exit_node_stays_the_same_one_after_a_restart),
+        T(tags_are_kept_until_others_are_asked_for),
+        T(what_is_no_tag_is_refused),
         T(wrong_preferences_change_nothing),
         T(a_key_of_the_hosts_seals_the_state_and_can_be_changed),
+        T(a_plain_state_does_not_take_the_place_of_a_sealed_one),
         T(an_altered_sealed_state_is_damaged),
+        T(the_cached_netmap_is_sealed_too),
+        T(an_altered_sealed_netmap_is_left_aside),
+        T(a_plain_netmap_does_not_take_the_place_of_a_sealed_one),
+        T(failing_memory_harms_no_sealed_netmap),
         T(a_first_start_without_the_seal_key_keeps_nothing),
         T(a_program_can_keep_the_state_itself),
+        T(what_the_program_keeps_is_sealed_too),
         T(from_the_cache_expired_keys_are_not_used),
         T(from_the_cache_an_expired_node_does_not_run),
         T(killed_at_each_write_it_starts_with_old_or_new_state),

@@ -1,5 +1,5 @@
 /* A node on io-posix is killed before, within and behind each call that touches
- * a file: the next start has the old state or the new one. */
+ * a file: the next start has the old state or the new one, plain or sealed. */
 #include "node_internal.h"
 #include "support.h"
 
@@ -100,6 +100,14 @@ int __wrap_renameat(int from_dir, const char *from, int to_dir, const char *to)
 /* ---- the process that is killed ---------------------------------------- */
 
 static bool failed;
+static bool is_sealed; /* the state is */
+
+static rmr_err seal_key(void *user, uint32_t number, uint8_t key[RMR_KEY_LEN])
+{
+    (void)user;
+    memset(key, 7, RMR_KEY_LEN);
+    return number == 0 ? RMR_OK : RMR_E_NOTFOUND;
+}
 
 static void on_event(void *user, const rmr_node_event *ev)
 {
@@ -134,6 +142,7 @@ static int life(const char *dir, const char *hostname)
     rmr_node_config_init(&cfg, sizeof cfg);
     cfg.control_url = URL;
     cfg.no_udp = cfg.no_port_mapping = true;
+    cfg.seal_key = is_sealed ? seal_key : NULL;
     cfg.callbacks = &cb;
     if (rmr_posix_new(&p, &pc) != RMR_OK ||
         rmr_node_new(&n, &env, &cfg, rmr_posix_now()) != RMR_OK)
@@ -179,6 +188,20 @@ static int child(const char *dir, const char *hostname, unsigned at,
 
 /* ---- what is on the disk ----------------------------------------------- */
 
+static rmr_bytes opened(uint8_t *blob, size_t len)
+{
+    uint8_t key[RMR_KEY_LEN];
+    uint8_t *c = blob + ND_SEAL_HEAD_LEN + RMR_XNONCE_LEN;
+    assert_true(len > ND_SEAL_LEN);
+    (void)seal_key(NULL, 0, key);
+    assert_int_equal(rmr_xchapoly_open(c, key, blob + ND_SEAL_HEAD_LEN,
+                                       rmr_bytes_of(blob, ND_SEAL_HEAD_LEN),
+                                       rmr_bytes_of(c, len - ND_SEAL_HEAD_LEN -
+                                                           RMR_XNONCE_LEN)),
+                     RMR_OK);
+    return rmr_bytes_of(c, len - ND_SEAL_LEN);
+}
+
 /* false: there is no state.  One that is there is whole. */
 static bool state_of(const char *dir, nd_keys *k)
 {
@@ -191,8 +214,11 @@ static bool state_of(const char *dir, nd_keys *k)
         return false;
     size_t len = fread(text, 1, sizeof text, f);
     (void)fclose(f);
-    assert_int_equal(rmri_node_state_parse(k, rmr_bytes_of(text, len), &is_old),
-                     RMR_OK);
+    rmr_bytes plain = rmr_bytes_of(text, len);
+    assert_int_equal(rmri_node_is_sealed(plain), is_sealed);
+    if (is_sealed)
+        plain = opened(text, len);
+    assert_int_equal(rmri_node_state_parse(k, plain, &is_old), RMR_OK);
     return true;
 }
 
@@ -242,10 +268,13 @@ static void killed_at_each_call_it_starts_with_old_or_new_state(void **st)
     char dir[] = "/tmp/remora-killed-XXXXXX";
     (void)st;
     assert_non_null(mkdtemp(dir));
-    for (int i = 0; i < 2; i++) {
-        assert_true(killed_at_each(dir, BEFORE, i == 1) >= 6);
-        assert_true(killed_at_each(dir, BEHIND, i == 1) >= 6);
+    for (int i = 0; i < 4; i++) {
+        is_sealed = i >= 2;
+        assert_true(killed_at_each(dir, BEFORE, i % 2 == 1) >= 6);
+        assert_true(killed_at_each(dir, BEHIND, i % 2 == 1) >= 6);
+        remove_all(dir);
     }
+    is_sealed = false;
     remove_all(dir);
     assert_int_equal(rmdir(dir), 0);
 }

@@ -606,6 +606,27 @@ static void status_without_a_netmap_is_whole_too(void **st)
 
 /* ---- preferences ------------------------------------------------------- */
 
+static void status_tells_the_exit_node(void **st)
+{
+    (void)st;
+    start(33);
+    ask("{\"op\":\"status\"}\n");
+    assert_null(strstr(answer, "ExitNodeStatus"));
+    assert_null(strstr(answer, "\"ExitNode\":true"));
+    ask("{\"op\":\"set\",\"exit_node\":\"100.64.0.9\"}\n");
+    ask("{\"op\":\"status\"}\n");
+    ANSWERED("\"Health\":[");
+    ANSWERED("the exit node 100.64.0.9 is not there");
+    assert_null(strstr(answer, "ExitNodeStatus"));
+    ask("{\"op\":\"set\",\"exit_node\":\"100.64.0.2\"}\n");
+    ask("{\"op\":\"status\"}\n");
+    ANSWERED("\"ExitNodeStatus\":{\"ID\":\"n2\",\"Online\":true,"
+             "\"TailscaleIPs\":[\"100.64.0.2/32\"");
+    ANSWERED("\"ExitNode\":true");
+    assert_null(strstr(answer, "is not there"));
+    stop();
+}
+
 static void preferences_are_set_and_shown(void **st)
 {
     (void)st;
@@ -646,6 +667,60 @@ static void preferences_are_set_and_shown(void **st)
 
 /* Each allocation of a request fails once: it is answered or let go, and the
  * next one is served. */
+/* ---- logout ------------------------------------------------------------ */
+
+/* Asks, and lets the control server answer so. */
+static void log_out(rmr_err err, const char *text)
+{
+    static const char request[] = "{\"op\":\"logout\"}\n";
+    pair_conn *c = pair_dial(&p, 0, 0, "remora.sock");
+    assert_non_null(c);
+    assert_int_equal(pair_write(c, request, sizeof request - 1),
+                     sizeof request - 1);
+    answer_len = 0;
+    pair_run(&p, RMR_SEC, read_more, c);
+    assert_int_equal(answer_len, 0); /* it waits */
+    assert_true(p.node[0].n->logging_out);
+    rmri_node_login_out(p.node[0].n, err, text);
+    assert_true(pair_run(&p, 5 * RMR_SEC, read_more, c));
+    pair_close(c);
+}
+
+static void logout_is_answered_when_the_server_has_answered(void **st)
+{
+    (void)st;
+    start(30);
+    log_out(RMR_OK, "");
+    ANSWERED("{\"ok\":true}\n");
+    pair_run(&p, 3 * RMR_SEC, NULL, NULL);
+    assert_int_equal(rmr_node_get_state(p.node[0].n), RMR_NODE_STOPPED);
+    assert_false(p.node[0].n->keys.registered);
+    stop();
+}
+
+static void a_logout_that_is_refused_says_why_and_the_node_goes_on(void **st)
+{
+    (void)st;
+    start(31);
+    p.node[0].n->keys.registered = true;
+    log_out(RMR_E_CTL_REFUSED, "not you");
+    ANSWERED("{\"error\":\"not you\"}\n");
+    pair_run(&p, 3 * RMR_SEC, NULL, NULL);
+    assert_int_not_equal(rmr_node_get_state(p.node[0].n), RMR_NODE_STOPPED);
+    assert_true(p.node[0].n->keys.registered);
+    stop();
+}
+
+static void a_logout_without_a_server_is_told_of_in_time(void **st)
+{
+    (void)st;
+    start(32);
+    ask("{\"op\":\"logout\"}\n");
+    ANSWERED("as soon as it does");
+    assert_true(p.node[0].n->logging_out);
+    stop();
+}
+
 static void a_request_without_memory_harms_nobody(void **st)
 {
     (void)st;
@@ -778,7 +853,12 @@ int main(void)
         cmocka_unit_test(a_slow_watcher_loses_packets_and_they_are_counted),
         cmocka_unit_test(status_tells_users),
         cmocka_unit_test(status_without_a_netmap_is_whole_too),
+        cmocka_unit_test(status_tells_the_exit_node),
         cmocka_unit_test(preferences_are_set_and_shown),
+        cmocka_unit_test(logout_is_answered_when_the_server_has_answered),
+        cmocka_unit_test(
+            a_logout_that_is_refused_says_why_and_the_node_goes_on),
+        cmocka_unit_test(a_logout_without_a_server_is_told_of_in_time),
         cmocka_unit_test(a_request_without_memory_harms_nobody),
         cmocka_unit_test(no_log_line_tells_a_secret),
     };

@@ -34,7 +34,7 @@ static void a_first_start_makes_keys_stores_them_and_dials_control(void **st)
     assert_int_equal(lab_start(&l, &cfg), RMR_OK);
     lab_blob *b = lab_blob_get(&l, "remora.state");
     assert_non_null(b);
-    assert_memory_equal(b->data, "remora-state 2 ", 15);
+    assert_memory_equal(b->data, "remora-state 3 ", 15);
     assert_true(l.connects >= 1);
     assert_int_equal(l.last_connect.port, 9);
     assert_int_equal(rmr_node_get_state(l.node), RMR_NODE_STARTING);

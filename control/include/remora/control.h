@@ -136,6 +136,15 @@ typedef struct rmr_ctl_config {
     bool keep_auth_key;
     const char *const *tags; /* asked for, "tag:name" each; copied */
     size_t n_tags;
+    /* A key that was to take the place of node_public, as by
+     * rmr_ctl_set_node_key(), when the program ended; zero: none.  node_public
+     * is registered then, and stays when this one is refused. */
+    uint8_t next_node_public[RMR_KEY_LEN];
+    /* The login that the key to be registered waits for, as NEEDS_LOGIN told
+     * it; copied; NULL: none.  A server that does not know it is asked anew,
+     * and so it is where an auth key is given. */
+    const char *auth_url;
+    bool hold; /* connects, and registers only after rmr_ctl_release()       */
 } rmr_ctl_config;
 
 #define RMR_CTL_MAX_ROUTES 128
@@ -390,6 +399,16 @@ RMR_API rmr_err rmr_ctl_set_node_key(rmr_ctl *c, rmr_time now,
  * Source: tailcfg.RegisterRequest.
  */
 RMR_API rmr_err rmr_ctl_keep_node_key(rmr_ctl *c);
+
+/**
+ * What the node's keys need is done (they are stored): the registration that
+ * cfg.hold held back may go.                                        [submit]
+ *
+ * Effects: output, where the connection is there.
+ * Errors: none.
+ * Source: none.
+ */
+RMR_API void rmr_ctl_release(rmr_ctl *c);
 
 /**
  * Logs out: registers with an end in the past.  Whatever the server answers to

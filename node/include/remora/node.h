@@ -59,8 +59,11 @@ enum rmr_node_errcode {
                                                           another node runs */
     /* The state is sealed by a key that the host does not give. */
     RMR_E_NODE_STATE_SEALED = RMR_ERR(RMR_LAYER_NODE, 4, 8),
-    RMR_E_NODE_STATE_NEWER = RMR_ERR(RMR_LAYER_NODE, 4, 9) /* of a later
-                                                              remora        */
+    RMR_E_NODE_STATE_NEWER = RMR_ERR(RMR_LAYER_NODE, 4, 9), /* of a later
+                                                               remora       */
+    /* The host gives a key to seal the state, and it is a plain one: it may
+     * have been put in the place of the sealed one.  See take_plain_state. */
+    RMR_E_NODE_STATE_PLAIN = RMR_ERR(RMR_LAYER_NODE, 4, 10)
 };
 
 typedef enum rmr_node_state { /* names as `tailscale status` has them */
@@ -207,7 +210,8 @@ typedef struct rmr_node_config {
      * `hostname` above.  NULL: none. */
     const rmr_node_prefs *prefs;
     const rmr_node_store *store; /* copied; NULL: by the adapter             */
-    rmr_node_seal_fn seal_key;   /* NULL: the state is not sealed            */
+    /* Seals the state and the cached netmap; NULL: they are plain. */
+    rmr_node_seal_fn seal_key;
     void *seal_user;
     /* Routes.  Offered ones are approved by the control server; what peers send
      * there is dialled by the adapter.  Without host bits; at most 64, and none
@@ -222,10 +226,18 @@ typedef struct rmr_node_config {
                                   what would go there is dropped; NULL: none  */
     bool exit_node_allow_lan;  /* the host's own subnets are reached by it    */
     /* The auth key stays in memory, and registers the next node key when one
-     * ends; without it the user is asked to log in. */
+     * ends; without it the user is asked to log in.  A key is stored before the
+     * server hears of it, and a login that is waited for is kept: the next
+     * start goes on with either. */
     bool keep_auth_key;
-    const char *const *tags; /* asked for, "tag:name"; copied; at most 32    */
+    /* Asked for, "tag:name"; copied; at most 32.  NULL: those of the state;
+     * none of an array: none. */
+    const char *const *tags;
     size_t n_tags;
+    /* With seal_key: a state that is not sealed is taken, and sealed.  For the
+     * one start at which an installation begins to be sealed: later whoever can
+     * write the file could make this node another by a plain one. */
+    bool take_plain_state;
 } rmr_node_config;
 
 /**
