@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define URL_MAX 400
+
 void rmr_coord_config_init(rmr_coord_config *cfg, size_t struct_size)
 {
     rmr_coord_config d;
@@ -49,31 +51,24 @@ static rmr_err take_derp_map(rmr_coord *c, rmr_bytes json)
     return c->derp_map ? RMR_OK : RMR_E_NOMEM;
 }
 
-static bool is_url(const char *url)
-{
-    return url && strlen(url) <= 400 &&
-           (strncmp(url, "http://", 7) == 0 ||
-            strncmp(url, "https://", 8) == 0);
-}
-
 /* The URL without what trails, and its host for the clients' eyes. */
-static rmr_err take_url(rmr_coord *c, const char *url)
+static rmr_err take_url(rmr_coord *c, const char *given)
 {
-    rmr_bytes text = rmr_bytes_str(url);
+    rmr_bytes text = rmr_bytes_str(given);
+    rmr_url url;
     while (text.len && text.ptr[text.len - 1] == '/')
         text.len--;
+    if (text.len > URL_MAX || rmr_url_parse(text, &url) != RMR_OK)
+        return RMR_E_INVAL;
     c->server_url = rmri_crd_text(c, text);
-    if (!c->server_url)
-        return RMR_E_NOMEM;
-    const char *host = strstr(c->server_url, "://") + 3;
-    c->domain = rmri_crd_text(c, rmr_bytes_of(host, strcspn(host, ":/")));
-    return c->domain ? RMR_OK : RMR_E_NOMEM;
+    c->domain = rmri_crd_text(c, rmr_bytes_str(url.host));
+    return c->server_url && c->domain ? RMR_OK : RMR_E_NOMEM;
 }
 
 static rmr_err take_texts(rmr_coord *c, const rmr_coord_config *cfg)
 {
     const char *base = cfg->base_domain ? cfg->base_domain : "";
-    if (!is_url(cfg->server_url) || strlen(base) > 253)
+    if (strlen(base) > 253)
         return RMR_E_INVAL;
     rmr_err e = take_url(c, cfg->server_url);
     c->base_domain = rmri_crd_text(c, rmr_bytes_str(base));
