@@ -78,7 +78,7 @@ static void give_text(fuzz *f, const char *text)
 /* A record; the null cipher takes any tag. */
 static void give_record(fuzz *f, const uint8_t *p, size_t n)
 {
-    uint8_t frame[RMRI_CTL_FRAME_MAX] = {4};
+    uint8_t frame[RMR_TS_FRAME_MAX] = {4};
     size_t len = n + RMR_TAG_LEN;
     frame[1] = (uint8_t)(len >> 8);
     frame[2] = (uint8_t)len;
@@ -131,7 +131,7 @@ static void pump(fuzz *f)
 
 static void answer_upgrade(fuzz *f)
 {
-    uint8_t hello[RMRI_CTL_RESP_LEN] = {2, 0, 48};
+    uint8_t hello[RMR_TS_RESP_LEN] = {2, 0, 48};
     memset(hello + 3, 1, sizeof hello - 3);
     give_text(f, "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: "
                  "tailscale-control-protocol\r\n\r\n");

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl_record.h"
+#include <remora/ts2021.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,7 +26,7 @@ static void check(bool ok)
 static rmr_err on_plain(void *user, rmr_buf plain)
 {
     sink *s = user;
-    check(plain.len > 0 && plain.len <= RMRI_CTL_PLAIN_MAX);
+    check(plain.len > 0 && plain.len <= RMR_TS_PLAIN_MAX);
     memcpy(s->p + s->len, plain.ptr, plain.len);
     s->len += plain.len;
     return RMR_OK;
@@ -35,14 +35,14 @@ static rmr_err on_plain(void *user, rmr_buf plain)
 static rmr_err run(const uint8_t *data, size_t size, size_t piece, sink *s)
 {
     static const uint8_t k[RMR_KEY_LEN] = {1};
-    static rmri_ctl_record r;
+    static rmr_ts_record r;
     uint8_t *copy = malloc(size + 1);
     rmr_err e = RMR_OK;
     memcpy(copy, data, size);
-    rmri_ctl_record_init(&r, k, k);
+    rmr_ts_record_init(&r, k, k);
     for (size_t at = 0; at < size;) {
         size_t n = piece < size - at ? piece : size - at;
-        e = rmri_ctl_record_read(&r, rmr_buf_of(copy + at, n), on_plain, s);
+        e = rmr_ts_record_read(&r, rmr_buf_of(copy + at, n), on_plain, s);
         at += n;
     }
     free(copy);
@@ -62,12 +62,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rmr_err eb = run(data, size, piece, &b);
     check(ea == eb && a.len == b.len && memcmp(a.p, b.p, a.len) == 0);
     check(ea == RMR_OK || ea == RMR_E_MALFORMED || ea == RMR_E_AUTH);
-    uint8_t frame[RMRI_CTL_FRAME_MAX];
-    rmri_ctl_record w;
-    size_t n = size < RMRI_CTL_PLAIN_MAX ? size : RMRI_CTL_PLAIN_MAX, len;
-    memcpy(frame + RMRI_CTL_HEAD, data, n);
-    rmri_ctl_record_init(&w, k, k);
-    check(rmri_ctl_record_seal(&w, frame, n, &len) == RMR_OK);
+    uint8_t frame[RMR_TS_FRAME_MAX];
+    rmr_ts_record w;
+    size_t n = size < RMR_TS_PLAIN_MAX ? size : RMR_TS_PLAIN_MAX, len;
+    memcpy(frame + RMR_TS_HEAD, data, n);
+    rmr_ts_record_init(&w, k, k);
+    check(rmr_ts_record_seal(&w, frame, n, &len) == RMR_OK);
     b.len = 0;
     check(run(frame, len, piece, &b) == RMR_OK);
     check(b.len == n && memcmp(b.p, data, n) == 0);

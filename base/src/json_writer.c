@@ -286,6 +286,13 @@ void rmr_jw_kbool(rmr_jw *w, const char *key, bool v)
     rmr_jw_bool(w, v);
 }
 
+rmr_bytes rmr_jw_take(rmr_jw *w)
+{
+    rmr_bytes part = rmr_bytes_of(w->base, w->len);
+    w->len = 0;
+    return part;
+}
+
 rmr_err rmr_jw_end(rmr_jw *w, size_t *len)
 {
     if (w->misused || (!w->failed && !w->is_done))

@@ -58,7 +58,7 @@ static void ask_for_key(rmr_ctl *c)
 
 static void ask_by_websocket(rmr_ctl *c, const char *b64)
 {
-    char target[64 + 3 * RMR_BASE64_LEN(RMRI_CTL_INIT_LEN)];
+    char target[64 + 3 * RMR_BASE64_LEN(RMR_TS_INIT_LEN)];
     rmr_header h[CTL_WS_HEADERS];
     c->body_len = 0;
     c->ws_accepted = false;
@@ -72,7 +72,7 @@ static void ask_by_websocket(rmr_ctl *c, const char *b64)
 
 static void ask_for_upgrade(rmr_ctl *c)
 {
-    char b64[RMR_BASE64_LEN(RMRI_CTL_INIT_LEN) + 1];
+    char b64[RMR_BASE64_LEN(RMR_TS_INIT_LEN) + 1];
     rmr_err e = rmri_ctl_noise_begin(c, b64);
     if (e == RMR_E_AUTH) {
         rmri_ctl_die(c, RMR_E_CTL_HANDSHAKE, "the server's key is no key");
@@ -393,7 +393,7 @@ void rmri_ctl_conn_drop(rmr_ctl *c)
     rmr_h1_free(c->h1);
     c->h1 = NULL;
     rmr_noise_wipe(&c->noise);
-    rmri_ctl_record_wipe(&c->record);
+    rmr_ts_record_wipe(&c->record);
     rmr_wipe(c->out, sizeof c->out);
     rmr_wipe(c->scratch, sizeof c->scratch);
     c->out_len = c->out_pos = 0;

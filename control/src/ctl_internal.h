@@ -10,7 +10,7 @@
 #include <remora/text.h>
 #include <remora/websocket.h>
 
-#include "ctl_record.h"
+#include <remora/ts2021.h>
 #include "ctl_zstd.h"
 #include "nm_internal.h"
 #include "str.h"
@@ -172,14 +172,14 @@ struct rmr_ctl {
     char body[320]; /* the beginning of a body */
     size_t body_len;
     rmr_noise noise;
-    uint8_t hello[RMRI_CTL_FRAME_MAX]; /* the frame that answers message 1 */
+    uint8_t hello[RMR_TS_FRAME_MAX]; /* the frame that answers message 1 */
     size_t hello_len;
-    rmri_ctl_record record;
+    rmr_ts_record record;
     uint8_t early[9];
     size_t early_len;
     uint32_t early_skip;
     rmr_h2 *h2;
-    uint8_t out[RMRI_CTL_FRAME_MAX];
+    uint8_t out[RMR_TS_FRAME_MAX];
     size_t out_len, out_pos;
 
     /* requests */
@@ -241,7 +241,7 @@ void rmri_ctl_conn_drop(rmr_ctl *c);
 
 /* The X-Tailscale-Handshake value.  Errors: RNG, AUTH. */
 rmr_err rmri_ctl_noise_begin(rmr_ctl *c,
-                             char b64[RMR_BASE64_LEN(RMRI_CTL_INIT_LEN) + 1]);
+                             char b64[RMR_BASE64_LEN(RMR_TS_INIT_LEN) + 1]);
 void rmri_ctl_noise_read(rmr_ctl *c, rmr_buf in);
 /* The handshake came to nothing: look for a new key of the server first. */
 void rmri_ctl_handshake_failed(rmr_ctl *c, const char *text);

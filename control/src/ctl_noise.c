@@ -10,7 +10,7 @@
 /* ---- message 1 -------------------------------------------------------- */
 
 static rmr_err write_hello(rmr_ctl *c, const uint8_t e_priv[RMR_KEY_LEN],
-                           uint8_t hello[RMRI_CTL_INIT_LEN])
+                           uint8_t hello[RMR_TS_INIT_LEN])
 {
     char prologue[64];
     size_t len = 0;
@@ -27,16 +27,16 @@ static rmr_err write_hello(rmr_ctl *c, const uint8_t e_priv[RMR_KEY_LEN],
     if (e)
         return e;
     rmr_store_be16(hello, RMR_CTL_CAPABILITY);
-    hello[2] = RMRI_CTL_INITIATION;
+    hello[2] = RMR_TS_INITIATION;
     rmr_store_be16(hello + 3, RMR_NOISE_MSG1_LEN);
     return rmr_noise_write_1(&c->noise, e_priv, rmr_bytes_of(NULL, 0),
                              rmr_buf_of(hello + 5, RMR_NOISE_MSG1_LEN), &len);
 }
 
 rmr_err rmri_ctl_noise_begin(rmr_ctl *c,
-                             char b64[RMR_BASE64_LEN(RMRI_CTL_INIT_LEN) + 1])
+                             char b64[RMR_BASE64_LEN(RMR_TS_INIT_LEN) + 1])
 {
-    uint8_t e_priv[RMR_KEY_LEN], hello[RMRI_CTL_INIT_LEN];
+    uint8_t e_priv[RMR_KEY_LEN], hello[RMR_TS_INIT_LEN];
     rmr_err e = rmr_key_generate(&c->env.rng, e_priv);
     b64[0] = '\0';
     if (!e)
@@ -72,7 +72,7 @@ static void open_session(rmr_ctl *c)
     uint8_t none[1];
     size_t len = 0;
     rmr_err e = rmr_noise_read_2(
-        &c->noise, rmr_bytes_of(c->hello + RMRI_CTL_HEAD, RMR_NOISE_MSG2_LEN),
+        &c->noise, rmr_bytes_of(c->hello + RMR_TS_HEAD, RMR_NOISE_MSG2_LEN),
         rmr_buf_of(none, 0), &len);
     if (e) {
         rmri_ctl_handshake_failed(
@@ -81,7 +81,7 @@ static void open_session(rmr_ctl *c)
     }
     e = rmr_noise_split(&c->noise, send, recv);
     if (!e)
-        rmri_ctl_record_init(&c->record, send, recv);
+        rmr_ts_record_init(&c->record, send, recv);
     rmr_wipe(send, sizeof send);
     rmr_wipe(recv, sizeof recv);
     rmr_noise_wipe(&c->noise);
@@ -105,13 +105,13 @@ static void open_session(rmr_ctl *c)
 static void read_hello(rmr_ctl *c)
 {
     char words[200], text[256];
-    if (c->hello[0] == RMRI_CTL_RESPONSE) {
+    if (c->hello[0] == RMR_TS_RESPONSE) {
         open_session(c);
         return;
     }
     rmri_ctl_server_words(
         c, words, sizeof words,
-        rmr_bytes_of(c->hello + RMRI_CTL_HEAD, c->hello_len - RMRI_CTL_HEAD));
+        rmr_bytes_of(c->hello + RMR_TS_HEAD, c->hello_len - RMR_TS_HEAD));
     (void)snprintf(text, sizeof text, "the server says (unauthenticated): %s",
                    words);
     rmri_ctl_handshake_failed(c, text);
@@ -122,14 +122,14 @@ static size_t hello_want(rmr_ctl *c)
 {
     if (c->hello_len < 1)
         return 0;
-    if (c->hello[0] != RMRI_CTL_RESPONSE && c->hello[0] != RMRI_CTL_ERROR) {
+    if (c->hello[0] != RMR_TS_RESPONSE && c->hello[0] != RMR_TS_ERROR) {
         rmri_ctl_die(c, RMR_E_CTL_REWRITTEN, "got byte 0x%02x", c->hello[0]);
         return 0;
     }
-    if (c->hello_len < RMRI_CTL_HEAD)
+    if (c->hello_len < RMR_TS_HEAD)
         return 0;
-    size_t n = RMRI_CTL_HEAD + (size_t)rmr_load_be16(c->hello + 1);
-    bool good = c->hello[0] == RMRI_CTL_RESPONSE ? n == RMRI_CTL_RESP_LEN
+    size_t n = RMR_TS_HEAD + (size_t)rmr_load_be16(c->hello + 1);
+    bool good = c->hello[0] == RMR_TS_RESPONSE ? n == RMR_TS_RESP_LEN
                                                  : n <= sizeof c->hello;
     if (good)
         return n;
@@ -205,7 +205,7 @@ void rmri_ctl_noise_read(rmr_ctl *c, rmr_buf in)
         hello_bytes(c, &in);
     if (in.len == 0 || c->dying || c->redial || c->phase < PH_EARLY)
         return;
-    rmr_err e = rmri_ctl_record_read(&c->record, in, on_plain, c);
+    rmr_err e = rmr_ts_record_read(&c->record, in, on_plain, c);
     if (e && !c->dying && !c->redial)
         rmri_ctl_die(c, RMR_E_CTL_REWRITTEN,
                      e == RMR_E_AUTH ? "a record was changed on its way"
@@ -216,14 +216,14 @@ void rmri_ctl_noise_read(rmr_ctl *c, rmr_buf in)
 rmr_err rmri_ctl_noise_write(rmr_ctl *c, rmr_buf dst, size_t *len)
 {
     while (c->out_len == 0 && dst.len > *len) {
-        bool direct = dst.len - *len >= RMRI_CTL_FRAME_MAX;
+        bool direct = dst.len - *len >= RMR_TS_FRAME_MAX;
         uint8_t *frame = direct ? dst.ptr + *len : c->out;
         size_t n = 0, whole = 0;
         rmr_err e = rmr_h2_write(
-            c->h2, rmr_buf_of(frame + RMRI_CTL_HEAD, RMRI_CTL_PLAIN_MAX), &n);
+            c->h2, rmr_buf_of(frame + RMR_TS_HEAD, RMR_TS_PLAIN_MAX), &n);
         if (e || n == 0 || c->dying)
             return e == RMR_E_CLOSED ? RMR_OK : e;
-        e = rmri_ctl_record_seal(&c->record, frame, n, &whole);
+        e = rmr_ts_record_seal(&c->record, frame, n, &whole);
         if (e)
             return e;
         if (direct) {

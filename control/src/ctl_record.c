@@ -1,20 +1,19 @@
 /* The record layer. */
-#include "ctl_record.h"
+#include <remora/ts2021.h>
 
 #include <remora/cursor.h>
 
 #include <string.h>
 
-void rmri_ctl_record_init(rmri_ctl_record *r,
-                          const uint8_t send_key[RMR_KEY_LEN],
-                          const uint8_t recv_key[RMR_KEY_LEN])
+void rmr_ts_record_init(rmr_ts_record *r, const uint8_t send_key[RMR_KEY_LEN],
+                        const uint8_t recv_key[RMR_KEY_LEN])
 {
     memset(r, 0, sizeof *r);
     memcpy(r->send_key, send_key, RMR_KEY_LEN);
     memcpy(r->recv_key, recv_key, RMR_KEY_LEN);
 }
 
-void rmri_ctl_record_wipe(rmri_ctl_record *r)
+void rmr_ts_record_wipe(rmr_ts_record *r)
 {
     rmr_wipe(r, sizeof *r);
 }
@@ -30,12 +29,11 @@ static rmr_err next_nonce(uint64_t *counter, uint8_t nonce[12])
 }
 
 /* One whole frame. */
-static rmr_err open_frame(rmri_ctl_record *r, rmr_buf frame,
-                          rmri_ctl_plain_fn plain, void *user)
+static rmr_err open_frame(rmr_ts_record *r, rmr_buf frame,
+                          rmr_ts_plain_fn plain, void *user)
 {
     uint8_t nonce[12];
-    rmr_buf body =
-        rmr_buf_of(frame.ptr + RMRI_CTL_HEAD, frame.len - RMRI_CTL_HEAD);
+    rmr_buf body = rmr_buf_of(frame.ptr + RMR_TS_HEAD, frame.len - RMR_TS_HEAD);
     rmr_err e = next_nonce(&r->recv_counter, nonce);
     if (e)
         return e;
@@ -48,16 +46,16 @@ static rmr_err open_frame(rmri_ctl_record *r, rmr_buf frame,
 }
 
 /* The length of the frame whose head this is; 0: it can't be one. */
-static size_t frame_len(const uint8_t head[RMRI_CTL_HEAD])
+static size_t frame_len(const uint8_t head[RMR_TS_HEAD])
 {
     size_t n = rmr_load_be16(head + 1);
-    if (head[0] != RMRI_CTL_RECORD || n < RMR_TAG_LEN ||
-        n > RMRI_CTL_FRAME_MAX - RMRI_CTL_HEAD)
+    if (head[0] != RMR_TS_RECORD || n < RMR_TAG_LEN ||
+        n > RMR_TS_FRAME_MAX - RMR_TS_HEAD)
         return 0;
-    return RMRI_CTL_HEAD + n;
+    return RMR_TS_HEAD + n;
 }
 
-static size_t collect(rmri_ctl_record *r, rmr_buf in, size_t want)
+static size_t collect(rmr_ts_record *r, rmr_buf in, size_t want)
 {
     size_t n = want - r->len < in.len ? want - r->len : in.len;
     memcpy(r->partial + r->len, in.ptr, n);
@@ -66,11 +64,11 @@ static size_t collect(rmri_ctl_record *r, rmr_buf in, size_t want)
 }
 
 /* Takes some of `in`; *taken is not 0. */
-static rmr_err read_some(rmri_ctl_record *r, rmr_buf in, size_t *taken,
-                         rmri_ctl_plain_fn plain, void *user)
+static rmr_err read_some(rmr_ts_record *r, rmr_buf in, size_t *taken,
+                         rmr_ts_plain_fn plain, void *user)
 {
     size_t n;
-    if (r->len == 0 && in.len >= RMRI_CTL_HEAD) {
+    if (r->len == 0 && in.len >= RMR_TS_HEAD) {
         n = frame_len(in.ptr);
         if (n == 0)
             return RMR_E_MALFORMED;
@@ -79,9 +77,9 @@ static rmr_err read_some(rmri_ctl_record *r, rmr_buf in, size_t *taken,
             return open_frame(r, rmr_buf_of(in.ptr, n), plain, user);
         }
     }
-    if (r->len < RMRI_CTL_HEAD) {
-        *taken = collect(r, in, RMRI_CTL_HEAD);
-        if (r->len == RMRI_CTL_HEAD && frame_len(r->partial) == 0)
+    if (r->len < RMR_TS_HEAD) {
+        *taken = collect(r, in, RMR_TS_HEAD);
+        if (r->len == RMR_TS_HEAD && frame_len(r->partial) == 0)
             return RMR_E_MALFORMED;
         return RMR_OK;
     }
@@ -93,8 +91,8 @@ static rmr_err read_some(rmri_ctl_record *r, rmr_buf in, size_t *taken,
     return open_frame(r, rmr_buf_of(r->partial, n), plain, user);
 }
 
-rmr_err rmri_ctl_record_read(rmri_ctl_record *r, rmr_buf in,
-                             rmri_ctl_plain_fn plain, void *user)
+rmr_err rmr_ts_record_read(rmr_ts_record *r, rmr_buf in, rmr_ts_plain_fn plain,
+                           void *user)
 {
     while (in.len && !r->failed) {
         size_t taken = 0;
@@ -105,20 +103,20 @@ rmr_err rmri_ctl_record_read(rmri_ctl_record *r, rmr_buf in,
     return r->failed;
 }
 
-rmr_err rmri_ctl_record_seal(rmri_ctl_record *r, uint8_t *frame, size_t n,
-                             size_t *len)
+rmr_err rmr_ts_record_seal(rmr_ts_record *r, uint8_t *frame, size_t n,
+                           size_t *len)
 {
     uint8_t nonce[12];
-    if (n > RMRI_CTL_PLAIN_MAX)
+    if (n > RMR_TS_PLAIN_MAX)
         return RMR_E_INVAL;
     rmr_err e = next_nonce(&r->send_counter, nonce);
     if (e)
         return e;
-    frame[0] = RMRI_CTL_RECORD;
+    frame[0] = RMR_TS_RECORD;
     rmr_store_be16(frame + 1, (uint16_t)(n + RMR_TAG_LEN));
-    rmr_chapoly_seal(frame + RMRI_CTL_HEAD, r->send_key, nonce,
+    rmr_chapoly_seal(frame + RMR_TS_HEAD, r->send_key, nonce,
                      rmr_bytes_of(NULL, 0),
-                     rmr_bytes_of(frame + RMRI_CTL_HEAD, n));
-    *len = RMRI_CTL_HEAD + n + RMR_TAG_LEN;
+                     rmr_bytes_of(frame + RMR_TS_HEAD, n));
+    *len = RMR_TS_HEAD + n + RMR_TAG_LEN;
     return RMR_OK;
 }

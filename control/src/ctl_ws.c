@@ -10,7 +10,7 @@
 
 struct ctl_ws {
     rmr_ws *ws;
-    uint8_t out[8 + RMRI_CTL_FRAME_MAX]; /* a message: head, payload */
+    uint8_t out[8 + RMR_TS_FRAME_MAX]; /* a message: head, payload */
     size_t len, pos;
 };
 

@@ -184,7 +184,9 @@ void rmri_node_login_check(rmr_node *n, rmr_time now)
         ended(n, now);
         return;
     }
-    keep_old(n);
+    /* A self of the new key is what we asked for: the answer is on its way. */
+    if (memcmp(self.key, n->node_public, RMR_KEY_LEN) == 0)
+        keep_old(n);
     n->renew_at = RMR_TIME_NEVER;
     if (rest == RMR_TIME_NEVER)
         return;

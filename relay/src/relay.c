@@ -81,6 +81,7 @@ void rmr_relay_free(rmr_relay *r)
     rmri_relay_conns_free(r);
     rmri_relay_verify_free(r);
     rmr_dsw_free(r->sw);
+    rmr_mc_key_free(r->key);
     rmr_mc_free(r->mc);
     rmr_gcm_wipe(&r->gcm);
     rmr_timers_wipe(&r->timers);

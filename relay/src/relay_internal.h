@@ -288,9 +288,7 @@ struct rmr_relay {
     rl_conn *dead;
     rl_conn *starved_head[RL_LACKS], *starved_tail[RL_LACKS];
 
-    rmr_mc_io *key_io;
-    char key_text[80];
-    size_t key_len;
+    rmr_mc_key *key; /* while it is loaded */
 
     rl_verify *verify;
     rl_mesh *mesh;

@@ -292,11 +292,11 @@ static void h2_open(server *s)
 
 static void seal(server *s, const void *p, size_t n)
 {
-    uint8_t frame[RMRI_CTL_FRAME_MAX];
+    uint8_t frame[RMR_TS_FRAME_MAX];
     size_t len;
-    assert_true(n <= RMRI_CTL_PLAIN_MAX);
-    memcpy(frame + RMRI_CTL_HEAD, p, n);
-    assert_int_equal(rmri_ctl_record_seal(&s->record, frame, n, &len), RMR_OK);
+    assert_true(n <= RMR_TS_PLAIN_MAX);
+    memcpy(frame + RMR_TS_HEAD, p, n);
+    assert_int_equal(rmr_ts_record_seal(&s->record, frame, n, &len), RMR_OK);
     bytes_add(&s->out, frame, len);
 }
 
@@ -315,7 +315,7 @@ static void h2_output(server *s)
     while (s->h2 && (n = nghttp2_session_mem_send(s->h2, &p)) > 0) {
         for (size_t at = 0; at < (size_t)n;) {
             size_t k = (size_t)n - at;
-            k = k < RMRI_CTL_PLAIN_MAX ? k : RMRI_CTL_PLAIN_MAX;
+            k = k < RMR_TS_PLAIN_MAX ? k : RMR_TS_PLAIN_MAX;
             seal(s, p + at, k);
             at += k;
         }
@@ -346,8 +346,8 @@ static void early_payload(server *s)
 /* Message 1 from the header; answers as the script says. */
 static void hello(server *s, rmr_bytes b64)
 {
-    uint8_t msg[RMRI_CTL_INIT_LEN], claimed[32], e_priv[32], none[1];
-    uint8_t out[RMRI_CTL_RESP_LEN], send[32], recv[32];
+    uint8_t msg[RMR_TS_INIT_LEN], claimed[32], e_priv[32], none[1];
+    uint8_t out[RMR_TS_RESP_LEN], send[32], recv[32];
     size_t n = sizeof msg, len;
     rmr_noise noise;
     static const char prologue[] = "Tailscale Control Protocol v138";
@@ -367,7 +367,7 @@ static void hello(server *s, rmr_bytes b64)
     }
     memset(e_priv, 0x42, sizeof e_priv);
     rmr_key_clamp(e_priv);
-    out[0] = RMRI_CTL_RESPONSE;
+    out[0] = RMR_TS_RESPONSE;
     rmr_store_be16(out + 1, RMR_NOISE_MSG2_LEN);
     assert_int_equal(rmr_noise_write_2(&noise, e_priv, rmr_bytes_of("", 0),
                                        rmr_buf_of(out + 3, 48), &len),
@@ -376,7 +376,7 @@ static void hello(server *s, rmr_bytes b64)
     out[2] ^= s->hello == HELLO_LONG;
     bytes_add(&s->out, out, sizeof out);
     assert_int_equal(rmr_noise_split(&noise, send, recv), RMR_OK);
-    rmri_ctl_record_init(&s->record, send, recv);
+    rmr_ts_record_init(&s->record, send, recv);
     s->phase = 1;
     h2_open(s);
     if (s->early)
@@ -571,7 +571,7 @@ void server_input(server *s, const uint8_t *p, size_t n)
             assert_int_equal(rmr_ws_read(s->ws, in, &used, &piece), RMR_OK);
         if (piece.len)
             assert_int_equal(
-                rmri_ctl_record_read(&s->record, piece, on_plain, s), RMR_OK);
+                rmr_ts_record_read(&s->record, piece, on_plain, s), RMR_OK);
         in = rmr_buf_of(in.ptr + used, in.len - used);
     }
     if (s->phase == 1)

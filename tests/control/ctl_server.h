@@ -9,7 +9,7 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include "ctl_record.h"
+#include <remora/ts2021.h>
 #include "support.h"
 
 typedef struct bytes {
@@ -90,7 +90,7 @@ typedef struct server {
     bytes in, out;
     rmr_ws *ws; /* NULL: not in that form */
     size_t ws_from; /* in `out`: what follows is not in messages yet */
-    rmri_ctl_record record;
+    rmr_ts_record record;
     nghttp2_session *h2;
     request req[MAX_REQUESTS];
     int n_req;

@@ -1,6 +1,6 @@
 /* The record layer against the vector of a real server, and each refused
  * input. */
-#include "ctl_record.h"
+#include <remora/ts2021.h>
 
 #include <remora/cursor.h>
 #include <remora/noise.h>
@@ -32,21 +32,21 @@ static rmr_err on_plain(void *user, rmr_buf plain)
     return s->say;
 }
 
-static void pair(rmri_ctl_record *a, rmri_ctl_record *b)
+static void pair(rmr_ts_record *a, rmr_ts_record *b)
 {
     uint8_t k1[32], k2[32];
     memset(k1, 1, 32);
     memset(k2, 2, 32);
-    rmri_ctl_record_init(a, k1, k2);
-    rmri_ctl_record_init(b, k2, k1);
+    rmr_ts_record_init(a, k1, k2);
+    rmr_ts_record_init(b, k2, k1);
 }
 
-static size_t seal(rmri_ctl_record *r, uint8_t *frame, const void *p, size_t n)
+static size_t seal(rmr_ts_record *r, uint8_t *frame, const void *p, size_t n)
 {
     size_t len;
     if (n)
         memcpy(frame + 3, p, n);
-    assert_int_equal(rmri_ctl_record_seal(r, frame, n, &len), RMR_OK);
+    assert_int_equal(rmr_ts_record_seal(r, frame, n, &len), RMR_OK);
     assert_int_equal(len, n + 19);
     return len;
 }
@@ -54,13 +54,13 @@ static size_t seal(rmri_ctl_record *r, uint8_t *frame, const void *p, size_t n)
 static void check_side(tv *v, const char *send_key, const char *recv_key,
                        const char *prefix)
 {
-    rmri_ctl_record a, b;
+    rmr_ts_record a, b;
     uint8_t k1[32], k2[32], plain[4096], want[4096], frame[4096];
     char name[64];
     tv_get_hex(v, send_key, k1, 32);
     tv_get_hex(v, recv_key, k2, 32);
-    rmri_ctl_record_init(&a, k1, k2);
-    rmri_ctl_record_init(&b, k2, k1);
+    rmr_ts_record_init(&a, k1, k2);
+    rmr_ts_record_init(&b, k2, k1);
     for (int i = 0; i < 2; i++) {
         sink s = {.len = 0};
         (void)snprintf(name, sizeof name, "%s_plain_%d", prefix, i);
@@ -70,7 +70,7 @@ static void check_side(tv *v, const char *send_key, const char *recv_key,
         assert_int_equal(seal(&a, frame, plain, n), len);
         assert_memory_equal(frame, want, len);
         assert_int_equal(
-            rmri_ctl_record_read(&b, rmr_buf_of(frame, len), on_plain, &s),
+            rmr_ts_record_read(&b, rmr_buf_of(frame, len), on_plain, &s),
             RMR_OK);
         assert_int_equal(s.len, n);
         assert_memory_equal(s.data, plain, n);
@@ -95,7 +95,7 @@ static void any_split_gives_the_same_plaintext(void **state)
         text[i] = (uint8_t)(i * 7 + i / 256);
     static const size_t sizes[] = {1, 0, 4077, 3, 0, 1000, 3919};
     for (size_t piece = 0; piece < 300; piece += piece < 70 ? 1 : 23) {
-        rmri_ctl_record a, b;
+        rmr_ts_record a, b;
         sink s = {.len = 0};
         size_t at = 0;
         pair(&a, &b);
@@ -109,7 +109,7 @@ static void any_split_gives_the_same_plaintext(void **state)
         for (size_t p = 0; p < len;) {
             size_t n = piece && piece < len - p ? piece : len - p;
             assert_int_equal(
-                rmri_ctl_record_read(&b, rmr_buf_of(copy + p, n), on_plain, &s),
+                rmr_ts_record_read(&b, rmr_buf_of(copy + p, n), on_plain, &s),
                 RMR_OK);
             p += n;
         }
@@ -122,31 +122,31 @@ static void any_split_gives_the_same_plaintext(void **state)
 static void refused(const uint8_t *p, size_t n, rmr_err want)
 {
     for (int split = 0; split < 2; split++) {
-        rmri_ctl_record a, b;
+        rmr_ts_record a, b;
         sink s = {.len = 0};
         uint8_t copy[5000];
         rmr_err e = RMR_OK;
         pair(&a, &b);
         memcpy(copy, p, n);
         for (size_t i = 0; split && i < n && !e; i++)
-            e = rmri_ctl_record_read(&b, rmr_buf_of(copy + i, 1), on_plain, &s);
+            e = rmr_ts_record_read(&b, rmr_buf_of(copy + i, 1), on_plain, &s);
         if (!split)
-            e = rmri_ctl_record_read(&b, rmr_buf_of(copy, n), on_plain, &s);
+            e = rmr_ts_record_read(&b, rmr_buf_of(copy, n), on_plain, &s);
         assert_int_equal(e, want);
         assert_int_equal(s.len, 0);
         /* For good. */
         size_t len = seal(&a, copy, "x", 1);
         assert_int_equal(
-            rmri_ctl_record_read(&b, rmr_buf_of(copy, len), on_plain, &s),
+            rmr_ts_record_read(&b, rmr_buf_of(copy, len), on_plain, &s),
             want);
-        rmri_ctl_record_wipe(&b);
+        rmr_ts_record_wipe(&b);
     }
 }
 
 static void odd_frames_end_the_stream(void **state)
 {
     (void)state;
-    rmri_ctl_record a, b;
+    rmr_ts_record a, b;
     uint8_t frame[4096], bad[4096];
     pair(&a, &b);
     size_t len = seal(&a, frame, "hello", 5);
@@ -166,7 +166,7 @@ static void odd_frames_end_the_stream(void **state)
 static void replays_and_swaps_fail(void **state)
 {
     (void)state;
-    rmri_ctl_record a, b;
+    rmr_ts_record a, b;
     sink s = {.len = 0};
     uint8_t one[64], two[64], copy[64];
     pair(&a, &b);
@@ -174,18 +174,18 @@ static void replays_and_swaps_fail(void **state)
     (void)seal(&a, two, "two", 3);
     memcpy(copy, one, n);
     assert_int_equal(
-        rmri_ctl_record_read(&b, rmr_buf_of(copy, n), on_plain, &s), RMR_OK);
-    assert_int_equal(rmri_ctl_record_read(&b, rmr_buf_of(one, n), on_plain, &s),
+        rmr_ts_record_read(&b, rmr_buf_of(copy, n), on_plain, &s), RMR_OK);
+    assert_int_equal(rmr_ts_record_read(&b, rmr_buf_of(one, n), on_plain, &s),
                      RMR_E_AUTH);
     pair(&a, &b);
-    assert_int_equal(rmri_ctl_record_read(&b, rmr_buf_of(two, n), on_plain, &s),
+    assert_int_equal(rmr_ts_record_read(&b, rmr_buf_of(two, n), on_plain, &s),
                      RMR_E_AUTH);
 }
 
 static void the_last_counter_is_never_used(void **state)
 {
     (void)state;
-    rmri_ctl_record a, b;
+    rmr_ts_record a, b;
     sink s = {.len = 0};
     uint8_t frame[64];
     size_t len;
@@ -193,36 +193,36 @@ static void the_last_counter_is_never_used(void **state)
     a.send_counter = b.recv_counter = UINT64_MAX - 1;
     len = seal(&a, frame, "x", 1);
     assert_int_equal(
-        rmri_ctl_record_read(&b, rmr_buf_of(frame, len), on_plain, &s), RMR_OK);
-    assert_int_equal(rmri_ctl_record_seal(&a, frame, 1, &len), RMR_E_PROTOCOL);
+        rmr_ts_record_read(&b, rmr_buf_of(frame, len), on_plain, &s), RMR_OK);
+    assert_int_equal(rmr_ts_record_seal(&a, frame, 1, &len), RMR_E_PROTOCOL);
     assert_int_equal(
-        rmri_ctl_record_read(&b, rmr_buf_of(frame, 20), on_plain, &s),
+        rmr_ts_record_read(&b, rmr_buf_of(frame, 20), on_plain, &s),
         RMR_E_PROTOCOL);
 }
 
 static void too_much_for_a_record_is_refused(void **state)
 {
     (void)state;
-    rmri_ctl_record a, b;
+    rmr_ts_record a, b;
     static uint8_t frame[5000];
     size_t len;
     pair(&a, &b);
-    assert_int_equal(rmri_ctl_record_seal(&a, frame, 4078, &len), RMR_E_INVAL);
-    assert_int_equal(rmri_ctl_record_seal(&a, frame, 4077, &len), RMR_OK);
+    assert_int_equal(rmr_ts_record_seal(&a, frame, 4078, &len), RMR_E_INVAL);
+    assert_int_equal(rmr_ts_record_seal(&a, frame, 4077, &len), RMR_OK);
     assert_int_equal(len, 4096);
 }
 
 static void what_the_callback_says_stops_the_reader(void **state)
 {
     (void)state;
-    rmri_ctl_record a, b;
+    rmr_ts_record a, b;
     sink s = {.say = RMR_E_FULL};
     uint8_t frames[128];
     pair(&a, &b);
     size_t len = seal(&a, frames, "one", 3);
     len += seal(&a, frames + len, "two", 3);
     assert_int_equal(
-        rmri_ctl_record_read(&b, rmr_buf_of(frames, len), on_plain, &s),
+        rmr_ts_record_read(&b, rmr_buf_of(frames, len), on_plain, &s),
         RMR_E_FULL);
     assert_int_equal(s.len, 3);
 }

@@ -269,7 +269,13 @@ RMR_API void rmr_jw_ku64(rmr_jw *w, const char *key, uint64_t v);
 /** A key and true or false.
  *  Effects: appends.  Errors: sticky.  Source: RFC 8259 4. */
 RMR_API void rmr_jw_kbool(rmr_jw *w, const char *key, bool v);
-/** The document is over; it is the first *len bytes of the buffer.
+/** What was written so far, as a part of the document; what follows begins the
+ *  buffer anew, so that a document of any size passes through a small one.
+ *  Effects: on *w.  Errors: none.  Lifetime: until the next call for *w.
+ *  Source: contract M1. */
+RMR_API rmr_bytes rmr_jw_take(rmr_jw *w);
+/** The document is over; it is the first *len bytes of the buffer
+ *  (behind rmr_jw_take: what came since).
  *  Effects: on *len.
  *  Errors: BUFSIZE (out of room), STATE (misuse, not closed, or no value at
  *  all); *len is untouched then.

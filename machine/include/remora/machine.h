@@ -304,6 +304,27 @@ RMR_API rmr_err rmr_mc_resolve(rmr_mc *mc, rmr_time now, const char *name,
  *  Source: none. */
 RMR_API void rmr_mc_resolve_cancel(rmr_mc *mc, uint64_t id);
 
+/* ---- a private key as a blob -------------------------------------------- */
+
+typedef struct rmr_mc_key rmr_mc_key;
+/* Once: the key, 32 bytes, lent for the call; or err, with the reason as text
+ * for the user. */
+typedef void (*rmr_mc_key_fn)(void *user, rmr_time now, rmr_err err,
+                              const char *text, const uint8_t *key);
+/** Loads an X25519 key of the form "<word><64 hex digits>", or makes one and
+ *  stores it first.  A damaged blob is told, and left as it is.
+ *  Effects: operations; draws randomness; `done` is called later.
+ *  Errors: INVAL (blob above 31 or word above 15 bytes), NOMEM.
+ *  Lifetime: user until `done` or free; free it after `done`, within it too.
+ *  Source: RFC 7748 5. */
+RMR_API rmr_err rmr_mc_key_load(rmr_mc_key **out, rmr_mc *mc, const char *blob,
+                                const char *word, rmr_mc_key_fn done,
+                                void *user);
+/** Wipes and frees; NULL is allowed.  Before the kit is freed.
+ *  Effects: `done` is not called any more.  Errors: none.
+ *  Source: contract S2. */
+RMR_API void rmr_mc_key_free(rmr_mc_key *k);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,145 @@
+/* The configuration, copied and checked. */
+#include "crd_internal.h"
+
+#include <string.h>
+
+#define URL_MAX 400
+
+void rmr_coord_config_init(rmr_coord_config *cfg, size_t struct_size)
+{
+    rmr_coord_config d;
+    memset(&d, 0, sizeof d);
+    d.struct_size = (uint32_t)struct_size;
+    d.v4.family = RMR_AF_INET;
+    d.v4.ip[0] = 100;
+    d.v4.ip[1] = 64;
+    d.v4.bits = 10;
+    d.v6.family = RMR_AF_INET6;
+    memcpy(d.v6.ip, "\xfd\x7a\x11\x5c\xa1\xe0", 6);
+    d.v6.bits = 48;
+    d.ephemeral_timeout = 120 * RMR_SEC;
+    d.offline_grace = 10 * RMR_SEC;
+    d.max_nodes = 65536;
+    d.max_connections = 65536;
+    d.max_logins = 1024;
+    memcpy(cfg, &d, struct_size < sizeof d ? struct_size : sizeof d);
+}
+
+/* ---- texts --------------------------------------------------------------- */
+
+static rmr_err no_token(void *user, rmr_json_kind kind, rmr_bytes text)
+{
+    bool *began = user;
+    (void)text;
+    if (!*began && kind != RMR_JSON_OBJECT)
+        return RMR_E_MALFORMED;
+    *began = true;
+    return RMR_OK;
+}
+
+static rmr_err take_derp_map(rmr_coord *c, rmr_bytes json)
+{
+    uint8_t scratch[1024];
+    rmr_json j;
+    bool began = false;
+    if (!json.len)
+        return RMR_OK;
+    rmr_json_init(&j, rmr_buf_of(scratch, sizeof scratch), no_token, &began);
+    if (rmr_json_feed(&j, json) != RMR_OK || rmr_json_end(&j) != RMR_OK)
+        return RMR_E_MALFORMED;
+    c->derp_map = rmri_crd_text(c, json);
+    return c->derp_map ? RMR_OK : RMR_E_NOMEM;
+}
+
+/* The URL without what trails, and its host for the clients' eyes. */
+static rmr_err take_url(rmr_coord *c, const char *given)
+{
+    rmr_bytes text = rmr_bytes_str(given);
+    rmr_url url;
+    while (text.len && text.ptr[text.len - 1] == '/')
+        text.len--;
+    if (text.len > URL_MAX || rmr_url_parse(text, &url) != RMR_OK)
+        return RMR_E_INVAL;
+    c->server_url = rmri_crd_text(c, text);
+    c->domain = rmri_crd_text(c, rmr_bytes_str(url.host));
+    return c->server_url && c->domain ? RMR_OK : RMR_E_NOMEM;
+}
+
+static rmr_err take_texts(rmr_coord *c, const rmr_coord_config *cfg)
+{
+    const char *base = cfg->base_domain ? cfg->base_domain : "";
+    if (strlen(base) > 253)
+        return RMR_E_INVAL;
+    rmr_err e = take_url(c, cfg->server_url);
+    c->base_domain = rmri_crd_text(c, rmr_bytes_str(base));
+    if (e == RMR_OK && !c->base_domain)
+        e = RMR_E_NOMEM;
+    return e == RMR_OK ? take_derp_map(c, cfg->derp_map) : e;
+}
+
+/* ---- the rest ------------------------------------------------------------ */
+
+static bool is_valid(const rmr_coord_config *cfg)
+{
+    bool room = cfg->v4.family == RMR_AF_NONE ||
+                (cfg->v4.family == RMR_AF_INET && cfg->v4.bits <= 28);
+    room = room && (cfg->v6.family == RMR_AF_NONE ||
+                    (cfg->v6.family == RMR_AF_INET6 && cfg->v6.bits <= 112));
+    return cfg->struct_size && cfg->n_listen && cfg->listen &&
+           cfg->n_listen <= CRD_MAX_ADDRS && room &&
+           (cfg->v4.family != RMR_AF_NONE || cfg->v6.family != RMR_AF_NONE) &&
+           !cfg->cert_pem.len == !cfg->key_pem.len && cfg->max_nodes &&
+           cfg->max_nodes < UINT32_MAX / 4;
+}
+
+static void take_listeners(rmr_coord *c, const rmr_coord_config *cfg)
+{
+    c->n_listeners = cfg->n_listen;
+    for (size_t i = 0; i < cfg->n_listen; i++) {
+        c->listeners[i].c = c;
+        c->listeners[i].at = cfg->listen[i];
+        c->listeners[i].resume_at = RMR_TIME_NEVER;
+    }
+}
+
+rmr_err rmri_crd_config_take(rmr_coord *c, const rmr_coord_config *given)
+{
+    rmr_coord_config cfg;
+    rmr_coord_config_init(&cfg, sizeof cfg);
+    memcpy(&cfg, given,
+           given->struct_size < sizeof cfg ? given->struct_size : sizeof cfg);
+    if (!is_valid(&cfg))
+        return RMR_E_INVAL;
+    if (cfg.callbacks)
+        memcpy(&c->cb, cfg.callbacks,
+               cfg.callbacks->struct_size < sizeof c->cb
+                   ? cfg.callbacks->struct_size
+                   : sizeof c->cb);
+    c->v4 = cfg.v4;
+    c->v6 = cfg.v6;
+    c->open = cfg.open;
+    c->node_expiry = cfg.node_expiry;
+    c->ephemeral_timeout = cfg.ephemeral_timeout;
+    c->offline_grace = cfg.offline_grace;
+    c->max_nodes = cfg.max_nodes;
+    c->max_connections = cfg.max_connections;
+    c->max_logins = cfg.max_logins;
+    c->has_private_key = cfg.private_key != NULL;
+    if (cfg.private_key)
+        memcpy(c->private_key, cfg.private_key, RMR_KEY_LEN);
+    take_listeners(c, &cfg);
+    rmr_err e = take_texts(c, &cfg);
+    if (e == RMR_OK && cfg.cert_pem.len)
+        e = rmr_tls_identity_new(&c->identity, &c->env, cfg.cert_pem,
+                                 cfg.key_pem);
+    return e;
+}
+
+void rmri_crd_config_free(rmr_coord *c)
+{
+    rmri_crd_text_free(c, c->server_url);
+    rmri_crd_text_free(c, c->domain);
+    rmri_crd_text_free(c, c->base_domain);
+    rmri_crd_text_free(c, c->derp_map);
+    rmr_tls_identity_free(c->identity);
+}

@@ -1,0 +1,148 @@
+/* A connection from its acceptance to its end. */
+#include "crd_internal.h"
+
+static void link_in(crd_conn *n)
+{
+    rmr_coord *c = n->c;
+    n->next = c->conns;
+    if (c->conns)
+        c->conns->prev = n;
+    c->conns = n;
+    c->n_conns++;
+}
+
+static void link_out(crd_conn *n)
+{
+    rmr_coord *c = n->c;
+    if (n->prev)
+        n->prev->next = n->next;
+    else
+        c->conns = n->next;
+    if (n->next)
+        n->next->prev = n->prev;
+    c->n_conns--;
+}
+
+static void conn_free(crd_conn *n)
+{
+    rmri_crd_noise_free(n);
+    rmr_tls_free(n->tls);
+    rmr_h1_free(n->h1);
+    rmr_ws_free(n->ws);
+    rmr_ring_wipe(&n->out);
+    rmr_ring_wipe(&n->early);
+    rmr_release_wiped(&n->c->env.alloc, n, sizeof *n);
+}
+
+static bool conn_tls(crd_conn *n)
+{
+    rmr_coord *c = n->c;
+    rmr_tls_server_config cfg;
+    if (!c->identity)
+        return true;
+    rmr_tls_server_config_init(&cfg, sizeof cfg);
+    cfg.identity = c->identity;
+    return rmr_tls_server_new(&n->tls, &c->env, &cfg) == RMR_OK;
+}
+
+static crd_conn *conn_new(rmr_coord *c, const rmr_addr *remote)
+{
+    if (c->phase != CRD_PHASE_UP || c->n_conns >= c->max_connections ||
+        rmri_crd_timers_room(c, 1) != RMR_OK)
+        return NULL;
+    crd_conn *n = rmr_alloc_zero(&c->env.alloc, sizeof *n, _Alignof(crd_conn));
+    if (!n)
+        return NULL;
+    n->c = c;
+    n->remote = *remote;
+    rmr_ring_init(&n->out, &c->env.alloc, CRD_OUT_MAX);
+    rmr_ring_init(&n->early, &c->env.alloc, 1024);
+    if (!conn_tls(n)) {
+        conn_free(n);
+        return NULL;
+    }
+    return n;
+}
+
+void rmri_crd_conn_accept(crd_listener *l, rmr_time now, uint64_t child,
+                          const rmr_addr *remote)
+{
+    rmr_coord *c = l->c;
+    crd_conn *n = conn_new(c, remote);
+    if (!n) {
+        c->count.rejected++;
+        rmr_mc_refuse(c->mc, child);
+        return;
+    }
+    n->io = rmr_mc_adopt(c->mc, child, &rmri_crd_stream_ops, n);
+    if (!n->io) {
+        c->count.rejected++;
+        conn_free(n);
+        return;
+    }
+    c->count.accepted++;
+    link_in(n);
+    rmri_crd_timer_set(c, &n->timer, CRD_TIMER_STAGE, n,
+                       rmr_time_add(now, CRD_HTTP_TIMEOUT));
+    rmri_crd_conn_settle(n, now);
+}
+
+void rmri_crd_conn_settle(crd_conn *n, rmr_time now)
+{
+    (void)now;
+    if (n->stage == CRD_DEAD)
+        return;
+    if (!n->finishing)
+        rmr_mc_io_credit(n->io, CRD_CREDIT);
+    if (n->tls || n->out.len > 0 || n->early.len > 0 || n->h2 || n->finishing)
+        rmr_mc_io_output(n->io);
+}
+
+/* The memory goes with the next pump: this may be inside one of its calls. */
+void rmri_crd_conn_end(crd_conn *n, rmr_time now)
+{
+    rmr_coord *c = n->c;
+    (void)now;
+    if (n->stage == CRD_DEAD)
+        return;
+    if (n->io)
+        rmr_mc_io_close(n->io);
+    n->io = NULL;
+    n->stage = CRD_DEAD;
+    rmr_timers_cancel(&c->timers, &n->timer);
+    link_out(n);
+    n->next = c->dead;
+    c->dead = n;
+    rmri_crd_stir(c);
+}
+
+void rmri_crd_conn_finish(crd_conn *n, rmr_time now)
+{
+    if (n->stage == CRD_DEAD || n->finishing)
+        return;
+    n->finishing = true;
+    rmri_crd_timer_set(n->c, &n->timer, CRD_TIMER_STAGE, n,
+                       rmr_time_add(now, CRD_FINISH_TIMEOUT));
+    rmr_mc_io_output(n->io);
+}
+
+void rmri_crd_conns_reap(rmr_coord *c)
+{
+    while (c->dead) {
+        crd_conn *n = c->dead;
+        c->dead = n->next;
+        conn_free(n);
+    }
+}
+
+void rmri_crd_conns_free(rmr_coord *c)
+{
+    while (c->conns) {
+        crd_conn *n = c->conns;
+        n->io = NULL;
+        n->stage = CRD_DEAD;
+        link_out(n);
+        conn_free(n);
+    }
+    rmri_crd_conns_reap(c);
+}

@@ -1,0 +1,259 @@
+/* One frame of a map stream: what its client does not know yet. */
+#include "crd_internal.h"
+
+#include <remora/cursor.h>
+
+#include <string.h>
+
+#define FRONT 4 /* the length, little endian */
+
+/* ---- the frame's bytes --------------------------------------------------- */
+
+void rmri_crd_out_begin(crd_out *o, rmr_coord *c, crd_buf *to, bool zstd)
+{
+    static const uint8_t length[FRONT];
+    memset(o, 0, sizeof *o);
+    o->c = c;
+    o->to = to;
+    o->zstd = zstd;
+    o->start = to->len;
+    o->err = rmri_crd_buf_add(c, to, rmr_bytes_of(length, FRONT));
+    if (zstd)
+        rmri_crd_zstd_begin(c->zstd);
+    rmr_jw_init(&o->w, rmr_buf_of(c->scratch, CRD_SCRATCH));
+}
+
+static void pass_on(crd_out *o, rmr_bytes part, bool last)
+{
+    if (o->err != RMR_OK)
+        return;
+    if (o->zstd)
+        o->err = rmri_crd_zstd_feed(o->c->zstd, part, last, o->c, o->to);
+    else
+        o->err = rmri_crd_buf_add(o->c, o->to, part);
+}
+
+/* An element has half of the scratch, then. */
+void rmri_crd_out_flush(crd_out *o)
+{
+    if (o->w.len >= CRD_SCRATCH / 2)
+        pass_on(o, rmr_jw_take(&o->w), false);
+}
+
+rmr_err rmri_crd_out_end(crd_out *o)
+{
+    size_t len;
+    rmr_err e = rmr_jw_end(&o->w, &len);
+    if (o->err == RMR_OK)
+        o->err = e;
+    if (o->err == RMR_OK)
+        pass_on(o, rmr_bytes_of(o->c->scratch, len), true);
+    if (o->err != RMR_OK) {
+        o->to->len = o->start;
+        return o->err;
+    }
+    size_t n = o->to->len - o->start;
+    rmr_store_le32(o->to->p + o->start, (uint32_t)(n - FRONT));
+    o->c->count.frames++;
+    o->c->count.frame_bytes += n;
+    return RMR_OK;
+}
+
+/* ---- peers --------------------------------------------------------------- */
+
+typedef void (*each_fn)(crd_out *o, const crd_stream *s, const crd_node *n);
+
+static void for_each(crd_out *o, const crd_stream *s, const crd_set *set,
+                     each_fn fn)
+{
+    for (size_t i = 0; i < set->n_words; i++) {
+        for (uint64_t w = set->words[i]; w; w &= w - 1) {
+            size_t slot = i * 64 + (size_t)__builtin_ctzll(w);
+            const crd_node *n = slot < o->c->n_slots ? o->c->nodes[slot] : NULL;
+            if (n)
+                fn(o, s, n);
+            rmri_crd_out_flush(o);
+        }
+    }
+}
+
+static void put_whole(crd_out *o, const crd_stream *s, const crd_node *n)
+{
+    rmri_crd_put_node(&o->w, o->c, s->node, n);
+}
+
+static void put_patch(crd_out *o, const crd_stream *s, const crd_node *n)
+{
+    if (!rmri_crd_set_has(&s->whole, n->slot))
+        rmri_crd_put_patch(&o->w, n);
+}
+
+/* Once a frame for each user; the tagged ones have one together. */
+static void put_profile(crd_out *o, const crd_stream *s, const crd_node *n)
+{
+    rmr_coord *c = o->c;
+    (void)s;
+    bool tagged = rmri_crd_is_tagged(n) || !n->user;
+    uint64_t *shown = tagged ? &c->tagged_shown : &n->user->shown;
+    if (*shown == c->frame)
+        return;
+    *shown = c->frame;
+    rmri_crd_put_profile(&o->w, n);
+}
+
+static void put_list(crd_out *o, const crd_stream *s, const char *name,
+                     const crd_set *set, each_fn fn)
+{
+    rmr_jw_key(&o->w, name);
+    rmr_jw_array(&o->w);
+    for_each(o, s, set, fn);
+    rmr_jw_array_end(&o->w);
+}
+
+static bool is_empty(const crd_set *s)
+{
+    for (size_t i = 0; i < s->n_words; i++) {
+        if (s->words[i])
+            return false;
+    }
+    return true;
+}
+
+static bool differ(const crd_set *a, const crd_set *b)
+{
+    for (size_t i = 0; i < a->n_words; i++) {
+        if (a->words[i] & ~(i < b->n_words ? b->words[i] : 0))
+            return true;
+    }
+    return false;
+}
+
+static void put_gone(crd_out *o, const crd_stream *s)
+{
+    rmr_jw_key(&o->w, "PeersRemoved");
+    rmr_jw_array(&o->w);
+    for (size_t i = 0; i < s->n_gone; i++) {
+        rmr_jw_u64(&o->w, s->gone[i]);
+        rmri_crd_out_flush(o);
+    }
+    rmr_jw_array_end(&o->w);
+}
+
+static void put_profiles(crd_out *o, const crd_stream *s, const crd_set *set)
+{
+    o->c->frame++;
+    rmr_jw_key(&o->w, "UserProfiles");
+    rmr_jw_array(&o->w);
+    put_profile(o, s, s->node);
+    for_each(o, s, set, put_profile);
+    rmr_jw_array_end(&o->w);
+}
+
+/* ---- the rest ------------------------------------------------------------ */
+
+static void put_self(crd_out *o, const crd_stream *s)
+{
+    rmr_jw_key(&o->w, "Node");
+    rmri_crd_put_node(&o->w, o->c, s->node, s->node);
+    rmri_crd_out_flush(o);
+    rmri_crd_put_filter(o, o->c, s->node);
+    rmr_jw_key(&o->w, "DNSConfig");
+    rmri_crd_put_dns(&o->w, o->c);
+}
+
+static void put_once(crd_out *o)
+{
+    const rmr_coord *c = o->c;
+    if (c->derp_map) {
+        rmr_jw_key(&o->w, "DERPMap");
+        rmr_jw_raw(&o->w, rmr_bytes_of(NULL, 0));
+        pass_on(o, rmr_jw_take(&o->w), false);
+        pass_on(o, rmr_bytes_str(c->derp_map), false); /* of any size */
+    }
+    rmr_jw_kstr(&o->w, "Domain", c->domain);
+    rmr_jw_kbool(&o->w, "CollectServices", false);
+    rmri_crd_out_flush(o);
+}
+
+static void put_time(crd_out *o)
+{
+    char text[RMR_TIME_TEXT_MAX];
+    rmr_jw_kstr(&o->w, "ControlTime", rmr_time_text(rmri_crd_wall(o->c), text));
+}
+
+static rmr_err first(crd_stream *s)
+{
+    rmr_coord *c = s->rpc->conn->c;
+    for (size_t i = 0; i < c->n_nodes; i++) {
+        if (rmri_crd_sees(c, s->node, c->by_id[i]) &&
+            rmri_crd_set_add(c, &s->told, c->by_id[i]->slot) != RMR_OK)
+            return RMR_E_NOMEM;
+    }
+    return RMR_OK;
+}
+
+static rmr_err make(crd_stream *s)
+{
+    crd_out o;
+    bool began = s->began;
+    const crd_set *whole = began ? &s->whole : &s->told;
+    rmri_crd_out_begin(&o, s->rpc->conn->c, &s->rpc->body, s->zstd);
+    rmr_jw_object(&o.w);
+    if (!began)
+        put_once(&o);
+    if (!began || s->self)
+        put_self(&o, s);
+    if (began && s->n_gone)
+        put_gone(&o, s);
+    if (!is_empty(whole))
+        put_list(&o, s, began ? "PeersChanged" : "Peers", whole, put_whole);
+    if (began && differ(&s->dirty, &s->whole))
+        put_list(&o, s, "PeersChangedPatch", &s->dirty, put_patch);
+    if (!began || !is_empty(whole))
+        put_profiles(&o, s, whole);
+    put_time(&o);
+    rmr_jw_object_end(&o.w);
+    return rmri_crd_out_end(&o);
+}
+
+static void clear(crd_set *s)
+{
+    if (s->n_words)
+        memset(s->words, 0, s->n_words * sizeof *s->words);
+}
+
+static rmr_err remember(crd_stream *s)
+{
+    rmr_coord *c = s->rpc->conn->c;
+    for (size_t i = 0; i < s->whole.n_words; i++) {
+        for (uint64_t w = s->whole.words[i]; w; w &= w - 1) {
+            uint32_t slot = (uint32_t)(i * 64 + (size_t)__builtin_ctzll(w));
+            if (rmri_crd_set_add(c, &s->told, slot) != RMR_OK)
+                return RMR_E_NOMEM;
+        }
+    }
+    clear(&s->whole);
+    clear(&s->dirty);
+    rmr_release(&c->env.alloc, s->gone, s->cap_gone * sizeof *s->gone);
+    s->gone = NULL;
+    s->n_gone = s->cap_gone = 0;
+    s->self = s->any = false;
+    s->began = true;
+    return RMR_OK;
+}
+
+void rmri_crd_frame(crd_stream *s, rmr_time now)
+{
+    rmr_err e = RMR_OK;
+    if (s->broken || (s->began && !s->any))
+        return;
+    if (!s->began)
+        e = first(s);
+    if (e == RMR_OK)
+        e = make(s);
+    if (e == RMR_OK)
+        e = remember(s);
+    if (e != RMR_OK)
+        s->broken = true;
+    rmri_crd_stream_keepalive(s, now);
+}

@@ -1,0 +1,328 @@
+/* Nodes and what goes with them as JSON, as clients read it. */
+#include "crd_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- small things -------------------------------------------------------- */
+
+static void put_key(rmr_jw *w, const char *name, const char *prefix,
+                    const uint8_t key[RMR_KEY_LEN])
+{
+    static const uint8_t none[RMR_KEY_LEN];
+    char text[16 + 2 * RMR_KEY_LEN + 1];
+    if (memcmp(key, none, sizeof none) == 0)
+        return;
+    size_t n = strlen(prefix);
+    memcpy(text, prefix, n);
+    rmr_hex(text + n, key, RMR_KEY_LEN);
+    rmr_jw_kstr(w, name, text);
+}
+
+static void put_time(rmr_jw *w, const char *name, uint64_t unix_ns)
+{
+    char text[RMR_TIME_TEXT_MAX];
+    if (unix_ns)
+        rmr_jw_kstr(w, name, rmr_time_text(unix_ns, text));
+}
+
+static void put_prefix(rmr_jw *w, const rmr_prefix *p)
+{
+    char text[RMR_PREFIX_TEXT_MAX];
+    rmr_jw_str(w, rmr_prefix_text(p, text));
+}
+
+static void put_host(rmr_jw *w, const rmr_addr *a)
+{
+    rmr_prefix p;
+    if (a->family == RMR_AF_NONE)
+        return;
+    memset(&p, 0, sizeof p);
+    memcpy(p.ip, a->ip, sizeof p.ip);
+    p.family = a->family;
+    p.bits = (uint8_t)(rmr_addr_ip_len(a) * 8);
+    put_prefix(w, &p);
+}
+
+static void put_fqdn(rmr_jw *w, const rmr_coord *c, const crd_node *n)
+{
+    char name[64 + 256 + 3];
+    (void)snprintf(name, sizeof name, "%s%s%.255s.", n->given,
+                   c->base_domain[0] ? "." : "", c->base_domain);
+    rmr_jw_kstr(w, "Name", name);
+}
+
+/* ---- a node -------------------------------------------------------------- */
+
+static void put_endpoints(rmr_jw *w, const crd_node *n)
+{
+    char text[RMR_ADDR_TEXT_MAX];
+    rmr_jw_key(w, "Endpoints");
+    rmr_jw_array(w);
+    for (size_t i = 0; i < n->n_endpoints; i++)
+        rmr_jw_str(w, rmr_addr_text(&n->endpoints[i], text));
+    rmr_jw_array_end(w);
+}
+
+static void put_addresses(rmr_jw *w, const crd_node *n)
+{
+    rmr_jw_key(w, "Addresses");
+    rmr_jw_array(w);
+    put_host(w, &n->v4);
+    put_host(w, &n->v6);
+    rmr_jw_array_end(w);
+}
+
+/* Its addresses, and the routes that it serves. */
+static void put_allowed(rmr_jw *w, const rmr_coord *c, const crd_node *n)
+{
+    bool primary = false;
+    rmr_jw_key(w, "AllowedIPs");
+    rmr_jw_array(w);
+    put_host(w, &n->v4);
+    put_host(w, &n->v6);
+    for (size_t i = 0; i < n->n_approved; i++) {
+        if (!rmri_crd_serves(c, n, &n->approved[i]))
+            continue;
+        put_prefix(w, &n->approved[i]);
+        primary |= !rmri_crd_is_exit(&n->approved[i]);
+    }
+    rmr_jw_array_end(w);
+    if (!primary)
+        return;
+    rmr_jw_key(w, "PrimaryRoutes");
+    rmr_jw_array(w);
+    for (size_t i = 0; i < n->n_approved; i++) {
+        if (!rmri_crd_is_exit(&n->approved[i]) &&
+            rmri_crd_serves(c, n, &n->approved[i]))
+            put_prefix(w, &n->approved[i]);
+    }
+    rmr_jw_array_end(w);
+}
+
+static void put_services(rmr_jw *w, const crd_node *n)
+{
+    rmr_jw_key(w, "Services");
+    rmr_jw_array(w);
+    for (size_t i = 0; i < n->n_services; i++) {
+        rmr_jw_object(w);
+        rmr_jw_kstr(w, "Proto", n->services[i].proto);
+        rmr_jw_ku64(w, "Port", n->services[i].port);
+        rmr_jw_object_end(w);
+    }
+    rmr_jw_array_end(w);
+}
+
+static void put_hostinfo(rmr_jw *w, const crd_node *n)
+{
+    rmr_jw_key(w, "Hostinfo");
+    rmr_jw_object(w);
+    if (n->os[0])
+        rmr_jw_kstr(w, "OS", n->os);
+    rmr_jw_kstr(w, "Hostname", n->hostname);
+    if (n->n_announced) {
+        rmr_jw_key(w, "RoutableIPs");
+        rmr_jw_array(w);
+        for (size_t i = 0; i < n->n_announced; i++)
+            put_prefix(w, &n->announced[i]);
+        rmr_jw_array_end(w);
+    }
+    if (n->n_services)
+        put_services(w, n);
+    rmr_jw_object_end(w);
+}
+
+static void put_tags(rmr_jw *w, const crd_node *n)
+{
+    if (!rmri_crd_is_tagged(n))
+        return;
+    rmr_jw_key(w, "Tags");
+    rmr_jw_array(w);
+    for (size_t i = 0; i < n->tags.n; i++)
+        rmr_jw_str(w, n->tags.p[i]);
+    rmr_jw_array_end(w);
+}
+
+static uint64_t user_id(const crd_node *n)
+{
+    return rmri_crd_is_tagged(n) || !n->user ? CRD_TAGGED_USER : n->user->id;
+}
+
+static void put_identity(rmr_jw *w, const rmr_coord *c, const crd_node *n)
+{
+    char id[24];
+    (void)snprintf(id, sizeof id, "%llu", (unsigned long long)n->id);
+    rmr_jw_ku64(w, "ID", n->id);
+    rmr_jw_kstr(w, "StableID", id);
+    put_fqdn(w, c, n);
+    rmr_jw_ku64(w, "User", user_id(n));
+    put_key(w, "Key", "nodekey:", n->key);
+    put_time(w, "KeyExpiry", n->expiry);
+    put_key(w, "Machine", "mkey:", n->machine);
+    put_key(w, "DiscoKey", "discokey:", n->disco);
+}
+
+static void put_capabilities(rmr_jw *w)
+{
+    rmr_jw_key(w, "CapMap");
+    rmr_jw_object(w);
+    rmr_jw_key(w, "default-auto-update");
+    rmr_jw_array(w);
+    rmr_jw_bool(w, false);
+    rmr_jw_array_end(w);
+    rmr_jw_object_end(w);
+}
+
+void rmri_crd_put_node(rmr_jw *w, const rmr_coord *c, const crd_node *viewer,
+                       const crd_node *n)
+{
+    rmr_jw_object(w);
+    put_identity(w, c, n);
+    put_addresses(w, n);
+    put_allowed(w, c, n);
+    if (n->n_endpoints)
+        put_endpoints(w, n);
+    if (n->home_derp) {
+        rmr_jw_ku64(w, "HomeDERP", n->home_derp);
+    }
+    put_hostinfo(w, n);
+    put_time(w, "Created", n->created);
+    if (n->cap) {
+        rmr_jw_ku64(w, "Cap", n->cap);
+    }
+    put_tags(w, n);
+    if (!n->online)
+        put_time(w, "LastSeen", n->last_seen);
+    rmr_jw_kbool(w, "Online", n->online);
+    rmr_jw_kbool(w, "MachineAuthorized", !n->expired);
+    if (n->expired) {
+        rmr_jw_kbool(w, "Expired", true);
+    }
+    if (viewer == n)
+        put_capabilities(w);
+    rmr_jw_object_end(w);
+}
+
+/* A patch with DiscoKey, Online false and an old LastSeen would be taken for a
+ * stale one. */
+void rmri_crd_put_patch(rmr_jw *w, const crd_node *n)
+{
+    rmr_jw_object(w);
+    rmr_jw_ku64(w, "NodeID", n->id);
+    if (n->home_derp) {
+        rmr_jw_ku64(w, "DERPRegion", n->home_derp);
+    }
+    if (n->cap) {
+        rmr_jw_ku64(w, "Cap", n->cap);
+    }
+    put_endpoints(w, n);
+    if (n->online)
+        put_key(w, "DiscoKey", "discokey:", n->disco);
+    else
+        put_time(w, "LastSeen", n->last_seen);
+    rmr_jw_kbool(w, "Online", n->online);
+    rmr_jw_object_end(w);
+}
+
+/* ---- what goes with nodes ------------------------------------------------ */
+
+void rmri_crd_put_profile(rmr_jw *w, const crd_node *n)
+{
+    const char *name =
+        rmri_crd_is_tagged(n) || !n->user ? "tagged-devices" : n->user->name;
+    rmr_jw_object(w);
+    rmr_jw_ku64(w, "ID", user_id(n));
+    rmr_jw_kstr(w, "LoginName", name);
+    rmr_jw_kstr(w, "DisplayName", name);
+    rmr_jw_object_end(w);
+}
+
+void rmri_crd_put_dns(rmr_jw *w, const rmr_coord *c)
+{
+    rmr_jw_object(w);
+    if (c->base_domain[0]) {
+        rmr_jw_key(w, "Domains");
+        rmr_jw_array(w);
+        rmr_jw_str(w, c->base_domain);
+        rmr_jw_array_end(w);
+        rmr_jw_kbool(w, "Proxied", true);
+    }
+    rmr_jw_object_end(w);
+}
+
+/* ---- the packet filter --------------------------------------------------- */
+
+static void put_ports(rmr_jw *w, const char *ip)
+{
+    rmr_jw_object(w);
+    rmr_jw_kstr(w, "IP", ip);
+    rmr_jw_key(w, "Ports");
+    rmr_jw_object(w);
+    rmr_jw_ku64(w, "First", 0);
+    rmr_jw_ku64(w, "Last", 65535);
+    rmr_jw_object_end(w);
+    rmr_jw_object_end(w);
+}
+
+static void put_ip(rmr_jw *w, const rmr_addr *a)
+{
+    char text[RMR_ADDR_TEXT_MAX];
+    if (a->family != RMR_AF_NONE)
+        rmr_jw_str(w, rmr_addr_ip_text(a, text));
+}
+
+static void put_own(rmr_jw *w, const rmr_addr *a)
+{
+    char text[RMR_ADDR_TEXT_MAX];
+    if (a->family != RMR_AF_NONE)
+        put_ports(w, rmr_addr_ip_text(a, text));
+}
+
+/* The user's own nodes alone. */
+static void put_own_nodes(crd_out *o, const rmr_coord *c, const crd_node *n)
+{
+    rmr_jw *w = &o->w;
+    rmr_jw_object(w);
+    rmr_jw_key(w, "SrcIPs");
+    rmr_jw_array(w);
+    for (size_t i = 0; i < c->n_nodes; i++) {
+        const crd_node *from = c->by_id[i];
+        if (from != n && !rmri_crd_sees(c, n, from))
+            continue;
+        put_ip(w, &from->v4);
+        put_ip(w, &from->v6);
+        rmri_crd_out_flush(o);
+    }
+    rmr_jw_array_end(w);
+    rmr_jw_key(w, "DstPorts");
+    rmr_jw_array(w);
+    put_own(w, &n->v4);
+    put_own(w, &n->v6);
+    rmr_jw_array_end(w);
+    rmr_jw_object_end(w);
+}
+
+void rmri_crd_put_filter(crd_out *o, const rmr_coord *c, const crd_node *n)
+{
+    rmr_jw *w = &o->w;
+    rmr_jw_key(w, "PacketFilters");
+    rmr_jw_object(w);
+    rmr_jw_key(w, "base");
+    rmr_jw_array(w);
+    if (c->open) {
+        rmr_jw_object(w);
+        rmr_jw_key(w, "SrcIPs");
+        rmr_jw_array(w);
+        rmr_jw_str(w, "*");
+        rmr_jw_array_end(w);
+        rmr_jw_key(w, "DstPorts");
+        rmr_jw_array(w);
+        put_ports(w, "*");
+        rmr_jw_array_end(w);
+        rmr_jw_object_end(w);
+    } else if (!rmri_crd_is_tagged(n)) {
+        put_own_nodes(o, c, n);
+    }
+    rmr_jw_array_end(w);
+    rmr_jw_object_end(w);
+}

@@ -1,0 +1,201 @@
+/* Pre-auth keys: "hskey-auth-<12 hex digits>-<64 hex digits>".  The digits in
+ * front name the key; of the whole text a hash is kept.  32 random bytes need
+ * no slow hash. */
+#include "crd_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FRONT "hskey-auth-"
+#define PREFIX_LEN 12
+
+/* ---- the table ----------------------------------------------------------- */
+
+static void key_free(rmr_coord *c, crd_key *k)
+{
+    rmri_crd_list_free(c, &k->tags);
+    rmr_release_wiped(&c->env.alloc, k, sizeof *k);
+}
+
+void rmri_crd_keys_free(rmr_coord *c)
+{
+    for (size_t i = 0; i < c->n_keys; i++)
+        key_free(c, c->keys[i]);
+    rmr_release(&c->env.alloc, c->keys, c->cap_keys * sizeof *c->keys);
+}
+
+static rmr_err grow(rmr_coord *c)
+{
+    if (c->n_keys < c->cap_keys)
+        return RMR_OK;
+    size_t cap = c->cap_keys ? c->cap_keys * 2 : 8;
+    crd_key **p =
+        rmr_alloc_zero(&c->env.alloc, cap * sizeof *p, _Alignof(crd_key *));
+    if (!p)
+        return RMR_E_NOMEM;
+    if (c->n_keys)
+        memcpy(p, c->keys, c->n_keys * sizeof *p);
+    rmr_release(&c->env.alloc, c->keys, c->cap_keys * sizeof *p);
+    c->keys = p;
+    c->cap_keys = cap;
+    return RMR_OK;
+}
+
+/* Its place; n_keys: there is none. */
+static size_t find(const rmr_coord *c, uint64_t id)
+{
+    size_t i = 0;
+    while (i < c->n_keys && c->keys[i]->id != id)
+        i++;
+    return i;
+}
+
+static void drop(rmr_coord *c, size_t at)
+{
+    key_free(c, c->keys[at]);
+    c->n_keys--;
+    memmove(c->keys + at, c->keys + at + 1, (c->n_keys - at) * sizeof *c->keys);
+}
+
+void rmri_crd_keys_of_user_remove(rmr_coord *c, uint64_t user)
+{
+    for (size_t i = c->n_keys; i-- > 0;) {
+        if (c->keys[i]->user == user)
+            drop(c, i);
+    }
+}
+
+static void hash_text(uint8_t out[RMR_HASH_LEN], rmr_bytes text)
+{
+    rmr_blake2s_256(out, text, rmr_bytes_of(NULL, 0));
+}
+
+crd_key *rmri_crd_key_of(const rmr_coord *c, rmr_bytes text)
+{
+    uint8_t hash[RMR_HASH_LEN];
+    crd_key *found = NULL;
+    hash_text(hash, text);
+    for (size_t i = 0; i < c->n_keys; i++) {
+        if (rmr_equal_ct(c->keys[i]->hash, hash, sizeof hash))
+            found = c->keys[i];
+    }
+    return found;
+}
+
+/* ---- the API ------------------------------------------------------------- */
+
+bool rmri_crd_is_tag(rmr_bytes text)
+{
+    if (text.len < 5 || text.len > 63 || memcmp(text.ptr, "tag:", 4) != 0 ||
+        text.ptr[4] < 'a' || text.ptr[4] > 'z')
+        return false;
+    for (size_t i = 5; i < text.len; i++) {
+        uint8_t ch = text.ptr[i];
+        if (!((ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') ||
+              ch == '-'))
+            return false;
+    }
+    return true;
+}
+
+static rmr_err check(const rmr_coord *c, const rmr_coord_key_wish *w)
+{
+    if (w->user && !rmri_crd_user(c, w->user))
+        return RMR_E_NOTFOUND;
+    if ((!w->user && !w->n_tags) || w->n_tags > RMR_COORD_MAX_TAGS)
+        return RMR_E_INVAL;
+    for (size_t i = 0; i < w->n_tags; i++) {
+        if (!rmri_crd_is_tag(rmr_bytes_str(w->tags[i])))
+            return RMR_E_INVAL;
+    }
+    return RMR_OK;
+}
+
+static rmr_err make_text(rmr_coord *c, crd_key *k,
+                         char text[RMR_COORD_KEY_TEXT])
+{
+    uint8_t random[PREFIX_LEN / 2 + 32];
+    char secret[65];
+    rmr_err e = rmr_rng_fill(&c->env.rng, random, sizeof random);
+    if (e != RMR_OK)
+        return e;
+    rmr_hex(k->prefix, random, PREFIX_LEN / 2);
+    rmr_hex(secret, random + PREFIX_LEN / 2, 32);
+    (void)snprintf(text, RMR_COORD_KEY_TEXT, FRONT "%s-%s", k->prefix, secret);
+    hash_text(k->hash, rmr_bytes_str(text));
+    rmr_wipe(random, sizeof random);
+    rmr_wipe(secret, sizeof secret);
+    return RMR_OK;
+}
+
+rmr_err rmr_coord_key_add(rmr_coord *c, const rmr_coord_key_wish *wish,
+                          char text[RMR_COORD_KEY_TEXT], uint64_t *id)
+{
+    rmr_err e = check(c, wish);
+    if (e != RMR_OK)
+        return e;
+    crd_key *k = rmr_alloc_zero(&c->env.alloc, sizeof *k, _Alignof(crd_key));
+    if (!k)
+        return RMR_E_NOMEM;
+    k->user = wish->user;
+    k->reusable = wish->reusable;
+    k->ephemeral = wish->ephemeral;
+    k->expiry = wish->expiry_unix_ns;
+    k->created = rmri_crd_wall(c);
+    e = grow(c);
+    if (e == RMR_OK)
+        e = rmri_crd_list_set(c, &k->tags, wish->tags, wish->n_tags);
+    if (e == RMR_OK)
+        e = make_text(c, k, text);
+    if (e != RMR_OK) {
+        key_free(c, k);
+        return e;
+    }
+    k->id = c->next_key++;
+    c->keys[c->n_keys++] = k;
+    *id = k->id;
+    return RMR_OK;
+}
+
+rmr_err rmr_coord_key_next(const rmr_coord *c, uint64_t after,
+                           rmr_coord_key *out)
+{
+    for (size_t i = 0; i < c->n_keys; i++) {
+        const crd_key *k = c->keys[i];
+        if (k->id <= after)
+            continue;
+        memset(out, 0, sizeof *out);
+        out->id = k->id;
+        out->user = k->user;
+        memcpy(out->prefix, k->prefix, sizeof out->prefix);
+        out->reusable = k->reusable;
+        out->ephemeral = k->ephemeral;
+        out->used = k->used;
+        out->expiry_unix_ns = k->expiry;
+        out->created_unix_ns = k->created;
+        out->tags = (const char *const *)k->tags.p;
+        out->n_tags = k->tags.n;
+        return RMR_OK;
+    }
+    return RMR_E_NOTFOUND;
+}
+
+rmr_err rmr_coord_key_expire(rmr_coord *c, uint64_t id)
+{
+    size_t at = find(c, id);
+    uint64_t wall = rmri_crd_wall(c);
+    if (at == c->n_keys)
+        return RMR_E_NOTFOUND;
+    if (!c->keys[at]->expiry || c->keys[at]->expiry > wall)
+        c->keys[at]->expiry = wall;
+    return RMR_OK;
+}
+
+rmr_err rmr_coord_key_remove(rmr_coord *c, uint64_t id)
+{
+    size_t at = find(c, id);
+    if (at == c->n_keys)
+        return RMR_E_NOTFOUND;
+    drop(c, at);
+    return RMR_OK;
+}

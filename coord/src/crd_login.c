@@ -1,0 +1,189 @@
+/* Logins that wait for somebody's approval. */
+#include "crd_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FRONT "hskey-authreq-"
+
+static void login_free(rmr_coord *c, crd_login *l)
+{
+    while (l->waiting)
+        rmri_crd_login_leave(l->waiting);
+    rmr_timers_cancel(&c->timers, &l->timer);
+    rmr_release(&c->env.alloc, l, sizeof *l);
+}
+
+static void link_out(rmr_coord *c, crd_login *l)
+{
+    if (l->prev)
+        l->prev->next = l->next;
+    else
+        c->logins = l->next;
+    if (l->next)
+        l->next->prev = l->prev;
+    c->n_logins--;
+}
+
+void rmri_crd_logins_free(rmr_coord *c)
+{
+    while (c->logins) {
+        crd_login *l = c->logins;
+        link_out(c, l);
+        login_free(c, l);
+    }
+}
+
+crd_login *rmri_crd_login_find(const rmr_coord *c, rmr_bytes id)
+{
+    for (crd_login *l = c->logins; l; l = l->next) {
+        if (rmr_bytes_eq_str(id, l->id))
+            return l;
+    }
+    return NULL;
+}
+
+static crd_login *find_key(const rmr_coord *c, const uint8_t machine[32],
+                           const uint8_t key[32])
+{
+    for (crd_login *l = c->logins; l; l = l->next) {
+        if (memcmp(l->machine, machine, RMR_KEY_LEN) == 0 &&
+            memcmp(l->key, key, RMR_KEY_LEN) == 0)
+            return l;
+    }
+    return NULL;
+}
+
+static rmr_err make_id(rmr_coord *c, crd_login *l)
+{
+    uint8_t random[12];
+    rmr_err e = rmr_rng_fill(&c->env.rng, random, sizeof random);
+    if (e != RMR_OK)
+        return e;
+    memcpy(l->id, FRONT, sizeof FRONT);
+    rmr_hex(l->id + sizeof FRONT - 1, random, sizeof random);
+    return RMR_OK;
+}
+
+rmr_err rmri_crd_login_new(rmr_coord *c, rmr_time now,
+                           const uint8_t machine[RMR_KEY_LEN],
+                           const crd_request *q, crd_login **out)
+{
+    crd_login *l = find_key(c, machine, q->key);
+    *out = l;
+    if (l)
+        return RMR_OK;
+    if (c->n_logins >= c->max_logins)
+        return RMR_E_FULL;
+    if (rmri_crd_timers_room(c, 1) != RMR_OK)
+        return RMR_E_NOMEM;
+    l = rmr_alloc_zero(&c->env.alloc, sizeof *l, _Alignof(crd_login));
+    if (!l)
+        return RMR_E_NOMEM;
+    rmr_err e = make_id(c, l);
+    if (e != RMR_OK) {
+        rmr_release(&c->env.alloc, l, sizeof *l);
+        return e;
+    }
+    memcpy(l->machine, machine, RMR_KEY_LEN);
+    memcpy(l->key, q->key, RMR_KEY_LEN);
+    memcpy(l->hostname, q->hostname, sizeof l->hostname);
+    l->ephemeral = q->ephemeral;
+    l->expiry = q->has_expiry ? q->expiry : 0;
+    l->next = c->logins;
+    if (c->logins)
+        c->logins->prev = l;
+    c->logins = l;
+    c->n_logins++;
+    rmri_crd_timer_set(c, &l->timer, CRD_TIMER_LOGIN, l,
+                       rmr_time_add(now, CRD_LOGIN_LIFE));
+    rmr_coord_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_COORD_EV_LOGIN;
+    ev.text = l->id;
+    ev.node = l->hostname;
+    rmri_crd_tell(c, &ev);
+    *out = l;
+    return RMR_OK;
+}
+
+void rmri_crd_login_wait(crd_login *l, crd_rpc *r)
+{
+    r->login = l;
+    r->login_next = l->waiting;
+    l->waiting = r;
+}
+
+void rmri_crd_login_leave(crd_rpc *r)
+{
+    crd_login *l = r->login;
+    if (!l)
+        return;
+    crd_rpc **at = &l->waiting;
+    while (*at != r)
+        at = &(*at)->login_next;
+    *at = r->login_next;
+    r->login = NULL;
+    r->login_next = NULL;
+}
+
+/* Those who wait get a new URL, when they ask again. */
+void rmri_crd_login_end(rmr_coord *c, crd_login *l)
+{
+    while (l->waiting) {
+        crd_rpc *r = l->waiting;
+        rmri_crd_login_leave(r);
+        rmri_crd_register_error(r, "the login was not approved in time");
+    }
+    link_out(c, l);
+    login_free(c, l);
+}
+
+static rmr_err join(rmr_coord *c, crd_login *l, crd_user *user, crd_node **out)
+{
+    crd_node *n = rmri_crd_node_of(c, l->machine, user);
+    uint64_t expiry = l->expiry        ? l->expiry
+                      : c->node_expiry ? rmri_crd_wall(c) + c->node_expiry
+                                       : 0;
+    *out = n;
+    if (n) {
+        rmr_err e = rmri_crd_node_set_key(c, n, l->key);
+        if (e == RMR_OK) {
+            rmri_crd_node_set_expiry(c, n, expiry);
+            rmri_crd_changed(c, n, CRD_SELF);
+        }
+        return e;
+    }
+    crd_birth b;
+    memset(&b, 0, sizeof b);
+    b.machine = l->machine;
+    b.key = l->key;
+    b.user = user;
+    b.hostname = rmr_bytes_str(l->hostname);
+    b.ephemeral = l->ephemeral;
+    b.expiry = expiry;
+    return rmri_crd_node_add(c, &b, out);
+}
+
+rmr_err rmr_coord_login_approve(rmr_coord *c, const char *login, uint64_t user,
+                                uint64_t *node)
+{
+    crd_login *l = rmri_crd_login_find(c, rmr_bytes_str(login));
+    crd_user *u = rmri_crd_user(c, user);
+    crd_node *n;
+    if (!l || !u)
+        return RMR_E_NOTFOUND;
+    rmr_err e = join(c, l, u, &n);
+    if (e != RMR_OK)
+        return e;
+    while (l->waiting) {
+        crd_rpc *r = l->waiting;
+        rmri_crd_login_leave(r);
+        rmri_crd_register_done(r, n);
+    }
+    link_out(c, l);
+    login_free(c, l);
+    *node = n->id;
+    rmri_crd_joined(c, n);
+    return RMR_OK;
+}

@@ -1,0 +1,491 @@
+/* Nodes: slots, an order by id, and indexes by node key, by machine and user,
+ * by label, by address. */
+#include "crd_internal.h"
+
+#include <string.h>
+
+/* ---- indexes ------------------------------------------------------------- */
+
+typedef struct machine_key {
+    uint8_t machine[RMR_KEY_LEN];
+    uint64_t user;
+} machine_key;
+
+static machine_key machine_key_of(const uint8_t machine[RMR_KEY_LEN],
+                                  const crd_user *user)
+{
+    machine_key k;
+    memset(&k, 0, sizeof k);
+    memcpy(k.machine, machine, RMR_KEY_LEN);
+    k.user = user ? user->id : 0;
+    return k;
+}
+
+static const crd_node *at_slot(const void *user, uint64_t slot)
+{
+    const rmr_coord *c = user;
+    return slot < c->n_slots ? c->nodes[slot] : NULL;
+}
+
+static bool eq_key(const void *user, uint64_t slot, const void *key, size_t len)
+{
+    const crd_node *n = at_slot(user, slot);
+    return n && len == RMR_KEY_LEN && memcmp(n->key, key, len) == 0;
+}
+
+static bool eq_machine(const void *user, uint64_t slot, const void *key,
+                       size_t len)
+{
+    const crd_node *n = at_slot(user, slot);
+    if (!n || len != sizeof(machine_key))
+        return false;
+    machine_key k =
+        machine_key_of(n->machine, rmri_crd_is_tagged(n) ? NULL : n->user);
+    return memcmp(&k, key, len) == 0;
+}
+
+static bool eq_name(const void *user, uint64_t slot, const void *key,
+                    size_t len)
+{
+    const crd_node *n = at_slot(user, slot);
+    return n && strlen(n->given) == len && memcmp(n->given, key, len) == 0;
+}
+
+static bool eq_addr(const void *user, uint64_t slot, const void *key,
+                    size_t len)
+{
+    const crd_node *n = at_slot(user, slot);
+    return n && ((rmr_addr_ip_len(&n->v4) == len &&
+                  memcmp(n->v4.ip, key, len) == 0) ||
+                 (rmr_addr_ip_len(&n->v6) == len &&
+                  memcmp(n->v6.ip, key, len) == 0));
+}
+
+rmr_err rmri_crd_nodes_init(rmr_coord *c)
+{
+    const rmr_alloc *a = &c->env.alloc;
+    const rmr_rng *r = &c->env.rng;
+    uint32_t max = c->max_nodes + 1; /* one more while a key is replaced */
+    rmr_err e = rmr_hash_init(&c->by_key, a, r, max, eq_key, c);
+    if (e == RMR_OK)
+        e = rmr_hash_init(&c->by_machine, a, r, max, eq_machine, c);
+    if (e == RMR_OK)
+        e = rmr_hash_init(&c->by_name, a, r, max, eq_name, c);
+    if (e == RMR_OK)
+        e = rmr_hash_init(&c->by_addr, a, r, 2 * max, eq_addr, c);
+    return e;
+}
+
+static crd_node *by(const rmr_coord *c, const rmr_hash *h, const void *key,
+                    size_t len)
+{
+    uint64_t slot;
+    return rmr_hash_get(h, key, len, &slot) ? c->nodes[slot] : NULL;
+}
+
+crd_node *rmri_crd_node_by_key(const rmr_coord *c,
+                               const uint8_t key[RMR_KEY_LEN])
+{
+    return by(c, &c->by_key, key, RMR_KEY_LEN);
+}
+
+crd_node *rmri_crd_node_of(const rmr_coord *c,
+                           const uint8_t machine[RMR_KEY_LEN],
+                           const crd_user *user)
+{
+    machine_key k = machine_key_of(machine, user);
+    return by(c, &c->by_machine, &k, sizeof k);
+}
+
+crd_node *rmri_crd_node_named(const rmr_coord *c, rmr_bytes label)
+{
+    return by(c, &c->by_name, label.ptr, label.len);
+}
+
+static size_t lower_bound(const rmr_coord *c, uint64_t id)
+{
+    size_t lo = 0, hi = c->n_nodes;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (c->by_id[mid]->id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+crd_node *rmri_crd_node(const rmr_coord *c, uint64_t id)
+{
+    size_t at = lower_bound(c, id);
+    return at < c->n_nodes && c->by_id[at]->id == id ? c->by_id[at] : NULL;
+}
+
+/* ---- slots --------------------------------------------------------------- */
+
+static rmr_err grow(rmr_coord *c)
+{
+    size_t cap = c->cap_nodes ? c->cap_nodes * 2 : 16;
+    const rmr_alloc *a = &c->env.alloc;
+    crd_node **slots =
+        rmr_alloc_zero(a, cap * sizeof *slots, _Alignof(crd_node *));
+    crd_node **order =
+        rmr_alloc_zero(a, cap * sizeof *order, _Alignof(crd_node *));
+    if (!slots || !order) {
+        rmr_release(a, slots, cap * sizeof *slots);
+        rmr_release(a, order, cap * sizeof *order);
+        return RMR_E_NOMEM;
+    }
+    if (c->n_slots)
+        memcpy(slots, c->nodes, c->n_slots * sizeof *slots);
+    if (c->n_nodes)
+        memcpy(order, c->by_id, c->n_nodes * sizeof *order);
+    rmr_release(a, c->nodes, c->cap_nodes * sizeof *slots);
+    rmr_release(a, c->by_id, c->cap_nodes * sizeof *order);
+    c->nodes = slots;
+    c->by_id = order;
+    c->cap_nodes = cap;
+    return RMR_OK;
+}
+
+/* A free slot, as its number.  Errors: FULL, NOMEM. */
+static rmr_err free_slot(rmr_coord *c, uint32_t *slot)
+{
+    if (c->n_nodes >= c->max_nodes)
+        return RMR_E_FULL;
+    if (c->n_nodes < c->n_slots) {
+        for (uint32_t i = 0; i < c->n_slots; i++) {
+            if (!c->nodes[i]) {
+                *slot = i;
+                return RMR_OK;
+            }
+        }
+    }
+    if (c->n_slots == c->cap_nodes && grow(c) != RMR_OK)
+        return RMR_E_NOMEM;
+    *slot = (uint32_t)c->n_slots++;
+    return RMR_OK;
+}
+
+static void node_free(rmr_coord *c, crd_node *n)
+{
+    const rmr_alloc *a = &c->env.alloc;
+    rmr_timers_cancel(&c->timers, &n->presence);
+    rmr_timers_cancel(&c->timers, &n->expires);
+    rmri_crd_text_free(c, n->hostname);
+    rmri_crd_text_free(c, n->os);
+    rmri_crd_list_free(c, &n->tags);
+    rmr_release(a, n->endpoints, n->n_endpoints * sizeof *n->endpoints);
+    rmr_release(a, n->services, n->n_services * sizeof *n->services);
+    rmr_release(a, n->announced, n->n_announced * sizeof *n->announced);
+    rmr_release(a, n->approved, n->n_approved * sizeof *n->approved);
+    rmr_release(a, n, sizeof *n);
+}
+
+void rmri_crd_nodes_free(rmr_coord *c)
+{
+    for (size_t i = 0; i < c->n_nodes; i++)
+        node_free(c, c->by_id[i]);
+    rmr_release(&c->env.alloc, c->nodes, c->cap_nodes * sizeof *c->nodes);
+    rmr_release(&c->env.alloc, c->by_id, c->cap_nodes * sizeof *c->by_id);
+    rmr_hash_wipe(&c->by_key);
+    rmr_hash_wipe(&c->by_machine);
+    rmr_hash_wipe(&c->by_name);
+    rmr_hash_wipe(&c->by_addr);
+}
+
+/* ---- coming and going ---------------------------------------------------- */
+
+static void out_of_indexes(rmr_coord *c, crd_node *n)
+{
+    machine_key k =
+        machine_key_of(n->machine, rmri_crd_is_tagged(n) ? NULL : n->user);
+    rmr_hash_del(&c->by_key, n->key, RMR_KEY_LEN);
+    rmr_hash_del(&c->by_machine, &k, sizeof k);
+    rmr_hash_del(&c->by_name, n->given, strlen(n->given));
+    rmr_hash_del(&c->by_addr, n->v4.ip, rmr_addr_ip_len(&n->v4));
+    rmr_hash_del(&c->by_addr, n->v6.ip, rmr_addr_ip_len(&n->v6));
+}
+
+static rmr_err put_addr(rmr_coord *c, const rmr_addr *a, uint32_t slot)
+{
+    size_t len = rmr_addr_ip_len(a);
+    return len ? rmr_hash_put(&c->by_addr, a->ip, len, slot) : RMR_OK;
+}
+
+static rmr_err into_indexes(rmr_coord *c, crd_node *n)
+{
+    machine_key k =
+        machine_key_of(n->machine, rmri_crd_is_tagged(n) ? NULL : n->user);
+    rmr_err e = rmr_hash_put(&c->by_key, n->key, RMR_KEY_LEN, n->slot);
+    if (e == RMR_OK)
+        e = rmr_hash_put(&c->by_machine, &k, sizeof k, n->slot);
+    if (e == RMR_OK)
+        e = rmr_hash_put(&c->by_name, n->given, strlen(n->given), n->slot);
+    if (e == RMR_OK)
+        e = put_addr(c, &n->v4, n->slot);
+    if (e == RMR_OK)
+        e = put_addr(c, &n->v6, n->slot);
+    return e;
+}
+
+/* The parts that may fail to be made. */
+static rmr_err fill(rmr_coord *c, crd_node *n, const crd_birth *b)
+{
+    rmr_err e = rmri_crd_list_set(c, &n->tags, b->tags, b->n_tags);
+    n->hostname = rmri_crd_text(c, b->hostname);
+    n->os = rmri_crd_text(c, rmr_bytes_str(""));
+    if (e != RMR_OK || !n->hostname || !n->os)
+        return RMR_E_NOMEM;
+    rmri_crd_label(n->given, b->hostname);
+    rmri_crd_label_unique(c, n->given);
+    return rmri_crd_addrs_take(c, &n->v4, &n->v6);
+}
+
+rmr_err rmri_crd_node_add(rmr_coord *c, const crd_birth *b, crd_node **out)
+{
+    uint32_t slot;
+    rmr_err e = rmri_crd_timers_room(c, 2);
+    if (e == RMR_OK)
+        e = free_slot(c, &slot);
+    if (e != RMR_OK)
+        return e;
+    crd_node *n = rmr_alloc_zero(&c->env.alloc, sizeof *n, _Alignof(crd_node));
+    if (!n)
+        return RMR_E_NOMEM;
+    n->slot = slot;
+    n->user = b->user;
+    n->ephemeral = b->ephemeral;
+    n->key_id = b->key_id;
+    n->created = n->last_seen = rmri_crd_wall(c);
+    memcpy(n->machine, b->machine, RMR_KEY_LEN);
+    memcpy(n->key, b->key, RMR_KEY_LEN);
+    e = fill(c, n, b);
+    if (e == RMR_OK) {
+        c->nodes[slot] = n; /* the indexes look there */
+        e = into_indexes(c, n);
+    }
+    if (e != RMR_OK) {
+        if (c->nodes[slot] == n)
+            out_of_indexes(c, n);
+        c->nodes[slot] = NULL;
+        node_free(c, n);
+        return e;
+    }
+    n->id = c->next_node++;
+    c->by_id[c->n_nodes++] = n; /* ids only grow */
+    if (n->user)
+        n->user->n_nodes++;
+    rmri_crd_node_set_expiry(c, n, b->expiry);
+    rmri_crd_changed(c, n, CRD_SELF);
+    *out = n;
+    return RMR_OK;
+}
+
+void rmri_crd_node_remove(rmr_coord *c, crd_node *n)
+{
+    size_t at = lower_bound(c, n->id);
+    while (n->streams) {
+        crd_stream *s = n->streams;
+        crd_conn *conn = s->rpc->conn;
+        (void)rmr_h2s_reset(conn->h2, s->rpc->id);
+        rmri_crd_stream_close(s);
+        if (conn->io)
+            rmr_mc_io_output(conn->io);
+    }
+    rmri_crd_leaves(c, n);
+    out_of_indexes(c, n);
+    c->nodes[n->slot] = NULL;
+    c->n_nodes--;
+    memmove(c->by_id + at, c->by_id + at + 1,
+            (c->n_nodes - at) * sizeof *c->by_id);
+    if (n->user)
+        n->user->n_nodes--;
+    node_free(c, n);
+}
+
+/* ---- changes ------------------------------------------------------------- */
+
+rmr_err rmri_crd_node_set_key(rmr_coord *c, crd_node *n,
+                              const uint8_t key[RMR_KEY_LEN])
+{
+    const crd_node *other = rmri_crd_node_by_key(c, key);
+    if (other == n)
+        return RMR_OK;
+    if (other)
+        return RMR_E_INUSE;
+    rmr_err e = rmr_hash_put(&c->by_key, key, RMR_KEY_LEN, n->slot);
+    if (e != RMR_OK)
+        return e;
+    rmr_hash_del(&c->by_key, n->key, RMR_KEY_LEN);
+    memcpy(n->key, key, RMR_KEY_LEN);
+    rmri_crd_changed(c, n, CRD_WHOLE);
+    return RMR_OK;
+}
+
+rmr_err rmri_crd_node_set_given(rmr_coord *c, crd_node *n, rmr_bytes label)
+{
+    rmr_err e = rmr_hash_put(&c->by_name, label.ptr, label.len, n->slot);
+    if (e != RMR_OK)
+        return e;
+    rmr_hash_del(&c->by_name, n->given, strlen(n->given));
+    memcpy(n->given, label.ptr, label.len);
+    n->given[label.len] = '\0';
+    rmri_crd_changed(c, n, CRD_SELF);
+    return RMR_OK;
+}
+
+void rmri_crd_node_set_expiry(rmr_coord *c, crd_node *n, uint64_t at)
+{
+    n->expiry = at;
+    n->expired = at && at <= rmri_crd_wall(c);
+    rmri_crd_timer_set(c, &n->expires, CRD_TIMER_EXPIRY, n,
+                       n->expired ? RMR_TIME_NEVER : rmri_crd_at(c, at));
+}
+
+void rmri_crd_node_presence(rmr_coord *c, crd_node *n)
+{
+    rmr_timers_cancel(&c->timers, &n->presence);
+    n->last_seen = rmri_crd_wall(c);
+    if (!n->streams) {
+        rmri_crd_timer_set(c, &n->presence, CRD_TIMER_PRESENCE, n,
+                           rmr_time_add(c->now, c->offline_grace));
+    } else if (!n->online) {
+        n->online = true;
+        rmri_crd_changed(c, n, n->n_approved ? CRD_SELF : CRD_PATCH);
+    }
+}
+
+void rmri_crd_node_timer(rmr_coord *c, crd_node *n, uint32_t kind)
+{
+    if (kind == CRD_TIMER_EXPIRY) {
+        rmri_crd_node_set_expiry(c, n, n->expiry);
+        rmri_crd_changed(c, n, CRD_SELF);
+    } else if (n->online) {
+        n->online = false;
+        rmri_crd_changed(c, n, n->n_approved ? CRD_SELF : CRD_PATCH);
+        if (n->ephemeral)
+            rmri_crd_timer_set(c, &n->presence, CRD_TIMER_PRESENCE, n,
+                               rmr_time_add(c->now, c->ephemeral_timeout));
+    } else if (n->ephemeral) {
+        rmri_crd_node_remove(c, n);
+    }
+}
+
+/* ---- the API ------------------------------------------------------------- */
+
+static void show(const crd_node *n, rmr_coord_node *out)
+{
+    memset(out, 0, sizeof *out);
+    out->id = n->id;
+    out->user = n->user ? n->user->id : 0;
+    out->machine_key = n->machine;
+    out->node_key = n->key;
+    out->disco_key = n->disco;
+    out->hostname = n->hostname;
+    out->given_name = n->given;
+    out->v4 = n->v4;
+    out->v6 = n->v6;
+    out->online = n->online;
+    out->ephemeral = n->ephemeral;
+    out->expired = n->expired;
+    out->created_unix_ns = n->created;
+    out->last_seen_unix_ns = n->last_seen;
+    out->expiry_unix_ns = n->expiry;
+    out->key = n->key_id;
+    out->tags = (const char *const *)n->tags.p;
+    out->n_tags = n->tags.n;
+    out->endpoints = n->endpoints;
+    out->n_endpoints = n->n_endpoints;
+    out->home_derp = n->home_derp;
+    out->capability = n->cap;
+    out->announced = n->announced;
+    out->n_announced = n->n_announced;
+    out->approved = n->approved;
+    out->n_approved = n->n_approved;
+}
+
+rmr_err rmr_coord_node_get(const rmr_coord *c, uint64_t id, rmr_coord_node *out)
+{
+    const crd_node *n = rmri_crd_node(c, id);
+    if (!n)
+        return RMR_E_NOTFOUND;
+    show(n, out);
+    return RMR_OK;
+}
+
+rmr_err rmr_coord_node_next(const rmr_coord *c, uint64_t after,
+                            rmr_coord_node *out)
+{
+    size_t at = after == UINT64_MAX ? c->n_nodes : lower_bound(c, after + 1);
+    if (at == c->n_nodes)
+        return RMR_E_NOTFOUND;
+    show(c->by_id[at], out);
+    return RMR_OK;
+}
+
+rmr_err rmr_coord_node_rename(rmr_coord *c, uint64_t id, const char *label)
+{
+    crd_node *n = rmri_crd_node(c, id);
+    rmr_bytes text = rmr_bytes_str(label);
+    if (!n)
+        return RMR_E_NOTFOUND;
+    if (!rmri_crd_is_label(text))
+        return RMR_E_INVAL;
+    const crd_node *other = rmri_crd_node_named(c, text);
+    if (other)
+        return other == n ? RMR_OK : RMR_E_INUSE;
+    return rmri_crd_node_set_given(c, n, text);
+}
+
+rmr_err rmr_coord_node_expire(rmr_coord *c, uint64_t id, uint64_t at_unix_ns)
+{
+    crd_node *n = rmri_crd_node(c, id);
+    if (!n)
+        return RMR_E_NOTFOUND;
+    rmri_crd_node_set_expiry(c, n, at_unix_ns);
+    rmri_crd_changed(c, n, CRD_SELF);
+    return RMR_OK;
+}
+
+rmr_err rmr_coord_node_remove(rmr_coord *c, uint64_t id)
+{
+    crd_node *n = rmri_crd_node(c, id);
+    if (!n)
+        return RMR_E_NOTFOUND;
+    rmri_crd_node_remove(c, n);
+    return RMR_OK;
+}
+
+rmr_err rmr_coord_node_set_tags(rmr_coord *c, uint64_t id,
+                                const char *const *tags, size_t n_tags)
+{
+    crd_node *n = rmri_crd_node(c, id);
+    if (!n)
+        return RMR_E_NOTFOUND;
+    if (n_tags == 0 || n_tags > RMR_COORD_MAX_TAGS)
+        return RMR_E_INVAL;
+    for (size_t i = 0; i < n_tags; i++) {
+        if (!rmri_crd_is_tag(rmr_bytes_str(tags[i])))
+            return RMR_E_INVAL;
+    }
+    machine_key was =
+        machine_key_of(n->machine, rmri_crd_is_tagged(n) ? NULL : n->user);
+    machine_key is = machine_key_of(n->machine, NULL);
+    crd_list fresh = {NULL, 0};
+    rmr_err e = rmri_crd_list_set(c, &fresh, tags, n_tags);
+    if (e == RMR_OK)
+        e = rmr_hash_put(&c->by_machine, &is, sizeof is, n->slot);
+    if (e != RMR_OK) {
+        rmri_crd_list_free(c, &fresh);
+        return e;
+    }
+    /* The index compares what the node is now. */
+    if (memcmp(&was, &is, sizeof is) != 0)
+        rmr_hash_del(&c->by_machine, &was, sizeof was);
+    rmri_crd_list_free(c, &n->tags);
+    n->tags = fresh;
+    rmri_crd_node_set_expiry(c, n, 0); /* tagged nodes don't expire */
+    rmri_crd_changed(c, n, CRD_SELF);
+    return RMR_OK;
+}

@@ -1,0 +1,176 @@
+/* Users.  They are few, so that a sorted array is enough. */
+#include "crd_internal.h"
+
+#include <string.h>
+
+#define NAME_MAX_LEN 255
+
+/* ---- the table ----------------------------------------------------------- */
+
+static size_t lower_bound(const rmr_coord *c, uint64_t id)
+{
+    size_t lo = 0, hi = c->n_users;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (c->users[mid]->id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+crd_user *rmri_crd_user(const rmr_coord *c, uint64_t id)
+{
+    size_t at = lower_bound(c, id);
+    return at < c->n_users && c->users[at]->id == id ? c->users[at] : NULL;
+}
+
+crd_user *rmri_crd_user_named(const rmr_coord *c, const char *name)
+{
+    for (size_t i = 0; name && i < c->n_users; i++) {
+        if (strcmp(c->users[i]->name, name) == 0)
+            return c->users[i];
+    }
+    return NULL;
+}
+
+static void user_free(rmr_coord *c, crd_user *u)
+{
+    rmri_crd_text_free(c, u->name);
+    rmr_release(&c->env.alloc, u, sizeof *u);
+}
+
+void rmri_crd_users_free(rmr_coord *c)
+{
+    for (size_t i = 0; i < c->n_users; i++)
+        user_free(c, c->users[i]);
+    rmr_release(&c->env.alloc, c->users, c->cap_users * sizeof *c->users);
+}
+
+static rmr_err grow(rmr_coord *c)
+{
+    if (c->n_users < c->cap_users)
+        return RMR_OK;
+    size_t cap = c->cap_users ? c->cap_users * 2 : 8;
+    crd_user **p =
+        rmr_alloc_zero(&c->env.alloc, cap * sizeof *p, _Alignof(crd_user *));
+    if (!p)
+        return RMR_E_NOMEM;
+    if (c->n_users)
+        memcpy(p, c->users, c->n_users * sizeof *p);
+    rmr_release(&c->env.alloc, c->users, c->cap_users * sizeof *p);
+    c->users = p;
+    c->cap_users = cap;
+    return RMR_OK;
+}
+
+/* ---- the API ------------------------------------------------------------- */
+
+static bool is_letter(char ch)
+{
+    return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z');
+}
+
+static bool is_name(const char *s)
+{
+    size_t n = 0;
+    if (!s || !is_letter(s[0]))
+        return false;
+    for (; s[n]; n++) {
+        bool ok = is_letter(s[n]) || (s[n] >= '0' && s[n] <= '9') ||
+                  s[n] == '.' || s[n] == '_' || s[n] == '@' || s[n] == '-';
+        if (!ok || n >= NAME_MAX_LEN)
+            return false;
+    }
+    return true;
+}
+
+rmr_err rmr_coord_user_add(rmr_coord *c, const char *name, uint64_t *id)
+{
+    if (!is_name(name))
+        return RMR_E_INVAL;
+    if (rmri_crd_user_named(c, name))
+        return RMR_E_INUSE;
+    if (grow(c) != RMR_OK)
+        return RMR_E_NOMEM;
+    crd_user *u = rmr_alloc_zero(&c->env.alloc, sizeof *u, _Alignof(crd_user));
+    if (u)
+        u->name = rmri_crd_text(c, rmr_bytes_str(name));
+    if (!u || !u->name) {
+        rmr_release(&c->env.alloc, u, sizeof *u);
+        return RMR_E_NOMEM;
+    }
+    u->id = c->next_user++;
+    u->created = rmri_crd_wall(c);
+    c->users[c->n_users++] = u; /* ids only grow */
+    *id = u->id;
+    return RMR_OK;
+}
+
+static void show(const crd_user *u, rmr_coord_user *out)
+{
+    out->id = u->id;
+    out->name = u->name;
+    out->created_unix_ns = u->created;
+    out->n_nodes = u->n_nodes;
+}
+
+rmr_err rmr_coord_user_get(const rmr_coord *c, uint64_t id, const char *name,
+                           rmr_coord_user *out)
+{
+    const crd_user *u =
+        id ? rmri_crd_user(c, id) : rmri_crd_user_named(c, name);
+    if (!u)
+        return RMR_E_NOTFOUND;
+    show(u, out);
+    return RMR_OK;
+}
+
+rmr_err rmr_coord_user_next(const rmr_coord *c, uint64_t after,
+                            rmr_coord_user *out)
+{
+    size_t at = after == UINT64_MAX ? c->n_users : lower_bound(c, after + 1);
+    if (at == c->n_users)
+        return RMR_E_NOTFOUND;
+    show(c->users[at], out);
+    return RMR_OK;
+}
+
+rmr_err rmr_coord_user_rename(rmr_coord *c, uint64_t id, const char *name)
+{
+    crd_user *u = rmri_crd_user(c, id);
+    if (!is_name(name))
+        return RMR_E_INVAL;
+    if (!u)
+        return RMR_E_NOTFOUND;
+    const crd_user *other = rmri_crd_user_named(c, name);
+    if (other)
+        return other == u ? RMR_OK : RMR_E_INUSE;
+    char *fresh = rmri_crd_text(c, rmr_bytes_str(name));
+    if (!fresh)
+        return RMR_E_NOMEM;
+    rmri_crd_text_free(c, u->name);
+    u->name = fresh;
+    for (size_t i = 0; i < c->n_slots; i++) {
+        if (c->nodes[i] && c->nodes[i]->user == u)
+            rmri_crd_changed(c, c->nodes[i], CRD_WHOLE);
+    }
+    return RMR_OK;
+}
+
+rmr_err rmr_coord_user_remove(rmr_coord *c, uint64_t id)
+{
+    size_t at = lower_bound(c, id);
+    crd_user *u = rmri_crd_user(c, id);
+    if (!u)
+        return RMR_E_NOTFOUND;
+    if (u->n_nodes)
+        return RMR_E_INUSE;
+    rmri_crd_keys_of_user_remove(c, id);
+    c->n_users--;
+    memmove(c->users + at, c->users + at + 1,
+            (c->n_users - at) * sizeof *c->users);
+    user_free(c, u);
+    return RMR_OK;
+}
