@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define MAX_RESETS 128
+
 static int go_on(const rmr_h2s *h)
 {
     return h->doomed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
@@ -170,13 +172,24 @@ static int request_done(rmr_h2s *h, rmri_h2s_stream *s)
     return go_on(h);
 }
 
+/* Requests that are reset as soon as they are made cost us much and the client
+ * nothing (CVE-2023-44487).  Each response that it takes makes up for one. */
+static int reset_received(nghttp2_session *session, rmr_h2s *h)
+{
+    if (++h->n_resets <= MAX_RESETS)
+        return 0;
+    return nghttp2_session_terminate_session(session,
+                                             NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame,
                          void *user)
 {
-    (void)session;
     rmr_h2s *h = user;
     if (frame->hd.type == NGHTTP2_GOAWAY)
         h->leaving = true;
+    if (frame->hd.type == NGHTTP2_RST_STREAM)
+        return reset_received(session, h);
     rmri_h2s_stream *s = rmri_h2s_find(h, frame->hd.stream_id);
     if (!s)
         return 0;
@@ -291,9 +304,11 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code,
 
 /* A whole response whose request is still coming: the rest of that is not
  * wanted (RFC 9113 8.1). */
-static int response_sent(nghttp2_session *session, rmri_h2s_stream *s)
+static int response_sent(nghttp2_session *session, rmr_h2s *h,
+                         rmri_h2s_stream *s)
 {
     s->sent = 1;
+    h->n_resets -= h->n_resets > 0;
     if (s->done)
         return 0;
     return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id,
@@ -317,7 +332,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame,
     rmri_h2s_stream *s = rmri_h2s_find(h, frame->hd.stream_id);
     if (s && (type == NGHTTP2_HEADERS || type == NGHTTP2_DATA) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
-        return response_sent(session, s);
+        return response_sent(session, h, s);
     return 0;
 }
 

@@ -41,6 +41,7 @@ struct rmr_h2s {
     bool leaving;   /* a GOAWAY of either side                       */
     rmr_err broken; /* only our GOAWAY goes out now, for this reason */
     uint32_t n_open;
+    uint32_t n_resets; /* by the client, less responses that it took */
     rmr_bytes rest; /* of a frame that did not fit in the last dst   */
     rmri_h2s_head *head;
     rmri_h2s_stream *streams; /* cfg.max_streams */

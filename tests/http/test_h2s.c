@@ -576,6 +576,46 @@ static void a_violation_is_answered_by_goaway(void **s)
     tear_down();
 }
 
+static void a_client_that_only_resets_is_sent_away(void **s)
+{
+    (void)s;
+    rmr_err e = RMR_OK;
+    int n = 0;
+    set_up();
+    x.answers = false;
+    for (; n < 400 && e == RMR_OK; n++) {
+        int32_t id;
+        if (rmr_h2_request(x.c, "GET", "h", "/", NULL, 0, rmr_bytes_of(NULL, 0),
+                           NULL, &id) != RMR_OK)
+            break;
+        e = pump();
+        if (e == RMR_OK)
+            (void)rmr_h2_cancel(x.c, id);
+        if (e == RMR_OK)
+            e = pump();
+        x.log_len = 0;
+    }
+    assert_in_range(n, 128, 131);
+    assert_true(rmr_h2s_is_closed(x.s));
+    tear_down();
+}
+
+static void one_that_takes_answers_may_reset_now_and_then(void **s)
+{
+    (void)s;
+    set_up();
+    for (int n = 0; n < 400; n++) {
+        x.answers = n & 1;
+        int32_t id = ask("GET", 0);
+        assert_int_equal(pump(), RMR_OK);
+        (void)rmr_h2_cancel(x.c, id);
+        assert_int_equal(pump(), RMR_OK);
+        x.log_len = 0;
+    }
+    assert_false(rmr_h2s_is_closed(x.s));
+    tear_down();
+}
+
 static void it_may_be_freed_in_any_callback(void **s)
 {
     (void)s;
@@ -661,6 +701,8 @@ int main(void)
         cmocka_unit_test(the_end_of_the_stream_closes_all),
         cmocka_unit_test(what_is_no_preface_is_an_error),
         cmocka_unit_test(a_violation_is_answered_by_goaway),
+        cmocka_unit_test(a_client_that_only_resets_is_sent_away),
+        cmocka_unit_test(one_that_takes_answers_may_reset_now_and_then),
         cmocka_unit_test(it_may_be_freed_in_any_callback),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(what_a_config_lacks_is_refused),
