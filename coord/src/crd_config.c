@@ -74,6 +74,8 @@ static rmr_err take_texts(rmr_coord *c, const rmr_coord_config *cfg)
     c->base_domain = rmri_crd_text(c, rmr_bytes_str(base));
     if (e == RMR_OK && !c->base_domain)
         e = RMR_E_NOMEM;
+    if (e == RMR_OK)
+        e = rmri_crd_dns_take(c, cfg->dns);
     return e == RMR_OK ? take_derp_map(c, cfg->derp_map) : e;
 }
 
@@ -141,5 +143,6 @@ void rmri_crd_config_free(rmr_coord *c)
     rmri_crd_text_free(c, c->domain);
     rmri_crd_text_free(c, c->base_domain);
     rmri_crd_text_free(c, c->derp_map);
+    rmri_crd_text_free(c, c->dns);
     rmr_tls_identity_free(c->identity);
 }

@@ -158,7 +158,7 @@ static void put_self(crd_out *o, const crd_stream *s)
     rmri_crd_out_flush(o);
     rmri_crd_put_filter(o, o->c, s->node);
     rmr_jw_key(&o->w, "DNSConfig");
-    rmri_crd_put_dns(&o->w, o->c);
+    rmr_jw_raw(&o->w, rmr_bytes_str(o->c->dns));
 }
 
 static void put_once(crd_out *o)

@@ -13,7 +13,8 @@
  *   crd_login.c     logins that wait for approval
  *   crd_map.c       /machine/map: streams and updates
  *   crd_frame.c     one frame of a map stream
- *   crd_json.c      a node, the DNS configuration, ... as JSON
+ *   crd_json.c      a node, its user, its filter as JSON
+ *   crd_dns.c       the DNS configuration, likewise
  *   crd_zstd.c      frames of zstd
  *   crd_users.c     users
  *   crd_keys.c      pre-auth keys
@@ -452,7 +453,6 @@ rmr_err rmri_crd_zstd_feed(crd_zstd *z, rmr_bytes in, bool last, rmr_coord *c,
 void rmri_crd_put_node(rmr_jw *w, const rmr_coord *c, const crd_node *viewer,
                        const crd_node *n);
 void rmri_crd_put_patch(rmr_jw *w, const crd_node *n);
-void rmri_crd_put_dns(rmr_jw *w, const rmr_coord *c);
 void rmri_crd_put_filter(crd_out *o, const rmr_coord *c, const crd_node *n);
 void rmri_crd_put_profile(rmr_jw *w, const crd_node *n);
 
@@ -483,7 +483,7 @@ struct rmr_coord {
     bool has_private_key, open;
     char *server_url, *base_domain, *domain; /* domain: the URL's host */
     rmr_prefix v4, v6;
-    char *derp_map;
+    char *derp_map, *dns; /* JSON */
     rmr_dur node_expiry, ephemeral_timeout, offline_grace;
     uint32_t max_nodes, max_connections, max_logins;
     crd_listener listeners[CRD_MAX_ADDRS];
@@ -542,5 +542,6 @@ void rmri_crd_tell(rmr_coord *c, const rmr_coord_event *ev);
 void rmri_crd_key_ready(rmr_coord *c, rmr_time now);
 rmr_err rmri_crd_config_take(rmr_coord *c, const rmr_coord_config *cfg);
 void rmri_crd_config_free(rmr_coord *c);
+rmr_err rmri_crd_dns_take(rmr_coord *c, const rmr_coord_dns *given);
 
 #endif

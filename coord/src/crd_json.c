@@ -237,19 +237,6 @@ void rmri_crd_put_profile(rmr_jw *w, const crd_node *n)
     rmr_jw_object_end(w);
 }
 
-void rmri_crd_put_dns(rmr_jw *w, const rmr_coord *c)
-{
-    rmr_jw_object(w);
-    if (c->base_domain[0]) {
-        rmr_jw_key(w, "Domains");
-        rmr_jw_array(w);
-        rmr_jw_str(w, c->base_domain);
-        rmr_jw_array_end(w);
-        rmr_jw_kbool(w, "Proxied", true);
-    }
-    rmr_jw_object_end(w);
-}
-
 /* ---- the packet filter --------------------------------------------------- */
 
 static void put_ports(rmr_jw *w, const char *ip)

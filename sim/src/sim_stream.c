@@ -174,13 +174,32 @@ static void lost_syn(rmr_sim *s, uint64_t handle, sim_stream *st)
                     NULL, 0);
 }
 
-/* The three messages of the handshake, as long as nothing of it is lost. */
-static void shake(rmr_sim *s, uint64_t handle, sim_stream *st)
+/* The three messages of the handshake, each at its own time: the links keep
+ * order, and nothing of today may queue behind what leaves tomorrow.  When one
+ * is lost it begins anew. */
+static void syn_answered(rmr_sim *s, sim_happening *h)
 {
-    rmr_time there, back, again;
-    if (!rmri_sim_path_carry(s, st, 0, s->now, 60, &there) ||
-        !rmri_sim_path_carry(s, st, 1, there, 60, &back)) {
-        lost_syn(s, handle, st);
+    sim_stream *st = rmri_sim_stream(s, h->a);
+    rmr_time there;
+    if (!st || !rmri_sim_object(s, st->end[0].object))
+        return;
+    if (!rmri_sim_path_carry(s, st, 0, s->now, 60, &there)) {
+        lost_syn(s, h->a, st);
+        return;
+    }
+    st->seen = seen_from_outside(s, st);
+    rmri_sim_happen(s, there, acked, h->a, 0, NULL, 0);
+    opened(s, h);
+}
+
+static void syn_came(rmr_sim *s, sim_happening *h)
+{
+    sim_stream *st = rmri_sim_stream(s, h->a);
+    rmr_time back;
+    if (!st || !rmri_sim_object(s, st->end[0].object))
+        return;
+    if (!rmri_sim_path_carry(s, st, 1, s->now, 60, &back)) {
+        lost_syn(s, h->a, st);
         return;
     }
     uint64_t listener =
@@ -188,18 +207,21 @@ static void shake(rmr_sim *s, uint64_t handle, sim_stream *st)
             ? st->listener
             : rmri_sim_bound(s, st->path.to, SIM_TCP, &st->remote);
     if (!rmri_sim_object(s, listener)) {
-        rmri_sim_happen(s, back, refused, handle,
+        rmri_sim_happen(s, back, refused, h->a,
                         (uint64_t)(int64_t)RMR_E_REFUSED, NULL, 0);
         return;
     }
-    if (!rmri_sim_path_carry(s, st, 0, back, 60, &again)) {
-        lost_syn(s, handle, st);
-        return;
-    }
     st->listener = listener;
-    st->seen = seen_from_outside(s, st);
-    rmri_sim_happen(s, back, opened, handle, 0, NULL, 0);
-    rmri_sim_happen(s, again, acked, handle, 0, NULL, 0);
+    rmri_sim_happen(s, back, syn_answered, h->a, 0, NULL, 0);
+}
+
+static void shake(rmr_sim *s, uint64_t handle, sim_stream *st)
+{
+    rmr_time there;
+    if (rmri_sim_path_carry(s, st, 0, s->now, 60, &there))
+        rmri_sim_happen(s, there, syn_came, handle, 0, NULL, 0);
+    else
+        lost_syn(s, handle, st);
 }
 
 static bool find_way(rmr_sim *s, sim_stream *st)

@@ -78,6 +78,29 @@ typedef struct rmr_coord_callbacks {
     void (*on_event)(void *user, const rmr_coord_event *ev); /* may be NULL */
 } rmr_coord_callbacks;
 
+typedef struct rmr_coord_dns_route { /* who is asked for names of a domain */
+    const char *domain;
+    const char *const *resolvers; /* addresses, or https:// URLs             */
+    size_t n_resolvers;
+} rmr_coord_dns_route;
+
+typedef struct rmr_coord_dns_record {
+    const char *name, *type, *value; /* type: "A" or "AAAA"                  */
+} rmr_coord_dns_record;
+
+typedef struct rmr_coord_dns { /* what clients get beside MagicDNS           */
+    bool off;      /* names of nodes are not answered by clients             */
+    const char *const *resolvers;
+    size_t n_resolvers;
+    bool fallback; /* they are asked only where the host has none            */
+    const rmr_coord_dns_route *routes;
+    size_t n_routes;
+    const char *const *search; /* domains behind base_domain                 */
+    size_t n_search;
+    const rmr_coord_dns_record *records;
+    size_t n_records;
+} rmr_coord_dns;
+
 /* All that is pointed to is copied. */
 typedef struct rmr_coord_config {
     uint32_t struct_size;
@@ -89,6 +112,7 @@ typedef struct rmr_coord_config {
     const char *base_domain; /* of MagicDNS names; NULL or "": none          */
     rmr_prefix v4, v6;       /* where addresses are taken from; family NONE:
                                 none; 100.64.0.0/10, fd7a:115c:a1e0::/48     */
+    const rmr_coord_dns *dns; /* NULL: MagicDNS alone                        */
     rmr_bytes derp_map;      /* JSON as clients get it; none: no relays      */
     bool open;               /* users reach each other; false: each its own
                                 nodes alone                                  */
@@ -109,7 +133,8 @@ RMR_API void rmr_coord_config_init(rmr_coord_config *cfg, size_t struct_size);
 /** A server that waits for its first event (WALL).
  *  Effects: allocates; draws randomness.
  *  Errors: INVAL (nothing to listen at, no URL or one that is none, prefixes
- *  that are too small, a certificate without its key), what
+ *  that are too small, a certificate without its key), TOOBIG (dns: 16 KiB as
+ *  JSON), what
  *  rmr_tls_identity_new says, MALFORMED (derp_map is no JSON), NOMEM, RNG.
  *  Lifetime: env and cfg are copied; the caller wipes its own key.
  *  Source: none. */
