@@ -452,9 +452,11 @@ static void put_node(pair *p, int i, const char *attribute, char *dst,
              "{\"ID\":%d,\"StableID\":\"n%d\",\"Name\":\"node%d.ex.com.\","
              "\"User\":1,\"Key\":\"nodekey:%s\",\"DiscoKey\":\"discokey:%s\","
              "\"Addresses\":[\"100.64.0.%d/32\"],"
-             "\"AllowedIPs\":[\"100.64.0.%d/32\"],\"HomeDERP\":1,"
-             "\"DERP\":\"127.3.3.40:1\",\"MachineAuthorized\":true%s}",
-             i + 1, i + 1, i, key, disco, i + 1, i + 1, caps);
+             "\"AllowedIPs\":[\"100.64.0.%d/32\"%s],\"HomeDERP\":1,"
+             "\"DERP\":\"127.3.3.40:1\",\"MachineAuthorized\":true%s%s}",
+             i + 1, i + 1, i, key, disco, i + 1, i + 1,
+             i == 1 && p->routes ? p->routes : "", caps,
+             i == 1 && p->extra ? p->extra : "");
 }
 
 static void feed_netmap(pair *p, int i)

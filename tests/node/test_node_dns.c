@@ -19,6 +19,8 @@
 static pair p;
 static rmr_forward forwards[2];
 static rmr_serve serve;
+static const rmr_prefix subnet = {
+    .family = RMR_AF_INET, .bits = 24, .ip = {10, 9, 0, 0}};
 
 static struct {
     int answers, connected, closed;
@@ -79,6 +81,8 @@ static void start(void)
             cfg.n_forwards = 2;
             cfg.socks5 = rmr_addr_v4(127, 0, 0, 1, SOCKS_PORT);
         } else {
+            cfg.advertise_routes = &subnet;
+            cfg.n_advertise_routes = 1;
             serve.port = SERVE_PORT;
             serve.target = rmr_addr_v4(127, 0, 0, 1, 7000);
             cfg.serves = &serve;
@@ -221,6 +225,291 @@ static void the_netmap_says_whom_to_ask(void **state)
     resolve("www.example.org");
     assert_int_equal(seen.err, RMR_E_REFUSED);
     assert_int_equal(p.asked, 4);
+    stop();
+}
+
+/* ---- the user's wish, subnets, exit nodes -------------------------------- */
+
+static void set_prefs(uint32_t given, bool on, const char *exit)
+{
+    rmr_node_prefs v;
+    rmr_node_prefs_init(&v, sizeof v);
+    v.given = given;
+    v.accept_dns = v.accept_routes = on;
+    v.exit_node = exit;
+    assert_int_equal(rmr_node_set_prefs(p.node[0].n, p.now, &v), RMR_OK);
+    pair_drain(&p, 0);
+}
+
+static void
+the_tailnets_settings_are_not_heeded_where_the_user_says_so(void **state)
+{
+    rmr_node_conn c;
+    (void)state;
+    start();
+    p.dns = "{\"Proxied\":true,\"Domains\":[\"corp.example\"],"
+            "\"Resolvers\":[{\"Addr\":\"192.0.2.1\"}],"
+            "\"Routes\":{\"corp.example.\":[{\"Addr\":\"192.0.2.53\"}]},"
+            "\"FallbackResolvers\":[{\"Addr\":\"192.0.2.2\"}],"
+            "\"ExtraRecords\":[{\"Name\":\"db.record.example\","
+            "\"Value\":\"100.64.0.2\"}]}";
+    pair_feed_netmaps(&p);
+    set_prefs(RMR_NODE_PREF_ACCEPT_DNS, false, NULL);
+    resolve("db.corp.example");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    resolve("db");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    resolve("www.example.org");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    resolve("nobody.ex.com"); /* no zone of ours either */
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    assert_int_equal(rmr_node_dial(p.node[0].n, p.now, "db.corp.example",
+                                   SERVE_PORT, NULL, &c),
+                     RMR_E_NOTFOUND);
+    assert_int_equal(
+        rmr_node_dial(p.node[0].n, p.now, "db", SERVE_PORT, NULL, &c),
+        RMR_E_NOTFOUND);
+    assert_int_equal(p.asked, 0);
+    /* Who the nodes are is the netmap's word, not a setting. */
+    resolve("node1.ex.com");
+    expect_addr(2);
+    resolve("db.record.example");
+    expect_addr(2);
+    set_prefs(RMR_NODE_PREF_ACCEPT_DNS, true, NULL);
+    resolve("db.corp.example");
+    expect_addr(2);
+    assert_int_equal(p.asked, 2);
+    stop();
+}
+
+/* A tunnel that is there, so that no try waits for it. */
+static void open_tunnel(void)
+{
+    rmr_node_conn c;
+    int closed = seen.closed;
+    assert_int_equal(rmr_node_dial(p.node[0].n, p.now, "node1", 9, NULL, &c),
+                     RMR_OK);
+    pair_drain(&p, 0);
+    pair_run(&p, 20 * RMR_SEC, NULL, NULL);
+    assert_int_equal(seen.closed, closed + 1); /* refused */
+}
+
+static void a_resolver_in_a_subnet_is_asked_through_its_router(void **state)
+{
+    (void)state;
+    start();
+    p.routes = ",\"10.9.0.0/24\"";
+    p.dns = "{\"Routes\":{\"corp.example.\":[{\"Addr\":\"10.9.0.53\"}]}}";
+    pair_feed_netmaps(&p);
+    resolve("db.corp.example");
+    expect_addr(2);
+    assert_int_equal(p.asked, 2);
+    assert_int_equal(p.node[1].n->routed_udp, 0);
+    set_prefs(RMR_NODE_PREF_ACCEPT_ROUTES, true, NULL);
+    open_tunnel();
+    resolve("db.corp.example");
+    expect_addr(2); /* who answers is the resolver beyond the router */
+    assert_int_equal(p.asked, 4);
+    assert_true(p.node[1].n->routed_udp >= 1);
+    stop();
+}
+
+#define EXIT_ROUTES ",\"0.0.0.0/0\",\"::/0\""
+#define PEERAPI                                                                \
+    ",\"Cap\":26,\"Hostinfo\":{\"Services\":[{\"Proto\":\"peerapi4\","         \
+    "\"Port\":7000}]}"
+
+static void begin_resolve(const char *name, uint64_t *id)
+{
+    seen.answers = 0;
+    seen.n = 0;
+    assert_int_equal(
+        rmr_node_resolve(p.node[0].n, p.now, name, on_resolved, NULL, id),
+        RMR_OK);
+    pair_drain(&p, 0);
+}
+
+/* The exit node's program hears a question; its connection, and the message. */
+static pair_conn *heard(rmr_bytes *msg, uint8_t *got, size_t cap)
+{
+    static const char want[] = "POST /dns-query HTTP/1.1\r\n"
+                               "Host: 100.64.0.2:7000\r\n"
+                               "Content-Type: application/dns-message\r\n";
+    size_t len = 0;
+    pair_conn *far = NULL;
+    for (int i = 0; i < 300 && !far; i++) {
+        pair_run(&p, 10 * RMR_MS, NULL, NULL);
+        far = pair_accepted(&p, 7000);
+    }
+    assert_non_null(far);
+    for (int i = 0; i < 20; i++) {
+        pair_run(&p, 10 * RMR_MS, NULL, NULL);
+        len += pair_read(far, got + len, cap - 1 - len);
+    }
+    got[len] = 0;
+    assert_memory_equal(got, want, sizeof want - 1);
+    const char *end = strstr((const char *)got, "\r\n\r\n");
+    assert_non_null(end);
+    size_t head = (size_t)(end + 4 - (const char *)got);
+    char length[40];
+    snprintf(length, sizeof length, "Content-Length: %u\r\n",
+             (unsigned)(len - head));
+    assert_non_null(strstr((const char *)got, length));
+    *msg = rmr_bytes_of(got + head, len - head);
+    return far;
+}
+
+/* Answers it with 100.64.0.2 or, of AAAA, with nothing, a byte at a time. */
+static void answer_by_http(pair_conn *far, rmr_bytes q)
+{
+    static const uint8_t record[] = {0xc0, 12, 0, 1, 0,   1,  0, 0,
+                                     0,    60, 0, 4, 100, 64, 0, 2};
+    uint8_t all[600];
+    size_t len = q.len - 11; /* without EDNS */
+    bool is_a = q.ptr[len - 3] == 1;
+    size_t at = (size_t)snprintf((char *)all, sizeof all,
+                                 "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n"
+                                 "\r\n",
+                                 (unsigned)(len + (is_a ? sizeof record : 0)));
+    memcpy(all + at, q.ptr, len);
+    all[at + 2] = 0x81;
+    all[at + 3] = 0x80;
+    all[at + 7] = is_a;
+    all[at + 11] = 0;
+    at += len;
+    if (is_a) {
+        memcpy(all + at, record, sizeof record);
+        at += sizeof record;
+    }
+    for (size_t i = 0; i < at; i++) {
+        assert_int_equal(pair_write(far, all + i, 1), 1);
+        pair_run(&p, RMR_MS, NULL, NULL);
+    }
+}
+
+static void use_exit(const char *dns, const char *extra)
+{
+    start();
+    p.routes = EXIT_ROUTES;
+    p.extra = extra;
+    p.dns = dns;
+    set_prefs(RMR_NODE_PREF_EXIT_NODE, true, "node1");
+    pair_feed_netmaps(&p);
+    open_tunnel();
+}
+
+static void an_exit_node_answers_for_its_users(void **state)
+{
+    static uint8_t got[2048];
+    uint64_t id;
+    rmr_bytes q;
+    (void)state;
+    use_exit("{\"Proxied\":true,\"Resolvers\":[{\"Addr\":\"192.0.2.1\"}],"
+             "\"Routes\":{\"corp.example\":[{\"Addr\":\"192.0.2.53\"}],"
+             "\"own.example\":[],\"kept.example\":[{\"Addr\":"
+             "\"100.64.0.2:9\",\"UseWithExitNode\":true}]}}",
+             PEERAPI);
+    resolve("node1.ex.com"); /* ours are ours */
+    expect_addr(2);
+    resolve("x.own.example");
+    assert_int_equal(seen.err, RMR_E_NOTFOUND);
+    begin_resolve("db.corp.example", &id);
+    for (int i = 0; i < 2; i++) {
+        pair_conn *far = heard(&q, got, sizeof got);
+        answer_by_http(far, q);
+        pair_close(far);
+    }
+    pair_run(&p, RMR_SEC, is_answered, NULL);
+    expect_addr(2);
+    assert_int_equal(p.asked, 0);
+    rmr_md_stats st;
+    rmr_md_get_stats(p.node[0].n->dns->md, &st);
+    assert_int_equal(st.by_tcp, 2);
+    /* What is marked goes its own way. */
+    resolve("x.kept.example");
+    assert_int_equal(seen.err, RMR_E_REFUSED); /* nobody listens there */
+    rmr_md_get_stats(p.node[0].n->dns->md, &st);
+    assert_int_equal(st.by_tcp, 2);
+    pair_run(&p, 10 * RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->dns->n_asked, 0);
+    stop();
+}
+
+static void what_an_exit_node_says_amiss_is_no_answer(void **state)
+{
+    static const char *const says[] = {
+        "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\nhello",
+        "\1\2\3 this is no HTTP\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Le"};
+    static uint8_t got[2048];
+    uint64_t id;
+    rmr_bytes q;
+    (void)state;
+    use_exit(NULL, PEERAPI);
+    for (size_t i = 0; i < 6; i++) {
+        begin_resolve("www.example.org", &id);
+        for (int k = 0; k < 8; k++) { /* two questions, four tries */
+            pair_conn *far = heard(&q, got, sizeof got);
+            pair_write(far, says[i], strlen(says[i]));
+            pair_run(&p, 10 * RMR_MS, NULL, NULL);
+            pair_close(far);
+        }
+        pair_run(&p, 20 * RMR_SEC, is_answered, NULL);
+        assert_int_equal(seen.answers, 1);
+        assert_int_equal(seen.err, RMR_E_REFUSED);
+    }
+    pair_run(&p, 10 * RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->dns->n_asked, 0);
+    assert_int_equal(p.asked, 0);
+    stop();
+}
+
+static void
+behind_an_exit_node_without_dns_resolvers_are_asked_through_it(void **state)
+{
+    (void)state;
+    use_exit("{\"FallbackResolvers\":[{\"Addr\":\"10.9.0.53\"}],\"Routes\":"
+             "{\"corp.example\":[{\"Addr\":\"10.9.0.53\"}]}}",
+             NULL);
+    resolve("db.corp.example");
+    expect_addr(2);
+    size_t routed = p.node[1].n->routed_udp;
+    assert_true(routed >= 1);
+    resolve("www.example.org");
+    expect_addr(2);
+    assert_true(p.node[1].n->routed_udp > routed);
+    stop();
+}
+
+static void without_its_exit_node_no_question_leaks(void **state)
+{
+    rmr_addr system = rmr_addr_v4(192, 0, 2, 9, 53);
+    rmr_io_links links = {0};
+    (void)state;
+    start();
+    p.dns = "{\"Resolvers\":[{\"Addr\":\"192.0.2.1\"}],\"Routes\":"
+            "{\"corp.example\":[{\"Addr\":\"192.0.2.53\"}]}}";
+    pair_feed_netmaps(&p);
+    set_prefs(RMR_NODE_PREF_EXIT_NODE, true, "nobody");
+    links.name_servers = &system;
+    links.n_name_servers = 1;
+    rmri_node_dns_links(p.node[0].n, &links);
+    resolve("db.corp.example");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    resolve("www.example.org");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    p.dns = NULL;
+    pair_feed_netmaps(&p);
+    resolve("www.example.org");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    assert_int_equal(p.asked, 0);
+    set_prefs(RMR_NODE_PREF_EXIT_NODE, true, "");
+    resolve("www.example.org");
+    expect_addr(2);
+    assert_int_equal(p.asked, 2);
     stop();
 }
 
@@ -454,6 +743,14 @@ int main(void)
         cmocka_unit_test(the_program_resolves_names),
         cmocka_unit_test(a_resolver_of_the_tailnet_is_asked_through_the_tunnel),
         cmocka_unit_test(the_netmap_says_whom_to_ask),
+        cmocka_unit_test(
+            the_tailnets_settings_are_not_heeded_where_the_user_says_so),
+        cmocka_unit_test(a_resolver_in_a_subnet_is_asked_through_its_router),
+        cmocka_unit_test(an_exit_node_answers_for_its_users),
+        cmocka_unit_test(what_an_exit_node_says_amiss_is_no_answer),
+        cmocka_unit_test(
+            behind_an_exit_node_without_dns_resolvers_are_asked_through_it),
+        cmocka_unit_test(without_its_exit_node_no_question_leaks),
         cmocka_unit_test(a_look_up_can_be_cancelled),
         cmocka_unit_test(quad_100_answers_through_a_forward),
         cmocka_unit_test(clients_that_break_the_rules_are_cut_off),
