@@ -4,7 +4,6 @@
 
 #include <remora/http1.h>
 
-#include <stdio.h>
 #include <string.h>
 
 #define HEAD_MAX 4096
@@ -39,22 +38,18 @@ static rmr_err on_done(void *user)
 bool rmri_node_dns_http_ask(nd_conn *c, rmr_bytes msg)
 {
     nd_dns_stream *s = c->dns;
+    static const char type[] = "application/dns-message";
+    const rmr_header headers[2] = {
+        {rmr_bytes_str("Content-Type"), rmr_bytes_str(type)},
+        {rmr_bytes_str("Accept"), rmr_bytes_str(type)}};
     char host[RMR_ADDR_TEXT_MAX];
     rmr_h1_config cfg = {.head_max = HEAD_MAX, .body_max = 65535};
     cfg.callbacks = (rmr_h1_callbacks){c, on_head, on_body, on_done};
-    if (rmr_h1_new(&c->h1, &c->n->env, &cfg) != RMR_OK)
+    if (rmr_h1_new(&c->h1, &c->n->env, &cfg) != RMR_OK ||
+        rmr_h1_build_request(rmr_buf_of(s->out, sizeof s->out), &s->out_len,
+                             "POST", "/dns-query", rmr_addr_text(&s->to, host),
+                             headers, 2, &msg) != RMR_OK)
         return false;
-    int len = snprintf((char *)s->out, ND_DNS_HTTP_HEAD,
-                       "POST /dns-query HTTP/1.1\r\n"
-                       "Host: %s\r\n"
-                       "Content-Type: application/dns-message\r\n"
-                       "Accept: application/dns-message\r\n"
-                       "Content-Length: %u\r\n\r\n",
-                       rmr_addr_text(&s->to, host), (unsigned)msg.len);
-    if (len <= 0 || len >= ND_DNS_HTTP_HEAD)
-        return false;
-    memcpy(s->out + len, msg.ptr, msg.len);
-    s->out_len = (size_t)len + msg.len;
     s->http = true;
     return true;
 }
