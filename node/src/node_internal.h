@@ -415,6 +415,10 @@ const nd_peer_route *rmri_node_routes_find(const rmr_node *n,
 /* Can an address that is no peer's own be dialled?  NOTFOUND: it is outside of
  * the tailnet; UNREACHABLE: the exit node does not take it. */
 rmr_err rmri_node_routes_reach(const rmr_node *n, const rmr_addr *to);
+/* The peer that leads to an address of text (4via6's form too), and the address.
+ * Errors: as rmri_node_routes_reach. */
+rmr_err rmri_node_routes_peer_to(const rmr_node *n, const char *text,
+                                 rmr_nm_node *peer, rmr_addr *ip);
 /* May a packet of that peer have this source? */
 bool rmri_node_routes_source(rmr_node *n, rmr_wg_peer wp, rmr_bytes pkt);
 /* On the host's own subnets, which it reaches beside the exit node. */
