@@ -513,6 +513,140 @@ static void without_its_exit_node_no_question_leaks(void **state)
     stop();
 }
 
+/* ---- a table of cases: whom a name is asked of ------------------------------ */
+
+typedef struct config {
+    const char *dns, *routes, *extra;
+    bool accept;
+    const char *exit;
+} config;
+
+#define ROUTES                                                                 \
+    "\"Routes\":{\"a.example.\":[{\"Addr\":\"192.0.2.53\"}],"                  \
+    "\"B.A.example\":[],\"null.example\":null,"                                \
+    "\"web.example\":[{\"Addr\":\"https://dns.example/dns-query\"}],"          \
+    "\"kept.example\":[{\"Addr\":\"192.0.2.5\","                               \
+    "\"UseWithExitNode\":true}]}"
+#define RECORDS                                                                \
+    "\"ExtraRecords\":[{\"Name\":\"one.example\",\"Value\":\"10.0.0.1\"},"     \
+    "{\"Name\":\"Two.example.\",\"Type\":\"AAAA\",\"Value\":\"fd00::1\"},"     \
+    "{\"Name\":\"three.example\",\"Type\":\"TXT\",\"Value\":\"10.0.0.1\"}]"
+#define RESOLVERS "\"Resolvers\":[{\"Addr\":\"192.0.2.1\"}]"
+#define FALLBACK "\"FallbackResolvers\":[{\"Addr\":\"192.0.2.2\"}]"
+
+static const config configs[] = {
+    /* 0: no settings */
+    {NULL, NULL, NULL, true, ""},
+    /* 1: names without MagicDNS */
+    {"{" ROUTES "," RECORDS "}", NULL, NULL, true, ""},
+    /* 2: all */
+    {"{\"Proxied\":true," ROUTES "," RECORDS "," RESOLVERS "}", NULL, NULL,
+     true, ""},
+    /* 3: the same, not wanted */
+    {"{\"Proxied\":true," ROUTES "," RECORDS "," RESOLVERS "}", NULL, NULL,
+     false, ""},
+    /* 4: the exit node answers */
+    {"{\"Proxied\":true," ROUTES "," RECORDS "," RESOLVERS "}", EXIT_ROUTES,
+     PEERAPI, true, "node1"},
+    /* 5: it has a peerAPI that does not say it is new enough, but the service */
+    {NULL, EXIT_ROUTES,
+     ",\"Cap\":25,\"Hostinfo\":{\"Services\":[{\"Proto\":\"peerapi4\","
+     "\"Port\":7000},{\"Proto\":\"peerapi-dns-proxy\",\"Port\":1}]}",
+     true, "node1"},
+    /* 6: too old */
+    {NULL, EXIT_ROUTES,
+     ",\"Cap\":25,\"Hostinfo\":{\"Services\":[{\"Proto\":\"peerapi4\","
+     "\"Port\":7000}]}",
+     true, "node1"},
+    /* 7: new, but there is nothing to ask */
+    {NULL, EXIT_ROUTES, ",\"Cap\":138", true, "node1"},
+    /* 8: neither: the fallback ones, through it */
+    {"{" ROUTES "," FALLBACK "}", EXIT_ROUTES, NULL, true, "node1"},
+    /* 9: it is not there */
+    {"{" ROUTES "}", NULL, NULL, true, "nobody"},
+    /* 10: it is there, and the tailnet's DNS is not wanted */
+    {"{" ROUTES "," RESOLVERS "}", EXIT_ROUTES, PEERAPI, false, "node1"},
+};
+
+static const struct {
+    size_t config;
+    const char *name;
+    rmr_md_place want;
+} cases[] = {
+    {0, "node1.ex.com", RMR_MD_OWN},
+    {0, "NODE1.ex.com.", RMR_MD_OWN},
+    {0, "nobody.ex.com", RMR_MD_SYSTEM},
+    {0, "9.9.100.100.in-addr.arpa", RMR_MD_SYSTEM},
+    {0, "x.onion", RMR_MD_NOWHERE},
+    {0, "www.example.org", RMR_MD_SYSTEM},
+    {1, "node1.ex.com", RMR_MD_OWN},
+    {1, "nobody.ex.com", RMR_MD_SYSTEM},
+    {1, "x.a.example", RMR_MD_ROUTE},
+    {1, "A.example.", RMR_MD_ROUTE},
+    {1, "xa.example", RMR_MD_SYSTEM},
+    {1, "x.b.a.example", RMR_MD_NOWHERE},
+    {1, "null.example", RMR_MD_NOWHERE},
+    {1, "x.web.example", RMR_MD_ROUTE},
+    {1, "one.example", RMR_MD_OWN},
+    {1, "two.example", RMR_MD_OWN},
+    {1, "three.example", RMR_MD_SYSTEM},
+    {2, "nobody.ex.com", RMR_MD_NOWHERE},
+    {2, "9.9.64.100.in-addr.arpa", RMR_MD_NOWHERE},
+    {2, "9.9.127.100.in-addr.arpa", RMR_MD_NOWHERE},
+    {2, "9.9.63.100.in-addr.arpa", RMR_MD_RESOLVERS},
+    {2, "9.9.128.100.in-addr.arpa", RMR_MD_RESOLVERS},
+    {2, "0.0.e.1.a.c.5.1.1.a.7.d.f.ip6.arpa", RMR_MD_NOWHERE},
+    {2, "x.a.example", RMR_MD_ROUTE},
+    {2, "www.example.org", RMR_MD_RESOLVERS},
+    {3, "node1.ex.com", RMR_MD_OWN},
+    {3, "one.example", RMR_MD_OWN},
+    {3, "nobody.ex.com", RMR_MD_SYSTEM},
+    {3, "x.a.example", RMR_MD_SYSTEM},
+    {3, "x.b.a.example", RMR_MD_SYSTEM},
+    {3, "www.example.org", RMR_MD_SYSTEM},
+    {4, "node1.ex.com", RMR_MD_OWN},
+    {4, "one.example", RMR_MD_OWN},
+    {4, "nobody.ex.com", RMR_MD_NOWHERE},
+    {4, "x.a.example", RMR_MD_RESOLVERS},
+    {4, "x.b.a.example", RMR_MD_NOWHERE},
+    {4, "x.kept.example", RMR_MD_ROUTE},
+    {4, "www.example.org", RMR_MD_RESOLVERS},
+    {5, "www.example.org", RMR_MD_RESOLVERS},
+    {6, "www.example.org", RMR_MD_SYSTEM},
+    {7, "www.example.org", RMR_MD_SYSTEM},
+    {8, "x.a.example", RMR_MD_ROUTE},
+    {8, "www.example.org", RMR_MD_RESOLVERS},
+    {9, "x.a.example", RMR_MD_ROUTE},
+    {9, "www.example.org", RMR_MD_SYSTEM},
+    {10, "x.a.example", RMR_MD_SYSTEM},
+    {10, "www.example.org", RMR_MD_SYSTEM},
+};
+
+static void a_name_is_asked_where_the_settings_say(void **state)
+{
+    size_t set = SIZE_MAX;
+    (void)state;
+    start();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const config *c = &configs[cases[i].config];
+        if (set != cases[i].config) {
+            set = cases[i].config;
+            p.dns = c->dns;
+            p.routes = c->routes;
+            p.extra = c->extra;
+            set_prefs(RMR_NODE_PREF_ACCEPT_DNS, c->accept, NULL);
+            set_prefs(RMR_NODE_PREF_EXIT_NODE, true, c->exit);
+            pair_feed_netmaps(&p);
+        }
+        rmr_md_place got = rmr_md_look(p.node[0].n->dns->md, cases[i].name);
+        if (got != cases[i].want)
+            fail_msg("settings %u: %s: %d, not %d", (unsigned)set,
+                     cases[i].name, (int)got, (int)cases[i].want);
+    }
+    assert_int_equal(p.asked, 0);
+    stop();
+}
+
 static void a_look_up_can_be_cancelled(void **state)
 {
     uint64_t id;
@@ -751,6 +885,7 @@ int main(void)
         cmocka_unit_test(
             behind_an_exit_node_without_dns_resolvers_are_asked_through_it),
         cmocka_unit_test(without_its_exit_node_no_question_leaks),
+        cmocka_unit_test(a_name_is_asked_where_the_settings_say),
         cmocka_unit_test(a_look_up_can_be_cancelled),
         cmocka_unit_test(quad_100_answers_through_a_forward),
         cmocka_unit_test(clients_that_break_the_rules_are_cut_off),
