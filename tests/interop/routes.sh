@@ -162,9 +162,15 @@ step "without --accept-routes nothing goes there" not_got 127.0.0.1:1057 http://
 must ts_start 2 "${router[@]}"
 must ts_up 2
 must ts 2 set --advertise-routes=10.55.0.0/24 --advertise-exit-node
-must remora_stop r1
+# A connection that runs while its router changes: neither router can go on with
+# what the other began, and whoever speaks next hears of it.
+bg held sh -c 'while sleep 0.2; do echo more; done | socat -t 1 - TCP:127.0.0.1:17777'
+must sleep 1
 must approve r1 ""
 must approve n2 10.55.0.0/24
+ended() { ! runs held; }
+step "a connection by the router before it ends, and does not hang" until_ok 10 ended
+must remora_stop r1
 step "the route moves to tailscaled" until_ok 30 got $r2 http://10.55.0.1/
 step "twenty megabytes come through" fetches $r2 http://10.55.0.1/big
 must remora_start r4 --socks5 127.0.0.1:1058 --exit-node n2
