@@ -91,7 +91,8 @@ void pair_set_wall(pair *p, int i, uint64_t unix_ns)
 static void op_connect(pair *p, int i, const rmr_io_op *op)
 {
     uint16_t port = op->addr.port;
-    if (port != PAIR_RELAY_PORT && (port < 7000 || port > 7999)) {
+    if (port != PAIR_RELAY_PORT && (port < 7000 || port > 7999) &&
+        !(port == 53 && p->dns_tcp)) {
         pairi_tell(p, i, RMR_IO_FAILED, op->id, RMR_E_REFUSED);
         return;
     }

@@ -359,32 +359,107 @@ static pair_conn *heard(rmr_bytes *msg, uint8_t *got, size_t cap)
     return far;
 }
 
-/* Answers it with 100.64.0.2 or, of AAAA, with nothing, a byte at a time. */
-static void answer_by_http(pair_conn *far, rmr_bytes q)
+/* The answer to a question: 100.64.0.2 or, of AAAA, nothing; its length. */
+static size_t answer_to(rmr_bytes q, uint8_t *dst)
 {
     static const uint8_t record[] = {0xc0, 12, 0, 1, 0,   1,  0, 0,
                                      0,    60, 0, 4, 100, 64, 0, 2};
-    uint8_t all[600];
     size_t len = q.len - 11; /* without EDNS */
     bool is_a = q.ptr[len - 3] == 1;
+    memcpy(dst, q.ptr, len);
+    dst[2] = 0x81;
+    dst[3] = 0x80;
+    dst[7] = is_a;
+    dst[11] = 0;
+    if (is_a)
+        memcpy(dst + len, record, sizeof record);
+    return len + (is_a ? sizeof record : 0);
+}
+
+static void write_bytewise(pair_conn *far, const uint8_t *p8, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        assert_int_equal(pair_write(far, p8 + i, 1), 1);
+        pair_run(&p, RMR_MS, NULL, NULL);
+    }
+}
+
+static void answer_by_http(pair_conn *far, rmr_bytes q)
+{
+    uint8_t msg[512], all[700];
+    size_t len = answer_to(q, msg);
     size_t at = (size_t)snprintf((char *)all, sizeof all,
                                  "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n"
                                  "\r\n",
-                                 (unsigned)(len + (is_a ? sizeof record : 0)));
-    memcpy(all + at, q.ptr, len);
-    all[at + 2] = 0x81;
-    all[at + 3] = 0x80;
-    all[at + 7] = is_a;
-    all[at + 11] = 0;
-    at += len;
-    if (is_a) {
-        memcpy(all + at, record, sizeof record);
-        at += sizeof record;
+                                 (unsigned)len);
+    memcpy(all + at, msg, len);
+    write_bytewise(far, all, at + len);
+}
+
+/* By TCP, at port 53 of what the node or its router dials. */
+static void answer_by_tcp(void)
+{
+    uint8_t got[512], all[512];
+    size_t len = 0;
+    pair_conn *far = NULL;
+    for (int i = 0; i < 300 && !far; i++) {
+        pair_run(&p, 10 * RMR_MS, NULL, NULL);
+        far = pair_accepted(&p, 53);
     }
-    for (size_t i = 0; i < at; i++) {
-        assert_int_equal(pair_write(far, all + i, 1), 1);
-        pair_run(&p, RMR_MS, NULL, NULL);
+    assert_non_null(far);
+    for (int i = 0; i < 20; i++) {
+        pair_run(&p, 10 * RMR_MS, NULL, NULL);
+        len += pair_read(far, got + len, sizeof got - len);
     }
+    assert_true(len > 14);
+    assert_int_equal(got[0] << 8 | got[1], len - 2);
+    size_t n = answer_to(rmr_bytes_of(got + 2, len - 2), all + 2);
+    all[0] = (uint8_t)(n >> 8);
+    all[1] = (uint8_t)n;
+    write_bytewise(far, all, n + 2);
+    pair_close(far);
+}
+
+static void a_cut_answer_is_asked_by_tcp_on_the_same_way(void **state)
+{
+    uint64_t id;
+    (void)state;
+    start();
+    p.dns_cut = p.dns_tcp = true;
+    p.routes = ",\"10.9.0.0/24\"";
+    p.dns = "{\"Routes\":{\"corp.example.\":[{\"Addr\":\"10.9.0.53\"}]}}";
+    pair_feed_netmaps(&p);
+    for (size_t inside = 0; inside < 2; inside++) {
+        if (inside) {
+            set_prefs(RMR_NODE_PREF_ACCEPT_ROUTES, true, NULL);
+            open_tunnel();
+        }
+        begin_resolve("db.corp.example", &id);
+        answer_by_tcp();
+        answer_by_tcp();
+        pair_run(&p, RMR_SEC, is_answered, NULL);
+        expect_addr(2);
+        assert_int_equal(p.node[1].n->routed_tcp, 2 * inside);
+    }
+    pair_run(&p, 10 * RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->dns->n_asked, 0);
+    stop();
+}
+
+static void a_resolver_that_refuses_tcp_is_no_answer(void **state)
+{
+    uint64_t id;
+    (void)state;
+    start();
+    p.dns_cut = true;
+    p.dns = "{\"Routes\":{\"corp.example.\":[{\"Addr\":\"192.0.2.53\"}]}}";
+    pair_feed_netmaps(&p);
+    begin_resolve("db.corp.example", &id);
+    pair_run(&p, 20 * RMR_SEC, is_answered, NULL);
+    assert_int_equal(seen.answers, 1);
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    assert_int_equal(p.asked, 8); /* two questions, four tries */
+    stop();
 }
 
 static void use_exit(const char *dns, const char *extra)
@@ -880,6 +955,8 @@ int main(void)
         cmocka_unit_test(
             the_tailnets_settings_are_not_heeded_where_the_user_says_so),
         cmocka_unit_test(a_resolver_in_a_subnet_is_asked_through_its_router),
+        cmocka_unit_test(a_cut_answer_is_asked_by_tcp_on_the_same_way),
+        cmocka_unit_test(a_resolver_that_refuses_tcp_is_no_answer),
         cmocka_unit_test(an_exit_node_answers_for_its_users),
         cmocka_unit_test(what_an_exit_node_says_amiss_is_no_answer),
         cmocka_unit_test(
