@@ -109,6 +109,7 @@ struct rmr_md {
     rmr_md_callbacks cb;
     rmr_time now;
     bool in_callback;
+    bool no_streams; /* the host has no room */
     md_table table;
     md_open *head; /* in the order in which they came */
     size_t n_open;

@@ -135,11 +135,16 @@ void rmr_md_forget(rmr_md *md, uint64_t client)
 
 /* ---- out and in -------------------------------------------------------- */
 
+void rmr_md_allow_streams(rmr_md *md, bool on)
+{
+    md->no_streams = !on;
+}
+
 bool rmr_md_next(rmr_md *md, rmr_time now, rmr_md_out *out)
 {
     rmri_md_clamp(md, now);
     for (md_open *o = md->head; o; o = o->next) {
-        if (!o->to_send)
+        if (!o->to_send || (o->tcp && md->no_streams))
             continue;
         o->to_send = false;
         out->id = o->id;

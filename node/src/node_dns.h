@@ -15,7 +15,7 @@
 
 #define ND_DNS_CLIENTS (RMR_MD_MAX_OPEN + 1) /* one is just being answered */
 #define ND_DNS_SERVED 16                     /* TCP connections to us */
-#define ND_DNS_ASKED 8                       /* and to resolvers */
+#define ND_DNS_ASKED 16                      /* and to resolvers */
 
 typedef enum nd_dns_kind {
     ND_DNS_FREE,

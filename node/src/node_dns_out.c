@@ -245,9 +245,7 @@ static bool put_question(nd_conn *c, const rmr_md_out *o)
 static bool send_stream(nd_dns *d, const rmr_md_out *o)
 {
     rmr_node *n = d->n;
-    nd_conn *c = d->n_asked < ND_DNS_ASKED
-                     ? rmri_node_conn_new(n, ND_CONN_DNS_OUT)
-                     : NULL;
+    nd_conn *c = rmri_node_conn_new(n, ND_CONN_DNS_OUT);
     nd_dns_stream *s = c ? rmri_node_dns_stream_new(n, 2 + 65535) : NULL;
     if (!s) {
         if (c)
@@ -301,9 +299,13 @@ void rmri_node_dns_out_close(nd_dns *d)
 void rmri_node_dns_out_pump(nd_dns *d, rmr_time now)
 {
     rmr_md_out o;
-    while (rmr_md_next(d->md, now, &o))
+    for (;;) {
+        rmr_md_allow_streams(d->md, d->n_asked < ND_DNS_ASKED);
+        if (!rmr_md_next(d->md, now, &o))
+            break;
         if (!send_one(d, &o))
             rmr_md_failed(d->md, now, o.id); /* bounded by its tries */
+    }
     if (rmr_md_next_deadline(d->md) == RMR_TIME_NEVER)
         rmri_node_dns_out_close(d);
 }

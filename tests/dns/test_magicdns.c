@@ -589,6 +589,17 @@ static void a_resolver_that_speaks_http_is_asked_so(void **state)
     assert_true(rmr_md_next(r->md, r->now, &out));
     assert_false(out.tcp || out.http);
     rmr_md_failed(r->md, r->now, out.id);
+    rmr_md_allow_streams(r->md, false); /* the host has no room: it waits */
+    assert_false(rmr_md_next(r->md, r->now, &out));
+    ask(r, "www.example.net", A); /* others don't */
+    assert_true(rmr_md_next(r->md, r->now, &out));
+    assert_false(out.tcp);
+    rmr_md_forget(r->md, 42);
+    ask(r, "www.example.org", A);
+    assert_true(rmr_md_next(r->md, r->now, &out));
+    rmr_md_failed(r->md, r->now, out.id);
+    assert_false(rmr_md_next(r->md, r->now, &out));
+    rmr_md_allow_streams(r->md, true);
     assert_true(rmr_md_next(r->md, r->now, &out));
     assert_true(out.tcp && out.http);
     assert_int_equal(out.to.port, 40000);

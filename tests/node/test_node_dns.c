@@ -510,6 +510,41 @@ static void an_exit_node_answers_for_its_users(void **state)
     stop();
 }
 
+/* A program that asks for much at once: what has no place waits for one. */
+static void questions_beyond_the_streams_wait(void **state)
+{
+    enum { N = ND_DNS_ASKED };
+    static uint8_t got[2048];
+    uint64_t id;
+    char name[32];
+    rmr_bytes q;
+    (void)state;
+    use_exit(NULL, PEERAPI);
+    for (int i = 0; i < N; i++) { /* two questions each */
+        snprintf(name, sizeof name, "w%d.example.org", i);
+        begin_resolve(name, &id);
+    }
+    assert_int_equal(p.node[0].n->dns->n_asked, ND_DNS_ASKED);
+    seen.answers = 0;
+    for (int i = 0; i < 2 * N; i++) {
+        pair_conn *far = heard(&q, got, sizeof got);
+        uint8_t msg[512], all[700];
+        size_t len = answer_to(q, msg);
+        size_t at = (size_t)snprintf(
+            (char *)all, sizeof all,
+            "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n\r\n", (unsigned)len);
+        memcpy(all + at, msg, len);
+        pair_write(far, all, at + len);
+        pair_run(&p, 10 * RMR_MS, NULL, NULL);
+        assert_true(p.node[0].n->dns->n_asked <= ND_DNS_ASKED);
+        pair_close(far);
+    }
+    pair_run(&p, RMR_SEC, NULL, NULL);
+    assert_int_equal(seen.answers, N);
+    expect_addr(2);
+    stop();
+}
+
 static void what_an_exit_node_says_amiss_is_no_answer(void **state)
 {
     static const char *const says[] = {
@@ -958,6 +993,7 @@ int main(void)
         cmocka_unit_test(a_cut_answer_is_asked_by_tcp_on_the_same_way),
         cmocka_unit_test(a_resolver_that_refuses_tcp_is_no_answer),
         cmocka_unit_test(an_exit_node_answers_for_its_users),
+        cmocka_unit_test(questions_beyond_the_streams_wait),
         cmocka_unit_test(what_an_exit_node_says_amiss_is_no_answer),
         cmocka_unit_test(
             behind_an_exit_node_without_dns_resolvers_are_asked_through_it),

@@ -195,6 +195,16 @@ RMR_API void rmr_md_forget(rmr_md *md, uint64_t client);
 RMR_API bool rmr_md_next(rmr_md *md, rmr_time now, rmr_md_out *out);
 
 /**
+ * Whether the host has room for one more stream; yes at first.       [submit]
+ *
+ * Effects: while not, rmr_md_next passes over questions by TCP and HTTP: they
+ *          wait, and time out.
+ * Errors:  none.
+ * Source:  contract B1.
+ */
+RMR_API void rmr_md_allow_streams(rmr_md *md, bool on);
+
+/**
  * Takes a resolver's message.                                          [pump]
  *
  * \param from  Where it came from: must be who was asked, port included.
