@@ -1,11 +1,13 @@
-/* The resolver under a program of operations: queries, time, and answers that
- * are made from what it asked and then bent by the input.  Also the hosts text
- * and names.  Invariants: deadlines are later than the time handled, each query
+/* The resolver under a program of operations: queries, time, and answers, by UDP
+ * and by streams, that are made from what it asked and then bent by the input.
+ * Also the hosts text and names.  Invariants: deadlines are later than the time handled, each query
  * is answered once at most, memory comes back. */
 #include <remora/dns.h>
 
 #include "dns_internal.h"
 #include "support.h"
+
+#include <remora/cursor.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +27,9 @@ typedef struct world {
     uint8_t last[RMR_DNS_MAX_QUERY];
     size_t last_len;
     rmr_addr last_to;
+    uint64_t stream;                  /* the last one that was asked for */
+    uint8_t asked[RMR_DNS_MAX_QUERY]; /* by it */
+    size_t asked_len;
 } world;
 
 static void on_answer(void *user, uint64_t id, rmr_err err,
@@ -97,6 +102,52 @@ static void reply(world *w, const uint8_t **p, size_t *left)
                            rmr_bytes_of(msg, w->last_len + n));
 }
 
+static void open_stream(world *w)
+{
+    rmr_addr to;
+    if (!rmr_dns_next_stream(w->d, w->now, &w->stream, &to))
+        return;
+    need(w->stream != 0 && to.port == 53);
+    need(rmr_dns_has_stream(w->d, w->stream));
+    need(rmr_dns_write_stream(w->d, w->now, w->stream,
+                              rmr_buf_of(w->asked, sizeof w->asked),
+                              &w->asked_len) == RMR_OK);
+    need(w->asked_len > 14);
+}
+
+/* An answer to it, bent and cut in two by the input; or what the input says. */
+static void stream_bytes(world *w, const uint8_t **p, size_t *left)
+{
+    uint8_t msg[2 + RMR_DNS_MAX_QUERY + 256];
+    const uint8_t *head = take(p, left, 5);
+    size_t n = head[3], len = w->asked_len > 14 ? w->asked_len : 0;
+    if (len && head[4] & 1) {
+        memcpy(msg, w->asked, len);
+        msg[2 + 2] = head[0] | 0x80;
+        msg[2 + 3] = head[1];
+        msg[2 + 7] = head[2];
+        rmr_store_be16(msg, (uint16_t)(len - 2 + n));
+    } else {
+        len = 0;
+    }
+    memcpy(msg + len, take(p, left, n), n);
+    len += n;
+    size_t cut = head[4] >> 1 < len ? head[4] >> 1 : len;
+    (void)rmr_dns_read_stream(w->d, w->now, w->stream, rmr_bytes_of(msg, cut));
+    (void)rmr_dns_read_stream(w->d, w->now, w->stream,
+                              rmr_bytes_of(msg + cut, len - cut));
+}
+
+static void stream_op(world *w, uint8_t what, const uint8_t **p, size_t *left)
+{
+    if (what < 12)
+        open_stream(w);
+    else if (what < 28)
+        stream_bytes(w, p, left);
+    else
+        rmr_dns_end_stream(w->d, w->now, w->stream);
+}
+
 static void run(world *w, const uint8_t *p, size_t left)
 {
     while (left) {
@@ -106,8 +157,13 @@ static void run(world *w, const uint8_t *p, size_t left)
             ask(w, op >> 3);
             break;
         case 1:
-        case 2:
             send_one(w);
+            break;
+        case 2:
+            if (op >> 3 == 0)
+                send_one(w);
+            else
+                stream_op(w, op >> 3, &p, &left);
             break;
         case 3:
         case 4:
@@ -155,7 +211,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     test_rng_seed(&rng, 1);
     rmr_env env = test_env(&mem, &rng, NULL);
-    rmr_dns_config cfg = {8, 0, 0, {&w, on_answer}};
+    rmr_dns_config cfg = {8, 0, 0, {&w, on_answer}, true};
     need(rmr_dns_new(&w.d, &env, &cfg) == RMR_OK);
     rmr_addr servers[2];
     servers[0] = rmr_addr_v4(192, 0, 2, 1, 53);

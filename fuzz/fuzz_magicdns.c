@@ -150,8 +150,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rmr_md_record record = {"extra.example", two[0]};
     rmr_md_route routes[2] = {{"corp.example", two, 2, false},
                               {"own.example", NULL, 0, true}};
-    rmr_md_table t = {data[0] & 1, "tail.example",   &record, 1, routes, 2,
-                      two,         data[0] >> 1 & 1, two,     2};
+    rmr_md_table t = {
+        data[0] & 1, "tail.example",   &record, 1, routes,  2,
+        two,         data[0] >> 1 & 1, two,     2, &two[1], data[0] >> 2 & 1};
     mem.fail_at = data[0] >> 4;
     (void)rmr_md_set(w.md, &t);
     run(&w, data + 1, size - 1);

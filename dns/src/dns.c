@@ -1,5 +1,5 @@
 /* The stub resolver: queries, tries, servers, time-outs. */
-#include "dns_internal.h"
+#include "dns_query.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,55 +12,8 @@
  * host its only working family. */
 #define GRACE (500 * RMR_MS)
 
-typedef enum sub_state { SUB_SEND, SUB_WAIT, SUB_DONE } sub_state;
-
-/* One question: the A or the AAAA of a query. */
-typedef struct sub {
-    sub_state state;
-    uint16_t id; /* the same for all tries: more ids are more to guess */
-    uint16_t type;
-    uint8_t server; /* index of the server of this try */
-    uint8_t asked;  /* bits: servers that may answer   */
-    uint32_t tries; /* begun, this one included        */
-    uint32_t n_failed;
-    bool no_edns; /* this server refused EDNS        */
-    rmr_time deadline;
-    rmr_err err;
-    size_t n_ips;
-    rmri_dns_ip ips[RMR_DNS_MAX_ADDRS];
-} sub;
-
-typedef struct query {
-    struct query *next;
-    uint64_t id;
-    char text[256];     /* as it was asked                     */
-    rmri_dns_name name; /* what is asked now                   */
-    size_t search_at;   /* the rest of the search list         */
-    bool is_bare;       /* no search domain is left to try     */
-    rmr_err worst;      /* of the names tried before this one  */
-    rmr_time grace;     /* NEVER: not running                  */
-    sub sub[2];         /* A, AAAA                             */
-} query;
-
-struct rmr_dns {
-    rmr_env env;
-    rmr_dns_config cfg;
-    rmr_time now;
-    bool in_callback;
-    query *head; /* in the order in which they came */
-    uint32_t n_queries;
-    rmr_addr servers[RMR_DNS_MAX_SERVERS];
-    uint8_t n_servers;
-    uint8_t first; /* the server of a first try */
-    uint8_t *hosts;
-    size_t hosts_len;
-    char search[RMR_DNS_MAX_SEARCH];
-    size_t search_len;
-    rmr_dns_stats stats;
-};
-
 /* T3.  The last instant stays out of reach, so that NEVER is always later. */
-static void clamp(rmr_dns *d, rmr_time now)
+void rmri_dns_clamp(rmr_dns *d, rmr_time now)
 {
     if (now == RMR_TIME_NEVER)
         now--;
@@ -103,6 +56,8 @@ static void unlink_query(rmr_dns *d, query *q)
 
 static void free_query(rmr_dns *d, query *q)
 {
+    rmri_dns_stream_drop(d, &q->sub[0]);
+    rmri_dns_stream_drop(d, &q->sub[1]);
     rmr_release(&d->env.alloc, q, sizeof *q);
 }
 
@@ -124,6 +79,7 @@ void rmr_dns_free(rmr_dns *d)
 
 static void begin_try(rmr_dns *d, sub *s, uint8_t server)
 {
+    rmri_dns_stream_drop(d, s);
     s->state = SUB_SEND;
     s->server = server;
     s->tries++;
@@ -254,7 +210,7 @@ static rmr_err open_query(rmr_dns *d, uint64_t id, const char *text,
 rmr_err rmr_dns_query(rmr_dns *d, rmr_time now, uint64_t id, const char *name)
 {
     rmri_dns_name wire;
-    clamp(d, now);
+    rmri_dns_clamp(d, now);
     bool done = answer_literal(d, id, name);
     if (!done) {
         rmr_err e =
@@ -327,8 +283,9 @@ static void finish_name(rmr_dns *d, query *q)
 }
 
 /* May free q. */
-static void finish_sub(rmr_dns *d, query *q, sub *s, rmr_err e)
+void rmri_dns_finish_sub(rmr_dns *d, query *q, sub *s, rmr_err e)
 {
+    rmri_dns_stream_drop(d, s);
     s->state = SUB_DONE;
     s->err = e;
     if (q->sub[0].state == SUB_DONE && q->sub[1].state == SUB_DONE)
@@ -338,7 +295,7 @@ static void finish_sub(rmr_dns *d, query *q, sub *s, rmr_err e)
 }
 
 /* This try failed: the next server, or the end.  May free q. */
-static void fail_try(rmr_dns *d, query *q, sub *s, rmr_err e)
+void rmri_dns_fail_try(rmr_dns *d, query *q, sub *s, rmr_err e)
 {
     /* Queries to come don't wait for a dead server. */
     if (e == RMR_E_TIMEOUT && d->n_servers && d->first == s->server)
@@ -346,7 +303,7 @@ static void fail_try(rmr_dns *d, query *q, sub *s, rmr_err e)
     /* Asking a server again that has just said no is of no use. */
     bool all_refused = e != RMR_E_TIMEOUT && ++s->n_failed >= d->n_servers;
     if (d->n_servers == 0 || all_refused || s->tries >= d->cfg.tries) {
-        finish_sub(d, q, s, e);
+        rmri_dns_finish_sub(d, q, s, e);
         return;
     }
     s->no_edns = false;
@@ -362,6 +319,7 @@ static void restart_all(rmr_dns *d)
             sub *s = &q->sub[i];
             if (s->state == SUB_DONE)
                 continue;
+            rmri_dns_stream_drop(d, s);
             /* The deadline stays: it bounds the query as before. */
             s->state = SUB_SEND;
             s->server = 0;
@@ -417,8 +375,8 @@ static bool find_server(const rmr_dns *d, const rmr_addr *from, uint8_t *out)
 
 /* RFC 5452 9.1: the id, the question, and the server.  Some servers refuse
  * without repeating the question. */
-static bool is_answer_to(const rmri_dns_head *h, const query *q, const sub *s,
-                         uint8_t server)
+bool rmri_dns_is_answer(const rmri_dns_head *h, const query *q, const sub *s,
+                        uint8_t server)
 {
     if (s->state == SUB_DONE || s->id != h->id || !(s->asked >> server & 1))
         return false;
@@ -432,7 +390,7 @@ static sub *find_sub(rmr_dns *d, const rmri_dns_head *h, uint8_t server,
 {
     for (query *q = d->head; q; q = q->next) {
         for (int i = 0; i < 2; i++) {
-            if (is_answer_to(h, q, &q->sub[i], server)) {
+            if (rmri_dns_is_answer(h, q, &q->sub[i], server)) {
                 *out = q;
                 return &q->sub[i];
             }
@@ -441,11 +399,28 @@ static sub *find_sub(rmr_dns *d, const rmri_dns_head *h, uint8_t server,
     return NULL;
 }
 
-static void take_answer(rmr_dns *d, query *q, sub *s, const rmri_dns_head *h,
-                        uint8_t server)
+/* Refused input leaves those that a cut answer had. */
+static rmr_err take_ips(sub *s, const rmri_dns_head *h)
 {
+    rmri_dns_ip ips[RMR_DNS_MAX_ADDRS];
+    size_t n = 0;
+    if (h->rcode != RMRI_DNS_NOERROR)
+        return RMR_E_REFUSED;
+    rmr_err e = rmri_dns_parse_ips(h, ips, RMR_DNS_MAX_ADDRS, &n);
+    if (e != RMR_OK)
+        return e;
+    s->n_ips = n;
+    memcpy(s->ips, ips, n * sizeof ips[0]);
+    return RMR_OK;
+}
+
+void rmri_dns_take_answer(rmr_dns *d, query *q, sub *s, const rmri_dns_head *h,
+                          uint8_t server)
+{
+    bool by_tcp = s->tcp != TCP_NONE;
     if (h->rcode == RMRI_DNS_NXDOMAIN) {
-        finish_sub(d, q, s, RMR_E_NOTFOUND);
+        s->n_ips = 0;
+        rmri_dns_finish_sub(d, q, s, RMR_E_NOTFOUND);
         return;
     }
     if ((h->rcode == RMRI_DNS_FORMERR || h->rcode == RMRI_DNS_NOTIMP) &&
@@ -455,20 +430,30 @@ static void take_answer(rmr_dns *d, query *q, sub *s, const rmri_dns_head *h,
         begin_try(d, s, server);
         return;
     }
-    rmr_err e =
-        h->rcode == RMRI_DNS_NOERROR
-            ? rmri_dns_parse_ips(h, s->ips, RMR_DNS_MAX_ADDRS, &s->n_ips)
-            : RMR_E_REFUSED;
-    if (e != RMR_OK) {
-        s->n_ips = 0;
-        d->stats.failures++;
-        fail_try(d, q, s, e);
+    rmr_err e = take_ips(s, h);
+    if (e != RMR_E_REFUSED && h->is_cut && d->cfg.can_tcp && !by_tcp) {
+        rmri_dns_stream_want(d, s, server);
         return;
     }
-    /* Cut off before the first address: TCP would tell, which is not here. */
+    if (e != RMR_OK) {
+        d->stats.failures++;
+        if (by_tcp)
+            rmri_dns_stream_failed(d, q, s);
+        else
+            rmri_dns_fail_try(d, q, s, e);
+        return;
+    }
+    /* Cut off before the first address: there is no telling. */
     if (s->n_ips == 0)
         e = h->is_cut ? RMR_E_REFUSED : RMR_E_NOTFOUND;
-    finish_sub(d, q, s, e);
+    rmri_dns_finish_sub(d, q, s, e);
+}
+
+/* A datagram behind a cut answer: the stream tells more than its like. */
+static bool is_worse_than_stream(const sub *s, const rmri_dns_head *h)
+{
+    return s->tcp != TCP_NONE && (h->is_cut || (h->rcode != RMRI_DNS_NOERROR &&
+                                                h->rcode != RMRI_DNS_NXDOMAIN));
 }
 
 rmr_err rmr_dns_read_pkt(rmr_dns *d, rmr_time now, const rmr_addr *from,
@@ -479,19 +464,19 @@ rmr_err rmr_dns_read_pkt(rmr_dns *d, rmr_time now, const rmr_addr *from,
     query *q;
     if (d->in_callback)
         return RMR_E_REENTRANT;
-    clamp(d, now);
+    rmri_dns_clamp(d, now);
     rmr_err e = rmri_dns_parse_head(datagram, &h);
     if (e != RMR_OK) {
         d->stats.ignored_malformed++;
         return e;
     }
     sub *s = find_server(d, from, &server) ? find_sub(d, &h, server, &q) : NULL;
-    if (!s) {
+    if (!s || is_worse_than_stream(s, &h)) {
         d->stats.ignored_unknown++;
         return RMR_E_UNKNOWN;
     }
     d->stats.received++;
-    take_answer(d, q, s, &h, server);
+    rmri_dns_take_answer(d, q, s, &h, server);
     return RMR_OK;
 }
 
@@ -519,7 +504,7 @@ rmr_err rmr_dns_write_pkt(rmr_dns *d, rmr_time now, rmr_buf dst, size_t *len,
     *len = 0;
     if (d->in_callback)
         return RMR_E_REENTRANT;
-    clamp(d, now);
+    rmri_dns_clamp(d, now);
     if (dst.len < RMR_DNS_MAX_QUERY)
         return RMR_E_BUFSIZE;
     sub *s = first_to_send(d, &q);
@@ -566,7 +551,10 @@ static void handle_due(rmr_dns *d, query *q)
         sub *s = &q->sub[i];
         if (s->state != SUB_DONE && s->deadline <= d->now) {
             d->stats.timeouts++;
-            fail_try(d, q, s, RMR_E_TIMEOUT);
+            if (s->tcp != TCP_NONE)
+                rmri_dns_stream_failed(d, q, s);
+            else
+                rmri_dns_fail_try(d, q, s, RMR_E_TIMEOUT);
             return;
         }
     }
@@ -576,7 +564,7 @@ rmr_err rmr_dns_handle_deadline(rmr_dns *d, rmr_time now)
 {
     if (d->in_callback)
         return RMR_E_REENTRANT;
-    clamp(d, now);
+    rmri_dns_clamp(d, now);
     /* Each round ends a try or a query, and what begins is due later; a query
      * may be freed, and another begun in its callback: from the head again. */
     for (query *q = d->head; q;) {

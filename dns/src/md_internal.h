@@ -88,7 +88,8 @@ typedef struct md_table { /* each array has the place of what was given */
     md_route *routes;
     size_t n_routes, cap_routes;
     rmr_addr resolvers[RMR_MD_MAX_RESOLVERS], system[RMR_MD_MAX_RESOLVERS];
-    size_t n_resolvers, n_system;
+    rmr_addr http[RMR_MD_MAX_RESOLVERS];
+    size_t n_resolvers, n_system, n_http;
 } md_table;
 
 rmr_err rmri_md_table_copy(const rmr_alloc *a, const rmr_md_table *from,
@@ -108,6 +109,7 @@ struct rmr_md {
     rmr_md_callbacks cb;
     rmr_time now;
     bool in_callback;
+    bool no_streams; /* the host has no room */
     md_table table;
     md_open *head; /* in the order in which they came */
     size_t n_open;

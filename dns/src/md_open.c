@@ -1,5 +1,5 @@
 /* Questions that resolvers are asked: one after the other, by UDP, and by TCP
- * when the client came so and the answer was cut off. */
+ * when the client came so and the answer was cut off; or by HTTP. */
 #include "md_internal.h"
 
 #include <remora/cursor.h>
@@ -16,6 +16,7 @@ struct md_open {
     uint16_t client_id, wire_id;
     bool client_tcp, tcp, to_send;
     uint8_t tries, n_to;
+    uint8_t http; /* bits: of `to`, those that are asked by HTTP */
     rmr_time deadline;
     rmr_addr to[RMR_MD_MAX_RESOLVERS];
     uint16_t question_len, len;
@@ -49,12 +50,27 @@ static const rmr_addr *resolver(const md_open *o)
     return &o->to[(o->tries - 1u) % o->n_to];
 }
 
+static bool is_http(const md_open *o)
+{
+    return o->http >> ((o->tries - 1u) % o->n_to) & 1;
+}
+
 static void begin_try(rmr_md *md, md_open *o, bool tcp)
 {
-    o->tcp = tcp;
+    o->tcp = tcp || is_http(o);
     o->to_send = true;
-    o->deadline = rmr_time_add(md->now, tcp ? TRY_TCP : TRY_UDP);
-    md->stats.by_tcp += tcp;
+    o->deadline = rmr_time_add(md->now, o->tcp ? TRY_TCP : TRY_UDP);
+    md->stats.by_tcp += o->tcp;
+}
+
+static uint8_t http_bits(const md_table *t, const md_list *to)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < to->n; i++)
+        for (size_t k = 0; k < t->n_http; k++)
+            if (rmr_addr_eq(&to->at[i], &t->http[k]))
+                bits |= 1u << i;
+    return (uint8_t)bits;
 }
 
 static bool set_wire_id(rmr_md *md, md_open *o)
@@ -92,6 +108,7 @@ bool rmri_md_forward(rmr_md *md, uint64_t client, bool tcp, const md_ask *q,
     memcpy(o->msg, msg.ptr, msg.len);
     o->n_to = (uint8_t)to->n;
     memcpy(o->to, to->at, to->n * sizeof *to->at);
+    o->http = http_bits(&md->table, to);
     if (!set_wire_id(md, o)) {
         rmr_release(&md->env.alloc, o, sizeof *o);
         md->stats.failed++;
@@ -118,16 +135,22 @@ void rmr_md_forget(rmr_md *md, uint64_t client)
 
 /* ---- out and in -------------------------------------------------------- */
 
+void rmr_md_allow_streams(rmr_md *md, bool on)
+{
+    md->no_streams = !on;
+}
+
 bool rmr_md_next(rmr_md *md, rmr_time now, rmr_md_out *out)
 {
     rmri_md_clamp(md, now);
     for (md_open *o = md->head; o; o = o->next) {
-        if (!o->to_send)
+        if (!o->to_send || (o->tcp && md->no_streams))
             continue;
         o->to_send = false;
         out->id = o->id;
         out->to = *resolver(o);
         out->tcp = o->tcp;
+        out->http = is_http(o);
         out->msg = rmr_bytes_of(o->msg, o->len);
         return true;
     }

@@ -90,6 +90,7 @@ rmr_err rmri_md_table_copy(const rmr_alloc *a, const rmr_md_table *from,
     t.n_resolvers =
         copy_resolvers(from->resolvers, from->n_resolvers, t.resolvers);
     t.n_system = copy_resolvers(from->system, from->n_system, t.system);
+    t.n_http = copy_resolvers(from->http, from->n_http, t.http);
     *out = t;
     return RMR_OK;
 }

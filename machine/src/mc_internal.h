@@ -127,6 +127,12 @@ typedef struct mc_query { /* a name asked for by itself, not for a link */
     void *user;
 } mc_query;
 
+typedef struct mc_dns_stream { /* one question by TCP */
+    rmr_mc *mc;
+    rmr_mc_io *io; /* NULL: free */
+    uint64_t id;   /* the resolver's */
+} mc_dns_stream;
+
 struct rmr_mc {
     rmr_env env;
     void *user;
@@ -156,6 +162,7 @@ struct rmr_mc {
     rmr_dns *dns;
     rmr_mc_io *dns_udp[2]; /* v4, v6 */
     bool dns_udp_failed[2]; /* not again while these questions are open */
+    mc_dns_stream dns_streams[RMR_DNS_MAX_STREAMS];
     uint64_t last_query;
     mc_query *queries; /* of rmr_mc_resolve */
     uint8_t dns_pkt[RMR_DNS_MAX_MSG]; /* a question waiting for its socket */

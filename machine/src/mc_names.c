@@ -1,6 +1,10 @@
 /* Host names of control servers and relays: the stub resolver, and the UDP
- * sockets it needs, which are open only while a question is. */
+ * sockets it needs, which are open only while a question is; a stream for each
+ * answer that was cut off. */
 #include "mc_internal.h"
+
+#define STREAM_TIMEOUT (6 * RMR_SEC) /* the resolver's own is shorter */
+#define STREAM_CREDIT 4096
 
 static int family_index(const rmr_addr *a)
 {
@@ -44,6 +48,7 @@ rmr_err rmri_mc_names_new(rmr_mc *mc)
     rmr_dns_config cfg = {0};
     cfg.callbacks.user = mc;
     cfg.callbacks.on_answer = on_answer;
+    cfg.can_tcp = true;
     return rmr_dns_new(&mc->dns, &mc->env, &cfg);
 }
 
@@ -194,11 +199,95 @@ static const rmr_mc_io_ops udp_ops[2] = {
     },
 };
 
+/* ---- streams ----------------------------------------------------------- */
+
+static void stream_failed(void *owner, rmr_time now, rmr_err why)
+{
+    mc_dns_stream *s = owner;
+    (void)why;
+    s->io = NULL;
+    rmri_mc_stir(s->mc);
+    rmr_dns_end_stream(s->mc->dns, now, s->id);
+}
+
+static void stream_opened(void *owner, rmr_time now, const rmr_addr *local)
+{
+    mc_dns_stream *s = owner;
+    (void)now;
+    (void)local;
+    rmr_mc_io_output(s->io);
+    rmr_mc_io_credit(s->io, STREAM_CREDIT);
+}
+
+static void stream_bytes(void *owner, rmr_time now, rmr_buf data)
+{
+    mc_dns_stream *s = owner;
+    rmri_mc_stir(s->mc);
+    rmr_mc_io_credit(s->io, STREAM_CREDIT);
+    (void)rmr_dns_read_stream(s->mc->dns, now, s->id,
+                              rmr_bytes_of(data.ptr, data.len));
+}
+
+static void stream_eof(void *owner, rmr_time now)
+{
+    mc_dns_stream *s = owner;
+    rmri_mc_stir(s->mc);
+    rmr_dns_end_stream(s->mc->dns, now, s->id);
+}
+
+static size_t stream_produce(void *owner, rmr_time now, rmr_buf scratch)
+{
+    mc_dns_stream *s = owner;
+    size_t len;
+    return rmr_dns_write_stream(s->mc->dns, now, s->id, scratch, &len) == RMR_OK
+               ? len
+               : 0;
+}
+
+static const rmr_mc_io_ops stream_ops = {
+    .opened = stream_opened,
+    .failed = stream_failed,
+    .bytes = stream_bytes,
+    .eof = stream_eof,
+    .produce = stream_produce,
+};
+
+static mc_dns_stream *free_stream(rmr_mc *mc)
+{
+    for (size_t i = 0; i < RMR_DNS_MAX_STREAMS; i++)
+        if (!mc->dns_streams[i].io)
+            return &mc->dns_streams[i];
+    return NULL;
+}
+
+/* Closes what the resolver has no more use for, and opens what it wants. */
+static void streams_pump(rmr_mc *mc, rmr_time now)
+{
+    mc_dns_stream *s;
+    uint64_t id;
+    rmr_addr to;
+    for (size_t i = 0; i < RMR_DNS_MAX_STREAMS; i++) {
+        s = &mc->dns_streams[i];
+        if (!s->io || rmr_dns_has_stream(mc->dns, s->id))
+            continue;
+        rmr_mc_io_close(s->io);
+        s->io = NULL;
+    }
+    while ((s = free_stream(mc)) &&
+           rmr_dns_next_stream(mc->dns, now, &id, &to)) {
+        s->mc = mc;
+        s->id = id;
+        s->io = rmr_mc_connect(mc, &to, NULL, STREAM_TIMEOUT, &stream_ops, s);
+        if (!s->io)
+            rmr_dns_end_stream(mc->dns, now, id);
+    }
+}
+
 /* Opens the sockets while there are questions, closes them after: a fresh port
  * for each round of questions (RFC 5452). */
 void rmri_mc_names_pump(rmr_mc *mc, rmr_time now)
 {
-    (void)now;
+    streams_pump(mc, now);
     bool idle = rmr_dns_is_idle(mc->dns);
     for (int i = 0; i < 2; i++) {
         rmr_mc_io **slot = &mc->dns_udp[i];

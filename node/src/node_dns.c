@@ -89,110 +89,11 @@ static bool find_addr(void *user, const rmr_addr *ip,
     return len > 0 && len < RMR_MD_NAME_MAX;
 }
 
-/* Plain DNS alone: what is asked over HTTPS is left out. */
-static size_t plain(const rmr_nm_resolver *from, size_t n, rmr_addr *out)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < n && kept < RMR_MD_MAX_RESOLVERS; i++)
-        if (from[i].kind == RMR_NM_RESOLVER_DNS &&
-            !rmri_node_dns_is_quad(&from[i].addr))
-            out[kept++] = from[i].addr;
-    return kept;
-}
-
-typedef struct nd_table { /* room for what rmr_md_set copies */
-    rmr_md_record *records;
-    rmr_md_route *routes;
-    rmr_addr *addrs; /* RMR_MD_MAX_RESOLVERS for each route */
-    size_t n_records, n_routes;
-} nd_table;
-
-static void *room(const rmr_node *n, size_t count, size_t size, bool *ok)
-{
-    void *p = count ? rmr_alloc_zero(&n->env.alloc, count * size, 16) : NULL;
-    *ok = *ok && (p || count == 0);
-    return p;
-}
-
-static void give_back(const rmr_node *n, void *p, size_t size)
-{
-    if (p)
-        rmr_release(&n->env.alloc, p, size);
-}
-
-static void fill(const rmr_nm_dns_config *c, nd_table *t)
-{
-    for (size_t i = 0; i < t->n_records; i++)
-        t->records[i] = (rmr_md_record){c->records[i].name, c->records[i].addr};
-    for (size_t i = 0; i < t->n_routes; i++) {
-        const rmr_nm_dns_route *r = &c->routes[i];
-        rmr_addr *at = t->addrs + i * RMR_MD_MAX_RESOLVERS;
-        t->routes[i].suffix = r->suffix;
-        t->routes[i].resolvers = at;
-        t->routes[i].n_resolvers = plain(r->resolvers, r->n_resolvers, at);
-        t->routes[i].is_own = r->n_resolvers == 0;
-    }
-}
-
-/* What the control server's DNSConfig says, and the system's own servers. */
-static rmr_err set_names(nd_dns *d)
-{
-    const rmr_node *n = d->n;
-    const rmr_nm_dns_config *c = rmr_nm_dns(n->nm);
-    nd_table own = {.n_records = c->n_records, .n_routes = c->n_routes};
-    rmr_addr all[RMR_MD_MAX_RESOLVERS], last[RMR_MD_MAX_RESOLVERS];
-    const size_t per_route = RMR_MD_MAX_RESOLVERS * sizeof(rmr_addr);
-    rmr_md_table t = {0};
-    bool ok = true;
-    rmr_err err = RMR_E_NOMEM;
-    own.records = room(n, own.n_records, sizeof *own.records, &ok);
-    own.routes = room(n, own.n_routes, sizeof *own.routes, &ok);
-    own.addrs = room(n, own.n_routes, per_route, &ok);
-    if (ok) {
-        fill(c, &own);
-        t.proxied = c->proxied;
-        t.suffix = rmr_nm_magic_suffix(n->nm);
-        t.records = own.records;
-        t.n_records = own.n_records;
-        t.routes = own.routes;
-        t.n_routes = own.n_routes;
-        t.resolvers = all;
-        t.n_resolvers = plain(c->resolvers, c->n_resolvers, all);
-        t.n_system = plain(c->fallback, c->n_fallback, last);
-        t.system = d->n_system ? d->system : last;
-        t.n_system = d->n_system ? d->n_system : t.n_system;
-        err = rmr_md_set(d->md, &t);
-    }
-    give_back(n, own.records, own.n_records * sizeof *own.records);
-    give_back(n, own.routes, own.n_routes * sizeof *own.routes);
-    give_back(n, own.addrs, own.n_routes * per_route);
-    return err;
-}
-
-/* As /etc/resolv.conf would have them, for names of one label. */
-static rmr_err set_search(nd_dns *d)
-{
-    const rmr_nm_dns_config *c = rmr_nm_dns(d->n->nm);
-    char search[RMR_DNS_MAX_SEARCH];
-    rmr_addr quad = rmr_addr_v4(100, 100, 100, 100, 53);
-    size_t len = 0;
-    for (size_t i = 0; i < c->n_domains; i++) {
-        size_t more = strlen(c->domains[i]);
-        if (more == 0 || len + more + 1 > sizeof search)
-            break;
-        memcpy(search + len, c->domains[i], more);
-        len += more;
-        search[len++] = ' ';
-    }
-    return rmr_dns_set_servers(d->stub, &quad, 1, rmr_bytes_of(NULL, 0),
-                               rmr_bytes_of(search, len));
-}
-
 /* Without memory the old ones stay, until something changes again. */
 static void set_table(nd_dns *d)
 {
     d->table_due = false;
-    if (set_names(d) != RMR_OK || set_search(d) != RMR_OK)
+    if (rmri_node_dns_table(d) != RMR_OK)
         rmr_logf(&d->n->env.log, RMR_LOG_WARN, ND_LAYER,
                  "the tailnet's DNS settings were not taken over: out of "
                  "memory");
@@ -200,6 +101,8 @@ static void set_table(nd_dns *d)
 
 void rmri_node_dns_changed(rmr_node *n)
 {
+    if (!n->dns)
+        return;
     n->dns->table_due = true;
     n->dirty = true;
 }
@@ -344,6 +247,8 @@ static bool is_known(const nd_dns *d, const char *name)
     rmr_md_place p = rmr_md_look(d->md, name);
     if (p == RMR_MD_OWN || p == RMR_MD_ROUTE || p == RMR_MD_RESOLVERS)
         return true;
+    if (!d->n->keys.prefs.accept_dns)
+        return false;
     for (size_t i = 0;
          !has_dot(name) && (domain = rmr_nm_dns_domain_at(d->n->nm, i)); i++) {
         int len = snprintf(full, sizeof full, "%s.%s", name, domain);

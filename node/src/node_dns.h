@@ -1,7 +1,9 @@
 /* The node's DNS, in parts:
- *   node_dns.c       life, the table, look-ups of the program and of dials
+ *   node_dns.c       life, look-ups of the program and of dials
+ *   node_dns_table.c whom to ask: DNSConfig, the exit node, the system's servers
  *   node_dns_quad.c  100.100.100.100 and fd7a:115c:a1e0::53, on our own stack
  *   node_dns_out.c   questions for resolvers, inside the tailnet and outside
+ *   node_dns_http.c  and by HTTP, as peers answer them (RFC 8484)
  */
 #ifndef REMORA_NODE_DNS_H
 #define REMORA_NODE_DNS_H
@@ -13,7 +15,7 @@
 
 #define ND_DNS_CLIENTS (RMR_MD_MAX_OPEN + 1) /* one is just being answered */
 #define ND_DNS_SERVED 16                     /* TCP connections to us */
-#define ND_DNS_ASKED 8                       /* and to resolvers */
+#define ND_DNS_ASKED 16                      /* and to resolvers */
 
 typedef enum nd_dns_kind {
     ND_DNS_FREE,
@@ -30,13 +32,17 @@ typedef struct nd_dns_client { /* its place is its number for the responder */
 
 typedef struct nd_lookup nd_lookup;
 
-/* A TCP connection that carries messages, each behind its length. */
+#define ND_DNS_HTTP_HEAD 256 /* of a question by HTTP */
+
+/* A TCP connection that carries messages, each behind its length; or one by
+ * HTTP. */
 struct nd_dns_stream {
     uint64_t id; /* of the question; 0: it is a client of ours */
     rmr_addr to;
+    bool http;
     uint8_t *in;
     size_t len, cap;
-    uint8_t out[2 + RMR_MD_MAX_QUERY]; /* to a resolver */
+    uint8_t out[ND_DNS_HTTP_HEAD + RMR_MD_MAX_QUERY]; /* to a resolver */
     size_t out_len;
 };
 
@@ -66,6 +72,12 @@ struct nd_dns {
     nd_dns_socket outside[2];
 };
 
+/* node_dns_table.c.  Errors: NOMEM, the old table stays. */
+rmr_err rmri_node_dns_table(nd_dns *d);
+/* node_dns_http.c: the question, into c->dns->out; false: no memory. */
+bool rmri_node_dns_http_ask(nd_conn *c, rmr_bytes msg);
+/* Takes bytes of the answer; false: it is over, with or without one. */
+bool rmri_node_dns_http_take(nd_conn *c, rmr_time now, rmr_bytes data);
 /* node_dns.c: places of clients; NULL: there is none left */
 nd_dns_client *rmri_node_dns_client(nd_dns *d, nd_dns_kind kind);
 void rmri_node_dns_ask(nd_dns *d, nd_dns_client *c, bool tcp, rmr_bytes msg);

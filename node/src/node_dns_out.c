@@ -1,4 +1,4 @@
-/* Questions for resolvers: those of the tailnet's own addresses go through the
+/* Questions for resolvers: what peers have, or lead to, is asked through the
  * tunnel, all others by the machine's network. */
 #include "node_dns.h"
 
@@ -6,10 +6,20 @@
 
 #define ASKED_TIMEOUT (6 * RMR_SEC) /* the responder's own is 5 s */
 
-static bool is_inside(const rmr_node *n, const rmr_addr *to)
+typedef enum way { OUTSIDE, INSIDE, NOWHERE } way;
+
+/* Through the tunnel: addresses of peers, and what lies behind those whose
+ * routes are used.  An exit node that is not there leaves no other way. */
+static way way_to(const rmr_node *n, const rmr_addr *to)
 {
     rmr_nm_node peer;
-    return rmr_nm_peer_by_ip(n->nm, to, &peer);
+    if (rmr_nm_peer_by_ip(n->nm, to, &peer))
+        return INSIDE;
+    if (rmri_node_ip_is_forbidden(to) || rmri_node_routes_is_lan(n, to))
+        return OUTSIDE;
+    if (rmri_node_routes_find(n, to))
+        return INSIDE;
+    return n->routes.exit_text[0] ? NOWHERE : OUTSIDE;
 }
 
 /* ---- datagrams, inside ------------------------------------------------- */
@@ -115,6 +125,12 @@ static bool take_answer(nd_conn *c, rmr_time now, rmr_buf msg)
     return false; /* one question a stream: it ends */
 }
 
+static bool take_bytes(nd_conn *c, rmr_time now, rmr_bytes data)
+{
+    return c->dns->http ? rmri_node_dns_http_take(c, now, data)
+                        : rmri_node_dns_stream_take(c, now, data, take_answer);
+}
+
 static void stream_failed(void *owner, rmr_time now, rmr_err why)
 {
     nd_conn *c = owner;
@@ -135,8 +151,7 @@ static void stream_opened(void *owner, rmr_time now, const rmr_addr *local)
 static void stream_bytes(void *owner, rmr_time now, rmr_buf data)
 {
     nd_conn *c = owner;
-    if (!rmri_node_dns_stream_take(c, now, rmr_bytes_of(data.ptr, data.len),
-                                   take_answer)) {
+    if (!take_bytes(c, now, rmr_bytes_of(data.ptr, data.len))) {
         rmri_node_conn_end(c, now, true);
         return;
     }
@@ -193,8 +208,7 @@ void rmri_node_dns_out_readable(nd_conn *c, rmr_time now)
         size_t len = view.len < sizeof part ? view.len : sizeof part;
         memcpy(part, view.ptr, len);
         rmr_ns_tcp_consume(n->ns, now, c->sock, len);
-        if (!rmri_node_dns_stream_take(c, now, rmr_bytes_of(part, len),
-                                       take_answer)) {
+        if (!take_bytes(c, now, rmr_bytes_of(part, len))) {
             rmri_node_conn_end(c, now, true);
             return;
         }
@@ -206,19 +220,32 @@ void rmri_node_dns_out_readable(nd_conn *c, rmr_time now)
 static bool connect_to(nd_conn *c, const rmr_md_out *o)
 {
     rmr_node *n = c->n;
-    if (is_inside(n, &o->to))
+    way w = way_to(n, &o->to);
+    if (w == NOWHERE)
+        return false;
+    if (w == INSIDE)
         return rmri_node_conn_dial(c, n->now, NULL, &o->to, o->to.port) ==
                RMR_OK;
     c->io = rmr_mc_connect(n->mc, &o->to, NULL, ASKED_TIMEOUT, &stream_ops, c);
     return c->io != NULL;
 }
 
+static bool put_question(nd_conn *c, const rmr_md_out *o)
+{
+    nd_dns_stream *s = c->dns;
+    if (o->http)
+        return rmri_node_dns_http_ask(c, o->msg);
+    s->out[0] = (uint8_t)(o->msg.len >> 8);
+    s->out[1] = (uint8_t)o->msg.len;
+    memcpy(s->out + 2, o->msg.ptr, o->msg.len);
+    s->out_len = 2 + o->msg.len;
+    return true;
+}
+
 static bool send_stream(nd_dns *d, const rmr_md_out *o)
 {
     rmr_node *n = d->n;
-    nd_conn *c = d->n_asked < ND_DNS_ASKED
-                     ? rmri_node_conn_new(n, ND_CONN_DNS_OUT)
-                     : NULL;
+    nd_conn *c = rmri_node_conn_new(n, ND_CONN_DNS_OUT);
     nd_dns_stream *s = c ? rmri_node_dns_stream_new(n, 2 + 65535) : NULL;
     if (!s) {
         if (c)
@@ -226,16 +253,14 @@ static bool send_stream(nd_dns *d, const rmr_md_out *o)
         return false;
     }
     s->to = o->to;
-    s->out[0] = (uint8_t)(o->msg.len >> 8);
-    s->out[1] = (uint8_t)o->msg.len;
-    memcpy(s->out + 2, o->msg.ptr, o->msg.len);
-    s->out_len = 2 + o->msg.len;
-    s->id = o->id;
     c->dns = s;
     d->n_asked++;
-    rmri_node_timer_set(n, &c->timer, rmr_time_add(n->now, ASKED_TIMEOUT));
-    if (!connect_to(c, o))
+    s->id = o->id;
+    if (!put_question(c, o) || !connect_to(c, o)) {
         rmri_node_conn_free(c); /* says that it failed */
+        return true;
+    }
+    rmri_node_timer_set(n, &c->timer, rmr_time_add(n->now, ASKED_TIMEOUT));
     return true;
 }
 
@@ -245,7 +270,14 @@ static bool send_one(nd_dns *d, const rmr_md_out *o)
 {
     if (o->tcp)
         return send_stream(d, o);
-    return is_inside(d->n, &o->to) ? send_inside(d, o) : send_outside(d, o);
+    switch (way_to(d->n, &o->to)) {
+    case INSIDE:
+        return send_inside(d, o);
+    case OUTSIDE:
+        return send_outside(d, o);
+    default:
+        return false;
+    }
 }
 
 /* A fresh port for each round of questions (RFC 5452 9.2). */
@@ -267,9 +299,13 @@ void rmri_node_dns_out_close(nd_dns *d)
 void rmri_node_dns_out_pump(nd_dns *d, rmr_time now)
 {
     rmr_md_out o;
-    while (rmr_md_next(d->md, now, &o))
+    for (;;) {
+        rmr_md_allow_streams(d->md, d->n_asked < ND_DNS_ASKED);
+        if (!rmr_md_next(d->md, now, &o))
+            break;
         if (!send_one(d, &o))
             rmr_md_failed(d->md, now, o.id); /* bounded by its tries */
+    }
     if (rmr_md_next_deadline(d->md) == RMR_TIME_NEVER)
         rmri_node_dns_out_close(d);
 }

@@ -133,6 +133,7 @@ void rmri_node_dns_conn_free(nd_conn *c)
     rmr_release(&c->n->env.alloc, s, sizeof *s);
     if (!d)
         return;
+    c->n->dirty = true; /* another one may have waited for its place */
     if (id) {
         d->n_asked--;
         rmr_md_failed(d->md, c->n->now, id); /* answered: it is not there */

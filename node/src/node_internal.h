@@ -230,6 +230,31 @@ rmr_err rmri_node_report_json(const rmr_node *n, rmr_time now,
 /* The next piece of the DERP map, region by region; 0: it is complete. */
 size_t rmri_node_derp_map_piece(const rmr_node *n, uint64_t *pos, rmr_buf dst);
 
+/* ---- node_icmp.c: echo by sockets of the host -------------------------- */
+
+typedef struct nd_icmp_sock {
+    rmr_node *n;
+    rmr_mc_io *io; /* NULL: not there */
+    rmr_ring out;  /* what to send: places of its owner's, uint16_t each */
+    uint8_t family;
+    bool denied; /* by the host: not asked again */
+} nd_icmp_sock;
+
+/* The `failed` of its operations; the socket is their owner. */
+void rmri_node_icmp_failed(void *owner, rmr_time now, rmr_err why);
+/* false: the host has none for us, or is short of something. */
+bool rmri_node_icmp_open(rmr_node *n, nd_icmp_sock *s, uint8_t family,
+                         size_t places, const rmr_mc_io_ops *ops);
+/* Sends what is at that place, soon; false: no room. */
+bool rmri_node_icmp_put(nd_icmp_sock *s, uint16_t place);
+bool rmri_node_icmp_next(nd_icmp_sock *s, uint16_t *place);
+/* An echo request into dst, which has room for it; its length. */
+size_t rmri_node_icmp_request(const nd_icmp_sock *s, uint16_t tag,
+                              rmr_bytes payload, rmr_buf dst);
+/* What an echo reply carries; false: it is none. */
+bool rmri_node_icmp_reply(const nd_icmp_sock *s, rmr_bytes msg, uint16_t *tag,
+                          rmr_bytes *payload);
+
 /* ---- node_echo.c ------------------------------------------------------ */
 
 #define ND_ECHOES 256 /* under way; the oldest are forgotten */
@@ -242,14 +267,6 @@ typedef struct nd_echo { /* to an endpoint of a WireGuard-only peer */
     uint8_t nonce[ND_ECHO_NONCE];
     bool open;
 } nd_echo;
-
-typedef struct nd_echo_sock {
-    rmr_node *n;
-    rmr_mc_io *io; /* NULL: not there */
-    rmr_ring out;  /* places in `echoes`, uint16_t each */
-    uint8_t family;
-    bool denied; /* by the host: not asked again */
-} nd_echo_sock;
 
 /* Sends what the path layer asks for. */
 void rmri_node_echo_pump(rmr_node *n);
@@ -417,6 +434,10 @@ const nd_peer_route *rmri_node_routes_find(const rmr_node *n,
 /* Can an address that is no peer's own be dialled?  NOTFOUND: it is outside of
  * the tailnet; UNREACHABLE: the exit node does not take it. */
 rmr_err rmri_node_routes_reach(const rmr_node *n, const rmr_addr *to);
+/* The peer that leads to an address of text (4via6's form too), and the address.
+ * Errors: as rmri_node_routes_reach. */
+rmr_err rmri_node_routes_peer_to(const rmr_node *n, const char *text,
+                                 rmr_nm_node *peer, rmr_addr *ip);
 /* May a packet of that peer have this source? */
 bool rmri_node_routes_source(rmr_node *n, rmr_wg_peer wp, rmr_bytes pkt);
 /* On the host's own subnets, which it reaches beside the exit node. */
@@ -457,13 +478,6 @@ bool rmri_node_prefix_is_clean(const rmr_prefix *p);
 /* ---- node_forward*.c -------------------------------------------------- */
 
 typedef struct nd_fwd_echo nd_fwd_echo;
-typedef struct nd_fwd_echo_sock {
-    rmr_node *n;
-    rmr_mc_io *io; /* NULL: not there */
-    rmr_ring out;  /* places in n->fwd_echoes, uint16_t each */
-    uint8_t family;
-    bool denied; /* by the host: not asked again */
-} nd_fwd_echo_sock;
 
 void rmri_node_forward_ns_callbacks(rmr_ns_callbacks *cb);
 void rmri_node_forward_udp(rmr_node *n, rmr_ns_flow flow,
@@ -758,7 +772,7 @@ struct rmr_node {
     rmr_mc_io *icmp; /* echo messages, during a run */
     rmr_ring icmp_out; /* an address before each */
     bool icmp_denied; /* by the host: not asked again */
-    nd_echo_sock echo_socks[2]; /* v4, v6 */
+    nd_icmp_sock echo_socks[2]; /* v4, v6 */
     nd_echo echoes[ND_ECHOES];
     uint16_t next_echo;
     rmr_endpoints endpoints;
@@ -773,7 +787,7 @@ struct rmr_node {
 
     nd_routes routes;
     nd_fwd_echo *fwd_echoes; /* NULL until the first */
-    nd_fwd_echo_sock fwd_echo_socks[2]; /* v4, v6 */
+    nd_icmp_sock fwd_echo_socks[2]; /* v4, v6 */
     uint16_t fwd_echo_tag;
     uint64_t dropped_source, routed_tcp, routed_udp, routed_echo,
         routed_dropped;

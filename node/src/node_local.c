@@ -326,6 +326,8 @@ static void ping_start(nd_conn *c, rmr_time now, const request *r)
     nd_local *l = c->local;
     rmr_nm_node peer;
     rmr_err err = rmri_node_peers_find(c->n, r->peer, &peer, &l->ping_ip);
+    if (err == RMR_E_NOTFOUND) /* behind a peer: disco is with that one */
+        err = rmri_node_routes_peer_to(c->n, r->peer, &peer, &l->ping_ip);
     if (err != RMR_OK) {
         say_unreachable(c, r->peer, err);
         return;

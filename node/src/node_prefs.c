@@ -269,7 +269,8 @@ rmr_err rmr_node_set_prefs(rmr_node *n, rmr_time now,
     if (v.given & (RMR_NODE_PREF_HOSTNAME | RMR_NODE_PREF_SHIELDS_UP))
         rmr_ctl_set_host(n->ctl, now, n->keys.prefs.hostname,
                          n->keys.prefs.shields_up);
-    n->state_wanted = n->dirty = true;
+    n->state_wanted = true;
+    rmri_node_dns_changed(n); /* accept_dns, and the exit node */
     return RMR_OK;
 }
 

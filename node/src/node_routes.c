@@ -228,6 +228,23 @@ rmr_err rmri_node_routes_reach(const rmr_node *n, const rmr_addr *to)
                : RMR_E_NOTFOUND;
 }
 
+rmr_err rmri_node_routes_peer_to(const rmr_node *n, const char *text,
+                                 rmr_nm_node *peer, rmr_addr *ip)
+{
+    if (rmr_addr_parse_ip(rmr_bytes_str(text), ip) != RMR_OK &&
+        !rmri_node_routes_name(n, text, ip))
+        return RMR_E_NOTFOUND;
+    rmr_err err = rmri_node_routes_reach(n, ip);
+    const nd_peer_route *r = rmri_node_routes_find(n, ip);
+    if (err != RMR_OK)
+        return err;
+    /* The host reaches its own subnets without a peer. */
+    return r && !rmri_node_routes_is_lan(n, ip) &&
+                   rmr_nm_peer(n->nm, r->peer, peer)
+               ? RMR_OK
+               : RMR_E_NOTFOUND;
+}
+
 static bool source_of(rmr_bytes pkt, rmr_addr *from)
 {
     if (pkt.len >= 20 && pkt.ptr[0] >> 4 == 4)

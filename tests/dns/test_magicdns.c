@@ -574,6 +574,46 @@ static void a_stream_that_fails_asks_the_next(void **state)
     end(r);
 }
 
+static void a_resolver_that_speaks_http_is_asked_so(void **state)
+{
+    (void)state;
+    rig *r = begin(true, true);
+    rmr_md_out out;
+    rmr_addr two[2] = {ip("10.2.2.2"), ip("10.2.2.3")};
+    rmr_addr http[2] = {ip("10.2.2.9"), ip("10.2.2.3")};
+    two[1].port = http[1].port = 40000;
+    rmr_md_table t = {
+        .resolvers = two, .n_resolvers = 2, .http = http, .n_http = 2};
+    assert_int_equal(rmr_md_set(r->md, &t), RMR_OK);
+    ask(r, "www.example.org", A);
+    assert_true(rmr_md_next(r->md, r->now, &out));
+    assert_false(out.tcp || out.http);
+    rmr_md_failed(r->md, r->now, out.id);
+    rmr_md_allow_streams(r->md, false); /* the host has no room: it waits */
+    assert_false(rmr_md_next(r->md, r->now, &out));
+    ask(r, "www.example.net", A); /* others don't */
+    assert_true(rmr_md_next(r->md, r->now, &out));
+    assert_false(out.tcp);
+    rmr_md_forget(r->md, 42);
+    ask(r, "www.example.org", A);
+    assert_true(rmr_md_next(r->md, r->now, &out));
+    rmr_md_failed(r->md, r->now, out.id);
+    assert_false(rmr_md_next(r->md, r->now, &out));
+    rmr_md_allow_streams(r->md, true);
+    assert_true(rmr_md_next(r->md, r->now, &out));
+    assert_true(out.tcp && out.http);
+    assert_int_equal(out.to.port, 40000);
+    assert_true(rmr_md_next_deadline(r->md) == r->now + 5 * RMR_SEC);
+    /* By a datagram it is nobody's; cut off it is taken as it is. */
+    rmr_md_out lie = out;
+    lie.tcp = false;
+    assert_int_equal(reply(r, &lie, 0, false, 0), RMR_E_UNKNOWN);
+    assert_int_equal(reply(r, &out, 0, false, 600), RMR_OK);
+    assert_int_equal(r->answers, 1);
+    assert_true(r->msg[2] & 2); /* 512 bytes are what the client takes */
+    end(r);
+}
+
 static void an_answer_is_cut_to_what_the_client_takes(void **state)
 {
     static const struct {
@@ -681,6 +721,7 @@ int main(void)
         cmocka_unit_test(silence_asks_the_next_and_ends_as_a_failure),
         cmocka_unit_test(a_refusal_asks_the_next_and_the_last_one_counts),
         cmocka_unit_test(a_cut_answer_is_asked_by_tcp_for_who_came_so),
+        cmocka_unit_test(a_resolver_that_speaks_http_is_asked_so),
         cmocka_unit_test(a_stream_that_fails_asks_the_next),
         cmocka_unit_test(an_answer_is_cut_to_what_the_client_takes),
         cmocka_unit_test(open_questions_are_bounded),

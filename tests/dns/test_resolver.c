@@ -73,7 +73,7 @@ static void on_answer(void *user, uint64_t id, rmr_err err,
 
 static rmr_err make(rig *r, uint32_t tries, uint32_t max)
 {
-    rmr_dns_config cfg = {max, 0, tries, {r, on_answer}};
+    rmr_dns_config cfg = {max, 0, tries, {r, on_answer}, false};
     return rmr_dns_new(&r->d, &r->env, &cfg);
 }
 

@@ -53,4 +53,55 @@ step "nc to a name of a route" nc_http
 unknown() { ! hello 127.0.0.1:1055 http://nobody.corp.lab:8088/; }
 step "SOCKS5 to a name that the route does not have" unknown
 step "it ends in order" remora_stop r1
+
+# ---- the user's wish ---------------------------------------------------------
+must remora_start r2 --socks5 127.0.0.1:1056 --forward 15353=100.100.100.100:53
+step "SOCKS5 to a name of a route, again" until_ok 20 hello 127.0.0.1:1056 http://web.corp.lab:8088/
+step "the user wants none of the tailnet's DNS" remora r2 set --accept-dns=false
+unwanted() { ! hello 127.0.0.1:1056 http://web.corp.lab:8088/; }
+step "then there are no names of routes" unwanted
+step "but those of nodes" hello 127.0.0.1:1056 http://n1.lab.test:8088/
+step "and by quad-100" says "$(ts_ip 1 4)" n1.lab.test
+step "the user wants them again" remora r2 set --accept-dns
+step "and there they are" hello 127.0.0.1:1056 http://web.corp.lab:8088/
+must remora_stop r2
+
+# ---- the system's resolver, which only the host and tailscaled ask ------------
+many=()
+for i in {1..120}; do many+=("--host-record=many.outside.lab,127.1.0.$i"); done
+bg system dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --port=53 \
+    --listen-address=127.0.0.1 --bind-interfaces --user=root --pid-file="$d/system.pid" \
+    --host-record=www.outside.lab,"$(ts_ip 1 4)" --local=/outside.lab/ "${many[@]}"
+must until_ok 10 dig +short @127.0.0.1 www.outside.lab
+
+# ---- an exit node answers for its users ---------------------------------------
+must ts_start 2
+must ts_up 2
+must ts 2 set --advertise-exit-node
+must lab "routes?node=n2&routes=0.0.0.0/0,::/0"
+must remora_start r3 --socks5 127.0.0.1:1057 --exit-node n2 --forward 15355=100.100.100.100:53
+r3=127.0.0.1:1057
+step "SOCKS5 to a name that only the exit node can resolve" until_ok 30 hello $r3 http://www.outside.lab:8088/
+step "quad-100 asks it too" eval 'port=15355 says "$(ts_ip 1 4)" www.outside.lab'
+step "an answer that is cut off comes whole" eval '[ "$(port=15355 ask +short many.outside.lab | wc -l)" = 120 ]'
+step "a name that it does not know" eval 'port=15355 status NXDOMAIN nobody.outside.lab'
+step "names of nodes stay ours" eval 'port=15355 says "$(remora_ip4 r3)" r3.lab.test'
+stop tailscaled-n2
+leaks() { ! patience=5 hello $r3 http://www.outside.lab:8088/; }
+step "without it nobody is asked" leaks
+must remora_stop r3
+
+# ---- our own stub resolver ----------------------------------------------------
+# All of 127.1.0.0/24 leads to the control server.
+nft -f - <<N
+table ip count {
+    chain out { type filter hook output priority 0; tcp dport 53 counter; }
+    chain lead { type nat hook output priority -100; ip daddr 127.1.0.0/24 tcp dport 9911 redirect; }
+}
+N
+control_url=http://many.outside.lab:9911
+step "a control server whose 120 addresses no datagram holds" remora_start r4
+by_tcp() { nft list table ip count | tee "$d/count"; grep -q 'counter packets [1-9]' "$d/count"; }
+step "was asked for by TCP" by_tcp
+step "it ends in order" remora_stop r4
 lab_end

@@ -148,15 +148,29 @@ step "and by a name of 4via6" got $r2 http://10-55-0-1-via-7.lab.test/
 step "twenty megabytes come through" fetches $r2 http://10.55.0.1/big
 step "a forward to an address behind it, and half-close" sum_of socat -t 60 - TCP:127.0.0.1:17777
 step "nc to an address behind it" sum_of "$REMORA" nc --state-dir "$d/state/r2" 10.55.0.1 7777
+pings() { remora "$1" ping -c 2 "${@:2}"; }
+step "ping of an address behind it, by ICMP" pings r2 --icmp 10.55.0.1
+step "of an IPv6 one" pings r2 --icmp fd55::1
+step "by 4via6's name" pings r2 --icmp 10-55-0-1-via-7
+step "by disco, of its router" pings r2 10.55.0.1
+no_ping() { ! remora "$1" ping --timeout 1s "${@:2}"; }
+step "without --accept-routes there is none" no_ping r3 --icmp 10.55.0.1
+step "nor of what nobody routes" no_ping r2 --icmp 192.0.2.7
 step "without --accept-routes nothing goes there" not_got 127.0.0.1:1057 http://10.55.0.1/
 
 # ---- tailscaled routes and is an exit node, remora uses it ------------------
 must ts_start 2 "${router[@]}"
 must ts_up 2
 must ts 2 set --advertise-routes=10.55.0.0/24 --advertise-exit-node
-must remora_stop r1
+# A connection that runs while its router changes: neither router can go on with
+# what the other began, and whoever speaks next hears of it.
+bg held sh -c 'while sleep 0.2; do echo more; done | socat -t 1 - TCP:127.0.0.1:17777'
+must sleep 1
 must approve r1 ""
 must approve n2 10.55.0.0/24
+ended() { ! runs held; }
+step "a connection by the router before it ends, and does not hang" until_ok 10 ended
+must remora_stop r1
 step "the route moves to tailscaled" until_ok 30 got $r2 http://10.55.0.1/
 step "twenty megabytes come through" fetches $r2 http://10.55.0.1/big
 must remora_start r4 --socks5 127.0.0.1:1058 --exit-node n2
@@ -183,5 +197,6 @@ must remora_start r6 --socks5 127.0.0.1:1059 --exit-node r5 --exit-node-allow-la
 r6=127.0.0.1:1059
 step "remora through remora" until_ok 20 got $r6 http://192.0.2.7/
 step "twenty megabytes come through" fetches $r6 http://192.0.2.7/big
+step "ping through it, by ICMP" pings r6 --icmp 192.0.2.7
 step "the LAN beside an exit node" got $r6 http://10.77.0.2/
 lab_end

@@ -91,7 +91,8 @@ void pair_set_wall(pair *p, int i, uint64_t unix_ns)
 static void op_connect(pair *p, int i, const rmr_io_op *op)
 {
     uint16_t port = op->addr.port;
-    if (port != PAIR_RELAY_PORT && (port < 7000 || port > 7999)) {
+    if (port != PAIR_RELAY_PORT && (port < 7000 || port > 7999) &&
+        !(port == 53 && p->dns_tcp)) {
         pairi_tell(p, i, RMR_IO_FAILED, op->id, RMR_E_REFUSED);
         return;
     }
@@ -453,9 +454,11 @@ static void put_node(pair *p, int i, const char *attribute, char *dst,
              "{\"ID\":%d,\"StableID\":\"n%d\",\"Name\":\"node%d.ex.com.\","
              "\"User\":1,\"Key\":\"nodekey:%s\",\"DiscoKey\":\"discokey:%s\","
              "\"Addresses\":[\"100.64.0.%d/32\"],"
-             "\"AllowedIPs\":[\"100.64.0.%d/32\"],\"HomeDERP\":1,"
-             "\"DERP\":\"127.3.3.40:1\",\"MachineAuthorized\":true%s}",
-             i + 1, i + 1, i, key, disco, i + 1, i + 1, caps);
+             "\"AllowedIPs\":[\"100.64.0.%d/32\"%s],\"HomeDERP\":1,"
+             "\"DERP\":\"127.3.3.40:1\",\"MachineAuthorized\":true%s%s}",
+             i + 1, i + 1, i, key, disco, i + 1, i + 1,
+             i == 1 && p->routes ? p->routes : "", caps,
+             i == 1 && p->extra ? p->extra : "");
 }
 
 static void feed_netmap(pair *p, int i)

@@ -101,7 +101,11 @@ typedef struct pair {
     size_t unmapped; /* mappings that were taken back */
     size_t asked;    /* questions at port 53 of an address outside */
     bool dns_silent; /* nobody answers them; else A with 100.64.0.2 */
+    bool dns_cut;    /* they are answered with TC alone */
+    bool dns_tcp;    /* the test answers them at port 53 by TCP; else refused */
     const char *dns; /* DNSConfig's JSON; NULL: none */
+    const char *routes; /* JSON of AllowedIPs of the second node, from a comma on */
+    const char *extra;  /* JSON of its other fields, from a comma on */
     const char *attribute; /* that control gives node 0; NULL: none */
     bool two_regions; /* the map has a region 2, where alone STUN answers */
     size_t direct; /* that came through */

@@ -37,7 +37,7 @@ pair_conn *pair_accepted(pair *p, uint16_t port)
     for (size_t i = 0; i < PAIR_CONNS; i++) {
         pair_conn *c = &p->conns[i];
         if (c->used && c->port == port && c->end[1].kind == PAIR_APP &&
-            c->end[0].open)
+            c->end[0].open && !c->end[1].closed)
             return c;
     }
     return NULL;

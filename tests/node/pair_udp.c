@@ -106,9 +106,9 @@ static void name_server(pair *p, const rmr_addr *from, const rmr_addr *to,
     while (in.ptr[end])
         end += 1u + in.ptr[end];
     end += 5;
-    bool is_a = in.ptr[end - 3] == 1;
+    bool is_a = in.ptr[end - 3] == 1 && !p->dns_cut;
     memcpy(out, in.ptr, end);
-    out[2] = 0x81;
+    out[2] = p->dns_cut ? 0x83 : 0x81;
     out[3] = 0x80;
     out[7] = is_a;
     out[11] = 0;

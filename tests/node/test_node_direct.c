@@ -588,6 +588,25 @@ static void a_ping_ends_at_the_relay_where_there_is_no_other_way(void **st)
     stop();
 }
 
+static void a_ping_of_a_routed_address_asks_its_router(void **st)
+{
+    rmr_node_prefs v;
+    (void)st;
+    start(11, false);
+    p.routes = ",\"10.9.0.0/24\"";
+    pair_feed_netmaps(&p);
+    ask("{\"op\":\"ping\",\"peer\":\"10.9.0.1\"}\n");
+    ANSWERED("\"error\":");
+    rmr_node_prefs_init(&v, sizeof v);
+    v.given = RMR_NODE_PREF_ACCEPT_ROUTES;
+    v.accept_routes = true;
+    assert_int_equal(rmr_node_set_prefs(p.node[0].n, p.now, &v), RMR_OK);
+    ask("{\"op\":\"ping\",\"peer\":\"10.9.0.1\"}\n");
+    ANSWERED("\"ip\":\"10.9.0.1\",\"name\":\"node1.ex.com\"");
+    ANSWERED("\"received\":1");
+    stop();
+}
+
 /* All is silent but the relay's keep-alives: it stays the preferred one. */
 static void a_home_that_keeps_alive_stays_preferred(void **st)
 {
@@ -645,6 +664,7 @@ int main(void)
         cmocka_unit_test(path_mtus_are_not_probed_by_sockets_that_fragment),
         cmocka_unit_test(the_local_endpoint_tells_of_paths),
         cmocka_unit_test(a_ping_ends_at_the_relay_where_there_is_no_other_way),
+        cmocka_unit_test(a_ping_of_a_routed_address_asks_its_router),
         cmocka_unit_test(a_home_that_keeps_alive_stays_preferred),
         cmocka_unit_test(without_stun_the_network_is_still_measured),
     };

@@ -19,6 +19,8 @@
 static pair p;
 static rmr_forward forwards[2];
 static rmr_serve serve;
+static const rmr_prefix subnet = {
+    .family = RMR_AF_INET, .bits = 24, .ip = {10, 9, 0, 0}};
 
 static struct {
     int answers, connected, closed;
@@ -79,6 +81,8 @@ static void start(void)
             cfg.n_forwards = 2;
             cfg.socks5 = rmr_addr_v4(127, 0, 0, 1, SOCKS_PORT);
         } else {
+            cfg.advertise_routes = &subnet;
+            cfg.n_advertise_routes = 1;
             serve.port = SERVE_PORT;
             serve.target = rmr_addr_v4(127, 0, 0, 1, 7000);
             cfg.serves = &serve;
@@ -221,6 +225,535 @@ static void the_netmap_says_whom_to_ask(void **state)
     resolve("www.example.org");
     assert_int_equal(seen.err, RMR_E_REFUSED);
     assert_int_equal(p.asked, 4);
+    stop();
+}
+
+/* ---- the user's wish, subnets, exit nodes -------------------------------- */
+
+static void set_prefs(uint32_t given, bool on, const char *exit)
+{
+    rmr_node_prefs v;
+    rmr_node_prefs_init(&v, sizeof v);
+    v.given = given;
+    v.accept_dns = v.accept_routes = on;
+    v.exit_node = exit;
+    assert_int_equal(rmr_node_set_prefs(p.node[0].n, p.now, &v), RMR_OK);
+    pair_drain(&p, 0);
+}
+
+static void
+the_tailnets_settings_are_not_heeded_where_the_user_says_so(void **state)
+{
+    rmr_node_conn c;
+    (void)state;
+    start();
+    p.dns = "{\"Proxied\":true,\"Domains\":[\"corp.example\"],"
+            "\"Resolvers\":[{\"Addr\":\"192.0.2.1\"}],"
+            "\"Routes\":{\"corp.example.\":[{\"Addr\":\"192.0.2.53\"}]},"
+            "\"FallbackResolvers\":[{\"Addr\":\"192.0.2.2\"}],"
+            "\"ExtraRecords\":[{\"Name\":\"db.record.example\","
+            "\"Value\":\"100.64.0.2\"}]}";
+    pair_feed_netmaps(&p);
+    set_prefs(RMR_NODE_PREF_ACCEPT_DNS, false, NULL);
+    resolve("db.corp.example");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    resolve("db");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    resolve("www.example.org");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    resolve("nobody.ex.com"); /* no zone of ours either */
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    assert_int_equal(rmr_node_dial(p.node[0].n, p.now, "db.corp.example",
+                                   SERVE_PORT, NULL, &c),
+                     RMR_E_NOTFOUND);
+    assert_int_equal(
+        rmr_node_dial(p.node[0].n, p.now, "db", SERVE_PORT, NULL, &c),
+        RMR_E_NOTFOUND);
+    assert_int_equal(p.asked, 0);
+    /* Who the nodes are is the netmap's word, not a setting. */
+    resolve("node1.ex.com");
+    expect_addr(2);
+    resolve("db.record.example");
+    expect_addr(2);
+    set_prefs(RMR_NODE_PREF_ACCEPT_DNS, true, NULL);
+    resolve("db.corp.example");
+    expect_addr(2);
+    assert_int_equal(p.asked, 2);
+    stop();
+}
+
+/* A tunnel that is there, so that no try waits for it. */
+static void open_tunnel(void)
+{
+    rmr_node_conn c;
+    int closed = seen.closed;
+    assert_int_equal(rmr_node_dial(p.node[0].n, p.now, "node1", 9, NULL, &c),
+                     RMR_OK);
+    pair_drain(&p, 0);
+    pair_run(&p, 20 * RMR_SEC, NULL, NULL);
+    assert_int_equal(seen.closed, closed + 1); /* refused */
+}
+
+static void a_resolver_in_a_subnet_is_asked_through_its_router(void **state)
+{
+    (void)state;
+    start();
+    p.routes = ",\"10.9.0.0/24\"";
+    p.dns = "{\"Routes\":{\"corp.example.\":[{\"Addr\":\"10.9.0.53\"}]}}";
+    pair_feed_netmaps(&p);
+    resolve("db.corp.example");
+    expect_addr(2);
+    assert_int_equal(p.asked, 2);
+    assert_int_equal(p.node[1].n->routed_udp, 0);
+    set_prefs(RMR_NODE_PREF_ACCEPT_ROUTES, true, NULL);
+    open_tunnel();
+    resolve("db.corp.example");
+    expect_addr(2); /* who answers is the resolver beyond the router */
+    assert_int_equal(p.asked, 4);
+    assert_true(p.node[1].n->routed_udp >= 1);
+    stop();
+}
+
+#define EXIT_ROUTES ",\"0.0.0.0/0\",\"::/0\""
+#define PEERAPI                                                                \
+    ",\"Cap\":26,\"Hostinfo\":{\"Services\":[{\"Proto\":\"peerapi4\","         \
+    "\"Port\":7000}]}"
+
+static void begin_resolve(const char *name, uint64_t *id)
+{
+    seen.answers = 0;
+    seen.n = 0;
+    assert_int_equal(
+        rmr_node_resolve(p.node[0].n, p.now, name, on_resolved, NULL, id),
+        RMR_OK);
+    pair_drain(&p, 0);
+}
+
+/* The exit node's program hears a question; its connection, and the message. */
+static pair_conn *heard(rmr_bytes *msg, uint8_t *got, size_t cap)
+{
+    static const char want[] = "POST /dns-query HTTP/1.1\r\n"
+                               "Host: 100.64.0.2:7000\r\n"
+                               "Content-Type: application/dns-message\r\n";
+    size_t len = 0;
+    pair_conn *far = NULL;
+    for (int i = 0; i < 300 && !far; i++) {
+        pair_run(&p, 10 * RMR_MS, NULL, NULL);
+        far = pair_accepted(&p, 7000);
+    }
+    assert_non_null(far);
+    for (int i = 0; i < 20; i++) {
+        pair_run(&p, 10 * RMR_MS, NULL, NULL);
+        len += pair_read(far, got + len, cap - 1 - len);
+    }
+    got[len] = 0;
+    assert_memory_equal(got, want, sizeof want - 1);
+    const char *end = strstr((const char *)got, "\r\n\r\n");
+    assert_non_null(end);
+    size_t head = (size_t)(end + 4 - (const char *)got);
+    char length[40];
+    snprintf(length, sizeof length, "Content-Length: %u\r\n",
+             (unsigned)(len - head));
+    assert_non_null(strstr((const char *)got, length));
+    *msg = rmr_bytes_of(got + head, len - head);
+    return far;
+}
+
+/* The answer to a question: 100.64.0.2 or, of AAAA, nothing; its length. */
+static size_t answer_to(rmr_bytes q, uint8_t *dst)
+{
+    static const uint8_t record[] = {0xc0, 12, 0, 1, 0,   1,  0, 0,
+                                     0,    60, 0, 4, 100, 64, 0, 2};
+    size_t len = q.len - 11; /* without EDNS */
+    bool is_a = q.ptr[len - 3] == 1;
+    memcpy(dst, q.ptr, len);
+    dst[2] = 0x81;
+    dst[3] = 0x80;
+    dst[7] = is_a;
+    dst[11] = 0;
+    if (is_a)
+        memcpy(dst + len, record, sizeof record);
+    return len + (is_a ? sizeof record : 0);
+}
+
+static void write_bytewise(pair_conn *far, const uint8_t *p8, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        assert_int_equal(pair_write(far, p8 + i, 1), 1);
+        pair_run(&p, RMR_MS, NULL, NULL);
+    }
+}
+
+static void answer_by_http(pair_conn *far, rmr_bytes q)
+{
+    uint8_t msg[512], all[700];
+    size_t len = answer_to(q, msg);
+    size_t at = (size_t)snprintf((char *)all, sizeof all,
+                                 "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n"
+                                 "\r\n",
+                                 (unsigned)len);
+    memcpy(all + at, msg, len);
+    write_bytewise(far, all, at + len);
+}
+
+/* By TCP, at port 53 of what the node or its router dials. */
+static void answer_by_tcp(void)
+{
+    uint8_t got[512], all[512];
+    size_t len = 0;
+    pair_conn *far = NULL;
+    for (int i = 0; i < 300 && !far; i++) {
+        pair_run(&p, 10 * RMR_MS, NULL, NULL);
+        far = pair_accepted(&p, 53);
+    }
+    assert_non_null(far);
+    for (int i = 0; i < 20; i++) {
+        pair_run(&p, 10 * RMR_MS, NULL, NULL);
+        len += pair_read(far, got + len, sizeof got - len);
+    }
+    assert_true(len > 14);
+    assert_int_equal(got[0] << 8 | got[1], len - 2);
+    size_t n = answer_to(rmr_bytes_of(got + 2, len - 2), all + 2);
+    all[0] = (uint8_t)(n >> 8);
+    all[1] = (uint8_t)n;
+    write_bytewise(far, all, n + 2);
+    pair_close(far);
+}
+
+static void a_cut_answer_is_asked_by_tcp_on_the_same_way(void **state)
+{
+    uint64_t id;
+    (void)state;
+    start();
+    p.dns_cut = p.dns_tcp = true;
+    p.routes = ",\"10.9.0.0/24\"";
+    p.dns = "{\"Routes\":{\"corp.example.\":[{\"Addr\":\"10.9.0.53\"}]}}";
+    pair_feed_netmaps(&p);
+    for (size_t inside = 0; inside < 2; inside++) {
+        if (inside) {
+            set_prefs(RMR_NODE_PREF_ACCEPT_ROUTES, true, NULL);
+            open_tunnel();
+        }
+        begin_resolve("db.corp.example", &id);
+        answer_by_tcp();
+        answer_by_tcp();
+        pair_run(&p, RMR_SEC, is_answered, NULL);
+        expect_addr(2);
+        assert_int_equal(p.node[1].n->routed_tcp, 2 * inside);
+    }
+    pair_run(&p, 10 * RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->dns->n_asked, 0);
+    stop();
+}
+
+static void a_resolver_that_refuses_tcp_is_no_answer(void **state)
+{
+    uint64_t id;
+    (void)state;
+    start();
+    p.dns_cut = true;
+    p.dns = "{\"Routes\":{\"corp.example.\":[{\"Addr\":\"192.0.2.53\"}]}}";
+    pair_feed_netmaps(&p);
+    begin_resolve("db.corp.example", &id);
+    pair_run(&p, 20 * RMR_SEC, is_answered, NULL);
+    assert_int_equal(seen.answers, 1);
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    assert_int_equal(p.asked, 8); /* two questions, four tries */
+    stop();
+}
+
+static void use_exit(const char *dns, const char *extra)
+{
+    start();
+    p.routes = EXIT_ROUTES;
+    p.extra = extra;
+    p.dns = dns;
+    set_prefs(RMR_NODE_PREF_EXIT_NODE, true, "node1");
+    pair_feed_netmaps(&p);
+    open_tunnel();
+}
+
+static void an_exit_node_answers_for_its_users(void **state)
+{
+    static uint8_t got[2048];
+    uint64_t id;
+    rmr_bytes q;
+    (void)state;
+    use_exit("{\"Proxied\":true,\"Resolvers\":[{\"Addr\":\"192.0.2.1\"}],"
+             "\"Routes\":{\"corp.example\":[{\"Addr\":\"192.0.2.53\"}],"
+             "\"own.example\":[],\"kept.example\":[{\"Addr\":"
+             "\"100.64.0.2:9\",\"UseWithExitNode\":true}]}}",
+             PEERAPI);
+    resolve("node1.ex.com"); /* ours are ours */
+    expect_addr(2);
+    resolve("x.own.example");
+    assert_int_equal(seen.err, RMR_E_NOTFOUND);
+    begin_resolve("db.corp.example", &id);
+    for (int i = 0; i < 2; i++) {
+        pair_conn *far = heard(&q, got, sizeof got);
+        answer_by_http(far, q);
+        pair_close(far);
+    }
+    pair_run(&p, RMR_SEC, is_answered, NULL);
+    expect_addr(2);
+    assert_int_equal(p.asked, 0);
+    rmr_md_stats st;
+    rmr_md_get_stats(p.node[0].n->dns->md, &st);
+    assert_int_equal(st.by_tcp, 2);
+    /* What is marked goes its own way. */
+    resolve("x.kept.example");
+    assert_int_equal(seen.err, RMR_E_REFUSED); /* nobody listens there */
+    rmr_md_get_stats(p.node[0].n->dns->md, &st);
+    assert_int_equal(st.by_tcp, 2);
+    pair_run(&p, 10 * RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->dns->n_asked, 0);
+    stop();
+}
+
+/* A program that asks for much at once: what has no place waits for one. */
+static void questions_beyond_the_streams_wait(void **state)
+{
+    enum { N = ND_DNS_ASKED };
+    static uint8_t got[2048];
+    uint64_t id;
+    char name[32];
+    rmr_bytes q;
+    (void)state;
+    use_exit(NULL, PEERAPI);
+    for (int i = 0; i < N; i++) { /* two questions each */
+        snprintf(name, sizeof name, "w%d.example.org", i);
+        begin_resolve(name, &id);
+    }
+    assert_int_equal(p.node[0].n->dns->n_asked, ND_DNS_ASKED);
+    seen.answers = 0;
+    for (int i = 0; i < 2 * N; i++) {
+        pair_conn *far = heard(&q, got, sizeof got);
+        uint8_t msg[512], all[700];
+        size_t len = answer_to(q, msg);
+        size_t at = (size_t)snprintf(
+            (char *)all, sizeof all,
+            "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n\r\n", (unsigned)len);
+        memcpy(all + at, msg, len);
+        pair_write(far, all, at + len);
+        pair_run(&p, 10 * RMR_MS, NULL, NULL);
+        assert_true(p.node[0].n->dns->n_asked <= ND_DNS_ASKED);
+        pair_close(far);
+    }
+    pair_run(&p, RMR_SEC, NULL, NULL);
+    assert_int_equal(seen.answers, N);
+    expect_addr(2);
+    stop();
+}
+
+static void what_an_exit_node_says_amiss_is_no_answer(void **state)
+{
+    static const char *const says[] = {
+        "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\nhello",
+        "\1\2\3 this is no HTTP\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Le"};
+    static uint8_t got[2048];
+    uint64_t id;
+    rmr_bytes q;
+    (void)state;
+    use_exit(NULL, PEERAPI);
+    for (size_t i = 0; i < 6; i++) {
+        begin_resolve("www.example.org", &id);
+        for (int k = 0; k < 8; k++) { /* two questions, four tries */
+            pair_conn *far = heard(&q, got, sizeof got);
+            pair_write(far, says[i], strlen(says[i]));
+            pair_run(&p, 10 * RMR_MS, NULL, NULL);
+            pair_close(far);
+        }
+        pair_run(&p, 20 * RMR_SEC, is_answered, NULL);
+        assert_int_equal(seen.answers, 1);
+        assert_int_equal(seen.err, RMR_E_REFUSED);
+    }
+    pair_run(&p, 10 * RMR_SEC, NULL, NULL);
+    assert_int_equal(p.node[0].n->dns->n_asked, 0);
+    assert_int_equal(p.asked, 0);
+    stop();
+}
+
+static void
+behind_an_exit_node_without_dns_resolvers_are_asked_through_it(void **state)
+{
+    (void)state;
+    use_exit("{\"FallbackResolvers\":[{\"Addr\":\"10.9.0.53\"}],\"Routes\":"
+             "{\"corp.example\":[{\"Addr\":\"10.9.0.53\"}]}}",
+             NULL);
+    resolve("db.corp.example");
+    expect_addr(2);
+    size_t routed = p.node[1].n->routed_udp;
+    assert_true(routed >= 1);
+    resolve("www.example.org");
+    expect_addr(2);
+    assert_true(p.node[1].n->routed_udp > routed);
+    stop();
+}
+
+static void without_its_exit_node_no_question_leaks(void **state)
+{
+    rmr_addr system = rmr_addr_v4(192, 0, 2, 9, 53);
+    rmr_io_links links = {0};
+    (void)state;
+    start();
+    p.dns = "{\"Resolvers\":[{\"Addr\":\"192.0.2.1\"}],\"Routes\":"
+            "{\"corp.example\":[{\"Addr\":\"192.0.2.53\"}]}}";
+    pair_feed_netmaps(&p);
+    set_prefs(RMR_NODE_PREF_EXIT_NODE, true, "nobody");
+    links.name_servers = &system;
+    links.n_name_servers = 1;
+    rmri_node_dns_links(p.node[0].n, &links);
+    resolve("db.corp.example");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    resolve("www.example.org");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    p.dns = NULL;
+    pair_feed_netmaps(&p);
+    resolve("www.example.org");
+    assert_int_equal(seen.err, RMR_E_REFUSED);
+    assert_int_equal(p.asked, 0);
+    set_prefs(RMR_NODE_PREF_EXIT_NODE, true, "");
+    resolve("www.example.org");
+    expect_addr(2);
+    assert_int_equal(p.asked, 2);
+    stop();
+}
+
+/* ---- a table of cases: whom a name is asked of ------------------------------ */
+
+typedef struct config {
+    const char *dns, *routes, *extra;
+    bool accept;
+    const char *exit;
+} config;
+
+#define ROUTES                                                                 \
+    "\"Routes\":{\"a.example.\":[{\"Addr\":\"192.0.2.53\"}],"                  \
+    "\"B.A.example\":[],\"null.example\":null,"                                \
+    "\"web.example\":[{\"Addr\":\"https://dns.example/dns-query\"}],"          \
+    "\"kept.example\":[{\"Addr\":\"192.0.2.5\","                               \
+    "\"UseWithExitNode\":true}]}"
+#define RECORDS                                                                \
+    "\"ExtraRecords\":[{\"Name\":\"one.example\",\"Value\":\"10.0.0.1\"},"     \
+    "{\"Name\":\"Two.example.\",\"Type\":\"AAAA\",\"Value\":\"fd00::1\"},"     \
+    "{\"Name\":\"three.example\",\"Type\":\"TXT\",\"Value\":\"10.0.0.1\"}]"
+#define RESOLVERS "\"Resolvers\":[{\"Addr\":\"192.0.2.1\"}]"
+#define FALLBACK "\"FallbackResolvers\":[{\"Addr\":\"192.0.2.2\"}]"
+
+static const config configs[] = {
+    /* 0: no settings */
+    {NULL, NULL, NULL, true, ""},
+    /* 1: names without MagicDNS */
+    {"{" ROUTES "," RECORDS "}", NULL, NULL, true, ""},
+    /* 2: all */
+    {"{\"Proxied\":true," ROUTES "," RECORDS "," RESOLVERS "}", NULL, NULL,
+     true, ""},
+    /* 3: the same, not wanted */
+    {"{\"Proxied\":true," ROUTES "," RECORDS "," RESOLVERS "}", NULL, NULL,
+     false, ""},
+    /* 4: the exit node answers */
+    {"{\"Proxied\":true," ROUTES "," RECORDS "," RESOLVERS "}", EXIT_ROUTES,
+     PEERAPI, true, "node1"},
+    /* 5: it has a peerAPI that does not say it is new enough, but the service */
+    {NULL, EXIT_ROUTES,
+     ",\"Cap\":25,\"Hostinfo\":{\"Services\":[{\"Proto\":\"peerapi4\","
+     "\"Port\":7000},{\"Proto\":\"peerapi-dns-proxy\",\"Port\":1}]}",
+     true, "node1"},
+    /* 6: too old */
+    {NULL, EXIT_ROUTES,
+     ",\"Cap\":25,\"Hostinfo\":{\"Services\":[{\"Proto\":\"peerapi4\","
+     "\"Port\":7000}]}",
+     true, "node1"},
+    /* 7: new, but there is nothing to ask */
+    {NULL, EXIT_ROUTES, ",\"Cap\":138", true, "node1"},
+    /* 8: neither: the fallback ones, through it */
+    {"{" ROUTES "," FALLBACK "}", EXIT_ROUTES, NULL, true, "node1"},
+    /* 9: it is not there */
+    {"{" ROUTES "}", NULL, NULL, true, "nobody"},
+    /* 10: it is there, and the tailnet's DNS is not wanted */
+    {"{" ROUTES "," RESOLVERS "}", EXIT_ROUTES, PEERAPI, false, "node1"},
+};
+
+static const struct {
+    size_t config;
+    const char *name;
+    rmr_md_place want;
+} cases[] = {
+    {0, "node1.ex.com", RMR_MD_OWN},
+    {0, "NODE1.ex.com.", RMR_MD_OWN},
+    {0, "nobody.ex.com", RMR_MD_SYSTEM},
+    {0, "9.9.100.100.in-addr.arpa", RMR_MD_SYSTEM},
+    {0, "x.onion", RMR_MD_NOWHERE},
+    {0, "www.example.org", RMR_MD_SYSTEM},
+    {1, "node1.ex.com", RMR_MD_OWN},
+    {1, "nobody.ex.com", RMR_MD_SYSTEM},
+    {1, "x.a.example", RMR_MD_ROUTE},
+    {1, "A.example.", RMR_MD_ROUTE},
+    {1, "xa.example", RMR_MD_SYSTEM},
+    {1, "x.b.a.example", RMR_MD_NOWHERE},
+    {1, "null.example", RMR_MD_NOWHERE},
+    {1, "x.web.example", RMR_MD_ROUTE},
+    {1, "one.example", RMR_MD_OWN},
+    {1, "two.example", RMR_MD_OWN},
+    {1, "three.example", RMR_MD_SYSTEM},
+    {2, "nobody.ex.com", RMR_MD_NOWHERE},
+    {2, "9.9.64.100.in-addr.arpa", RMR_MD_NOWHERE},
+    {2, "9.9.127.100.in-addr.arpa", RMR_MD_NOWHERE},
+    {2, "9.9.63.100.in-addr.arpa", RMR_MD_RESOLVERS},
+    {2, "9.9.128.100.in-addr.arpa", RMR_MD_RESOLVERS},
+    {2, "0.0.e.1.a.c.5.1.1.a.7.d.f.ip6.arpa", RMR_MD_NOWHERE},
+    {2, "x.a.example", RMR_MD_ROUTE},
+    {2, "www.example.org", RMR_MD_RESOLVERS},
+    {3, "node1.ex.com", RMR_MD_OWN},
+    {3, "one.example", RMR_MD_OWN},
+    {3, "nobody.ex.com", RMR_MD_SYSTEM},
+    {3, "x.a.example", RMR_MD_SYSTEM},
+    {3, "x.b.a.example", RMR_MD_SYSTEM},
+    {3, "www.example.org", RMR_MD_SYSTEM},
+    {4, "node1.ex.com", RMR_MD_OWN},
+    {4, "one.example", RMR_MD_OWN},
+    {4, "nobody.ex.com", RMR_MD_NOWHERE},
+    {4, "x.a.example", RMR_MD_RESOLVERS},
+    {4, "x.b.a.example", RMR_MD_NOWHERE},
+    {4, "x.kept.example", RMR_MD_ROUTE},
+    {4, "www.example.org", RMR_MD_RESOLVERS},
+    {5, "www.example.org", RMR_MD_RESOLVERS},
+    {6, "www.example.org", RMR_MD_SYSTEM},
+    {7, "www.example.org", RMR_MD_SYSTEM},
+    {8, "x.a.example", RMR_MD_ROUTE},
+    {8, "www.example.org", RMR_MD_RESOLVERS},
+    {9, "x.a.example", RMR_MD_ROUTE},
+    {9, "www.example.org", RMR_MD_SYSTEM},
+    {10, "x.a.example", RMR_MD_SYSTEM},
+    {10, "www.example.org", RMR_MD_SYSTEM},
+};
+
+static void a_name_is_asked_where_the_settings_say(void **state)
+{
+    size_t set = SIZE_MAX;
+    (void)state;
+    start();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const config *c = &configs[cases[i].config];
+        if (set != cases[i].config) {
+            set = cases[i].config;
+            p.dns = c->dns;
+            p.routes = c->routes;
+            p.extra = c->extra;
+            set_prefs(RMR_NODE_PREF_ACCEPT_DNS, c->accept, NULL);
+            set_prefs(RMR_NODE_PREF_EXIT_NODE, true, c->exit);
+            pair_feed_netmaps(&p);
+        }
+        rmr_md_place got = rmr_md_look(p.node[0].n->dns->md, cases[i].name);
+        if (got != cases[i].want)
+            fail_msg("settings %u: %s: %d, not %d", (unsigned)set,
+                     cases[i].name, (int)got, (int)cases[i].want);
+    }
+    assert_int_equal(p.asked, 0);
     stop();
 }
 
@@ -454,6 +987,18 @@ int main(void)
         cmocka_unit_test(the_program_resolves_names),
         cmocka_unit_test(a_resolver_of_the_tailnet_is_asked_through_the_tunnel),
         cmocka_unit_test(the_netmap_says_whom_to_ask),
+        cmocka_unit_test(
+            the_tailnets_settings_are_not_heeded_where_the_user_says_so),
+        cmocka_unit_test(a_resolver_in_a_subnet_is_asked_through_its_router),
+        cmocka_unit_test(a_cut_answer_is_asked_by_tcp_on_the_same_way),
+        cmocka_unit_test(a_resolver_that_refuses_tcp_is_no_answer),
+        cmocka_unit_test(an_exit_node_answers_for_its_users),
+        cmocka_unit_test(questions_beyond_the_streams_wait),
+        cmocka_unit_test(what_an_exit_node_says_amiss_is_no_answer),
+        cmocka_unit_test(
+            behind_an_exit_node_without_dns_resolvers_are_asked_through_it),
+        cmocka_unit_test(without_its_exit_node_no_question_leaks),
+        cmocka_unit_test(a_name_is_asked_where_the_settings_say),
         cmocka_unit_test(a_look_up_can_be_cancelled),
         cmocka_unit_test(quad_100_answers_through_a_forward),
         cmocka_unit_test(clients_that_break_the_rules_are_cut_off),

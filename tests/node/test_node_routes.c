@@ -292,10 +292,43 @@ static void bad_wishes_are_refused_whole(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static uint64_t peer_to(const char *text, rmr_err want)
+{
+    rmr_nm_node peer = {0};
+    rmr_addr at;
+    assert_int_equal(rmri_node_routes_peer_to(l.node, text, &peer, &at), want);
+    return peer.id;
+}
+
+static void a_routed_address_leads_to_its_peer(void **state)
+{
+    nd_routes_wish w = {.accept = true, .exit_node = "n4"};
+    (void)state;
+    begin(&w);
+    assert_int_equal(peer_to("10.1.0.1", RMR_OK), 3);
+    assert_int_equal(peer_to("10.3.0.1", RMR_OK), 2);
+    assert_int_equal(peer_to("192.0.2.1", RMR_OK), 4);
+    peer_to("2001:db8::1", RMR_E_UNREACHABLE); /* it lacks the family */
+    peer_to("100.64.77.1", RMR_E_NOTFOUND);
+    peer_to("127.0.0.1", RMR_E_NOTFOUND);
+    peer_to("n9.ex.com", RMR_E_NOTFOUND);
+}
+
+static void without_routes_no_address_leads_to_a_peer(void **state)
+{
+    nd_routes_wish w = {0};
+    (void)state;
+    begin(&w);
+    peer_to("10.1.0.1", RMR_E_NOTFOUND);
+    peer_to("192.0.2.1", RMR_E_NOTFOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(nothing_is_used_that_was_not_asked_for),
+        T(a_routed_address_leads_to_its_peer),
+        T(without_routes_no_address_leads_to_a_peer),
         T(the_longest_prefix_of_all_peers_wins),
         T(nobody_sends_in_the_name_of_another),
         T(an_exit_node_by_any_of_its_names),

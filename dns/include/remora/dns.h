@@ -1,16 +1,19 @@
 /*
- * remora/dns.h - DNS messages and a stub resolver over datagrams.
+ * remora/dns.h - a stub resolver over datagrams, and streams behind cut answers.
  *
  * The resolver asks the name servers that the host told, answers from hosts(5)
  * text and address literals first, retries and times out; the host moves the
- * datagrams.  It changes no system setting and reads no file.  Answers are not
- * cached beyond their query.  It does not ask over TCP: of an answer that was
- * cut off it takes what there is.  It validates no signatures (DNSSEC).
+ * messages.  It changes no system setting and reads no file.  Answers are not
+ * cached beyond their query.  Behind an answer that was cut off it asks the same
+ * server by TCP, where the host can open streams (can_tcp); else, and where that
+ * fails, it takes what there is.  It validates no signatures (DNSSEC).
  *
  * Threading: one object, one thread.  Memory: bounded by the config; a query
- * takes about 1.2 KiB while it is open.  Time: `now`, monotonic ns.
+ * takes about 1.2 KiB while it is open, an answer by TCP up to 64 KiB, of which
+ * there are RMR_DNS_MAX_STREAMS at once.  Time: `now`, monotonic ns.
  * Source: RFC 1035, 3596 (AAAA), 5452 (random ids; the host should use a fresh
- * port), 6761 6.3 (localhost), 2181, 6891 (EDNS), 8305 (order of families).
+ * port), 6761 6.3 (localhost), 2181, 6891 (EDNS), 7766 (TCP), 8305 (order of
+ * families).
  *
  *     rmr_dns_new(&d, &env, &cfg);
  *     rmr_dns_set_servers(d, servers, n, hosts, search);
@@ -19,6 +22,7 @@
  *         datagram in:  rmr_dns_read_pkt(d, now, &from, datagram);
  *         if (now >= rmr_dns_next_deadline(d)) rmr_dns_handle_deadline(d, now);
  *         while (!rmr_dns_write_pkt(d, now, dst, &len, &to) && len) send;
+ *         while (rmr_dns_next_stream(d, now, &id, &to)) connect;
  *     on_answer comes once for each query.
  */
 #ifndef REMORA_DNS_H
@@ -35,6 +39,7 @@ extern "C" {
 #define RMR_DNS_MAX_MSG 1232  /* of an answer, as asked for by EDNS       */
 #define RMR_DNS_MAX_QUERY 512 /* what rmr_dns_write_pkt wants as room     */
 #define RMR_DNS_MAX_SERVERS 8
+#define RMR_DNS_MAX_STREAMS 4 /* at once; more questions wait for a place  */
 #define RMR_DNS_MAX_HOSTS ((size_t)64 * 1024)
 #define RMR_DNS_MAX_SEARCH 512
 
@@ -55,6 +60,7 @@ typedef struct rmr_dns_config {
     rmr_dur try_timeout;    /* 0: 2 s */
     uint32_t tries;         /* over all servers, 0: 4 */
     rmr_dns_callbacks callbacks;
+    bool can_tcp;           /* the host opens streams: rmr_dns_next_stream */
 } rmr_dns_config;
 
 typedef struct rmr_dns_stats {
@@ -63,6 +69,8 @@ typedef struct rmr_dns_stats {
     uint64_t timeouts;       /* tries that nobody answered             */
     uint64_t failures;       /* answers that were a server's failure   */
     uint64_t ignored_unknown, ignored_malformed; /* datagrams dropped  */
+    uint64_t streams;        /* asked for, behind cut answers          */
+    uint64_t stream_failures; /* of them: without an answer of use     */
 } rmr_dns_stats;
 
 /**
@@ -153,6 +161,62 @@ RMR_API rmr_err rmr_dns_read_pkt(rmr_dns *d, rmr_time now,
  */
 RMR_API rmr_err rmr_dns_write_pkt(rmr_dns *d, rmr_time now, rmr_buf dst,
                                   size_t *len, rmr_addr *to);
+
+/**
+ * A server to open a stream to, for one question; false: none now.      [pump]
+ *
+ * \param stream  The resolver's number of it, never 0.
+ * \param to      Where to connect.
+ *
+ * Effects: at most RMR_DNS_MAX_STREAMS are out; the rest wait, and time out.
+ * Errors:  none; false in a callback.
+ * Lifetime: until rmr_dns_has_stream says no.
+ * Source:  RFC 7766 5 (TCP behind a cut answer).
+ */
+RMR_API bool rmr_dns_next_stream(rmr_dns *d, rmr_time now, uint64_t *stream,
+                                 rmr_addr *to);
+
+/**
+ * What to send on an open stream; *len 0: nothing (more).               [pump]
+ *
+ * Effects: none beyond dst: the whole question comes once.
+ * Errors:  RMR_E_BUFSIZE (dst below RMR_DNS_MAX_QUERY), RMR_E_UNKNOWN (the
+ *          stream is not wanted any more), RMR_E_REENTRANT.
+ * Source:  RFC 7766 8 (the length goes with the message, in one write).
+ */
+RMR_API rmr_err rmr_dns_write_stream(rmr_dns *d, rmr_time now, uint64_t stream,
+                                     rmr_buf dst, size_t *len);
+
+/**
+ * Bytes of a stream, cut as they came.                                  [pump]
+ *
+ * Effects: on_answer at most once; may create output; may move the deadline;
+ *          behind an answer, or what is none, the stream is not wanted.
+ * Errors:  RMR_E_MALFORMED, RMR_E_NOMEM (it is given up); RMR_E_UNKNOWN (it was
+ *          not wanted before); RMR_E_REENTRANT.
+ * Source:  RFC 1035 4.2.2; RFC 7766 8; RFC 5452 9.1.
+ */
+RMR_API rmr_err rmr_dns_read_stream(rmr_dns *d, rmr_time now, uint64_t stream,
+                                    rmr_bytes bytes);
+
+/**
+ * A stream could not be opened, or ended.                               [pump]
+ *
+ * Effects: what the cut answer had is taken, or another server is asked:
+ *          on_answer at most once; may create output.
+ * Errors:  none; one that is not wanted is ignored.
+ * Source:  RFC 7766 6.2.4.
+ */
+RMR_API void rmr_dns_end_stream(rmr_dns *d, rmr_time now, uint64_t stream);
+
+/**
+ * Is the stream wanted still?  If not the host closes it.               [look]
+ *
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none.
+ */
+RMR_API bool rmr_dns_has_stream(const rmr_dns *d, uint64_t stream);
 
 /**
  * When a try times out; RMR_TIME_NEVER when idle.                       [look]

@@ -14,7 +14,7 @@
  * Threading: one object, one thread.  Memory: the table's copy, and 1.8 KiB a
  * question that was forwarded, at most RMR_MD_MAX_OPEN of them.  Time: `now`,
  * monotonic ns.
- * Source: RFC 1035, 3596, 5452 9, 6891, 7686 2, 7766; tailscale.com/net/dns.
+ * Source: RFC 1035, 3596, 5452 9, 6891, 7686 2, 7766, 8484; tailscale.com/net/dns.
  *
  *     rmr_md_new(&md, &env, &callbacks);
  *     rmr_md_set(md, &table);
@@ -87,6 +87,9 @@ typedef struct rmr_md_table {
     size_t n_resolvers;
     const rmr_addr *system; /* when there are none of these                  */
     size_t n_system;
+    const rmr_addr *http; /* which of all these are asked by HTTP, with their
+                             ports; the first RMR_MD_MAX_RESOLVERS           */
+    size_t n_http;
 } rmr_md_table;
 
 typedef enum rmr_md_place { /* where the answer to a name comes from */
@@ -101,6 +104,7 @@ typedef struct rmr_md_out { /* a question for a resolver */
     uint64_t id; /* of rmr_md_failed */
     rmr_addr to;
     bool tcp;      /* behind a length of two bytes, on a stream of its own */
+    bool http;     /* with tcp: POST /dns-query instead (RFC 8484)         */
     rmr_bytes msg; /* good until the next call that is not const */
 } rmr_md_out;
 
@@ -189,6 +193,16 @@ RMR_API void rmr_md_forget(rmr_md *md, uint64_t client);
  * Source:  RFC 5452 9.2 (ids are random); RFC 7766 5 (TCP behind a cut answer).
  */
 RMR_API bool rmr_md_next(rmr_md *md, rmr_time now, rmr_md_out *out);
+
+/**
+ * Whether the host has room for one more stream; yes at first.       [submit]
+ *
+ * Effects: while not, rmr_md_next passes over questions by TCP and HTTP: they
+ *          wait, and time out.
+ * Errors:  none.
+ * Source:  contract B1.
+ */
+RMR_API void rmr_md_allow_streams(rmr_md *md, bool on);
 
 /**
  * Takes a resolver's message.                                          [pump]
