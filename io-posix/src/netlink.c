@@ -2,8 +2,6 @@
  * changed, and the gateways of default routes. */
 #include "posix_internal.h"
 
-#ifdef __linux__
-
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -26,7 +24,7 @@ static int open_bound(uint32_t groups, bool is_blocking)
     return is_blocking || fd < 0 ? fd : rmri_posix_set_up(fd);
 }
 
-int rmri_posix_netlink_open(void)
+int rmri_posix_routes_open(void)
 {
     return open_bound(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
                           RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
@@ -35,7 +33,7 @@ int rmri_posix_netlink_open(void)
 
 /* What it says does not matter: we look.  ENOBUFS: it had more to say than the
  * socket holds. */
-bool rmri_posix_netlink_drain(int fd)
+bool rmri_posix_routes_drain(int fd)
 {
     uint8_t sink[4096];
     bool has_news = false;
@@ -159,25 +157,3 @@ size_t rmri_posix_gateways(rmr_addr *out, size_t max)
     (void)close(fd);
     return g.n;
 }
-
-#else
-
-int rmri_posix_netlink_open(void)
-{
-    return -1;
-}
-
-bool rmri_posix_netlink_drain(int fd)
-{
-    (void)fd;
-    return false;
-}
-
-size_t rmri_posix_gateways(rmr_addr *out, size_t max)
-{
-    (void)out;
-    (void)max;
-    return 0;
-}
-
-#endif

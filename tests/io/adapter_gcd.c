@@ -14,6 +14,10 @@
 
 #define MACHINES 8
 
+#ifndef ADAPTER_PORTABLE
+#define ADAPTER_PORTABLE false
+#endif
+
 typedef struct gcd_adapter gcd_adapter;
 
 typedef struct wrapped {
@@ -28,7 +32,8 @@ struct gcd_adapter {
     wrapped machines[MACHINES];
     size_t n_machines;
     size_t told, running;
-    bool has_done; /* the suite's own turn told something */
+    bool has_done;   /* the suite's own turn told something    */
+    bool is_closing; /* descriptors wait for their cancel handlers */
     atomic_bool is_woken;
 };
 
@@ -66,6 +71,7 @@ static void on_turn(void *watcher, size_t running)
 {
     gcd_adapter *a = watcher;
     a->running = running;
+    a->is_closing = a->g->n_closing > 0 && running > 0;
     (void)dispatch_semaphore_signal(a->turned);
 }
 
@@ -100,6 +106,7 @@ adapter *adapter_new(const char *dir)
         abort();
     rmr_gcd_config_init(&cfg, sizeof cfg);
     cfg.dir = dir;
+    cfg.portable = ADAPTER_PORTABLE;
     cfg.queue = a->queue = dispatch_queue_create("suite", NULL);
     if (rmr_gcd_new(&a->g, &cfg) != RMR_OK) {
         dispatch_release(a->queue);
@@ -152,6 +159,12 @@ size_t adapter_turn(adapter *handle, rmr_dur max_wait)
     if (!a->has_done && a->running)
         (void)dispatch_semaphore_wait(a->turned, until);
     dispatch_sync_f(a->queue, a, stand_still);
+    while (
+        a->is_closing) { /* a turn follows at once, and belongs to this one */
+        go_on(a);
+        (void)dispatch_semaphore_wait(a->turned, DISPATCH_TIME_FOREVER);
+        dispatch_sync_f(a->queue, a, stand_still);
+    }
     return a->running;
 }
 
