@@ -70,14 +70,25 @@ static void accept_now(rmr_sim *s, uint64_t listener, uint64_t handle)
     rmri_sim_stream_pump(s, handle, 1);
 }
 
+/* One at a time: behind each the machine may pause or close the listener. */
+static void accept_waiting(rmr_sim *s, sim_happening *h)
+{
+    sim_object *l = rmri_sim_object(s, h->a);
+    if (!l || l->is_paused || l->n_waiting == 0)
+        return;
+    uint64_t first = l->waiting[0];
+    l->n_waiting--;
+    memmove(l->waiting, l->waiting + 1, l->n_waiting * sizeof *l->waiting);
+    bool has_more = l->n_waiting > 0;
+    accept_now(s, h->a, first);
+    if (has_more)
+        rmri_sim_happen(s, s->now, accept_waiting, h->a, 0, NULL, 0);
+}
+
 void rmri_sim_resume(rmr_sim *s, uint64_t listener)
 {
-    sim_object *l = rmri_sim_object(s, listener);
-    size_t n = l->n_waiting;
-    l->is_paused = false;
-    l->n_waiting = 0;
-    for (size_t i = 0; i < n; i++)
-        accept_now(s, listener, l->waiting[i]);
+    rmri_sim_object(s, listener)->is_paused = false;
+    rmri_sim_happen(s, s->now, accept_waiting, listener, 0, NULL, 0);
 }
 
 /* What waits for it is reset, as a kernel does. */
@@ -103,7 +114,7 @@ static void acked(rmr_sim *s, sim_happening *h)
         rmri_sim_stream_reset(s, h->a, 1, RMR_E_RESET);
         return;
     }
-    if (!l->is_paused) {
+    if (!l->is_paused && l->n_waiting == 0) {
         accept_now(s, st->listener, h->a);
         return;
     }

@@ -422,8 +422,15 @@ size_t count_files(const char *dir)
     return walk(dir, false);
 }
 
+void expect_files(const char *dir, size_t n)
+{
+    if (adapter_is_host)
+        assert_int_equal(count_files(dir), n);
+}
+
 void remove_dir(char *dir)
 {
+    adapter_forget(dir);
     (void)walk(dir, true);
     assert_int_equal(rmdir(dir), 0);
     free(dir);

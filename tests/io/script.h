@@ -103,10 +103,17 @@ int fixture_teardown(void **state);
 #define IO_TEST(name)                                                          \
     cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
+/* Runs the tests that every adapter passes, and on a real host those of it. */
+#define IO_RUN(shared, host)                                                   \
+    (cmocka_run_group_tests(shared, NULL, NULL) +                              \
+     (adapter_is_host ? cmocka_run_group_tests(host, NULL, NULL) : 0))
+
 /* A new directory for a test, and its removal. */
 char *temp_dir(void);
 void remove_dir(char *dir);
 /* Files in it, hidden ones too. */
 size_t count_files(const char *dir);
+/* So many, on a real host. */
+void expect_files(const char *dir, size_t n);
 
 #endif
