@@ -13,6 +13,14 @@ sim_stream *rmri_sim_stream(const rmr_sim *s, uint64_t handle)
     return rmr_slots_get(&s->streams, handle);
 }
 
+/* A local endpoint has no address to tell of. */
+static rmr_addr told_addr(const sim_stream *st, rmr_addr a)
+{
+    rmr_addr none;
+    memset(&none, 0, sizeof none);
+    return st->remote.family ? a : none;
+}
+
 /* ---- listening ----------------------------------------------------------- */
 
 static rmr_err listen_on(rmr_sim *s, uint64_t handle, const rmr_io_op *op)
@@ -65,7 +73,7 @@ static void accept_now(rmr_sim *s, uint64_t listener, uint64_t handle)
     ev.kind = RMR_IO_ACCEPTED;
     ev.id = l->id;
     ev.child = id;
-    ev.addr = st->seen;
+    ev.addr = told_addr(st, st->seen);
     rmri_sim_tell(s, l->program, &ev, nothing);
     rmri_sim_stream_pump(s, handle, 1);
 }
@@ -156,7 +164,7 @@ static void opened(rmr_sim *s, sim_happening *h)
     memset(&ev, 0, sizeof ev);
     ev.kind = RMR_IO_OPENED;
     ev.id = o->id;
-    ev.addr = st->end[0].local;
+    ev.addr = told_addr(st, st->end[0].local);
     rmri_sim_tell(s, o->program, &ev, nothing);
     rmri_sim_stream_pump(s, h->a, 0);
 }

@@ -1,9 +1,7 @@
 /* The simulator for the adapter suite: a world of one host, whose clock moves by
  * the adapters' turns alone.  Adapters of one directory share a host. */
 #define _DEFAULT_SOURCE /* strdup */
-#include "adapter.h"
-
-#include <remora/sim.h>
+#include "adapter_sim.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -216,4 +214,14 @@ void adapter_wake(adapter *a)
 rmr_time adapter_now(void)
 {
     return rmr_sim_now(latest->sim);
+}
+
+rmr_sim *adapter_sim_world(const adapter *a)
+{
+    return a->sim;
+}
+
+rmr_sim_host adapter_sim_host(const adapter *a)
+{
+    return a->w->host;
 }

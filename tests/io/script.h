@@ -18,6 +18,8 @@ typedef struct told { /* an event, with a copy of its data */
     rmr_time now;
     size_t n_next_op; /* calls of next_op before it */
     uint8_t *data;
+    size_t n_own; /* LINKS: addresses, and the first of them */
+    rmr_addr own;
     bool is_taken;
 } told;
 
@@ -41,6 +43,10 @@ extern void (*script_hook)(bool is_inside);
 
 /* Adds itself to the adapter. */
 void script_init(script *s, adapter *a);
+/* The same, with a machine of the caller's around it. */
+void script_init_around(script *s, adapter *a,
+                        rmr_machine (*around)(void *user, const rmr_machine *m),
+                        void *user);
 /* After the adapter was freed. */
 void script_wipe(script *s);
 
