@@ -11,6 +11,8 @@
 
 #include "gcd_internal.h"
 
+static bool is_portable; /* the form that is tested */
+
 /* A machine that wants a UDP socket, a deadline, and to stop when it is asked.
  * It runs on the queue: what is asserted is asserted after its end. */
 typedef struct toy {
@@ -19,6 +21,7 @@ typedef struct toy {
     rmr_err result;
     size_t walls, opened, deadlines, stops;
     rmr_time handled_at;
+    rmr_addr at;              /* where the socket is */
     dispatch_semaphore_t did; /* each time that it was told something */
 } toy;
 
@@ -28,6 +31,8 @@ static rmr_err toy_event(void *self, rmr_time now, const rmr_io_event *ev)
     (void)now;
     t->walls += ev->kind == RMR_IO_WALL;
     t->opened += ev->kind == RMR_IO_OPENED;
+    if (ev->kind == RMR_IO_OPENED)
+        t->at = ev->addr;
     if (ev->kind == RMR_IO_STOP_REQUEST) {
         t->stops++;
         t->is_stopping = true;
@@ -46,7 +51,7 @@ static rmr_err toy_next_op(void *self, rmr_time now, rmr_buf scratch,
         t->wants_socket = false;
         op->kind = RMR_IO_UDP_OPEN;
         op->id = 1;
-        op->addr = rmr_addr_v4(127, 0, 0, 1, 0);
+        op->addr = t->at;
     } else if (t->is_stopping) {
         op->kind = RMR_IO_STOP;
         op->err = t->result;
@@ -73,6 +78,7 @@ static void toy_init(toy *t)
 {
     memset(t, 0, sizeof *t);
     t->deadline = RMR_TIME_NEVER;
+    t->at = rmr_addr_v4(127, 0, 0, 1, 0);
     t->did = dispatch_semaphore_create(0);
 }
 
@@ -113,6 +119,7 @@ static rmr_gcd *make(ending *e, dispatch_queue_t queue)
     e->came = dispatch_semaphore_create(0);
     rmr_gcd_config_init(&cfg, sizeof cfg);
     cfg.no_links = true;
+    cfg.portable = is_portable;
     cfg.queue = queue;
     cfg.user = e;
     cfg.on_end = on_end;
@@ -271,6 +278,30 @@ static void it_may_be_freed_on_its_queue(void **state)
     dispatch_release(queue);
 }
 
+/* Its sockets are closed when free comes back: the next one gets their port. */
+static void what_is_freed_is_closed(void **state)
+{
+    rmr_addr at = rmr_addr_v4(127, 0, 0, 1, 0);
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        ending e;
+        toy t;
+        toy_init(&t);
+        t.wants_socket = true;
+        t.at = at;
+        rmr_machine m = toy_machine(&t);
+        rmr_gcd *g = make(&e, NULL);
+        assert_int_equal(rmr_gcd_add(g, &m), RMR_OK);
+        await(t.did); /* WALL */
+        await(t.did); /* OPENED, or FAILED */
+        rmr_gcd_free(g);
+        assert_int_equal(t.opened, 1);
+        at = t.at;
+        dispatch_release(t.did);
+        dispatch_release(e.came);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +311,9 @@ int main(void)
         cmocka_unit_test(what_the_host_changed_on_the_queue_is_seen_after_wake),
         cmocka_unit_test(two_share_the_hosts_queue),
         cmocka_unit_test(it_may_be_freed_on_its_queue),
+        cmocka_unit_test(what_is_freed_is_closed),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    is_portable = true;
+    return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

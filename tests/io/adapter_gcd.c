@@ -32,8 +32,9 @@ struct gcd_adapter {
     wrapped machines[MACHINES];
     size_t n_machines;
     size_t told, running;
-    bool has_done;   /* the suite's own turn told something    */
-    bool is_closing; /* descriptors wait for their cancel handlers */
+    size_t told_before; /* ... this turn, a source's included */
+    bool has_done;      /* the suite's own turn told something    */
+    bool is_closing;    /* descriptors wait for their cancel handlers */
     atomic_bool is_woken;
 };
 
@@ -78,10 +79,9 @@ static void on_turn(void *watcher, size_t running)
 static void own_turn(void *context)
 {
     gcd_adapter *a = context;
-    size_t before = a->told;
     bool is_woken = atomic_exchange(&a->is_woken, false);
     rmri_gcd_turn(a->g);
-    a->has_done = a->told != before || is_woken;
+    a->has_done = a->told != a->told_before || is_woken;
     while (dispatch_semaphore_wait(a->turned, DISPATCH_TIME_NOW) == 0)
         continue;
 }
@@ -154,7 +154,8 @@ size_t adapter_turn(adapter *handle, rmr_dur max_wait)
     dispatch_time_t until = DISPATCH_TIME_FOREVER;
     if (max_wait < INT64_MAX)
         until = dispatch_time(DISPATCH_TIME_NOW, (int64_t)max_wait);
-    go_on(a);
+    a->told_before = a->told;
+    go_on(a); /* what a source had to say may come before our own turn */
     dispatch_sync_f(a->queue, a, own_turn);
     if (!a->has_done && a->running)
         (void)dispatch_semaphore_wait(a->turned, until);
