@@ -162,11 +162,14 @@ static void a_burst_is_accepted_over_several_turns(void **state)
     for (uint64_t id = 2; id < 102; id++)
         (void)await_opened(&f->s, id);
     do_simple(&f->s, RMR_IO_ACCEPT_RESUME, 1);
-    turns(&f->s, 1);
-    turns(&f->s, 1);
-    assert_true(left(&f->s, 1) < 100);
-    for (int i = 0; i < 100; i++)
-        (void)await(&f->s, RMR_IO_ACCEPTED, 1);
+    size_t at_once = 0; /* with the time of the first: in its turn */
+    rmr_time first = 0;
+    for (int i = 0; i < 100; i++) {
+        rmr_time now = await(&f->s, RMR_IO_ACCEPTED, 1)->now;
+        first = i == 0 ? now : first;
+        at_once += now == first;
+    }
+    assert_true(at_once < 100 || !adapter_is_host);
     turns(&f->s, 2);
     assert_int_equal(left(&f->s, 1), 0);
 }
