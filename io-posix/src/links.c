@@ -2,6 +2,7 @@
  * hosts; and when to look. */
 #include "posix_internal.h"
 
+#include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -15,6 +16,7 @@
 #define LOOK_EVERY (3 * RMR_SEC)   /* in turns that happen anyway           */
 #define CLOCK_EVERY (10 * RMR_SEC) /* where nobody tells us of changes      */
 #define SETTLE (200 * RMR_MS)      /* a change seldom comes alone           */
+#define READS_A_LOOK 64            /* of what tells of changes */
 #define TEXT_MAX ((size_t)1 << 20) /* of a file; the rest is not told */
 #ifdef __APPLE__
 #define STAT_MTIME st_mtimespec
@@ -192,10 +194,25 @@ void rmri_posix_links_check(rmr_posix *p)
         look(p);
 }
 
+/* What it says does not matter: we look.  ENOBUFS: it had more to say than the
+ * socket holds. */
+static bool drain(int fd)
+{
+    uint8_t sink[4096];
+    bool has_news = false;
+    for (int i = 0; i < READS_A_LOOK; i++) {
+        ssize_t n = recv(fd, sink, sizeof sink, 0);
+        if (n < 0 && rmri_posix_would_block(errno))
+            break;
+        has_news = true;
+    }
+    return has_news;
+}
+
 void rmri_posix_links_news(rmr_posix *p)
 {
     links *l = &p->links;
-    if (p->has_link_news && rmri_posix_routes_drain(l->fd))
+    if (p->has_link_news && drain(l->fd))
         l->due = rmr_time_min(l->due, rmr_time_add(p->now, SETTLE));
     rmri_posix_links_check(p);
 }

@@ -9,7 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define MAX_READS 64 /* of one dump or one burst */
+#define MAX_READS 64 /* of one dump */
 
 static int open_bound(uint32_t groups, bool is_blocking)
 {
@@ -29,21 +29,6 @@ int rmri_posix_routes_open(void)
     return open_bound(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
                           RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
                       false);
-}
-
-/* What it says does not matter: we look.  ENOBUFS: it had more to say than the
- * socket holds. */
-bool rmri_posix_routes_drain(int fd)
-{
-    uint8_t sink[4096];
-    bool has_news = false;
-    for (int i = 0; i < MAX_READS; i++) {
-        ssize_t n = recv(fd, sink, sizeof sink, 0);
-        if (n < 0 && rmri_posix_would_block(errno))
-            break;
-        has_news = true;
-    }
-    return has_news;
 }
 
 /* ---- gateways ---------------------------------------------------------- */

@@ -7,12 +7,6 @@ int rmri_posix_routes_open(void)
     return -1;
 }
 
-bool rmri_posix_routes_drain(int fd)
-{
-    (void)fd;
-    return false;
-}
-
 size_t rmri_posix_gateways(rmr_addr *out, size_t max)
 {
     (void)out;

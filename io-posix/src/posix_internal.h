@@ -245,7 +245,6 @@ void rmri_posix_read_resolv(links *l, const char *path);
 /* netlink.c on Linux, route.c on Apple's and BSD, else plain_links.c.  A
  * descriptor that tells of changes; -1: the host has nothing of the kind. */
 int rmri_posix_routes_open(void);
-bool rmri_posix_routes_drain(int fd);
 size_t rmri_posix_gateways(rmr_addr *out, size_t max);
 
 #endif
