@@ -195,8 +195,8 @@ static long run(const char *url, const char *dir, int peers, size_t budget)
     bool is_small = budget < BUDGET_KB;
     tunnel_config cfg;
     rmr_posix_config pc;
-    rmr_posix *loop;
-    tunnel *t;
+    rmr_posix *loop = NULL;
+    tunnel *t = NULL;
     struct rusage use;
     memset(&cfg, 0, sizeof cfg);
     cfg.control_url = url;
