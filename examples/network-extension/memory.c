@@ -11,6 +11,7 @@
 #include "tunnel.h"
 
 #include "control_machine.h"
+#include "loop.h"
 
 #include <remora/posix.h>
 
@@ -107,9 +108,8 @@ static pid_t start_server(int peers, uint16_t *port)
 /* ---- the tunnel ------------------------------------------------------------ */
 
 static struct {
-    bool is_up, is_over;
+    bool is_up, is_over, is_answered;
     rmr_addr own;
-    size_t packets;
 } seen;
 
 static void on_up(void *user, const rmr_addr *ips, size_t n)
@@ -117,12 +117,14 @@ static void on_up(void *user, const rmr_addr *ips, size_t n)
     (void)user;
     seen.is_up = n > 0;
     seen.own = n > 0 ? ips[0] : seen.own;
+    loop_news();
 }
 
 static void on_packet(void *user, rmr_bytes packet)
 {
     (void)user, (void)packet;
-    seen.packets++;
+    seen.is_answered = true;
+    loop_news();
 }
 
 static void on_trouble(void *user, const char *text, bool is_end)
@@ -162,8 +164,15 @@ static size_t datagram(uint8_t *pkt, const uint8_t to[4], uint16_t port,
     return len;
 }
 
-static void send_some(tunnel *t, int peers)
+typedef struct sending {
+    tunnel *t;
+    int peers;
+} sending;
+
+static void send_some(void *context)
 {
+    const sending *to_send = context;
+    tunnel *t = to_send->t;
     /* RFC 1035: f9.ex.com. A IN */
     static const uint8_t ask[] = {0, 7,   1,   0,   0,   1,   0, 0,   0,
                                   0, 0,   0,   2,   'f', '9', 2, 'e', 'x',
@@ -172,7 +181,7 @@ static void send_some(tunnel *t, int peers)
     uint8_t pkt[1280];
     size_t len = datagram(pkt, quad, 53, rmr_bytes_of(ask, sizeof ask));
     tunnel_send(t, rmr_posix_now(), rmr_bytes_of(pkt, len));
-    for (int i = 0; i < peers && i < 1000; i++) {
+    for (int i = 0; i < to_send->peers && i < 1000; i++) {
         const uint8_t to[] = {100, 65, (uint8_t)(i / 250),
                               (uint8_t)(i % 250 + 1)};
         len = datagram(pkt, to, 9, rmr_bytes_str("hello"));
@@ -180,24 +189,20 @@ static void send_some(tunnel *t, int peers)
     }
 }
 
-static void turn_until(rmr_posix *loop, const bool *done, rmr_dur d)
+typedef struct looking {
+    const tunnel *t;
+    tunnel_memory memory;
+} looking;
+
+static void look(void *context)
 {
-    rmr_time end = rmr_posix_now() + d;
-    size_t running = 1;
-    while (running && !seen.is_over && !(done && *done) &&
-           rmr_posix_now() < end)
-        if (rmr_posix_turn(loop, RMR_SEC / 10, &running) != RMR_OK)
-            die("the loop failed");
+    looking *l = context;
+    l->memory = tunnel_get_memory(l->t);
 }
 
-static long run(const char *url, const char *dir, int peers, size_t budget)
+static void start(tunnel **t, const char *url, const char *dir, size_t budget)
 {
-    bool is_small = budget < BUDGET_KB;
     tunnel_config cfg;
-    rmr_posix_config pc;
-    rmr_posix *loop = NULL;
-    tunnel *t = NULL;
-    struct rusage use;
     memset(&cfg, 0, sizeof cfg);
     cfg.control_url = url;
     cfg.auth_key = "key";
@@ -207,30 +212,40 @@ static long run(const char *url, const char *dir, int peers, size_t budget)
     cfg.on_up = on_up;
     cfg.on_packet = on_packet;
     cfg.on_trouble = on_trouble;
-    rmr_posix_config_init(&pc, sizeof pc);
-    pc.dir = dir;
-    if (rmr_posix_new(&loop, &pc) || tunnel_new(&t, &cfg, rmr_posix_now()))
+    if (!loop_open(dir) || tunnel_new(t, &cfg, rmr_posix_now()) != RMR_OK)
         die("no tunnel");
-    rmr_machine m = tunnel_machine(t);
-    if (rmr_posix_add(loop, &m) != RMR_OK)
+    rmr_machine m = tunnel_machine(*t);
+    if (!loop_add(&m))
         die("no memory");
-    turn_until(loop, &seen.is_up, is_small ? 5 * RMR_SEC : PATIENCE);
+}
+
+static long run(const char *url, const char *dir, int peers, size_t budget)
+{
+    bool is_small = budget < BUDGET_KB;
+    sending s = {NULL, peers};
+    looking l = {NULL, {0, 0, 0}};
+    struct rusage use;
+    start(&s.t, url, dir, budget);
+    loop_run(&seen.is_up, is_small ? 5 * RMR_SEC : PATIENCE);
     if (!seen.is_up && !is_small)
         die("it did not come up");
-    send_some(t, peers);
-    turn_until(loop, NULL, 2 * RMR_SEC); /* the netmap is kept, in a file */
-    if (seen.packets == 0 && !is_small)
+    loop_call(send_some, &s);
+    loop_run(is_small ? NULL : &seen.is_answered, 5 * RMR_SEC);
+    loop_run(NULL, RMR_SEC); /* the netmap is kept, in a file */
+    if (!seen.is_answered && !is_small)
         die("the name was not answered");
     (void)getrusage(RUSAGE_SELF, &use);
-    tunnel_memory mem = tunnel_get_memory(t);
+    l.t = s.t;
+    loop_call(look, &l);
     printf("%d peers: the node took %zu KB, %zu KB at most, refused %zu times; "
            "the process %ld KB at most\n",
-           peers, mem.now / 1024, mem.peak / 1024, mem.refused, use.ru_maxrss);
-    if (is_small ? !mem.refused || seen.is_over : mem.refused > 0)
+           peers, l.memory.now / 1024, l.memory.peak / 1024, l.memory.refused,
+           use.ru_maxrss);
+    if (is_small ? !l.memory.refused || seen.is_over : l.memory.refused > 0)
         die(is_small ? "the budget was enough, or the node gave up"
                      : "the node wanted more than its budget");
-    rmr_posix_free(loop);
-    tunnel_free(t);
+    loop_close();
+    tunnel_free(s.t);
     return use.ru_maxrss;
 }
 

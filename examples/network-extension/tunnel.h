@@ -1,7 +1,7 @@
 /*
  * The C half of a packet tunnel: a node whose packets are the host's, within a
  * bound of memory.  It knows no adapter and no Apple: PacketTunnelProvider.m
- * runs its machine on io-gcd, memory.c on Linux too.
+ * runs its machine on io-gcd, memory.c measures it on Linux.
  *
  * All functions on the adapter's queue (or thread).
  */
