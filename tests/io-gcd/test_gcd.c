@@ -5,13 +5,31 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
 
 #include <remora/posix.h>
 
 #include "gcd_internal.h"
 
 static bool is_portable; /* the form that is tested */
+
+#ifdef __linux__
+static size_t refuse_control; /* io-posix's n-th call of it; 0: none */
+
+int __real_epoll_ctl(int fd, int op, int of, struct epoll_event *ev);
+int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *ev);
+int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *ev)
+{
+    errno = ENOSPC;
+    return refuse_control && --refuse_control == 0
+               ? -1
+               : __real_epoll_ctl(fd, op, of, ev);
+}
+#endif
 
 /* A machine that wants a UDP socket, a deadline, and to stop when it is asked.
  * It runs on the queue: what is asserted is asserted after its end. */
@@ -302,6 +320,35 @@ static void what_is_freed_is_closed(void **state)
     }
 }
 
+#ifdef __linux__
+/* No watches are left: from then on there is a source for each socket. */
+static void a_kernel_that_refuses_watches_is_no_hindrance(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 2; n++) { /* of wake; of the socket */
+        ending e;
+        toy t;
+        toy_init(&t);
+        t.wants_socket = true;
+        rmr_machine m = toy_machine(&t);
+        refuse_control = is_portable ? 0 : n;
+        rmr_gcd *g = make(&e, NULL);
+        assert_int_equal(rmr_gcd_add(g, &m), RMR_OK);
+        await(t.did);                                     /* WALL */
+        await(t.did);                                     /* OPENED */
+        dispatch_sync_f(rmr_gcd_queue(g), NULL, nothing); /* that turn ends */
+        assert_int_equal(refuse_control, 0);
+        assert_int_equal(rmr_posix_fd(g->posix), -1);
+        rmr_gcd_request_stop(g); /* heard by the source on its pipe */
+        await(e.came);
+        assert_false(g->is_blind);
+        rmr_gcd_free(g);
+        dispatch_release(t.did);
+        dispatch_release(e.came);
+    }
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +359,9 @@ int main(void)
         cmocka_unit_test(two_share_the_hosts_queue),
         cmocka_unit_test(it_may_be_freed_on_its_queue),
         cmocka_unit_test(what_is_freed_is_closed),
+#ifdef __linux__
+        cmocka_unit_test(a_kernel_that_refuses_watches_is_no_hindrance),
+#endif
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     is_portable = true;
