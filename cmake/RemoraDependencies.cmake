@@ -61,7 +61,11 @@ find_path(REMORA_dispatch_INCLUDE dispatch/dispatch.h)
 find_library(REMORA_dispatch_LIBRARY NAMES dispatch)
 if(REMORA_dispatch_INCLUDE AND (REMORA_dispatch_LIBRARY OR APPLE))
   set_property(GLOBAL APPEND PROPERTY REMORA_SYSTEM
-    "remora_find_system(dispatch dispatch/dispatch.h dispatch)")
+    "remora_find_system(dispatch dispatch/dispatch.h dispatch)
+if(CMAKE_C_COMPILER_ID STREQUAL \"GNU\") # its headers are written for clang
+  target_compile_options(remora::sys_dispatch INTERFACE
+    \"-D__has_feature(x)=0\" \"-D__has_extension(x)=0\")
+endif()")
   add_library(remora::sys_dispatch INTERFACE IMPORTED GLOBAL)
   set_target_properties(remora::sys_dispatch PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES ${REMORA_dispatch_INCLUDE})

@@ -1,39 +1,29 @@
 /* Waiting, by epoll: the kernel keeps what is watched, so that a turn costs by
  * what is ready.  A host that refuses (no memory, no watches left, no epoll) is
- * served by poll(2) from then on. */
+ * served by poll(2) from then on, or by the host's watcher. */
 #include "posix_internal.h"
-
-#ifdef __linux__
 
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-static void give_up(rmr_posix *p)
-{
-    (void)close(p->epoll_fd);
-    p->epoll_fd = -1;
-}
-
 void rmri_posix_epoll_open(rmr_posix *p)
 {
     p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    rmri_posix_epoll_watch_fd(p, &p->wake[0]);
 }
 
 /* `fd` stays where it is: its address tells it from objects. */
 void rmri_posix_epoll_watch_fd(rmr_posix *p, int *fd)
 {
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = fd};
-    if (p->epoll_fd >= 0 &&
-        epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, *fd, &ev) != 0)
-        give_up(p);
+    if (epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, *fd, &ev) != 0)
+        rmri_posix_watch_anew(p);
 }
 
 void rmri_posix_epoll_sync(rmr_posix *p, obj *o)
 {
     short wants = rmri_posix_watch_of(o);
-    if (p->epoll_fd < 0 || wants == o->watched)
+    if (wants == o->watched)
         return;
     if (wants < 0) {
         rmri_posix_epoll_forget(p, o);
@@ -45,7 +35,7 @@ void rmri_posix_epoll_sync(rmr_posix *p, obj *o)
     int how = o->watched < 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
     o->watched = wants;
     if (epoll_ctl(p->epoll_fd, how, o->fd, &ev) != 0)
-        give_up(p);
+        rmri_posix_watch_anew(p);
 }
 
 /* Asked for, though closing does it: a process that the host forked may hold
@@ -84,37 +74,3 @@ int rmri_posix_epoll_wait(rmr_posix *p, int timeout_ms)
     }
     return n;
 }
-
-#else
-
-void rmri_posix_epoll_open(rmr_posix *p)
-{
-    p->epoll_fd = -1;
-}
-
-void rmri_posix_epoll_watch_fd(rmr_posix *p, int *fd)
-{
-    (void)p;
-    (void)fd;
-}
-
-void rmri_posix_epoll_sync(rmr_posix *p, obj *o)
-{
-    (void)p;
-    (void)o;
-}
-
-void rmri_posix_epoll_forget(rmr_posix *p, obj *o)
-{
-    (void)p;
-    (void)o;
-}
-
-int rmri_posix_epoll_wait(rmr_posix *p, int timeout_ms)
-{
-    (void)p;
-    (void)timeout_ms;
-    return -1;
-}
-
-#endif

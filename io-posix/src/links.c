@@ -2,6 +2,7 @@
  * hosts; and when to look. */
 #include "posix_internal.h"
 
+#include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -15,7 +16,13 @@
 #define LOOK_EVERY (3 * RMR_SEC)   /* in turns that happen anyway           */
 #define CLOCK_EVERY (10 * RMR_SEC) /* where nobody tells us of changes      */
 #define SETTLE (200 * RMR_MS)      /* a change seldom comes alone           */
+#define READS_A_LOOK 64            /* of what tells of changes */
 #define TEXT_MAX ((size_t)1 << 20) /* of a file; the rest is not told */
+#ifdef __APPLE__
+#define STAT_MTIME st_mtimespec
+#else
+#define STAT_MTIME st_mtim
+#endif
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 static const char *const files[] = {"/etc/resolv.conf", "/etc/hosts"};
@@ -163,7 +170,7 @@ static void look(rmr_posix *p)
         struct stat st;
         struct timespec t = {0, 0};
         if (stat(files[i], &st) == 0)
-            t = st.st_mtim;
+            t = st.STAT_MTIME;
         if (t.tv_sec == l->seen[i].tv_sec && t.tv_nsec == l->seen[i].tv_nsec)
             continue;
         l->seen[i] = t;
@@ -187,25 +194,39 @@ void rmri_posix_links_check(rmr_posix *p)
         look(p);
 }
 
+/* What it says does not matter: we look.  ENOBUFS: it had more to say than the
+ * socket holds. */
+static bool drain(int fd)
+{
+    uint8_t sink[4096];
+    bool has_news = false;
+    for (int i = 0; i < READS_A_LOOK; i++) {
+        ssize_t n = recv(fd, sink, sizeof sink, 0);
+        if (n < 0 && rmri_posix_would_block(errno))
+            break;
+        has_news = true;
+    }
+    return has_news;
+}
+
 void rmri_posix_links_news(rmr_posix *p)
 {
     links *l = &p->links;
-    if (p->has_link_news && rmri_posix_netlink_drain(l->fd))
+    if (p->has_link_news && drain(l->fd))
         l->due = rmr_time_min(l->due, rmr_time_add(p->now, SETTLE));
     rmri_posix_links_check(p);
 }
 
 void rmri_posix_links_open(rmr_posix *p, bool by_clock)
 {
-    p->links.fd = by_clock ? -1 : rmri_posix_netlink_open();
+    p->links.fd = by_clock ? -1 : rmri_posix_routes_open();
     if (p->links.fd >= 0)
-        rmri_posix_epoll_watch_fd(p, &p->links.fd);
+        rmri_posix_watch_fd(p, &p->links.fd);
 }
 
 void rmri_posix_links_close(rmr_posix *p)
 {
-    if (p->links.fd >= 0)
-        (void)close(p->links.fd);
+    rmri_posix_watch_close(p, p->links.fd, true);
     free(p->links.hosts);
 }
 

@@ -2,8 +2,6 @@
  * changed, and the gateways of default routes. */
 #include "posix_internal.h"
 
-#ifdef __linux__
-
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -11,7 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define MAX_READS 64 /* of one dump or one burst */
+#define MAX_READS 64 /* of one dump */
 
 static int open_bound(uint32_t groups, bool is_blocking)
 {
@@ -26,26 +24,11 @@ static int open_bound(uint32_t groups, bool is_blocking)
     return is_blocking || fd < 0 ? fd : rmri_posix_set_up(fd);
 }
 
-int rmri_posix_netlink_open(void)
+int rmri_posix_routes_open(void)
 {
     return open_bound(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
                           RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
                       false);
-}
-
-/* What it says does not matter: we look.  ENOBUFS: it had more to say than the
- * socket holds. */
-bool rmri_posix_netlink_drain(int fd)
-{
-    uint8_t sink[4096];
-    bool has_news = false;
-    for (int i = 0; i < MAX_READS; i++) {
-        ssize_t n = recv(fd, sink, sizeof sink, 0);
-        if (n < 0 && rmri_posix_would_block(errno))
-            break;
-        has_news = true;
-    }
-    return has_news;
 }
 
 /* ---- gateways ---------------------------------------------------------- */
@@ -159,25 +142,3 @@ size_t rmri_posix_gateways(rmr_addr *out, size_t max)
     (void)close(fd);
     return g.n;
 }
-
-#else
-
-int rmri_posix_netlink_open(void)
-{
-    return -1;
-}
-
-bool rmri_posix_netlink_drain(int fd)
-{
-    (void)fd;
-    return false;
-}
-
-size_t rmri_posix_gateways(rmr_addr *out, size_t max)
-{
-    (void)out;
-    (void)max;
-    return 0;
-}
-
-#endif

@@ -82,14 +82,11 @@ void rmri_posix_drop(rmr_posix *p, obj *o)
     if (o->kind == OBJ_LISTENER && o->name)
         (void)unlinkat(p->dir_fd, o->name, 0);
     rmri_posix_set_deadline(p, o, RMR_TIME_NEVER);
-    rmri_posix_epoll_forget(p, o);
-    if (o->fd >= 0)
-        p->has_room = close(o->fd) == 0;
+    rmri_posix_watch_drop(p, o);
     free(o->out);
     free(o->name);
     o->out = NULL;
     o->name = NULL;
-    o->fd = -1;
     hash_out(p, o);
     p->objs[o->at] = p->objs[--p->n_objs];
     p->objs[o->at]->at = o->at;
@@ -116,7 +113,7 @@ void rmri_posix_settle(rmr_posix *p)
         if (o->kind == OBJ_DEAD)
             free(o);
         else
-            rmri_posix_epoll_sync(p, o);
+            rmri_posix_watch_sync(p, o);
     }
 }
 

@@ -5,7 +5,10 @@
 #include <netinet/udp.h>
 #include <string.h>
 
-#ifdef UDP_SEGMENT
+#ifndef UDP_SEGMENT /* an old C library; the kernel may be newer */
+#define UDP_SEGMENT 103
+#define UDP_GRO 104
+#endif
 
 #define MAX_SEGMENTS 64         /* of older kernels: UDP_MAX_SEGMENTS */
 #define MAX_RUN ((size_t)65507) /* a datagram's payload, RFC 768, IPv4 */
@@ -87,34 +90,3 @@ ssize_t rmri_posix_offload_recv(const obj *o, rmr_buf dst, os_addr *from,
     }
     return n;
 }
-
-#else
-
-void rmri_posix_offload_open(rmr_posix *p, obj *o)
-{
-    (void)p;
-    o->no_runs = true;
-}
-
-size_t rmri_posix_offload_run(const obj *o, size_t len)
-{
-    (void)o;
-    (void)len;
-    return 0;
-}
-
-ssize_t rmri_posix_offload_send(const obj *o, const os_addr *to, socklen_t len,
-                                rmr_bytes run)
-{
-    return sendto(o->fd, run.ptr, run.len, 0, &to->sa, len);
-}
-
-ssize_t rmri_posix_offload_recv(const obj *o, rmr_buf dst, os_addr *from,
-                                uint32_t *seg_size)
-{
-    socklen_t len = sizeof *from;
-    *seg_size = 0;
-    return recvfrom(o->fd, dst.ptr, dst.len, 0, &from->sa, &len);
-}
-
-#endif

@@ -177,7 +177,9 @@ static void perform(rmr_posix *p, mach *m, const rmr_io_op *op)
 }
 
 /* The machine's operations until it has none: a bounded number, so that a
- * busy machine leaves room for what comes in and for the others. */
+ * busy machine leaves room for what comes in and for the others.  While a
+ * watcher still holds what was closed there are none: the next one may open
+ * the same port. */
 void rmri_posix_drain(rmr_posix *p, mach *m)
 {
     rmr_buf scratch = {p->scratch, sizeof p->scratch};
@@ -185,7 +187,7 @@ void rmri_posix_drain(rmr_posix *p, mach *m)
     for (int i = 0; m->is_live; i++) {
         rmr_io_op op;
         memset(&op, 0, sizeof op);
-        m->has_more = i == OPS_A_DRAIN;
+        m->has_more = i == OPS_A_DRAIN || p->n_closing;
         if (m->has_more)
             return;
         rmr_err e = m->m.next_op(m->m.self, p->now, scratch, &op);
@@ -244,6 +246,7 @@ static rmr_err open_all(rmr_posix *p, const char *dir)
     }
     if (!p->portable)
         rmri_posix_epoll_open(p);
+    rmri_posix_watch_fd(p, &p->wake[0]);
     if (rmr_timers_init(&p->timers, &env.alloc, 0) != RMR_OK ||
         !rmri_posix_reserve(p))
         return RMR_E_NOMEM;
@@ -262,8 +265,10 @@ rmr_err rmr_posix_new(rmr_posix **out, const rmr_posix_config *cfg)
     p->no_links = cfg->no_links;
     p->portable = cfg->portable;
     p->no_offload = cfg->no_offload || cfg->portable;
+    if (cfg->struct_size >= sizeof *cfg && cfg->watcher)
+        p->watcher = *cfg->watcher;
     p->dir_fd = p->wake[0] = p->wake[1] = p->epoll_fd = p->links.fd = -1;
-    p->links.due = RMR_TIME_NEVER;
+    p->links.due = p->deaf_due = RMR_TIME_NEVER;
     p->wall_base = clock_ns(CLOCK_REALTIME) - rmr_posix_now();
     rmr_err e = open_all(p, cfg->dir);
     if (e == RMR_OK)
@@ -284,12 +289,11 @@ void rmr_posix_free(rmr_posix *p)
         next = m->next;
         free(m);
     }
-    int fds[] = {p->wake[0], p->wake[1], p->dir_fd, p->epoll_fd};
-    for (int i = 0; i < 4; i++) {
-        if (fds[i] >= 0)
-            (void)close(fds[i]);
-    }
     rmri_posix_links_close(p);
+    rmri_posix_watch_close(p, p->wake[0], true);
+    int fds[] = {p->wake[1], p->dir_fd, p->epoll_fd};
+    for (int i = 0; i < 3; i++)
+        rmri_posix_watch_close(p, fds[i], false);
     rmr_timers_wipe(&p->timers);
     free(p->dir);
     free((void *)p->objs);
@@ -428,6 +432,7 @@ rmr_err rmr_posix_turn(rmr_posix *p, rmr_dur max_wait, size_t *running)
     take_news(p);
     if (n_ready > 0)
         take_input(p);
+    rmri_posix_watch_looked(p);
     take_deadlines(p);
     *running = reap(p);
     return RMR_OK;
@@ -441,8 +446,9 @@ int rmr_posix_fd(const rmr_posix *p)
 rmr_time rmr_posix_next_deadline(const rmr_posix *p)
 {
     rmr_time at = rmr_time_min(rmr_timers_next(&p->timers), p->links.due);
+    at = rmr_time_min(at, p->deaf_due);
     for (const mach *m = p->machs; m; m = m->next) {
-        if (m->has_more)
+        if (m->has_more && !p->n_closing)
             return p->now;
         if (m->is_live)
             at = rmr_time_min(at, m->m.next_deadline(m->m.self));

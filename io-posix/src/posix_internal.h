@@ -58,6 +58,7 @@ typedef struct obj { /* what has an id */
     int fd;
     obj_kind kind;
     short watched;   /* what the kernel watches for us; -1: nothing, see epoll.c */
+    bool is_deaf;    /* no watcher can wait for it, see watch.c       */
     bool is_changed; /* in the list of the changed ones               */
     bool is_eof;     /* told                                          */
     bool is_hup;     /* poll knows nothing new until we want something */
@@ -114,6 +115,10 @@ struct rmr_posix {
     size_t n_resting;        /* listeners without descriptors */
     rmr_timers timers;
     int epoll_fd;       /* -1: by poll(2) */
+    rmr_posix_watcher watcher; /* while epoll_fd is -1; watch NULL: none */
+    size_t n_closing;          /* descriptors that it still holds        */
+    size_t n_deaf;             /* streams that it can't watch ...        */
+    rmr_time deaf_due;         /* ... and when they are looked at        */
     struct pollfd *fds; /* for poll: of wake, of links, of each of objs */
     size_t cap_fds, poll_at; /* where the next turn begins with taking */
     ready ready[READY_MAX];
@@ -156,7 +161,18 @@ bool rmri_posix_poll_reserve(rmr_posix *p, size_t n_objs);
 /* What to wait for; -1: for nothing, not even for errors. */
 short rmri_posix_watch_of(const obj *o);
 
-/* epoll.c: the same where there is epoll; see there for failures */
+/* watch.c */
+/* `fd` stays where it is: epoll tells it from objects by its address. */
+void rmri_posix_watch_fd(rmr_posix *p, int *fd);
+void rmri_posix_watch_sync(rmr_posix *p, obj *o);
+/* Epoll refused: without it from now on. */
+void rmri_posix_watch_anew(rmr_posix *p);
+/* Nothing when fd is -1. */
+void rmri_posix_watch_close(rmr_posix *p, int fd, bool is_watched);
+void rmri_posix_watch_drop(rmr_posix *p, obj *o);
+void rmri_posix_watch_looked(rmr_posix *p);
+
+/* epoll.c, where there is epoll, else plain.c */
 void rmri_posix_epoll_open(rmr_posix *p);
 void rmri_posix_epoll_watch_fd(rmr_posix *p, int *fd);
 void rmri_posix_epoll_sync(rmr_posix *p, obj *o);
@@ -189,7 +205,7 @@ rmri_posix_op rmri_posix_udp_open, rmri_posix_udp_send, rmri_posix_icmp_open;
 void rmri_posix_udp_write(rmr_posix *p, obj *o, rmr_bytes rest);
 void rmri_posix_udp_read(rmr_posix *p, obj *o);
 
-/* offload.c: many datagrams a call, where the host has that */
+/* offload.c: many datagrams a call, where the host has that, else plain.c */
 void rmri_posix_offload_open(rmr_posix *p, obj *o);
 /* Bytes of `len` that one call can send; no more than a datagram: plainly. */
 size_t rmri_posix_offload_run(const obj *o, size_t len);
@@ -226,9 +242,9 @@ void rmri_posix_links_check(rmr_posix *p);
 void rmri_posix_links_tell(rmr_posix *p, mach *m);
 void rmri_posix_read_resolv(links *l, const char *path);
 
-/* netlink.c: -1: the host has nothing of the kind */
-int rmri_posix_netlink_open(void);
-bool rmri_posix_netlink_drain(int fd);
+/* netlink.c on Linux, route.c on Apple's and BSD, else plain_links.c.  A
+ * descriptor that tells of changes; -1: the host has nothing of the kind. */
+int rmri_posix_routes_open(void);
 size_t rmri_posix_gateways(rmr_addr *out, size_t max);
 
 #endif

@@ -37,7 +37,8 @@ static void on_packet(void *user, rmr_wg_peer peer, rmr_buf ip_packet)
         return;
     }
     rmr_netcheck_sched_traffic(&n->sched, n->now);
-    rmr_ns_read_pkt(n->ns, n->now, pkt);
+    if (!rmri_node_packets_give(n, pkt))
+        rmr_ns_read_pkt(n->ns, n->now, pkt);
 }
 
 /* A run of WireGuard's datagrams from one place: opened where they lie. */
@@ -202,6 +203,7 @@ rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
     n->pkt_buf = rmr_alloc_zero(&n->env.alloc, ND_MTU, 16);
     if (!n->pkt_buf)
         return RMR_E_NOMEM;
+    rmri_node_packets_init(n);
     rmr_ring_init(&n->expired, &n->env.alloc,
                   MAX_WG_PEERS * sizeof(rmr_wg_peer));
     wcb.struct_size = sizeof wcb;
@@ -245,6 +247,7 @@ void rmri_node_data_free(rmr_node *n)
     n->ns = NULL;
     n->wg = NULL;
     rmr_ring_wipe(&n->expired);
+    rmri_node_packets_wipe(n);
     rmr_release(&n->env.alloc, n->pkt_buf, ND_MTU);
     n->pkt_buf = NULL;
 }

@@ -34,6 +34,7 @@
  *   node_whois.c   who has an address
  *   node_set.c     preferences, shown and changed by the local endpoint
  *   node_capture.c packets inside the tunnels, for who watches them
+ *   node_packets.c packets of a host with a tunnel interface
  *   node_metrics.c, node_metrics_http.c  counters as text, and who asks for it
  *   node_dns.c     names: MagicDNS, quad-100, resolvers (node_dns.h)
  */
@@ -570,6 +571,17 @@ bool rmri_node_set_line(rmr_node *n, rmr_time now, rmr_bytes line, char *why,
                         size_t cap);
 void rmri_node_put_prefs(const rmr_node *n, rmr_jw *w);
 
+/* ---- node_packets.c --------------------------------------------------- */
+
+void rmri_node_packets_init(rmr_node *n);
+void rmri_node_packets_wipe(rmr_node *n);
+/* From a peer; false: the host takes none. */
+bool rmri_node_packets_give(rmr_node *n, rmr_bytes pkt);
+/* From the stack; true: it was for the host. */
+bool rmri_node_packets_answer(rmr_node *n, rmr_bytes pkt);
+/* The next one of the host, at most ND_MTU bytes; 0: none. */
+size_t rmri_node_packets_take(rmr_node *n, uint8_t *at);
+
 /* ---- node_capture.c --------------------------------------------------- */
 
 /* The connection gets packets from now on; false: no memory. */
@@ -763,6 +775,9 @@ struct rmr_node {
     uint64_t rx_udp, tx_udp, dropped_no_path, dropped_filter, dropped_stranger;
     uint32_t captures; /* connections that get every packet */
     uint64_t dropped_capture;
+    rmr_ring host_pkts; /* node_packets.c */
+    uint64_t dropped_host;
+    uint64_t host_rx_pkts, host_tx_pkts, host_rx_bytes, host_tx_bytes;
 
     /* the network */
     rmr_netcheck *netcheck;

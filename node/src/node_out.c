@@ -29,7 +29,8 @@ typedef struct nd_run { /* packets of one peer, back to back in scratch */
 
 /* ---- a run from the stack ---------------------------------------------- */
 
-/* One packet to `at`: what the last run had to leave, else the stack's next. */
+/* One packet to `at`: what the last run had to leave, else the next of the host
+ * with a tunnel interface, else the stack's. */
 static size_t take_packet(rmr_node *n, rmr_time now, uint8_t *at)
 {
     size_t len = n->left_len;
@@ -38,6 +39,9 @@ static size_t take_packet(rmr_node *n, rmr_time now, uint8_t *at)
         n->left_len = 0;
         return len;
     }
+    len = rmri_node_packets_take(n, at);
+    if (len)
+        return len;
     rmr_err err = rmr_ns_write_pkt(n->ns, now, rmr_buf_of(at, ND_MTU), &len);
     rmri_node_check(n, now, err);
     return err == RMR_OK ? len : 0;
@@ -113,7 +117,8 @@ static bool collect(rmr_node *n, rmr_time now, rmr_buf scratch, nd_run *r)
             return r->n != 0;
         rmr_wg_peer peer = peer_of(n, now, r, scratch, len);
         if (!peer.id) {
-            if (!to_lan(n, now, rmr_bytes_of(at, len)))
+            if (!rmri_node_packets_answer(n, rmr_bytes_of(at, len)) &&
+                !to_lan(n, now, rmr_bytes_of(at, len)))
                 n->dropped_no_path++;
             dropped++;
             continue;

@@ -171,7 +171,8 @@ static void self_changed(rmr_node *n)
     n->n_ips = 0;
     for (size_t j = 0; j < self.n_addrs && n->n_ips < ND_MAX_IPS; j++) {
         n->ips[n->n_ips] = rmr_prefix_addr(&self.addrs[j]);
-        rmr_ns_addr_add(n->ns, &n->ips[n->n_ips]);
+        if (!n->cb.on_packet) /* else they are the host's */
+            rmr_ns_addr_add(n->ns, &n->ips[n->n_ips]);
         n->n_ips++;
     }
     rmri_node_dns_addrs(n);

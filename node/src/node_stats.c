@@ -19,10 +19,10 @@ static void add_ns(const rmr_node *n, rmr_node_stats *out)
 {
     rmr_ns_stats st;
     rmr_ns_get_stats(n->ns, &st);
-    out->rx_pkts = st.rx_pkts;
-    out->tx_pkts = st.tx_pkts;
-    out->rx_bytes = st.rx_bytes;
-    out->tx_bytes = st.tx_bytes;
+    out->rx_pkts = st.rx_pkts + n->host_rx_pkts;
+    out->tx_pkts = st.tx_pkts + n->host_tx_pkts;
+    out->rx_bytes = st.rx_bytes + n->host_rx_bytes;
+    out->tx_bytes = st.tx_bytes + n->host_tx_bytes;
     out->tcp_retransmits = st.tcp_retransmits;
     out->ns_discarded = st.discard_malformed + st.discard_checksum +
                         st.discard_not_local + st.discard_no_socket +
@@ -58,6 +58,7 @@ void rmr_node_get_stats(const rmr_node *n, rmr_node_stats *out)
     out->dropped_filter = n->dropped_filter;
     out->dropped_disco = n->dropped_stranger;
     out->dropped_capture = n->dropped_capture;
+    out->dropped_host = n->dropped_host;
     out->dropped_source = n->dropped_source;
     out->routed_tcp = n->routed_tcp;
     out->routed_udp = n->routed_udp;

@@ -13,6 +13,14 @@ sim_stream *rmri_sim_stream(const rmr_sim *s, uint64_t handle)
     return rmr_slots_get(&s->streams, handle);
 }
 
+/* A local endpoint has no address to tell of. */
+static rmr_addr told_addr(const sim_stream *st, rmr_addr a)
+{
+    rmr_addr none;
+    memset(&none, 0, sizeof none);
+    return st->remote.family ? a : none;
+}
+
 /* ---- listening ----------------------------------------------------------- */
 
 static rmr_err listen_on(rmr_sim *s, uint64_t handle, const rmr_io_op *op)
@@ -65,19 +73,30 @@ static void accept_now(rmr_sim *s, uint64_t listener, uint64_t handle)
     ev.kind = RMR_IO_ACCEPTED;
     ev.id = l->id;
     ev.child = id;
-    ev.addr = st->seen;
+    ev.addr = told_addr(st, st->seen);
     rmri_sim_tell(s, l->program, &ev, nothing);
     rmri_sim_stream_pump(s, handle, 1);
 }
 
+/* One at a time: behind each the machine may pause or close the listener. */
+static void accept_waiting(rmr_sim *s, sim_happening *h)
+{
+    sim_object *l = rmri_sim_object(s, h->a);
+    if (!l || l->is_paused || l->n_waiting == 0)
+        return;
+    uint64_t first = l->waiting[0];
+    l->n_waiting--;
+    memmove(l->waiting, l->waiting + 1, l->n_waiting * sizeof *l->waiting);
+    bool has_more = l->n_waiting > 0;
+    accept_now(s, h->a, first);
+    if (has_more)
+        rmri_sim_happen(s, s->now, accept_waiting, h->a, 0, NULL, 0);
+}
+
 void rmri_sim_resume(rmr_sim *s, uint64_t listener)
 {
-    sim_object *l = rmri_sim_object(s, listener);
-    size_t n = l->n_waiting;
-    l->is_paused = false;
-    l->n_waiting = 0;
-    for (size_t i = 0; i < n; i++)
-        accept_now(s, listener, l->waiting[i]);
+    rmri_sim_object(s, listener)->is_paused = false;
+    rmri_sim_happen(s, s->now, accept_waiting, listener, 0, NULL, 0);
 }
 
 /* What waits for it is reset, as a kernel does. */
@@ -103,7 +122,7 @@ static void acked(rmr_sim *s, sim_happening *h)
         rmri_sim_stream_reset(s, h->a, 1, RMR_E_RESET);
         return;
     }
-    if (!l->is_paused) {
+    if (!l->is_paused && l->n_waiting == 0) {
         accept_now(s, st->listener, h->a);
         return;
     }
@@ -145,7 +164,7 @@ static void opened(rmr_sim *s, sim_happening *h)
     memset(&ev, 0, sizeof ev);
     ev.kind = RMR_IO_OPENED;
     ev.id = o->id;
-    ev.addr = st->end[0].local;
+    ev.addr = told_addr(st, st->end[0].local);
     rmri_sim_tell(s, o->program, &ev, nothing);
     rmri_sim_stream_pump(s, h->a, 0);
 }

@@ -31,7 +31,11 @@ big() {
 step "20 MB come back from it with the right SHA-256" big
 step "it ends at SIGTERM with code 0" end remora-gcd
 twice() { [ "$(grep -c 'echoing as' "$d/log/remora-gcd.log")" = 2 ]; }
+# ... and in the form that Apple's systems have, a source for each socket.
+export NODE_GCD_PORTABLE=1
 bg remora-gcd "$NODE_GCD" http://127.0.0.1:9911 none "$d/state/gcd"
-step "its state brings it back, without a key" until_ok 10 twice
+step "its state brings it back, without a key, a source for each socket" until_ok 10 twice
+step "tailscaled reaches it, directly" direct
+step "20 MB come back from it with the right SHA-256" big
 step "it ends again" end remora-gcd
 lab_end

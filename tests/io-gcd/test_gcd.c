@@ -5,11 +5,31 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
 
 #include <remora/posix.h>
 
 #include "gcd_internal.h"
+
+static bool is_portable; /* the form that is tested */
+
+#ifdef __linux__
+static size_t refuse_control; /* io-posix's n-th call of it; 0: none */
+
+int __real_epoll_ctl(int fd, int op, int of, struct epoll_event *ev);
+int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *ev);
+int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *ev)
+{
+    errno = ENOSPC;
+    return refuse_control && --refuse_control == 0
+               ? -1
+               : __real_epoll_ctl(fd, op, of, ev);
+}
+#endif
 
 /* A machine that wants a UDP socket, a deadline, and to stop when it is asked.
  * It runs on the queue: what is asserted is asserted after its end. */
@@ -19,6 +39,7 @@ typedef struct toy {
     rmr_err result;
     size_t walls, opened, deadlines, stops;
     rmr_time handled_at;
+    rmr_addr at;              /* where the socket is */
     dispatch_semaphore_t did; /* each time that it was told something */
 } toy;
 
@@ -28,6 +49,8 @@ static rmr_err toy_event(void *self, rmr_time now, const rmr_io_event *ev)
     (void)now;
     t->walls += ev->kind == RMR_IO_WALL;
     t->opened += ev->kind == RMR_IO_OPENED;
+    if (ev->kind == RMR_IO_OPENED)
+        t->at = ev->addr;
     if (ev->kind == RMR_IO_STOP_REQUEST) {
         t->stops++;
         t->is_stopping = true;
@@ -46,7 +69,7 @@ static rmr_err toy_next_op(void *self, rmr_time now, rmr_buf scratch,
         t->wants_socket = false;
         op->kind = RMR_IO_UDP_OPEN;
         op->id = 1;
-        op->addr = rmr_addr_v4(127, 0, 0, 1, 0);
+        op->addr = t->at;
     } else if (t->is_stopping) {
         op->kind = RMR_IO_STOP;
         op->err = t->result;
@@ -73,6 +96,7 @@ static void toy_init(toy *t)
 {
     memset(t, 0, sizeof *t);
     t->deadline = RMR_TIME_NEVER;
+    t->at = rmr_addr_v4(127, 0, 0, 1, 0);
     t->did = dispatch_semaphore_create(0);
 }
 
@@ -113,6 +137,7 @@ static rmr_gcd *make(ending *e, dispatch_queue_t queue)
     e->came = dispatch_semaphore_create(0);
     rmr_gcd_config_init(&cfg, sizeof cfg);
     cfg.no_links = true;
+    cfg.portable = is_portable;
     cfg.queue = queue;
     cfg.user = e;
     cfg.on_end = on_end;
@@ -271,6 +296,59 @@ static void it_may_be_freed_on_its_queue(void **state)
     dispatch_release(queue);
 }
 
+/* Its sockets are closed when free comes back: the next one gets their port. */
+static void what_is_freed_is_closed(void **state)
+{
+    rmr_addr at = rmr_addr_v4(127, 0, 0, 1, 0);
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        ending e;
+        toy t;
+        toy_init(&t);
+        t.wants_socket = true;
+        t.at = at;
+        rmr_machine m = toy_machine(&t);
+        rmr_gcd *g = make(&e, NULL);
+        assert_int_equal(rmr_gcd_add(g, &m), RMR_OK);
+        await(t.did); /* WALL */
+        await(t.did); /* OPENED, or FAILED */
+        rmr_gcd_free(g);
+        assert_int_equal(t.opened, 1);
+        at = t.at;
+        dispatch_release(t.did);
+        dispatch_release(e.came);
+    }
+}
+
+#ifdef __linux__
+/* No watches are left: from then on there is a source for each socket. */
+static void a_kernel_that_refuses_watches_is_no_hindrance(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 2; n++) { /* of wake; of the socket */
+        ending e;
+        toy t;
+        toy_init(&t);
+        t.wants_socket = true;
+        rmr_machine m = toy_machine(&t);
+        refuse_control = n;
+        rmr_gcd *g = make(&e, NULL);
+        assert_int_equal(rmr_gcd_add(g, &m), RMR_OK);
+        await(t.did);                                     /* WALL */
+        await(t.did);                                     /* OPENED */
+        dispatch_sync_f(rmr_gcd_queue(g), NULL, nothing); /* that turn ends */
+        refuse_control = 0;
+        assert_int_equal(rmr_posix_fd(g->posix), -1);
+        rmr_gcd_request_stop(g); /* heard by the source on its pipe */
+        await(e.came);
+        assert_false(g->is_blind);
+        rmr_gcd_free(g);
+        dispatch_release(t.did);
+        dispatch_release(e.came);
+    }
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +358,12 @@ int main(void)
         cmocka_unit_test(what_the_host_changed_on_the_queue_is_seen_after_wake),
         cmocka_unit_test(two_share_the_hosts_queue),
         cmocka_unit_test(it_may_be_freed_on_its_queue),
+        cmocka_unit_test(what_is_freed_is_closed),
+#ifdef __linux__
+        cmocka_unit_test(a_kernel_that_refuses_watches_is_no_hindrance),
+#endif
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    is_portable = true;
+    return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

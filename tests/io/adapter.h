@@ -18,5 +18,11 @@ void adapter_request_stop(adapter *a);
 /* From a signal handler too. */
 void adapter_wake(adapter *a);
 rmr_time adapter_now(void);
+/* After a test: what a simulated host kept for that directory. */
+void adapter_forget(const char *dir);
+
+/* Whether there is a real host, with files, descriptors and a TCP of its own;
+ * README.md says what the simulator is spared. */
+extern const bool adapter_is_host;
 
 #endif

@@ -14,6 +14,10 @@
 
 #define MACHINES 8
 
+#ifndef ADAPTER_PORTABLE
+#define ADAPTER_PORTABLE false
+#endif
+
 typedef struct gcd_adapter gcd_adapter;
 
 typedef struct wrapped {
@@ -28,7 +32,9 @@ struct gcd_adapter {
     wrapped machines[MACHINES];
     size_t n_machines;
     size_t told, running;
-    bool has_done; /* the suite's own turn told something */
+    size_t told_before; /* ... this turn, a source's included */
+    bool has_done;      /* the suite's own turn told something    */
+    bool is_closing;    /* descriptors wait for their cancel handlers */
     atomic_bool is_woken;
 };
 
@@ -66,16 +72,16 @@ static void on_turn(void *watcher, size_t running)
 {
     gcd_adapter *a = watcher;
     a->running = running;
+    a->is_closing = a->g->n_closing > 0 && running > 0;
     (void)dispatch_semaphore_signal(a->turned);
 }
 
 static void own_turn(void *context)
 {
     gcd_adapter *a = context;
-    size_t before = a->told;
     bool is_woken = atomic_exchange(&a->is_woken, false);
     rmri_gcd_turn(a->g);
-    a->has_done = a->told != before || is_woken;
+    a->has_done = a->told != a->told_before || is_woken;
     while (dispatch_semaphore_wait(a->turned, DISPATCH_TIME_NOW) == 0)
         continue;
 }
@@ -97,9 +103,10 @@ adapter *adapter_new(const char *dir)
     gcd_adapter *a = calloc(1, sizeof *a);
     rmr_gcd_config cfg;
     if (!a)
-        abort();
+        return NULL;
     rmr_gcd_config_init(&cfg, sizeof cfg);
     cfg.dir = dir;
+    cfg.portable = ADAPTER_PORTABLE;
     cfg.queue = a->queue = dispatch_queue_create("suite", NULL);
     if (rmr_gcd_new(&a->g, &cfg) != RMR_OK) {
         dispatch_release(a->queue);
@@ -147,11 +154,18 @@ size_t adapter_turn(adapter *handle, rmr_dur max_wait)
     dispatch_time_t until = DISPATCH_TIME_FOREVER;
     if (max_wait < INT64_MAX)
         until = dispatch_time(DISPATCH_TIME_NOW, (int64_t)max_wait);
-    go_on(a);
+    a->told_before = a->told;
+    go_on(a); /* what a source had to say may come before our own turn */
     dispatch_sync_f(a->queue, a, own_turn);
     if (!a->has_done && a->running)
         (void)dispatch_semaphore_wait(a->turned, until);
     dispatch_sync_f(a->queue, a, stand_still);
+    while (
+        a->is_closing) { /* a turn follows at once, and belongs to this one */
+        go_on(a);
+        (void)dispatch_semaphore_wait(a->turned, DISPATCH_TIME_FOREVER);
+        dispatch_sync_f(a->queue, a, stand_still);
+    }
     return a->running;
 }
 
@@ -172,3 +186,10 @@ rmr_time adapter_now(void)
 {
     return rmr_posix_now();
 }
+
+void adapter_forget(const char *dir)
+{
+    (void)dir; /* its files are the suite's to remove */
+}
+
+const bool adapter_is_host = true;

@@ -1,18 +1,25 @@
-/* The simulator for the adapter suite: one host of one world for each adapter,
- * whose clock moves by its turns alone. */
-#include "adapter.h"
-
-#include <remora/sim.h>
+/* The simulator for the adapter suite: a world of one host, whose clock moves by
+ * the adapters' turns alone.  Adapters of one directory share a host. */
+#define _DEFAULT_SOURCE /* strdup */
+#include "adapter_sim.h"
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define A_TURN 24 /* events, so that one can see what comes between */
 #define PROGRAMS 8
 
-struct adapter {
+typedef struct world {
+    struct world *next;
+    char *dir; /* NULL: of one adapter alone */
     rmr_sim *sim;
     rmr_sim_host host;
+} world;
+
+struct adapter {
+    world *w;
+    rmr_sim *sim; /* the world's */
     rmr_sim_program programs[PROGRAMS];
     struct counted {
         rmr_machine m;
@@ -23,8 +30,11 @@ struct adapter {
     bool wants_stop;
 };
 
+const bool adapter_is_host = false;
+
 static volatile sig_atomic_t is_woken;
-static adapter *latest; /* whose clock adapter_now tells */
+static world *worlds;
+static world *latest; /* whose clock adapter_now tells */
 
 static void *heap_alloc(void *user, size_t size, size_t align)
 {
@@ -40,28 +50,70 @@ static void heap_release(void *user, void *ptr, size_t size)
     free(ptr);
 }
 
-adapter *adapter_new(const char *dir)
+static world *world_new(const char *dir)
 {
-    (void)dir; /* blobs are in the host's memory */
     rmr_sim_config cfg;
     rmr_sim_host_config host;
-    adapter *a = calloc(1, sizeof *a);
+    world *w = calloc(1, sizeof *w);
     rmr_sim_config_init(&cfg, sizeof cfg);
     cfg.alloc = (rmr_alloc){heap_alloc, heap_release, NULL};
     cfg.stream_window = (size_t)1024 * 1024;
     rmr_sim_host_config_init(&host, sizeof host);
-    if (!a || rmr_sim_new(&a->sim, &cfg) != RMR_OK ||
-        rmr_sim_host_new(a->sim, RMR_SIM_INTERNET, &host, &a->host) != RMR_OK)
+    if (!w || rmr_sim_new(&w->sim, &cfg) != RMR_OK ||
+        rmr_sim_host_new(w->sim, RMR_SIM_INTERNET, &host, &w->host) != RMR_OK)
         abort();
-    latest = a;
+    w->dir = dir ? strdup(dir) : NULL;
+    w->next = worlds;
+    worlds = w;
+    return w;
+}
+
+static void world_free(world *w)
+{
+    world **at = &worlds;
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+    latest = latest == w ? NULL : latest;
+    rmr_sim_free(w->sim);
+    free(w->dir);
+    free(w);
+}
+
+static world *world_of(const char *dir)
+{
+    world *w = dir ? worlds : NULL;
+    while (w && (!w->dir || strcmp(w->dir, dir) != 0))
+        w = w->next;
+    return w;
+}
+
+adapter *adapter_new(const char *dir)
+{
+    adapter *a = calloc(1, sizeof *a);
+    if (!a)
+        abort();
+    a->w = world_of(dir);
+    a->w = a->w ? a->w : world_new(dir);
+    a->sim = a->w->sim;
+    latest = a->w;
     return a;
 }
 
 void adapter_free(adapter *a)
 {
-    rmr_sim_free(a->sim);
-    latest = latest == a ? NULL : latest;
+    for (size_t i = 0; i < a->n_programs; i++)
+        (void)rmr_sim_remove(a->sim, a->programs[i], RMR_SIM_KILLED);
+    if (!a->w->dir)
+        world_free(a->w);
     free(a);
+}
+
+void adapter_forget(const char *dir)
+{
+    world *w = world_of(dir);
+    if (w)
+        world_free(w);
 }
 
 static bool step(adapter *a, rmr_time end)
@@ -109,7 +161,7 @@ void adapter_add(adapter *a, const rmr_machine *m)
     *c = (struct counted){*m, a};
     rmr_machine outer = {c, on_event, on_next_op, on_next_deadline,
                          on_deadline};
-    if (rmr_sim_add(a->sim, a->host, &outer, &a->programs[i]) != RMR_OK)
+    if (rmr_sim_add(a->sim, a->w->host, &outer, &a->programs[i]) != RMR_OK)
         abort();
     a->n_programs++;
     (void)step(a, rmr_sim_now(a->sim)); /* WALL ... */
@@ -162,4 +214,14 @@ void adapter_wake(adapter *a)
 rmr_time adapter_now(void)
 {
     return rmr_sim_now(latest->sim);
+}
+
+rmr_sim *adapter_sim_world(const adapter *a)
+{
+    return a->sim;
+}
+
+rmr_sim_host adapter_sim_host(const adapter *a)
+{
+    return a->w->host;
 }

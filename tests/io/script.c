@@ -37,6 +37,8 @@ static void keep(script *s, rmr_time now, const rmr_io_event *ev)
     t->ev = *ev;
     t->now = now;
     t->n_next_op = s->n_next_op;
+    if (ev->kind == RMR_IO_LINKS && (t->n_own = ev->links->n_addrs) > 0)
+        t->own = ev->links->addrs[0];
     t->ev.links = NULL; /* lent for the call */
     if (ev->data.len) {
         t->data = malloc(ev->data.len);
@@ -128,13 +130,22 @@ static rmr_err on_deadline(void *self, rmr_time now)
     return RMR_OK;
 }
 
-void script_init(script *s, adapter *a)
+void script_init_around(script *s, adapter *a,
+                        rmr_machine (*around)(void *user, const rmr_machine *m),
+                        void *user)
 {
     memset(s, 0, sizeof *s);
     s->a = a;
     s->deadline = RMR_TIME_NEVER;
     rmr_machine m = {s, on_event, on_next_op, on_next_deadline, on_deadline};
+    if (around)
+        m = around(user, &m);
     adapter_add(a, &m);
+}
+
+void script_init(script *s, adapter *a)
+{
+    script_init_around(s, a, NULL, NULL);
 }
 
 void script_wipe(script *s)
@@ -422,8 +433,15 @@ size_t count_files(const char *dir)
     return walk(dir, false);
 }
 
+void expect_files(const char *dir, size_t n)
+{
+    if (adapter_is_host)
+        assert_int_equal(count_files(dir), n);
+}
+
 void remove_dir(char *dir)
 {
+    adapter_forget(dir);
     (void)walk(dir, true);
     assert_int_equal(rmdir(dir), 0);
     free(dir);

@@ -18,6 +18,8 @@ typedef struct told { /* an event, with a copy of its data */
     rmr_time now;
     size_t n_next_op; /* calls of next_op before it */
     uint8_t *data;
+    size_t n_own; /* LINKS: addresses, and the first of them */
+    rmr_addr own;
     bool is_taken;
 } told;
 
@@ -41,6 +43,10 @@ extern void (*script_hook)(bool is_inside);
 
 /* Adds itself to the adapter. */
 void script_init(script *s, adapter *a);
+/* The same, with a machine of the caller's around it. */
+void script_init_around(script *s, adapter *a,
+                        rmr_machine (*around)(void *user, const rmr_machine *m),
+                        void *user);
 /* After the adapter was freed. */
 void script_wipe(script *s);
 
@@ -103,10 +109,17 @@ int fixture_teardown(void **state);
 #define IO_TEST(name)                                                          \
     cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
+/* Runs the tests that every adapter passes, and on a real host those of it. */
+#define IO_RUN(shared, host)                                                   \
+    (cmocka_run_group_tests(shared, NULL, NULL) +                              \
+     (adapter_is_host ? cmocka_run_group_tests(host, NULL, NULL) : 0))
+
 /* A new directory for a test, and its removal. */
 char *temp_dir(void);
 void remove_dir(char *dir);
 /* Files in it, hidden ones too. */
 size_t count_files(const char *dir);
+/* So many, on a real host. */
+void expect_files(const char *dir, size_t n);
 
 #endif

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#ifdef __linux__
+#ifdef RMRI_POSIX_LINUX
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #endif
@@ -90,7 +90,7 @@ static const told *told_links(script *s)
     return seen(s, RMR_IO_LINKS, 0);
 }
 
-#ifdef __linux__
+#ifdef RMRI_POSIX_LINUX
 ssize_t __real_send(int fd, const void *p, size_t n, int flags);
 ssize_t __wrap_send(int fd, const void *p, size_t n, int flags);
 ssize_t __wrap_send(int fd, const void *p, size_t n, int flags)
@@ -121,8 +121,8 @@ static int take_over_netlink(fixture *f)
     int fd = rmri_posix_set_up(pair[0]);
     /* The watch belongs to the old socket: begin anew, as open does. */
     assert_int_equal(dup2(fd, p->links.fd), p->links.fd);
-    rmri_posix_epoll_watch_fd((rmr_posix *)(void *)f->a,
-                              &((rmr_posix *)(void *)f->a)->links.fd);
+    rmri_posix_watch_fd((rmr_posix *)(void *)f->a,
+                        &((rmr_posix *)(void *)f->a)->links.fd);
     (void)close(fd);
     return pair[1];
 }
@@ -285,7 +285,7 @@ static void without_news_we_look_every_ten_seconds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#ifdef __linux__
+#ifdef RMRI_POSIX_LINUX
         LINKS_TEST(a_burst_of_changes_is_told_once_and_soon),
         LINKS_TEST(news_of_nothing_are_not_told),
         LINKS_TEST(a_change_wakes_an_idle_adapter),

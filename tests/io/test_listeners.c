@@ -162,11 +162,14 @@ static void a_burst_is_accepted_over_several_turns(void **state)
     for (uint64_t id = 2; id < 102; id++)
         (void)await_opened(&f->s, id);
     do_simple(&f->s, RMR_IO_ACCEPT_RESUME, 1);
-    turns(&f->s, 1);
-    turns(&f->s, 1);
-    assert_true(left(&f->s, 1) < 100);
-    for (int i = 0; i < 100; i++)
-        (void)await(&f->s, RMR_IO_ACCEPTED, 1);
+    size_t at_once = 0; /* with the time of the first: in its turn */
+    rmr_time first = 0;
+    for (int i = 0; i < 100; i++) {
+        rmr_time now = await(&f->s, RMR_IO_ACCEPTED, 1)->now;
+        first = i == 0 ? now : first;
+        at_once += now == first;
+    }
+    assert_true(at_once < 100 || !adapter_is_host);
     turns(&f->s, 2);
     assert_int_equal(left(&f->s, 1), 0);
 }
@@ -263,63 +266,26 @@ static void without_descriptors_opening_fails_and_says_so(void **state)
     (void)await_opened(&f->s, 8);
 }
 
-#define PAIRS 500
-
-static void a_thousand_sockets_exchange_a_message_each(void **state)
-{
-    fixture *f = *state;
-    struct rlimit old, enough;
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-    enough = old;
-    if (enough.rlim_cur < 2 * PAIRS + 64)
-        enough.rlim_cur = 2 * PAIRS + 64;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &enough), 0);
-    uint64_t *child = calloc(PAIRS, sizeof *child);
-    assert_non_null(child);
-    do_listen(&f->s, 1, LOOPBACK4);
-    rmr_addr at = await_opened(&f->s, 1);
-    for (uint64_t i = 0; i < PAIRS; i++) {
-        do_connect(&f->s, 1000 + i, at, 0);
-        (void)await_opened(&f->s, 1000 + i);
-        child[i] = await(&f->s, RMR_IO_ACCEPTED, 1)->ev.child;
-    }
-    for (uint64_t i = 0; i < PAIRS; i++) {
-        do_read(&f->s, child[i], 8);
-        do_send(&f->s, 1000 + i, &i, sizeof i);
-    }
-    for (uint64_t i = 0; i < PAIRS; i++) {
-        const told *t = await(&f->s, RMR_IO_BYTES, child[i]);
-        assert_int_equal(t->ev.data.len, sizeof i);
-        assert_memory_equal(t->data, &i, sizeof i);
-    }
-    for (uint64_t i = 0; i < PAIRS; i++) {
-        do_simple(&f->s, RMR_IO_CLOSE, 1000 + i);
-        do_simple(&f->s, RMR_IO_CLOSE, child[i]);
-    }
-    turns(&f->s, 20);
-    free(child);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         IO_TEST(connecting_to_a_closed_port_is_refused),
         IO_TEST(connecting_to_nowhere_fails),
-        IO_TEST(connecting_times_out),
-#ifdef TCP_USER_TIMEOUT
-        IO_TEST(accepted_streams_have_the_listeners_patience),
-#endif
         IO_TEST(a_taken_port_is_in_use),
         IO_TEST(a_closed_port_can_be_listened_on_again),
         IO_TEST(a_pause_holds_streams_back_until_resumed),
         IO_TEST(a_pause_counts_at_once_within_a_burst),
         IO_TEST(a_burst_is_accepted_over_several_turns),
         IO_TEST(operations_made_in_an_event_are_done),
+    };
+    const struct CMUnitTest host[] = {
+        IO_TEST(connecting_times_out),
+#ifdef TCP_USER_TIMEOUT
+        IO_TEST(accepted_streams_have_the_listeners_patience),
+#endif
         IO_TEST(without_descriptors_accepting_fails_and_goes_on_later),
         IO_TEST(a_freed_descriptor_ends_the_listeners_rest),
         IO_TEST(without_descriptors_opening_fails_and_says_so),
-        IO_TEST(a_thousand_sockets_exchange_a_message_each),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return IO_RUN(tests, host);
 }

@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#ifdef __linux__
+#ifdef RMRI_POSIX_LINUX
 #include <sys/epoll.h>
 #endif
 
@@ -41,7 +41,7 @@ short __wrap_rmri_posix_watch_of(const obj *o)
     return __real_rmri_posix_watch_of(o);
 }
 
-#ifdef __linux__
+#ifdef RMRI_POSIX_LINUX
 int __real_epoll_ctl(int fd, int op, int of, struct epoll_event *ev);
 int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *ev);
 int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *ev)
@@ -92,7 +92,7 @@ static void ids_are_found_among_many(void **state)
     expect_all_served(&f->s);
 }
 
-#ifdef __linux__
+#ifdef RMRI_POSIX_LINUX
 static void a_turn_costs_by_what_is_ready(void **state)
 {
     fixture *f = *state;
@@ -167,7 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         MANY_TEST(ids_are_found_among_many),
-#ifdef __linux__
+#ifdef RMRI_POSIX_LINUX
         MANY_TEST(a_turn_costs_by_what_is_ready),
         MANY_TEST(credit_within_a_turn_costs_no_call),
         MANY_TEST(a_host_that_refuses_is_polled),

@@ -2,10 +2,13 @@
 
 #include "ctl_server.h"
 
+#include <remora/cursor.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <zstd.h>
 
 #define CONNS 64
 #define LISTENER 1
@@ -32,6 +35,7 @@ struct control_machine {
     conn conns[CONNS];
     known nodes[CM_NODES];
     bool is_refused[CM_NODES]; /* its routes are not approved */
+    int fill;                  /* peers that are no hosts, in every map */
 };
 
 /* ---- what nodes say ------------------------------------------------------ */
@@ -126,6 +130,23 @@ static void put_node(bytes *b, const control_machine *c, int i)
     bytes_add(b, text, (size_t)len);
 }
 
+/* Peer number i that is no host. */
+static void put_filler(bytes *b, int i, bool is_first)
+{
+    char text[1024];
+    int len = snprintf(
+        text, sizeof text,
+        "%s{\"ID\":%d,\"StableID\":\"f%d\",\"Name\":\"f%d.ex.com.\",\"User\":"
+        "1,\"Key\":\"nodekey:%064x\",\"DiscoKey\":\"discokey:%064x\","
+        "\"Addresses\":[\"100.65.%d.%d/32\"],\"AllowedIPs\":[\"100.65.%d.%d/"
+        "32\"],\"Endpoints\":[\"192.0.2.%d:41641\"],\"HomeDERP\":1,\"Cap\":138,"
+        "\"MachineAuthorized\":true}",
+        is_first ? "" : ",", 1000 + i, i, i, (unsigned)i + 7,
+        (unsigned)i + 9000, i / 250, i % 250 + 1, i / 250, i % 250 + 1,
+        i % 250 + 1);
+    bytes_add(b, text, (size_t)len);
+}
+
 static void put_peers(bytes *b, const control_machine *c, int but)
 {
     bool is_first = true;
@@ -137,11 +158,32 @@ static void put_peers(bytes *b, const control_machine *c, int but)
         put_node(b, c, i);
         is_first = false;
     }
+    for (int i = 0; i < c->fill; i++, is_first = false)
+        put_filler(b, i, is_first);
 }
 
 static void put(bytes *b, const char *text)
 {
     bytes_add(b, text, strlen(text));
+}
+
+/* With the widest window that a client takes: 8 MiB. */
+static void frame_wide(bytes *frames, const char *json)
+{
+    size_t len = strlen(json), cap = ZSTD_compressBound(len);
+    uint8_t *p = malloc(cap), head[4];
+    ZSTD_CCtx *z = ZSTD_createCCtx();
+    if (!p || !z)
+        abort();
+    (void)ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, 23);
+    size_t n = ZSTD_compress2(z, p, cap, json, len);
+    if (ZSTD_isError(n))
+        abort();
+    rmr_store_le32(head, (uint32_t)n);
+    bytes_add(frames, head, sizeof head);
+    bytes_add(frames, p, n);
+    (void)ZSTD_freeCCtx(z);
+    free(p);
 }
 
 static void whole_map(const control_machine *c, int i, bytes *frames)
@@ -156,7 +198,10 @@ static void whole_map(const control_machine *c, int i, bytes *frames)
     put(&b, ",\"PacketFilter\":[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":"
             "\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]}");
     bytes_add(&b, "", 1);
-    frame_zstd(frames, (const char *)b.p);
+    if (c->fill)
+        frame_wide(frames, (const char *)b.p);
+    else
+        frame_zstd(frames, (const char *)b.p);
     bytes_free(&b);
 }
 
@@ -184,26 +229,23 @@ static void tell_others(control_machine *c, int i)
     tell(c, &b, i);
 }
 
+void control_machine_fill(control_machine *c, int n)
+{
+    c->fill = n;
+}
+
 void control_machine_churn(control_machine *c, int from, int n, bool come)
 {
     bytes b = {0};
-    char text[1024];
+    char text[32];
     put(&b, come ? "{\"PeersChanged\":[" : "{\"PeersRemoved\":[");
     for (int i = from; i < from + n; i++) {
-        (void)snprintf(text, sizeof text, come ? "%s{\"ID\":%d" : "%s%d",
-                       i > from ? "," : "", 1000 + i);
-        put(&b, text);
-        if (!come)
+        if (come) {
+            put_filler(&b, i, i == from);
             continue;
-        (void)snprintf(
-            text, sizeof text,
-            ",\"StableID\":\"f%d\",\"Name\":\"f%d.ex.com.\",\"User\":1,\"Key\":"
-            "\"nodekey:%064x\",\"DiscoKey\":\"discokey:%064x\",\"Addresses\":["
-            "\"100.65.%d.%d/32\"],\"AllowedIPs\":[\"100.65.%d.%d/32\"],"
-            "\"Endpoints\":[\"192.0.2.%d:41641\"],\"HomeDERP\":1,\"Cap\":138,"
-            "\"MachineAuthorized\":true}",
-            i, i, (unsigned)i + 7, (unsigned)i + 9000, i / 250, i % 250 + 1,
-            i / 250, i % 250 + 1, i % 250 + 1);
+        }
+        (void)snprintf(text, sizeof text, "%s%d", i > from ? "," : "",
+                       1000 + i);
         put(&b, text);
     }
     put(&b, "]}");

@@ -22,6 +22,8 @@ void control_machine_approve(control_machine *c, int node, bool yes);
 void control_machine_key_end(control_machine *c, int i, uint64_t unix_ns);
 /* The node key that it polled with last, as 64 digits. */
 const char *control_machine_key(const control_machine *c, int i);
+/* Every whole map has so many peers more that are no hosts: those of churn. */
+void control_machine_fill(control_machine *c, int n);
 rmr_machine control_machine_machine(control_machine *c);
 
 /* Tells all nodes of peers that are no hosts, numbers from and on: they come

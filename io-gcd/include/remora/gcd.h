@@ -1,9 +1,10 @@
 /*
  * remora/gcd.h - drives machines over libdispatch (Grand Central Dispatch).
  *
- * Everything runs on one serial queue, the host's or its own: a read source for
- * the sockets, a timer source for the deadlines, and the machines' functions in
- * their handlers.  It knows no protocol, starts no thread and waits for
+ * Everything runs on one serial queue, the host's or its own: read and write
+ * sources for the sockets (one for all of them where the host's kernel has a
+ * descriptor that stands for many, as Linux's epoll), a timer source for the
+ * deadlines, and the machines' functions in their handlers.  It knows no protocol, starts no thread and waits for
  * nothing.  Sockets, files and local endpoints are io-posix's, with its rules
  * (remora/posix.h); libdispatch tells when there is something to take.
  *
@@ -51,6 +52,8 @@ typedef struct rmr_gcd_config {
     /* No machine is left, and what they closed is flushed; on the queue.
      * `result`: the first machine's, or IO where waiting failed. */
     void (*on_end)(void *user, rmr_err result);
+    bool portable; /* what any host with libdispatch has, and no more: as in
+                      remora/posix.h, and a source for each socket          */
 } rmr_gcd_config;
 
 /**
@@ -65,9 +68,9 @@ RMR_API void rmr_gcd_config_init(rmr_gcd_config *cfg, size_t struct_size);
 /**
  * An adapter without machines.                                      [submit]
  *
- * Effects:  as rmr_posix_new; two dispatch sources, resumed.
- * Errors:   as rmr_posix_new; UNSUPPORTED (the host has no descriptor that
- *           stands for many, see rmr_posix_fd).  *out is NULL then.
+ * Effects:  as rmr_posix_new; dispatch sources, resumed.  It waits for what
+ *           runs on the queue, unless it is called there.
+ * Errors:   as rmr_posix_new.  *out is NULL then.
  * Lifetime: until rmr_gcd_free.
  * Source:   dispatch_source_create(3).
  */
@@ -78,7 +81,9 @@ RMR_API rmr_err rmr_gcd_new(rmr_gcd **out, const rmr_gcd_config *cfg);
  * thread, where it waits for what runs on the queue; not in a machine's
  * callback, and not in on_end.                                        [pump]
  *
- * Effects: machines are not told.  NULL does nothing.
+ * Effects: machines are not told.  On another thread all descriptors are
+ *          closed when it comes back; on the queue some are closed by functions
+ *          that the queue runs next.  NULL does nothing.
  * Errors:  none.
  * Source:  dispatch_source_cancel(3).
  */

@@ -36,6 +36,23 @@ extern "C" {
 
 typedef struct rmr_posix rmr_posix;
 
+/* For hosts whose loop watches descriptors one by one, where rmr_posix_fd has
+ * none that stands for all (epoll is Linux's).  Called within rmr_posix_new, in
+ * turns and in rmr_posix_free; neither may call the adapter, but `close` the
+ * one function that it is told to. */
+typedef struct rmr_posix_watcher {
+    void *user;
+    /* From now on a turn is due whenever `fd` is readable (`in`), writable
+     * (`out`), or neither: then nothing is waited for.  A turn too many does
+     * no harm. */
+    void (*watch)(void *user, int fd, bool in, bool out);
+    /* `fd` is needed no more: end its watch, close it, and call
+     * rmr_posix_closed on the loop's thread, now or soon, and then take a
+     * turn.  Until then no operation is asked of machines, so that what was
+     * closed is closed when the next one opens.  Not after rmr_posix_free. */
+    void (*close)(void *user, int fd);
+} rmr_posix_watcher;
+
 typedef struct rmr_posix_config {
     uint32_t struct_size;
     const char *dir; /* for blobs and local endpoints; copied; NULL: LOAD
@@ -46,6 +63,7 @@ typedef struct rmr_posix_config {
                         cut and join runs of them                         */
     bool portable;   /* what any POSIX host has, and no more: poll(2), no
                         offload, links looked at every 10 s               */
+    const rmr_posix_watcher *watcher; /* copied; NULL: none               */
 } rmr_posix_config;
 
 typedef struct rmr_posix_stats {
@@ -147,7 +165,8 @@ RMR_API rmr_err rmr_posix_turn(rmr_posix *p, rmr_dur max_wait,
  * that the host made itself.                                          [look]
  *
  * \return -1: there is none (no epoll, `portable`, or the host refused more
- *         watches; once -1 it stays so): take turns that wait instead.
+ *         watches; once -1 it stays so): the config's watcher is told then;
+ *         without one take turns that wait instead.
  *
  * Effects:  none.
  * Errors:   none.
@@ -155,6 +174,15 @@ RMR_API rmr_err rmr_posix_turn(rmr_posix *p, rmr_dur max_wait,
  * Source:   epoll(7).
  */
 RMR_API int rmr_posix_fd(const rmr_posix *p);
+
+/**
+ * A descriptor that the watcher's `close` was given is closed.        [pump]
+ *
+ * Effects: with the last of them, operations are asked of machines again.
+ * Errors:  none.
+ * Source:  none.
+ */
+RMR_API void rmr_posix_closed(rmr_posix *p);
 
 /**
  * When the next turn is due, if nothing comes in before.              [look]

@@ -107,6 +107,11 @@ typedef struct rmr_node_callbacks {
     /* only_netcheck: the report, one object of JSON as docs/local-api.md has
      * it; borrowed.  RMR_IO_STOP follows. */
     void (*on_report)(void *user, rmr_bytes json);
+    /* For a host with a tunnel interface: an IP packet for it, that the filter
+     * let in; borrowed.  The node's stack then gets nothing from peers: dial,
+     * listen, forwards, serves and offered routes are without use, the host
+     * does it all.  What it sends comes by rmr_node_send_packet. */
+    void (*on_packet)(void *user, rmr_bytes packet);
 } rmr_node_callbacks;
 
 /* ---- preferences ------------------------------------------------------- */
@@ -428,6 +433,23 @@ RMR_API rmr_err rmr_node_close(rmr_node *n, rmr_time now, rmr_node_conn c);
  */
 RMR_API rmr_err rmr_node_abort(rmr_node *n, rmr_time now, rmr_node_conn c);
 
+/**
+ * An IP packet from the host's tunnel interface, to a peer, to what a peer
+ * routes, or to 100.100.100.100 (names).  Then poke the adapter, as after any
+ * call.                                                               [submit]
+ *
+ * \param packet  Whole, at most 1280 bytes, from an own address; copied.
+ *
+ * Effects: it goes out with the node's next operations, in order.  An answer
+ *          for the host comes by on_packet.
+ * Errors:  STATE (no on_packet); NOTREADY (no netmap yet); TOOBIG; MALFORMED;
+ *          DENIED (its source is not ours); FULL (256 KiB wait; counted), NOMEM:
+ *          dropped, as networks do.
+ * Source:  RFC 791 3.1, RFC 8200 3.
+ */
+RMR_API rmr_err rmr_node_send_packet(rmr_node *n, rmr_time now,
+                                     rmr_bytes packet);
+
 /* ---- names ------------------------------------------------------------- */
 
 /* As on_answer of remora/dns.h: err OK with addresses (port 0), or NOTFOUND,
@@ -519,6 +541,7 @@ typedef struct rmr_node_stats { /* since the start; sums over the layers */
     uint64_t dropped_source; /* from an address that is another peer's        */
     uint64_t routed_tcp, routed_udp, routed_echo; /* flows dialled for peers  */
     uint64_t routed_dropped; /* of them, what no room was for                 */
+    uint64_t dropped_host;   /* rmr_node_send_packet, without room            */
 } rmr_node_stats;
 
 /**
