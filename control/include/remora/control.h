@@ -109,6 +109,9 @@ typedef struct rmr_ctl_callbacks {
     /* The new key was refused.  That before stays, and the map stream of it; a
      * refused auth key is forgotten.  NULL: FAILED instead. */
     void (*on_key_refused)(void *user, rmr_err err, const char *text);
+    /* Another form of the upgrade than the one tried first led to the server:
+     * store it, for websocket_first. */
+    void (*on_upgrade_form)(void *user, bool websocket);
 } rmr_ctl_callbacks;
 
 typedef struct rmr_ctl_config {
@@ -136,6 +139,8 @@ typedef struct rmr_ctl_config {
     bool keep_auth_key;
     const char *const *tags; /* asked for, "tag:name" each; copied */
     size_t n_tags;
+    /* The form of the upgrade that is tried first, as on_upgrade_form told. */
+    bool websocket_first;
 } rmr_ctl_config;
 
 #define RMR_CTL_MAX_ROUTES 128

@@ -216,6 +216,13 @@ enum {
     RMR_NM_KEEPALIVE = 1 << 7
 };
 
+typedef struct rmr_nm_ping { /* a PingRequest; a view */
+    const char *url;
+    const char *types; /* "": a HEAD of `url`; else "disco,TSMP,ICMP..." */
+    rmr_addr ip;       /* whom to ping; family NONE: nobody */
+    bool url_is_noise; /* the answer goes by rmr_ctl_answer_ping() */
+} rmr_nm_ping;
+
 typedef struct rmr_nm_callbacks {
     uint32_t struct_size;
     void *user;
@@ -225,9 +232,9 @@ typedef struct rmr_nm_callbacks {
                     const uint8_t old_key[RMR_KEY_LEN]);
     /* A whole frame was applied: `changed` is a set of RMR_NM_... bits. */
     void (*on_frame)(void *user, uint32_t changed);
-    /* The server asks for a sign of life or shows something. */
-    void (*on_ping_request)(void *user, const char *url, bool url_is_noise,
-                            const char *types);
+    /* The server asks for a sign of life, or for a peer to be pinged; or it
+     * shows something.  Submit functions of the client may be called inside. */
+    void (*on_ping_request)(void *user, const rmr_nm_ping *ping);
     void (*on_pop_browser)(void *user, const char *url);
     /* After on_peer: its disco key is another one, so it was started anew and
      * has lost its sessions. */
