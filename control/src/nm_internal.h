@@ -258,6 +258,7 @@ struct rmr_nm {
     bool filter_refused; /* not to be trusted, or no memory: blocks all */
     int64_t clock_offset; /* ControlTime - our clock, when far apart; ns */
     uint64_t control_time;
+    uint64_t expired_to; /* up to here ends were told of, server time */
     bool lock_warned;
 
     /* the frame that is read */

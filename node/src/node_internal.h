@@ -386,6 +386,16 @@ void rmri_node_conn_pump(nd_conn *c, rmr_time now);
 extern const rmr_mc_io_ops rmri_node_bridge_ops;
 void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n);
 
+/* ---- node_expiry.c ---------------------------------------------------- */
+
+/* A peer came or changed: its key may be the next to end. */
+void rmri_node_expiry_peer(rmr_node *n, const rmr_nm_node *peer);
+/* A clock may be another one, or a key: when to look again. */
+void rmri_node_expiry_plan(rmr_node *n, rmr_time now);
+void rmri_node_expiry_handle_deadline(rmr_node *n, rmr_time now);
+/* May this node take part?  The data plane goes down and comes up with that. */
+void rmri_node_expiry_self(rmr_node *n, rmr_time now);
+
 /* ---- node_routes*.c, node_prefix.c ------------------------------------ */
 
 typedef struct nd_routes_wish { /* what the program wants of routes */
@@ -709,6 +719,9 @@ struct rmr_node {
     bool from_server; /* inside rmr_ctl_read */
     bool live; /* a netmap came from the server, not from the cache */
     bool has_jailed, approval_told, expiry_told;
+    bool barred; /* ended, or not approved: no packet goes or comes */
+    uint64_t peer_expiry; /* of a peer's key, the next, server time; 0: none */
+    rmr_time peer_expiry_at; /* when to look; NEVER: not */
     bool stopgap_told; /* it was looked at whether the cache can do */
 
     nd_region *regions;

@@ -333,6 +333,20 @@ RMR_API rmr_err rmr_nm_frame_feed(rmr_nm *nm, rmr_bytes json);
 RMR_API rmr_err rmr_nm_frame_end(rmr_nm *nm);
 
 /**
+ * Looks which peers' keys have ended since the last look; walks all peers.
+ *                                                                     [pump]
+ *
+ * \param now_unix_ns  Our clock.
+ * \return When, by the server's clock (rmr_nm_server_time), the next key ends;
+ *         0: none does, the clock is not set, or a frame is being read.
+ * Effects: on_peer(CHANGED) for each that ended, on_frame(RMR_NM_PEERS) when
+ *          there was one.
+ * Errors: none.
+ * Source: tailcfg.Node, KeyExpiry; control/controlclient.
+ */
+RMR_API uint64_t rmr_nm_expire(rmr_nm *nm, uint64_t now_unix_ns);
+
+/**
  * Writes the whole table as one MapResponse, a piece per call.        [look]
  *
  * \param pos  0 at first, then as it was left.  The table may not change in
@@ -650,7 +664,8 @@ RMR_API uint64_t rmr_nm_control_time(const rmr_nm *nm);
  * What the server's clock says when ours says `unix_ns`: the same, but for a
  * difference of more than a minute.                                   [look]
  *
- * \return 0 for 0.
+ * \return 0 for 0, and for a time before 2023: that clock is not set, and no
+ *         key counts as ended by it.
  * Effects: none.
  * Errors:  none.
  * Source:  tailcfg.MapResponse, ControlTime.
