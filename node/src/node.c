@@ -294,6 +294,7 @@ void rmr_node_free(rmr_node *n)
     rmri_node_ctl_free(n);
     rmri_node_data_free(n);
     rmri_node_portmap_free(n);
+    rmri_node_pings_free(n);
     rmri_node_netcheck_free(n);
     rmri_node_echo_free(n);
     rmri_node_forward_echo_free(n);
@@ -508,6 +509,7 @@ static void pump(rmr_node *n, rmr_time now)
         if (n->nm) { /* the last of the layers */
             if (n->ctl)
                 rmri_node_ctl_pump(n, now);
+            rmri_node_pings_pump(n, now);
             rmri_node_regions_pump(n, now);
             rmri_node_netcheck_pump(n, now);
             rmri_node_portmap_pump(n, now);
@@ -623,6 +625,7 @@ static rmr_time m_next_deadline(const void *self)
     at = rmr_time_min(at, n->again_at);
     at = rmr_time_min(at, n->renew_at);
     at = rmr_time_min(at, n->peer_expiry_at);
+    at = rmr_time_min(at, rmri_node_pings_deadline(n));
     if (n->wg)
         at = rmr_time_min(at, rmr_wg_next_deadline(n->wg));
     if (n->ns)

@@ -299,6 +299,7 @@ static void on_pong(void *user, rmr_path_peer peer, uint64_t tag,
     (void)peer;
     n->dirty = true;
     rmri_node_local_pong(n, n->now, tag, pong);
+    rmri_node_ping_pong(n, n->now, tag, pong);
 }
 
 rmr_err rmri_node_paths_new(rmr_node *n, rmr_time now)

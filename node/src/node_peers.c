@@ -284,6 +284,13 @@ static void on_frame(void *user, uint32_t changed)
     rmri_node_expiry_plan(n, n->now);
 }
 
+static void on_ping_request(void *user, const rmr_nm_ping *ping)
+{
+    rmr_node *n = user;
+    if (n->from_server) /* not of a cached netmap */
+        rmri_node_ping_asked(n, ping);
+}
+
 rmr_err rmri_node_peers_nm_new(rmr_node *n)
 {
     rmr_nm_config cfg;
@@ -293,6 +300,7 @@ rmr_err rmri_node_peers_nm_new(rmr_node *n)
     cb.on_peer = on_peer;
     cb.on_frame = on_frame;
     cb.on_peer_restarted = on_peer_restarted;
+    cb.on_ping_request = on_ping_request;
     rmr_nm_config_init(&cfg, sizeof cfg);
     cfg.max_peers = ND_MAX_PEERS;
     cfg.callbacks = &cb;
