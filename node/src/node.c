@@ -225,7 +225,8 @@ static rmr_err anchors_new(rmr_node *n, rmr_bytes pem)
 static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
 {
     n->started = n->now = now;
-    n->stop_deadline = n->again_at = n->cache_at = n->renew_at = n->peer_expiry_at = RMR_TIME_NEVER;
+    n->stop_deadline = n->again_at = n->cache_at = n->renew_at =
+        n->peer_expiry_at = RMR_TIME_NEVER;
     rmr_err err = rmr_crypto_init();
     if (err == RMR_OK)
         err = copy_config(n, cfg);
