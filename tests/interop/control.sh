@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a control server may ask of a node while it runs: signs of life, pings of
-# peers, another way to itself, silence.
+# peers, another way to itself, silence; and nodes that wait for approval.
 . "$(dirname "$0")/lib.sh"
 lab_start
 must relay_start
@@ -78,4 +78,27 @@ silence() {
 sees() { remora r1 status --json | jq -e --arg h "$1" '[.Peer[].HostName] | index($h)'; }
 step "four seconds of silence, as asked" silence
 
+
+# ---- approval ------------------------------------------------------------------
+# Another server, which lets nobody in unasked.
+must remora_stop r1
+stop tailscaled-n1
+stop way
+stop control
+control_url=http://127.0.0.1:9911
+must control_start -authkey labkey -machine-auth
+is_state() { remora "$1" status --json | jq -e --arg s "$2" '.BackendState == $s'; }
+waits() {
+    remora_run r5 --control-url "$control_url" --auth-key labkey --hostname r5 --serve 8088=127.0.0.1:8088
+    until_ok 20 is_state r5 NeedsMachineAuth && ! remora_is_up r5 && until_ok 10 has_stream r5
+}
+step "a node that is not approved waits" waits
+approved() { lab "approve?node=$1" && remora_wait "$1" 20; }
+step "approved, it runs" approved r5
+other() {
+    remora_run r6 --control-url "$control_url" --auth-key labkey --hostname r6 --socks5 127.0.0.1:1096
+    until_ok 20 is_state r6 NeedsMachineAuth && until_ok 10 has_stream r6 && approved r6
+}
+step "another one" other
+step "traffic between them" until_ok 30 hello 127.0.0.1:1096 "http://$(remora_ip4 r5):8088/"
 lab_end
