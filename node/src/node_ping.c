@@ -122,7 +122,9 @@ void rmri_node_ping_asked(rmr_node *n, const rmr_nm_ping *p)
     if (!*at)
         add(n, p, &url, ASK_HEAD);
     while (*at) {
-        size_t len = strcspn(at, ",");
+        size_t len = 0;
+        while (at[len] && at[len] != ',')
+            len++;
         add_type(n, p, &url, rmr_bytes_of(at, len));
         at += len + (at[len] == ',');
     }
