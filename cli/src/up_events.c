@@ -48,6 +48,8 @@ static void tell_state(const cli_up_events *e, const rmr_node_event *ev)
             rmr_jw_kstr(&w, "url", ev->text);
         }
         end(&w);
+    } else if (login && ev->text[0] == '\0') {
+        return; /* there is no URL (yet); why not, another event tells */
     } else if (login) {
         say("To log in, open ", ev->text);
     } else if (ev->state == RMR_NODE_STARTING) {

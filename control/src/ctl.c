@@ -137,6 +137,7 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
     c->keep_auth_key = cfg->keep_auth_key;
     c->accept_key = cfg->accept_control_key;
     c->compress = !cfg->no_compression;
+    c->by_ws = c->ws_worked = cfg->websocket_first;
     rmri_ctl_net_init(&c->net);
     memcpy(c->machine_key, cfg->machine_key, RMR_KEY_LEN);
     memcpy(c->node_key, cfg->node_public, RMR_KEY_LEN);
@@ -256,6 +257,14 @@ rmr_err rmri_ctl_backoff(rmr_ctl *c, uint32_t n, rmr_dur *out)
     return RMR_OK;
 }
 
+rmr_err rmri_ctl_failed(rmr_ctl *c, ctl_loop loop, rmr_dur *wait)
+{
+    if (c->failures[loop] < UINT32_MAX)
+        c->failures[loop]++;
+    c->stats.failures++;
+    return rmri_ctl_backoff(c, c->failures[loop], wait);
+}
+
 /* How many bytes of the key stand at the beginning of this text. */
 static size_t key_at(const rmr_ctl *c, const char *text)
 {
@@ -304,25 +313,48 @@ static void log_failure(const rmr_ctl *c, rmr_err err, const char *text)
              rmr_ctl_err_text(err), text[0] ? ": " : "", text);
 }
 
+/* Whose failure is it?  A connection that ends behind the handshake is one of
+ * what it was used for. */
+static ctl_loop failing(const rmr_ctl *c)
+{
+    if (c->phase < PH_EARLY)
+        return LOOP_DIAL;
+    return c->need_register && !c->map_open ? LOOP_REGISTER : LOOP_MAP;
+}
+
+/* An address of the dial plan that leads nowhere leaves the name. */
+static bool falls_back(rmr_ctl *c)
+{
+    if (!c->by_plan || c->phase >= PH_EARLY || is_final(c->dying))
+        return false;
+    rmr_logf(&c->env.log, RMR_LOG_INFO, "control",
+             "no address of the server's dial plan works (%s): going by name",
+             c->text[0] ? c->text : rmr_err_name(c->dying));
+    c->by_plan = false;
+    c->plan_tried = true;
+    c->dying = RMR_OK;
+    c->text[0] = '\0';
+    return true;
+}
+
 /* Ends the attempt or the connection; says so, and plans the next. */
 static void fail(rmr_ctl *c, rmr_err err)
 {
     char text[CTL_TEXT];
     rmr_dur wait = 0;
+    ctl_loop loop = failing(c);
     memcpy(text, c->text, sizeof text);
     c->text[0] = '\0';
     c->dying = RMR_OK;
     if (c->map_since != RMR_TIME_NEVER &&
         rmr_time_since(c->now, c->map_since) >= CTL_STEADY)
-        c->failures = 0;
-    if (c->failures < UINT32_MAX)
-        c->failures++;
-    c->stats.failures++;
+        c->failures[LOOP_MAP] = 0;
     rmri_ctl_conn_drop(c);
-    c->key_is_fresh = c->other_tried = false;
+    c->key_is_fresh = c->other_tried = c->plan_tried = false;
     c->by_ws = c->ws_worked;
     c->held_err = RMR_OK;
-    if (!is_final(err) && rmri_ctl_backoff(c, c->failures, &wait))
+    rmr_err e = rmri_ctl_failed(c, loop, &wait);
+    if (e && !is_final(err))
         err = RMR_E_RNG;
     log_failure(c, err, text);
     if (is_final(err)) {
@@ -351,10 +383,15 @@ static rmr_err settle(rmr_ctl *c, rmr_err e)
     if (c->logged_out) {
         c->dying = RMR_OK;
         log_out(c);
+    } else if (c->dying && falls_back(c)) {
+        e = RMR_OK;
+        c->redial = true;
     } else if (c->dying) {
         e = c->dying;
         fail(c, e);
-    } else if (c->redial) {
+    }
+    if (c->redial && !c->logged_out && c->phase != PH_FAILED &&
+        c->phase != PH_IDLE) {
         rmri_ctl_conn_drop(c);
         c->phase = PH_WANT;
     }
@@ -379,6 +416,31 @@ static void wake(rmr_ctl *c)
         c->phase = PH_WANT;
 }
 
+/* The longest of the plan's ways and five seconds, within reason. */
+static rmr_dur plan_timeout(const rmr_dial_plan *plan)
+{
+    rmr_dur longest = 0;
+    for (size_t i = 0; i < plan->n; i++) {
+        rmr_dur d = plan->tries[i].delay + plan->tries[i].timeout;
+        longest = d > longest ? d : longest;
+    }
+    longest += 5 * RMR_SEC;
+    return longest < 60 * RMR_SEC ? longest : 60 * RMR_SEC;
+}
+
+static void use_plan(rmr_ctl *c, rmr_dial *out)
+{
+    const rmr_dial_plan *told = rmri_nm_plan(c->nm);
+    c->by_plan = told && !c->plan_tried;
+    if (!c->by_plan)
+        return;
+    c->plan = *told;
+    for (size_t i = 0; i < c->plan.n; i++)
+        c->plan.tries[i].addr.port = c->url.port;
+    out->plan = &c->plan;
+    out->timeout = plan_timeout(&c->plan);
+}
+
 bool rmr_ctl_wants_stream(rmr_ctl *c, rmr_time now, rmr_dial *out)
 {
     if (c->busy)
@@ -397,6 +459,7 @@ bool rmr_ctl_wants_stream(rmr_ctl *c, rmr_time now, rmr_dial *out)
         out->addrs[0].port = c->url.port;
         out->n_addrs = 1;
     }
+    use_plan(c, out);
     c->phase = PH_DIALING;
     c->stats.connects++;
     c->busy = true;
@@ -618,7 +681,8 @@ void rmr_ctl_retry(rmr_ctl *c, rmr_time now)
     if (c->phase != PH_FAILED && c->phase != PH_IDLE)
         return;
     c->phase = PH_WANT;
-    c->failures = 0;
+    memset(c->failures, 0, sizeof c->failures);
+    c->plan_tried = false;
 }
 
 void rmr_ctl_get_stats(const rmr_ctl *c, rmr_ctl_stats *out)

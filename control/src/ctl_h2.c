@@ -67,8 +67,10 @@ static void on_body(void *user, void *tag, int32_t stream, rmr_bytes data)
             keep_words(r, data);
         else if (kind == REQ_REGISTER)
             rmri_ctl_register_body(c, data);
-        else if (kind == REQ_MAP)
-            rmri_ctl_map_body(c, data);
+        else if (kind == REQ_MAP) {
+            rmri_ctl_sleep_body(c, data);
+            return;
+        }
         /* Of an update the status alone counts. */
     }
     (void)rmr_h2_consume(c->h2, stream, data.len);
@@ -91,7 +93,7 @@ static void on_close(void *user, void *tag, int32_t stream, rmr_err why)
     else if (why == RMR_OK)
         rmri_ctl_register_end(c);
     else
-        rmri_ctl_die(c, RMR_E_CTL_ENDED, "during the registration");
+        rmri_ctl_register_failed(c, RMR_E_CTL_ENDED, "during the registration");
 }
 
 rmr_err rmri_ctl_h2_begin(rmr_ctl *c)
@@ -146,7 +148,7 @@ static rmr_err send_due(rmr_ctl *c)
     }
     if (!rmri_ctl_may_map(c))
         return RMR_OK;
-    if (!is_running(c, REQ_MAP)) {
+    if (!is_running(c, REQ_MAP) && !rmri_ctl_sleeps(c)) {
         rmr_err e = rmri_ctl_map_send(c);
         if (e)
             return e;
@@ -183,6 +185,8 @@ rmr_time rmri_ctl_h2_deadline(const rmr_ctl *c)
     }
     if (may_register(c))
         t = rmr_time_min(t, c->register_at);
+    if (rmri_ctl_sleeps(c))
+        t = rmr_time_min(t, c->sleep_until);
     if (rmri_ctl_may_map(c) && c->update_due && !is_running(c, REQ_UPDATE))
         t = rmr_time_min(t, c->update_at);
     return t;
@@ -191,12 +195,13 @@ rmr_time rmri_ctl_h2_deadline(const rmr_ctl *c)
 void rmri_ctl_h2_handle_deadline(rmr_ctl *c)
 {
     const ctl_request *r = c->req;
+    rmri_ctl_sleep_end(c);
     if (is_running(c, REQ_REGISTER) && c->now >= r[REQ_REGISTER].deadline) {
         if (c->auth_url[0]) /* the server forgot the login: ask again */
             rmri_ctl_h2_cancel(c, REQ_REGISTER);
         else
-            rmri_ctl_die(c, RMR_E_CTL_SILENT,
-                         "no answer to the registration for 30 s");
+            rmri_ctl_register_failed(c, RMR_E_CTL_SILENT,
+                                     "no answer to the registration for 30 s");
     }
     if (is_running(c, REQ_MAP) && c->now >= r[REQ_MAP].deadline)
         rmri_ctl_die(c, RMR_E_CTL_SILENT, "not even a keep-alive for 120 s");

@@ -32,6 +32,7 @@
 #define CTL_MAX_EARLY ((uint32_t)10 << 20)
 #define CTL_MAX_KEY_BODY (64 * 1024)
 #define CTL_MAX_REPLY ((size_t)1 << 20)
+#define CTL_MAX_HELD ((size_t)2 << 20) /* above the window of a stream */
 #define CTL_MAX_ENDPOINTS 64
 #define CTL_MAX_LATENCIES 64
 #define CTL_TRI 8 /* values that may be unknown */
@@ -87,6 +88,9 @@ typedef struct ctl_reply { /* RegisterResponse */
 } ctl_reply;
 
 typedef struct ctl_ws ctl_ws;
+
+/* What fails on its own, and is tried again ever more rarely on its own. */
+typedef enum ctl_loop { LOOP_DIAL, LOOP_REGISTER, LOOP_MAP, LOOPS } ctl_loop;
 
 typedef struct ctl_ping { /* the answer to a PingRequest */
     bool is_due, is_post;
@@ -150,7 +154,7 @@ struct rmr_ctl {
     rmr_err dying; /* the pump ends with this failure */
     char text[CTL_TEXT];
     rmr_time setup_deadline, retry_at;
-    uint32_t failures;
+    uint32_t failures[LOOPS]; /* in a row */
     rmr_h1 *h1;
     uint16_t h1_status;
     bool h1_keep_alive, h1_done;
@@ -158,6 +162,9 @@ struct rmr_ctl {
     /* The form of the upgrade: POST, or a WebSocket where a proxy breaks that.
      * What worked last is tried first; the other one once, at once. */
     bool by_ws, ws_worked, other_tried;
+    /* The attempt goes by the dial plan; it has, and the name is next. */
+    bool by_plan, plan_tried;
+    rmr_dial_plan plan; /* with the port */
     bool ws_accepted;   /* by the head of the answer */
     rmr_err form_err;   /* of the first form; told when both fail */
     char form_text[CTL_TEXT];
@@ -208,6 +215,10 @@ struct rmr_ctl {
     uint64_t frame_out; /* decoded bytes of this frame */
     bool in_frame, frame_plain, frame_begun;
     rmri_ctl_zstd *zstd;
+    /* The server asks to be left alone: what comes meanwhile is held, and no
+     * window given for it (ctl_sleep.c). */
+    rmr_time sleep_until;
+    rmri_ctl_vec held;
     bool ask_plain;     /* the window was too large: ask again uncompressed */
     rmr_dur last_quiet; /* silence before the last two ends: a proxy's limit? */
 };
@@ -220,6 +231,8 @@ void rmri_ctl_emit(rmr_ctl *c, rmr_ctl_state state, rmr_err err,
  * printf-like details for the user, "" for the plain sentence. */
 void rmri_ctl_die(rmr_ctl *c, rmr_err err, const char *fmt, ...)
     RMR_PRINTF(3, 4);
+/* One more failure of that loop: how long it waits.  Errors: RNG. */
+rmr_err rmri_ctl_failed(rmr_ctl *c, ctl_loop loop, rmr_dur *wait);
 /* n squared times 10 ms, at most 30 s, times 0.5 ... 1.5.  Errors: RNG. */
 rmr_err rmri_ctl_backoff(rmr_ctl *c, uint32_t n, rmr_dur *out);
 /* Appends what is to be sent, below a WebSocket if there is one. */
@@ -267,6 +280,9 @@ bool rmri_ctl_sends_auth_key(const rmr_ctl *c);
 void rmri_ctl_register_begin(rmr_ctl *c); /* its body follows */
 void rmri_ctl_register_body(rmr_ctl *c, rmr_bytes data);
 void rmri_ctl_register_end(rmr_ctl *c);
+/* No answer that means anything.  Beside a map stream that runs it is asked
+ * again alone; else the connection is made anew. */
+void rmri_ctl_register_failed(rmr_ctl *c, rmr_err err, const char *text);
 /* The auth key has done its duty. */
 void rmri_ctl_forget_auth_key(rmr_ctl *c);
 /* Seconds of a Retry-After header; a date, or none: random 5 to 10 s. */
@@ -280,13 +296,26 @@ const uint8_t *rmri_ctl_map_key(const rmr_ctl *c);
 /* Is there a key to poll with, now? */
 bool rmri_ctl_may_map(const rmr_ctl *c);
 void rmri_ctl_map_head(rmr_ctl *c);
-void rmri_ctl_map_body(rmr_ctl *c, rmr_bytes data);
+/* Returns how much of it was taken; the rest is for after a sleep. */
+size_t rmri_ctl_map_body(rmr_ctl *c, rmr_bytes data);
 void rmri_ctl_map_end(rmr_ctl *c, rmr_err why);
 void rmri_ctl_map_drop(rmr_ctl *c);
 /* For a message: "" or what a steady silence before each end tells. */
 void rmri_ctl_map_ended_text(rmr_ctl *c, char *dst, size_t cap);
 rmr_err rmri_ctl_update_send(rmr_ctl *c);
 void rmri_ctl_update_end(rmr_ctl *c, bool ok);
+
+/* ---- ctl_sleep.c ------------------------------------------------------ */
+
+/* A frame was read that may ask for a sleep. */
+void rmri_ctl_sleep_begin(rmr_ctl *c);
+bool rmri_ctl_sleeps(const rmr_ctl *c);
+/* Bytes of the map stream, which wait their turn. */
+void rmri_ctl_sleep_body(rmr_ctl *c, rmr_bytes data);
+/* It may be over. */
+void rmri_ctl_sleep_end(rmr_ctl *c);
+/* The stream is gone; no other is asked for before the sleep is over. */
+void rmri_ctl_sleep_drop(rmr_ctl *c);
 
 /* ---- ctl_ws.c --------------------------------------------------------- */
 

@@ -95,6 +95,7 @@ static void drop_frame(rmr_ctl *c)
 void rmri_ctl_map_drop(rmr_ctl *c)
 {
     drop_frame(c);
+    rmri_ctl_sleep_drop(c);
     c->map_open = false;
     c->map_since = RMR_TIME_NEVER;
 }
@@ -251,10 +252,12 @@ static void end_frame(rmr_ctl *c)
     c->stats.frames++;
     c->stats.last_frame = c->now;
     c->req[REQ_MAP].deadline = rmr_time_add(c->now, CTL_WATCHDOG);
-    if (rmri_nm_frame_was_keepalive(c->nm))
+    if (rmri_nm_frame_was_keepalive(c->nm)) {
         c->stats.keepalives++;
-    else
-        first_netmap(c);
+        return;
+    }
+    first_netmap(c);
+    rmri_ctl_sleep_begin(c);
 }
 
 /* The length in front of a frame: little endian. */
@@ -271,10 +274,12 @@ static void head_byte(rmr_ctl *c, uint8_t b)
                      (unsigned long)c->frame_left);
 }
 
-void rmri_ctl_map_body(rmr_ctl *c, rmr_bytes data)
+size_t rmri_ctl_map_body(rmr_ctl *c, rmr_bytes data)
 {
     int32_t stream = c->req[REQ_MAP].stream;
-    while (data.len && !c->dying && c->req[REQ_MAP].stream == stream) {
+    size_t all = data.len;
+    while (data.len && !c->dying && c->req[REQ_MAP].stream == stream &&
+           !rmri_ctl_sleeps(c)) {
         if (!c->in_frame) {
             head_byte(c, *data.ptr++);
             data.len--;
@@ -296,4 +301,5 @@ void rmri_ctl_map_body(rmr_ctl *c, rmr_bytes data)
         if (!c->dying && c->in_frame && c->frame_left == 0)
             end_frame(c);
     }
+    return all - data.len;
 }

@@ -94,8 +94,11 @@ static void open_session(rmr_ctl *c)
     c->early_len = 0;
     c->phase = PH_EARLY;
     c->is_pinned = true;
+    c->other_tried = c->plan_tried = false;
+    c->failures[LOOP_DIAL] = 0;
+    if (c->ws_worked != c->by_ws && c->cb.on_upgrade_form)
+        c->cb.on_upgrade_form(c->cb.user, c->by_ws);
     c->ws_worked = c->by_ws;
-    c->other_tried = false;
     if (c->key_untold && c->cb.on_server_key)
         c->cb.on_server_key(c->cb.user, c->server_key);
     c->key_untold = false;

@@ -124,6 +124,23 @@ bool rmri_ctl_ping(void *user, const nm_ping *in)
     return true;
 }
 
+rmr_err rmr_ctl_answer_ping(rmr_ctl *c, const char *url, rmr_bytes body)
+{
+    ctl_ping *p = &c->ping;
+    if (p->is_due)
+        return RMR_E_FULL;
+    if (body.len > sizeof p->body)
+        return RMR_E_TOOBIG;
+    if (!take_path(p, url))
+        return RMR_E_INVAL;
+    if (body.len)
+        memcpy(p->body, body.ptr, body.len);
+    p->body_len = body.len;
+    p->is_post = p->is_due = true;
+    c->stats.pings++;
+    return RMR_OK;
+}
+
 rmr_err rmri_ctl_ping_send(rmr_ctl *c)
 {
     ctl_ping *p = &c->ping;

@@ -206,6 +206,7 @@ static void registered(rmr_ctl *c)
     c->auth_url[0] = '\0';
     c->same_url = 0;
     c->stats.registers++;
+    c->failures[LOOP_REGISTER] = 0;
     if (!c->keep_auth_key)
         rmri_ctl_forget_auth_key(c);
     memset(c->old_node_key, 0, sizeof c->old_node_key);
@@ -302,10 +303,26 @@ static void logged_out(rmr_ctl *c)
     c->logged_out = c->redial = true; /* nothing more of this stream */
 }
 
+void rmri_ctl_register_failed(rmr_ctl *c, rmr_err err, const char *text)
+{
+    rmr_dur wait = 0;
+    if (!c->map_open) {
+        rmri_ctl_die(c, err, "%s", text);
+        return;
+    }
+    rmr_logf(&c->env.log, RMR_LOG_WARN, "control",
+             "the new node key is not registered yet: %s: %s",
+             rmr_ctl_err_text(err), text);
+    rmri_ctl_h2_cancel(c, REQ_REGISTER);
+    if (rmri_ctl_failed(c, LOOP_REGISTER, &wait))
+        rmri_ctl_die(c, RMR_E_RNG, "%s", "");
+    c->register_at = rmr_time_add(c->now, wait);
+}
+
 void rmri_ctl_register_end(rmr_ctl *c)
 {
     const ctl_request *r = &c->req[REQ_REGISTER];
-    char words[200];
+    char words[200], text[300];
     rmr_bytes body = rmr_bytes_of(r->body, r->body_len);
     if (c->logging_out && r->status != 429) {
         logged_out(c);
@@ -315,8 +332,9 @@ void rmri_ctl_register_end(rmr_ctl *c)
         if (!c->json_err)
             c->json_err = rmr_json_bind_end(&c->json);
         if (c->json_err)
-            rmri_ctl_die(c, RMR_E_CTL_HTTP,
-                         "the answer to the registration can't be read");
+            rmri_ctl_register_failed(
+                c, RMR_E_CTL_HTTP,
+                "the answer to the registration can't be read");
         else
             take_reply(c);
         rmr_wipe(c->scratch, sizeof c->scratch);
@@ -324,7 +342,6 @@ void rmri_ctl_register_end(rmr_ctl *c)
     }
     rmri_ctl_server_words(c, words, sizeof words, body);
     if (r->status == 429) {
-        char text[80];
         (void)snprintf(
             text, sizeof text, "the server asks to wait %lu s",
             (unsigned long)(rmr_time_since(c->register_at, c->now) / RMR_SEC));
@@ -333,8 +350,9 @@ void rmri_ctl_register_end(rmr_ctl *c)
         rmri_ctl_die(c, RMR_E_CTL_TOO_NEW, "we have %d; %s", RMR_CTL_CAPABILITY,
                      words);
     } else if (!begins_anew(c)) {
-        rmri_ctl_die(c, RMR_E_CTL_HTTP, "HTTP %u to the registration%s%s",
-                     r->status, words[0] ? ": " : "", words);
+        (void)snprintf(text, sizeof text, "HTTP %u to the registration%s%s",
+                       r->status, words[0] ? ": " : "", words);
+        rmri_ctl_register_failed(c, RMR_E_CTL_HTTP, text);
     }
 }
 

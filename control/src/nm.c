@@ -130,19 +130,6 @@ void rmri_nm_text(rmr_nm *nm, char *dst, size_t cap, rmr_bytes text)
     dst[text.len] = '\0';
 }
 
-uint64_t rmri_nm_adjusted_now(const rmr_nm *nm)
-{
-    /* A clock before this is not set (the value is the
-     * reference's). */
-    const uint64_t sane = 1673373066 * (uint64_t)RMR_SEC;
-    uint64_t now = nm->now;
-    if (nm->clock_offset >= 0)
-        now += (uint64_t)nm->clock_offset;
-    else
-        now -= (uint64_t)-nm->clock_offset;
-    return nm->now == 0 || now < sane ? 0 : now;
-}
-
 bool rmri_nm_frame_had_node(const rmr_nm *nm)
 {
     return nm->had_node;
@@ -402,11 +389,6 @@ const char *rmr_nm_magic_suffix(const rmr_nm *nm)
 uint64_t rmr_nm_control_time(const rmr_nm *nm)
 {
     return nm->control_time;
-}
-
-uint64_t rmr_nm_server_time(const rmr_nm *nm, uint64_t unix_ns)
-{
-    return unix_ns ? unix_ns + (uint64_t)nm->clock_offset : 0;
 }
 
 size_t rmr_nm_health_count(const rmr_nm *nm)

@@ -158,10 +158,21 @@ static const rmr_json_field by_id_online[] = {
 };
 
 static const rmr_json_field ping[] = {
-    LEAF("URL", F_PING_URL),
-    LEAF("URLIsNoise", F_PING_NOISE),
-    LEAF("Types", F_PING_TYPES),
-    LEAF("Payload", F_PING_PAYLOAD),
+    LEAF("URL", F_PING_URL),     LEAF("URLIsNoise", F_PING_NOISE),
+    LEAF("Types", F_PING_TYPES), LEAF("Payload", F_PING_PAYLOAD),
+    LEAF("IP", F_PING_IP),
+};
+
+static const rmr_json_field plan_try[] = {
+    LEAF("IP", F_PLAN_IP),
+    LEAF("ACEHost", F_PLAN_ACE),
+    LEAF("DialStartDelaySec", F_PLAN_DELAY),
+    LEAF("DialTimeoutSec", F_PLAN_TIMEOUT),
+    LEAF("Priority", F_PLAN_PRIORITY),
+};
+
+static const rmr_json_field plan[] = {
+    NEST("Candidates", F_PLAN_TRY, plan_try),
 };
 
 static const rmr_json_field resolver[] = {
@@ -227,6 +238,7 @@ static const rmr_json_field lock[] = {
 static const rmr_json_field root[] = {
     LEAF("KeepAlive", F_KEEPALIVE),
     NEST("PingRequest", F_PING, ping),
+    NEST("ControlDialPlan", F_PLAN, plan),
     LEAF("PopBrowserURL", F_POP_BROWSER),
     NEST("Node", F_NODE, node),
     NEST("DERPMap", D_MAP, derp_map),
@@ -291,7 +303,7 @@ rmr_err rmri_nm_nest(void *arg, uint32_t id, rmr_json_kind kind)
         return kind == RMR_JSON_OBJECT || kind == RMR_JSON_OBJECT_END
                    ? RMR_OK
                    : RMR_E_MALFORMED;
-    if (nm->keepalive && id != F_PING)
+    if (nm->keepalive && id != F_PING && id != F_PLAN && id != F_PLAN_TRY)
         return RMR_OK;
     if (is_overruled(nm, id))
         return RMR_OK;

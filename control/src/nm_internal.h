@@ -217,7 +217,13 @@ typedef struct nm_ping { /* PingRequest */
     bool noise;
     char payload[6000]; /* base64; a longer one is left out */
     size_t payload_len;
+    rmr_addr ip; /* family NONE: none */
 } nm_ping;
+
+typedef struct nm_plan { /* ControlDialPlan, in its order of trying */
+    rmr_dial_plan d;     /* ports are 0 */
+    int64_t priority[RMR_DIAL_PLAN_MAX];
+} nm_plan;
 
 struct rmr_nm {
     rmr_env env;
@@ -252,6 +258,7 @@ struct rmr_nm {
     bool filter_refused; /* not to be trusted, or no memory: blocks all */
     int64_t clock_offset; /* ControlTime - our clock, when far apart; ns */
     uint64_t control_time;
+    uint64_t expired_to; /* up to here ends were told of, server time */
     bool lock_warned;
 
     /* the frame that is read */
@@ -272,6 +279,10 @@ struct rmr_nm {
     nm_ping ping;
     bool (*on_ping)(void *user, const nm_ping *ping);
     void *on_ping_user;
+    nm_plan plan, new_plan;
+    rmr_dial_try plan_try; /* that is read */
+    int64_t plan_priority;
+    bool plan_by_ace; /* not for us */
     nm_region *new_regions; /* staged, NM_MAX_REGIONS at most */
     size_t n_new_regions, cap_new_regions;
     nm_region *region; /* that is read; NULL: none */
@@ -308,6 +319,14 @@ enum nm_field {
     F_PING_NOISE,
     F_PING_TYPES,
     F_PING_PAYLOAD,
+    F_PING_IP,
+    F_PLAN, /* ControlDialPlan */
+    F_PLAN_TRY,
+    F_PLAN_IP,
+    F_PLAN_ACE,
+    F_PLAN_DELAY,
+    F_PLAN_TIMEOUT,
+    F_PLAN_PRIORITY,
     F_POP_BROWSER,
     F_CONTROL_TIME,
     F_LOCK,
@@ -632,6 +651,11 @@ const char *rmri_nm_string_at(const char *strings, size_t i);
 
 /* ---- nm_misc.c, for the client ------------------------------------------ */
 
+/* nm_plan.c: addresses to reach the server at, as it told last. */
+const rmr_dial_plan *rmri_nm_plan(const rmr_nm *nm);
+void rmri_nm_plan_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind);
+void rmri_nm_plan_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
+                        rmr_bytes text);
 /* Asked first for each PingRequest; false: on_ping_request is. */
 void rmri_nm_set_ping(rmr_nm *nm,
                       bool (*fn)(void *user, const nm_ping *ping), void *user);

@@ -342,8 +342,9 @@ static void ping_end(rmr_nm *nm)
         (nm->on_ping && nm->on_ping(nm->on_ping_user, p)) ||
         !nm->cb.on_ping_request)
         return;
+    const rmr_nm_ping view = {p->url, p->types, p->ip, p->noise};
     nm->busy = true;
-    nm->cb.on_ping_request(nm->cb.user, p->url, p->noise, p->types);
+    nm->cb.on_ping_request(nm->cb.user, &view);
     nm->busy = false;
 }
 
@@ -354,6 +355,8 @@ static void ping_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
         rmri_nm_text(nm, nm->ping.url, sizeof nm->ping.url, text);
     else if (id == F_PING_TYPES && kind == RMR_JSON_STRING)
         rmri_nm_text(nm, nm->ping.types, sizeof nm->ping.types, text);
+    else if (id == F_PING_IP && kind == RMR_JSON_STRING)
+        (void)rmr_addr_parse_ip(text, &nm->ping.ip);
     else if (id == F_PING_NOISE)
         nm->ping.noise = kind == RMR_JSON_TRUE;
     else if (id == F_PING_PAYLOAD && kind == RMR_JSON_STRING &&
@@ -415,6 +418,10 @@ rmr_err rmri_nm_misc_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
         } else if (end) {
             ping_end(nm);
         }
+        return RMR_OK;
+    case F_PLAN:
+    case F_PLAN_TRY:
+        rmri_nm_plan_nest(nm, id, kind);
         return RMR_OK;
     case F_LOCK:
         if (object)
@@ -502,7 +509,15 @@ rmr_err rmri_nm_misc_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
     case F_PING_NOISE:
     case F_PING_TYPES:
     case F_PING_PAYLOAD:
+    case F_PING_IP:
         ping_value(nm, id, kind, text);
+        return RMR_OK;
+    case F_PLAN_IP:
+    case F_PLAN_ACE:
+    case F_PLAN_DELAY:
+    case F_PLAN_TIMEOUT:
+    case F_PLAN_PRIORITY:
+        rmri_nm_plan_value(nm, id, kind, text);
         return RMR_OK;
     case F_POP_BROWSER:
         pop_browser(nm, kind, text);

@@ -104,7 +104,7 @@ rmr_time rmr_mc_next_deadline(const rmr_mc *mc)
 {
     rmr_time at = rmr_dns_next_deadline(mc->dns);
     for (const rmr_mc_link *l = mc->links; l; l = l->next)
-        at = rmr_time_min(at, rmr_time_min(l->deadline, l->second_at));
+        at = rmr_time_min(at, rmr_time_min(l->deadline, l->next_lane_at));
     return at;
 }
 
@@ -117,8 +117,8 @@ void rmr_mc_handle_deadline(rmr_mc *mc, rmr_time now)
         if (now >= l->deadline)
             rmri_mc_link_end(l, now, RMR_E_TIMEOUT,
                              "the host did not answer in time");
-        else if (now >= l->second_at)
-            rmri_mc_race_second(l, now);
+        else if (now >= l->next_lane_at)
+            rmri_mc_race_due(l, now);
     }
 }
 

@@ -2,7 +2,7 @@
  *   mc.c        life, events and deadlines handed on
  *   mc_io.c     objects of the adapter's world, the queue of operations
  *   mc_link.c   a stream dialled for a layer: resolve, and what it carries
- *   mc_race.c   its connecting: addresses in turn, two families at once
+ *   mc_race.c   its connecting: addresses in turn, several ways at once
  *   mc_tls.c    TLS on a link
  *   mc_proxy.c  the way through an HTTP proxy
  *   mc_names.c  the stub resolver and its sockets
@@ -53,12 +53,16 @@ typedef enum link_state {
     LINK_OPEN
 } link_state;
 
-typedef struct mc_lane { /* the addresses of one family, one after the other */
+#define MC_LANES RMR_DIAL_PLAN_MAX
+
+typedef struct mc_lane { /* of l->addrs, those of a family, one by one */
     rmr_mc_link *l;
     rmr_mc_io *io; /* NULL: nothing is tried */
     rmr_addr to;
-    size_t next_addr;
-    uint8_t family; /* NONE: there is no such lane */
+    size_t next_addr, end_addr;
+    rmr_time start_at; /* NEVER: it has begun */
+    rmr_dur timeout;   /* of a plan, which has ports too; 0: none */
+    uint8_t family;
 } mc_lane;
 
 struct rmr_mc_link {
@@ -72,8 +76,9 @@ struct rmr_mc_link {
     rmr_tls *tls;
     rmr_addr addrs[RMR_DNS_MAX_ADDRS];
     size_t n_addrs;
-    mc_lane lanes[2]; /* while connecting */
-    rmr_time second_at; /* when the other family begins; NEVER: it has */
+    mc_lane lanes[MC_LANES]; /* while connecting */
+    size_t n_lanes;
+    rmr_time next_lane_at; /* when the next lane begins; NEVER: none waits */
     rmr_addr remote, local;
     rmr_time deadline; /* of the whole attempt */
     uint64_t query;
@@ -99,7 +104,9 @@ void rmri_mc_link_through(rmr_mc_link *l, rmr_time now);
 /* mc_race.c: goes to the addresses that the link has; then connected, or its
  * end. */
 void rmri_mc_race_start(rmr_mc_link *l, rmr_time now);
-void rmri_mc_race_second(rmr_mc_link *l, rmr_time now); /* its time came */
+void rmri_mc_race_plan(rmr_mc_link *l, rmr_time now,
+                       const rmr_dial_plan *plan);
+void rmri_mc_race_due(rmr_mc_link *l, rmr_time now); /* a lane's time came */
 void rmri_mc_race_stop(rmr_mc_link *l);
 /* The stream that won is the link's. */
 void rmri_mc_link_connected(rmr_mc_link *l, rmr_time now, rmr_mc_io *io,

@@ -17,7 +17,7 @@ rmr_mc_link *rmr_mc_link_new(rmr_mc *mc, const rmr_mc_link_ops *ops,
     l->mc = mc;
     l->ops = ops;
     l->owner = owner;
-    l->deadline = l->second_at = RMR_TIME_NEVER;
+    l->deadline = l->next_lane_at = RMR_TIME_NEVER;
     rmr_ring_init(&l->held, &mc->env.alloc, MC_READ_CREDIT);
     l->next = mc->links;
     mc->links = l;
@@ -217,6 +217,7 @@ void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now, const rmr_dial *to)
     if (l->state != LINK_IDLE)
         rmr_mc_link_close(l, now);
     l->dial = *to;
+    l->dial.plan = NULL; /* lent */
     l->n_addrs = 0;
     l->last_err = RMR_OK;
     l->deadline =
@@ -224,6 +225,10 @@ void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now, const rmr_dial *to)
     l->by_proxy = rmri_mc_proxy_is_for(l->mc, to);
     l->asked_proxy = false;
     l->answer_len = l->answer_end = 0;
+    if (to->plan && to->plan->n && !l->by_proxy) {
+        rmri_mc_race_plan(l, now, to->plan);
+        return;
+    }
     if (to->n_addrs > 0 && !l->by_proxy) {
         l->n_addrs = to->n_addrs;
         memcpy(l->addrs, to->addrs, to->n_addrs * sizeof to->addrs[0]);

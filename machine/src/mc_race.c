@@ -1,6 +1,7 @@
-/* Connecting: the addresses of each family in turn, the two families side by
- * side, and who opens first is taken.  One that leads nowhere costs a fifth of a
- * second (RFC 8305 5), not the time of all its addresses. */
+/* Connecting: ways to the host side by side, each with its own beginning, and
+ * who opens first is taken.  By name these are two, the addresses of each family
+ * in turn: one that leads nowhere costs a fifth of a second (RFC 8305 5), not
+ * the time of all its addresses.  By a plan each is one address. */
 #include "mc_internal.h"
 
 #include <string.h>
@@ -16,25 +17,22 @@ static bool family_is_wanted(const rmr_mc_link *l, uint8_t family)
     return family == RMR_AF_INET ? !l->dial.no_v4 : !l->dial.no_v6;
 }
 
-static mc_lane *other_lane(mc_lane *a)
-{
-    return a == &a->l->lanes[0] ? &a->l->lanes[1] : &a->l->lanes[0];
-}
-
 static const rmr_mc_io_ops lane_ops;
 
 /* Goes to the lane's next address; false: it has none. */
 static bool lane_next(mc_lane *a)
 {
     rmr_mc_link *l = a->l;
-    while (a->family != RMR_AF_NONE && a->next_addr < l->n_addrs) {
+    while (a->next_addr < a->end_addr) {
         const rmr_addr *to = &l->addrs[a->next_addr++];
         if (to->family != a->family)
             continue;
         a->to = *to;
-        a->to.port = l->by_proxy ? l->mc->proxy.port : l->dial.port;
-        a->io =
-            rmr_mc_connect(l->mc, &a->to, NULL, CONNECT_TIMEOUT, &lane_ops, a);
+        if (a->timeout == 0)
+            a->to.port = l->by_proxy ? l->mc->proxy.port : l->dial.port;
+        a->io = rmr_mc_connect(l->mc, &a->to, NULL,
+                               a->timeout ? a->timeout : CONNECT_TIMEOUT,
+                               &lane_ops, a);
         if (a->io)
             return true;
         l->last_err = RMR_E_NOMEM;
@@ -42,32 +40,56 @@ static bool lane_next(mc_lane *a)
     return false;
 }
 
-void rmri_mc_race_second(rmr_mc_link *l, rmr_time now)
+/* The lane that waits and is the first to begin; NULL: none waits. */
+static mc_lane *waiting(rmr_mc_link *l)
 {
-    (void)now;
-    l->second_at = RMR_TIME_NEVER;
-    (void)lane_next(&l->lanes[1]);
+    mc_lane *first = NULL;
+    for (size_t i = 0; i < l->n_lanes; i++) {
+        mc_lane *a = &l->lanes[i];
+        if (a->start_at != RMR_TIME_NEVER &&
+            (!first || a->start_at < first->start_at))
+            first = a;
+    }
+    return first;
+}
+
+static bool is_trying(const rmr_mc_link *l)
+{
+    for (size_t i = 0; i < l->n_lanes; i++)
+        if (l->lanes[i].io)
+            return true;
+    return false;
+}
+
+/* Begins what is due, and what need not wait as nothing else is tried. */
+static void go_on(rmr_mc_link *l, rmr_time now)
+{
+    mc_lane *a = waiting(l);
+    while (a && (now >= a->start_at || !is_trying(l))) {
+        a->start_at = RMR_TIME_NEVER;
+        (void)lane_next(a);
+        a = waiting(l);
+    }
+    l->next_lane_at = a ? a->start_at : RMR_TIME_NEVER;
+    if (!is_trying(l))
+        rmri_mc_link_end(l, now, l->last_err ? l->last_err : RMR_E_UNREACHABLE,
+                         "no address of the host could be reached");
+}
+
+void rmri_mc_race_due(rmr_mc_link *l, rmr_time now)
+{
+    go_on(l, now);
 }
 
 void rmri_mc_race_stop(rmr_mc_link *l)
 {
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < l->n_lanes; i++) {
         if (l->lanes[i].io)
             rmr_mc_io_abort(l->lanes[i].io);
         l->lanes[i].io = NULL;
     }
-    l->second_at = RMR_TIME_NEVER;
-}
-
-/* A lane has come to its end. */
-static void lane_ended(mc_lane *a, rmr_time now)
-{
-    rmr_mc_link *l = a->l;
-    if (l->second_at != RMR_TIME_NEVER)
-        rmri_mc_race_second(l, now); /* nothing to wait for any more */
-    if (!other_lane(a)->io && !a->io)
-        rmri_mc_link_end(l, now, l->last_err ? l->last_err : RMR_E_UNREACHABLE,
-                         "no address of the host could be reached");
+    l->n_lanes = 0;
+    l->next_lane_at = RMR_TIME_NEVER;
 }
 
 static void lane_failed(void *owner, rmr_time now, rmr_err why)
@@ -76,7 +98,7 @@ static void lane_failed(void *owner, rmr_time now, rmr_err why)
     a->io = NULL;
     a->l->last_err = why;
     if (!lane_next(a))
-        lane_ended(a, now);
+        go_on(a->l, now);
 }
 
 static void lane_opened(void *owner, rmr_time now, const rmr_addr *local)
@@ -95,19 +117,46 @@ static const rmr_mc_io_ops lane_ops = {
     .failed = lane_failed,
 };
 
+static mc_lane *lane_add(rmr_mc_link *l, uint8_t family, rmr_time start_at)
+{
+    mc_lane *a = &l->lanes[l->n_lanes++];
+    memset(a, 0, sizeof *a);
+    a->l = l;
+    a->family = family;
+    a->end_addr = l->n_addrs;
+    a->start_at = start_at;
+    return a;
+}
+
 void rmri_mc_race_start(rmr_mc_link *l, rmr_time now)
 {
-    memset(l->lanes, 0, sizeof l->lanes);
-    l->lanes[0].l = l->lanes[1].l = l;
-    for (size_t i = 0; i < l->n_addrs; i++) {
+    l->n_lanes = 0;
+    for (size_t i = 0; i < l->n_addrs && l->n_lanes < 2; i++) {
         uint8_t family = (uint8_t)l->addrs[i].family;
-        mc_lane *a = &l->lanes[l->lanes[0].family != RMR_AF_NONE];
-        if (family_is_wanted(l, family) && family != l->lanes[0].family)
-            a->family = family;
+        if (family == RMR_AF_NONE || !family_is_wanted(l, family) ||
+            (l->n_lanes && family == l->lanes[0].family))
+            continue;
+        lane_add(l, family, l->n_lanes ? rmr_time_add(now, HEAD_START) : now);
     }
     l->state = LINK_CONNECTING;
-    if (l->lanes[1].family != RMR_AF_NONE)
-        l->second_at = rmr_time_add(now, HEAD_START);
-    if (!lane_next(&l->lanes[0]))
-        lane_ended(&l->lanes[0], now);
+    go_on(l, now);
+}
+
+_Static_assert(RMR_DIAL_PLAN_MAX <= RMR_DNS_MAX_ADDRS, "a plan fits addrs");
+
+void rmri_mc_race_plan(rmr_mc_link *l, rmr_time now, const rmr_dial_plan *plan)
+{
+    l->n_addrs = plan->n < RMR_DIAL_PLAN_MAX ? plan->n : RMR_DIAL_PLAN_MAX;
+    l->n_lanes = 0;
+    for (size_t i = 0; i < l->n_addrs; i++) {
+        const rmr_dial_try *t = &plan->tries[i];
+        mc_lane *a =
+            lane_add(l, (uint8_t)t->addr.family, rmr_time_add(now, t->delay));
+        l->addrs[i] = t->addr;
+        a->next_addr = i;
+        a->end_addr = i + 1;
+        a->timeout = t->timeout ? t->timeout : CONNECT_TIMEOUT;
+    }
+    l->state = LINK_CONNECTING;
+    go_on(l, now);
 }

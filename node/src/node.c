@@ -201,7 +201,8 @@ static rmr_err anchors_new(rmr_node *n, rmr_bytes pem)
 static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
 {
     n->started = n->now = now;
-    n->stop_deadline = n->again_at = n->cache_at = n->renew_at = RMR_TIME_NEVER;
+    n->stop_deadline = n->again_at = n->cache_at = n->renew_at =
+        n->peer_expiry_at = RMR_TIME_NEVER;
     rmr_err err = rmr_crypto_init();
     if (err == RMR_OK)
         err = copy_config(n, cfg);
@@ -270,6 +271,7 @@ void rmr_node_free(rmr_node *n)
     rmri_node_ctl_free(n);
     rmri_node_data_free(n);
     rmri_node_portmap_free(n);
+    rmri_node_pings_free(n);
     rmri_node_netcheck_free(n);
     rmri_node_echo_free(n);
     rmri_node_forward_echo_free(n);
@@ -482,6 +484,7 @@ static void pump(rmr_node *n, rmr_time now)
         if (n->nm) { /* the last of the layers */
             if (n->ctl)
                 rmri_node_ctl_pump(n, now);
+            rmri_node_pings_pump(n, now);
             rmri_node_regions_pump(n, now);
             rmri_node_netcheck_pump(n, now);
             rmri_node_portmap_pump(n, now);
@@ -530,6 +533,7 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
             rmr_ctl_set_wall(n->ctl, now, ev->wall_unix_ns);
             rmr_wg_set_wall(n->wg, now, ev->wall_unix_ns);
         }
+        rmri_node_expiry_plan(n, now);
         begin_when_ready(n);
         return RMR_OK;
     case RMR_IO_LINKS:
@@ -595,6 +599,8 @@ static rmr_time m_next_deadline(const void *self)
     at = rmr_time_min(at, n->cache_at);
     at = rmr_time_min(at, n->again_at);
     at = rmr_time_min(at, n->renew_at);
+    at = rmr_time_min(at, n->peer_expiry_at);
+    at = rmr_time_min(at, rmri_node_pings_deadline(n));
     if (n->wg)
         at = rmr_time_min(at, rmr_wg_next_deadline(n->wg));
     if (n->ns)
@@ -635,6 +641,7 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
     if (now >= n->cache_at)
         rmri_node_cache_save(n);
     rmri_node_login_handle_deadline(n, now);
+    rmri_node_expiry_handle_deadline(n, now);
     if (n->ctl)
         rmri_node_check(n, now, rmr_ctl_handle_deadline(n->ctl, now));
     rmri_node_regions_handle_deadline(n, now);

@@ -434,6 +434,7 @@ static void on_pong(void *user, const rmr_addr *from, uint16_t id, uint16_t seq,
 {
     rmr_node *n = user;
     rmri_node_local_icmp_pong(n, n->now, from, id, seq, payload);
+    rmri_node_ping_icmp_pong(n, n->now, from, id, payload);
 }
 
 void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n)

@@ -152,6 +152,13 @@ static void on_server_key(void *user, const uint8_t key[RMR_KEY_LEN])
     n->state_wanted = true;
 }
 
+static void on_upgrade_form(void *user, bool websocket)
+{
+    rmr_node *n = user;
+    n->keys.websocket = websocket;
+    n->state_wanted = true;
+}
+
 static void on_registered(void *user, const char *login, const char *display)
 {
     rmr_node *n = user;
@@ -179,6 +186,7 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     cb.on_registered = on_registered;
     cb.on_key_expired = on_key_expired;
     cb.on_key_refused = on_key_refused;
+    cb.on_upgrade_form = on_upgrade_form;
     rmr_ctl_config_init(&cfg, sizeof cfg);
     cfg.url = n->url;
     cfg.auth_key = n->auth_key;
@@ -202,6 +210,7 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     memcpy(cfg.disco_public, n->disco_public, RMR_KEY_LEN);
     if (n->keys.has_server)
         memcpy(cfg.server_key, n->keys.server, RMR_KEY_LEN);
+    cfg.websocket_first = n->keys.websocket;
     cfg.wall_unix_ns = rmr_mc_wall(n->mc, now);
     rmr_prefix routes[ND_MAX_OFFERED + 2];
     cfg.n_routes = rmri_node_routes_told(n, routes);

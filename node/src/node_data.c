@@ -36,6 +36,10 @@ static void on_packet(void *user, rmr_wg_peer peer, rmr_buf ip_packet)
         n->dropped_source++;
         return;
     }
+    if (rmri_node_tsmp_is(pkt)) {
+        rmri_node_tsmp_in(n, n->now, pkt);
+        return;
+    }
     rmr_netcheck_sched_traffic(&n->sched, n->now);
     if (!rmri_node_packets_give(n, pkt))
         rmr_ns_read_pkt(n->ns, n->now, pkt);

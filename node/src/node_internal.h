@@ -406,6 +406,47 @@ void rmri_node_conn_pump(nd_conn *c, rmr_time now);
 extern const rmr_mc_io_ops rmri_node_bridge_ops;
 void rmri_node_conn_ns_callbacks(rmr_ns_callbacks *cb, rmr_node *n);
 
+/* ---- node_ping.c, node_tsmp.c ----------------------------------------- */
+
+#define ND_MAX_ASKS 8
+#define ND_TSMP_DATA 8
+#define ND_TSMP_QUEUE 8
+
+typedef struct nd_ask nd_ask; /* a PingRequest that is being answered */
+
+typedef struct nd_tsmp { /* a packet of ours that waits */
+    uint8_t pkt[64];
+    size_t len;
+} nd_tsmp;
+
+void rmri_node_ping_asked(rmr_node *n, const rmr_nm_ping *ping);
+void rmri_node_pings_pump(rmr_node *n, rmr_time now);
+rmr_time rmri_node_pings_deadline(const rmr_node *n);
+void rmri_node_pings_free(rmr_node *n);
+void rmri_node_ping_pong(rmr_node *n, rmr_time now, uint64_t tag,
+                         const rmr_path_pong *pong);
+void rmri_node_ping_icmp_pong(rmr_node *n, rmr_time now, const rmr_addr *from,
+                              uint16_t id, rmr_bytes payload);
+void rmri_node_ping_tsmp_pong(rmr_node *n, rmr_time now, const rmr_addr *from,
+                              const uint8_t data[ND_TSMP_DATA], uint16_t port);
+/* A packet between nodes (protocol 99), from that peer: pings are answered. */
+bool rmri_node_tsmp_is(rmr_bytes pkt);
+void rmri_node_tsmp_in(rmr_node *n, rmr_time now, rmr_bytes pkt);
+rmr_err rmri_node_tsmp_ping(rmr_node *n, const rmr_addr *to,
+                            const uint8_t data[ND_TSMP_DATA]);
+/* The next one of ours, into dst; 0: none. */
+size_t rmri_node_tsmp_out(rmr_node *n, uint8_t *dst);
+
+/* ---- node_expiry.c ---------------------------------------------------- */
+
+/* A peer came or changed: its key may be the next to end. */
+void rmri_node_expiry_peer(rmr_node *n, const rmr_nm_node *peer);
+/* A clock may be another one, or a key: when to look again. */
+void rmri_node_expiry_plan(rmr_node *n, rmr_time now);
+void rmri_node_expiry_handle_deadline(rmr_node *n, rmr_time now);
+/* May this node take part?  The data plane goes down and comes up with that. */
+void rmri_node_expiry_self(rmr_node *n, rmr_time now);
+
 /* ---- node_routes*.c, node_prefix.c ------------------------------------ */
 
 typedef struct nd_routes_wish { /* what the program wants of routes */
@@ -633,6 +674,7 @@ typedef struct nd_keys { /* what the state blob holds; secret */
     uint8_t machine[RMR_KEY_LEN], node[RMR_KEY_LEN], old_node[RMR_KEY_LEN];
     uint8_t server[RMR_KEY_LEN]; /* pinned, public */
     bool has_old_node, has_server, registered;
+    bool websocket; /* the form of the upgrade that led to the server */
     char url[512];
     char login[128];
     char stable_id[64];
@@ -751,6 +793,12 @@ struct rmr_node {
     bool from_server; /* inside rmr_ctl_read */
     bool live; /* a netmap came from the server, not from the cache */
     bool has_jailed, approval_told, expiry_told;
+    nd_ask *asks;
+    nd_tsmp tsmp[ND_TSMP_QUEUE];
+    size_t n_tsmp;
+    bool barred; /* ended, or not approved: no packet goes or comes */
+    uint64_t peer_expiry; /* of a peer's key, the next, server time; 0: none */
+    rmr_time peer_expiry_at; /* when to look; NEVER: not */
     bool stopgap_told; /* it was looked at whether the cache can do */
 
     nd_region *regions;

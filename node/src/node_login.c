@@ -205,11 +205,13 @@ void rmri_node_login_handle_deadline(rmr_node *n, rmr_time now)
     rmri_node_login_check(n, now);
     if (n->key_ended && !n->expiry_told)
         rmri_node_peers_tell_expired(n);
+    rmri_node_expiry_self(n, now);
 }
 
 void rmri_node_login_expired(rmr_node *n)
 {
     n->key_ended = true;
+    rmri_node_expiry_self(n, n->now);
     renew(n, n->now, true);
 }
 

@@ -42,6 +42,8 @@ static size_t take_packet(rmr_node *n, rmr_time now, uint8_t *at)
     len = rmri_node_packets_take(n, at);
     if (len)
         return len;
+    if (n->n_tsmp)
+        return rmri_node_tsmp_out(n, at);
     rmr_err err = rmr_ns_write_pkt(n->ns, now, rmr_buf_of(at, ND_MTU), &len);
     rmri_node_check(n, now, err);
     return err == RMR_OK ? len : 0;

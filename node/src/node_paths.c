@@ -132,6 +132,8 @@ bool rmri_node_paths_want(rmr_node *n, const uint8_t key[RMR_KEY_LEN],
 {
     rmr_path_peer_config pc;
     rmr_nm_node v;
+    if (n->barred)
+        return false;
     if (rmr_paths_find(n->paths, key, out))
         return true;
     if (!n->nm || !rmr_nm_peer_by_key(n->nm, key, &v))
@@ -182,7 +184,7 @@ void rmri_node_paths_peer(rmr_node *n, rmr_nm_change change,
         tell_trouble(
             n, v,
             rmr_paths_peer_set(n->paths, n->now, peer, RMR_PATH_SET_ALL, &pc));
-    else if (v->wireguard_only)
+    else if (v->wireguard_only && !n->barred)
         /* Nothing but its address says who it is. */
         tell_trouble(n, v, rmr_paths_peer_add(n->paths, n->now, &pc, &peer));
 }
@@ -297,6 +299,7 @@ static void on_pong(void *user, rmr_path_peer peer, uint64_t tag,
     (void)peer;
     n->dirty = true;
     rmri_node_local_pong(n, n->now, tag, pong);
+    rmri_node_ping_pong(n, n->now, tag, pong);
 }
 
 rmr_err rmri_node_paths_new(rmr_node *n, rmr_time now)

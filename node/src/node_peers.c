@@ -7,10 +7,11 @@
 
 static bool is_usable(const rmr_node *n, const rmr_nm_node *peer)
 {
-    if (peer->expired)
+    if (peer->expired || n->barred)
         return false;
-    uint64_t wall = rmr_mc_wall(n->mc, n->now);
-    return peer->key_expiry_unix_ns == 0 || peer->key_expiry_unix_ns > wall;
+    uint64_t wall = rmr_nm_server_time(n->nm, rmr_mc_wall(n->mc, n->now));
+    return peer->key_expiry_unix_ns == 0 || wall == 0 ||
+           peer->key_expiry_unix_ns > wall;
 }
 
 static rmr_err configure(rmr_node *n, rmr_wg_peer wp, const rmr_nm_node *peer)
@@ -121,6 +122,7 @@ static void on_peer(void *user, rmr_nm_change change, const rmr_nm_node *peer,
     n->dirty = true;
     if (peer->jailed)
         n->has_jailed = true;
+    rmri_node_expiry_peer(n, peer);
     rmri_node_routes_peer(n, peer);
     rmr_wg_peer wp = rmr_wg_peer_find(n->wg, old_key ? old_key : peer->key);
     rmri_node_paths_peer(n, change, peer, old_key);
@@ -209,6 +211,7 @@ static bool is_admitted(rmr_node *n, const rmr_nm_node *self)
                               "this node waits for approval: approve it at "
                               "the control server");
         n->approval_told = true;
+        rmri_node_set_state(n, RMR_NODE_NEEDS_APPROVAL, "");
         return false;
     }
     n->approval_told = n->expiry_told = false;
@@ -284,6 +287,15 @@ static void on_frame(void *user, uint32_t changed)
         tell_running(n);
         rmri_node_login_check(n, n->now);
     }
+    rmri_node_expiry_self(n, n->now);
+    rmri_node_expiry_plan(n, n->now);
+}
+
+static void on_ping_request(void *user, const rmr_nm_ping *ping)
+{
+    rmr_node *n = user;
+    if (n->from_server) /* not of a cached netmap */
+        rmri_node_ping_asked(n, ping);
 }
 
 rmr_err rmri_node_peers_nm_new(rmr_node *n)
@@ -295,6 +307,7 @@ rmr_err rmri_node_peers_nm_new(rmr_node *n)
     cb.on_peer = on_peer;
     cb.on_frame = on_frame;
     cb.on_peer_restarted = on_peer_restarted;
+    cb.on_ping_request = on_ping_request;
     rmr_nm_config_init(&cfg, sizeof cfg);
     cfg.max_peers = ND_MAX_PEERS;
     cfg.callbacks = &cb;

@@ -19,7 +19,7 @@ static bool is_own(const rmr_nm_node *peer, const rmr_prefix *p)
 static bool is_candidate(const rmr_node *n, const rmr_nm_node *peer,
                          const rmr_prefix *p)
 {
-    if (!rmri_node_prefix_is_clean(p) || is_own(peer, p))
+    if (peer->expired || !rmri_node_prefix_is_clean(p) || is_own(peer, p))
         return false;
     if (p->bits == 0)
         return n->routes.exit_peer == peer->id;

@@ -22,6 +22,7 @@ enum {
     F_OLD_NODE,
     F_SERVER,
     F_REGISTERED,
+    F_WEBSOCKET,
     F_LOGIN,
     F_STABLE_ID,
     F_AUTH_URL,
@@ -62,6 +63,7 @@ static const rmr_json_field state_fields[] = {
     {"old_node_key", F_OLD_NODE, NULL, 0},
     {"server_key", F_SERVER, NULL, 0},
     {"registered", F_REGISTERED, NULL, 0},
+    {"control_websocket", F_WEBSOCKET, NULL, 0},
     {"login", F_LOGIN, NULL, 0},
     {"stable_id", F_STABLE_ID, NULL, 0},
     {"auth_url", F_AUTH_URL, NULL, 0},
@@ -167,6 +169,9 @@ static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
         return key_of(text, "mkey:", k->server);
     case F_REGISTERED:
         k->registered = kind == RMR_JSON_TRUE;
+        return RMR_OK;
+    case F_WEBSOCKET:
+        k->websocket = kind == RMR_JSON_TRUE;
         return RMR_OK;
     case F_LOGIN:
         return text_of(text, k->login, sizeof k->login);
@@ -308,6 +313,8 @@ rmr_err rmri_node_state_text(const nd_keys *k, rmr_buf dst, size_t *len)
     if (k->has_server)
         put_key(&w, "server_key", "mkey:", k->server);
     rmr_jw_kbool(&w, "registered", k->registered);
+    if (k->websocket)
+        rmr_jw_kbool(&w, "control_websocket", true);
     rmr_jw_kstr(&w, "login", k->login);
     rmr_jw_kstr(&w, "stable_id", k->stable_id);
     rmr_jw_kstr(&w, "auth_url", k->auth_url);

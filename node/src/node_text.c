@@ -12,6 +12,8 @@ const char *rmr_node_state_name(rmr_node_state s)
         return "Running";
     case RMR_NODE_STOPPED:
         return "Stopped";
+    case RMR_NODE_NEEDS_APPROVAL:
+        return "NeedsMachineAuth";
     default:
         return "NoState";
     }

@@ -643,14 +643,21 @@ static void on_key_refused(void *user, rmr_err err, const char *text)
     (void)snprintf(r->refused_text, sizeof r->refused_text, "%s", text);
 }
 
+static void on_upgrade_form(void *user, bool websocket)
+{
+    rig *r = user;
+    r->forms++;
+    r->websocket = websocket;
+}
+
 rmr_err rig_init(rig *r, void (*tune)(rmr_ctl_config *cfg))
 {
     rmr_nm_config ncfg;
     rmr_ctl_config cfg;
-    const rmr_ctl_callbacks cb = {sizeof cb,     r,
-                                  on_state,      on_server_key,
-                                  on_registered, on_key_expired,
-                                  on_key_refused};
+    const rmr_ctl_callbacks cb = {sizeof cb,      r,
+                                  on_state,       on_server_key,
+                                  on_registered,  on_key_expired,
+                                  on_key_refused, on_upgrade_form};
     r->now = r->now ? r->now : 5 * RMR_SEC;
     if (!r->rng.s[0])
         test_rng_seed(&r->rng, 11);
@@ -751,7 +758,10 @@ static bool open_stream(rig *r)
         return false;
     assert_string_equal(d.host, "control.example");
     r->s.dials++;
-    if (r->s.refuse_dial) {
+    r->dial = d;
+    r->plan = d.plan ? *d.plan : (rmr_dial_plan){0};
+    r->dial.plan = NULL; /* lent */
+    if (r->s.refuse_dial || (r->s.refuse_plan && d.plan)) {
         rmr_ctl_stream_closed(r->c, r->now, RMR_E_REFUSED, "nobody there");
         return true;
     }

@@ -47,6 +47,7 @@ typedef struct request {
 typedef struct server {
     /* the script */
     bool refuse_dial;
+    bool refuse_plan; /* whatever is dialled by a plan */
     uint8_t key[32];            /* private */
     const char *key_answer;     /* whole HTTP answer; NULL: the key, as JSON */
     const char *upgrade_answer; /* NULL: 101 */
@@ -126,6 +127,10 @@ typedef struct rig {
     int expired, refused;
     rmr_err refused_err;
     char refused_text[256];
+    rmr_dial dial; /* the last one; its plan is below */
+    rmr_dial_plan plan;
+    int forms; /* how often on_upgrade_form was called */
+    bool websocket;
     uint8_t server_key[32];
     char login[128];
     bool stream; /* the client has one */

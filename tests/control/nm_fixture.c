@@ -66,9 +66,9 @@ static void on_frame(void *user, uint32_t changed)
         assert_int_equal(rmr_nm_frame_end(s->nm), RMR_E_REENTRANT);
 }
 
-static void on_ping(void *user, const char *url, bool noise, const char *types)
+static void on_ping(void *user, const rmr_nm_ping *p)
 {
-    say(user, "ping(%s,%d,%s)", url, noise, types);
+    say(user, "ping(%s,%d,%s)", p->url, p->url_is_noise, p->types);
 }
 
 static void on_pop(void *user, const char *url)

@@ -438,6 +438,33 @@ static void a_sign_of_life_is_given_over_noise(void **state)
     rig_free(&r);
 }
 
+static void the_result_of_a_ping_is_posted_over_noise(void **state)
+{
+    (void)state;
+    rig r = {0};
+    static uint8_t big[5000];
+    const char *json = "{\"Type\":\"disco\"}";
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rig_run(&r);
+    rmr_bytes body = rmr_bytes_str(json);
+    assert_int_equal(rmr_ctl_answer_ping(r.c, "https://unused/ping/9", body),
+                     RMR_OK);
+    assert_int_equal(rmr_ctl_answer_ping(r.c, "https://unused/ping/8", body),
+                     RMR_E_FULL);
+    rig_run(&r);
+    assert_int_equal(r.s.pings, 1);
+    assert_string_equal(r.s.ping_method, "POST");
+    assert_string_equal(r.s.ping_path, "/ping/9");
+    assert_string_equal(r.s.ping_body, json);
+    assert_int_equal(rmr_ctl_answer_ping(r.c, "no url", body), RMR_E_INVAL);
+    assert_int_equal(rmr_ctl_answer_ping(r.c, "https://unused/ping/7",
+                                         rmr_bytes_of(big, sizeof big)),
+                     RMR_E_TOOBIG);
+    rig_run(&r);
+    assert_int_equal(r.s.pings, 1);
+    rig_free(&r);
+}
+
 static void c2n(rig *r, int n, const char *ask)
 {
     char text[3000], b64[2048];
@@ -502,6 +529,7 @@ int main(void)
         cmocka_unit_test(a_net_without_its_lists_is_refused),
         cmocka_unit_test(failed_updates_back_off),
         cmocka_unit_test(a_sign_of_life_is_given_over_noise),
+        cmocka_unit_test(the_result_of_a_ping_is_posted_over_noise),
         cmocka_unit_test(c2n_requests_are_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,13 +44,18 @@ step "a login by a URL" by_url r1 --socks5 127.0.0.1:1091
 step "another one" by_url r4 --serve 8088=127.0.0.1:8088
 r4_url=http://$(remora_ip4 r4):8088/
 step "traffic" until_ok 30 hello 127.0.0.1:1091 "$r4_url"
-again_by_url() {
-    local before
-    before=$(node_key r1)
-    lab "expire?node=r1" && until_ok 20 has_urls r1 2 || return 1
-    curl -fsS "$(urls r1 | tail -n 1)" && until_ok 20 other_key r1 "$before"
+is_state() { remora r1 status --json | jq -e --arg s "$1" '.BackendState == $s'; }
+silent() { # its key has ended: nothing goes any more
+    lab "expire?node=r1" && until_ok 20 is_state NeedsLogin || return 1
+    ! patience=3 hello 127.0.0.1:1091 "$r4_url"
 }
-step "its key ends: another URL, another key" again_by_url
+before=$(node_key r1)
+step "its key ends: it is silent" silent
+again_by_url() {
+    until_ok 20 has_urls r1 2 || return 1
+    curl -fsS "$(urls r1 | tail -n 1)" && until_ok 20 other_key r1 "$before" && until_ok 20 is_state Running
+}
+step "another URL, another key" again_by_url
 step "traffic after that, without a restart" until_ok 60 hello 127.0.0.1:1091 "$r4_url"
 
 lab_end

@@ -227,6 +227,13 @@ static uint64_t connects(rig *r, uint8_t family)
     return op.id;
 }
 
+static uint64_t connects_one(rig *r)
+{
+    rmr_io_op op = next(r);
+    assert_int_equal(op.kind, RMR_IO_CONNECT);
+    return op.id;
+}
+
 static void pass(rig *r, rmr_dur t)
 {
     r->now += t;
@@ -318,6 +325,78 @@ static void a_family_that_is_off_is_not_tried(void **st)
     d.no_v4 = d.no_v6 = true;
     rmr_mc_link_dial(r.link, r.now, &d);
     assert_int_equal(r.why, RMR_E_UNREACHABLE);
+    rig_end(&r);
+}
+
+/* Three addresses: at once, at once, and 300 ms later, each with its port. */
+static rmr_dial_plan three_ways(void)
+{
+    rmr_dial_plan plan = {.n = 3};
+    for (size_t i = 0; i < 3; i++) {
+        rmr_dial_try *t = &plan.tries[i];
+        t->addr.family = RMR_AF_INET;
+        t->addr.ip[0] = (uint8_t)(i + 1);
+        t->addr.port = 8080;
+        t->timeout = 7 * RMR_SEC;
+    }
+    plan.tries[2].delay = 300 * RMR_MS;
+    return plan;
+}
+
+static void the_ways_of_a_plan_go_side_by_side(void **st)
+{
+    rig r;
+    (void)st;
+    for (int winner = 0; winner < 3; winner++) {
+        rig_start(&r, NULL);
+        rmr_dial_plan plan = three_ways();
+        rmr_dial d = dial_both();
+        d.plan = &plan;
+        rmr_mc_link_dial(r.link, r.now, &d);
+        memset(&plan, 0xee, sizeof plan); /* it was lent */
+        uint64_t id[3];
+        for (int i = 0; i < 2; i++) {
+            rmr_io_op op = next(&r);
+            assert_int_equal(op.kind, RMR_IO_CONNECT);
+            assert_int_equal(op.addr.ip[0], i + 1);
+            assert_int_equal(op.addr.port, 8080);
+            assert_true(op.timeout == 7 * RMR_SEC);
+            id[i] = op.id;
+        }
+        assert_int_equal(next(&r).kind, RMR_IO_NONE);
+        assert_true(rmr_mc_next_deadline(r.mc) == r.now + 300 * RMR_MS);
+        if (winner == 2)
+            pass(&r, 300 * RMR_MS);
+        id[2] = winner == 2 ? connects(&r, RMR_AF_INET) : 0;
+        give(&r, RMR_IO_OPENED, id[winner], NULL);
+        assert_int_equal(r.opened, 1);
+        int aborted = 0;
+        rmr_io_op op;
+        while ((op = next(&r)).kind != RMR_IO_NONE)
+            aborted += op.kind == RMR_IO_ABORT;
+        assert_int_equal(aborted, winner == 2 ? 2 : 1);
+        assert_true(rmr_mc_next_deadline(r.mc) == RMR_TIME_NEVER);
+        rig_end(&r);
+    }
+}
+
+static void a_plan_that_leads_nowhere_ends_the_dial(void **st)
+{
+    rig r;
+    (void)st;
+    rig_start(&r, NULL);
+    rmr_dial_plan plan = three_ways();
+    rmr_dial d = dial_both();
+    d.plan = &plan;
+    rmr_mc_link_dial(r.link, r.now, &d);
+    uint64_t first = connects_one(&r), second = connects_one(&r);
+    give(&r, RMR_IO_FAILED, first, NULL);
+    assert_int_equal(next(&r).kind, RMR_IO_NONE); /* one is still tried */
+    give(&r, RMR_IO_FAILED, second, NULL);
+    give(&r, RMR_IO_FAILED, connects_one(&r), NULL); /* before its time */
+    assert_int_equal(r.closed, 1);
+    assert_int_equal(r.why, RMR_E_REFUSED);
+    assert_true(rmr_mc_next_deadline(r.mc) == RMR_TIME_NEVER);
     rig_end(&r);
 }
 
@@ -860,6 +939,8 @@ int main(void)
         T(the_second_family_does_not_wait_for_one_that_failed),
         T(one_that_opens_in_time_keeps_the_other_from_beginning),
         T(a_family_that_is_off_is_not_tried),
+        T(the_ways_of_a_plan_go_side_by_side),
+        T(a_plan_that_leads_nowhere_ends_the_dial),
         T(both_families_end_with_the_dial),
         T(a_dial_ends_at_its_timeout),
         T(a_proxy_is_asked_for_the_host_and_then_out_of_the_way),

@@ -975,6 +975,28 @@ static void from_the_cache_an_expired_node_does_not_run(void **st)
     assert_int_equal(l.failed_events, 0); /* it goes on asking */
 }
 
+static void the_form_of_the_upgrade_is_kept(void **st)
+{
+    (void)st;
+    uint8_t text[4096];
+    nd_keys in, out;
+    bool is_old;
+    size_t len = read_vector("state-2.txt", text, sizeof text);
+    assert_int_equal(
+        rmri_node_state_parse(&in, rmr_bytes_of(text, len), &is_old), RMR_OK);
+    assert_false(in.websocket); /* of before there was such a field */
+    for (int i = 0; i < 2; i++) {
+        in.websocket = i;
+        assert_int_equal(
+            rmri_node_state_text(&in, rmr_buf_of(text, sizeof text), &len),
+            RMR_OK);
+        assert_int_equal(
+            rmri_node_state_parse(&out, rmr_bytes_of(text, len), &is_old),
+            RMR_OK);
+        assert_int_equal(out.websocket, i);
+    }
+}
+
 /* ---- a death at each write --------------------------------------------- */
 
 /* A start, a change of preferences and a stop; false: it died before. */
@@ -1065,6 +1087,7 @@ int main(void)
         T(a_first_start_without_the_seal_key_keeps_nothing),
         T(a_program_can_keep_the_state_itself),
         T(what_the_program_keeps_is_sealed_too),
+        T(the_form_of_the_upgrade_is_kept),
         T(from_the_cache_expired_keys_are_not_used),
         T(from_the_cache_an_expired_node_does_not_run),
         T(killed_at_each_write_it_starts_with_old_or_new_state),

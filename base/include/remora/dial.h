@@ -17,6 +17,19 @@ extern "C" {
 
 #define RMR_HOST_MAX 254 /* a DNS name or an address literal, and a NUL */
 
+#define RMR_DIAL_PLAN_MAX 8
+
+typedef struct rmr_dial_try { /* an address, and when it is tried */
+    rmr_addr addr;            /* with its port                     */
+    rmr_dur delay;            /* behind the beginning              */
+    rmr_dur timeout;          /* to be connected                   */
+} rmr_dial_try;
+
+typedef struct rmr_dial_plan { /* all at once: the first to open is taken */
+    rmr_dial_try tries[RMR_DIAL_PLAN_MAX]; /* the earlier first          */
+    size_t n;
+} rmr_dial_plan;
+
 typedef struct rmr_dial {
     char host[RMR_HOST_MAX];      /* resolved, and the TLS server name        */
     char cert_name[RMR_HOST_MAX]; /* "": host; another name to check; or
@@ -29,6 +42,8 @@ typedef struct rmr_dial {
     rmr_addr addrs[2];    /* literals to dial instead of resolving `host`     */
     uint8_t n_addrs;
     rmr_dur timeout;      /* for all of it, connected and TLS done            */
+    const rmr_dial_plan *plan; /* NULL: none; instead of `host` and `addrs`,
+                             where no proxy is asked; lent for the call       */
 } rmr_dial;
 
 #ifdef __cplusplus

@@ -1,8 +1,8 @@
 /*
  * remora/control.h - the TS2021 client: joins a control server and follows it.
  * It is not a server.  Of PingRequests it answers those that go over its own
- * connection (a sign of life over Noise, c2n: /echo); it hands the others on
- * (rmr_nm_callbacks.on_ping_request).
+ * connection and need nobody else (a sign of life over Noise, c2n: /echo); it
+ * hands the others on (rmr_nm_callbacks.on_ping_request, rmr_ctl_answer_ping).
  *
  * It fetches the server's key, upgrades to the Noise protocol, registers, polls
  * the map stream into an rmr_nm, sends updates about this node, watches the
@@ -109,6 +109,9 @@ typedef struct rmr_ctl_callbacks {
     /* The new key was refused.  That before stays, and the map stream of it; a
      * refused auth key is forgotten.  NULL: FAILED instead. */
     void (*on_key_refused)(void *user, rmr_err err, const char *text);
+    /* Another form of the upgrade than the one tried first led to the server:
+     * store it, for websocket_first. */
+    void (*on_upgrade_form)(void *user, bool websocket);
 } rmr_ctl_callbacks;
 
 typedef struct rmr_ctl_config {
@@ -145,6 +148,8 @@ typedef struct rmr_ctl_config {
      * and so it is where an auth key is given. */
     const char *auth_url;
     bool hold; /* connects, and registers only after rmr_ctl_release()       */
+    /* The form of the upgrade that is tried first, as on_upgrade_form told. */
+    bool websocket_first;
 } rmr_ctl_config;
 
 #define RMR_CTL_MAX_ROUTES 128
@@ -420,6 +425,20 @@ RMR_API void rmr_ctl_release(rmr_ctl *c);
  * Source: tailcfg.RegisterRequest, Expiry.
  */
 RMR_API void rmr_ctl_logout(rmr_ctl *c, rmr_time now);
+
+/**
+ * Posts the answer to a PingRequest whose URL is one of the control connection
+ * (rmr_nm_ping.url_is_noise).                                        [submit]
+ *
+ * \param url   As the request had it.
+ * \param body  JSON, copied; at most 4 KiB.
+ *
+ * Effects: output; what becomes of it is not told.
+ * Errors: FULL (the answer before it is not sent yet), INVAL (no URL), TOOBIG.
+ * Source: tailcfg.PingRequest, PingResponse.
+ */
+RMR_API rmr_err rmr_ctl_answer_ping(rmr_ctl *c, const char *url,
+                                    rmr_bytes body);
 
 /**
  * Out of FAILED, or out of a back-off (the network changed): tries now, and

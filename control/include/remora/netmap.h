@@ -216,6 +216,13 @@ enum {
     RMR_NM_KEEPALIVE = 1 << 7
 };
 
+typedef struct rmr_nm_ping { /* a PingRequest; a view */
+    const char *url;
+    const char *types; /* "": a HEAD of `url`; else "disco,TSMP,ICMP..." */
+    rmr_addr ip;       /* whom to ping; family NONE: nobody */
+    bool url_is_noise; /* the answer goes by rmr_ctl_answer_ping() */
+} rmr_nm_ping;
+
 typedef struct rmr_nm_callbacks {
     uint32_t struct_size;
     void *user;
@@ -225,9 +232,9 @@ typedef struct rmr_nm_callbacks {
                     const uint8_t old_key[RMR_KEY_LEN]);
     /* A whole frame was applied: `changed` is a set of RMR_NM_... bits. */
     void (*on_frame)(void *user, uint32_t changed);
-    /* The server asks for a sign of life or shows something. */
-    void (*on_ping_request)(void *user, const char *url, bool url_is_noise,
-                            const char *types);
+    /* The server asks for a sign of life, or for a peer to be pinged; or it
+     * shows something.  Submit functions of the client may be called inside. */
+    void (*on_ping_request)(void *user, const rmr_nm_ping *ping);
     void (*on_pop_browser)(void *user, const char *url);
     /* After on_peer: its disco key is another one, so it was started anew and
      * has lost its sessions. */
@@ -324,6 +331,20 @@ RMR_API rmr_err rmr_nm_frame_feed(rmr_nm *nm, rmr_bytes json);
  * Source: tailcfg.MapResponse; wgengine/filter.
  */
 RMR_API rmr_err rmr_nm_frame_end(rmr_nm *nm);
+
+/**
+ * Looks which peers' keys have ended since the last look; walks all peers.
+ *                                                                     [pump]
+ *
+ * \param now_unix_ns  Our clock.
+ * \return When, by the server's clock (rmr_nm_server_time), the next key ends;
+ *         0: none does, the clock is not set, or a frame is being read.
+ * Effects: on_peer(CHANGED) for each that ended, on_frame(RMR_NM_PEERS) when
+ *          there was one.
+ * Errors: none.
+ * Source: tailcfg.Node, KeyExpiry; control/controlclient.
+ */
+RMR_API uint64_t rmr_nm_expire(rmr_nm *nm, uint64_t now_unix_ns);
 
 /**
  * Writes the whole table as one MapResponse, a piece per call.        [look]
@@ -643,7 +664,8 @@ RMR_API uint64_t rmr_nm_control_time(const rmr_nm *nm);
  * What the server's clock says when ours says `unix_ns`: the same, but for a
  * difference of more than a minute.                                   [look]
  *
- * \return 0 for 0.
+ * \return 0 for 0, and for a time before 2023: that clock is not set, and no
+ *         key counts as ended by it.
  * Effects: none.
  * Errors:  none.
  * Source:  tailcfg.MapResponse, ControlTime.

@@ -71,7 +71,8 @@ typedef enum rmr_node_state { /* names as `tailscale status` has them */
     RMR_NODE_STARTING,    /* keys are there, no netmap yet */
     RMR_NODE_NEEDS_LOGIN,
     RMR_NODE_RUNNING,
-    RMR_NODE_STOPPED
+    RMR_NODE_STOPPED,
+    RMR_NODE_NEEDS_APPROVAL /* an administrator must let this node in */
 } rmr_node_state;
 
 typedef struct rmr_node_event {

@@ -480,7 +480,8 @@ func main() {
 		fmt.Fprintln(w, "logged in")
 	})
 	// testcontrol ends its process on a request it doesn't know; answer those here.
-	for _, p := range []string{"/key", "/ts2021", "/machine/", "/generate_204", "/c2n/"} {
+	mux.Handle("/ts2021", newWebSocketForm(c.s))
+	for _, p := range []string{"/key", "/machine/", "/generate_204", "/c2n/"} {
 		mux.Handle(p, c.s)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
