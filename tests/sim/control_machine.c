@@ -23,7 +23,9 @@ typedef struct known {
     char endpoints[CM_TEXT];
     char routes[512]; /* that it offers: a list of JSON texts, or "" */
     int home;
-    uint64_t end; /* of the key, Unix s; 0: none */
+    uint64_t end;      /* of the key, Unix s; 0: none */
+    uint64_t each_end; /* of each later key */
+    int keys;          /* so many */
 } known;
 
 struct control_machine {
@@ -80,8 +82,10 @@ static void learn(known *n, const char *body)
     n->is_known = true;
     memcpy(before, n->key, sizeof before);
     (void)field(body, "NodeKey", "\"nodekey:", "\"", n->key, sizeof n->key);
-    if (strcmp(before, n->key) != 0)
-        n->end = 0;
+    if (strcmp(before, n->key) != 0) {
+        n->end = n->each_end;
+        n->keys++;
+    }
     (void)field(body, "DiscoKey", "\"discokey:", "\"", n->disco,
                 sizeof n->disco);
     /* An IPv6 endpoint has brackets of its own. */
@@ -232,6 +236,17 @@ void control_machine_key_end(control_machine *c, int i, uint64_t unix_ns)
     }
     bytes_free(&b);
     bytes_free(&frame);
+}
+
+void control_machine_keys_end(control_machine *c, int i, uint64_t unix_ns)
+{
+    c->nodes[i].each_end = unix_ns / RMR_SEC;
+    control_machine_key_end(c, i, unix_ns);
+}
+
+int control_machine_keys(const control_machine *c, int i)
+{
+    return c->nodes[i].keys;
 }
 
 const char *control_machine_key(const control_machine *c, int i)

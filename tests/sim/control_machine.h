@@ -20,6 +20,11 @@ void control_machine_approve(control_machine *c, int node, bool yes);
 /* Node i's key ends at this Unix time, in ns, and it is told so; another key of
  * it has no end.  0: never. */
 void control_machine_key_end(control_machine *c, int i, uint64_t unix_ns);
+/* Every key of node i ends then, also those that it makes from now on; 0: none
+ * does. */
+void control_machine_keys_end(control_machine *c, int i, uint64_t unix_ns);
+/* How many node keys it has polled with. */
+int control_machine_keys(const control_machine *c, int i);
 /* The node key that it polled with last, as 64 digits. */
 const char *control_machine_key(const control_machine *c, int i);
 rmr_machine control_machine_machine(control_machine *c);
