@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#define CONNS 64
+#define CONNS 192
 #define LISTENER 1
 
 typedef struct conn {
@@ -30,6 +30,7 @@ typedef struct known {
 
 struct control_machine {
     bool listens;
+    rmr_addr at;
     char *derp_map;
     conn conns[CONNS];
     known nodes[CM_NODES];
@@ -311,6 +312,9 @@ static rmr_err on_event(void *self, rmr_time now, const rmr_io_event *ev)
     conn *k = conn_of(c, ev->id);
     (void)now;
     switch (ev->kind) {
+    case RMR_IO_OPENED:
+        c->at = ev->addr;
+        break;
     case RMR_IO_ACCEPTED:
         accept_conn(c, ev->child);
         break;
@@ -373,7 +377,7 @@ static rmr_err on_next_op(void *self, rmr_time now, rmr_buf scratch,
         c->listens = true;
         op->kind = RMR_IO_LISTEN;
         op->id = LISTENER;
-        op->addr = rmr_addr_v4(0, 0, 0, 0, 80);
+        op->addr = c->at;
         return RMR_OK;
     }
     for (int i = 0; i < CONNS; i++)
@@ -401,7 +405,30 @@ control_machine *control_machine_new(const char *derp_map)
     control_machine *c = calloc(1, sizeof *c);
     if (!c || !(c->derp_map = strdup(derp_map)))
         abort();
+    c->at = rmr_addr_v4(0, 0, 0, 0, 80);
     return c;
+}
+
+void control_machine_listen(control_machine *c, rmr_addr at)
+{
+    c->at = at;
+}
+
+uint16_t control_machine_port(const control_machine *c)
+{
+    return c->listens ? c->at.port : 0;
+}
+
+void control_machine_derp_map(control_machine *c, const char *derp_map)
+{
+    bytes b = {0};
+    free(c->derp_map);
+    if (!(c->derp_map = strdup(derp_map)))
+        abort();
+    put(&b, "{\"DERPMap\":");
+    put(&b, derp_map);
+    put(&b, "}");
+    tell(c, &b, -1);
 }
 
 void control_machine_free(control_machine *c)
