@@ -35,6 +35,7 @@ struct control_machine {
     conn conns[CONNS];
     known nodes[CM_NODES];
     bool is_refused[CM_NODES]; /* its routes are not approved */
+    const char *reg_body;      /* as in ctl_server.h */
 };
 
 /* ---- what nodes say ------------------------------------------------------ */
@@ -239,6 +240,13 @@ void control_machine_key_end(control_machine *c, int i, uint64_t unix_ns)
     bytes_free(&frame);
 }
 
+void control_machine_login(control_machine *c, bool is_wanted)
+{
+    c->reg_body = is_wanted ? "{\"AuthURL\":\"https://ex.com/a/1\"}" : NULL;
+    for (int i = 0; i < CONNS; i++)
+        c->conns[i].s.reg_body = c->reg_body;
+}
+
 void control_machine_keys_end(control_machine *c, int i, uint64_t unix_ns)
 {
     c->nodes[i].each_end = unix_ns / RMR_SEC;
@@ -299,6 +307,7 @@ static void accept_conn(control_machine *c, uint64_t id)
         memset(k->s.key, 0x33, 32);
         rmr_key_clamp(k->s.key);
         k->s.on_map = on_map;
+        k->s.reg_body = c->reg_body;
         k->s.user = c;
         k->s.open = true;
         return;

@@ -26,6 +26,8 @@ void control_machine_approve(control_machine *c, int node, bool yes);
 /* Node i's key ends at this Unix time, in ns, and it is told so; another key of
  * it has no end.  0: never. */
 void control_machine_key_end(control_machine *c, int i, uint64_t unix_ns);
+/* Who registers must log in by a URL, until this is taken back. */
+void control_machine_login(control_machine *c, bool is_wanted);
 /* Every key of node i ends then, also those that it makes from now on; 0: none
  * does. */
 void control_machine_keys_end(control_machine *c, int i, uint64_t unix_ns);
