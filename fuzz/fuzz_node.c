@@ -6,8 +6,8 @@
  * bound on memory; the rules of remora/io.h for operations; deadlines that were
  * handled are gone; nothing is asked for after STOP; states and callbacks come
  * in their order; what TCP carries arrives as it was sent; WireGuard's messages
- * go by UDP only to where a pong or a message came from; no connection comes in
- * before the packet filter did; the auth key is in no log line. */
+ * go by UDP only to where one came from or an answered ping went; no connection
+ * comes in before the packet filter did; the auth key is in no log line. */
 #include "fuzz_node_world.h"
 
 #include <stdlib.h>

@@ -46,16 +46,16 @@ static void prove(fz_world *w, const rmr_addr *a)
         w->proved[w->n_proved++ % PROVED] = *a;
 }
 
-static bool answers_a_ping(const fz_world *w, rmr_bytes d)
+/* A pong proves where its ping went to, wherever it comes from. */
+static void take_pong(fz_world *w, rmr_bytes d)
 {
     static const uint8_t shared[RMR_KEY_LEN] = {1};
     rmr_disco_msg m;
     if (rmr_disco_open(d, shared, &m) != RMR_OK || m.type != RMR_DISCO_PONG)
-        return false;
+        return;
     for (size_t i = 0; i < w->n_pings && i < PINGS; i++)
         if (memcmp(w->pings[i].txid, m.txid, sizeof m.txid) == 0)
-            return true;
-    return false;
+            prove(w, &w->pings[i].to);
 }
 
 static void arrive(fz_world *w, fz_flying *f)
@@ -66,8 +66,9 @@ static void arrive(fz_world *w, fz_flying *f)
         return;
     uint8_t *copy = fz_copy(w, f->data.p, f->data.len);
     rmr_bytes d = rmr_bytes_of(copy, f->data.len);
-    if (is_wireguard(d) || answers_a_ping(w, d))
+    if (is_wireguard(d))
         prove(w, &f->from);
+    take_pong(w, d);
     memset(&ev, 0, sizeof ev);
     ev.kind = RMR_IO_DATAGRAMS;
     ev.id = s->id;
@@ -159,8 +160,9 @@ static void note_ping(fz_world *w, const rmr_addr *to, rmr_bytes d)
     w->pings[i].to = *to;
 }
 
-/* WireGuard goes only where something of it, or a pong, came from; a peer that
- * speaks nothing else (number 3) has its endpoints from the server. */
+/* WireGuard goes only where something of it came from, or a ping went that was
+ * answered; a peer that speaks nothing else (number 3) has its endpoints from the
+ * server. */
 static void check_destination(const fz_world *w, const rmr_addr *to)
 {
     bool is_plain = to->ip[0] == 192 && to->ip[3] == 13;
