@@ -190,14 +190,21 @@ static void step_accept(fz_world *w)
         "{\"op\":\"whois\",\"peer\":\"100.64.0.2\"}\n",
         "{\"op\":\"metrics\"}\n",
         "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
-        "\5\1\0\5\1\0\3\2p0\0\120hello"};
+    };
+    /* To a peer; and to quad-100, a question in DNS' form for streams. */
+    static const uint8_t by_name[] = "\5\1\0\5\1\0\3\2p0\0\120hello";
+    static const uint8_t to_quad[] =
+        "\5\1\0\5\1\0\1\144\144\144\144\0\65"
+        "\0\33\0\7\1\0\0\1\0\0\0\0\0\0\2p0\2ex\3com\0\0\1\0\1";
     uint8_t which = fz_take(w), arg = fz_take(w);
-    if (arg < 13) {
-        size_t n = arg == 12 ? 17 : strlen(requests[arg]);
-        fz_accept(w, which, rmr_bytes_of(requests[arg], n));
-    } else {
+    if (arg < 12)
+        fz_accept(w, which, rmr_bytes_str(requests[arg]));
+    else if (arg == 12)
+        fz_accept(w, which, rmr_bytes_of(by_name, sizeof by_name - 1));
+    else if (arg == 13)
+        fz_accept(w, which, rmr_bytes_of(to_quad, sizeof to_quad - 1));
+    else
         fz_accept(w, which, fz_chunk(w));
-    }
 }
 
 static void step_memory(fz_world *w)

@@ -137,6 +137,47 @@ static void on_resolved(void *user, rmr_err err, const rmr_addr *addrs,
 
 /* ---- the configuration ---------------------------------------------------- */
 
+static fz_blob *blob_of(fz_world *w, const char *name)
+{
+    size_t i = 0;
+    while (w->blobs[i].name[0] && strcmp(w->blobs[i].name, name) != 0)
+        need(++i < BLOBS);
+    need(strlen(name) < sizeof w->blobs[i].name);
+    memcpy(w->blobs[i].name, name, strlen(name) + 1);
+    return &w->blobs[i];
+}
+
+static rmr_err get_blob(void *user, const char *name, uint64_t offset,
+                        rmr_buf dst, size_t *len)
+{
+    const fz_blob *b = blob_of(user, name);
+    *len = 0;
+    if (b->now.len == 0 || offset > b->now.len)
+        return RMR_E_NOTFOUND;
+    *len = b->now.len - (size_t)offset;
+    *len = *len < dst.len ? *len : dst.len;
+    if (*len)
+        memcpy(dst.ptr, b->now.p + offset, *len);
+    return RMR_OK;
+}
+
+static rmr_err put_blob(void *user, const char *name, uint64_t offset,
+                        rmr_bytes data, bool last)
+{
+    fz_blob *b = blob_of(user, name);
+    if (offset == 0)
+        b->next.len = 0;
+    need(offset == b->next.len);
+    fz_add(&b->next, data.ptr, data.len);
+    if (last) {
+        fz_bytes old = b->now;
+        b->now = b->next;
+        b->next = old;
+        b->next.len = 0;
+    }
+    return RMR_OK;
+}
+
 static rmr_err seal_key(void *user, uint32_t number, uint8_t key[32])
 {
     (void)user;
@@ -153,6 +194,13 @@ void fz_app_config(fz_world *w, rmr_node_config *cfg)
     static const char *const urls[] = {"http://203.0.113.250",
                                        "https://hosts.test", "https://dns.test",
                                        "https://203.0.113.250"};
+    static const char map[] =
+        "{\"Regions\":{\"1\":{\"RegionID\":1,\"RegionCode\":\"a\",\"Nodes\":[{"
+        "\"Name\":\"1a\",\"RegionID\":1,\"HostName\":\"r1.test\",\"IPv4\":"
+        "\"203.0.113.241\"}]}}}";
+    static rmr_node_store store;
+    rmr_node_store by_program = {sizeof store, w, get_blob, put_blob};
+    store = by_program;
     rmr_node_callbacks now = {sizeof cb,    w,           on_event,    on_accept,
                               on_connected, on_readable, on_writable, on_closed,
                               on_report};
@@ -182,6 +230,10 @@ void fz_app_config(fz_world *w, rmr_node_config *cfg)
     cfg->accept_routes = true;
     cfg->no_port_mapping = w->options & 64;
     cfg->only_netcheck = (w->options & 0xe8) == 0xe8;
+    if (cfg->only_netcheck)
+        cfg->derp_map = rmr_bytes_str(map);
+    if (w->options & 128)
+        cfg->store = &store;
 }
 
 /* ---- calls ---------------------------------------------------------------- */

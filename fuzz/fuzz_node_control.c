@@ -132,13 +132,14 @@ static void put_peer(const fz_world *w, fz_bytes *b, size_t i)
         "{\"ID\":%d,\"StableID\":\"s%d\",\"Name\":\"p%d.ex.com.\",\"User\":1,"
         "\"Key\":\"nodekey:%s\",\"DiscoKey\":\"discokey:%s\",\"Addresses\":["
         "\"100.64.0.%d/32\",\"fd7a::%d/128\"],\"AllowedIPs\":[\"100.64.0.%d/"
-        "32\",\"fd7a::%d/128\"%s],\"Endpoints\":[\"192.0.2.%d:%d\"],"
+        "32\",\"fd7a::%d/128\"%s],\"Endpoints\":[\"192.0.2.%d:%d\"%s],"
         "\"HomeDERP\":%d,\"Cap\":138,\"MachineAuthorized\":true,\"Online\":%s,"
         "\"IsJailed\":%s,\"Expired\":%s%s}",
         (int)i + 2, (int)i + 2, (int)i, key, disco, (int)i + 2, (int)i + 2,
         (int)i + 2, (int)i + 2, i == 2 ? routes[p->shape & 3] : "", (int)i + 10,
-        p->port, p->shape & 4 ? 2 : 1, p->shape & 8 ? "false" : "true",
-        p->shape & 16 ? "true" : "false", p->shape & 32 ? "true" : "false",
+        p->port, i == 3 ? ",\"192.0.2.13:99\"" : "", p->shape & 4 ? 2 : 1,
+        p->shape & 8 ? "false" : "true", p->shape & 16 ? "true" : "false",
+        p->shape & 32 ? "true" : "false",
         i == 3 ? ",\"IsWireGuardOnly\":true" : "");
     fz_text(b, text);
 }

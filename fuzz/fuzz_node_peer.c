@@ -319,13 +319,15 @@ static void send_some(fz_world *w, size_t i, size_t n)
 void fz_peer_act(fz_world *w, uint8_t what)
 {
     rmr_addr node = rmr_addr_v4(100, 64, 0, 1, 0);
+    rmr_addr behind = rmr_addr_v4(10, 1, 0, 7, 0);
     size_t i = what & 15;
     switch (what >> 5) {
     case 0:
         dial(w, what);
         break;
     case 1:
-        (void)rmr_ns_ping(w->ns, w->now, &node, 1, what, rmr_bytes_str("ping"));
+        (void)rmr_ns_ping(w->ns, w->now, what & 1 ? &behind : &node, 1, what,
+                          rmr_bytes_str("ping"));
         break;
     case 2:
         (void)rmr_ns_tcp_shutdown(w->ns, w->now, w->ns_socks[i]);

@@ -33,6 +33,7 @@ struct control_machine {
     rmr_addr at;
     char *derp_map;
     conn conns[CONNS];
+    int n_conns; /* no more places were ever used */
     known nodes[CM_NODES];
     bool is_refused[CM_NODES]; /* its routes are not approved */
     const char *reg_body;      /* as in ctl_server.h */
@@ -172,7 +173,7 @@ static void tell(control_machine *c, bytes *text, int but)
     bytes frame = {0};
     bytes_add(text, "", 1);
     frame_zstd(&frame, (const char *)text->p);
-    for (int k = 0; k < CONNS; k++) {
+    for (int k = 0; k < c->n_conns; k++) {
         conn *to = &c->conns[k];
         if (to->used && to->node >= 0 && to->node != but && to->s.map_stream)
             server_map_send(&to->s, frame.p, frame.len);
@@ -231,7 +232,7 @@ void control_machine_key_end(control_machine *c, int i, uint64_t unix_ns)
     put(&b, "}");
     bytes_add(&b, "", 1);
     frame_zstd(&frame, (const char *)b.p);
-    for (int k = 0; k < CONNS; k++) {
+    for (int k = 0; k < c->n_conns; k++) {
         conn *to = &c->conns[k];
         if (to->used && to->node == i && to->s.map_stream)
             server_map_send(&to->s, frame.p, frame.len);
@@ -243,7 +244,7 @@ void control_machine_key_end(control_machine *c, int i, uint64_t unix_ns)
 void control_machine_login(control_machine *c, bool is_wanted)
 {
     c->reg_body = is_wanted ? "{\"AuthURL\":\"https://ex.com/a/1\"}" : NULL;
-    for (int i = 0; i < CONNS; i++)
+    for (int i = 0; i < c->n_conns; i++)
         c->conns[i].s.reg_body = c->reg_body;
 }
 
@@ -270,7 +271,7 @@ static void on_map(void *user, server *s, const char *body, bytes *frames)
     known before = c->nodes[i];
     learn(&c->nodes[i], body);
     if (frames) {
-        for (int k = 0; k < CONNS; k++)
+        for (int k = 0; k < c->n_conns; k++)
             if (&c->conns[k].s == s)
                 c->conns[k].node = i;
         whole_map(c, i, frames);
@@ -283,7 +284,7 @@ static void on_map(void *user, server *s, const char *body, bytes *frames)
 
 static conn *conn_of(control_machine *c, uint64_t id)
 {
-    for (int i = 0; i < CONNS; i++)
+    for (int i = 0; i < c->n_conns; i++)
         if (c->conns[i].used && c->conns[i].id == id)
             return &c->conns[i];
     return NULL;
@@ -302,6 +303,7 @@ static void accept_conn(control_machine *c, uint64_t id)
         if (k->used)
             continue;
         k->used = true;
+        c->n_conns = i < c->n_conns ? c->n_conns : i + 1;
         k->id = id;
         k->node = -1;
         memset(k->s.key, 0x33, 32);
@@ -389,7 +391,7 @@ static rmr_err on_next_op(void *self, rmr_time now, rmr_buf scratch,
         op->addr = c->at;
         return RMR_OK;
     }
-    for (int i = 0; i < CONNS; i++)
+    for (int i = 0; i < c->n_conns; i++)
         if (c->conns[i].used && conn_op(&c->conns[i], scratch, op))
             return RMR_OK;
     op->kind = RMR_IO_NONE;
@@ -442,7 +444,7 @@ void control_machine_derp_map(control_machine *c, const char *derp_map)
 
 void control_machine_free(control_machine *c)
 {
-    for (int i = 0; i < CONNS; i++)
+    for (int i = 0; i < c->n_conns; i++)
         if (c->conns[i].used)
             conn_free(&c->conns[i]);
     free(c->derp_map);
