@@ -26,6 +26,7 @@ void rmr_netcheck_sched_traffic(rmr_netcheck_sched *s, rmr_time now)
     if (!s->has_traffic || now > s->traffic_at)
         s->traffic_at = now;
     s->has_traffic = true;
+    s->rests = false;
 }
 
 void rmr_netcheck_trigger(rmr_netcheck_sched *s, rmr_time now,
@@ -50,7 +51,9 @@ uint32_t rmr_netcheck_sched_wants_run(rmr_netcheck_sched *s, rmr_time now)
     if (s->running || !s->cond.network_up)
         return 0;
     uint32_t why = s->pending;
-    if (now >= s->periodic_at && is_useful(s, now))
+    /* The clock may have gone far beyond it: a host that slept. */
+    s->rests = now >= s->periodic_at && !is_useful(s, now);
+    if (now >= s->periodic_at && !s->rests)
         why |= RMR_NETCHECK_WHY_PERIODIC;
     if (why == 0)
         return 0;
@@ -69,14 +72,14 @@ rmr_err rmr_netcheck_sched_ended(rmr_netcheck_sched *s, rmr_time now,
     rmr_err e = rmr_rng_fill(rng, b, sizeof b);
     if (e == RMR_OK) /* 2^30 steps, so that the product fits */
         spread = (rmr_dur)(rmr_load_be32(b) >> 2) * PERIODIC_SPREAD >> 30;
-    s->running = false;
+    s->running = s->rests = false;
     s->periodic_at = rmr_time_add(now, PERIODIC_MIN + spread);
     return e ? RMR_E_RNG : RMR_OK;
 }
 
 rmr_time rmr_netcheck_sched_next_deadline(const rmr_netcheck_sched *s)
 {
-    if (s->running || s->periodic_at == RMR_TIME_NEVER ||
+    if (s->running || s->rests || s->periodic_at == RMR_TIME_NEVER ||
         !is_useful(s, s->periodic_at))
         return RMR_TIME_NEVER;
     return s->periodic_at;

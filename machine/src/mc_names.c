@@ -3,6 +3,8 @@
  * answer that was cut off. */
 #include "mc_internal.h"
 
+#include <string.h>
+
 #define STREAM_TIMEOUT (6 * RMR_SEC) /* the resolver's own is shorter */
 #define STREAM_CREDIT 4096
 
@@ -153,13 +155,16 @@ static bool has_question(rmr_mc *mc, rmr_time now)
     return mc->dns_pkt_len > 0;
 }
 
-static bool udp_produce(rmr_mc *mc, rmr_time now, int i, rmr_io_op *op)
+static bool udp_produce(rmr_mc *mc, rmr_time now, int i, rmr_buf scratch,
+                        rmr_io_op *op)
 {
     while (has_question(mc, now)) {
         int want = family_index(&mc->dns_pkt_to);
         if (want == i) {
             op->addr = mc->dns_pkt_to;
-            op->data = rmr_bytes_of(mc->dns_pkt, mc->dns_pkt_len);
+            /* The next question may take its place while it is sent. */
+            memcpy(scratch.ptr, mc->dns_pkt, mc->dns_pkt_len);
+            op->data = rmr_bytes_of(scratch.ptr, mc->dns_pkt_len);
             mc->dns_pkt_len = 0;
             return true;
         }
@@ -175,15 +180,13 @@ static bool udp_produce(rmr_mc *mc, rmr_time now, int i, rmr_io_op *op)
 static bool udp4_produce(void *owner, rmr_time now, rmr_buf scratch,
                          rmr_io_op *op)
 {
-    (void)scratch;
-    return udp_produce(owner, now, 0, op);
+    return udp_produce(owner, now, 0, scratch, op);
 }
 
 static bool udp6_produce(void *owner, rmr_time now, rmr_buf scratch,
                          rmr_io_op *op)
 {
-    (void)scratch;
-    return udp_produce(owner, now, 1, op);
+    return udp_produce(owner, now, 1, scratch, op);
 }
 
 static const rmr_mc_io_ops udp_ops[2] = {

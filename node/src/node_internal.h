@@ -775,6 +775,7 @@ struct rmr_node {
     uint64_t expiry_seen; /* which end `renew_ahead` is for */
     rmr_dur renew_ahead;
     rmr_time renew_at; /* looked at again, or a rest after a refusal */
+    rmr_time rests_until; /* no key for one that has ended before; 0: none */
     char login_url[1024]; /* told last */
     uint8_t disco_private[RMR_KEY_LEN], disco_public[RMR_KEY_LEN];
     rmr_nm *nm;

@@ -15,6 +15,9 @@
 #define RENEW_AHEAD (6 * 3600 * RMR_SEC)
 /* A refusal that is not about the auth key may pass. */
 #define REFUSED_REST (600 * RMR_SEC)
+/* Between keys that are made because one has ended: a server may say of each
+ * that it has, as soon as it knows it. */
+#define ENDED_REST (60 * RMR_SEC)
 
 /* ---- a new key --------------------------------------------------------- */
 
@@ -38,6 +41,7 @@ static void renew(rmr_node *n, rmr_time now, bool ended)
         n->keys.has_old_node = n->renewing = n->renew_waits = true;
         n->renews_ended = ended;
         n->keys.auth_url[0] = 0;
+        n->rests_until = ended ? rmr_time_add(now, ENDED_REST) : 0;
         n->state_wanted = n->dirty = true;
         rmr_logf(&n->env.log, RMR_LOG_INFO, ND_LAYER, "a new node key is made");
     } else {
@@ -155,7 +159,10 @@ static void ended(rmr_node *n, rmr_time now)
     if (n->renewing || (n->renew_at != RMR_TIME_NEVER && now < n->renew_at))
         return;
     n->renew_at = RMR_TIME_NEVER;
-    renew(n, now, true);
+    if (now < n->rests_until)
+        n->renew_at = n->rests_until;
+    else
+        renew(n, now, true);
 }
 
 static void ends_soon(rmr_node *n, rmr_time now, rmr_dur rest)

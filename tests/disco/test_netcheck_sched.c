@@ -154,6 +154,26 @@ static void an_idle_node_is_left_alone(void **state)
                          RMR_TIME_NEVER);
 }
 
+/* T5: else the host would turn without end. */
+static void a_run_that_was_slept_through_is_due_no_more(void **state)
+{
+    lab l;
+    (void)state;
+    init(&l, 1);
+    rmr_netcheck_sched_traffic(&l.s, l.now);
+    run_once(&l);
+    assert_int_not_equal(rmr_netcheck_sched_next_deadline(&l.s),
+                         RMR_TIME_NEVER);
+    l.now += 3600 * RMR_SEC;
+    assert_int_equal(rmr_netcheck_sched_wants_run(&l.s, l.now), 0);
+    assert_int_equal(rmr_netcheck_sched_next_deadline(&l.s), RMR_TIME_NEVER);
+    rmr_netcheck_sched_traffic(&l.s, l.now); /* that makes it due at once */
+    assert_true(rmr_netcheck_sched_next_deadline(&l.s) <= l.now);
+    assert_int_equal(rmr_netcheck_sched_wants_run(&l.s, l.now),
+                     RMR_NETCHECK_WHY_PERIODIC);
+    assert_int_equal(rmr_netcheck_sched_next_deadline(&l.s), RMR_TIME_NEVER);
+}
+
 static void without_randomness_it_is_26_s(void **state)
 {
     (void)state;
@@ -256,6 +276,7 @@ int main(void)
         cmocka_unit_test(periodic_runs_come_after_20_to_26_s),
         cmocka_unit_test(each_condition_stops_the_periodic_runs),
         cmocka_unit_test(an_idle_node_is_left_alone),
+        cmocka_unit_test(a_run_that_was_slept_through_is_due_no_more),
         cmocka_unit_test(without_randomness_it_is_26_s),
         cmocka_unit_test(info_is_what_the_report_says),
         cmocka_unit_test(every_part_but_latencies_tells),

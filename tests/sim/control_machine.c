@@ -10,7 +10,7 @@
 #include <time.h>
 #include <zstd.h>
 
-#define CONNS 64
+#define CONNS 192
 #define LISTENER 1
 
 typedef struct conn {
@@ -26,16 +26,21 @@ typedef struct known {
     char endpoints[CM_TEXT];
     char routes[512]; /* that it offers: a list of JSON texts, or "" */
     int home;
-    uint64_t end; /* of the key, Unix s; 0: none */
+    uint64_t end;      /* of the key, Unix s; 0: none */
+    uint64_t each_end; /* of each later key */
+    int keys;          /* so many */
 } known;
 
 struct control_machine {
     bool listens;
+    rmr_addr at;
     char *derp_map;
     conn conns[CONNS];
+    int n_conns; /* no more places were ever used */
     known nodes[CM_NODES];
     bool is_refused[CM_NODES]; /* its routes are not approved */
     int fill;                  /* peers that are no hosts, in every map */
+    const char *reg_body;      /* as in ctl_server.h */
 };
 
 /* ---- what nodes say ------------------------------------------------------ */
@@ -84,8 +89,10 @@ static void learn(known *n, const char *body)
     n->is_known = true;
     memcpy(before, n->key, sizeof before);
     (void)field(body, "NodeKey", "\"nodekey:", "\"", n->key, sizeof n->key);
-    if (strcmp(before, n->key) != 0)
-        n->end = 0;
+    if (strcmp(before, n->key) != 0) {
+        n->end = n->each_end;
+        n->keys++;
+    }
     (void)field(body, "DiscoKey", "\"discokey:", "\"", n->disco,
                 sizeof n->disco);
     /* An IPv6 endpoint has brackets of its own. */
@@ -211,7 +218,7 @@ static void tell(control_machine *c, bytes *text, int but)
     bytes frame = {0};
     bytes_add(text, "", 1);
     frame_zstd(&frame, (const char *)text->p);
-    for (int k = 0; k < CONNS; k++) {
+    for (int k = 0; k < c->n_conns; k++) {
         conn *to = &c->conns[k];
         if (to->used && to->node >= 0 && to->node != but && to->s.map_stream)
             server_map_send(&to->s, frame.p, frame.len);
@@ -267,13 +274,31 @@ void control_machine_key_end(control_machine *c, int i, uint64_t unix_ns)
     put(&b, "}");
     bytes_add(&b, "", 1);
     frame_zstd(&frame, (const char *)b.p);
-    for (int k = 0; k < CONNS; k++) {
+    for (int k = 0; k < c->n_conns; k++) {
         conn *to = &c->conns[k];
         if (to->used && to->node == i && to->s.map_stream)
             server_map_send(&to->s, frame.p, frame.len);
     }
     bytes_free(&b);
     bytes_free(&frame);
+}
+
+void control_machine_login(control_machine *c, bool is_wanted)
+{
+    c->reg_body = is_wanted ? "{\"AuthURL\":\"https://ex.com/a/1\"}" : NULL;
+    for (int i = 0; i < c->n_conns; i++)
+        c->conns[i].s.reg_body = c->reg_body;
+}
+
+void control_machine_keys_end(control_machine *c, int i, uint64_t unix_ns)
+{
+    c->nodes[i].each_end = unix_ns / RMR_SEC;
+    control_machine_key_end(c, i, unix_ns);
+}
+
+int control_machine_keys(const control_machine *c, int i)
+{
+    return c->nodes[i].keys;
 }
 
 const char *control_machine_key(const control_machine *c, int i)
@@ -288,7 +313,7 @@ static void on_map(void *user, server *s, const char *body, bytes *frames)
     known before = c->nodes[i];
     learn(&c->nodes[i], body);
     if (frames) {
-        for (int k = 0; k < CONNS; k++)
+        for (int k = 0; k < c->n_conns; k++)
             if (&c->conns[k].s == s)
                 c->conns[k].node = i;
         whole_map(c, i, frames);
@@ -301,7 +326,7 @@ static void on_map(void *user, server *s, const char *body, bytes *frames)
 
 static conn *conn_of(control_machine *c, uint64_t id)
 {
-    for (int i = 0; i < CONNS; i++)
+    for (int i = 0; i < c->n_conns; i++)
         if (c->conns[i].used && c->conns[i].id == id)
             return &c->conns[i];
     return NULL;
@@ -320,11 +345,13 @@ static void accept_conn(control_machine *c, uint64_t id)
         if (k->used)
             continue;
         k->used = true;
+        c->n_conns = i < c->n_conns ? c->n_conns : i + 1;
         k->id = id;
         k->node = -1;
         memset(k->s.key, 0x33, 32);
         rmr_key_clamp(k->s.key);
         k->s.on_map = on_map;
+        k->s.reg_body = c->reg_body;
         k->s.user = c;
         k->s.open = true;
         return;
@@ -338,6 +365,9 @@ static rmr_err on_event(void *self, rmr_time now, const rmr_io_event *ev)
     conn *k = conn_of(c, ev->id);
     (void)now;
     switch (ev->kind) {
+    case RMR_IO_OPENED:
+        c->at = ev->addr;
+        break;
     case RMR_IO_ACCEPTED:
         accept_conn(c, ev->child);
         break;
@@ -400,10 +430,10 @@ static rmr_err on_next_op(void *self, rmr_time now, rmr_buf scratch,
         c->listens = true;
         op->kind = RMR_IO_LISTEN;
         op->id = LISTENER;
-        op->addr = rmr_addr_v4(0, 0, 0, 0, 80);
+        op->addr = c->at;
         return RMR_OK;
     }
-    for (int i = 0; i < CONNS; i++)
+    for (int i = 0; i < c->n_conns; i++)
         if (c->conns[i].used && conn_op(&c->conns[i], scratch, op))
             return RMR_OK;
     op->kind = RMR_IO_NONE;
@@ -428,12 +458,35 @@ control_machine *control_machine_new(const char *derp_map)
     control_machine *c = calloc(1, sizeof *c);
     if (!c || !(c->derp_map = strdup(derp_map)))
         abort();
+    c->at = rmr_addr_v4(0, 0, 0, 0, 80);
     return c;
+}
+
+void control_machine_listen(control_machine *c, rmr_addr at)
+{
+    c->at = at;
+}
+
+uint16_t control_machine_port(const control_machine *c)
+{
+    return c->listens ? c->at.port : 0;
+}
+
+void control_machine_derp_map(control_machine *c, const char *derp_map)
+{
+    bytes b = {0};
+    free(c->derp_map);
+    if (!(c->derp_map = strdup(derp_map)))
+        abort();
+    put(&b, "{\"DERPMap\":");
+    put(&b, derp_map);
+    put(&b, "}");
+    tell(c, &b, -1);
 }
 
 void control_machine_free(control_machine *c)
 {
-    for (int i = 0; i < CONNS; i++)
+    for (int i = 0; i < c->n_conns; i++)
         if (c->conns[i].used)
             conn_free(&c->conns[i]);
     free(c->derp_map);

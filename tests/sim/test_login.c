@@ -95,6 +95,33 @@ static void a_relayed_connection_lives_on_too(void **state)
     world_free(&p.w);
 }
 
+/* A server whose clock, or mind, is wrong must not be asked without rest. */
+static void keys_that_are_born_dead_are_made_at_leisure(void **state)
+{
+    pair p = {.has_ipv6 = false};
+    rmr_sim_gate_config g[2];
+    (void)state;
+    pair_easy(g);
+    pair_init(&p, 5, g);
+    assert_true(world_all_run(&p.w, 30 * RMR_SEC));
+    int first = control_machine_keys(p.w.control, 0);
+    uint64_t wall = rmr_sim_host_wall(p.w.sim, p.a->host);
+    control_machine_keys_end(p.w.control, 0, wall - RMR_SEC);
+    assert_int_equal(rmr_sim_poke(p.w.sim, p.w.control_program), RMR_OK);
+    world_run(&p.w, 60 * RMR_SEC);
+    int made = control_machine_keys(p.w.control, 0) - first;
+    assert_in_range(made, 1, 2);
+    world_run(&p.w, 600 * RMR_SEC);
+    made = control_machine_keys(p.w.control, 0) - first;
+    assert_in_range(made, 3, 12);
+    control_machine_keys_end(p.w.control, 0, 0);
+    assert_int_equal(rmr_sim_poke(p.w.sim, p.w.control_program), RMR_OK);
+    world_run(&p.w, 5 * RMR_SEC);
+    assert_int_equal(rmr_node_get_state(p.a->node), RMR_NODE_RUNNING);
+    assert_false(p.a->had_failed);
+    world_free(&p.w);
+}
+
 static void a_node_logs_out_and_ends(void **state)
 {
     pair p = {.has_ipv6 = false};
@@ -119,6 +146,7 @@ int main(void)
         cmocka_unit_test(a_key_is_replaced_before_its_end),
         cmocka_unit_test(a_key_that_has_ended_is_replaced_at_once),
         cmocka_unit_test(a_relayed_connection_lives_on_too),
+        cmocka_unit_test(keys_that_are_born_dead_are_made_at_leisure),
         cmocka_unit_test(a_node_logs_out_and_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

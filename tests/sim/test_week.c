@@ -1,6 +1,9 @@
-/* A week of a tailnet: everything is restarted, routers forget, hosts sleep, a
- * thousand peers come and go.  Each hour two nodes must reach each other, and
- * each midnight no more memory may be in use than after the first. */
+/* A week of a tailnet: everything is restarted, with its state and without,
+ * routers forget, hosts sleep and move, clocks jump, keys end, relays come and go,
+ * and a thousand peers.  Each hour has its own mishap, the same each day, and
+ * behind it two nodes must reach each other; at midnight no more memory may be in
+ * use than at the first. */
+#include "control_machine.h"
 #include "sim_pair.h"
 
 #include <setjmp.h>
@@ -21,10 +24,12 @@ static void restart(world_node *n, pair *p, rmr_dur off)
     listens = listens && n != p->b;
 }
 
+/* ---- of programs, networks and peers --------------------------------------- */
+
 static void mishap(pair *p, int hour)
 {
     rmr_sim *s = p->w.sim;
-    switch (hour % 12) {
+    switch (hour) {
     case 0:
         restart(p->a, p, RMR_SEC);
         break;
@@ -79,6 +84,121 @@ static void mishap(pair *p, int hour)
     }
 }
 
+/* ---- of keys, states, clocks and maps -------------------------------------- */
+
+static void poke_control(pair *p)
+{
+    assert_int_equal(rmr_sim_poke(p->w.sim, p->w.control_program), RMR_OK);
+}
+
+/* a's key ends in so many ns, or has; there is another one a while later. */
+static void replace_key(pair *p, int64_t in, rmr_dur later)
+{
+    int keys = control_machine_keys(p->w.control, 0);
+    uint64_t wall = rmr_sim_host_wall(p->w.sim, p->a->host);
+    control_machine_key_end(p->w.control, 0, wall + (uint64_t)in);
+    poke_control(p);
+    world_run(&p->w, later);
+    assert_true(control_machine_keys(p->w.control, 0) > keys);
+}
+
+/* b's key has ended, and the server wants its user. */
+static void log_in_again(pair *p)
+{
+    control_machine_login(p->w.control, true);
+    control_machine_key_end(p->w.control, 1,
+                            rmr_sim_host_wall(p->w.sim, p->b->host) - RMR_SEC);
+    poke_control(p);
+    world_run(&p->w, 900 * RMR_SEC);
+    assert_int_equal(rmr_node_get_state(p->b->node), RMR_NODE_NEEDS_LOGIN);
+    control_machine_login(p->w.control, false);
+    world_run(&p->w, 120 * RMR_SEC);
+}
+
+static void begin_anew(pair *p, world_node *n)
+{
+    world_node_stop(n);
+    assert_int_equal(
+        rmr_sim_blob_set(p->w.sim, n->host, NULL, rmr_bytes_of(NULL, 0)),
+        RMR_OK);
+    world_node_start(n);
+    listens = listens && n != p->b;
+}
+
+/* Both start from what they have stored, before the server is there. */
+static void start_without_control(pair *p)
+{
+    world_control_stop(&p->w);
+    restart(p->a, p, RMR_SEC);
+    restart(p->b, p, RMR_SEC);
+    world_run(&p->w, 120 * RMR_SEC);
+    assert_true(p->a->from_cache && p->b->from_cache);
+    world_control_start(&p->w);
+}
+
+static void move_and_return(pair *p)
+{
+    rmr_addr home = rmr_addr_v4(192, 168, 1, 2, 0);
+    rmr_addr away = rmr_addr_v4(198, 51, 100, 200, 0);
+    rmr_sim *s = p->w.sim;
+    assert_int_equal(
+        rmr_sim_host_move(s, p->a->host, RMR_SIM_INTERNET, &away, 1), RMR_OK);
+    world_run(&p->w, 600 * RMR_SEC);
+    assert_int_equal(rmr_sim_host_move(s, p->a->host, p->home[0], &home, 1),
+                     RMR_OK);
+}
+
+static void step_clock(pair *p, int64_t by)
+{
+    assert_int_equal(rmr_sim_host_step_clock(p->w.sim, p->a->host, by), RMR_OK);
+    world_run(&p->w, 300 * RMR_SEC);
+    assert_int_equal(rmr_sim_host_step_clock(p->w.sim, p->a->host, -by),
+                     RMR_OK);
+}
+
+static void other_mishap(pair *p, int hour)
+{
+    switch (hour) {
+    case 12:
+        replace_key(p, (int64_t)(1000 * RMR_SEC), 800 * RMR_SEC);
+        break;
+    case 13:
+        replace_key(p, -(int64_t)RMR_SEC, 10 * RMR_SEC);
+        break;
+    case 14:
+        log_in_again(p);
+        break;
+    case 15:
+    case 16:
+        world_region_set(&p->w, (uint16_t)(hour - 14), false);
+        world_run(&p->w, 600 * RMR_SEC);
+        world_region_set(&p->w, (uint16_t)(hour - 14), true);
+        break;
+    case 17:
+        begin_anew(p, p->a);
+        break;
+    case 18:
+        begin_anew(p, p->b);
+        break;
+    case 19:
+        start_without_control(p);
+        break;
+    case 20:
+        move_and_return(p);
+        break;
+    case 21:
+        step_clock(p, (int64_t)(7200 * RMR_SEC));
+        break;
+    case 22:
+        step_clock(p, -(int64_t)(7200 * RMR_SEC));
+        break;
+    default: /* nothing: it is midnight soon */
+        break;
+    }
+}
+
+/* ---- a week ----------------------------------------------------------------- */
+
 /* A new connection, and so many bytes by it. */
 static void assert_reached(pair *p)
 {
@@ -120,9 +240,14 @@ static void a_week_leaves_nothing_behind(void **state)
     assert_true(world_all_run(&p.w, 30 * RMR_SEC));
     for (int hour = 0; hour < 7 * 24; hour++) {
         rmr_time end = rmr_time_add(rmr_sim_now(p.w.sim), HOUR);
-        mishap(&p, hour);
+        if (hour % 24 < 12)
+            mishap(&p, hour % 24);
+        else
+            other_mishap(&p, hour % 24);
         world_run(&p.w, 120 * RMR_SEC);
         assert_true(p.a->is_running && p.b->is_running);
+        assert_int_equal(rmr_node_get_state(p.a->node), RMR_NODE_RUNNING);
+        assert_int_equal(rmr_node_get_state(p.b->node), RMR_NODE_RUNNING);
         assert_false(p.a->had_failed || p.b->had_failed);
         assert_reached(&p);
         assert_int_equal(rmr_sim_run_until(p.w.sim, end, NULL, NULL), RMR_OK);

@@ -139,14 +139,19 @@ void world_relay_start(world *w, uint16_t region)
 static void derp_map(const world *w, char *dst, size_t cap)
 {
     size_t n = (size_t)snprintf(dst, cap, "{\"Regions\":{");
-    for (int i = 0; i < w->n_relays; i++)
+    bool any = false;
+    for (int i = 0; i < w->n_relays; i++) {
+        if (w->without >> i & 1)
+            continue;
         n += (size_t)snprintf(
             dst + n, cap - n,
             "%s\"%d\":{\"RegionID\":%d,\"RegionCode\":\"r%d\",\"Nodes\":[{"
             "\"Name\":\"%da\",\"RegionID\":%d,\"HostName\":\"r%d.wild.test\","
             "\"IPv4\":\"203.0.113.%d\",\"IPv6\":\"none\"}]}",
-            i ? "," : "", i + 1, i + 1, i + 1, i + 1, i + 1, i + 1,
+            any ? "," : "", i + 1, i + 1, i + 1, i + 1, i + 1, i + 1,
             RELAY_IP + i);
+        any = true;
+    }
     (void)snprintf(dst + n, cap - n, "}}");
 }
 
@@ -165,6 +170,16 @@ void world_control_stop(world *w)
     need(rmr_sim_remove(w->sim, w->control_program, RMR_SIM_KILLED), "control");
     control_machine_free(w->control);
     w->control = NULL;
+}
+
+void world_region_set(world *w, uint16_t region, bool is_there)
+{
+    char map[2048];
+    uint32_t bit = 1u << (region - 1);
+    w->without = is_there ? w->without & ~bit : w->without | bit;
+    derp_map(w, map, sizeof map);
+    control_machine_derp_map(w->control, map);
+    need(rmr_sim_poke(w->sim, w->control_program), "poke");
 }
 
 void world_churn(world *w, int from, int n, bool come)

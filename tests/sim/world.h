@@ -54,6 +54,7 @@ struct world {
         rmr_sim_program program;
     } relays[WORLD_RELAYS];
     int n_relays;
+    uint32_t without; /* bits of relays that the DERPMap leaves out */
     world_node nodes[WORLD_NODES];
     int n_nodes;
     uint64_t seed;
@@ -74,6 +75,8 @@ void world_relay_start(world *w, uint16_t region);
 /* The same of the control server; what it knew of the nodes is lost. */
 void world_control_stop(world *w);
 void world_control_start(world *w);
+/* The server's DERPMap has this region no more, or has it again; all are told. */
+void world_region_set(world *w, uint16_t region, bool is_there);
 /* Peers that are no hosts come or go, at all nodes. */
 void world_churn(world *w, int from, int n, bool come);
 /* The node's process is killed; it starts anew with the state of its host. */

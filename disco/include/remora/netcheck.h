@@ -571,6 +571,7 @@ typedef struct rmr_netcheck_sched { /* caller-owned; fields are its own */
     rmr_time traffic_at;
     rmr_time periodic_at;
     uint64_t runs;
+    bool rests; /* a periodic run was due without use: until there is traffic */
 } rmr_netcheck_sched;
 
 /**
