@@ -19,6 +19,7 @@ set(REMORA_GRAPH
     "machine: base tls dns"
     "node: base crypto noise wgcore netstack tls http control derp disco dns socks5 bridge machine"
     "relay: base crypto tls http derp disco dns machine"
+    "coord: base"
     "io-posix: base"
     "io-gcd: base io-posix"
     "sim: base"

@@ -1,0 +1,445 @@
+/* The ssh section: the policy that a node gets, and sshTests. */
+#include "pol_internal.h"
+
+#include <string.h>
+
+static const rmr_bytes *name_at(const rmr_pol *pol, pol_span s, uint32_t i)
+{
+    return POL_AT(rmr_bytes, &pol->names, s.first + i);
+}
+
+static bool is_root(rmr_bytes u)
+{
+    return rmr_bytes_eq_str(u, "root");
+}
+
+static bool is_nonroot(rmr_bytes u)
+{
+    return rmr_bytes_eq_str(u, "autogroup:nonroot");
+}
+
+/* "localpart:*@example.com": the domain; no bytes for all else. */
+static rmr_bytes localpart_domain(rmr_bytes u)
+{
+    static const char head[] = "localpart:*@";
+    size_t n = sizeof head - 1;
+    if (!rmri_pol_starts(u, head) || u.len == n)
+        return rmr_bytes_of(NULL, 0);
+    rmr_bytes d = rmr_bytes_of(u.ptr + n, u.len - n);
+    return rmri_pol_chr(d, '@') ? rmr_bytes_of(NULL, 0) : d;
+}
+
+/* What stands before the domain in the user's e-mail address, where a rule
+ * names the domain; the last that fits counts. */
+static rmr_bytes localpart_of(const rmr_pol *pol, const pol_ssh *s,
+                              const pol_user *u)
+{
+    rmr_bytes out = rmr_bytes_of(NULL, 0);
+    size_t at = u ? u->email.len : 0;
+    while (at && u->email.ptr[at - 1] != '@')
+        at--;
+    if (at < 2)
+        return out;
+    rmr_bytes domain = rmr_bytes_of(u->email.ptr + at, u->email.len - at);
+    for (uint32_t i = 0; i < s->users.n; i++) {
+        rmr_bytes d = localpart_domain(*name_at(pol, s->users, i));
+        if (d.len && rmr_bytes_eq_nocase(d, domain))
+            out = rmr_bytes_of(u->email.ptr, at - 1);
+    }
+    return out;
+}
+
+static bool has_localpart(const rmr_pol *pol, const pol_ssh *s)
+{
+    for (uint32_t i = 0; i < s->users.n; i++) {
+        if (localpart_domain(*name_at(pol, s->users, i)).len)
+            return true;
+    }
+    return false;
+}
+
+/* ---- what a rule says to a node ------------------------------------------------------ */
+
+typedef struct ssh_write {
+    const pol_comp *c;
+    const rmr_pol_net *net;
+    const pol_node *node;
+    const pol_ssh *s;
+    rmr_bytes base_url;
+    rmr_jw *w;
+} ssh_write;
+
+static void write_principal(const ssh_write *x, const pol_node *n, int f)
+{
+    char text[POL_RANGE_TEXT_MAX];
+    pol_range one = rmri_pol_range_one(rmri_pol_family[f], n->ip[f]);
+    if (!n->has[f])
+        return;
+    rmr_jw_object(x->w);
+    rmr_jw_kstr(x->w, "nodeIP", rmri_pol_range_text(&one, text));
+    rmr_jw_object_end(x->w);
+}
+
+/* The user's nodes, by address; with `write` false only whether there are. */
+static bool user_principals(const ssh_write *x, uint64_t user, bool write)
+{
+    bool any = false;
+    for (int f = 0; f < 2; f++) {
+        /* by_user is by id: the next address is looked for each time. */
+        pol_span nodes = rmri_pol_nodes_of(x->net, user);
+        const pol_node *last = NULL;
+        for (;;) {
+            const pol_node *next = NULL;
+            for (uint32_t i = 0; i < nodes.n; i++) {
+                const pol_node *n =
+                    *POL_AT(pol_node *, &x->net->by_user, nodes.first + i);
+                bool behind =
+                    n->has[f] &&
+                    (!last || rmri_pol_ip_cmp(n->ip[f], last->ip[f]) > 0);
+                if (behind &&
+                    (!next || rmri_pol_ip_cmp(n->ip[f], next->ip[f]) < 0) &&
+                    rmri_pol_any_is(x->c, x->s->src, n))
+                    next = n;
+            }
+            if (!next)
+                break;
+            any = true;
+            if (!write)
+                return true;
+            write_principal(x, next, f);
+            last = next;
+        }
+    }
+    return any;
+}
+
+/* Tagged sources, as often as they have tags: so clients get it from others. */
+static bool tagged_principals(const ssh_write *x, bool write)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < x->net->nodes.n && (write || !any); i++) {
+        const pol_node *n = *POL_AT(pol_node *, &x->net->nodes, i);
+        if (n->n_tags == 0 || !rmri_pol_any_is(x->c, x->s->src, n))
+            continue;
+        any = true;
+        for (uint32_t k = 0; k < n->n_tags && write; k++) {
+            write_principal(x, n, 0);
+            write_principal(x, n, 1);
+        }
+    }
+    return any;
+}
+
+/* The users of by_user one by one; false: over. */
+static bool next_user(const rmr_pol_net *net, uint32_t *i, uint64_t *user)
+{
+    if (*i >= net->by_user.n)
+        return false;
+    *user = (*POL_AT(pol_node *, &net->by_user, *i))->user_id;
+    pol_span nodes = rmri_pol_nodes_of(net, *user);
+    *i = nodes.first + nodes.n;
+    return true;
+}
+
+static void write_local_users(const ssh_write *x)
+{
+    const rmr_pol *pol = x->c->pol;
+    bool root = false, nonroot = false;
+    for (uint32_t i = 0; i < x->s->users.n; i++) {
+        root |= is_root(*name_at(pol, x->s->users, i));
+        nonroot |= is_nonroot(*name_at(pol, x->s->users, i));
+    }
+    if (nonroot)
+        rmr_jw_kstr(x->w, "*", "=");
+    rmr_jw_kstr(x->w, "root", root ? "root" : "");
+    for (uint32_t i = 0; i < x->s->users.n; i++) {
+        rmr_bytes u = *name_at(pol, x->s->users, i);
+        bool twice = false;
+        for (uint32_t k = 0; k < i && !twice; k++)
+            twice = rmr_bytes_eq(u, *name_at(pol, x->s->users, k));
+        if (twice || is_root(u) || is_nonroot(u) || localpart_domain(u).len)
+            continue;
+        rmr_jw_key_bytes(x->w, u);
+        rmr_jw_bytes(x->w, u);
+    }
+}
+
+static void write_action(const ssh_write *x)
+{
+    static const char path[] = "/machine/ssh/action/$SRC_NODE_ID/to/"
+                               "$DST_NODE_ID?local_user=$LOCAL_USER";
+    char url[RMR_POL_NAME_MAX + sizeof path];
+    pol_text t;
+    rmr_jw_key(x->w, "action");
+    rmr_jw_object(x->w);
+    if (x->s->check) {
+        rmri_pol_text_init(&t, url, sizeof url);
+        rmri_pol_text_fmt(&t, "%B%s", &x->base_url, path);
+        rmr_jw_kstr(x->w, "holdAndDelegate", url);
+    } else {
+        rmr_jw_kbool(x->w, "accept", true);
+        rmr_jw_kbool(x->w, "allowAgentForwarding", true);
+        rmr_jw_kbool(x->w, "allowLocalPortForwarding", true);
+        rmr_jw_kbool(x->w, "allowRemotePortForwarding", true);
+    }
+    rmr_jw_object_end(x->w);
+}
+
+enum who { ONE_USER, ALL_USERS, TAGGED };
+
+static void write_principals(const ssh_write *x, enum who who, uint64_t user)
+{
+    rmr_jw_key(x->w, "principals");
+    rmr_jw_array(x->w);
+    if (who == ONE_USER)
+        user_principals(x, user, true);
+    for (uint32_t i = 0; who == ALL_USERS && next_user(x->net, &i, &user);)
+        user_principals(x, user, true);
+    if (who != ONE_USER)
+        tagged_principals(x, true);
+    rmr_jw_array_end(x->w);
+}
+
+/* One rule; `only`: this local user alone. */
+static void write_rule(const ssh_write *x, enum who who, uint64_t user,
+                       rmr_bytes only)
+{
+    rmr_jw_object(x->w);
+    write_principals(x, who, user);
+    rmr_jw_key(x->w, "sshUsers");
+    rmr_jw_object(x->w);
+    if (only.len) {
+        rmr_jw_key_bytes(x->w, only);
+        rmr_jw_bytes(x->w, only);
+    } else {
+        write_local_users(x);
+    }
+    rmr_jw_object_end(x->w);
+    write_action(x);
+    if (x->s->env.n) {
+        rmr_jw_key(x->w, "acceptEnv");
+        rmr_jw_array(x->w);
+        for (uint32_t i = 0; i < x->s->env.n; i++)
+            rmr_jw_bytes(x->w, *name_at(x->c->pol, x->s->env, i));
+        rmr_jw_array_end(x->w);
+    }
+    rmr_jw_object_end(x->w);
+}
+
+/* The rule for a user's nodes, and one more for the name in the e-mail
+ * address. */
+static void write_for_user(const ssh_write *x, uint64_t user)
+{
+    rmr_bytes none = rmr_bytes_of(NULL, 0);
+    if (user == 0 || !user_principals(x, user, false))
+        return;
+    write_rule(x, ONE_USER, user, none);
+    rmr_bytes lp = localpart_of(x->c->pol, x->s, rmri_pol_user(x->net, user));
+    if (lp.len)
+        write_rule(x, ONE_USER, user, lp);
+}
+
+static bool any_principal(const ssh_write *x)
+{
+    uint64_t user;
+    for (uint32_t i = 0; next_user(x->net, &i, &user);) {
+        if (user_principals(x, user, false))
+            return true;
+    }
+    return tagged_principals(x, false);
+}
+
+/* The node is among the destinations, autogroup:self apart. */
+static bool is_dst(const pol_comp *c, const pol_ssh *s, const pol_node *n)
+{
+    for (uint32_t i = 0; i < s->dst.n; i++) {
+        const pol_alias *a = rmri_pol_alias(c, s->dst, i);
+        if (!rmri_pol_is_self(a) && rmri_pol_is(c, a, n))
+            return true;
+    }
+    return false;
+}
+
+static bool has_self(const pol_comp *c, const pol_ssh *s)
+{
+    for (uint32_t i = 0; i < s->dst.n; i++) {
+        if (rmri_pol_is_self(rmri_pol_alias(c, s->dst, i)))
+            return true;
+    }
+    return false;
+}
+
+static void write_one(const ssh_write *x)
+{
+    rmr_bytes none = rmr_bytes_of(NULL, 0);
+    uint64_t user;
+    if (has_self(x->c, x->s) && x->node->n_tags == 0)
+        write_for_user(x, x->node->user_id);
+    if (!is_dst(x->c, x->s, x->node))
+        return;
+    if (!has_localpart(x->c->pol, x->s)) {
+        if (any_principal(x))
+            write_rule(x, ALL_USERS, 0, none);
+        return;
+    }
+    for (uint32_t i = 0; next_user(x->net, &i, &user);)
+        write_for_user(x, user);
+    if (tagged_principals(x, false))
+        write_rule(x, TAGGED, 0, none);
+}
+
+rmr_err rmr_pol_write_ssh(rmr_pol_net *net, uint64_t node_id,
+                          rmr_bytes base_url, rmr_jw *w)
+{
+    const pol_comp *c = net->comp;
+    const pol_node *n = rmri_pol_find(net, node_id);
+    if (!n)
+        return RMR_E_NOTFOUND;
+    if (base_url.len > RMR_POL_NAME_MAX)
+        return RMR_E_INVAL;
+    rmr_jw_object(w);
+    rmr_jw_key(w, "rules");
+    rmr_jw_array(w);
+    for (int check = 1; check >= 0; check--) { /* the stricter first */
+        for (uint32_t i = 0; i < c->pol->ssh.n; i++) {
+            const pol_ssh *s = POL_AT(pol_ssh, &c->pol->ssh, i);
+            ssh_write x = {c, net, n, s, base_url, w};
+            if (s->check == (check == 1))
+                write_one(&x);
+        }
+    }
+    rmr_jw_array_end(w);
+    rmr_jw_object_end(w);
+    return RMR_OK;
+}
+
+/* ---- sshTests ---------------------------------------------------------------------------- */
+
+static bool rule_allows(const pol_comp *c, const rmr_pol_net *net,
+                        const pol_ssh *s, const pol_node *from,
+                        const pol_node *to, rmr_bytes user)
+{
+    bool self = has_self(c, s) && !from->n_tags && !to->n_tags &&
+                from->user_id == to->user_id;
+    if (!rmri_pol_any_is(c, s->src, from) || !(self || is_dst(c, s, to)))
+        return false;
+    for (uint32_t i = 0; i < s->users.n; i++) {
+        rmr_bytes u = *name_at(c->pol, s->users, i);
+        if (rmr_bytes_eq(u, user) || (is_nonroot(u) && !is_root(user)))
+            return true;
+    }
+    rmr_bytes lp =
+        from->n_tags
+            ? rmr_bytes_of(NULL, 0)
+            : localpart_of(c->pol, s, rmri_pol_user(net, from->user_id));
+    return lp.len && rmr_bytes_eq(lp, user);
+}
+
+enum answer { DENIED, ACCEPTED, CHECKED };
+
+/* Rules with "check" come first. */
+static enum answer ask(const pol_comp *c, const rmr_pol_net *net,
+                       const pol_node *from, const pol_node *to, rmr_bytes user)
+{
+    enum answer out = DENIED;
+    for (uint32_t i = 0; i < c->pol->ssh.n; i++) {
+        const pol_ssh *s = POL_AT(pol_ssh, &c->pol->ssh, i);
+        if (!rule_allows(c, net, s, from, to, user))
+            continue;
+        if (s->check)
+            return CHECKED;
+        out = ACCEPTED;
+    }
+    return out;
+}
+
+typedef struct ssh_test {
+    const pol_comp *c;
+    const rmr_pol_net *net;
+    const pol_ssh_test *t;
+    pol_failures *f;
+} ssh_test;
+
+static bool as_wanted(enum answer a, enum answer want)
+{
+    return want == CHECKED ? a == CHECKED : (a != DENIED) == (want != DENIED);
+}
+
+/* Of all pairs, one that answers otherwise. */
+static bool all_as_wanted(const ssh_test *x, const pol_alias *src,
+                          const pol_alias *dst, rmr_bytes user,
+                          enum answer want)
+{
+    const pol_vec *nodes = &x->net->nodes;
+    for (uint32_t i = 0; i < nodes->n; i++) {
+        const pol_node *from = *POL_AT(pol_node *, nodes, i);
+        if (!rmri_pol_is(x->c, src, from))
+            continue;
+        for (uint32_t k = 0; k < nodes->n; k++) {
+            const pol_node *to = *POL_AT(pol_node *, nodes, k);
+            bool self = rmri_pol_is_self(dst) && !from->n_tags && !to->n_tags &&
+                        from->user_id == to->user_id;
+            if ((self || rmri_pol_is(x->c, dst, to)) &&
+                !as_wanted(ask(x->c, x->net, from, to, user), want))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool stands_for_some(const ssh_test *x, const pol_alias *a)
+{
+    for (uint32_t i = 0; i < x->net->nodes.n; i++) {
+        const pol_node *n = *POL_AT(pol_node *, &x->net->nodes, i);
+        if (rmri_pol_is_self(a) ? !n->n_tags : rmri_pol_is(x->c, a, n))
+            return true;
+    }
+    return false;
+}
+
+static void run_users(const ssh_test *x, const pol_alias *src,
+                      const pol_alias *dst, pol_span users, enum answer want)
+{
+    static const char *const words[] = {"DENIED", "ALLOWED", "CHECKED"};
+    for (uint32_t i = 0; i < users.n; i++) {
+        const rmr_bytes *u = name_at(x->c->pol, users, i);
+        if (!all_as_wanted(x, src, dst, *u, want))
+            rmri_pol_failed(x->f, x->t->line, x->t->column,
+                            "%B -> %B: user %Q: expected %s", &src->text,
+                            &dst->text, u, words[want]);
+    }
+}
+
+static void run_one(const ssh_test *x)
+{
+    const pol_alias *src = rmri_pol_alias(x->c, x->t->src, 0);
+    if (!stands_for_some(x, src)) {
+        rmri_pol_failed(x->f, x->t->line, x->t->column,
+                        "%B: source %Q resolved to no IP addresses", &src->text,
+                        &src->text);
+        return;
+    }
+    for (uint32_t i = 0; i < x->t->dst.n; i++) {
+        const pol_alias *dst = rmri_pol_alias(x->c, x->t->dst, i);
+        if (!stands_for_some(x, dst)) {
+            rmri_pol_failed(x->f, x->t->line, x->t->column,
+                            "%B: error testing %Q: destination resolved to no "
+                            "IP addresses",
+                            &src->text, &dst->text);
+            continue;
+        }
+        run_users(x, src, dst, x->t->accept, ACCEPTED);
+        run_users(x, src, dst, x->t->deny, DENIED);
+        run_users(x, src, dst, x->t->check, CHECKED);
+    }
+}
+
+void rmri_pol_run_ssh_tests(const pol_comp *c, const rmr_pol_net *net,
+                            pol_failures *f)
+{
+    for (uint32_t i = 0; i < c->pol->ssh_tests.n; i++) {
+        const pol_ssh_test *t = POL_AT(pol_ssh_test, &c->pol->ssh_tests, i);
+        ssh_test x = {c, net, t, f};
+        run_one(&x);
+    }
+}
