@@ -68,7 +68,8 @@ static void add_plain(pol_text *t, rmr_bytes s)
         add_str(t, "?");
         run = i + 1;
     }
-    rmri_pol_text_add(t, rmr_bytes_of(s.ptr + run, s.len - run));
+    if (s.len > run)
+        rmri_pol_text_add(t, rmr_bytes_of(s.ptr + run, s.len - run));
 }
 
 static void add_quoted(pol_text *t, rmr_bytes s)
