@@ -673,6 +673,87 @@ static void via_sends_by_the_first_router_that_is_named(void **state)
     assert_int_equal(ta.live_bytes, 0);
 }
 
+static void via_needs_an_exit_node_for_the_internet(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    pol_world w;
+    (void)state;
+    pol_world_new(&w, &a, false);
+    pol_world_set(&w, "{\"tagOwners\":{\"tag:router\":[]},\"grants\":[{"
+                      "\"src\":[\"alice@\"],\"dst\":[\"autogroup:internet\"],"
+                      "\"via\":[\"tag:router\"],\"ip\":[\"*\"]}]}");
+    pol_expect_text("r1", pol_filter(&w, "r1"), "[]");
+    pol_expect_text("r1", pol_peers(&w, "r1"), "{}");
+    pol_world_free(&w);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
+#define ALL_BUT                                                                \
+    "[\"100.64.0.0-100.115.91.255\",\"100.115.94.0-100.127.255.255\","         \
+    "\"fd7a:115c:a1e0::/48\",\"192.168.8.0/24\",\"192.168.20.0/24\""
+#define TO(ports)                                                              \
+    "{\"IP\":\"100.64.0.2\",\"Ports\":{\"First\":" ports ",\"Last\":" ports "}}"
+
+/* Beside "*" each text stands once, and lists that differ stay two rules. */
+static void sources_beside_all_stand_once(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    pol_world w;
+    (void)state;
+    pol_world_new(&w, &a, false);
+    pol_world_set(&w,
+                  "{\"tagOwners\":{\"tag:server\":[]},\"acls\":["
+                  "{\"action\":\"accept\",\"src\":[\"*\",\"192.168.8.0/24\","
+                  "\"100.64.0.3\",\"tag:server\",\"100.64.0.3/32\"],"
+                  "\"dst\":[\"100.64.0.2:1\"]},"
+                  "{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":["
+                  "\"100.64.0.2:2\"]},"
+                  "{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":["
+                  "\"100.64.0.2:3\"]}]}");
+    /* The route is of the set as well as a route: two texts, as Headscale. */
+    pol_expect_text(
+        "b1", pol_filter(&w, "b1"),
+        "[{\"SrcIPs\":[\"100.64.0.0-100.115.91.255\","
+        "\"100.115.94.0-100.127.255.255\",\"192.168.8.0/24\","
+        "\"fd7a:115c:a1e0::/48\",\"192.168.8.0/24\",\"192.168.20.0/24\","
+        "\"100.64.0.3\",\"fd7a:115c:a1e0::3\"],"
+        "\"DstPorts\":[" TO("1") "]},"
+                                 "{\"SrcIPs\":" ALL_BUT "],"
+                                 "\"DstPorts\":[" TO("2") "," TO("3") "]}]");
+    pol_world_free(&w);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
+/* Equal sources by different names are one rule; "*" with more is another. */
+static void rules_are_joined_by_what_their_names_stand_for(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    pol_world w;
+    (void)state;
+    pol_world_new(&w, &a, false);
+    pol_world_set(&w,
+                  "{\"groups\":{\"group:a\":[\"alice@\",\"ghost@\"]},\"acls\":["
+                  "{\"action\":\"accept\",\"src\":[\"alice@\"],"
+                  "\"dst\":[\"autogroup:self:5\"]},"
+                  "{\"action\":\"accept\",\"src\":[\"group:a\"],"
+                  "\"dst\":[\"100.64.0.5:6\"]},"
+                  "{\"action\":\"accept\",\"src\":[\"*\"],"
+                  "\"dst\":[\"100.64.0.5:7\"]},"
+                  "{\"action\":\"accept\",\"src\":[\"*\",\"100.64.0.3\"],"
+                  "\"dst\":[\"100.64.0.5:8\"]}]}");
+    json_t *got = pol_filter(&w, "a1");
+    assert_int_equal(json_array_size(got), 3);
+    assert_int_equal(
+        json_array_size(json_object_get(json_array_get(got, 0), "DstPorts")),
+        3);
+    json_decref(got);
+    pol_world_free(&w);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
 static void expect_tests(pol_world *w, const char *policy, const char *want)
 {
     rmr_pol_why why;
@@ -830,6 +911,9 @@ int main(void)
         cmocka_unit_test(tags_go_to_their_owners),
         cmocka_unit_test(attributes_come_once_in_order),
         cmocka_unit_test(via_sends_by_the_first_router_that_is_named),
+        cmocka_unit_test(via_needs_an_exit_node_for_the_internet),
+        cmocka_unit_test(sources_beside_all_stand_once),
+        cmocka_unit_test(rules_are_joined_by_what_their_names_stand_for),
         cmocka_unit_test(tests_of_a_policy_are_run),
         cmocka_unit_test(ssh_tests_of_a_policy_are_run),
         cmocka_unit_test(a_full_buffer_is_told),
