@@ -109,19 +109,17 @@ static bool range_dsts(const filter *f, const pol_line *l, const pol_alias *a,
     return any;
 }
 
-/* A node that routes nothing is only in the ranges of its two addresses. */
+/* A node that routes nothing is only in the ranges of its two addresses, of
+ * which each is in one at most. */
 static bool address_dsts(const filter *f, const pol_line *l, const pol_alias *a,
                          const pol_set *s, bool write)
 {
     bool any = false;
-    uint32_t last = POL_NONE;
     for (int k = 0; k < 2; k++) {
         pol_range one = rmri_pol_range_one(rmri_pol_family[k], f->node->ip[k]);
         uint32_t i = f->node->has[k] ? rmri_pol_set_find(s, &one) : s->r.n;
-        if (i == s->r.n || i == last)
-            continue;
-        last = i;
-        any |= range_dsts(f, l, a, POL_AT(pol_range, &s->r, i), write);
+        if (i < s->r.n)
+            any |= range_dsts(f, l, a, POL_AT(pol_range, &s->r, i), write);
     }
     return any;
 }
@@ -214,16 +212,14 @@ static bool cap_range(const filter *f, const pol_range *r, bool write)
 static bool cap_dsts(const filter *f, const pol_set *s, bool write)
 {
     bool any = false;
-    uint32_t last = POL_NONE;
     bool few = f->node && f->node->n_routes == 0;
     for (uint32_t i = 0; i < s->r.n && !few; i++)
         any |= cap_range(f, POL_AT(pol_range, &s->r, i), write);
     for (int k = 0; k < 2 && few; k++) { /* as in address_dsts */
         pol_range one = rmri_pol_range_one(rmri_pol_family[k], f->node->ip[k]);
         uint32_t i = f->node->has[k] ? rmri_pol_set_find(s, &one) : s->r.n;
-        if (i < s->r.n && i != last)
+        if (i < s->r.n)
             any |= cap_range(f, POL_AT(pol_range, &s->r, i), write);
-        last = i;
     }
     return any;
 }

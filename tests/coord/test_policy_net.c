@@ -80,6 +80,12 @@ static void put_user(rmr_pol_net *net, const model *m, uint32_t i)
     assert_int_equal(rmr_pol_net_put_user(net, &u), RMR_OK);
 }
 
+/* One is not of the addresses that "*" stands for. */
+static rmr_addr address_of(uint32_t id)
+{
+    return rmr_addr_v4(id == 4 ? 10 : 100, 64, 0, (uint8_t)id, 0);
+}
+
 static rmr_err put_node(rmr_pol_net *net, const model *m, uint32_t i)
 {
     const plain *p = &m->nodes[i];
@@ -89,7 +95,7 @@ static rmr_err put_node(rmr_pol_net *net, const model *m, uint32_t i)
     memset(&n, 0, sizeof n);
     n.id = i + 1;
     n.user_id = p->user;
-    n.v4 = rmr_addr_v4(100, 64, 0, (uint8_t)(i + 1), 0);
+    n.v4 = address_of(i + 1);
     if (p->v6) {
         char text[40];
         snprintf(text, sizeof text, "fd7a:115c:a1e0::%x", i + 1);
@@ -245,18 +251,19 @@ static void a_changed_table_answers_as_a_new_one(void **state)
 
 /* ---- filters and peers say the same -------------------------------------------- */
 
-static bool text_has(const char *range, uint32_t ip)
+static bool text_has(const char *range, uint32_t id)
 {
+    const rmr_addr addr = address_of(id);
+    uint32_t ip = (uint32_t)addr.ip[0] << 24 | (uint32_t)addr.ip[1] << 16 |
+                  (uint32_t)addr.ip[2] << 8 | addr.ip[3];
     rmr_prefix p;
     rmr_addr lo, hi;
     const char *dash = strchr(range, '-');
     if (strcmp(range, "*") == 0)
         return true;
     if (!dash) {
-        rmr_addr a = rmr_addr_v4((uint8_t)(ip >> 24), (uint8_t)(ip >> 16),
-                                 (uint8_t)(ip >> 8), (uint8_t)ip, 0);
         assert_int_equal(rmr_prefix_parse(rmr_bytes_str(range), &p), RMR_OK);
-        return rmr_prefix_contains(&p, &a);
+        return rmr_prefix_contains(&p, &addr);
     }
     rmr_bytes head = rmr_bytes_of(range, (size_t)(dash - range));
     assert_int_equal(rmr_addr_parse_ip(head, &lo), RMR_OK);
@@ -270,14 +277,14 @@ static bool text_has(const char *range, uint32_t ip)
     return a <= ip && ip <= b;
 }
 
-static bool any_has(const json_t *list, const char *key, uint32_t ip)
+static bool any_has(const json_t *list, const char *key, uint32_t id)
 {
     size_t i;
     json_t *v;
     json_array_foreach(list, i, v)
     {
         const json_t *t = key ? json_object_get(v, key) : v;
-        if (text_has(json_string_value(t), ip))
+        if (text_has(json_string_value(t), id))
             return true;
     }
     return false;
@@ -295,14 +302,12 @@ static bool lets_in(rmr_pol_net *net, uint32_t to, uint32_t from)
     assert_non_null(rules);
     json_array_foreach(rules, i, rule)
     {
-        if (!any_has(json_object_get(rule, "SrcIPs"), NULL, 0x64400000 + from))
+        if (!any_has(json_object_get(rule, "SrcIPs"), NULL, from))
             continue;
-        out |=
-            any_has(json_object_get(rule, "DstPorts"), "IP", 0x64400000 + to);
+        out |= any_has(json_object_get(rule, "DstPorts"), "IP", to);
         json_array_foreach(json_object_get(rule, "CapGrant"), k, grant)
         {
-            out |=
-                any_has(json_object_get(grant, "Dsts"), NULL, 0x64400000 + to);
+            out |= any_has(json_object_get(grant, "Dsts"), NULL, to);
         }
     }
     json_decref(rules);
@@ -558,6 +563,11 @@ static void a_name_of_two_users_is_nobodys(void **state)
     assert_int_equal(ta.live_bytes, 0);
 }
 
+#define SERVER "\"tagOwners\":{\"tag:server\":[],\"tag:router\":[]},"
+#define RULE(proto, src, dst)                                                  \
+    "{\"action\":\"accept\"," proto "\"src\":[\"" src "\"],\"dst\":[\"" dst    \
+    "\"]}"
+
 /* ---- tags, attributes, routes, tests ---------------------------------------------------- */
 
 static void tags_go_to_their_owners(void **state)
@@ -754,6 +764,30 @@ static void rules_are_joined_by_what_their_names_stand_for(void **state)
     assert_int_equal(ta.live_bytes, 0);
 }
 
+/* "*" stands for approved routes, wherever their node is. */
+static void a_router_outside_is_seen_by_its_routes(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    pol_world w;
+    bool sees;
+    (void)state;
+    pol_world_new(&w, &a, false);
+    pol_world_set(&w, "{\"acls\":[" RULE("", "*", "alice@:22") "]}");
+    pol_put_text(&w, "{\"id\":20,\"ips\":[\"10.64.0.4\"],\"approved\":["
+                     "\"10.9.0.0/16\"]}");
+    pol_put_text(&w, "{\"id\":21,\"ips\":[\"10.64.0.5\"]}");
+    assert_int_equal(peers_of(w.net, 5) >> 20 & 3, 1);
+    assert_int_equal(peers_of(w.net, 20), 1 << 1 | 1 << 5);
+    assert_int_equal(peers_of(w.net, 21), 0);
+    assert_int_equal(rmr_pol_sees(w.net, 5, 20, &sees), RMR_OK);
+    assert_true(sees);
+    assert_int_equal(rmr_pol_sees(w.net, 5, 21, &sees), RMR_OK);
+    assert_false(sees);
+    pol_world_free(&w);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
 static void expect_tests(pol_world *w, const char *policy, const char *want)
 {
     rmr_pol_why why;
@@ -765,11 +799,6 @@ static void expect_tests(pol_world *w, const char *policy, const char *want)
     assert_int_equal(err, *want ? RMR_E_MALFORMED : RMR_OK);
     rmr_pol_free(pol);
 }
-
-#define SERVER "\"tagOwners\":{\"tag:server\":[],\"tag:router\":[]},"
-#define RULE(proto, src, dst)                                                  \
-    "{\"action\":\"accept\"," proto "\"src\":[\"" src "\"],\"dst\":[\"" dst    \
-    "\"]}"
 
 static void tests_of_a_policy_are_run(void **state)
 {
@@ -811,6 +840,20 @@ static void tests_of_a_policy_are_run(void **state)
         "ghost@: source \"ghost@\" resolved to no IP addresses\n"
         "bob@: error testing \"ghost@:1\": destination resolved to no "
         "IP addresses: \"ghost@:1\"");
+    expect_tests(&w,
+                 "{" SERVER "\"acls\":[" RULE(
+                     "\"proto\":\"tcp\",", "bob@",
+                     "tag:router:1") "],\"tests\":["
+                                     "{\"src\":\"bob@\",\"accept\":[\"tag:"
+                                     "router:1\"]}]}",
+                 "");
+    expect_tests(
+        &w,
+        "{" SERVER "\"acls\":[" RULE(
+            "\"proto\":\"sctp\",", "bob@",
+            "tag:router:1") "],\"tests\":["
+                            "{\"src\":\"bob@\",\"deny\":[\"tag:router:1\"]}]}",
+        "");
     /* autogroup:self, and what may reach all. */
     expect_tests(&w,
                  "{\"acls\":[" RULE(
@@ -911,6 +954,7 @@ int main(void)
         cmocka_unit_test(tags_go_to_their_owners),
         cmocka_unit_test(attributes_come_once_in_order),
         cmocka_unit_test(via_sends_by_the_first_router_that_is_named),
+        cmocka_unit_test(a_router_outside_is_seen_by_its_routes),
         cmocka_unit_test(via_needs_an_exit_node_for_the_internet),
         cmocka_unit_test(sources_beside_all_stand_once),
         cmocka_unit_test(rules_are_joined_by_what_their_names_stand_for),
