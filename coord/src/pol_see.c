@@ -200,6 +200,21 @@ static int by_id(const void *a, const void *b, const void *ctx)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
+/* Few are sorted; where they are many the table has them in order. */
+static void tell(walk *w, rmr_pol_peer_fn peer, void *user)
+{
+    const pol_vec *from = &w->found;
+    if (w->found.n > w->net->nodes.n / 8)
+        from = &w->net->nodes;
+    else
+        rmri_pol_sort(w->found.p, w->found.n, sizeof(pol_node *), by_id, NULL);
+    for (uint32_t i = 0; i < from->n; i++) {
+        const pol_node *n = *POL_AT(pol_node *, from, i);
+        if (n->mark == w->net->mark && !peer(user, n->id))
+            return;
+    }
+}
+
 rmr_err rmr_pol_each_peer(rmr_pol_net *net, uint64_t node_id,
                           rmr_pol_peer_fn peer, void *user)
 {
@@ -218,11 +233,8 @@ rmr_err rmr_pol_each_peer(rmr_pol_net *net, uint64_t node_id,
         if (l->what != POL_COMPANION)
             look(&w, l);
     }
-    rmri_pol_sort(w.found.p, w.found.n, sizeof(pol_node *), by_id, NULL);
-    for (uint32_t i = 0; i < w.found.n && !w.failed; i++) {
-        if (!peer(user, (*POL_AT(pol_node *, &w.found, i))->id))
-            break;
-    }
+    if (!w.failed)
+        tell(&w, peer, user);
     rmri_pol_vec_free(&w.found, &net->alloc);
     return w.failed ? RMR_E_NOMEM : RMR_OK;
 }
