@@ -251,6 +251,62 @@ static bool fill(const pol_comp *c, pol_set *s, const rmr_pol_net *net,
     }
 }
 
+static int extra_by_range(const void *a, const void *b, const void *ctx)
+{
+    const pol_extra *x = a, *y = b;
+    int c = rmri_pol_range_cmp(&x->r, &y->r, ctx);
+    return c ? c : x->order < y->order ? -1 : x->order > y->order;
+}
+
+static int extra_by_order(const void *a, const void *b, const void *ctx)
+{
+    const pol_extra *x = a, *y = b;
+    (void)ctx;
+    return x->order < y->order ? -1 : x->order > y->order;
+}
+
+static bool collect_extra(const pol_comp *c, pol_src *s, const rmr_alloc *a)
+{
+    for (uint32_t i = 0; i < s->list.n; i++) {
+        const pol_alias *alias = rmri_pol_use(c->pol, s->list, i);
+        const pol_set *set = rmri_pol_names_set(c, alias);
+        for (uint32_t k = 0; k < set->r.n && alias->kind != POL_STAR; k++) {
+            const pol_range *r = POL_AT(pol_range, &set->r, k);
+            if (rmri_pol_set_has_range(&s->all, r))
+                continue;
+            pol_extra *e = rmri_pol_vec_add(&s->extra, a);
+            if (!e)
+                return false;
+            e->r = *r;
+            e->order = s->extra.n;
+        }
+    }
+    return true;
+}
+
+/* Each once, at its first place. */
+static bool make_extra(const pol_comp *c, pol_src *s, const rmr_alloc *a)
+{
+    uint32_t n = 0;
+    s->extra.n = 0;
+    if (!s->star || s->danger)
+        return true;
+    if (!collect_extra(c, s, a))
+        return false;
+    rmri_pol_sort(s->extra.p, s->extra.n, sizeof(pol_extra), extra_by_range,
+                  NULL);
+    for (uint32_t i = 0; i < s->extra.n; i++) {
+        pol_extra e = *POL_AT(pol_extra, &s->extra, i);
+        if (n == 0 ||
+            rmri_pol_range_cmp(&POL_AT(pol_extra, &s->extra, n - 1)->r, &e.r,
+                               NULL) != 0)
+            *POL_AT(pol_extra, &s->extra, n++) = e;
+    }
+    s->extra.n = n;
+    rmri_pol_sort(s->extra.p, n, sizeof(pol_extra), extra_by_order, NULL);
+    return true;
+}
+
 static bool make_src(const pol_comp *c, pol_src *s, const rmr_alloc *a)
 {
     rmri_pol_set_clear(&s->all);
@@ -262,7 +318,7 @@ static bool make_src(const pol_comp *c, pol_src *s, const rmr_alloc *a)
     rmri_pol_set_done(&s->all);
     s->hash = rmri_pol_set_hash(&s->all) ^ (uint64_t)(s->star ? 1 : 0) ^
               (uint64_t)(s->danger ? 2 : 0);
-    return true;
+    return make_extra(c, s, a);
 }
 
 rmr_err rmri_pol_comp_fresh(pol_comp *c, const rmr_pol_net *net)
@@ -351,6 +407,7 @@ static bool add_src(pol_comp *c, const rmr_alloc *a, const pol_rule *r)
     if (!s)
         return false;
     rmri_pol_set_init(&s->all);
+    s->extra.size = sizeof(pol_extra);
     s->list = r->src;
     for (uint32_t i = 0; i < r->src.n; i++) {
         const pol_alias *alias = rmri_pol_use(c->pol, r->src, i);
@@ -441,8 +498,10 @@ void rmri_pol_comp_free(pol_comp *c, const rmr_alloc *a, bool with_pol)
 {
     for (uint32_t i = 0; i < c->names.n; i++)
         rmri_pol_set_free(&names_at(c, i)->set, a);
-    for (uint32_t i = 0; i < c->srcs.n; i++)
+    for (uint32_t i = 0; i < c->srcs.n; i++) {
         rmri_pol_set_free(&POL_AT(pol_src, &c->srcs, i)->all, a);
+        rmri_pol_vec_free(&POL_AT(pol_src, &c->srcs, i)->extra, a);
+    }
     rmri_pol_vec_free(&c->names, a);
     rmri_pol_vec_free(&c->srcs, a);
     rmri_pol_vec_free(&c->lines, a);

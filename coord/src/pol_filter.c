@@ -336,23 +336,13 @@ static bool is_any_route(const filter *f, const pol_range *r)
 
 /* Beside "*" the other sources stand again, but where the same text is there
  * already. */
-static void write_explicit(const filter *f, const pol_src *s)
+static void write_extra(const filter *f, const pol_src *s)
 {
     char text[POL_RANGE_TEXT_MAX];
-    for (uint32_t i = 0; i < s->list.n; i++) {
-        const pol_alias *a = rmri_pol_alias(f->c, s->list, i);
-        const pol_set *set = rmri_pol_names_set(f->c, a);
-        for (uint32_t k = 0; k < set->r.n && a->kind != POL_STAR; k++) {
-            const pol_range *r = POL_AT(pol_range, &set->r, k);
-            bool seen =
-                rmri_pol_set_has_range(&s->all, r) || is_any_route(f, r);
-            for (uint32_t j = 0; j < i && !seen; j++)
-                seen = rmri_pol_set_has_range(
-                    rmri_pol_names_set(f->c, rmri_pol_alias(f->c, s->list, j)),
-                    r);
-            if (!seen)
-                rmr_jw_str(f->w, rmri_pol_range_text(r, text));
-        }
+    for (uint32_t i = 0; i < s->extra.n; i++) {
+        const pol_range *r = &POL_AT(pol_extra, &s->extra, i)->r;
+        if (!is_any_route(f, r))
+            rmr_jw_str(f->w, rmri_pol_range_text(r, text));
     }
 }
 
@@ -366,7 +356,7 @@ static void write_src(const filter *f, const pol_src *s)
     if (!s->star)
         return;
     write_routes(f);
-    write_explicit(f, s);
+    write_extra(f, s);
 }
 
 static void write_own_nodes(const filter *f)
@@ -512,7 +502,7 @@ static bool alike(const filter *f, const hit *a, const hit *b)
     if (proto_of(f, a) != proto_of(f, b))
         return false;
     if (!self_a && !self_b)
-        return rmri_pol_src_eq(f->c, a->src, b->src);
+        return rmri_pol_src_eq(a->src, b->src);
     if ((!self_a && (a->src->star || a->src->danger)) ||
         (!self_b && (b->src->star || b->src->danger)))
         return false;

@@ -415,9 +415,17 @@ typedef struct pol_src { /* the sources of one grant or ACL */
     pol_span list;
     pol_set all;
     uint64_t hash;
+    /* Beside "*": the ranges of the other names that stand in no other place,
+     * in the order of the document. */
+    pol_vec extra; /* pol_extra */
     bool star, danger;
-    bool used; /* all and hash are needed */
+    bool used; /* all, extra and hash are needed */
 } pol_src;
+
+typedef struct pol_extra {
+    pol_range r;
+    uint32_t order;
+} pol_extra;
 
 enum pol_what { POL_IP, POL_CAP, POL_COMPANION };
 enum pol_for { POL_EACH, POL_SELF, POL_VIA };
@@ -460,7 +468,7 @@ bool rmri_pol_src_has_node(const pol_src *s, const pol_node *n);
 bool rmri_pol_src_has_range(const pol_src *s, const pol_range *r);
 bool rmri_pol_src_reaches(const pol_src *s, const pol_node *n); /* or routes */
 bool rmri_pol_src_is_empty(const pol_src *s);
-bool rmri_pol_src_eq(const pol_comp *c, const pol_src *a, const pol_src *b);
+bool rmri_pol_src_eq(const pol_src *a, const pol_src *b);
 
 /* Destinations of a line, for POL_EACH and POL_VIA. */
 bool rmri_pol_is_self(const pol_alias *a);

@@ -42,7 +42,7 @@ bool rmri_pol_src_reaches(const pol_src *s, const pol_node *n)
 }
 
 /* Whether two are printed alike. */
-bool rmri_pol_src_eq(const pol_comp *c, const pol_src *a, const pol_src *b)
+bool rmri_pol_src_eq(const pol_src *a, const pol_src *b)
 {
     if (a == b)
         return true;
@@ -52,13 +52,11 @@ bool rmri_pol_src_eq(const pol_comp *c, const pol_src *a, const pol_src *b)
         return true;
     if (!rmri_pol_set_eq(&a->all, &b->all))
         return false;
-    if (!a->star)
-        return true;
-    if (a->list.n != b->list.n)
+    if (a->extra.n != b->extra.n)
         return false;
-    for (uint32_t i = 0; i < a->list.n; i++) {
-        if (rmri_pol_use(c->pol, a->list, i)->id !=
-            rmri_pol_use(c->pol, b->list, i)->id)
+    for (uint32_t i = 0; i < a->extra.n; i++) {
+        if (rmri_pol_range_cmp(&POL_AT(pol_extra, &a->extra, i)->r,
+                               &POL_AT(pol_extra, &b->extra, i)->r, NULL) != 0)
             return false;
     }
     return true;

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { USERS_MAX = 1024 }; /* each is compared with all others of its rule */
+
 static const char *type_of(const pol_alias *a)
 {
     switch (a->kind) {
@@ -73,6 +75,8 @@ static bool read_dst(pol_reader *r, uint32_t node, void *into)
 static bool read_users(pol_reader *r, uint32_t node, void *into)
 {
     pol_ssh *s = into;
+    if (rmri_pol_node(r, node)->n > USERS_MAX)
+        return rmri_pol_fail(r, node, "ssh: more than 1024 users in one rule");
     return rmri_pol_read_names(r, node, &s->users);
 }
 

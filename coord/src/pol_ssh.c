@@ -313,7 +313,7 @@ rmr_err rmr_pol_write_ssh(rmr_pol_net *net, uint64_t node_id,
     return RMR_OK;
 }
 
-/* ---- sshTests ---------------------------------------------------------------------------- */
+/* ---- questions about one connection ---------------------------------------------------------------------------- */
 
 static bool rule_allows(const pol_comp *c, const rmr_pol_net *net,
                         const pol_ssh *s, const pol_node *from,
@@ -333,6 +333,23 @@ static bool rule_allows(const pol_comp *c, const rmr_pol_net *net,
             ? rmr_bytes_of(NULL, 0)
             : localpart_of(c->pol, s, rmri_pol_user(net, from->user_id));
     return lp.len && rmr_bytes_eq(lp, user);
+}
+
+rmr_err rmr_pol_ssh_check(const rmr_pol_net *net, uint64_t from, uint64_t to,
+                          rmr_bytes user, rmr_dur *period)
+{
+    const pol_comp *c = net->comp;
+    const pol_node *x = rmri_pol_find(net, from), *y = rmri_pol_find(net, to);
+    if (!x || !y)
+        return RMR_E_NOTFOUND;
+    for (uint32_t i = 0; i < c->pol->ssh.n; i++) {
+        const pol_ssh *s = POL_AT(pol_ssh, &c->pol->ssh, i);
+        if (!s->check || !rule_allows(c, net, s, x, y, user))
+            continue;
+        *period = s->has_period ? (rmr_dur)s->period_ns : 12 * 3600 * RMR_SEC;
+        return RMR_OK;
+    }
+    return RMR_E_DENIED;
 }
 
 enum answer { DENIED, ACCEPTED, CHECKED };

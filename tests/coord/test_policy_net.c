@@ -353,7 +353,8 @@ static void nodes_see_each_other_where_a_filter_lets_one_in(void **state)
 
 /* ---- a failing allocator ---------------------------------------------------------- */
 
-static rmr_err all_of_it(const rmr_alloc *a, rmr_pol_net **net, model *m)
+static rmr_err all_of_it(const rmr_alloc *a, rmr_pol_net **net, model *m,
+                         const char *policy)
 {
     static char text[1 << 16];
     rmr_pol *pol;
@@ -362,7 +363,7 @@ static rmr_err all_of_it(const rmr_alloc *a, rmr_pol_net **net, model *m)
     for (uint32_t i = 0; i < IDS && !err; i++)
         err = put_node(*net, m, i);
     if (!err)
-        err = rmr_pol_parse(&pol, a, rmr_bytes_str(policies[4]), NULL);
+        err = rmr_pol_parse(&pol, a, rmr_bytes_str(policy), NULL);
     if (!err) {
         err = rmr_pol_net_check(*net, pol, NULL);
         if (!err)
@@ -387,28 +388,42 @@ static rmr_err all_of_it(const rmr_alloc *a, rmr_pol_net **net, model *m)
     return err;
 }
 
-static void no_memory_at_any_place_is_told_and_leaks_nothing(void **state)
+static size_t fail_each(const char *policy, model *m)
 {
-    model m;
     size_t n = 0;
-    (void)state;
-    memset(&m, 0, sizeof m);
-    for (uint32_t i = 0; i < IDS; i++)
-        m.nodes[i] = (plain){true, i % 3 + 1, i % 4 ? 0 : 1 + i % 7,
-                             i % 4 ? 0 : i, i % 2 == 0};
     for (;;) {
         test_alloc ta = {0};
         rmr_alloc a = test_alloc_table(&ta);
         rmr_pol_net *net = NULL;
         ta.fail_at = ++n;
-        rmr_err err = all_of_it(&a, &net, &m);
+        rmr_err err = all_of_it(&a, &net, m, policy);
         assert_int_equal(err, ta.failed ? RMR_E_NOMEM : RMR_OK);
         rmr_pol_net_free(net);
         assert_int_equal(ta.live_bytes, 0);
         if (!ta.failed)
-            break;
+            return n;
     }
-    assert_true(n > 100);
+}
+
+static void no_memory_at_any_place_is_told_and_leaks_nothing(void **state)
+{
+    model m;
+    (void)state;
+    memset(&m, 0, sizeof m);
+    for (uint32_t i = 0; i < IDS; i++)
+        m.nodes[i] = (plain){true, i % 3 + 1, i % 4 ? 0 : 1 + i % 7,
+                             i % 4 ? 0 : i, i % 2 == 0};
+    for (size_t i = 2; i < sizeof policies / sizeof policies[0]; i++)
+        assert_true(fail_each(policies[i], &m) > 100);
+    assert_true(fail_each("{\"sshTests\":[],\"randomizeClientPort\":true,"
+                          "\"nodeAttrs\":[{\"target\":[\"*\"],\"attr\":["
+                          "\"a\",\"b\"]}],\"autoApprovers\":{\"routes\":{"
+                          "\"10.0.0.0/8\":[\"u1@\"]},\"exitNode\":["
+                          "\"u2@\"]},\"ssh\":[{\"action\":\"accept\",\"src\":["
+                          "\"u1@\"],\"dst\":[\"u1@\"],\"users\":[\"root\"]}],"
+                          "\"tests\":[{\"src\":\"100.64.0.1\",\"accept\":["
+                          "\"[fd7a:115c:a1e0::1]:1\"]}]}",
+                          &m) > 100);
 }
 
 /* After NOMEM the table is as before, and the same call works later. */
@@ -917,6 +932,41 @@ static void ssh_tests_of_a_policy_are_run(void **state)
     assert_int_equal(ta.live_bytes, 0);
 }
 
+static void check_rules_say_how_old_a_proof_may_be(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    pol_world w;
+    rmr_dur p = 7;
+    (void)state;
+    pol_world_new(&w, &a, false);
+    pol_world_set(
+        &w, "{" SERVER
+            "\"ssh\":[{\"action\":\"check\",\"src\":[\"alice@\"],\"dst\":["
+            "\"tag:server\"],\"users\":[\"root\"],\"checkPeriod\":\"1.5h\"},"
+            "{\"action\":\"check\",\"src\":[\"alice@\"],\"dst\":["
+            "\"tag:server\"],\"users\":[\"autogroup:nonroot\"]},"
+            "{\"action\":\"accept\",\"src\":[\"bob@\"],\"dst\":["
+            "\"tag:server\"],\"users\":[\"root\"]},"
+            "{\"action\":\"check\",\"src\":[\"bob@\"],\"dst\":["
+            "\"autogroup:self\"],\"users\":[\"x\"],\"checkPeriod\":"
+            "\"always\"}]}");
+    rmr_bytes root = rmr_bytes_str("root"), x = rmr_bytes_str("x");
+    assert_int_equal(rmr_pol_ssh_check(w.net, 98, 3, root, &p), RMR_E_NOTFOUND);
+    assert_int_equal(rmr_pol_ssh_check(w.net, 2, 3, root, &p), RMR_E_DENIED);
+    assert_int_equal(rmr_pol_ssh_check(w.net, 5, 4, root, &p), RMR_E_DENIED);
+    assert_int_equal(rmr_pol_ssh_check(w.net, 2, 1, x, &p), RMR_E_DENIED);
+    assert_int_equal(p, 7);
+    assert_int_equal(rmr_pol_ssh_check(w.net, 5, 3, root, &p), RMR_OK);
+    assert_int_equal(p, 5400 * RMR_SEC);
+    assert_int_equal(rmr_pol_ssh_check(w.net, 5, 3, x, &p), RMR_OK);
+    assert_int_equal(p, 12 * 3600 * RMR_SEC);
+    assert_int_equal(rmr_pol_ssh_check(w.net, 2, 2, x, &p), RMR_OK);
+    assert_int_equal(p, 0);
+    pol_world_free(&w);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
 static void a_full_buffer_is_told(void **state)
 {
     test_alloc ta = {0};
@@ -960,6 +1010,7 @@ int main(void)
         cmocka_unit_test(rules_are_joined_by_what_their_names_stand_for),
         cmocka_unit_test(tests_of_a_policy_are_run),
         cmocka_unit_test(ssh_tests_of_a_policy_are_run),
+        cmocka_unit_test(check_rules_say_how_old_a_proof_may_be),
         cmocka_unit_test(a_full_buffer_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

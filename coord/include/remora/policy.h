@@ -246,6 +246,20 @@ RMR_API rmr_err rmr_pol_may_route(rmr_pol_net *net, uint64_t viewer,
  */
 RMR_API rmr_err rmr_pol_write_ssh(rmr_pol_net *net, uint64_t node_id,
                                   rmr_bytes base_url, rmr_jw *w);
+/** What a node asks before it lets somebody in under a "check" rule: how old the
+ *  person's last proof may be.                                        [look]
+ *
+ * \param user    The local user, as in the answer's URL.
+ * \param period  0: a proof each time.
+ *
+ * Effects: on *period.
+ * Errors:  NOTFOUND (a node), DENIED (no check rule lets them); *period is
+ *          untouched then.
+ * Source:  Headscale, checkPeriod (12 hours where none is said).
+ */
+RMR_API rmr_err rmr_pol_ssh_check(const rmr_pol_net *net, uint64_t from,
+                                  uint64_t to, rmr_bytes user,
+                                  rmr_dur *period);
 /** One attribute of a node's capability map; false ends the walk. */
 typedef bool (*rmr_pol_attr_fn)(void *user, rmr_bytes name);
 /** The attributes that nodeAttrs and randomizeClientPort give a node, each
