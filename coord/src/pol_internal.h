@@ -105,7 +105,6 @@ void rmri_pol_set_done(pol_set *s);
 uint32_t rmri_pol_set_find(const pol_set *s, const pol_range *r);
 bool rmri_pol_set_overlaps(const pol_set *s, const pol_range *r);
 bool rmri_pol_set_has_range(const pol_set *s, const pol_range *r); /* just so */
-bool rmri_pol_set_covers(const pol_set *s, const pol_range *r);
 bool rmri_pol_set_eq(const pol_set *a, const pol_set *b);
 uint64_t rmri_pol_set_hash(const pol_set *s);
 /* Takes the largest prefix off the front of *r; false when it was the last. */

@@ -199,12 +199,6 @@ bool rmri_pol_set_has_range(const pol_set *s, const pol_range *r)
     return i < s->r.n && rmri_pol_range_cmp(range_at(s, i), r, NULL) == 0;
 }
 
-bool rmri_pol_set_covers(const pol_set *s, const pol_range *r)
-{
-    uint32_t i = rmri_pol_set_find(s, r);
-    return i < s->r.n && rmri_pol_range_within(r, range_at(s, i));
-}
-
 bool rmri_pol_set_eq(const pol_set *a, const pol_set *b)
 {
     if (a->r.n != b->r.n)

@@ -168,6 +168,120 @@ static const refusal refusals[] = {
      "CIDR range\n\ttest 0, accept \"autogroup:internet:1\": "
      "autogroup:internet not valid as a test destination",
      1, 11},
+    /* of each kind of place */
+    {"{\"groups\":[]}", AS "array into Go v2.Groups within \"/groups\"", 1, 11},
+    {"{\"hosts\":1}", AS "number into Go v2.Hosts within \"/hosts\"", 1, 10},
+    {"{\"hosts\":{\"a\":[]}}", AS "array into Go string within \"/hosts/a\"", 1,
+     15},
+    {"{\"tagOwners\":false}",
+     AS "boolean into Go v2.TagOwners within \"/tagOwners\"", 1, 14},
+    {"{\"autoApprovers\":{\"routes\":[]}}",
+     AS "array into Go map[netip.Prefix]v2.AutoApprovers within "
+        "\"/autoApprovers/routes\"",
+     1, 28},
+    {"{\"autoApprovers\":{\"routes\":{\"10.0.0.0\":[\"a@\"]}}}",
+     AS "array into Go netip.Prefix within \"/autoApprovers/routes/10.0.0.0\": "
+        "invalid prefix: \"10.0.0.0\"",
+     1, 40},
+    {"{\"autoApprovers\":{\"exitNode\":[\"group:x\"]}}",
+     "parsing policy: group not defined in policy: \"group:x\"", 1, 31},
+    {"{\"randomizeClientPort\":\"yes\"}",
+     AS "string into Go bool within \"/randomizeClientPort\"", 1, 24},
+    {"{\"acls\":[{\"src\":[null]}]}",
+     AS "null into Go v2.AliasEnc within \"/acls/0/src/0\"", 1, 18},
+    {"{\"acls\":[{\"dst\":[\":22\"]}]}",
+     AS "string into Go v2.AliasWithPorts within \"/acls/0/dst/0\": input "
+        "cannot start with a colon character",
+     1, 18},
+    {"{\"acls\":[{\"dst\":[\"*:-\"]}]}",
+     AS "string into Go v2.AliasWithPorts within \"/acls/0/dst/0\": "
+        "dst=\"*:-\": port range \"-\": invalid port range format",
+     1, 18},
+    {"{\"acls\":[{\"dst\":[\"tag:1:22\"]}]}",
+     AS "string into Go v2.AliasWithPorts within \"/acls/0/dst/0\": tag names "
+        "must start with a letter, after 'tag:'",
+     1, 18},
+    {"{\"acls\":[{\"dst\":[\"a:b:22\"]}]}",
+     AS "string into Go v2.AliasWithPorts within \"/acls/0/dst/0\": invalid "
+        "alias format: \"a:b\"",
+     1, 18},
+    {"{\"acls\":[{\"dst\":[\"[fd7a::1\"]}]}",
+     AS "string into Go v2.AliasWithPorts within \"/acls/0/dst/0\": square "
+        "brackets are only valid around IPv6 addresses: \"[fd7a::1\"",
+     1, 18},
+    {"{\"acls\":[{\"proto\":\"99\",\"src\":[\"*\"],\"dst\":[\"*:1\"]}]}",
+     "parsing policy: protocol does not support specific ports: \"99\", only "
+     "\"*\" is allowed",
+     1, 10},
+    {"{\"acls\":[{\"src\":[\"*\"],\"dst\":[\"autogroup:nonroot:1\"]}]}",
+     "parsing policy: autogroup not supported for ACL destinations: "
+     "\"autogroup:nonroot\", can be [autogroup:internet autogroup:member "
+     "autogroup:tagged autogroup:self]",
+     1, 30},
+    {"{\"grants\":[{\"ip\":[\"tcp:0\"]}]}",
+     AS "string into Go v2.ProtocolPort within \"/grants/0/ip/0\": port range "
+        "\"0\": first port must be >0, or use '*' for wildcard",
+     1, 19},
+    {"{\"grants\":[{\"app\":[]}]}",
+     AS "array into Go tailcfg.PeerCapMap within \"/grants/0/app\"", 1, 19},
+    {"{\"grants\":[{\"app\":{\"a.b/c\":{}}}]}",
+     AS "object into Go []tailcfg.RawMessage within \"/grants/0/app/a.b~1c\"",
+     1, 28},
+    {"{\"ssh\":[{\"action\":\"deny\"}]}",
+     AS "string into Go v2.SSHAction within \"/ssh/0/action\": \"deny\" is not "
+        "a valid action",
+     1, 19},
+    {"{\"ssh\":[{\"src\":[\"*\"]}]}",
+     AS "array into Go v2.SSHSrcAliases within \"/ssh/0/src\": alias not "
+        "supported for SSH source: v2.Asterix",
+     1, 16},
+    {"{\"ssh\":[{\"src\":[\"h\"]}]}",
+     AS "array into Go v2.SSHSrcAliases within \"/ssh/0/src\": alias not "
+        "supported for SSH source: *v2.Host",
+     1, 16},
+    {"{\"ssh\":[{\"dst\":[\"group:g\"]}]}",
+     AS "array into Go v2.SSHDstAliases within \"/ssh/0/dst\": alias not "
+        "supported for SSH destination: *v2.Group",
+     1, 16},
+    {"{\"tagOwners\":{\"tag:a\":[]},\"ssh\":[{\"action\":\"accept\",\"src\":["
+     "\"tag:a\",\"autogroup:internet\",\"autogroup:self\"],\"dst\":[\"h\","
+     "\"autogroup:internet\",\"autogroup:nonroot\",\"autogroup:self\"],"
+     "\"users\":[\"x\"]}]}",
+     "parsing policy: multiple errors:\n\t"
+     "autogroup:internet can only be used in ACL destinations\n\t"
+     "autogroup not supported for SSH sources: \"autogroup:self\", can be "
+     "[autogroup:member autogroup:tagged]\n\t"
+     "invalid dst \"h\"\n\t"
+     "autogroup:internet can only be used in ACL destinations\n\t"
+     "autogroup not supported for SSH destinations: \"autogroup:nonroot\", can "
+     "be [autogroup:member autogroup:tagged autogroup:self]\n\t"
+     "autogroup:self destination requires source to contain only users or "
+     "groups, not tags or autogroup:tagged",
+     1, 68},
+    {"{\"tagOwners\":{\"tag:a\":[]},\"ssh\":[{\"action\":\"accept\",\"src\":["
+     "\"tag:a\"],\"dst\":[\"autogroup:member\"],\"users\":[\"x\"],"
+     "\"checkPeriod\":\"2m\"}]}",
+     "parsing policy: multiple errors:\n\ttags in SSH source cannot access "
+     "autogroup:member (user-owned devices)\n\tcheckPeriod is only valid with "
+     "action \"check\"",
+     1, 76},
+    {"{\"ssh\":[{\"action\":\"check\",\"src\":[\"a@\"],\"dst\":[\"a@\"],"
+     "\"users\":[\"x\"],\"checkPeriod\":\"-2m\"}]}",
+     "parsing policy: checkPeriod -2m0s must be a positive duration", 1, 9},
+    {"{\"tests\":[{\"src\":\"a:b\"}]}",
+     AS "string into Go v2.Alias within \"/tests/0/src\": invalid alias "
+        "format: \"a:b\"",
+     1, 18},
+    {"{\"hosts\":{\"h\":\"10.0.0.0/8\"},\"tests\":[{\"src\":\"a@\",\"deny\":["
+     "\"h:1\",\"b@:1,2\"]}]}",
+     "parsing policy: test(s) failed:\nmultiple errors:\n\ttest 0, deny "
+     "\"h:1\": test destination must be a single host, not a CIDR range\n\t"
+     "test 0, deny \"b@:1,2\": test destination port must be a single port",
+     1, 58},
+    {"{\"sshTests\":[{\"src\":\"a@\"}]}",
+     "parsing policy: test(s) failed:\nsshTest 0: SSH tests entry must have at "
+     "least one dst",
+     1, 14},
     {"{\"sshTests\":[{\"dst\":[\"tag:x\",\"10.0.0.0/8\"]}]}",
      "parsing policy: test(s) failed:\nmultiple errors:\n\tsshTest 0: SSH "
      "tests entry must have a non-empty src\n\tsshTest 0: SSH tests dst "
@@ -253,6 +367,25 @@ static void long_reasons_are_cut(void **state)
     json_decref(utf8);
 }
 
+static void a_rule_has_not_too_many_users(void **state)
+{
+    static char doc[16384];
+    rmr_pol_why why;
+    (void)state;
+    for (int n = 1024; n <= 1025; n++) {
+        strcpy(doc, "{\"ssh\":[{\"action\":\"accept\",\"src\":[\"a@\"],"
+                    "\"dst\":[\"a@\"],\"users\":[");
+        size_t len = strlen(doc);
+        for (int i = 0; i < n; i++)
+            len += (size_t)snprintf(doc + len, sizeof doc - len, "%s\"u%d\"",
+                                    i ? "," : "", i);
+        strcpy(doc + len, "]}]}");
+        assert_int_equal(parse(doc, &why), n > 1024 ? RMR_E_MALFORMED : RMR_OK);
+    }
+    assert_string_equal(why.text, "parsing policy: ssh: more than 1024 users "
+                                  "in one rule");
+}
+
 /* Every cut of a good document is refused or a document, and leaks nothing. */
 static void every_cut_is_refused_without_harm(void **state)
 {
@@ -302,6 +435,7 @@ int main(void)
         cmocka_unit_test(what_hujson_allows_is_read),
         cmocka_unit_test(size_and_depth_are_bounded),
         cmocka_unit_test(long_reasons_are_cut),
+        cmocka_unit_test(a_rule_has_not_too_many_users),
         cmocka_unit_test(every_cut_is_refused_without_harm),
         cmocka_unit_test(tags_are_defined_in_tag_owners),
     };

@@ -609,6 +609,8 @@ static void tags_go_to_their_owners(void **state)
         assert_int_equal(rmr_pol_user_may_tag(w.net, cases[i].user,
                                               rmr_bytes_str(cases[i].tag)),
                          cases[i].may);
+    assert_true(
+        rmr_pol_defines_tag(rmr_pol_net_policy(w.net), rmr_bytes_str("tag:w")));
     assert_true(rmr_pol_node_may_tag(w.net, pol_world_id(&w, "t1"),
                                      rmr_bytes_str("tag:v")));
     assert_false(rmr_pol_node_may_tag(w.net, pol_world_id(&w, "r1"),
@@ -717,6 +719,9 @@ static void via_needs_an_exit_node_for_the_internet(void **state)
 #define ALL_BUT                                                                \
     "[\"100.64.0.0-100.115.91.255\",\"100.115.94.0-100.127.255.255\","         \
     "\"fd7a:115c:a1e0::/48\",\"192.168.8.0/24\",\"192.168.20.0/24\""
+#define ALL_LIST                                                               \
+    "[\"100.64.0.0-100.115.91.255\",\"100.115.94.0-100.127.255.255\","         \
+    "\"fd7a:115c:a1e0::/48\""
 #define TO(ports)                                                              \
     "{\"IP\":\"100.64.0.2\",\"Ports\":{\"First\":" ports ",\"Last\":" ports "}}"
 
@@ -932,6 +937,124 @@ static void ssh_tests_of_a_policy_are_run(void **state)
     assert_int_equal(ta.live_bytes, 0);
 }
 
+static void capabilities_are_narrowed_and_kept_as_they_are(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    pol_world w;
+    char policy[4096], big[1200];
+    (void)state;
+    pol_world_new(&w, &a, false);
+    memset(big, 'x', sizeof big - 1);
+    memcpy(big, "\\u0001\\n\xc3\xa9", 10); /* escapes stay escapes */
+    big[sizeof big - 1] = '\0';
+    snprintf(policy, sizeof policy,
+             "{\"grants\":[{\"src\":[\"bob@\"],\"dst\":[\"*\","
+             "\"192.168.8.128/25\"],\"app\":{\"a.b/c\":[\"%s\",{\"k\":[1.50,"
+             "false,[],{}]}],\"tailscale.com/cap/relay\":null}}]}",
+             big);
+    pol_world_set(&w, policy);
+    json_t *got = pol_filter(&w, "r1");
+    assert_int_equal(json_array_size(got), 1);
+    json_t *grants = json_object_get(json_array_get(got, 0), "CapGrant");
+    assert_int_equal(json_array_size(grants), 2);
+    snprintf(policy, sizeof policy,
+             "{\"a.b/c\":[\"%s\",{\"k\":[1.5,false,[],{}]}],"
+             "\"tailscale.com/cap/relay\":null}",
+             big);
+    pol_expect_text(
+        "caps",
+        json_incref(json_object_get(json_array_get(grants, 1), "CapMap")),
+        policy);
+    pol_expect_text(
+        "all", json_incref(json_object_get(json_array_get(grants, 0), "Dsts")),
+        "[\"100.64.0.4/32\",\"fd7a:115c:a1e0::4/128\"]");
+    pol_expect_text(
+        "routed",
+        json_incref(json_object_get(json_array_get(grants, 1), "Dsts")),
+        "[\"192.168.8.128/25\"]");
+    json_decref(got);
+    /* The companion goes back from all that "*" is. */
+    got = pol_filter(&w, "b1");
+    assert_int_equal(json_array_size(got), 2);
+    pol_expect_text(
+        "companion",
+        json_incref(json_object_get(json_array_get(got, 1), "SrcIPs")),
+        ALL_LIST ",\"192.168.8.128/25\",\"192.168.8.0/24\","
+                 "\"192.168.20.0/24\"]");
+    json_decref(got);
+    pol_world_free(&w);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
+static void equal_lists_beside_all_are_joined(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    pol_world w;
+    (void)state;
+    pol_world_new(&w, &a, false);
+    pol_world_set(&w,
+                  "{\"acls\":["
+                  "{\"action\":\"accept\",\"src\":[\"*\",\"100.64.0.3\"],"
+                  "\"dst\":[\"bob@:1\"]},"
+                  "{\"action\":\"accept\",\"src\":[\"100.64.0.3/32\",\"*\"],"
+                  "\"dst\":[\"bob@:2\"]},"
+                  "{\"action\":\"accept\",\"src\":[\"*\",\"100.64.0.9\"],"
+                  "\"dst\":[\"bob@:3\"]},"
+                  "{\"action\":\"accept\",\"src\":[\"autogroup:danger-all\"],"
+                  "\"dst\":[\"bob@:4\"]},"
+                  "{\"action\":\"accept\",\"src\":[\"autogroup:danger-all\"],"
+                  "\"dst\":[\"bob@:5\"]},"
+                  "{\"action\":\"accept\",\"src\":[\"bob@\"],"
+                  "\"dst\":[\"autogroup:self:6\"]}]}");
+    json_t *got = pol_filter(&w, "b1");
+    assert_int_equal(json_array_size(got), 4);
+    json_decref(got);
+    pol_world_free(&w);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
+static void tagged_sources_may_ssh(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    pol_world w;
+    (void)state;
+    pol_world_new(&w, &a, false);
+    pol_put_text(&w, "{\"id\":4,\"ips\":[\"100.64.0.4\"],\"tags\":["
+                     "\"tag:router\",\"tag:second\"]}");
+    pol_world_set(&w, "{" SERVER "\"ssh\":[{\"action\":\"accept\",\"src\":["
+                      "\"tag:router\",\"bob@\"],\"dst\":[\"tag:server\"],"
+                      "\"users\":[\"x\",\"x\"]},"
+                      "{\"action\":\"accept\",\"src\":[\"tag:router\"],"
+                      "\"dst\":[\"tag:server\"],\"users\":["
+                      "\"localpart:*@a.b\",\"localpart:y@a.b\"]}]}");
+    json_t *got = pol_ssh_of(&w, "t1");
+    json_t *rules = json_object_get(got, "rules");
+    assert_int_equal(json_array_size(rules), 2);
+    pol_expect_text(
+        "both",
+        json_incref(json_object_get(json_array_get(rules, 0), "principals")),
+        "[{\"nodeIP\":\"100.64.0.2\"},{\"nodeIP\":\"fd7a:115c:a1e0::2\"},"
+        "{\"nodeIP\":\"100.64.0.4\"},{\"nodeIP\":\"100.64.0.4\"}]");
+    pol_expect_text(
+        "users",
+        json_incref(json_object_get(json_array_get(rules, 0), "sshUsers")),
+        "{\"root\":\"\",\"x\":\"x\"}");
+    pol_expect_text(
+        "tagged",
+        json_incref(json_object_get(json_array_get(rules, 1), "principals")),
+        "[{\"nodeIP\":\"100.64.0.4\"},{\"nodeIP\":\"100.64.0.4\"}]");
+    pol_expect_text(
+        "localpart",
+        json_incref(json_object_get(json_array_get(rules, 1), "sshUsers")),
+        "{\"root\":\"\",\"localpart:y@a.b\":\"localpart:y@a.b\"}");
+    json_decref(got);
+    pol_world_free(&w);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
 static void check_rules_say_how_old_a_proof_may_be(void **state)
 {
     test_alloc ta = {0};
@@ -1010,6 +1133,9 @@ int main(void)
         cmocka_unit_test(rules_are_joined_by_what_their_names_stand_for),
         cmocka_unit_test(tests_of_a_policy_are_run),
         cmocka_unit_test(ssh_tests_of_a_policy_are_run),
+        cmocka_unit_test(capabilities_are_narrowed_and_kept_as_they_are),
+        cmocka_unit_test(equal_lists_beside_all_are_joined),
+        cmocka_unit_test(tagged_sources_may_ssh),
         cmocka_unit_test(check_rules_say_how_old_a_proof_may_be),
         cmocka_unit_test(a_full_buffer_is_told),
     };
