@@ -105,27 +105,13 @@ static bool user_matches(const pol_user *u, rmr_bytes token)
            rmr_bytes_eq(u->email, token);
 }
 
-/* The provider's id counts more than names and e-mail addresses. */
 static void resolve_user(pol_comp *c, const rmr_pol_net *net,
                          const pol_alias *a)
 {
     pol_names *names = names_at(c, a->id);
-    rmr_bytes token = user_token(a);
-    uint64_t user = 0, provider = 0;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < net->users.n && token.len; i++) {
-        const pol_user *u = *POL_AT(pol_user *, &net->users, i);
-        if (!user_matches(u, token))
-            continue;
-        if (rmr_bytes_eq(u->provider, token) && !provider)
-            provider = u->id;
-        user = u->id;
-        n++;
-    }
     c->ambiguous -= names->ambiguous;
-    names->ambiguous = n > 1 && !provider;
+    names->user = rmri_pol_whose(net, user_token(a), &names->ambiguous);
     c->ambiguous += names->ambiguous;
-    names->user = provider ? provider : n == 1 ? user : 0;
     names->stale = c->stale = true;
 }
 

@@ -343,13 +343,21 @@ void rmri_pol_check_tests(pol_reader *r);
 void rmri_pol_report(pol_reader *r, uint32_t line, uint32_t column,
                      const char *fmt, ...);
 
-/* ---- the table (pol_table.c) ------------------------------------------------- */
+/* ---- the table (pol_users.c, pol_table.c) ------------------------------------------------- */
 
 typedef struct pol_user {
     uint64_t id;
     rmr_bytes name, email, provider;
     size_t size; /* of the block */
 } pol_user;
+
+enum { POL_TOKEN_PROVIDER, POL_TOKEN_NAME, POL_TOKEN_EMAIL, POL_TOKENS };
+
+typedef struct pol_token { /* what may stand in a policy for a user */
+    rmr_bytes text;        /* the user's */
+    uint64_t user;
+    uint8_t kind;
+} pol_token;
 
 typedef struct pol_node {
     uint64_t id, user_id;
@@ -378,6 +386,7 @@ struct pol_comp;
 struct rmr_pol_net {
     rmr_alloc alloc;
     pol_vec users;   /* pol_user *, by id                  */
+    pol_vec tokens;  /* pol_token, by text, user and kind  */
     pol_vec nodes;   /* pol_node *, by id                  */
     pol_vec by_user; /* untagged ones, by user, then by id */
     pol_vec addrs[2];
@@ -389,7 +398,16 @@ struct rmr_pol_net {
 
 static const uint8_t rmri_pol_family[2] = {RMR_AF_INET, RMR_AF_INET6};
 
+/* The first element whose id is not below; of pointers to what begins with an
+ * id. */
+uint32_t rmri_pol_lower(const pol_vec *v, uint64_t id);
+/* Copies text to *at, which moves behind it. */
+rmr_bytes rmri_pol_put_text(uint8_t **at, rmr_bytes s);
 pol_user *rmri_pol_user(const rmr_pol_net *net, uint64_t id);
+/* Whom a name stands for; 0: nobody, or (*ambiguous) several.  A provider's id
+ * counts more than names and e-mail addresses. */
+uint64_t rmri_pol_whose(const rmr_pol_net *net, rmr_bytes token,
+                        bool *ambiguous);
 pol_node *rmri_pol_find(const rmr_pol_net *net, uint64_t id);
 bool rmri_pol_has_tag(const pol_node *n, rmr_bytes tag);
 /* The untagged nodes of a user, a span of net->by_user. */

@@ -1,4 +1,4 @@
-/* Users and nodes, and the orders in which they are looked up. */
+/* Nodes, and the orders in which they are looked up. */
 #include "pol_internal.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@ static uint64_t id_at(const pol_vec *v, uint32_t i)
 }
 
 /* The first element whose id is not below. */
-static uint32_t lower(const pol_vec *v, uint64_t id)
+uint32_t rmri_pol_lower(const pol_vec *v, uint64_t id)
 {
     uint32_t lo = 0, hi = v->n;
     while (lo < hi) {
@@ -29,17 +29,9 @@ static uint32_t lower(const pol_vec *v, uint64_t id)
     return lo;
 }
 
-pol_user *rmri_pol_user(const rmr_pol_net *net, uint64_t id)
-{
-    uint32_t i = lower(&net->users, id);
-    if (i == net->users.n || (*POL_AT(pol_user *, &net->users, i))->id != id)
-        return NULL;
-    return *POL_AT(pol_user *, &net->users, i);
-}
-
 pol_node *rmri_pol_find(const rmr_pol_net *net, uint64_t id)
 {
-    uint32_t i = lower(&net->nodes, id);
+    uint32_t i = rmri_pol_lower(&net->nodes, id);
     if (i == net->nodes.n || (*POL_AT(pol_node *, &net->nodes, i))->id != id)
         return NULL;
     return *POL_AT(pol_node *, &net->nodes, i);
@@ -124,68 +116,13 @@ bool rmri_pol_next_route(const pol_node *n, uint32_t *i, pol_range *out)
     return false;
 }
 
-/* ---- users ---------------------------------------------------------------------- */
-
-static rmr_bytes put(uint8_t **at, rmr_bytes s)
+rmr_bytes rmri_pol_put_text(uint8_t **at, rmr_bytes s)
 {
     rmr_bytes out = rmr_bytes_of(*at, s.len);
     if (s.len)
         memcpy(*at, s.ptr, s.len);
     *at += s.len;
     return out;
-}
-
-static pol_user *copy_user(const rmr_alloc *a, const rmr_pol_user *u)
-{
-    size_t size =
-        sizeof(pol_user) + u->name.len + u->email.len + u->provider.len;
-    pol_user *p = rmr_alloc_zero(a, size, 16);
-    if (!p)
-        return NULL;
-    uint8_t *at = (uint8_t *)(p + 1);
-    p->id = u->id;
-    p->size = size;
-    p->name = put(&at, u->name);
-    p->email = put(&at, u->email);
-    p->provider = put(&at, u->provider);
-    return p;
-}
-
-rmr_err rmr_pol_net_put_user(rmr_pol_net *net, const rmr_pol_user *user)
-{
-    if (user->id == 0 || user->name.len > RMR_POL_NAME_MAX ||
-        user->email.len > RMR_POL_NAME_MAX ||
-        user->provider.len > RMR_POL_NAME_MAX)
-        return RMR_E_INVAL;
-    pol_user *u = copy_user(&net->alloc, user);
-    if (!u || !rmri_pol_vec_reserve(&net->users, &net->alloc, 1)) {
-        if (u)
-            rmr_release(&net->alloc, u, u->size);
-        return RMR_E_NOMEM;
-    }
-    uint32_t i = lower(&net->users, u->id);
-    pol_user *old = rmri_pol_user(net, u->id);
-    if (old)
-        *POL_AT(pol_user *, &net->users, i) = u;
-    else
-        *(pol_user **)rmri_pol_vec_insert(&net->users, i) = u;
-    if (old)
-        rmri_pol_comp_user(net->comp, net, old);
-    rmri_pol_comp_user(net->comp, net, u);
-    if (old)
-        rmr_release(&net->alloc, old, old->size);
-    return RMR_OK;
-}
-
-rmr_err rmr_pol_net_del_user(rmr_pol_net *net, uint64_t id)
-{
-    pol_user *u = rmri_pol_user(net, id);
-    if (!u)
-        return RMR_E_NOTFOUND;
-    rmri_pol_vec_remove(&net->users, lower(&net->users, id));
-    rmri_pol_comp_user(net->comp, net, u);
-    rmr_release(&net->alloc, u, u->size);
-    return RMR_OK;
 }
 
 /* ---- nodes ------------------------------------------------------------------------ */
@@ -237,7 +174,7 @@ static void fill_node(pol_node *p, const rmr_pol_node *n)
     p->routes = (rmr_prefix *)(void *)(p->tags + n->n_tags);
     uint8_t *at = (uint8_t *)(p->routes + n->n_routes);
     for (size_t i = 0; i < n->n_tags; i++)
-        p->tags[p->n_tags++] = put(&at, n->tags[i]);
+        p->tags[p->n_tags++] = rmri_pol_put_text(&at, n->tags[i]);
     for (size_t i = 0; i < n->n_routes; i++) {
         rmr_prefix r = masked(&n->routes[i]);
         bool twice = false;
@@ -291,8 +228,8 @@ static bool reserve(rmr_pol_net *net, const pol_node *n)
 static void link_node(rmr_pol_net *net, pol_node *n)
 {
     pol_range r;
-    *(pol_node **)rmri_pol_vec_insert(&net->nodes, lower(&net->nodes, n->id)) =
-        n;
+    *(pol_node **)rmri_pol_vec_insert(&net->nodes,
+                                      rmri_pol_lower(&net->nodes, n->id)) = n;
     if (n->n_tags == 0)
         *(pol_node **)rmri_pol_vec_insert(&net->by_user,
                                           user_at(net, n->user_id, n->id)) = n;
@@ -305,8 +242,8 @@ static void link_node(rmr_pol_net *net, pol_node *n)
         e->node = n;
     }
     if (n->exit)
-        *(pol_node **)rmri_pol_vec_insert(&net->exits,
-                                          lower(&net->exits, n->id)) = n;
+        *(pol_node **)rmri_pol_vec_insert(
+            &net->exits, rmri_pol_lower(&net->exits, n->id)) = n;
     for (uint32_t i = 0; rmri_pol_next_route(n, &i, &r);) {
         pol_route_entry *e =
             rmri_pol_vec_insert(&net->routes, route_at(net, &r, n->id));
@@ -318,7 +255,7 @@ static void link_node(rmr_pol_net *net, pol_node *n)
 static void unlink_node(rmr_pol_net *net, pol_node *n)
 {
     pol_range r;
-    rmri_pol_vec_remove(&net->nodes, lower(&net->nodes, n->id));
+    rmri_pol_vec_remove(&net->nodes, rmri_pol_lower(&net->nodes, n->id));
     if (n->n_tags == 0)
         rmri_pol_vec_remove(&net->by_user, user_at(net, n->user_id, n->id));
     for (int f = 0; f < 2; f++) {
@@ -327,7 +264,7 @@ static void unlink_node(rmr_pol_net *net, pol_node *n)
                                 rmri_pol_addr_at(net, f, n->ip[f]));
     }
     if (n->exit)
-        rmri_pol_vec_remove(&net->exits, lower(&net->exits, n->id));
+        rmri_pol_vec_remove(&net->exits, rmri_pol_lower(&net->exits, n->id));
     for (uint32_t i = 0; rmri_pol_next_route(n, &i, &r);)
         rmri_pol_vec_remove(&net->routes, route_at(net, &r, n->id));
 }
@@ -381,8 +318,8 @@ static void net_free(rmr_pol_net *net)
         pol_node *n = *POL_AT(pol_node *, &net->nodes, i);
         rmr_release(&a, n, n->size);
     }
-    pol_vec *v[] = {&net->users,    &net->nodes,  &net->by_user, &net->addrs[0],
-                    &net->addrs[1], &net->routes, &net->exits};
+    pol_vec *v[] = {&net->users,    &net->tokens,   &net->nodes,  &net->by_user,
+                    &net->addrs[0], &net->addrs[1], &net->routes, &net->exits};
     for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
         rmri_pol_vec_free(v[i], &a);
     rmr_release(&a, net, sizeof *net);
@@ -395,6 +332,7 @@ rmr_err rmr_pol_net_new(rmr_pol_net **out, const rmr_alloc *a)
         return RMR_E_NOMEM;
     net->alloc = *a;
     net->users.size = sizeof(pol_user *);
+    net->tokens.size = sizeof(pol_token);
     net->nodes.size = net->by_user.size = net->exits.size = sizeof(pol_node *);
     net->addrs[0].size = net->addrs[1].size = sizeof(pol_addr_entry);
     net->routes.size = sizeof(pol_route_entry);
