@@ -410,7 +410,9 @@ uint64_t rmri_pol_whose(const rmr_pol_net *net, rmr_bytes token,
                         bool *ambiguous);
 pol_node *rmri_pol_find(const rmr_pol_net *net, uint64_t id);
 bool rmri_pol_has_tag(const pol_node *n, rmr_bytes tag);
-/* The untagged nodes of a user, a span of net->by_user. */
+/* Of one user, whom there is. */
+bool rmri_pol_same_owner(const pol_node *a, const pol_node *b);
+/* The untagged nodes of a user, a span of net->by_user; none of nobody. */
 pol_span rmri_pol_nodes_of(const rmr_pol_net *net, uint64_t user_id);
 /* The first address of a family that is not below ip. */
 uint32_t rmri_pol_addr_at(const rmr_pol_net *net, int family, pol_ip ip);
@@ -502,7 +504,14 @@ bool rmri_pol_via_has(const pol_comp *c, const pol_line *l, const pol_node *n);
 rmr_err rmri_pol_self_srcs(const pol_comp *c, const rmr_pol_net *net,
                            const pol_line *l, uint64_t user_id, pol_set *out);
 
-/* pol_test.c, pol_ssh.c */
+/* pol_ssh.c: the two halves of one rule: whom it lets in as this local user, and
+ * where to. */
+bool rmri_pol_ssh_lets(const pol_comp *c, const rmr_pol_net *net,
+                       const pol_ssh *s, const pol_node *from, rmr_bytes user);
+bool rmri_pol_ssh_to(const pol_comp *c, const pol_ssh *s, const pol_node *from,
+                     const pol_node *to);
+
+/* pol_test.c, pol_ssh_test.c */
 typedef struct pol_failures { /* of tests; `out` has one line each */
     pol_text out;
     uint32_t n, line, column; /* of the first */

@@ -72,12 +72,31 @@ static bool read_dst(pol_reader *r, uint32_t node, void *into)
     return true;
 }
 
+/* A user that is named twice counts once. */
+static void drop_twice(pol_vec *names, pol_span *s)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        rmr_bytes u = *POL_AT(rmr_bytes, names, s->first + i);
+        bool twice = false;
+        for (uint32_t k = 0; k < n && !twice; k++)
+            twice = rmr_bytes_eq(u, *POL_AT(rmr_bytes, names, s->first + k));
+        if (!twice)
+            *POL_AT(rmr_bytes, names, s->first + n++) = u;
+    }
+    names->n -= s->n - n;
+    s->n = n;
+}
+
 static bool read_users(pol_reader *r, uint32_t node, void *into)
 {
     pol_ssh *s = into;
     if (rmri_pol_node(r, node)->n > USERS_MAX)
         return rmri_pol_fail(r, node, "ssh: more than 1024 users in one rule");
-    return rmri_pol_read_names(r, node, &s->users);
+    if (!rmri_pol_read_names(r, node, &s->users))
+        return false;
+    drop_twice(&r->pol->names, &s->users);
+    return true;
 }
 
 static bool read_env(pol_reader *r, uint32_t node, void *into)

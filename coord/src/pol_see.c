@@ -24,7 +24,7 @@ static bool line_reaches(const pol_comp *c, const pol_line *l,
     const pol_src *s = POL_AT(pol_src, &c->srcs, l->src);
     switch (l->whom) {
     case POL_SELF:
-        return !from->n_tags && !to->n_tags && from->user_id == to->user_id &&
+        return rmri_pol_same_owner(from, to) &&
                rmri_pol_any_is(c, s->list, from);
     case POL_VIA:
         return rmri_pol_src_reaches(s, from) && is_via(c, l, to);

@@ -1,4 +1,4 @@
-/* The ssh section: the policy that a node gets, and sshTests. */
+/* The ssh section: the policy that a node gets. */
 #include "pol_internal.h"
 
 #include <string.h>
@@ -67,6 +67,7 @@ typedef struct ssh_write {
     const pol_ssh *s;
     rmr_bytes base_url;
     rmr_jw *w;
+    pol_vec *nodes; /* pol_node *, with room for all */
 } ssh_write;
 
 static void write_principal(const ssh_write *x, const pol_node *n, int f)
@@ -80,37 +81,45 @@ static void write_principal(const ssh_write *x, const pol_node *n, int f)
     rmr_jw_object_end(x->w);
 }
 
-/* The user's nodes, by address; with `write` false only whether there are. */
-static bool user_principals(const ssh_write *x, uint64_t user, bool write)
+static int by_address(const void *a, const void *b, const void *ctx)
 {
-    bool any = false;
-    for (int f = 0; f < 2; f++) {
-        /* by_user is by id: the next address is looked for each time. */
-        pol_span nodes = rmri_pol_nodes_of(x->net, user);
-        const pol_node *last = NULL;
-        for (;;) {
-            const pol_node *next = NULL;
-            for (uint32_t i = 0; i < nodes.n; i++) {
-                const pol_node *n =
-                    *POL_AT(pol_node *, &x->net->by_user, nodes.first + i);
-                bool behind =
-                    n->has[f] &&
-                    (!last || rmri_pol_ip_cmp(n->ip[f], last->ip[f]) > 0);
-                if (behind &&
-                    (!next || rmri_pol_ip_cmp(n->ip[f], next->ip[f]) < 0) &&
-                    rmri_pol_any_is(x->c, x->s->src, n))
-                    next = n;
-            }
-            if (!next)
-                break;
-            any = true;
-            if (!write)
-                return true;
-            write_principal(x, next, f);
-            last = next;
-        }
+    const pol_node *x = *(pol_node *const *)a, *y = *(pol_node *const *)b;
+    int f = *(const int *)ctx;
+    return rmri_pol_ip_cmp(x->ip[f], y->ip[f]);
+}
+
+/* Those of the user's nodes that are sources. */
+static void collect(const ssh_write *x, uint64_t user, int f)
+{
+    pol_span nodes = rmri_pol_nodes_of(x->net, user);
+    x->nodes->n = 0;
+    for (uint32_t i = 0; i < nodes.n; i++) {
+        pol_node *n = *POL_AT(pol_node *, &x->net->by_user, nodes.first + i);
+        if (n->has[f] && rmri_pol_any_is(x->c, x->s->src, n))
+            *POL_AT(pol_node *, x->nodes, x->nodes->n++) = n;
     }
-    return any;
+    rmri_pol_sort(x->nodes->p, x->nodes->n, sizeof(pol_node *), by_address, &f);
+}
+
+static void user_principals(const ssh_write *x, uint64_t user)
+{
+    for (int f = 0; f < 2; f++) {
+        collect(x, user, f);
+        for (uint32_t i = 0; i < x->nodes->n; i++)
+            write_principal(x, *POL_AT(pol_node *, x->nodes, i), f);
+    }
+}
+
+static bool is_source(const ssh_write *x, uint64_t user)
+{
+    pol_span nodes = rmri_pol_nodes_of(x->net, user);
+    for (uint32_t i = 0; i < nodes.n; i++) {
+        const pol_node *n =
+            *POL_AT(pol_node *, &x->net->by_user, nodes.first + i);
+        if ((n->has[0] || n->has[1]) && rmri_pol_any_is(x->c, x->s->src, n))
+            return true;
+    }
+    return false;
 }
 
 /* Tagged sources, as often as they have tags: so clients get it from others. */
@@ -133,12 +142,14 @@ static bool tagged_principals(const ssh_write *x, bool write)
 /* The users of by_user one by one; false: over. */
 static bool next_user(const rmr_pol_net *net, uint32_t *i, uint64_t *user)
 {
-    if (*i >= net->by_user.n)
-        return false;
-    *user = (*POL_AT(pol_node *, &net->by_user, *i))->user_id;
-    pol_span nodes = rmri_pol_nodes_of(net, *user);
-    *i = nodes.first + nodes.n;
-    return true;
+    for (; *i < net->by_user.n; (*i)++) { /* nobody's nodes come first */
+        *user = (*POL_AT(pol_node *, &net->by_user, *i))->user_id;
+        if (*user == 0)
+            continue;
+        *i += rmri_pol_nodes_of(net, *user).n;
+        return true;
+    }
+    return false;
 }
 
 static void write_local_users(const ssh_write *x)
@@ -154,10 +165,7 @@ static void write_local_users(const ssh_write *x)
     rmr_jw_kstr(x->w, "root", root ? "root" : "");
     for (uint32_t i = 0; i < x->s->users.n; i++) {
         rmr_bytes u = *name_at(pol, x->s->users, i);
-        bool twice = false;
-        for (uint32_t k = 0; k < i && !twice; k++)
-            twice = rmr_bytes_eq(u, *name_at(pol, x->s->users, k));
-        if (twice || is_root(u) || is_nonroot(u) || localpart_domain(u).len)
+        if (is_root(u) || is_nonroot(u) || localpart_domain(u).len)
             continue;
         rmr_jw_key_bytes(x->w, u);
         rmr_jw_bytes(x->w, u);
@@ -192,9 +200,9 @@ static void write_principals(const ssh_write *x, enum who who, uint64_t user)
     rmr_jw_key(x->w, "principals");
     rmr_jw_array(x->w);
     if (who == ONE_USER)
-        user_principals(x, user, true);
+        user_principals(x, user);
     for (uint32_t i = 0; who == ALL_USERS && next_user(x->net, &i, &user);)
-        user_principals(x, user, true);
+        user_principals(x, user);
     if (who != ONE_USER)
         tagged_principals(x, true);
     rmr_jw_array_end(x->w);
@@ -231,7 +239,7 @@ static void write_rule(const ssh_write *x, enum who who, uint64_t user,
 static void write_for_user(const ssh_write *x, uint64_t user)
 {
     rmr_bytes none = rmr_bytes_of(NULL, 0);
-    if (user == 0 || !user_principals(x, user, false))
+    if (user == 0 || !is_source(x, user))
         return;
     write_rule(x, ONE_USER, user, none);
     rmr_bytes lp = localpart_of(x->c->pol, x->s, rmri_pol_user(x->net, user));
@@ -243,7 +251,7 @@ static bool any_principal(const ssh_write *x)
 {
     uint64_t user;
     for (uint32_t i = 0; next_user(x->net, &i, &user);) {
-        if (user_principals(x, user, false))
+        if (is_source(x, user))
             return true;
     }
     return tagged_principals(x, false);
@@ -297,42 +305,50 @@ rmr_err rmr_pol_write_ssh(rmr_pol_net *net, uint64_t node_id,
         return RMR_E_NOTFOUND;
     if (base_url.len > RMR_POL_NAME_MAX)
         return RMR_E_INVAL;
+    pol_vec nodes = {NULL, 0, 0, sizeof(pol_node *)};
+    if (c->pol->ssh.n &&
+        !rmri_pol_vec_reserve(&nodes, &net->alloc, net->by_user.n))
+        return RMR_E_NOMEM;
     rmr_jw_object(w);
     rmr_jw_key(w, "rules");
     rmr_jw_array(w);
     for (int check = 1; check >= 0; check--) { /* the stricter first */
         for (uint32_t i = 0; i < c->pol->ssh.n; i++) {
             const pol_ssh *s = POL_AT(pol_ssh, &c->pol->ssh, i);
-            ssh_write x = {c, net, n, s, base_url, w};
+            ssh_write x = {c, net, n, s, base_url, w, &nodes};
             if (s->check == (check == 1))
                 write_one(&x);
         }
     }
     rmr_jw_array_end(w);
     rmr_jw_object_end(w);
+    rmri_pol_vec_free(&nodes, &net->alloc);
     return RMR_OK;
 }
 
 /* ---- questions about one connection ---------------------------------------------------------------------------- */
 
-static bool rule_allows(const pol_comp *c, const rmr_pol_net *net,
-                        const pol_ssh *s, const pol_node *from,
-                        const pol_node *to, rmr_bytes user)
+bool rmri_pol_ssh_lets(const pol_comp *c, const rmr_pol_net *net,
+                       const pol_ssh *s, const pol_node *from, rmr_bytes user)
 {
-    bool self = has_self(c, s) && !from->n_tags && !to->n_tags &&
-                from->user_id == to->user_id;
-    if (!rmri_pol_any_is(c, s->src, from) || !(self || is_dst(c, s, to)))
+    if (!rmri_pol_any_is(c, s->src, from))
         return false;
     for (uint32_t i = 0; i < s->users.n; i++) {
         rmr_bytes u = *name_at(c->pol, s->users, i);
         if (rmr_bytes_eq(u, user) || (is_nonroot(u) && !is_root(user)))
             return true;
     }
-    rmr_bytes lp =
-        from->n_tags
-            ? rmr_bytes_of(NULL, 0)
-            : localpart_of(c->pol, s, rmri_pol_user(net, from->user_id));
+    if (from->n_tags)
+        return false;
+    rmr_bytes lp = localpart_of(c->pol, s, rmri_pol_user(net, from->user_id));
     return lp.len && rmr_bytes_eq(lp, user);
+}
+
+bool rmri_pol_ssh_to(const pol_comp *c, const pol_ssh *s, const pol_node *from,
+                     const pol_node *to)
+{
+    bool self = has_self(c, s) && rmri_pol_same_owner(from, to);
+    return self || is_dst(c, s, to);
 }
 
 rmr_err rmr_pol_ssh_check(const rmr_pol_net *net, uint64_t from, uint64_t to,
@@ -344,119 +360,11 @@ rmr_err rmr_pol_ssh_check(const rmr_pol_net *net, uint64_t from, uint64_t to,
         return RMR_E_NOTFOUND;
     for (uint32_t i = 0; i < c->pol->ssh.n; i++) {
         const pol_ssh *s = POL_AT(pol_ssh, &c->pol->ssh, i);
-        if (!s->check || !rule_allows(c, net, s, x, y, user))
+        if (!s->check || !rmri_pol_ssh_lets(c, net, s, x, user) ||
+            !rmri_pol_ssh_to(c, s, x, y))
             continue;
         *period = s->has_period ? (rmr_dur)s->period_ns : 12 * 3600 * RMR_SEC;
         return RMR_OK;
     }
     return RMR_E_DENIED;
-}
-
-enum answer { DENIED, ACCEPTED, CHECKED };
-
-/* Rules with "check" come first. */
-static enum answer ask(const pol_comp *c, const rmr_pol_net *net,
-                       const pol_node *from, const pol_node *to, rmr_bytes user)
-{
-    enum answer out = DENIED;
-    for (uint32_t i = 0; i < c->pol->ssh.n; i++) {
-        const pol_ssh *s = POL_AT(pol_ssh, &c->pol->ssh, i);
-        if (!rule_allows(c, net, s, from, to, user))
-            continue;
-        if (s->check)
-            return CHECKED;
-        out = ACCEPTED;
-    }
-    return out;
-}
-
-typedef struct ssh_test {
-    const pol_comp *c;
-    const rmr_pol_net *net;
-    const pol_ssh_test *t;
-    pol_failures *f;
-} ssh_test;
-
-static bool as_wanted(enum answer a, enum answer want)
-{
-    return want == CHECKED ? a == CHECKED : (a != DENIED) == (want != DENIED);
-}
-
-/* Of all pairs, one that answers otherwise. */
-static bool all_as_wanted(const ssh_test *x, const pol_alias *src,
-                          const pol_alias *dst, rmr_bytes user,
-                          enum answer want)
-{
-    const pol_vec *nodes = &x->net->nodes;
-    for (uint32_t i = 0; i < nodes->n; i++) {
-        const pol_node *from = *POL_AT(pol_node *, nodes, i);
-        if (!rmri_pol_is(x->c, src, from))
-            continue;
-        for (uint32_t k = 0; k < nodes->n; k++) {
-            const pol_node *to = *POL_AT(pol_node *, nodes, k);
-            bool self = rmri_pol_is_self(dst) && !from->n_tags && !to->n_tags &&
-                        from->user_id == to->user_id;
-            if ((self || rmri_pol_is(x->c, dst, to)) &&
-                !as_wanted(ask(x->c, x->net, from, to, user), want))
-                return false;
-        }
-    }
-    return true;
-}
-
-static bool stands_for_some(const ssh_test *x, const pol_alias *a)
-{
-    for (uint32_t i = 0; i < x->net->nodes.n; i++) {
-        const pol_node *n = *POL_AT(pol_node *, &x->net->nodes, i);
-        if (rmri_pol_is_self(a) ? !n->n_tags : rmri_pol_is(x->c, a, n))
-            return true;
-    }
-    return false;
-}
-
-static void run_users(const ssh_test *x, const pol_alias *src,
-                      const pol_alias *dst, pol_span users, enum answer want)
-{
-    static const char *const words[] = {"DENIED", "ALLOWED", "CHECKED"};
-    for (uint32_t i = 0; i < users.n; i++) {
-        const rmr_bytes *u = name_at(x->c->pol, users, i);
-        if (!all_as_wanted(x, src, dst, *u, want))
-            rmri_pol_failed(x->f, x->t->line, x->t->column,
-                            "%B -> %B: user %Q: expected %s", &src->text,
-                            &dst->text, u, words[want]);
-    }
-}
-
-static void run_one(const ssh_test *x)
-{
-    const pol_alias *src = rmri_pol_alias(x->c, x->t->src, 0);
-    if (!stands_for_some(x, src)) {
-        rmri_pol_failed(x->f, x->t->line, x->t->column,
-                        "%B: source %Q resolved to no IP addresses", &src->text,
-                        &src->text);
-        return;
-    }
-    for (uint32_t i = 0; i < x->t->dst.n; i++) {
-        const pol_alias *dst = rmri_pol_alias(x->c, x->t->dst, i);
-        if (!stands_for_some(x, dst)) {
-            rmri_pol_failed(x->f, x->t->line, x->t->column,
-                            "%B: error testing %Q: destination resolved to no "
-                            "IP addresses",
-                            &src->text, &dst->text);
-            continue;
-        }
-        run_users(x, src, dst, x->t->accept, ACCEPTED);
-        run_users(x, src, dst, x->t->deny, DENIED);
-        run_users(x, src, dst, x->t->check, CHECKED);
-    }
-}
-
-void rmri_pol_run_ssh_tests(const pol_comp *c, const rmr_pol_net *net,
-                            pol_failures *f)
-{
-    for (uint32_t i = 0; i < c->pol->ssh_tests.n; i++) {
-        const pol_ssh_test *t = POL_AT(pol_ssh_test, &c->pol->ssh_tests, i);
-        ssh_test x = {c, net, t, f};
-        run_one(&x);
-    }
 }

@@ -61,8 +61,15 @@ static uint32_t user_at(const rmr_pol_net *net, uint64_t user, uint64_t node)
     return lo;
 }
 
+bool rmri_pol_same_owner(const pol_node *a, const pol_node *b)
+{
+    return !a->n_tags && !b->n_tags && a->user_id && a->user_id == b->user_id;
+}
+
 pol_span rmri_pol_nodes_of(const rmr_pol_net *net, uint64_t user_id)
 {
+    if (user_id == 0)
+        return (pol_span){0, 0};
     uint32_t first = user_at(net, user_id, 0);
     uint32_t end = user_at(net, user_id, UINT64_MAX);
     return (pol_span){first, end - first};

@@ -536,6 +536,30 @@ static void a_net_without_policy_keeps_users_apart(void **state)
     assert_int_equal(ta.live_bytes, 0);
 }
 
+static void nodes_of_nobody_are_not_one_users(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    pol_world w;
+    bool sees;
+    (void)state;
+    pol_world_new(&w, &a, false);
+    pol_put_text(&w, "{\"id\":20,\"ips\":[\"100.64.0.20\"]}");
+    pol_put_text(&w, "{\"id\":21,\"ips\":[\"100.64.0.21\"]}");
+    assert_int_equal(peers_of(w.net, 20), 0);
+    assert_int_equal(rmr_pol_sees(w.net, 20, 21, &sees), RMR_OK);
+    assert_false(sees);
+    assert_false(lets_in(w.net, 20, 21));
+    pol_world_set(&w, "{\"ssh\":[{\"action\":\"check\",\"src\":["
+                      "\"autogroup:member\"],\"dst\":[\"autogroup:self\"],"
+                      "\"users\":[\"x\"]}]}");
+    rmr_dur p;
+    assert_int_equal(rmr_pol_ssh_check(w.net, 20, 21, rmr_bytes_str("x"), &p),
+                     RMR_E_DENIED);
+    pol_world_free(&w);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
 static void a_name_of_two_users_is_nobodys(void **state)
 {
     test_alloc ta = {0};
@@ -1123,6 +1147,7 @@ int main(void)
         cmocka_unit_test(after_no_memory_the_table_is_unchanged),
         cmocka_unit_test(bad_users_and_nodes_are_refused),
         cmocka_unit_test(a_net_without_policy_keeps_users_apart),
+        cmocka_unit_test(nodes_of_nobody_are_not_one_users),
         cmocka_unit_test(a_name_of_two_users_is_nobodys),
         cmocka_unit_test(tags_go_to_their_owners),
         cmocka_unit_test(attributes_come_once_in_order),
