@@ -17,8 +17,8 @@
  * packet filters as MapResponse carries them.  Where the two differ Headscale
  * is followed; where this differs, coord/README.md says so.
  * Threading: one object, one thread.  Time: none.
- * Memory: from the rmr_alloc given; about 300 bytes a node and 64 an address
- * range of each alias in use.  Documents are bounded by RMR_POL_DOC_MAX.
+ * Memory: from the rmr_alloc given; 200 to 500 bytes a node, and 40 an address
+ * range of each name in use, twice.  Documents are bounded by RMR_POL_DOC_MAX.
  *
  *     rmr_pol_why why;
  *     if (rmr_pol_parse(&pol, &env.alloc, text, &why))
@@ -122,8 +122,8 @@ RMR_API rmr_err rmr_pol_net_new(rmr_pol_net **out, const rmr_alloc *a);
  *  Effects: releases their memory.  Errors: none.  Source: contract M1. */
 RMR_API void rmr_pol_net_free(rmr_pol_net *net);
 /**
- * What a document would do here: user names that stand for more than one   [look]
- * user, and its `tests` and `sshTests` against the table as it is.
+ * What a document would do here: user names that stand for several      [look]
+ * users, and its `tests` and `sshTests` against the table as it is.
  *
  * Effects: on *why where it is refused (NULL: not wanted).
  * Errors:  MALFORMED (a name or a test failed; why tells which), NOMEM.
@@ -188,8 +188,8 @@ RMR_API void rmr_pol_net_stats(const rmr_pol_net *net, rmr_pol_stats *out);
 /* ---- what a node is told ---------------------------------------------- */
 
 /**
- * The packet filter of a node: a JSON array of rules, as MapResponse has   [look]
- * it under PacketFilters "base".  Empty: nothing may come in.
+ * The packet filter of a node: a JSON array of rules, as MapResponse      [look]
+ * has it under PacketFilters "base".  Empty: nothing may come in.
  *
  * \param w  In a place where a value may stand; out of room is sticky there.
  *
@@ -201,7 +201,8 @@ RMR_API rmr_err rmr_pol_write_filter(rmr_pol_net *net, uint64_t node_id,
                                      rmr_jw *w);
 /** The rules of the whole tailnet in the same form, for people to look at:
  *  without those that are each node's own (autogroup:self, via).      [look]
- *  Effects: appends to w.  Errors: NOMEM.  Source: Headscale's /debug/filter. */
+ *  Effects: appends to w.  Errors: NOMEM.
+ *  Source: Headscale's /debug/filter. */
 RMR_API rmr_err rmr_pol_write_rules(rmr_pol_net *net, rmr_jw *w);
 
 /** Whether two nodes are told of each other: either may reach the other, by
@@ -241,13 +242,14 @@ RMR_API rmr_err rmr_pol_may_route(rmr_pol_net *net, uint64_t viewer,
  *                  ask about "check" rules.
  *
  * Effects: appends to w.
- * Errors:  NOTFOUND, NOMEM; nothing was appended then.
+ * Errors:  NOTFOUND, INVAL (a URL above RMR_POL_NAME_MAX), NOMEM; nothing was
+ *          appended then.
  * Source:  tailcfg.SSHPolicy; Headscale.
  */
 RMR_API rmr_err rmr_pol_write_ssh(rmr_pol_net *net, uint64_t node_id,
                                   rmr_bytes base_url, rmr_jw *w);
-/** What a node asks before it lets somebody in under a "check" rule: how old the
- *  person's last proof may be.                                        [look]
+/** What a node asks before it lets somebody in under a "check" rule: how   [look]
+ *  old the person's last proof may be.
  *
  * \param user    The local user, as in the answer's URL.
  * \param period  0: a proof each time.
