@@ -188,7 +188,7 @@ RMR_API void rmr_pol_net_stats(const rmr_pol_net *net, rmr_pol_stats *out);
 /* ---- what a node is told ---------------------------------------------- */
 
 /**
- * The packet filter of a node: a JSON array of rules, as MapResponse      [look]
+ * The packet filter of a node: a JSON array of rules, as MapResponse     [look]
  * has it under PacketFilters "base".  Empty: nothing may come in.
  *
  * \param w  In a place where a value may stand; out of room is sticky there.
@@ -248,7 +248,7 @@ RMR_API rmr_err rmr_pol_may_route(rmr_pol_net *net, uint64_t viewer,
  */
 RMR_API rmr_err rmr_pol_write_ssh(rmr_pol_net *net, uint64_t node_id,
                                   rmr_bytes base_url, rmr_jw *w);
-/** What a node asks before it lets somebody in under a "check" rule: how   [look]
+/** What a node asks before it lets somebody in under a "check" rule: how [look]
  *  old the person's last proof may be.
  *
  * \param user    The local user, as in the answer's URL.
