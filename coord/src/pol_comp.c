@@ -439,6 +439,17 @@ static bool add_rule(pol_comp *c, const rmr_alloc *a, uint32_t i)
            (!self || add_lines(c, a, i, src, POL_SELF));
 }
 
+/* Grants come before ACLs, wherever the document has them. */
+static bool add_rules(pol_comp *c, const rmr_alloc *a, bool acls)
+{
+    for (uint32_t i = 0; i < c->pol->rules.n; i++) {
+        bool acl = POL_AT(pol_rule, &c->pol->rules, i)->acl != POL_NONE;
+        if (acl == acls && !add_rule(c, a, i))
+            return false;
+    }
+    return true;
+}
+
 static bool comp_fill(pol_comp *c, const rmr_pol_net *net)
 {
     const rmr_alloc *a = &net->alloc;
@@ -455,12 +466,8 @@ static bool comp_fill(pol_comp *c, const rmr_pol_net *net)
         if (alias->kind == POL_USER)
             resolve_user(c, net, alias);
     }
-    for (uint32_t i = 0; i < c->pol->rules.n; i++) {
-        if (!add_rule(c, a, i))
-            return false;
-    }
     c->stale = true;
-    return true;
+    return add_rules(c, a, false) && add_rules(c, a, true);
 }
 
 rmr_err rmri_pol_comp_new(pol_comp **out, const rmr_pol_net *net, rmr_pol *pol)

@@ -780,6 +780,32 @@ static void sources_beside_all_stand_once(void **state)
     assert_int_equal(ta.live_bytes, 0);
 }
 
+/* ... wherever the document has them. */
+static void grants_come_before_acls(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    pol_world w;
+    (void)state;
+    pol_world_new(&w, &a, false);
+    pol_world_set(
+        &w,
+        "{\"acls\":[" RULE(
+            "", "tag:server",
+            "100.64.0.2:1") "],"
+                            "\"tagOwners\":{\"tag:server\":[]},\"grants\":[{"
+                            "\"src\":["
+                            "\"100.64.0.1\"],\"dst\":[\"100.64.0.2\"],\"ip\":["
+                            "\"2\"]}]}");
+    pol_expect_text("b1", pol_filter(&w, "b1"),
+                    "[{\"SrcIPs\":[\"100.64.0.1\"],\"DstPorts\":[" TO(
+                        "2") "]},"
+                             "{\"SrcIPs\":[\"100.64.0.3\",\"fd7a:115c:a1e0::"
+                             "3\"],\"DstPorts\":[" TO("1") "]}]");
+    pol_world_free(&w);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
 /* Equal sources by different names are one rule; "*" with more is another. */
 static void rules_are_joined_by_what_their_names_stand_for(void **state)
 {
@@ -1155,6 +1181,7 @@ int main(void)
         cmocka_unit_test(a_router_outside_is_seen_by_its_routes),
         cmocka_unit_test(via_needs_an_exit_node_for_the_internet),
         cmocka_unit_test(sources_beside_all_stand_once),
+        cmocka_unit_test(grants_come_before_acls),
         cmocka_unit_test(rules_are_joined_by_what_their_names_stand_for),
         cmocka_unit_test(tests_of_a_policy_are_run),
         cmocka_unit_test(ssh_tests_of_a_policy_are_run),
