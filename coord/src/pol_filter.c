@@ -54,6 +54,11 @@ static bool is_public(const pol_range *p)
     return false;
 }
 
+static bool is_internet(const pol_alias *a)
+{
+    return a->kind == POL_AUTO && a->autogroup == POL_AUTO_INTERNET;
+}
+
 static bool stays(const filter *f, const pol_line *l, const pol_alias *a,
                   const pol_range *p)
 {
@@ -61,9 +66,7 @@ static bool stays(const filter *f, const pol_line *l, const pol_alias *a,
     if (!n)
         return true;
     if (l->whom == POL_VIA) /* it is a router here, not a destination */
-        return a->kind == POL_AUTO && a->autogroup == POL_AUTO_INTERNET
-                   ? n->exit
-                   : is_route(n, p);
+        return is_internet(a) ? n->exit : is_route(n, p);
     return is_address(n, p) || is_route(n, p) || (n->exit && is_public(p));
 }
 
@@ -169,8 +172,16 @@ static bool port_dsts(const filter *f, const pol_line *l, bool write)
             self_dsts(f, l);
         return true;
     }
-    for (uint32_t i = 0; i < d.n && (write || !any); i++)
-        any |= alias_dsts(f, l, rmri_pol_alias(f->c, d, i), write);
+    const pol_alias *internet = NULL;
+    for (uint32_t i = 0; i < d.n && (write || !any); i++) {
+        const pol_alias *a = rmri_pol_alias(f->c, d, i);
+        if (l->whom == POL_VIA && is_internet(a))
+            internet = a; /* once, behind the others */
+        else
+            any |= alias_dsts(f, l, a, write);
+    }
+    if (internet && (write || !any))
+        any |= alias_dsts(f, l, internet, write);
     return any;
 }
 

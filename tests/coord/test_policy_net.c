@@ -737,6 +737,31 @@ static void via_needs_an_exit_node_for_the_internet(void **state)
     pol_expect_text("r1", pol_filter(&w, "r1"), "[]");
     pol_expect_text("r1", pol_peers(&w, "r1"), "{}");
     pol_world_free(&w);
+    /* With one it stands once, behind what the node routes. */
+    pol_world_new(&w, &a, true);
+    pol_world_set(&w, "{\"tagOwners\":{\"tag:router\":[]},\"grants\":[{"
+                      "\"src\":[\"alice@\"],\"dst\":[\"autogroup:internet\","
+                      "\"192.168.8.0/24\",\"autogroup:internet\"],"
+                      "\"via\":[\"tag:router\"],\"ip\":[\"*\"]}]}");
+    json_t *got = pol_filter(&w, "r1");
+    json_t *dsts = json_object_get(json_array_get(got, 0), "DstPorts");
+    assert_true(json_array_size(dsts) > 2);
+    assert_string_equal(
+        json_string_value(json_object_get(json_array_get(dsts, 0), "IP")),
+        "192.168.8.0/24");
+    assert_string_equal(
+        json_string_value(json_object_get(json_array_get(dsts, 1), "IP")),
+        "0.0.0.0/5");
+    assert_string_equal(
+        json_string_value(json_object_get(
+            json_array_get(dsts, json_array_size(dsts) - 1), "IP")),
+        "2000::/3");
+    for (size_t i = 2; i < json_array_size(dsts); i++)
+        assert_string_not_equal(
+            json_string_value(json_object_get(json_array_get(dsts, i), "IP")),
+            "0.0.0.0/5");
+    json_decref(got);
+    pol_world_free(&w);
     assert_int_equal(ta.live_bytes, 0);
 }
 
