@@ -25,7 +25,7 @@ static void failed(void *owner, rmr_time now, rmr_err why)
 /* Who answers is told by the nonce; the host may see others' replies. */
 static nd_echo *find(rmr_node *n, uint8_t family, rmr_bytes reply)
 {
-    if (reply.len < ECHO_LEN ||
+    if (reply.len < ECHO_LEN || !n->echoes ||
         reply.ptr[0] != (family == RMR_AF_INET6 ? REPLY6 : REPLY4))
         return NULL;
     nd_echo *e = &n->echoes[rmr_load_be16(reply.ptr + 6) % ND_ECHOES];
@@ -88,11 +88,14 @@ static nd_echo_sock *sock_of(rmr_node *n, uint8_t family)
     rmr_addr any = {0};
     any.family = s->family = family;
     s->n = n;
-    if (!s->io && !s->denied) {
+    if (!n->echoes)
+        n->echoes = rmr_alloc_zero(&n->env.alloc, ND_ECHOES * sizeof(nd_echo),
+                                   _Alignof(nd_echo));
+    if (n->echoes && !s->io && !s->denied) {
         rmr_ring_init(&s->out, &n->env.alloc, QUEUE);
         s->io = rmr_mc_icmp(n->mc, &any, &echo_ops, s);
     }
-    return s->io ? s : NULL;
+    return n->echoes && s->io ? s : NULL;
 }
 
 void rmri_node_echo_pump(rmr_node *n)
@@ -102,8 +105,8 @@ void rmri_node_echo_pump(rmr_node *n)
     while (rmr_paths_next_echo(n->paths, &peer, &to)) {
         nd_echo_sock *s = sock_of(n, to.family);
         uint16_t at = n->next_echo;
-        nd_echo *e = &n->echoes[at];
-        if (!s ||
+        nd_echo *e = s ? &n->echoes[at] : NULL;
+        if (!e ||
             rmr_rng_fill(&n->env.rng, e->nonce, ND_ECHO_NONCE) != RMR_OK ||
             rmr_ring_write_all(&s->out, rmr_bytes_of(&at, sizeof at)) != RMR_OK)
             continue;
@@ -120,4 +123,6 @@ void rmri_node_echo_free(rmr_node *n)
 {
     rmr_ring_wipe(&n->echo_socks[0].out);
     rmr_ring_wipe(&n->echo_socks[1].out);
+    rmr_release(&n->env.alloc, n->echoes, ND_ECHOES * sizeof(nd_echo));
+    n->echoes = NULL;
 }

@@ -743,7 +743,7 @@ struct rmr_node {
     rmr_ring icmp_out; /* an address before each */
     bool icmp_denied; /* by the host: not asked again */
     nd_echo_sock echo_socks[2]; /* v4, v6 */
-    nd_echo echoes[ND_ECHOES];
+    nd_echo *echoes; /* ND_ECHOES; NULL until the first */
     uint16_t next_echo;
     rmr_endpoints endpoints;
     rmr_addr link_addrs[ND_MAX_LINK_ADDRS];
