@@ -671,6 +671,7 @@ struct rmr_node {
     size_t state_len, state_cap;
     bool state_dirty /* save once more */, state_wanted /* save this turn */,
         state_seen;
+    rmr_time state_at; /* when rmri_node_state_soon() is to have its way */
     /* cache of the netmap */
     rmr_mc_io *cache_io;
     uint64_t cache_pos;
@@ -777,6 +778,7 @@ void rmri_node_timer_set(rmr_node *n, rmr_timer *t, rmr_time at);
 /* node_state.c */
 void rmri_node_state_load(rmr_node *n);
 void rmri_node_state_save(rmr_node *n);
+void rmri_node_state_soon(rmr_node *n);
 void rmri_node_state_free(rmr_node *n);
 /* node_state_text.c; is_old: of a version before ours.  Errors: MALFORMED,
  * NODE_STATE_NEWER. */
