@@ -230,5 +230,8 @@ void rmri_posix_read_resolv(links *l, const char *path);
 int rmri_posix_netlink_open(void);
 bool rmri_posix_netlink_drain(int fd);
 size_t rmri_posix_gateways(rmr_addr *out, size_t max);
+/* All, of interfaces that are up; false: the host does not say. */
+bool rmri_posix_own_addrs(rmr_addr *out, rmr_io_link *of_out, size_t max,
+                          size_t *n);
 
 #endif
