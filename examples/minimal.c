@@ -8,6 +8,9 @@
 #include <remora/node.h>
 #include <remora/posix.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,8 +43,8 @@ static void on_event(void *user, const rmr_node_event *ev)
     char ip[RMR_ADDR_TEXT_MAX] = "";
     if (ev->n_ips > 0)
         (void)rmr_addr_ip_text(&ev->ips[0], ip);
-    printf("%s as %s after %.1f ms\n", e ? rmr_node_err_text(e) : "discarding",
-           ip, (double)ev->took / 1e6);
+    printf("%s as %s after %llu ms\n", e ? rmr_node_err_text(e) : "discarding",
+           ip, (unsigned long long)(ev->took / RMR_MS));
     (void)fflush(stdout);
 }
 
@@ -110,6 +113,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: minimal CONTROL-URL DIRECTORY [CA-FILE]\n");
         return 2;
     }
+#ifdef __GLIBC__
+    /* What reads a netmap is large and freed again: back to the system then. */
+    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+#endif
     rmr_err e = start(&a, argv); /* argv[argc] is NULL: no CA-FILE */
     if (!e) {
         (void)signal(SIGINT, on_signal);
