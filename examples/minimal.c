@@ -48,6 +48,13 @@ static void on_event(void *user, const rmr_node_event *ev)
     (void)fflush(stdout);
 }
 
+/* Who accepts nothing has whoever connects reset. */
+static void on_accept(void *user, void *tag, rmr_node_conn conn,
+                      const rmr_addr *remote)
+{
+    (void)user, (void)tag, (void)conn, (void)remote;
+}
+
 /* Reading is what opens the sender's window: what is not consumed waits. */
 static void on_readable(void *user, void *tag, rmr_node_conn conn)
 {
@@ -85,6 +92,7 @@ static rmr_err start(app *a, char **argv)
     rmr_posix_config posix;
     rmr_node_config cfg;
     cb.on_event = on_event;
+    cb.on_accept = on_accept;
     cb.on_readable = on_readable;
     rmr_posix_config_init(&posix, sizeof posix);
     posix.dir = argv[2];
