@@ -21,6 +21,6 @@ if(REMORA_SMALL)
     bridge control derp disco dns http io-posix machine node socks5 tls)
   include(CheckCSourceRuns)
   remora_small_link(PACKED -Wl,-z,pack-relative-relocs)
-  remora_small_link(NO_FRAMES -Wl,--no-eh-frame-hdr
-    -Wl,-T,${REMORA_SOURCE_DIR}/cmake/no-frames.ld)
+  remora_small_link(SCRIPT -Wl,--no-eh-frame-hdr
+    -Wl,-T,${REMORA_SOURCE_DIR}/cmake/small.ld)
 endif()
