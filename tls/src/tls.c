@@ -25,7 +25,8 @@ rmr_tls *rmri_tls_new(const rmr_alloc *alloc, size_t size,
     rmr_tls *t = rmr_alloc_raw(alloc, all, _Alignof(max_align_t));
     if (!t)
         return NULL;
-    memset(t, 0, size); /* but not the buffers, of which an idle one fills few */
+    memset(t, 0,
+           size); /* but not the buffers, of which an idle one fills few */
     t->alloc = *alloc;
     t->size = all;
     return t;

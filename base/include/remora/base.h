@@ -12,7 +12,7 @@
  * the call unless a function says "copied" or "retained until".
  *
  * Threading: all functions here are pure or touch only their arguments.
- * Memory: only rmr_alloc_zero and _raw take any, from the allocator it is given.
+ * Memory: only rmr_alloc_zero and _raw take any, from the given allocator.
  * Time: none is read; instants and lengths are the caller's numbers.
  * Source: docs/integrating.md.
  *
