@@ -134,7 +134,7 @@ function(remora_use_llhttp target)
     set_target_properties(remora_llhttp PROPERTIES C_STANDARD 11 C_EXTENSIONS OFF
       POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
     target_compile_definitions(remora_llhttp PRIVATE LLHTTP_STRICT_MODE=1)
-    target_compile_options(remora_llhttp PRIVATE -w)
+    target_compile_options(remora_llhttp PRIVATE -w $<$<BOOL:${REMORA_SMALL}>:-Os>)
     target_include_directories(remora_llhttp PRIVATE ${dir} ${src} ${REMORA_llhttp_INCLUDE})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:remora_llhttp>)
   endif()

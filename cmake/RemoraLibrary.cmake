@@ -28,6 +28,9 @@ function(remora_add_library room)
     POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden
     EXPORT_NAME ${room} REMORA_PC_REQUIRES "${A_PC_REQUIRES}")
   target_compile_options(${t} PRIVATE ${REMORA_WARNINGS})
+  if(room IN_LIST REMORA_SMALL_ROOMS)
+    target_compile_options(${t} PRIVATE -Os)
+  endif()
   target_include_directories(${t}
     PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>

@@ -118,11 +118,14 @@ bool rmr_bytes_eq_nocase(rmr_bytes a, rmr_bytes b)
     return true;
 }
 
+void *rmr_alloc_raw(const rmr_alloc *a, size_t size, size_t align)
+{
+    return size ? a->alloc(a->user, size, align) : NULL;
+}
+
 void *rmr_alloc_zero(const rmr_alloc *a, size_t size, size_t align)
 {
-    if (size == 0)
-        return NULL;
-    void *p = a->alloc(a->user, size, align);
+    void *p = rmr_alloc_raw(a, size, align);
     if (p)
         memset(p, 0, size);
     return p;

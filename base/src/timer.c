@@ -30,7 +30,7 @@ rmr_err rmr_timers_reserve(rmr_timers *h, uint32_t cap)
     /* More could not be in memory, and its size would not fit 32 bits. */
     if (cap > MAX_TIMERS)
         return RMR_E_NOMEM;
-    rmr_timer **heap = (rmr_timer **)rmr_alloc_zero(
+    rmr_timer **heap = (rmr_timer **)rmr_alloc_raw(
         &h->alloc, cap * sizeof *heap, _Alignof(rmr_timer *));
     if (!heap)
         return RMR_E_NOMEM;

@@ -1,6 +1,9 @@
 /* The command `remora`. */
 #include <signal.h>
 #include <stdio.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "args.h"
 #include "commands.h"
@@ -52,6 +55,10 @@ int main(int argc, char **argv)
     cli_args args;
     int code;
 
+#ifdef __GLIBC__
+    /* What reads a netmap is large and freed again: back to the system then. */
+    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+#endif
     (void)signal(SIGPIPE, SIG_IGN);
     if (cli_args_parse(&args, argc, argv)) {
         code = run(&args);

@@ -170,11 +170,12 @@ rmr_err rmr_ctl_new(rmr_ctl **out, const rmr_env *env,
            cfg->struct_size < sizeof full ? cfg->struct_size : sizeof full);
     if (!full.netmap)
         return RMR_E_INVAL;
-    rmr_ctl *c = rmr_alloc_zero(&env->alloc, sizeof *c, _Alignof(rmr_ctl));
+    rmr_ctl *c = rmr_alloc_raw(&env->alloc, sizeof *c, _Alignof(rmr_ctl));
     if (!c) {
         rmr_wipe(&full, sizeof full);
         return RMR_E_NOMEM;
     }
+    memset(c, 0, offsetof(rmr_ctl, scratch));
     c->env = *env;
     c->wiping.alloc = plain_alloc;
     c->wiping.release = wiping_release;

@@ -338,11 +338,20 @@ static void read_http(rmr_ctl *c, rmr_buf *in)
         rmri_ctl_die(c, e, "%s", "");
 }
 
+static void http_free(rmr_ctl *c)
+{
+    rmr_h1_free(c->h1);
+    c->h1 = NULL;
+}
+
 void rmri_ctl_conn_read(rmr_ctl *c, rmr_buf in)
 {
     if (c->phase == PH_KEY || c->phase == PH_UPGRADE)
         read_http(c, &in);
-    if (!in.len || c->dying || c->redial || c->phase < PH_NOISE)
+    if (c->dying || c->redial || c->phase < PH_NOISE)
+        return;
+    http_free(c); /* its 16 KiB are of no use any more */
+    if (!in.len)
         return;
     if (c->ws)
         rmri_ctl_ws_read(c, in);
@@ -390,8 +399,7 @@ void rmri_ctl_conn_drop(rmr_ctl *c)
 {
     rmri_ctl_h2_drop(c);
     rmri_ctl_ws_drop(c);
-    rmr_h1_free(c->h1);
-    c->h1 = NULL;
+    http_free(c);
     rmr_noise_wipe(&c->noise);
     rmr_ts_record_wipe(&c->record);
     rmr_wipe(c->out, sizeof c->out);

@@ -171,7 +171,6 @@ struct rmr_ctl {
     char ws_key[RMR_WS_KEY_LEN + 1];
     ctl_ws *ws; /* NULL: not in that form */
     rmr_json_bind json;     /* of /key or a RegisterResponse */
-    uint8_t scratch[CTL_SCRATCH];
     rmr_err json_err;
     size_t json_len;
     uint8_t found_key[RMR_KEY_LEN];
@@ -179,14 +178,12 @@ struct rmr_ctl {
     char body[320]; /* the beginning of a body */
     size_t body_len;
     rmr_noise noise;
-    uint8_t hello[RMR_TS_FRAME_MAX]; /* the frame that answers message 1 */
     size_t hello_len;
     rmr_ts_record record;
     uint8_t early[9];
     size_t early_len;
     uint32_t early_skip;
     rmr_h2 *h2;
-    uint8_t out[RMR_TS_FRAME_MAX];
     size_t out_len, out_pos;
 
     /* requests */
@@ -221,6 +218,12 @@ struct rmr_ctl {
     rmri_ctl_vec held;
     bool ask_plain;     /* the window was too large: ask again uncompressed */
     rmr_dur last_quiet; /* silence before the last two ends: a proxy's limit? */
+
+    /* Buffers, written before they are read.  A new object is zeroed up to
+     * here, so that pages of them that nothing fills are never touched. */
+    uint8_t scratch[CTL_SCRATCH];
+    uint8_t out[RMR_TS_FRAME_MAX];
+    uint8_t hello[RMR_TS_FRAME_MAX]; /* the frame that answers message 1 */
 };
 
 /* ---- ctl.c ------------------------------------------------------------ */
@@ -350,6 +353,8 @@ void rmri_ctl_put_routes(rmr_jw *w, const rmr_ctl *c);
 typedef enum ctl_body { BODY_REGISTER, BODY_MAP, BODY_UPDATE } ctl_body;
 #define CTL_BODY_MAX 16384
 rmr_err rmri_ctl_body(rmr_ctl *c, ctl_body what, rmr_buf dst, size_t *len);
+/* `len` as rmri_ctl_body() told it. */
+void rmri_ctl_body_free(rmr_ctl *c, uint8_t *body, size_t len);
 
 /* ---- ctl_text.c ------------------------------------------------------- */
 

@@ -97,3 +97,11 @@ rmr_err rmri_ctl_body(rmr_ctl *c, ctl_body what, rmr_buf dst, size_t *len)
     rmr_jw_object_end(&w);
     return rmr_jw_end(&w, len);
 }
+
+/* An auth key may be in it.  Only what was written is touched; of one that did
+ * not fit, nobody knows how much that is. */
+void rmri_ctl_body_free(rmr_ctl *c, uint8_t *body, size_t len)
+{
+    rmr_wipe(body, len ? len : CTL_BODY_MAX);
+    rmr_release(&c->env.alloc, body, CTL_BODY_MAX);
+}

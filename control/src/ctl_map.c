@@ -28,7 +28,7 @@ static rmr_err send_map(rmr_ctl *c, ctl_kind kind)
     char hex[2 * RMR_KEY_LEN + 1], lb[80], path[544];
     size_t len = 0;
     ctl_request *r = &c->req[kind];
-    uint8_t *body = rmr_alloc_zero(&c->env.alloc, CTL_BODY_MAX, 1);
+    uint8_t *body = rmr_alloc_raw(&c->env.alloc, CTL_BODY_MAX, 1);
     if (!body)
         return RMR_E_NOMEM;
     (void)snprintf(path, sizeof path, "%s/machine/map", c->base);
@@ -41,7 +41,7 @@ static rmr_err send_map(rmr_ctl *c, ctl_kind kind)
     if (!e)
         e = rmr_h2_request(c->h2, "POST", c->authority, path, &h, 1,
                            rmr_bytes_of(body, len), r, &r->stream);
-    rmr_release_wiped(&c->env.alloc, body, CTL_BODY_MAX);
+    rmri_ctl_body_free(c, body, len);
     return e;
 }
 

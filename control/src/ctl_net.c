@@ -193,6 +193,20 @@ void rmri_ctl_net_put_endpoints(rmr_jw *w, const ctl_net *net)
     rmr_jw_array_end(w);
 }
 
+/* A JSON number of exact decimals. */
+static void put_seconds(rmr_jw *w, rmr_dur d)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "%llu.%09llu",
+                     (unsigned long long)(d / RMR_SEC),
+                     (unsigned long long)(d % RMR_SEC));
+    while (text[n - 1] == '0')
+        n--;
+    if (text[n - 1] == '.')
+        n--;
+    rmr_jw_raw(w, rmr_bytes_of(text, (size_t)n));
+}
+
 static void put_latencies(rmr_jw *w, const ctl_net *net)
 {
     const rmr_ctl_latency *l =
@@ -207,7 +221,7 @@ static void put_latencies(rmr_jw *w, const ctl_net *net)
         (void)snprintf(key, sizeof key, "%u-%s", l[i].region,
                        l[i].v6 ? "v6" : "v4");
         rmr_jw_key(w, key);
-        rmr_jw_double(w, (double)l[i].latency / (double)RMR_SEC);
+        put_seconds(w, l[i].latency);
     }
     rmr_jw_object_end(w);
 }

@@ -64,7 +64,7 @@ rmr_err rmri_ctl_register_send(rmr_ctl *c)
     char text[2][80], path[544];
     size_t len = 0, n = put_ts_lb(c, headers, text);
     ctl_request *r = &c->req[REQ_REGISTER];
-    uint8_t *body = rmr_alloc_zero(&c->env.alloc, CTL_BODY_MAX, 1);
+    uint8_t *body = rmr_alloc_raw(&c->env.alloc, CTL_BODY_MAX, 1);
     if (!body)
         return RMR_E_NOMEM;
     (void)snprintf(path, sizeof path, "%s/machine/register", c->base);
@@ -74,7 +74,7 @@ rmr_err rmri_ctl_register_send(rmr_ctl *c)
     if (!e)
         e = rmr_h2_request(c->h2, "POST", c->authority, path, headers, n,
                            rmr_bytes_of(body, len), r, &r->stream);
-    rmr_release_wiped(&c->env.alloc, body, CTL_BODY_MAX);
+    rmri_ctl_body_free(c, body, len);
     if (e)
         return e;
     bool waits = c->auth_url[0] != '\0';

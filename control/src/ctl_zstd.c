@@ -49,9 +49,11 @@ static void z_free(void *opaque, void *address)
 
 rmr_err rmri_ctl_zstd_new(rmri_ctl_zstd **out, const rmr_alloc *a)
 {
-    rmri_ctl_zstd *z = rmr_alloc_zero(a, sizeof *z, _Alignof(rmri_ctl_zstd));
+    rmri_ctl_zstd *z = rmr_alloc_raw(a, sizeof *z, _Alignof(rmri_ctl_zstd));
     if (!z)
         return RMR_E_NOMEM;
+    z->stream = NULL;
+    z->done = false;
     z->alloc = *a;
     ZSTD_customMem mem = {z_alloc, z_free, &z->alloc};
     z->stream = ZSTD_createDStream_advanced(mem);

@@ -27,10 +27,10 @@ rmr_err rmr_filter_new(rmr_filter **out, const rmr_env *env)
 {
     if (!out || !env)
         return RMR_E_INVAL;
-    rmr_filter *f =
-        rmr_alloc_zero(&env->alloc, sizeof *f, _Alignof(rmr_filter));
+    rmr_filter *f = rmr_alloc_raw(&env->alloc, sizeof *f, _Alignof(rmr_filter));
     if (!f)
         return RMR_E_NOMEM;
+    memset(f, 0, offsetof(rmr_filter, flows.flow));
     f->env = *env;
     rmri_filter_flows_init(&f->flows);
     rmr_err e = rmr_rng_fill(&env->rng, &f->flows.hash, sizeof f->flows.hash);

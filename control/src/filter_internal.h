@@ -77,7 +77,7 @@ typedef struct filter_flows {
     rmr_hash_key hash;
     uint16_t bucket[FILTER_FLOWS];
     uint16_t newest, oldest, used;
-    filter_flow flow[FILTER_FLOWS];
+    filter_flow flow[FILTER_FLOWS]; /* not zeroed: `used` of them are in use */
 } filter_flows;
 
 void rmri_filter_flows_init(filter_flows *f);
@@ -121,7 +121,7 @@ struct rmr_filter {
     rmr_err spoilt;     /* why the build can't be committed */
     rmri_ctl_vec local; /* rmr_prefix */
     uint64_t dropped;
-    filter_flows flows;
+    filter_flows flows; /* last, for what is not zeroed */
 };
 
 /* Does any rule match? */

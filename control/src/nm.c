@@ -59,9 +59,10 @@ rmr_err rmr_nm_new(rmr_nm **out, const rmr_env *env, const rmr_nm_config *cfg)
     memcpy(&c, cfg, cfg->struct_size < sizeof c ? cfg->struct_size : sizeof c);
     if (c.max_peers == 0)
         return RMR_E_INVAL;
-    rmr_nm *nm = rmr_alloc_zero(&env->alloc, sizeof *nm, _Alignof(rmr_nm));
+    rmr_nm *nm = rmr_alloc_raw(&env->alloc, sizeof *nm, _Alignof(rmr_nm));
     if (!nm)
         return RMR_E_NOMEM;
+    memset(nm, 0, offsetof(rmr_nm, scratch));
     nm->env = *env;
     nm->alloc.alloc = counted_alloc;
     nm->alloc.release = counted_release;

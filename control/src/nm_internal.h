@@ -263,7 +263,6 @@ struct rmr_nm {
 
     /* the frame that is read */
     rmr_json_bind json;
-    uint8_t scratch[NM_SCRATCH];
     bool in_frame, keepalive, full_list, had_node;
     bool stream_pending; /* the stream's first frame is still to come */
     bool first_frame;    /* the frame that ends is that one */
@@ -308,6 +307,7 @@ struct rmr_nm {
     char popped[1024]; /* the last PopBrowserURL */
     bool saw_health, lock_disabled;
     char filter_key[64];
+    uint8_t scratch[NM_SCRATCH]; /* not zeroed */
 };
 
 /* ---- fields (nm_fields.c) --------------------------------------------- */

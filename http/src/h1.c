@@ -407,7 +407,7 @@ rmr_err rmr_h1_new(rmr_h1 **out, const rmr_env *env, const rmr_h1_config *cfg)
         h->cfg.head_max = HEAD_MAX_DEFAULT;
     if (h->cfg.body_max == 0)
         h->cfg.body_max = BODY_MAX_DEFAULT;
-    h->text = rmr_alloc_zero(&env->alloc, h->cfg.head_max, 1);
+    h->text = rmr_alloc_raw(&env->alloc, h->cfg.head_max, 1);
     if (!h->text) {
         rmr_release(&env->alloc, h, sizeof *h);
         return RMR_E_NOMEM;

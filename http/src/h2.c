@@ -92,7 +92,7 @@ rmr_err rmr_h2_client_new(rmr_h2 **out, const rmr_env *env,
     h->cfg = *cfg;
     fill_defaults(&h->cfg);
     h->mem = rmri_h2_mem(&h->alloc);
-    h->text = rmr_alloc_zero(&h->alloc, h->cfg.max_header_bytes, 1);
+    h->text = rmr_alloc_raw(&h->alloc, h->cfg.max_header_bytes, 1);
     h->streams =
         rmr_alloc_zero(&h->alloc, h->cfg.max_streams * sizeof h->streams[0],
                        _Alignof(rmri_h2_stream));

@@ -43,21 +43,41 @@ static char *read_text(const char *path, size_t *len)
     return small || *len == 0 ? small : text;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* The next word of a line, which it ends with a NUL; NULL: there is none. */
+static char *next_word(char **line)
+{
+    char *word = *line;
+    while (is_blank(*word))
+        word++;
+    char *end = word;
+    while (*end && !is_blank(*end))
+        end++;
+    *line = *end ? end + 1 : end;
+    *end = '\0';
+    return end > word ? word : NULL;
+}
+
 /* resolv.conf(5): "nameserver", and the last of "search" and "domain". */
 void rmri_posix_read_resolv(links *l, const char *path)
 {
-    char line[sizeof l->search], *save;
+    char line[sizeof l->search], *at_word;
     FILE *f = fopen(path, "re");
     l->n_servers = 0;
     l->search[0] = '\0';
     while (f && fgets(line, sizeof line, f)) {
-        const char *key = strtok_r(line, " \t\r\n", &save);
+        at_word = line;
+        const char *key = next_word(&at_word);
         bool is_server = key && strcmp(key, "nameserver") == 0;
         if (!is_server &&
             (!key || (strcmp(key, "search") && strcmp(key, "domain"))))
             continue;
         size_t at = 0;
-        for (const char *w; (w = strtok_r(NULL, " \t\r\n", &save));) {
+        for (const char *w; (w = next_word(&at_word));) {
             rmr_addr a;
             if (!is_server) { /* shorter than the line it is from */
                 at += (size_t)snprintf(l->search + at, sizeof l->search - at,
@@ -121,24 +141,47 @@ static rmr_io_link link_of(const struct ifaddrs *i)
     return l;
 }
 
-/* Own addresses; loopback ones only where there are no others. */
-static void read_addrs(links *l)
+typedef struct found { /* own addresses, of interfaces that are up */
+    rmr_addr addrs[COUNT(((links *)0)->addrs)];
+    rmr_io_link of_addrs[COUNT(((links *)0)->addrs)];
+    size_t n;
+} found;
+
+/* What any host has. */
+static bool ask_libc(found *f)
 {
     struct ifaddrs *all = NULL;
+    f->n = 0;
     if (getifaddrs(&all) != 0)
-        return;
-    l->n_addrs = 0;
-    for (int loopback = 0; loopback < 2 && l->n_addrs == 0; loopback++) {
-        for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
-            rmr_addr a = addr_of(i);
-            if (a.family && l->n_addrs < COUNT(l->addrs) &&
-                rmr_addr_is_loopback(&a) == (loopback == 1)) {
-                l->of_addrs[l->n_addrs] = link_of(i);
-                l->addrs[l->n_addrs++] = a;
-            }
+        return false;
+    for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
+        rmr_addr a = addr_of(i);
+        if (a.family && f->n < COUNT(f->addrs)) {
+            f->of_addrs[f->n] = link_of(i);
+            f->addrs[f->n++] = a;
         }
     }
     freeifaddrs(all);
+    return true;
+}
+
+/* Own addresses; loopback ones only where there are no others. */
+static void read_addrs(links *l)
+{
+    found f;
+    bool told = l->fd >= 0 &&
+                rmri_posix_own_addrs(f.addrs, f.of_addrs, COUNT(f.addrs), &f.n);
+    if (!told && !ask_libc(&f))
+        return;
+    l->n_addrs = 0;
+    for (int loopback = 0; loopback < 2 && l->n_addrs == 0; loopback++) {
+        for (size_t i = 0; i < f.n; i++) {
+            if (rmr_addr_is_loopback(&f.addrs[i]) == (loopback == 1)) {
+                l->of_addrs[l->n_addrs] = f.of_addrs[i];
+                l->addrs[l->n_addrs++] = f.addrs[i];
+            }
+        }
+    }
 }
 
 static bool differ(const rmr_addr *a, size_t n_a, const rmr_addr *b, size_t n_b)

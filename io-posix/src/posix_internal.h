@@ -246,5 +246,8 @@ void rmri_posix_read_resolv(links *l, const char *path);
  * descriptor that tells of changes; -1: the host has nothing of the kind. */
 int rmri_posix_routes_open(void);
 size_t rmri_posix_gateways(rmr_addr *out, size_t max);
+/* All, of interfaces that are up; false: the host does not say. */
+bool rmri_posix_own_addrs(rmr_addr *out, rmr_io_link *of_out, size_t max,
+                          size_t *n);
 
 #endif

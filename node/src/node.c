@@ -201,7 +201,7 @@ static rmr_err anchors_new(rmr_node *n, rmr_bytes pem)
 static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
 {
     n->started = n->now = now;
-    n->stop_deadline = n->again_at = n->cache_at = n->renew_at =
+    n->stop_deadline = n->again_at = n->cache_at = n->renew_at = n->state_at =
         n->peer_expiry_at = RMR_TIME_NEVER;
     rmr_err err = rmr_crypto_init();
     if (err == RMR_OK)
@@ -596,6 +596,7 @@ static rmr_time m_next_deadline(const void *self)
     at = rmr_time_min(at, rmr_timers_next(&n->timers));
     at = rmr_time_min(at, rmr_mc_next_deadline(n->mc));
     at = rmr_time_min(at, rmri_node_service_deadline(n));
+    at = rmr_time_min(at, n->state_at);
     at = rmr_time_min(at, n->cache_at);
     at = rmr_time_min(at, n->again_at);
     at = rmr_time_min(at, n->renew_at);
@@ -638,6 +639,10 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
     rmri_node_service_handle_deadline(n, now);
     if (now >= n->again_at)
         n->again_at = RMR_TIME_NEVER;
+    if (now >= n->state_at) {
+        n->state_at = RMR_TIME_NEVER;
+        n->state_wanted = true;
+    }
     if (now >= n->cache_at)
         rmri_node_cache_save(n);
     rmri_node_login_handle_deadline(n, now);

@@ -149,7 +149,7 @@ static void on_server_key(void *user, const uint8_t key[RMR_KEY_LEN])
     rmr_node *n = user;
     memcpy(n->keys.server, key, RMR_KEY_LEN);
     n->keys.has_server = true;
-    n->state_wanted = true;
+    rmri_node_state_soon(n);
 }
 
 static void on_upgrade_form(void *user, bool websocket)
@@ -166,7 +166,7 @@ static void on_registered(void *user, const char *login, const char *display)
     n->keys.registered = true;
     rmri_node_login_registered(n);
     snprintf(n->keys.login, sizeof n->keys.login, "%s", login ? login : "");
-    n->state_wanted = true;
+    rmri_node_state_soon(n);
     if (n->auth_key)
         rmr_release_wiped(&n->env.alloc, n->auth_key, n->auth_key_size);
     n->auth_key = NULL;

@@ -13,7 +13,7 @@ static nd_echo *find(const nd_icmp_sock *s, rmr_bytes reply)
 {
     uint16_t at;
     rmr_bytes payload;
-    if (!rmri_node_icmp_reply(s, reply, &at, &payload) ||
+    if (!s->n->echoes || !rmri_node_icmp_reply(s, reply, &at, &payload) ||
         payload.len < ND_ECHO_NONCE)
         return NULL;
     nd_echo *e = &s->n->echoes[at % ND_ECHOES];
@@ -60,6 +60,14 @@ static const rmr_mc_io_ops echo_ops = {
     .produce_udp = produce,
 };
 
+static bool has_room(rmr_node *n)
+{
+    if (!n->echoes)
+        n->echoes = rmr_alloc_zero(&n->env.alloc, ND_ECHOES * sizeof(nd_echo),
+                                   _Alignof(nd_echo));
+    return n->echoes != NULL;
+}
+
 void rmri_node_echo_pump(rmr_node *n)
 {
     rmr_path_peer peer;
@@ -67,8 +75,8 @@ void rmri_node_echo_pump(rmr_node *n)
     while (rmr_paths_next_echo(n->paths, &peer, &to)) {
         nd_icmp_sock *s = &n->echo_socks[to.family == RMR_AF_INET6];
         uint16_t at = n->next_echo;
-        nd_echo *e = &n->echoes[at];
-        if (!rmri_node_icmp_open(n, s, to.family, PLACES, &echo_ops) ||
+        nd_echo *e = has_room(n) ? &n->echoes[at] : NULL;
+        if (!e || !rmri_node_icmp_open(n, s, to.family, PLACES, &echo_ops) ||
             rmr_rng_fill(&n->env.rng, e->nonce, ND_ECHO_NONCE) != RMR_OK ||
             !rmri_node_icmp_put(s, at))
             continue;
@@ -84,4 +92,6 @@ void rmri_node_echo_free(rmr_node *n)
 {
     rmr_ring_wipe(&n->echo_socks[0].out);
     rmr_ring_wipe(&n->echo_socks[1].out);
+    rmr_release(&n->env.alloc, n->echoes, ND_ECHOES * sizeof(nd_echo));
+    n->echoes = NULL;
 }

@@ -59,7 +59,7 @@ void rmri_node_net_tell(rmr_node *n, rmr_time now)
     net.home_derp = n->home_told;
     if (n->keys.home != n->home_told && n->home_told) {
         n->keys.home = n->home_told;
-        n->state_wanted = true;
+        rmri_node_state_soon(n);
     }
     net.firewall_mode = "";
     net.have_port_map =

@@ -751,6 +751,7 @@ struct rmr_node {
     size_t state_len, state_cap;
     bool state_dirty /* save once more */, state_wanted /* save this turn */,
         state_seen;
+    rmr_time state_at; /* when rmri_node_state_soon() is to have its way */
     /* cache of the netmap */
     rmr_mc_io *cache_io;
     uint64_t cache_pos;
@@ -837,7 +838,7 @@ struct rmr_node {
     rmr_ring icmp_out; /* an address before each */
     bool icmp_denied; /* by the host: not asked again */
     nd_icmp_sock echo_socks[2]; /* v4, v6 */
-    nd_echo echoes[ND_ECHOES];
+    nd_echo *echoes; /* ND_ECHOES; NULL until the first */
     uint16_t next_echo;
     rmr_endpoints endpoints;
     rmr_addr link_addrs[ND_MAX_LINK_ADDRS];
@@ -871,6 +872,7 @@ void rmri_node_timer_set(rmr_node *n, rmr_timer *t, rmr_time at);
 /* node_state.c */
 void rmri_node_state_load(rmr_node *n);
 void rmri_node_state_save(rmr_node *n);
+void rmri_node_state_soon(rmr_node *n);
 void rmri_node_state_free(rmr_node *n);
 /* node_state_text.c; is_old: of a version before ours.  Errors: MALFORMED,
  * NODE_STATE_NEWER. */

@@ -168,7 +168,7 @@ static void self_changed(rmr_node *n)
     if (!rmr_bytes_eq_str(rmr_bytes_str(self.stable_id), n->keys.stable_id) &&
         strlen(self.stable_id) < sizeof n->keys.stable_id) {
         memcpy(n->keys.stable_id, self.stable_id, strlen(self.stable_id) + 1);
-        n->state_wanted = true;
+        rmri_node_state_soon(n);
     }
     n->n_ips = 0;
     for (size_t j = 0; j < self.n_addrs && n->n_ips < ND_MAX_IPS; j++) {

@@ -6,11 +6,15 @@
 
 #include <string.h>
 
+#define SOON (100 * RMR_MS)
 #define STATE_MAX ((size_t)24 * 1024) /* of RMR_NODE_MAX_ROUTES, and sealed */
 
 static void text_free(rmr_node *n)
 {
-    rmr_release_wiped(&n->env.alloc, n->state_text, n->state_cap);
+    if (n->state_text) /* only what was written: the rest stays untouched */
+        rmr_wipe(n->state_text,
+                 n->state_len < n->state_cap ? n->state_len : n->state_cap);
+    rmr_release(&n->env.alloc, n->state_text, n->state_cap);
     n->state_text = NULL;
     n->state_cap = n->state_len = 0;
 }
@@ -18,7 +22,7 @@ static void text_free(rmr_node *n)
 static bool text_new(rmr_node *n)
 {
     text_free(n);
-    n->state_text = rmr_alloc_zero(&n->env.alloc, STATE_MAX, 1);
+    n->state_text = rmr_alloc_raw(&n->env.alloc, STATE_MAX, 1);
     n->state_cap = n->state_text ? STATE_MAX : 0;
     return n->state_text != NULL;
 }
@@ -209,7 +213,8 @@ static const char cant_save[] =
 
 void rmri_node_state_save(rmr_node *n)
 {
-    if (n->only_netcheck) /* it has read none: the state is another's */
+    n->state_at = RMR_TIME_NEVER; /* all that has changed is in it */
+    if (n->only_netcheck)         /* it has read none: the state is another's */
         return;
     if (n->state_io) { /* one at a time; the next follows it */
         n->state_dirty = true;
@@ -221,6 +226,7 @@ void rmri_node_state_save(rmr_node *n)
         n->state_io = rmr_mc_store(n->mc, ND_STATE_NAME, &store_ops, n);
     if (n->state_io)
         return;
+    n->state_len = n->state_cap; /* it may be filled to any place */
     text_free(n);
     rmri_node_login_not_stored(n);
     /* Keys that were never stored are not used. */
@@ -230,4 +236,12 @@ void rmri_node_state_save(rmr_node *n)
         rmri_node_fail(n, n->now, err, cant_save);
     else
         rmri_node_trouble(n, err, cant_save);
+}
+
+/* For what a crash may forget: the server tells it again.  A join makes four
+ * such changes one after the other, and an adapter waits for the disk at each
+ * store, so they are stored together. */
+void rmri_node_state_soon(rmr_node *n)
+{
+    n->state_at = rmr_time_min(n->state_at, rmr_time_add(n->now, SOON));
 }

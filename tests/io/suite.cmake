@@ -20,7 +20,8 @@ function(remora_io_test room unit adapter)
   endif()
   remora_add_test(${room} ${A_NAME} LINKS ${A_LINKS} SOURCES ${sources})
   if(REMORA_TESTS AND unit STREQUAL network AND NOT room STREQUAL sim)
-    remora_wrap(test_${room}_${A_NAME} clock_gettime getifaddrs freeifaddrs)
+    remora_wrap(test_${room}_${A_NAME} clock_gettime getifaddrs freeifaddrs
+      rmri_posix_own_addrs)
   endif()
 endfunction()
 

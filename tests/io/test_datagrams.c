@@ -230,7 +230,9 @@ static void a_reply_to_an_icmp_echo_is_told(void **state)
     rmr_addr from = t->ev.addr, us = LOOPBACK4;
     assert_true(rmr_addr_ip_eq(&from, &us));
     turns(&f->s, 3);
-    assert_int_equal(left(&f->s, 1), 0); /* of a raw socket: not the request */
+    /* Of a raw socket: replies to others may come, the request does not. */
+    while ((t = seen(&f->s, RMR_IO_DATAGRAMS, 1)))
+        assert_int_equal(t->data[0], 0);
 }
 
 static void icmp_of_no_family_is_unsupported(void **state)

@@ -1,5 +1,5 @@
 /* The host's network and its changes.  The linker gives the adapter a clock, a
- * list of addresses and a kernel's routes of the test's (--wrap). */
+ * list of addresses and a kernel's dumps of the test's (--wrap). */
 #define _DEFAULT_SOURCE /* IFF_UP */
 #include "script.h"
 
@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,13 +23,20 @@
 #include <linux/rtnetlink.h>
 #endif
 
+typedef struct
+    dump { /* what the kernel says; of length 0: what it really says */
+    uint8_t bytes[4096];
+    size_t len;
+} dump;
+
 static struct {
     int64_t mono_step;  /* ns */
     uint8_t last_octet; /* of the one address, 192.0.2.x */
     size_t looks;
-    uint8_t dump[4096]; /* what the kernel says of routes */
-    size_t dump_len;
-    int route_fd; /* the socket on which it was asked */
+    dump links, addrs, routes;
+    bool own_addrs; /* those in `addrs`, and not the one */
+    const dump *asked;
+    int asked_fd; /* the socket on which it was asked */
 } host;
 
 int __real_clock_gettime(clockid_t id, struct timespec *t);
@@ -72,7 +80,7 @@ void __wrap_freeifaddrs(struct ifaddrs *all)
 static int setup(void **state)
 {
     memset(&host, 0, sizeof host);
-    host.route_fd = -1;
+    host.asked_fd = -1;
     host.last_octet = 1;
     return fixture_setup(state);
 }
@@ -91,12 +99,119 @@ static const told *told_links(script *s)
 }
 
 #ifdef RMRI_POSIX_LINUX
+/* ---- dumps ------------------------------------------------------------- */
+
+static struct nlmsghdr *begin_message(dump *d, uint16_t type, size_t body)
+{
+    struct nlmsghdr *h = (struct nlmsghdr *)(void *)(d->bytes + d->len);
+    memset(h, 0, NLMSG_LENGTH(body));
+    h->nlmsg_len = (uint32_t)NLMSG_LENGTH(body);
+    h->nlmsg_type = type;
+    return h;
+}
+
+static void put_attr(struct nlmsghdr *h, uint16_t type, const void *v, size_t n)
+{
+    struct rtattr *t =
+        (struct rtattr *)(void *)((uint8_t *)h + NLMSG_ALIGN(h->nlmsg_len));
+    t->rta_type = type;
+    t->rta_len = (uint16_t)RTA_LENGTH(n);
+    memcpy(RTA_DATA(t), v, n);
+    h->nlmsg_len =
+        (uint32_t)(NLMSG_ALIGN(h->nlmsg_len) + RTA_ALIGN(t->rta_len));
+}
+
+static void end_message(dump *d, const struct nlmsghdr *h)
+{
+    d->len += NLMSG_ALIGN(h->nlmsg_len);
+}
+
+static void end_dump(dump *d)
+{
+    end_message(d, begin_message(d, NLMSG_DONE, 0));
+}
+
+static rmr_addr ip_of(const char *text)
+{
+    rmr_addr a;
+    assert_int_equal(rmr_addr_parse_ip(rmr_bytes_str(text), &a), RMR_OK);
+    return a;
+}
+
+static void add_link(int index, const char *name, bool up)
+{
+    dump *d = &host.links;
+    struct nlmsghdr *h =
+        begin_message(d, RTM_NEWLINK, sizeof(struct ifinfomsg));
+    struct ifinfomsg *m = NLMSG_DATA(h);
+    m->ifi_index = index;
+    m->ifi_flags = up ? IFF_UP : 0;
+    put_attr(h, IFLA_IFNAME, name, strlen(name) + 1);
+    end_message(d, h);
+}
+
+/* `other`: the address at the link's other end, or NULL. */
+static void add_address(uint32_t index, const char *ip, uint8_t bits,
+                        const char *other)
+{
+    dump *d = &host.addrs;
+    rmr_addr a = ip_of(ip), b = ip_of(other ? other : ip);
+    struct nlmsghdr *h =
+        begin_message(d, RTM_NEWADDR, sizeof(struct ifaddrmsg));
+    struct ifaddrmsg *m = NLMSG_DATA(h);
+    m->ifa_family = a.family == RMR_AF_INET6 ? AF_INET6 : AF_INET;
+    m->ifa_prefixlen = bits;
+    m->ifa_index = index;
+    m->ifa_scope = a.ip[0] == 0xfe ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    put_attr(h, IFA_ADDRESS, b.ip, rmr_addr_ip_len(&b));
+    if (a.family == RMR_AF_INET)
+        put_attr(h, IFA_LOCAL, a.ip, 4);
+    end_message(d, h);
+}
+
+/* A route in the dump, by way of `gateway`. */
+static void add_route(uint8_t prefix, uint8_t table, const char *gateway)
+{
+    dump *d = &host.routes;
+    uint32_t oif = 7;
+    rmr_addr g = ip_of(gateway);
+    struct nlmsghdr *h = begin_message(d, RTM_NEWROUTE, sizeof(struct rtmsg));
+    struct rtmsg *r = NLMSG_DATA(h);
+    r->rtm_family = g.family == RMR_AF_INET6 ? AF_INET6 : AF_INET;
+    r->rtm_dst_len = prefix;
+    r->rtm_table = table;
+    r->rtm_type = RTN_UNICAST;
+    put_attr(h, RTA_GATEWAY, g.ip, rmr_addr_ip_len(&g));
+    put_attr(h, RTA_OIF, &oif, sizeof oif);
+    end_message(d, h);
+}
+
+/* As __wrap_getifaddrs has it. */
+static void the_one_address(void)
+{
+    char ip[16];
+    host.links.len = host.addrs.len = 0;
+    add_link(2, "eth0", true);
+    end_dump(&host.links);
+    (void)snprintf(ip, sizeof ip, "192.0.2.%u", host.last_octet);
+    add_address(2, ip, 24, NULL);
+    end_dump(&host.addrs);
+}
+
 ssize_t __real_send(int fd, const void *p, size_t n, int flags);
 ssize_t __wrap_send(int fd, const void *p, size_t n, int flags);
 ssize_t __wrap_send(int fd, const void *p, size_t n, int flags)
 {
     const struct nlmsghdr *h = p;
-    host.route_fd = n >= sizeof *h && h->nlmsg_type == RTM_GETROUTE ? fd : -1;
+    uint16_t type = n >= sizeof *h ? h->nlmsg_type : 0;
+    host.asked = type == RTM_GETROUTE  ? &host.routes
+                 : type == RTM_GETLINK ? &host.links
+                 : type == RTM_GETADDR ? &host.addrs
+                                       : NULL;
+    host.asked_fd = host.asked ? fd : -1;
+    host.looks += type == RTM_GETADDR;
+    if (type == RTM_GETLINK && !host.own_addrs)
+        the_one_address();
     return __real_send(fd, p, n, flags);
 }
 
@@ -104,10 +219,10 @@ ssize_t __real_recv(int fd, void *p, size_t n, int flags);
 ssize_t __wrap_recv(int fd, void *p, size_t n, int flags);
 ssize_t __wrap_recv(int fd, void *p, size_t n, int flags)
 {
-    if (fd != host.route_fd || host.dump_len == 0)
+    if (fd != host.asked_fd || host.asked->len == 0)
         return __real_recv(fd, p, n, flags);
-    size_t len = host.dump_len < n ? host.dump_len : n;
-    memcpy(p, host.dump, len);
+    size_t len = host.asked->len < n ? host.asked->len : n;
+    memcpy(p, host.asked->bytes, len);
     return (ssize_t)len;
 }
 
@@ -178,44 +293,6 @@ static void a_change_wakes_an_idle_adapter(void **state)
     (void)close(kernel);
 }
 
-static void put_attr(struct nlmsghdr *h, uint16_t type, const void *v, size_t n)
-{
-    struct rtattr *t =
-        (struct rtattr *)(void *)((uint8_t *)h + NLMSG_ALIGN(h->nlmsg_len));
-    t->rta_type = type;
-    t->rta_len = (uint16_t)RTA_LENGTH(n);
-    memcpy(RTA_DATA(t), v, n);
-    h->nlmsg_len =
-        (uint32_t)(NLMSG_ALIGN(h->nlmsg_len) + RTA_ALIGN(t->rta_len));
-}
-
-/* A route in the dump, by way of `gateway`. */
-static void add_route(uint8_t prefix, uint8_t table, const char *gateway)
-{
-    uint32_t oif = 7;
-    rmr_addr g;
-    assert_int_equal(rmr_addr_parse_ip(rmr_bytes_str(gateway), &g), RMR_OK);
-    struct nlmsghdr *h = (struct nlmsghdr *)(void *)(host.dump + host.dump_len);
-    h->nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg));
-    h->nlmsg_type = RTM_NEWROUTE;
-    struct rtmsg *r = NLMSG_DATA(h);
-    r->rtm_family = g.family == RMR_AF_INET6 ? AF_INET6 : AF_INET;
-    r->rtm_dst_len = prefix;
-    r->rtm_table = table;
-    r->rtm_type = RTN_UNICAST;
-    put_attr(h, RTA_GATEWAY, g.ip, rmr_addr_ip_len(&g));
-    put_attr(h, RTA_OIF, &oif, sizeof oif);
-    host.dump_len += NLMSG_ALIGN(h->nlmsg_len);
-}
-
-static void end_dump(void)
-{
-    struct nlmsghdr *h = (struct nlmsghdr *)(void *)(host.dump + host.dump_len);
-    h->nlmsg_len = NLMSG_LENGTH(0);
-    h->nlmsg_type = NLMSG_DONE;
-    host.dump_len += h->nlmsg_len;
-}
-
 static void gateways_are_those_of_default_routes(void **state)
 {
     rmr_addr got[8];
@@ -226,7 +303,7 @@ static void gateways_are_those_of_default_routes(void **state)
     add_route(0, 52, "192.0.2.52"); /* of a policy */
     add_route(0, RT_TABLE_MAIN, "fe80::1");
     add_route(0, RT_TABLE_MAIN, "2001:db8::1");
-    end_dump();
+    end_dump(&host.routes);
     assert_int_equal(rmri_posix_gateways(got, 8), 3);
     assert_string_equal(rmr_addr_ip_text(&got[0], text), "192.0.2.254");
     assert_int_equal(got[1].zone, 7);
@@ -234,13 +311,66 @@ static void gateways_are_those_of_default_routes(void **state)
     assert_int_equal(rmri_posix_gateways(got, 2), 2); /* no room for more */
 }
 
+static void own_addresses_are_those_of_links_that_are_up(void **state)
+{
+    rmr_addr got[8];
+    rmr_io_link of[8];
+    char text[RMR_ADDR_TEXT_MAX];
+    size_t n = 0;
+    (void)state;
+    host.own_addrs = true;
+    host.links.len = host.addrs.len = 0;
+    add_link(1, "lo", true);
+    add_link(2, "eth0", true);
+    add_link(3, "eth1", false);
+    end_dump(&host.links);
+    add_address(1, "127.0.0.1", 8, NULL);
+    add_address(2, "192.0.2.7", 26, NULL);
+    add_address(3, "192.0.2.200", 24, NULL);
+    add_address(9, "192.0.2.201", 24, NULL); /* of a link that is not there */
+    add_address(2, "10.1.2.3", 32, "10.9.9.9");
+    add_address(2, "2001:db8::7", 64, NULL);
+    add_address(2, "fe80::7", 64, NULL);
+    end_dump(&host.addrs);
+    assert_true(rmri_posix_own_addrs(got, of, 8, &n));
+    assert_int_equal(n, 5);
+    assert_string_equal(of[0].name, "lo");
+    assert_string_equal(rmr_addr_ip_text(&got[1], text), "192.0.2.7");
+    assert_int_equal(of[1].bits, 26);
+    assert_string_equal(of[1].name, "eth0");
+    assert_string_equal(rmr_addr_ip_text(&got[2], text), "10.1.2.3");
+    assert_string_equal(rmr_addr_ip_text(&got[3], text), "2001:db8::7");
+    assert_int_equal(got[3].zone, 0);
+    assert_int_equal(of[3].bits, 64);
+    assert_int_equal(got[4].zone, 2);
+    assert_true(rmri_posix_own_addrs(got, of, 2, &n)); /* no room for more */
+    assert_int_equal(n, 2);
+}
+
+/* Then libc is asked, in its way. */
+static void a_dump_of_addresses_without_an_end_is_none(void **state)
+{
+    rmr_addr got[8];
+    rmr_io_link of[8];
+    size_t n = 0;
+    (void)state;
+    host.own_addrs = true;
+    host.links.len = host.addrs.len = 0;
+    add_link(2, "eth0", true);
+    end_dump(&host.links);
+    add_address(2, "192.0.2.7", 26, NULL);
+    size_t whole = host.addrs.len;
+    for (host.addrs.len = 1; host.addrs.len <= whole; host.addrs.len++)
+        assert_false(rmri_posix_own_addrs(got, of, 8, &n));
+}
+
 static void a_cut_dump_ends(void **state)
 {
     rmr_addr got[8];
     (void)state;
     add_route(0, RT_TABLE_MAIN, "192.0.2.254");
-    size_t whole = host.dump_len;
-    for (host.dump_len = 1; host.dump_len < whole; host.dump_len++)
+    size_t whole = host.routes.len;
+    for (host.routes.len = 1; host.routes.len < whole; host.routes.len++)
         assert_int_equal(rmri_posix_gateways(got, 8), 0);
 }
 
@@ -249,7 +379,7 @@ static void a_new_gateway_is_told(void **state)
     fixture *f = *state;
     (void)await(&f->s, RMR_IO_LINKS, 0);
     add_route(0, RT_TABLE_MAIN, "192.0.2.254");
-    end_dump();
+    end_dump(&host.routes);
     pass_time(4 * RMR_SEC);
     turns(&f->s, 1);
     const told *t = told_links(&f->s);
@@ -289,6 +419,8 @@ int main(void)
         LINKS_TEST(a_burst_of_changes_is_told_once_and_soon),
         LINKS_TEST(news_of_nothing_are_not_told),
         LINKS_TEST(a_change_wakes_an_idle_adapter),
+        LINKS_TEST(own_addresses_are_those_of_links_that_are_up),
+        LINKS_TEST(a_dump_of_addresses_without_an_end_is_none),
         LINKS_TEST(gateways_are_those_of_default_routes),
         LINKS_TEST(a_cut_dump_ends),
         LINKS_TEST(a_new_gateway_is_told),

@@ -1,5 +1,6 @@
 /* The node and its state: first start, restart, damage, and errors at start. */
 #include "lab.h"
+#include "node_internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,6 +75,34 @@ static void a_restart_reads_the_same_state_and_needs_no_key(void **st)
     assert_int_equal(after->len, before.len);
     assert_memory_equal(after->data, copy, before.len);
     free(copy);
+}
+
+/* A join changes four things of the state one after the other. */
+static void what_the_server_tells_is_stored_together_and_soon(void **st)
+{
+    rmr_node_config cfg;
+    (void)st;
+    lab_config(&l, &cfg);
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+    l.stores = 0;
+    rmri_node_state_soon(l.node);
+    l.node->keys.registered = true;
+    lab_run(&l, 60 * RMR_MS);
+    rmri_node_state_soon(l.node); /* it does not wait longer for this one */
+    l.node->keys.home = 7;
+    assert_int_equal(l.stores, 0);
+    lab_run(&l, 60 * RMR_MS);
+    assert_int_equal(l.stores, 1);
+    lab_run(&l, 10 * RMR_SEC);
+    assert_int_equal(l.stores, 1);
+    lab_blob *b = lab_blob_get(&l, "remora.state");
+    nd_keys k;
+    bool is_old = false;
+    assert_int_equal(
+        rmri_node_state_parse(&k, rmr_bytes_of(b->data, b->len), &is_old),
+        RMR_OK);
+    assert_true(k.registered);
+    assert_int_equal(k.home, 7);
 }
 
 static void another_control_url_is_refused_and_the_state_kept(void **st)
@@ -374,6 +403,7 @@ int main(void)
         T(a_first_start_makes_keys_stores_them_and_dials_control),
         T(a_refused_control_server_is_tried_again_with_back_off),
         T(a_restart_reads_the_same_state_and_needs_no_key),
+        T(what_the_server_tells_is_stored_together_and_soon),
         T(another_control_url_is_refused_and_the_state_kept),
         T(a_damaged_state_is_told_and_left_as_it_is),
         T(an_unwritable_state_ends_the_first_start),

@@ -21,13 +21,14 @@ rmr_err rmri_tls_copy_config(void *own, size_t size, const void *cfg,
 rmr_tls *rmri_tls_new(const rmr_alloc *alloc, size_t size,
                       const rmr_tls_pool *pool)
 {
-    if (!pool)
-        size += RMRI_TLS_OWN_LEN;
-    rmr_tls *t = rmr_alloc_zero(alloc, size, _Alignof(max_align_t));
+    size_t all = pool ? size : size + RMRI_TLS_OWN_LEN;
+    rmr_tls *t = rmr_alloc_raw(alloc, all, _Alignof(max_align_t));
     if (!t)
         return NULL;
+    memset(t, 0,
+           size); /* but not the buffers, of which an idle one fills few */
     t->alloc = *alloc;
-    t->size = size;
+    t->size = all;
     return t;
 }
 

@@ -12,7 +12,7 @@
  * the call unless a function says "copied" or "retained until".
  *
  * Threading: all functions here are pure or touch only their arguments.
- * Memory: only rmr_alloc_zero takes any, from the allocator it is given.
+ * Memory: only rmr_alloc_zero and _raw take any, from the given allocator.
  * Time: none is read; instants and lengths are the caller's numbers.
  * Source: docs/integrating.md.
  *
@@ -274,6 +274,10 @@ typedef struct rmr_env { /* copied by every _new */
  * Source:   contract M2.
  */
 RMR_API void *rmr_alloc_zero(const rmr_alloc *a, size_t size, size_t align);
+/** The same, not zeroed: for buffers that are written before they are read, so
+ *  that what is never filled is never touched.
+ *  Effects: as rmr_alloc_zero.  Errors: NULL.  Source: contract M2. */
+RMR_API void *rmr_alloc_raw(const rmr_alloc *a, size_t size, size_t align);
 /** Gives memory back; NULL does nothing.
  *  Effects: one call of the host's release.  Errors: none.
  *  Source: contract M2. */
