@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CANT_STORE "the server can't store anything now; try again later"
-
 static bool is_zero(const uint8_t key[RMR_KEY_LEN])
 {
     static const uint8_t zero[RMR_KEY_LEN];
@@ -69,6 +67,14 @@ void rmri_crd_register_error(crd_rpc *r, const char *text)
     send(r, &a);
 }
 
+/* An error in JSON would be final to clients; this they try again. */
+static void cant_store(crd_rpc *r)
+{
+    r->conn->c->count.refused++;
+    rmri_crd_rpc_text(r, 503,
+                      "the server can't store anything now; try again later\n");
+}
+
 static void send_done(crd_rpc *r, const crd_node *n)
 {
     answer a = {.node = n, .expired = n->expired};
@@ -93,7 +99,7 @@ void rmri_crd_register_held(crd_rpc *r, rmr_err err)
 {
     const crd_node *n = rmri_crd_node(r->conn->c, r->held_node);
     if (err != RMR_OK)
-        rmri_crd_register_error(r, CANT_STORE);
+        cant_store(r);
     else if (!r->held_node)
         send_logged_out(r);
     else if (n)
@@ -120,7 +126,7 @@ static void log_out(crd_rpc *r, crd_node *n)
 {
     rmr_coord *c = r->conn->c;
     if (rmri_crd_may_change(c) != RMR_OK) {
-        rmri_crd_register_error(r, CANT_STORE);
+        cant_store(r);
         return;
     }
     if (n->ephemeral) {
@@ -141,7 +147,7 @@ static void restart(crd_rpc *r, crd_node *n, const crd_request *q)
     rmr_coord *c = r->conn->c;
     if (q->has_expiry && (!n->expiry || q->expiry < n->expiry)) {
         if (rmri_crd_may_change(c) != RMR_OK) {
-            rmri_crd_register_error(r, CANT_STORE);
+            cant_store(r);
             return;
         }
         rmri_crd_node_set_expiry(c, n, q->expiry);
@@ -242,7 +248,7 @@ static void by_auth_key(crd_rpc *r, const crd_request *q)
     bool is_new = !n;
     rmr_err e = same && k->used ? RMR_OK : rmri_crd_may_change(c);
     if (e != RMR_OK) {
-        rmri_crd_register_error(r, CANT_STORE);
+        cant_store(r);
         return;
     }
     if (is_new)
