@@ -442,7 +442,7 @@ static void any_call_of_the_store_may_fail(void **s)
     (void)s;
     while (runs_though_a_call_fails(n))
         n++;
-    assert_true(n > 20);
+    assert_true(n > 15);
 }
 
 static void a_load_without_memory_fails_in_order(void **s)
