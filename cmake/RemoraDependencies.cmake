@@ -58,7 +58,9 @@ endif()
 
 # SQLite, for store-sqlite, where it is found.
 remora_system_library(sqlite3 HEADER sqlite3.h NAMES sqlite3 OPTIONAL)
-if(NOT TARGET remora_sys_sqlite3)
+if(TARGET remora_sys_sqlite3)
+  set_property(TARGET remora::sys_sqlite3 APPEND PROPERTY INTERFACE_LINK_LIBRARIES m)
+else()
   message(STATUS "SQLite was not found: store-sqlite is neither built nor tested")
 endif()
 

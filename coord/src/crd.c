@@ -198,6 +198,24 @@ static void on_key(void *user, rmr_time now, rmr_err err, const char *text,
     rmri_crd_fail(c, now, err, line);
 }
 
+/* Users and keys of before the time of day was known: since now. */
+static void date(rmr_coord *c, uint64_t unknown)
+{
+    uint64_t wall = rmri_crd_wall(c);
+    for (size_t i = 0; i < c->n_users; i++) {
+        if (c->users[i]->created <= unknown) {
+            c->users[i]->created = wall;
+            rmri_crd_mark(c, &c->users[i]->row, CRD_DIRTY);
+        }
+    }
+    for (size_t i = 0; i < c->n_keys; i++) {
+        if (c->keys[i]->created <= unknown) {
+            c->keys[i]->created = wall;
+            rmri_crd_mark(c, &c->keys[i]->row, CRD_DIRTY);
+        }
+    }
+}
+
 static void begin(rmr_coord *c, rmr_time now)
 {
     if (c->phase != CRD_PHASE_NEW)
@@ -251,8 +269,11 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
         return RMR_E_REENTRANT;
     now = clamp(c, now);
     c->dirty = true;
+    uint64_t unknown = rmri_crd_wall(c); /* time since the host's start */
     (void)rmr_mc_event(c->mc, now, ev);
     if (ev->kind == RMR_IO_WALL) {
+        if (c->phase == CRD_PHASE_NEW)
+            date(c, unknown);
         rmri_crd_nodes_wall(c);
         begin(c, now);
     } else if (ev->kind == RMR_IO_STOP_REQUEST) {

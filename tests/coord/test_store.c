@@ -1,4 +1,5 @@
 /* What lasts: a store that is given, that fails, that is damaged. */
+#include "bare.h"
 #include "coord_world.h"
 #include "fake_store.h"
 #include "memory_text.h"
@@ -185,6 +186,36 @@ static void what_was_not_committed_is_gone(void **s)
 
 /* ---- how often ----------------------------------------------------------- */
 
+/* A program adds users before the server knows the time. */
+static void what_came_before_the_time_is_dated_by_it(void **s)
+{
+    test_alloc heap = {0};
+    test_rng rng;
+    rmr_err e;
+    uint64_t id;
+    rmr_coord_user u;
+    const uint64_t day = 1800000000ull * RMR_SEC;
+    const rmr_io_event wall = {.kind = RMR_IO_WALL, .wall_unix_ns = day};
+    (void)s;
+    memset(&disk, 0, sizeof disk);
+    table = fake_table(&disk);
+    for (int i = 0; i < 2; i++) {
+        rmr_coord *c = bare_coord(&heap, &rng, &table, &e);
+        rmr_machine m = rmr_coord_machine(c);
+        if (i == 0)
+            assert_int_equal(rmr_coord_user_add(c, "alice", &id), RMR_OK);
+        assert_int_equal(rmr_coord_commit(c), RMR_OK);
+        rmr_io_event ev = wall;
+        ev.wall_unix_ns += (uint64_t)i;
+        assert_int_equal(m.event(m.self, RMR_SEC, &ev), RMR_OK);
+        assert_int_equal(rmr_coord_commit(c), RMR_OK);
+        assert_int_equal(rmr_coord_user_get(c, 0, "alice", &u), RMR_OK);
+        assert_true(u.created_unix_ns == day);
+        rmr_coord_free(c);
+    }
+    fake_free(&disk);
+}
+
 static void changes_of_a_turn_are_one_commit(void **s)
 {
     rmr_coord_stats st;
@@ -336,24 +367,6 @@ static void an_approval_is_answered_when_it_lasts(void **s)
 }
 
 /* One turn's worth of everything, without a network. */
-static rmr_coord *bare(test_alloc *heap, test_rng *rng, rmr_err *err)
-{
-    static const uint8_t key_[RMR_KEY_LEN] = {8, 1, [31] = 64};
-    rmr_coord_config cfg;
-    rmr_addr at = rmr_addr_v4(127, 0, 0, 1, 80);
-    rmr_env env = test_env(heap, rng, NULL);
-    rmr_coord *c;
-    test_rng_seed(rng, 3);
-    rmr_coord_config_init(&cfg, sizeof cfg);
-    cfg.listen = &at;
-    cfg.n_listen = 1;
-    cfg.server_url = "http://127.0.0.1";
-    cfg.private_key = key_;
-    cfg.store = &table;
-    *err = rmr_coord_new(&c, &env, &cfg, RMR_SEC);
-    return c;
-}
-
 static void change_all(rmr_coord *c)
 {
     static const char *const tags[] = {"tag:a", "tag:b"};
@@ -361,19 +374,12 @@ static void change_all(rmr_coord *c)
     rmr_coord_key_wish wish = {.user = 1, .tags = tags, .n_tags = 2};
     char text[RMR_COORD_KEY_TEXT];
     uint64_t id;
-    crd_node *n;
-    crd_birth b = {.hostname = rmr_bytes_str("one")};
-    uint8_t machine[RMR_KEY_LEN] = {1}, node[RMR_KEY_LEN] = {2};
-    b.machine = machine;
-    b.key = node;
     assert_int_equal(rmr_coord_user_add(c, "alice", &id), RMR_OK);
     assert_int_equal(rmr_coord_user_add(c, "bob", &id), RMR_OK);
     assert_int_equal(rmr_coord_key_add(c, &wish, text, &id), RMR_OK);
     assert_int_equal(rmr_coord_key_add(c, &wish, text, &id), RMR_OK);
-    b.user = rmri_crd_user(c, 1);
-    assert_int_equal(rmri_crd_node_add(c, &b, &n), RMR_OK);
-    machine[0] = node[0] = 3;
-    assert_int_equal(rmri_crd_node_add(c, &b, &n), RMR_OK);
+    assert_int_equal(bare_node(c, 1, 1, "one"), RMR_OK);
+    assert_int_equal(bare_node(c, 1, 2, "one"), RMR_OK);
     assert_int_equal(rmr_coord_node_approve(c, 1, &route, 1), RMR_OK);
     assert_int_equal(rmr_coord_node_set_tags(c, 2, tags, 2), RMR_OK);
     assert_int_equal(rmri_crd_policy_set(c, rmr_bytes_str("{}")), RMR_OK);
@@ -407,10 +413,10 @@ static bool runs_though_a_call_fails(unsigned n)
     memset(&disk, 0, sizeof disk);
     table = fake_table(&disk);
     disk.fail_at = n;
-    rmr_coord *c = bare(&heap, &rng, &e);
+    rmr_coord *c = bare_coord(&heap, &rng, &table, &e);
     if (e != RMR_OK) {
         assert_int_equal(e, RMR_E_FULL);
-        c = bare(&heap, &rng, &e);
+        c = bare_coord(&heap, &rng, &table, &e);
     }
     assert_int_equal(e, RMR_OK);
     for (int i = 0; i < 2; i++) {
@@ -453,7 +459,7 @@ static void a_load_without_memory_fails_in_order(void **s)
     (void)s;
     memset(&disk, 0, sizeof disk);
     table = fake_table(&disk);
-    rmr_coord *c = bare(&heap, &rng, &e);
+    rmr_coord *c = bare_coord(&heap, &rng, &table, &e);
     change_all(c);
     assert_int_equal(rmr_coord_commit(c), RMR_OK);
     char *was = memory_text(c);
@@ -463,7 +469,7 @@ static void a_load_without_memory_fails_in_order(void **s)
     for (size_t n = 1;; n++) {
         memset(&heap, 0, sizeof heap);
         heap.fail_at = n;
-        c = bare(&heap, &rng, &e);
+        c = bare_coord(&heap, &rng, &table, &e);
         if (e == RMR_OK)
             break;
         assert_int_equal(e, RMR_E_NOMEM);
@@ -508,7 +514,7 @@ static rmr_err begins_with(const rmr_coord_row *rows, size_t n)
     table = fake_table(&disk);
     for (size_t i = 0; i < n; i++)
         fake_add(&disk, &rows[i]);
-    rmr_coord_free(bare(&heap, &rng, &e));
+    rmr_coord_free(bare_coord(&heap, &rng, &table, &e));
     assert_int_equal(heap.live_blocks, 0);
     fake_free(&disk);
     return e;
@@ -550,7 +556,7 @@ static void a_store_without_a_function_is_refused(void **s)
     (void)s;
     table = fake_table(&disk);
     table.rollback = NULL;
-    assert_null(bare(&heap, &rng, &e));
+    assert_null(bare_coord(&heap, &rng, &table, &e));
     assert_int_equal(e, RMR_E_INVAL);
     assert_int_equal(heap.live_blocks, 0);
 }
@@ -562,6 +568,7 @@ int main(void)
         cmocka_unit_test(ids_and_addresses_are_not_given_out_twice),
         cmocka_unit_test(the_time_goes_on_while_it_is_down),
         cmocka_unit_test(what_was_not_committed_is_gone),
+        cmocka_unit_test(what_came_before_the_time_is_dated_by_it),
         cmocka_unit_test(changes_of_a_turn_are_one_commit),
         cmocka_unit_test(silence_is_not_stored),
         cmocka_unit_test(an_orderly_end_stores_all),
