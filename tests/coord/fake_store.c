@@ -116,6 +116,12 @@ static bool is_at(const fake_store *f, size_t i, const rmr_coord_row *r)
            f->rows[i].row.id == r->id;
 }
 
+bool fake_has(const fake_store *f, rmr_coord_row_kind kind, uint64_t id)
+{
+    rmr_coord_row row = {.kind = kind, .id = id};
+    return is_at(f, place_of(f, kind, id), &row);
+}
+
 /* Takes the row over. */
 static void apply(fake_store *f, const fake_row *s)
 {
@@ -182,6 +188,8 @@ static rmr_err commit(void *user)
 {
     fake_store *f = user;
     f->is_misused |= !f->is_open;
+    if (f->on_commit)
+        f->on_commit();
     if (call(f) != RMR_OK)
         return RMR_E_FULL;
     for (size_t i = 0; i < f->n_staged; i++)

@@ -19,10 +19,12 @@ typedef struct fake_store {
     bool fails;              /* all do */
     unsigned commits;
     uint64_t most_rows; /* of one commit */
-    bool is_misused;    /* put outside of a transaction, ... */
+    void (*on_commit)(void);
+    bool is_misused; /* put outside of a transaction, ... */
 } fake_store;
 
 rmr_coord_store fake_table(fake_store *f);
+bool fake_has(const fake_store *f, rmr_coord_row_kind kind, uint64_t id);
 /* Appends a row without a transaction. */
 void fake_add(fake_store *f, const rmr_coord_row *row);
 void fake_free(fake_store *f);

@@ -14,9 +14,25 @@ static void on_disk(rmr_coord_config *cfg)
     cfg->store = &table;
 }
 
+/* No client was told of a node that the store has not got. */
+static void nobody_knows_it(void)
+{
+    const rmr_coord *c = w.coord;
+    for (size_t i = 0; i < c->n_nodes; i++) {
+        const crd_node *n = c->by_id[i];
+        if (fake_has(&disk, RMR_COORD_ROW_NODE, n->id))
+            continue;
+        for (const crd_stream *s = c->streams; s; s = s->next)
+            assert_false(c->store.err == RMR_OK &&
+                         rmri_crd_set_has(&s->told, n->slot));
+        assert_null(n->streams);
+    }
+}
+
 static void begin(void)
 {
     memset(&disk, 0, sizeof disk);
+    disk.on_commit = nobody_knows_it;
     cw_init(&w, on_disk);
 }
 
@@ -442,6 +458,67 @@ static bool runs_though_a_call_fails(unsigned n)
     return was_called;
 }
 
+static rmr_err one_change(rmr_coord *c, int which)
+{
+    static const char *const tag = "tag:z";
+    static const uint8_t fresh[RMR_KEY_LEN] = {99};
+    rmr_prefix net = {.family = RMR_AF_INET, .bits = 16, .ip = {10, 9}};
+    switch (which) {
+    case 0:
+        return rmr_coord_user_rename(c, 1, "alicia");
+    case 1:
+        return rmr_coord_key_expire(c, 1);
+    case 2:
+        return rmr_coord_key_remove(c, 2);
+    case 3:
+        return rmr_coord_node_rename(c, 1, "uno");
+    case 4:
+        return rmr_coord_node_expire(c, 1, 12345);
+    case 5:
+        return rmr_coord_node_approve(c, 1, &net, 1);
+    case 6:
+        return rmri_crd_node_set_key(c, rmri_crd_node(c, 1), fresh);
+    case 7:
+        return rmr_coord_node_set_tags(c, 1, &tag, 1);
+    case 8:
+        return rmr_coord_node_remove(c, 1);
+    case 9:
+        return rmr_coord_user_remove(c, 2);
+    case 10:
+        return rmri_crd_policy_set(c, rmr_bytes_str("{\"acls\":[]}"));
+    default:
+        return RMR_E_NOTFOUND;
+    }
+}
+
+static void each_change_is_stored_by_itself(void **s)
+{
+    test_alloc heap = {0};
+    test_rng rng;
+    rmr_err e;
+    int n = 0;
+    (void)s;
+    memset(&disk, 0, sizeof disk);
+    table = fake_table(&disk);
+    rmr_coord *c = bare_coord(&heap, &rng, &table, &e);
+    change_all(c);
+    assert_int_equal(rmr_coord_commit(c), RMR_OK);
+    while (one_change(c, n) == RMR_OK) {
+        unsigned commits = disk.commits;
+        assert_int_equal(rmr_coord_commit(c), RMR_OK);
+        char *is = memory_text(c), *stored = store_text(&table);
+        assert_string_equal(stored, is);
+        assert_int_equal(disk.commits, commits + 1);
+        free(is);
+        free(stored);
+        n++;
+    }
+    assert_int_equal(n, 11);
+    rmr_coord_free(c);
+    assert_int_equal(heap.live_blocks, 0);
+    fake_free(&disk);
+}
+
 static void any_call_of_the_store_may_fail(void **s)
 {
     unsigned n = 1;
@@ -575,6 +652,7 @@ int main(void)
         cmocka_unit_test(who_joins_hears_of_it_when_it_lasts),
         cmocka_unit_test(who_logs_out_hears_of_it_when_it_lasts),
         cmocka_unit_test(an_approval_is_answered_when_it_lasts),
+        cmocka_unit_test(each_change_is_stored_by_itself),
         cmocka_unit_test(any_call_of_the_store_may_fail),
         cmocka_unit_test(a_load_without_memory_fails_in_order),
         cmocka_unit_test(rows_that_contradict_are_refused),
