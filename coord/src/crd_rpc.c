@@ -53,6 +53,8 @@ void rmri_crd_rpc_answer(crd_rpc *r, uint16_t status, const char *type,
     rmr_coord *c = r->conn->c;
     rmr_header h = header("content-type", type);
     bool has_body = body.len > 0 || r->streams;
+    if (!r->conn->io)
+        return; /* it ended while the answer waited */
     if (rmri_crd_buf_add(c, &r->body, body) != RMR_OK ||
         rmr_h2s_respond(r->conn->h2, r->id, status, &h, has_body ? 1 : 0,
                         has_body) != RMR_OK)

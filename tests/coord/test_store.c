@@ -382,6 +382,55 @@ static void an_approval_is_answered_when_it_lasts(void **s)
     end();
 }
 
+static void end_who_waits(void)
+{
+    rmr_coord *c = w.coord;
+    const crd_link *ring = &c->store.held;
+    for (crd_link *l = ring->next; l != ring; l = l->next) {
+        crd_rpc *r = (crd_rpc *)(void *)((char *)l - offsetof(crd_rpc, held));
+        rmri_crd_conn_end(r->conn, c->now);
+        disk.on_commit = nobody_knows_it; /* once */
+    }
+}
+
+/* The connection ends while the commit is under way. */
+static void who_is_gone_is_not_answered(void **s)
+{
+    char alice[RMR_COORD_KEY_TEXT];
+    (void)s;
+    begin();
+    key(cw_user(&w, "alice"), true, NULL, 0, alice);
+    cw_poke(&w);
+    cw_run(&w, RMR_SEC);
+    disk.on_commit = end_who_waits;
+    cw_add(&w, "one", alice);
+    cw_run(&w, RMR_SEC);
+    assert_true(disk.on_commit == nobody_knows_it); /* one was ended */
+    assert_true(cw_all_run(&w, 60 * RMR_SEC));
+    assert_int_equal(w.joined, 1);
+    end();
+}
+
+static void joins_that_come_together_are_one_commit(void **s)
+{
+    char alice[RMR_COORD_KEY_TEXT], name[16];
+    (void)s;
+    begin();
+    key(cw_user(&w, "alice"), true, NULL, 0, alice);
+    cw_poke(&w);
+    cw_run(&w, RMR_SEC);
+    unsigned commits = disk.commits;
+    for (int i = 0; i < CW_NODES; i++) {
+        (void)snprintf(name, sizeof name, "n%d", i);
+        cw_add(&w, name, alice);
+    }
+    assert_true(cw_all_run(&w, 10 * RMR_SEC));
+    assert_int_equal(w.joined, CW_NODES);
+    print_message("%d joins in %u commits\n", CW_NODES, disk.commits - commits);
+    assert_true(disk.commits - commits <= 3);
+    end();
+}
+
 /* One turn's worth of everything, without a network. */
 static void change_all(rmr_coord *c)
 {
@@ -652,6 +701,8 @@ int main(void)
         cmocka_unit_test(who_joins_hears_of_it_when_it_lasts),
         cmocka_unit_test(who_logs_out_hears_of_it_when_it_lasts),
         cmocka_unit_test(an_approval_is_answered_when_it_lasts),
+        cmocka_unit_test(who_is_gone_is_not_answered),
+        cmocka_unit_test(joins_that_come_together_are_one_commit),
         cmocka_unit_test(each_change_is_stored_by_itself),
         cmocka_unit_test(any_call_of_the_store_may_fail),
         cmocka_unit_test(a_load_without_memory_fails_in_order),

@@ -45,6 +45,43 @@ static void rows_come_back_as_they_were(void **s)
     scene_end(&w);
 }
 
+/* Who was seen when: a part at a time, so that nobody waits for all. */
+static void what_has_time_is_stored_in_parts(void **s)
+{
+    rmr_coord_stats st;
+    uint64_t user, rows;
+    (void)s;
+    scene_begin(&w);
+    scene_open(&w);
+    rmr_coord *c = scene_coord(&w);
+    rmr_machine m = rmr_coord_machine(c);
+    assert_int_equal(rmr_coord_user_add(c, "alice", &user), RMR_OK);
+    for (uint64_t i = 0; i < 2500; i++)
+        assert_int_equal(bare_node(c, user, i, "n"), RMR_OK);
+    assert_int_equal(rmr_coord_commit(c), RMR_OK);
+    rmr_coord_get_stats(c, &st);
+    rows = st.rows;
+    for (size_t i = 0; i < c->n_nodes; i++) {
+        c->by_id[i]->last_seen = 77;
+        rmri_crd_mark(c, &c->by_id[i]->row, CRD_LAZY);
+    }
+    const uint64_t parts[] = {1000, 2000, 2500};
+    for (int i = 0; i < 3; i++) {
+        rmr_time at = RMR_SEC + 60 * RMR_SEC + (rmr_time)i * RMR_SEC;
+        assert_true(m.next_deadline(m.self) == at);
+        assert_int_equal(m.handle_deadline(m.self, at), RMR_OK);
+        rmr_coord_get_stats(c, &st);
+        assert_int_equal(st.rows - rows, parts[i]);
+    }
+    assert_true(m.next_deadline(m.self) == RMR_TIME_NEVER);
+    char *is = memory_text(c), *stored = store_text(&w.table);
+    assert_string_equal(stored, is);
+    free(is);
+    free(stored);
+    rmr_coord_free(c);
+    scene_end(&w);
+}
+
 /* Every field of every kind, at its ends. */
 static void extreme_rows_come_back(void **s)
 {
@@ -484,6 +521,7 @@ int main(int argc, char **argv)
         return be_second(argv[2]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_come_back_as_they_were),
+        cmocka_unit_test(what_has_time_is_stored_in_parts),
         cmocka_unit_test(extreme_rows_come_back),
         cmocka_unit_test(a_node_without_its_user_is_no_commit),
         cmocka_unit_test(nobody_else_may_read_it_or_write_beside_it),
