@@ -137,6 +137,7 @@ rmr_err rmri_crd_user_load(rmr_coord *c, const rmr_coord_row *row)
 void rmri_crd_user_row(const crd_user *u, rmr_coord_row *row)
 {
     row->as.user.name = u->name;
+    row->as.user.display = row->as.user.email = row->as.user.picture = "";
     row->as.user.created_unix_ns = u->created;
 }
 

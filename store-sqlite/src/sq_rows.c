@@ -19,9 +19,12 @@ static const table tables[RMR_COORD_ROW_KINDS + 1] = {
          " last_v6 = excluded.last_v6",
          "DELETE FROM counters WHERE id = ?"},
     [RMR_COORD_ROW_USER] =
-        {"SELECT id, name, created FROM users ORDER BY id",
-         "INSERT INTO users VALUES (?,?,?) ON CONFLICT (id) DO UPDATE SET"
-         " name = excluded.name, created = excluded.created",
+        {"SELECT id, name, display, email, picture, created FROM users"
+         " ORDER BY id",
+         "INSERT INTO users VALUES (?,?,?,?,?,?)"
+         " ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
+         " display = excluded.display, email = excluded.email,"
+         " picture = excluded.picture, created = excluded.created",
          "DELETE FROM users WHERE id = ?"},
     [RMR_COORD_ROW_KEY] =
         {"SELECT id, user, prefix, hash, reusable, ephemeral, used, expiry,"
@@ -162,6 +165,15 @@ static void put_counters(binder *b, const rmr_coord_row_counters *r)
     put_u64(b, r->last_v6);
 }
 
+static void put_user(binder *b, const rmr_coord_row_user *r)
+{
+    put_text(b, r->name);
+    put_text(b, r->display);
+    put_text(b, r->email);
+    put_text(b, r->picture);
+    put_u64(b, r->created_unix_ns);
+}
+
 static void put_key(binder *b, const rmr_coord_row_key *r)
 {
     put_ref(b, r->user);
@@ -214,8 +226,7 @@ static void put_columns(binder *b, const rmr_coord_row *row)
         put_counters(b, &row->as.counters);
         break;
     case RMR_COORD_ROW_USER:
-        put_text(b, row->as.user.name);
-        put_u64(b, row->as.user.created_unix_ns);
+        put_user(b, &row->as.user);
         break;
     case RMR_COORD_ROW_KEY:
         put_key(b, &row->as.key);
@@ -357,6 +368,15 @@ static void get_counters(reader *r, rmr_coord_row_counters *c)
     c->last_v6 = get_u64(r);
 }
 
+static void get_user(reader *r, rmr_coord_row_user *u)
+{
+    u->name = get_text(r);
+    u->display = get_text(r);
+    u->email = get_text(r);
+    u->picture = get_text(r);
+    u->created_unix_ns = get_u64(r);
+}
+
 static void get_key(reader *r, rmr_coord_row_key *k)
 {
     k->user = get_u64(r);
@@ -421,8 +441,7 @@ static void get_row(reader *r, rmr_coord_row_kind kind, rmr_coord_row *row)
         get_counters(r, &row->as.counters);
         break;
     case RMR_COORD_ROW_USER:
-        row->as.user.name = get_text(r);
-        row->as.user.created_unix_ns = get_u64(r);
+        get_user(r, &row->as.user);
         break;
     case RMR_COORD_ROW_KEY:
         get_key(r, &row->as.key);

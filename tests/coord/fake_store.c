@@ -47,6 +47,9 @@ static rmr_coord_row keep(const rmr_coord_row *from)
     rmr_coord_row r = *from;
     if (r.kind == RMR_COORD_ROW_USER) {
         r.as.user.name = copy(r.as.user.name);
+        r.as.user.display = copy(r.as.user.display);
+        r.as.user.email = copy(r.as.user.email);
+        r.as.user.picture = copy(r.as.user.picture);
     } else if (r.kind == RMR_COORD_ROW_KEY) {
         r.as.key.prefix = copy(r.as.key.prefix);
         r.as.key.tags = copy_list(r.as.key.tags, r.as.key.n_tags);
@@ -74,6 +77,9 @@ static void let_go(const rmr_coord_row *r)
 {
     if (r->kind == RMR_COORD_ROW_USER) {
         free_text(r->as.user.name);
+        free_text(r->as.user.display);
+        free_text(r->as.user.email);
+        free_text(r->as.user.picture);
     } else if (r->kind == RMR_COORD_ROW_KEY) {
         free_text(r->as.key.prefix);
         free_list(r->as.key.tags, r->as.key.n_tags);
@@ -329,7 +335,8 @@ static rmr_err line(void *ctx, const rmr_coord_row *row)
             (unsigned long long)k->last_v6);
         break;
     case RMR_COORD_ROW_USER:
-        SAY(t, "%s %llu", row->as.user.name,
+        SAY(t, "%s '%s' '%s' '%s' %llu", row->as.user.name,
+            row->as.user.display, row->as.user.email, row->as.user.picture,
             (unsigned long long)row->as.user.created_unix_ns);
         break;
     case RMR_COORD_ROW_KEY:

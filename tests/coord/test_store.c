@@ -617,6 +617,7 @@ static rmr_coord_row user_row(uint64_t id, const char *name)
 {
     rmr_coord_row r = {.kind = RMR_COORD_ROW_USER, .id = id};
     r.as.user.name = name;
+    r.as.user.display = r.as.user.email = r.as.user.picture = "";
     return r;
 }
 

@@ -33,6 +33,7 @@ int main(void)
     rmr_coord_store t = rmr_store_sqlite_table(s);
     rmr_coord_row row = {.kind = RMR_COORD_ROW_USER, .id = 1};
     row.as.user.name = "alice";
+    row.as.user.display = row.as.user.email = row.as.user.picture = "";
     rmr_err e = t.begin(t.user);
     if (e == RMR_OK)
         e = t.put(t.user, &row);

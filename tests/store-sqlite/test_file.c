@@ -102,7 +102,8 @@ static void extreme_rows_come_back(void **s)
     }
     rows[0].as.counters.next_node = INT64_MAX;
     rows[0].as.counters.last_v6 = UINT32_MAX;
-    rows[1].as.user.name = "alice@example.org";
+    rows[1].as.user =
+        (rmr_coord_row_user){"alice@example.org", "A. Liddell", "a@b", "", 5};
     rows[2].as.key = (rmr_coord_row_key){.user = rows[1].id,
                                          .prefix = "0123456789ab",
                                          .used = true,

@@ -59,6 +59,7 @@ typedef struct rmr_coord_row_counters { /* ids are not given out twice */
 
 typedef struct rmr_coord_row_user {
     const char *name; /* no two have the same */
+    const char *display, *email, *picture; /* for people; "": not said */
     uint64_t created_unix_ns;
 } rmr_coord_row_user;
 
