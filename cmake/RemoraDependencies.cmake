@@ -56,6 +56,14 @@ elseif(REMORA_IPSEC_MB)
   remora_system_library(ipsec_mb HEADER intel-ipsec-mb.h NAMES IPSec_MB)
 endif()
 
+# SQLite, for store-sqlite, where it is found.
+remora_system_library(sqlite3 HEADER sqlite3.h NAMES sqlite3 OPTIONAL)
+if(TARGET remora_sys_sqlite3)
+  set_property(TARGET remora::sys_sqlite3 APPEND PROPERTY INTERFACE_LINK_LIBRARIES m)
+else()
+  message(STATUS "SQLite was not found: store-sqlite is neither built nor tested")
+endif()
+
 # libdispatch, for io-gcd: the system's on Apple's, elsewhere where it is found.
 find_path(REMORA_dispatch_INCLUDE dispatch/dispatch.h)
 find_library(REMORA_dispatch_LIBRARY NAMES dispatch)

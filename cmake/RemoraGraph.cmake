@@ -20,6 +20,7 @@ set(REMORA_GRAPH
     "node: base crypto noise wgcore netstack tls http control derp disco dns socks5 bridge machine"
     "relay: base crypto tls http derp disco dns machine"
     "coord: base crypto noise tls http control dns machine"
+    "store-sqlite: base crypto coord"
     "io-posix: base"
     "io-gcd: base io-posix"
     "sim: base"

@@ -39,6 +39,8 @@ static rmr_err init(rmr_coord *c, const rmr_coord_config *cfg)
         e = rmri_crd_nodes_init(c);
     if (e == RMR_OK)
         e = rmri_crd_zstd_new(&c->zstd, &c->env.alloc);
+    if (e == RMR_OK)
+        e = rmri_crd_load(c);
     c->scratch = rmr_alloc_zero(&c->env.alloc, CRD_SCRATCH, 1);
     return e == RMR_OK && !c->scratch ? RMR_E_NOMEM : e;
 }
@@ -53,7 +55,7 @@ rmr_err rmr_coord_new(rmr_coord **out, const rmr_env *env,
     c->env = *env;
     c->now = now;
     c->stop_deadline = RMR_TIME_NEVER;
-    c->next_user = c->next_key = c->next_node = 1;
+    c->next_user = c->next_key = c->next_api_key = c->next_node = 1;
     rmr_err e = init(c, cfg);
     if (e != RMR_OK) {
         rmr_coord_free(c);
@@ -70,6 +72,8 @@ void rmr_coord_free(rmr_coord *c)
     rmr_alloc alloc = c->env.alloc;
     rmri_crd_conns_free(c);
     rmri_crd_logins_free(c);
+    rmri_crd_store_free(c);
+    rmri_crd_policy_free(c);
     rmri_crd_nodes_free(c);
     rmri_crd_keys_free(c);
     rmri_crd_users_free(c);
@@ -194,6 +198,24 @@ static void on_key(void *user, rmr_time now, rmr_err err, const char *text,
     rmri_crd_fail(c, now, err, line);
 }
 
+/* Users and keys of before the time of day was known: since now. */
+static void date(rmr_coord *c, uint64_t unknown)
+{
+    uint64_t wall = rmri_crd_wall(c);
+    for (size_t i = 0; i < c->n_users; i++) {
+        if (c->users[i]->created <= unknown) {
+            c->users[i]->created = wall;
+            rmri_crd_mark(c, &c->users[i]->row, CRD_DIRTY);
+        }
+    }
+    for (size_t i = 0; i < c->n_keys; i++) {
+        if (c->keys[i]->created <= unknown) {
+            c->keys[i]->created = wall;
+            rmri_crd_mark(c, &c->keys[i]->row, CRD_DIRTY);
+        }
+    }
+}
+
 static void begin(rmr_coord *c, rmr_time now)
 {
     if (c->phase != CRD_PHASE_NEW)
@@ -247,17 +269,23 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
         return RMR_E_REENTRANT;
     now = clamp(c, now);
     c->dirty = true;
+    uint64_t unknown = rmri_crd_wall(c); /* time since the host's start */
     (void)rmr_mc_event(c->mc, now, ev);
-    if (ev->kind == RMR_IO_WALL)
+    if (ev->kind == RMR_IO_WALL) {
+        if (c->phase == CRD_PHASE_NEW)
+            date(c, unknown);
+        rmri_crd_nodes_wall(c);
         begin(c, now);
-    else if (ev->kind == RMR_IO_STOP_REQUEST)
+    } else if (ev->kind == RMR_IO_STOP_REQUEST) {
         rmr_coord_stop(c, now);
+    }
     return RMR_OK;
 }
 
 static void end(rmr_coord *c, rmr_io_op *op)
 {
     rmr_coord_event ev;
+    (void)rmri_crd_store_commit(c, SIZE_MAX);
     c->phase = CRD_PHASE_STOPPED;
     memset(&ev, 0, sizeof ev);
     ev.kind = RMR_COORD_EV_STOPPED;
@@ -300,6 +328,7 @@ static rmr_time m_next_deadline(const void *self)
         return RMR_TIME_NEVER;
     rmr_time at = rmr_time_min(c->stop_deadline, rmr_timers_next(&c->timers));
     at = rmr_time_min(at, rmr_mc_next_deadline(c->mc));
+    at = rmr_time_min(at, rmri_crd_store_deadline(c));
     return rmr_time_min(at, rmri_crd_listen_deadline(c));
 }
 
@@ -314,6 +343,7 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
         ring(c, t);
     rmr_mc_handle_deadline(c->mc, now);
     rmri_crd_listen_handle_deadline(c, now);
+    rmri_crd_store_handle_deadline(c, now); /* last: the others change things */
     return RMR_OK;
 }
 

@@ -130,7 +130,9 @@ rmr_err rmri_crd_config_take(rmr_coord *c, const rmr_coord_config *given)
     if (cfg.private_key)
         memcpy(c->private_key, cfg.private_key, RMR_KEY_LEN);
     take_listeners(c, &cfg);
-    rmr_err e = take_texts(c, &cfg);
+    rmr_err e = rmri_crd_store_init(c, cfg.store);
+    if (e == RMR_OK)
+        e = take_texts(c, &cfg);
     if (e == RMR_OK && cfg.cert_pem.len)
         e = rmr_tls_identity_new(&c->identity, &c->env, cfg.cert_pem,
                                  cfg.key_pem);

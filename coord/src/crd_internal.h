@@ -23,11 +23,15 @@
  *   crd_names.c     DNS labels
  *   crd_addrs.c     addresses
  *   crd_routes.c    routes that nodes offer and may serve
+ *   crd_store.c     what the store has not got yet, and its commits
+ *   crd_load.c      what it has, at the start
+ *   crd_policy.c    the policy's text
  */
 #ifndef REMORA_COORD_INTERNAL_H
 #define REMORA_COORD_INTERNAL_H
 
 #include <remora/coord.h>
+#include <remora/coord_store.h>
 #include <remora/h2_srv.h>
 #include <remora/hash.h>
 #include <remora/http1.h>
@@ -59,6 +63,57 @@ typedef struct crd_rpc crd_rpc;
 typedef struct crd_stream crd_stream;
 typedef struct crd_node crd_node;
 typedef struct crd_login crd_login;
+
+/* ---- what is stored ------------------------------------------------------ */
+
+typedef struct crd_link { /* of a ring; NULL: of none */
+    struct crd_link *prev, *next;
+} crd_link;
+
+typedef enum crd_row_state {
+    CRD_CLEAN, /* the store has it */
+    CRD_LAZY,  /* ... but for what has time */
+    CRD_DIRTY  /* it must have it before anybody hears of it */
+} crd_row_state;
+
+/* In front of each object that is stored.  What was removed stays, without its
+ * parts, until the store has forgotten it, so that a removal needs no memory. */
+typedef struct crd_row {
+    crd_link link; /* of store.dirty or store.lazy */
+    uint64_t id;
+    uint32_t size; /* of the object */
+    uint8_t kind, state;
+    bool gone;
+} crd_row;
+
+/* Another state of it is to be stored. */
+void rmri_crd_mark(rmr_coord *c, crd_row *o, crd_row_state how);
+/* The end of an object whose parts were freed; its memory goes, now or later. */
+void rmri_crd_forget(rmr_coord *c, crd_row *o);
+/* OK, or IO: the store fails, so that nothing may change now. */
+rmr_err rmri_crd_may_change(const rmr_coord *c);
+/* With as many of those that have time.  Errors: the store's. */
+rmr_err rmri_crd_store_commit(rmr_coord *c, size_t n_lazy);
+rmr_time rmri_crd_store_deadline(const rmr_coord *c);
+void rmri_crd_store_handle_deadline(rmr_coord *c, rmr_time now);
+/* Is there something that nobody may hear of yet? */
+bool rmri_crd_store_holds(const rmr_coord *c);
+/* The answer to that registration waits for the next commit. */
+void rmri_crd_hold(crd_rpc *r, const crd_node *n);
+/* That it joined is told behind it. */
+void rmri_crd_news(rmr_coord *c, crd_node *n);
+/* Errors: INVAL. */
+rmr_err rmri_crd_store_init(rmr_coord *c, const rmr_coord_store *table);
+void rmri_crd_store_free(rmr_coord *c);
+rmr_err rmri_crd_load(rmr_coord *c);
+static inline void rmri_crd_unlink(crd_link *l)
+{
+    if (!l->next)
+        return;
+    l->prev->next = l->next;
+    l->next->prev = l->prev;
+    l->prev = l->next = NULL;
+}
 
 /* ---- text that is kept --------------------------------------------------- */
 
@@ -93,6 +148,7 @@ void rmri_crd_list_free(rmr_coord *c, crd_list *l);
 /* ---- users, keys --------------------------------------------------------- */
 
 typedef struct crd_user {
+    crd_row row;
     uint64_t id;
     char *name;
     uint64_t created;
@@ -101,6 +157,7 @@ typedef struct crd_user {
 } crd_user;
 
 typedef struct crd_key {
+    crd_row row;
     uint64_t id, user;
     uint8_t hash[RMR_HASH_LEN]; /* of the text */
     char prefix[13];
@@ -112,11 +169,29 @@ typedef struct crd_key {
 crd_user *rmri_crd_user(const rmr_coord *c, uint64_t id);
 crd_user *rmri_crd_user_named(const rmr_coord *c, const char *name);
 void rmri_crd_users_free(rmr_coord *c);
+void rmri_crd_user_row(const crd_user *u, rmr_coord_row *row);
+rmr_err rmri_crd_user_load(rmr_coord *c, const rmr_coord_row *row);
 /* NULL: no such key.  In a time that does not tell how near a guess came. */
 crd_key *rmri_crd_key_of(const rmr_coord *c, rmr_bytes text);
 void rmri_crd_keys_free(rmr_coord *c);
+void rmri_crd_key_row(const crd_key *k, rmr_coord_row *row);
+rmr_err rmri_crd_key_load(rmr_coord *c, const rmr_coord_row *row);
 void rmri_crd_keys_of_user_remove(rmr_coord *c, uint64_t user);
 bool rmri_crd_is_tag(rmr_bytes text);
+
+/* ---- the policy's text --------------------------------------------------- */
+
+typedef struct crd_policy {
+    crd_row row;
+    char *text; /* NULL: there is none */
+    uint64_t updated;
+} crd_policy;
+
+/* Errors: MALFORMED (a NUL in it), IO, NOMEM; unchanged then. */
+rmr_err rmri_crd_policy_set(rmr_coord *c, rmr_bytes text);
+void rmri_crd_policy_free(rmr_coord *c);
+void rmri_crd_policy_row(const crd_policy *p, rmr_coord_row *row);
+rmr_err rmri_crd_policy_load(rmr_coord *c, const rmr_coord_row *row);
 
 /* ---- nodes --------------------------------------------------------------- */
 
@@ -126,6 +201,8 @@ typedef struct crd_service {
 } crd_service;
 
 struct crd_node {
+    crd_row row;
+    crd_link news; /* JOINED is to be told, when it was stored */
     uint32_t slot; /* its place in the table: stands for it in sets */
     uint64_t id;
     crd_user *user; /* NULL: tags alone */
@@ -180,6 +257,10 @@ rmr_err rmri_crd_node_set_key(rmr_coord *c, crd_node *n,
                               const uint8_t key[RMR_KEY_LEN]);
 rmr_err rmri_crd_node_set_given(rmr_coord *c, crd_node *n, rmr_bytes label);
 void rmri_crd_node_remove(rmr_coord *c, crd_node *n);
+void rmri_crd_node_row(const crd_node *n, rmr_coord_row *row);
+rmr_err rmri_crd_node_load(rmr_coord *c, const rmr_coord_row *row);
+/* The time of day is known, or another. */
+void rmri_crd_nodes_wall(rmr_coord *c);
 void rmri_crd_node_set_expiry(rmr_coord *c, crd_node *n, uint64_t at);
 void rmri_crd_node_timer(rmr_coord *c, crd_node *n, uint32_t kind);
 /* A stream of it opened, or the last one closed. */
@@ -353,6 +434,8 @@ struct crd_rpc {
     crd_stream *stream;  /* an open map stream */
     crd_login *login;    /* waits for it */
     crd_rpc *login_next;
+    crd_link held;       /* its answer waits for a commit */
+    uint64_t held_node;  /* who registered; 0: it logged out */
     crd_buf body;        /* of the response */
     bool streams;        /* body is not all: more will come */
 };
@@ -367,7 +450,11 @@ void rmri_crd_register(crd_rpc *r, rmr_time now, const crd_request *q);
 /* What registered nodes are told. */
 void rmri_crd_register_done(crd_rpc *r, const crd_node *n);
 void rmri_crd_register_error(crd_rpc *r, const char *text);
-void rmri_crd_joined(rmr_coord *c, const crd_node *n);
+/* An answer that was held. */
+void rmri_crd_register_held(crd_rpc *r, rmr_err err);
+void rmri_crd_joined(rmr_coord *c, crd_node *n);
+/* Now: it was stored, or there is no store. */
+void rmri_crd_joined_now(rmr_coord *c, const crd_node *n);
 /* Takes what a request says of the host over to the node. */
 rmr_err rmri_crd_host_info(rmr_coord *c, crd_node *n, const crd_request *q,
                            crd_what *what);
@@ -409,6 +496,7 @@ struct crd_stream {
     size_t n_gone, cap_gone;
     rmr_timer keepalive;
     bool zstd, began;
+    bool waits; /* its frame was held for a commit */
     bool self; /* the node itself, the filter, ... are to be sent */
     bool any;  /* something is dirty */
     bool broken; /* there was no memory: it ends */
@@ -468,6 +556,15 @@ typedef enum crd_phase {
 
 #define CRD_SCRATCH ((size_t)64 * 1024) /* one JSON element at the most */
 
+typedef struct crd_store {
+    rmr_coord_store table; /* load NULL: there is none */
+    crd_link dirty, lazy;  /* rings of crd_row */
+    crd_link held, news;   /* of crd_rpc, of crd_node */
+    rmr_time commit_at, lazy_at;
+    rmr_coord_row_counters counters; /* that are stored */
+    rmr_err err; /* of the last commit */
+} crd_store;
+
 struct rmr_coord {
     rmr_env env;
     rmr_coord_callbacks cb;
@@ -506,10 +603,13 @@ struct rmr_coord {
     size_t n_slots, cap_nodes, n_nodes;
     crd_node **by_id; /* sorted */
     rmr_hash by_key, by_machine, by_name, by_addr;
-    uint64_t next_user, next_key, next_node;
+    uint64_t next_user, next_key, next_api_key, next_node;
     uint64_t last_v4, last_v6; /* host parts that were given out last */
     crd_login *logins;
     size_t n_logins;
+
+    crd_policy policy;
+    crd_store store;
 
     crd_stream *streams;
     crd_zstd *zstd;

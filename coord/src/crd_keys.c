@@ -14,6 +14,13 @@
 static void key_free(rmr_coord *c, crd_key *k)
 {
     rmri_crd_list_free(c, &k->tags);
+    rmri_crd_forget(c, &k->row);
+}
+
+/* One that was not in the table yet. */
+static void key_unmake(rmr_coord *c, crd_key *k)
+{
+    rmri_crd_list_free(c, &k->tags);
     rmr_release_wiped(&c->env.alloc, k, sizeof *k);
 }
 
@@ -111,6 +118,57 @@ static rmr_err check(const rmr_coord *c, const rmr_coord_key_wish *w)
     return RMR_OK;
 }
 
+/* There is room. */
+static void append(rmr_coord *c, uint64_t id, crd_key *k)
+{
+    k->row = (crd_row){.id = id, .size = sizeof *k, .kind = RMR_COORD_ROW_KEY};
+    k->id = id;
+    c->keys[c->n_keys++] = k;
+}
+
+rmr_err rmri_crd_key_load(rmr_coord *c, const rmr_coord_row *row)
+{
+    const rmr_coord_row_key *r = &row->as.key;
+    rmr_coord_key_wish wish = {
+        .user = r->user, .tags = r->tags, .n_tags = r->n_tags};
+    if (check(c, &wish) != RMR_OK || strlen(r->prefix) != PREFIX_LEN)
+        return RMR_E_MALFORMED;
+    crd_key *k = rmr_alloc_zero(&c->env.alloc, sizeof *k, _Alignof(crd_key));
+    if (!k)
+        return RMR_E_NOMEM;
+    k->user = r->user;
+    k->reusable = r->reusable;
+    k->ephemeral = r->ephemeral;
+    k->used = r->used;
+    k->expiry = r->expiry_unix_ns;
+    k->created = r->created_unix_ns;
+    memcpy(k->hash, r->hash, sizeof k->hash);
+    memcpy(k->prefix, r->prefix, sizeof k->prefix);
+    rmr_err e = grow(c);
+    if (e == RMR_OK)
+        e = rmri_crd_list_set(c, &k->tags, r->tags, r->n_tags);
+    if (e == RMR_OK)
+        append(c, row->id, k);
+    else
+        key_unmake(c, k);
+    return e;
+}
+
+void rmri_crd_key_row(const crd_key *k, rmr_coord_row *row)
+{
+    rmr_coord_row_key *r = &row->as.key;
+    r->user = k->user;
+    r->prefix = k->prefix;
+    memcpy(r->hash, k->hash, sizeof r->hash);
+    r->reusable = k->reusable;
+    r->ephemeral = k->ephemeral;
+    r->used = k->used;
+    r->expiry_unix_ns = k->expiry;
+    r->created_unix_ns = k->created;
+    r->tags = (const char *const *)k->tags.p;
+    r->n_tags = k->tags.n;
+}
+
 static rmr_err make_text(rmr_coord *c, crd_key *k,
                          char text[RMR_COORD_KEY_TEXT])
 {
@@ -132,6 +190,8 @@ rmr_err rmr_coord_key_add(rmr_coord *c, const rmr_coord_key_wish *wish,
                           char text[RMR_COORD_KEY_TEXT], uint64_t *id)
 {
     rmr_err e = check(c, wish);
+    if (e == RMR_OK)
+        e = rmri_crd_may_change(c);
     if (e != RMR_OK)
         return e;
     crd_key *k = rmr_alloc_zero(&c->env.alloc, sizeof *k, _Alignof(crd_key));
@@ -148,11 +208,11 @@ rmr_err rmr_coord_key_add(rmr_coord *c, const rmr_coord_key_wish *wish,
     if (e == RMR_OK)
         e = make_text(c, k, text);
     if (e != RMR_OK) {
-        key_free(c, k);
+        key_unmake(c, k);
         return e;
     }
-    k->id = c->next_key++;
-    c->keys[c->n_keys++] = k;
+    append(c, c->next_key++, k);
+    rmri_crd_mark(c, &k->row, CRD_DIRTY);
     *id = k->id;
     return RMR_OK;
 }
@@ -186,8 +246,12 @@ rmr_err rmr_coord_key_expire(rmr_coord *c, uint64_t id)
     uint64_t wall = rmri_crd_wall(c);
     if (at == c->n_keys)
         return RMR_E_NOTFOUND;
-    if (!c->keys[at]->expiry || c->keys[at]->expiry > wall)
+    if (rmri_crd_may_change(c) != RMR_OK)
+        return RMR_E_IO;
+    if (!c->keys[at]->expiry || c->keys[at]->expiry > wall) {
         c->keys[at]->expiry = wall;
+        rmri_crd_mark(c, &c->keys[at]->row, CRD_DIRTY);
+    }
     return RMR_OK;
 }
 
@@ -196,6 +260,8 @@ rmr_err rmr_coord_key_remove(rmr_coord *c, uint64_t id)
     size_t at = find(c, id);
     if (at == c->n_keys)
         return RMR_E_NOTFOUND;
+    if (rmri_crd_may_change(c) != RMR_OK)
+        return RMR_E_IO;
     drop(c, at);
     return RMR_OK;
 }

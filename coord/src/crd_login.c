@@ -173,7 +173,9 @@ rmr_err rmr_coord_login_approve(rmr_coord *c, const char *login, uint64_t user,
     crd_node *n;
     if (!l || !u)
         return RMR_E_NOTFOUND;
-    rmr_err e = join(c, l, u, &n);
+    rmr_err e = rmri_crd_may_change(c);
+    if (e == RMR_OK)
+        e = join(c, l, u, &n);
     if (e != RMR_OK)
         return e;
     while (l->waiting) {

@@ -152,6 +152,8 @@ static rmr_err update(rmr_coord *c, crd_node *n, const crd_request *q)
         e = set_endpoints(c, n, q);
     if (e == RMR_OK)
         e = rmri_crd_host_info(c, n, q, &what);
+    if (rekeyed || moved || newer)
+        rmri_crd_mark(c, &n->row, CRD_LAZY);
     if (rekeyed || moved || newer || n->endpoints != before ||
         what != CRD_PATCH)
         rmri_crd_changed(c, n, what);

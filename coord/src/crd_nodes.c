@@ -167,9 +167,10 @@ static rmr_err free_slot(rmr_coord *c, uint32_t *slot)
     return RMR_OK;
 }
 
-static void node_free(rmr_coord *c, crd_node *n)
+static void parts_free(rmr_coord *c, crd_node *n)
 {
     const rmr_alloc *a = &c->env.alloc;
+    rmri_crd_unlink(&n->news);
     rmr_timers_cancel(&c->timers, &n->presence);
     rmr_timers_cancel(&c->timers, &n->expires);
     rmri_crd_text_free(c, n->hostname);
@@ -179,7 +180,12 @@ static void node_free(rmr_coord *c, crd_node *n)
     rmr_release(a, n->services, n->n_services * sizeof *n->services);
     rmr_release(a, n->announced, n->n_announced * sizeof *n->announced);
     rmr_release(a, n->approved, n->n_approved * sizeof *n->approved);
-    rmr_release(a, n, sizeof *n);
+}
+
+static void node_free(rmr_coord *c, crd_node *n)
+{
+    parts_free(c, n);
+    rmri_crd_forget(c, &n->row);
 }
 
 void rmri_crd_nodes_free(rmr_coord *c)
@@ -229,6 +235,47 @@ static rmr_err into_indexes(rmr_coord *c, crd_node *n)
     return e;
 }
 
+/* Memory for one, with its slot. */
+static rmr_err node_new(rmr_coord *c, crd_node **out)
+{
+    uint32_t slot;
+    rmr_err e = rmri_crd_timers_room(c, 2);
+    if (e == RMR_OK)
+        e = free_slot(c, &slot);
+    if (e != RMR_OK)
+        return e;
+    crd_node *n = rmr_alloc_zero(&c->env.alloc, sizeof *n, _Alignof(crd_node));
+    if (!n)
+        return RMR_E_NOMEM;
+    n->slot = slot;
+    n->row.kind = RMR_COORD_ROW_NODE;
+    n->row.size = sizeof *n;
+    *out = n;
+    return RMR_OK;
+}
+
+/* Into the table and its indexes, or, after an error so far, to its end. */
+static rmr_err place(rmr_coord *c, crd_node *n, uint64_t id, rmr_err e)
+{
+    if (e == RMR_OK) {
+        c->nodes[n->slot] = n; /* the indexes look there */
+        e = into_indexes(c, n);
+    }
+    if (e != RMR_OK) {
+        if (c->nodes[n->slot] == n)
+            out_of_indexes(c, n);
+        c->nodes[n->slot] = NULL;
+        parts_free(c, n);
+        rmr_release(&c->env.alloc, n, sizeof *n);
+        return e;
+    }
+    n->id = n->row.id = id;
+    c->by_id[c->n_nodes++] = n; /* ids only grow */
+    if (n->user)
+        n->user->n_nodes++;
+    return RMR_OK;
+}
+
 /* The parts that may fail to be made. */
 static rmr_err fill(rmr_coord *c, crd_node *n, const crd_birth *b)
 {
@@ -244,39 +291,22 @@ static rmr_err fill(rmr_coord *c, crd_node *n, const crd_birth *b)
 
 rmr_err rmri_crd_node_add(rmr_coord *c, const crd_birth *b, crd_node **out)
 {
-    uint32_t slot;
-    rmr_err e = rmri_crd_timers_room(c, 2);
-    if (e == RMR_OK)
-        e = free_slot(c, &slot);
+    crd_node *n;
+    rmr_err e = node_new(c, &n);
     if (e != RMR_OK)
         return e;
-    crd_node *n = rmr_alloc_zero(&c->env.alloc, sizeof *n, _Alignof(crd_node));
-    if (!n)
-        return RMR_E_NOMEM;
-    n->slot = slot;
     n->user = b->user;
     n->ephemeral = b->ephemeral;
     n->key_id = b->key_id;
     n->created = n->last_seen = rmri_crd_wall(c);
     memcpy(n->machine, b->machine, RMR_KEY_LEN);
     memcpy(n->key, b->key, RMR_KEY_LEN);
-    e = fill(c, n, b);
-    if (e == RMR_OK) {
-        c->nodes[slot] = n; /* the indexes look there */
-        e = into_indexes(c, n);
-    }
-    if (e != RMR_OK) {
-        if (c->nodes[slot] == n)
-            out_of_indexes(c, n);
-        c->nodes[slot] = NULL;
-        node_free(c, n);
+    e = place(c, n, c->next_node, fill(c, n, b));
+    if (e != RMR_OK)
         return e;
-    }
-    n->id = c->next_node++;
-    c->by_id[c->n_nodes++] = n; /* ids only grow */
-    if (n->user)
-        n->user->n_nodes++;
+    c->next_node++;
     rmri_crd_node_set_expiry(c, n, b->expiry);
+    rmri_crd_mark(c, &n->row, CRD_DIRTY);
     rmri_crd_changed(c, n, CRD_SELF);
     *out = n;
     return RMR_OK;
@@ -304,6 +334,118 @@ void rmri_crd_node_remove(rmr_coord *c, crd_node *n)
     node_free(c, n);
 }
 
+/* ---- stored ones --------------------------------------------------------- */
+
+static bool prefixes_are_good(const rmr_prefix *p, size_t n, size_t most)
+{
+    for (size_t i = 0; i < n && n <= most; i++) {
+        unsigned bits = p[i].family == RMR_AF_INET    ? 32
+                        : p[i].family == RMR_AF_INET6 ? 128
+                                                      : 0;
+        if (!bits || p[i].bits > bits)
+            return false;
+    }
+    return n <= most;
+}
+
+static bool addr_is_free(const rmr_coord *c, const rmr_addr *a)
+{
+    uint64_t slot;
+    return a->family == RMR_AF_NONE ||
+           !rmr_hash_get(&c->by_addr, a->ip, rmr_addr_ip_len(a), &slot);
+}
+
+static bool row_is_good(const rmr_coord *c, const rmr_coord_row_node *r)
+{
+    bool tags = r->n_tags <= RMR_COORD_MAX_TAGS;
+    for (size_t i = 0; tags && i < r->n_tags; i++)
+        tags = rmri_crd_is_tag(rmr_bytes_str(r->tags[i]));
+    return tags && (r->user ? rmri_crd_user(c, r->user) != NULL : r->n_tags) &&
+           strlen(r->hostname) <= CRD_MAX_HOSTNAME && strlen(r->os) < 32 &&
+           rmri_crd_is_label(rmr_bytes_str(r->given_name)) &&
+           !rmri_crd_node_named(c, rmr_bytes_str(r->given_name)) &&
+           !rmri_crd_node_by_key(c, r->node_key) && addr_is_free(c, &r->v4) &&
+           addr_is_free(c, &r->v6) &&
+           prefixes_are_good(r->announced, r->n_announced,
+                             RMR_COORD_MAX_ROUTES) &&
+           prefixes_are_good(r->approved, r->n_approved,
+                             RMR_COORD_MAX_ROUTES + 1);
+}
+
+/* The parts that may fail to be made. */
+static rmr_err fill_from(rmr_coord *c, crd_node *n, const rmr_coord_row_node *r)
+{
+    rmr_err e = rmri_crd_list_set(c, &n->tags, r->tags, r->n_tags);
+    if (e == RMR_OK)
+        e = rmri_crd_prefixes_set(c, &n->announced, &n->n_announced,
+                                  r->announced, r->n_announced);
+    if (e == RMR_OK)
+        e = rmri_crd_prefixes_set(c, &n->approved, &n->n_approved, r->approved,
+                                  r->n_approved);
+    n->hostname = rmri_crd_text(c, rmr_bytes_str(r->hostname));
+    n->os = rmri_crd_text(c, rmr_bytes_str(r->os));
+    return e == RMR_OK && n->hostname && n->os ? RMR_OK : RMR_E_NOMEM;
+}
+
+/* Whether its key has expired is known with the time of day. */
+rmr_err rmri_crd_node_load(rmr_coord *c, const rmr_coord_row *row)
+{
+    const rmr_coord_row_node *r = &row->as.node;
+    crd_node *n;
+    if (!row_is_good(c, r))
+        return RMR_E_MALFORMED;
+    rmr_err e = node_new(c, &n);
+    if (e != RMR_OK)
+        return e;
+    n->user = rmri_crd_user(c, r->user);
+    n->key_id = r->key;
+    memcpy(n->machine, r->machine_key, RMR_KEY_LEN);
+    memcpy(n->key, r->node_key, RMR_KEY_LEN);
+    memcpy(n->disco, r->disco_key, RMR_KEY_LEN);
+    memcpy(n->given, r->given_name, strlen(r->given_name));
+    n->v4 = r->v4;
+    n->v6 = r->v6;
+    n->ephemeral = r->ephemeral;
+    n->home_derp = r->home_derp;
+    n->cap = r->capability;
+    n->created = r->created_unix_ns;
+    n->last_seen = r->last_seen_unix_ns;
+    n->expiry = r->expiry_unix_ns;
+    e = place(c, n, row->id, fill_from(c, n, r));
+    if (e == RMR_OK && n->ephemeral) /* unless it comes back */
+        rmri_crd_timer_set(
+            c, &n->presence, CRD_TIMER_PRESENCE, n,
+            rmr_time_add(c->now, c->offline_grace + c->ephemeral_timeout));
+    return e;
+}
+
+void rmri_crd_node_row(const crd_node *n, rmr_coord_row *row)
+{
+    rmr_coord_row_node *r = &row->as.node;
+    r->user = n->user ? n->user->id : 0;
+    r->key = n->key_id;
+    memcpy(r->machine_key, n->machine, RMR_KEY_LEN);
+    memcpy(r->node_key, n->key, RMR_KEY_LEN);
+    memcpy(r->disco_key, n->disco, RMR_KEY_LEN);
+    r->hostname = n->hostname;
+    r->os = n->os;
+    r->given_name = n->given;
+    r->v4 = n->v4;
+    r->v6 = n->v6;
+    r->ephemeral = n->ephemeral;
+    r->home_derp = n->home_derp;
+    r->capability = n->cap;
+    r->created_unix_ns = n->created;
+    r->last_seen_unix_ns = n->last_seen;
+    r->expiry_unix_ns = n->expiry;
+    r->tags = (const char *const *)n->tags.p;
+    r->n_tags = n->tags.n;
+    r->announced = n->announced;
+    r->n_announced = n->n_announced;
+    r->approved = n->approved;
+    r->n_approved = n->n_approved;
+}
+
 /* ---- changes ------------------------------------------------------------- */
 
 rmr_err rmri_crd_node_set_key(rmr_coord *c, crd_node *n,
@@ -319,6 +461,7 @@ rmr_err rmri_crd_node_set_key(rmr_coord *c, crd_node *n,
         return e;
     rmr_hash_del(&c->by_key, n->key, RMR_KEY_LEN);
     memcpy(n->key, key, RMR_KEY_LEN);
+    rmri_crd_mark(c, &n->row, CRD_DIRTY);
     rmri_crd_changed(c, n, CRD_WHOLE);
     return RMR_OK;
 }
@@ -331,22 +474,42 @@ rmr_err rmri_crd_node_set_given(rmr_coord *c, crd_node *n, rmr_bytes label)
     rmr_hash_del(&c->by_name, n->given, strlen(n->given));
     memcpy(n->given, label.ptr, label.len);
     n->given[label.len] = '\0';
+    rmri_crd_mark(c, &n->row, CRD_DIRTY);
     rmri_crd_changed(c, n, CRD_SELF);
     return RMR_OK;
 }
 
+static void arm_expiry(rmr_coord *c, crd_node *n)
+{
+    n->expired = n->expiry && n->expiry <= rmri_crd_wall(c);
+    rmri_crd_timer_set(c, &n->expires, CRD_TIMER_EXPIRY, n,
+                       n->expired ? RMR_TIME_NEVER : rmri_crd_at(c, n->expiry));
+}
+
 void rmri_crd_node_set_expiry(rmr_coord *c, crd_node *n, uint64_t at)
 {
+    if (n->expiry != at)
+        rmri_crd_mark(c, &n->row, CRD_DIRTY);
     n->expiry = at;
-    n->expired = at && at <= rmri_crd_wall(c);
-    rmri_crd_timer_set(c, &n->expires, CRD_TIMER_EXPIRY, n,
-                       n->expired ? RMR_TIME_NEVER : rmri_crd_at(c, at));
+    arm_expiry(c, n);
+}
+
+void rmri_crd_nodes_wall(rmr_coord *c)
+{
+    for (size_t i = 0; i < c->n_nodes; i++) {
+        crd_node *n = c->by_id[i];
+        bool was = n->expired;
+        arm_expiry(c, n);
+        if (n->expired != was)
+            rmri_crd_changed(c, n, CRD_SELF);
+    }
 }
 
 void rmri_crd_node_presence(rmr_coord *c, crd_node *n)
 {
     rmr_timers_cancel(&c->timers, &n->presence);
     n->last_seen = rmri_crd_wall(c);
+    rmri_crd_mark(c, &n->row, CRD_LAZY);
     if (!n->streams) {
         rmri_crd_timer_set(c, &n->presence, CRD_TIMER_PRESENCE, n,
                            rmr_time_add(c->now, c->offline_grace));
@@ -359,7 +522,7 @@ void rmri_crd_node_presence(rmr_coord *c, crd_node *n)
 void rmri_crd_node_timer(rmr_coord *c, crd_node *n, uint32_t kind)
 {
     if (kind == CRD_TIMER_EXPIRY) {
-        rmri_crd_node_set_expiry(c, n, n->expiry);
+        arm_expiry(c, n);
         rmri_crd_changed(c, n, CRD_SELF);
     } else if (n->online) {
         n->online = false;
@@ -435,6 +598,8 @@ rmr_err rmr_coord_node_rename(rmr_coord *c, uint64_t id, const char *label)
     const crd_node *other = rmri_crd_node_named(c, text);
     if (other)
         return other == n ? RMR_OK : RMR_E_INUSE;
+    if (rmri_crd_may_change(c) != RMR_OK)
+        return RMR_E_IO;
     return rmri_crd_node_set_given(c, n, text);
 }
 
@@ -443,6 +608,8 @@ rmr_err rmr_coord_node_expire(rmr_coord *c, uint64_t id, uint64_t at_unix_ns)
     crd_node *n = rmri_crd_node(c, id);
     if (!n)
         return RMR_E_NOTFOUND;
+    if (rmri_crd_may_change(c) != RMR_OK)
+        return RMR_E_IO;
     rmri_crd_node_set_expiry(c, n, at_unix_ns);
     rmri_crd_changed(c, n, CRD_SELF);
     return RMR_OK;
@@ -453,6 +620,8 @@ rmr_err rmr_coord_node_remove(rmr_coord *c, uint64_t id)
     crd_node *n = rmri_crd_node(c, id);
     if (!n)
         return RMR_E_NOTFOUND;
+    if (rmri_crd_may_change(c) != RMR_OK)
+        return RMR_E_IO;
     rmri_crd_node_remove(c, n);
     return RMR_OK;
 }
@@ -469,6 +638,8 @@ rmr_err rmr_coord_node_set_tags(rmr_coord *c, uint64_t id,
         if (!rmri_crd_is_tag(rmr_bytes_str(tags[i])))
             return RMR_E_INVAL;
     }
+    if (rmri_crd_may_change(c) != RMR_OK)
+        return RMR_E_IO;
     machine_key was =
         machine_key_of(n->machine, rmri_crd_is_tagged(n) ? NULL : n->user);
     machine_key is = machine_key_of(n->machine, NULL);
@@ -485,6 +656,7 @@ rmr_err rmr_coord_node_set_tags(rmr_coord *c, uint64_t id,
         rmr_hash_del(&c->by_machine, &was, sizeof was);
     rmri_crd_list_free(c, &n->tags);
     n->tags = fresh;
+    rmri_crd_mark(c, &n->row, CRD_DIRTY);
     rmri_crd_node_set_expiry(c, n, 0); /* tagged nodes don't expire */
     rmri_crd_changed(c, n, CRD_SELF);
     return RMR_OK;

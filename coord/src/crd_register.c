@@ -67,10 +67,45 @@ void rmri_crd_register_error(crd_rpc *r, const char *text)
     send(r, &a);
 }
 
-void rmri_crd_register_done(crd_rpc *r, const crd_node *n)
+/* An error in JSON would be final to clients; this they try again. */
+static void cant_store(crd_rpc *r)
+{
+    r->conn->c->count.refused++;
+    rmri_crd_rpc_text(r, 503,
+                      "the server can't store anything now; try again later\n");
+}
+
+static void send_done(crd_rpc *r, const crd_node *n)
 {
     answer a = {.node = n, .expired = n->expired};
     send(r, &a);
+}
+
+void rmri_crd_register_done(crd_rpc *r, const crd_node *n)
+{
+    if (n->row.state == CRD_DIRTY)
+        rmri_crd_hold(r, n);
+    else
+        send_done(r, n);
+}
+
+static void send_logged_out(crd_rpc *r)
+{
+    answer a = {.expired = true};
+    send(r, &a);
+}
+
+void rmri_crd_register_held(crd_rpc *r, rmr_err err)
+{
+    const crd_node *n = rmri_crd_node(r->conn->c, r->held_node);
+    if (err != RMR_OK)
+        cant_store(r);
+    else if (!r->held_node)
+        send_logged_out(r);
+    else if (n)
+        send_done(r, n);
+    else
+        rmri_crd_register_error(r, "the node was removed");
 }
 
 static void no_room(crd_rpc *r, rmr_err e)
@@ -90,14 +125,20 @@ static bool owns(const crd_rpc *r, const crd_node *n)
 static void log_out(crd_rpc *r, crd_node *n)
 {
     rmr_coord *c = r->conn->c;
-    answer a = {.expired = true};
+    if (rmri_crd_may_change(c) != RMR_OK) {
+        cant_store(r);
+        return;
+    }
     if (n->ephemeral) {
         rmri_crd_node_remove(c, n);
     } else {
         rmri_crd_node_set_expiry(c, n, rmri_crd_wall(c));
         rmri_crd_changed(c, n, CRD_SELF);
     }
-    send(r, &a);
+    if (rmri_crd_store_holds(c))
+        rmri_crd_hold(r, NULL);
+    else
+        send_logged_out(r);
 }
 
 /* A known key, without proof: is it still good? */
@@ -105,6 +146,10 @@ static void restart(crd_rpc *r, crd_node *n, const crd_request *q)
 {
     rmr_coord *c = r->conn->c;
     if (q->has_expiry && (!n->expiry || q->expiry < n->expiry)) {
+        if (rmri_crd_may_change(c) != RMR_OK) {
+            cant_store(r);
+            return;
+        }
         rmri_crd_node_set_expiry(c, n, q->expiry);
         rmri_crd_changed(c, n, CRD_SELF);
     } else if (q->has_expiry && q->expiry > n->expiry) {
@@ -161,7 +206,7 @@ static rmr_err add(rmr_coord *c, crd_rpc *r, const crd_request *q,
     return rmri_crd_node_add(c, &b, out);
 }
 
-void rmri_crd_joined(rmr_coord *c, const crd_node *n)
+void rmri_crd_joined_now(rmr_coord *c, const crd_node *n)
 {
     rmr_coord_event ev;
     memset(&ev, 0, sizeof ev);
@@ -169,6 +214,16 @@ void rmri_crd_joined(rmr_coord *c, const crd_node *n)
     ev.id = n->id;
     ev.node = n->given;
     rmri_crd_tell(c, &ev);
+}
+
+/* The node is stored with it, so that its answer waits for both. */
+static void use_key(rmr_coord *c, crd_key *k, crd_node *n)
+{
+    if (k->used)
+        return;
+    k->used = true;
+    rmri_crd_mark(c, &k->row, CRD_DIRTY);
+    rmri_crd_mark(c, &n->row, CRD_DIRTY);
 }
 
 static void by_auth_key(crd_rpc *r, const crd_request *q)
@@ -190,8 +245,12 @@ static void by_auth_key(crd_rpc *r, const crd_request *q)
                "they come from the key");
         return;
     }
-    rmr_err e = RMR_OK;
     bool is_new = !n;
+    rmr_err e = same && k->used ? RMR_OK : rmri_crd_may_change(c);
+    if (e != RMR_OK) {
+        cant_store(r);
+        return;
+    }
     if (is_new)
         e = add(c, r, q, k, &n);
     else if (!same)
@@ -204,13 +263,21 @@ static void by_auth_key(crd_rpc *r, const crd_request *q)
     } else if (e != RMR_OK) {
         no_room(r, e);
     } else {
-        k->used = true;
+        use_key(c, k, n);
         if (what != CRD_PATCH)
             rmri_crd_changed(c, n, what);
         rmri_crd_register_done(r, n);
         if (is_new)
             rmri_crd_joined(c, n);
     }
+}
+
+void rmri_crd_joined(rmr_coord *c, crd_node *n)
+{
+    if (n->row.state == CRD_DIRTY)
+        rmri_crd_news(c, n);
+    else
+        rmri_crd_joined_now(c, n);
 }
 
 /* ---- interactively ------------------------------------------------------- */
@@ -344,5 +411,9 @@ rmr_err rmri_crd_host_info(rmr_coord *c, crd_node *n, const crd_request *q,
         e = set_services(c, n, q, &changed);
     if (changed && *what == CRD_PATCH)
         *what = CRD_WHOLE;
-    return e == RMR_OK ? set_routes(c, n, q, what) : e;
+    if (e == RMR_OK)
+        e = set_routes(c, n, q, what);
+    if (*what != CRD_PATCH)
+        rmri_crd_mark(c, &n->row, CRD_LAZY);
+    return e;
 }

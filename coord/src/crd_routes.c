@@ -94,6 +94,8 @@ rmr_err rmr_coord_node_approve(rmr_coord *c, uint64_t id,
         return RMR_E_NOTFOUND;
     if (n > RMR_COORD_MAX_ROUTES)
         return RMR_E_INVAL;
+    if (rmri_crd_may_change(c) != RMR_OK)
+        return RMR_E_IO;
     for (size_t i = 0; i < n; i++) {
         if (has_host_bits(&routes[i]))
             return RMR_E_INVAL;
@@ -103,7 +105,9 @@ rmr_err rmr_coord_node_approve(rmr_coord *c, uint64_t id,
     kept = complete(list, kept);
     rmr_err e = rmri_crd_prefixes_set(c, &node->approved, &node->n_approved,
                                       list, kept);
-    if (e == RMR_OK)
+    if (e == RMR_OK) {
+        rmri_crd_mark(c, &node->row, CRD_DIRTY);
         rmri_crd_changed(c, node, CRD_SELF);
+    }
     return e;
 }

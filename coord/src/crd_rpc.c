@@ -12,6 +12,7 @@ static void rpc_free(crd_rpc *r)
     if (r->stream)
         rmri_crd_stream_close(r->stream);
     rmri_crd_login_leave(r);
+    rmri_crd_unlink(&r->held);
     if (r->prev)
         r->prev->next = r->next;
     else
@@ -52,6 +53,8 @@ void rmri_crd_rpc_answer(crd_rpc *r, uint16_t status, const char *type,
     rmr_coord *c = r->conn->c;
     rmr_header h = header("content-type", type);
     bool has_body = body.len > 0 || r->streams;
+    if (!r->conn->io)
+        return; /* it ended while the answer waited */
     if (rmri_crd_buf_add(c, &r->body, body) != RMR_OK ||
         rmr_h2s_respond(r->conn->h2, r->id, status, &h, has_body ? 1 : 0,
                         has_body) != RMR_OK)
@@ -170,7 +173,9 @@ static size_t on_pull(void *user, void *tag, int32_t id, rmr_buf dst, bool *end)
     crd_conn *n = user;
     crd_rpc *r = tag;
     (void)id;
-    if (r->stream && rmri_crd_buf_rest(&r->body).len == 0)
+    if (r->stream && rmri_crd_store_holds(n->c))
+        r->stream->waits = true;
+    else if (r->stream && rmri_crd_buf_rest(&r->body).len == 0)
         rmri_crd_frame(r->stream, n->c->now);
     rmr_bytes rest = rmri_crd_buf_rest(&r->body);
     size_t len = rest.len < dst.len ? rest.len : dst.len;

@@ -38,7 +38,7 @@ crd_user *rmri_crd_user_named(const rmr_coord *c, const char *name)
 static void user_free(rmr_coord *c, crd_user *u)
 {
     rmri_crd_text_free(c, u->name);
-    rmr_release(&c->env.alloc, u, sizeof *u);
+    rmri_crd_forget(c, &u->row);
 }
 
 void rmri_crd_users_free(rmr_coord *c)
@@ -65,6 +65,27 @@ static rmr_err grow(rmr_coord *c)
     return RMR_OK;
 }
 
+/* The last one. */
+static rmr_err append(rmr_coord *c, uint64_t id, const char *name,
+                      uint64_t created, crd_user **out)
+{
+    if (grow(c) != RMR_OK)
+        return RMR_E_NOMEM;
+    crd_user *u = rmr_alloc_zero(&c->env.alloc, sizeof *u, _Alignof(crd_user));
+    if (u)
+        u->name = rmri_crd_text(c, rmr_bytes_str(name));
+    if (!u || !u->name) {
+        rmr_release(&c->env.alloc, u, sizeof *u);
+        return RMR_E_NOMEM;
+    }
+    u->row = (crd_row){.id = id, .size = sizeof *u, .kind = RMR_COORD_ROW_USER};
+    u->id = id;
+    u->created = created;
+    c->users[c->n_users++] = u; /* ids only grow */
+    *out = u;
+    return RMR_OK;
+}
+
 /* ---- the API ------------------------------------------------------------- */
 
 static bool is_letter(char ch)
@@ -88,24 +109,36 @@ static bool is_name(const char *s)
 
 rmr_err rmr_coord_user_add(rmr_coord *c, const char *name, uint64_t *id)
 {
+    crd_user *u;
     if (!is_name(name))
         return RMR_E_INVAL;
     if (rmri_crd_user_named(c, name))
         return RMR_E_INUSE;
-    if (grow(c) != RMR_OK)
-        return RMR_E_NOMEM;
-    crd_user *u = rmr_alloc_zero(&c->env.alloc, sizeof *u, _Alignof(crd_user));
-    if (u)
-        u->name = rmri_crd_text(c, rmr_bytes_str(name));
-    if (!u || !u->name) {
-        rmr_release(&c->env.alloc, u, sizeof *u);
-        return RMR_E_NOMEM;
-    }
-    u->id = c->next_user++;
-    u->created = rmri_crd_wall(c);
-    c->users[c->n_users++] = u; /* ids only grow */
+    rmr_err e = rmri_crd_may_change(c);
+    if (e == RMR_OK)
+        e = append(c, c->next_user, name, rmri_crd_wall(c), &u);
+    if (e != RMR_OK)
+        return e;
+    c->next_user++;
+    rmri_crd_mark(c, &u->row, CRD_DIRTY);
     *id = u->id;
     return RMR_OK;
+}
+
+rmr_err rmri_crd_user_load(rmr_coord *c, const rmr_coord_row *row)
+{
+    crd_user *u;
+    const rmr_coord_row_user *r = &row->as.user;
+    if (!is_name(r->name) || rmri_crd_user_named(c, r->name))
+        return RMR_E_MALFORMED;
+    return append(c, row->id, r->name, r->created_unix_ns, &u);
+}
+
+void rmri_crd_user_row(const crd_user *u, rmr_coord_row *row)
+{
+    row->as.user.name = u->name;
+    row->as.user.display = row->as.user.email = row->as.user.picture = "";
+    row->as.user.created_unix_ns = u->created;
 }
 
 static void show(const crd_user *u, rmr_coord_user *out)
@@ -147,11 +180,14 @@ rmr_err rmr_coord_user_rename(rmr_coord *c, uint64_t id, const char *name)
     const crd_user *other = rmri_crd_user_named(c, name);
     if (other)
         return other == u ? RMR_OK : RMR_E_INUSE;
+    if (rmri_crd_may_change(c) != RMR_OK)
+        return RMR_E_IO;
     char *fresh = rmri_crd_text(c, rmr_bytes_str(name));
     if (!fresh)
         return RMR_E_NOMEM;
     rmri_crd_text_free(c, u->name);
     u->name = fresh;
+    rmri_crd_mark(c, &u->row, CRD_DIRTY);
     for (size_t i = 0; i < c->n_slots; i++) {
         if (c->nodes[i] && c->nodes[i]->user == u)
             rmri_crd_changed(c, c->nodes[i], CRD_WHOLE);
@@ -167,6 +203,8 @@ rmr_err rmr_coord_user_remove(rmr_coord *c, uint64_t id)
         return RMR_E_NOTFOUND;
     if (u->n_nodes)
         return RMR_E_INUSE;
+    if (rmri_crd_may_change(c) != RMR_OK)
+        return RMR_E_IO;
     rmri_crd_keys_of_user_remove(c, id);
     c->n_users--;
     memmove(c->users + at, c->users + at + 1,

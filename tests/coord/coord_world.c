@@ -78,6 +78,10 @@ static void on_coord_event(void *user, const rmr_coord_event *ev)
         w->ready = true;
     else if (ev->kind == RMR_COORD_EV_LOGIN)
         memcpy(w->login, ev->text, sizeof w->login);
+    else if (ev->kind == RMR_COORD_EV_JOINED)
+        w->joined++;
+    else if (ev->kind == RMR_COORD_EV_TROUBLE && ++w->troubles)
+        (void)snprintf(w->trouble, sizeof w->trouble, "%s", ev->text);
 }
 
 static void write_coord_log(void *user, rmr_log_level level, const char *layer,
@@ -135,6 +139,14 @@ void cw_init(cw *w, void (*configure)(rmr_coord_config *cfg))
     start(w);
     cw_run(w, RMR_SEC);
     assert_true(w->ready);
+}
+
+void cw_restart(cw *w)
+{
+    need(rmr_sim_remove(w->sim, w->program, RMR_SIM_KILLED), "coord");
+    rmr_coord_free(w->coord);
+    w->ready = false;
+    start(w);
 }
 
 void cw_free(cw *w)

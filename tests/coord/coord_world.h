@@ -48,6 +48,8 @@ typedef struct cw {
     rmr_sim_program relay_program;
     char *ca;
     bool ready;
+    int joined, troubles;
+    char trouble[200];
     char login[RMR_COORD_LOGIN_TEXT];
     cw_node nodes[CW_NODES];
     int n_nodes;
@@ -57,6 +59,8 @@ typedef struct cw {
 
 void cw_init(cw *w, void (*configure)(rmr_coord_config *cfg));
 void cw_free(cw *w);
+/* The server is killed and begins anew, with what its store has. */
+void cw_restart(cw *w);
 uint64_t cw_user(cw *w, const char *name);
 /* A reusable key of that user. */
 void cw_key(cw *w, uint64_t user, char text[RMR_COORD_KEY_TEXT]);

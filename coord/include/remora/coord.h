@@ -49,6 +49,7 @@ extern "C" {
 #define RMR_COORD_MAX_TAGS 16
 
 typedef struct rmr_coord rmr_coord;
+typedef struct rmr_coord_store rmr_coord_store; /* remora/coord_store.h */
 
 /* ---- configuration ------------------------------------------------------ */
 
@@ -125,23 +126,27 @@ typedef struct rmr_coord_config {
     uint32_t max_connections;  /* 65,536                                     */
     uint32_t max_logins;       /* that wait for approval; 1,024              */
     const rmr_coord_callbacks *callbacks; /* copied; may be NULL             */
+    const rmr_coord_store *store; /* copied; NULL: memory alone              */
 } rmr_coord_config;
 
 /** Sets every field to its default.
  *  Effects: on *cfg.  Errors: none.  Source: contract, sized structs. */
 RMR_API void rmr_coord_config_init(rmr_coord_config *cfg, size_t struct_size);
 /** A server that waits for its first event (WALL).
- *  Effects: allocates; draws randomness.
+ *  Effects: allocates; draws randomness; reads the store.
  *  Errors: INVAL (nothing to listen at, no URL or one that is none, prefixes
- *  that are too small, a certificate without its key), TOOBIG (dns: 16 KiB as
- *  JSON), what
- *  rmr_tls_identity_new says, MALFORMED (derp_map is no JSON), NOMEM, RNG.
- *  Lifetime: env and cfg are copied; the caller wipes its own key.
+ *  that are too small, a certificate without its key, a store without one of
+ *  its functions), TOOBIG (dns: 16 KiB as JSON), what rmr_tls_identity_new says,
+ *  MALFORMED (derp_map is no JSON, a stored row is none: the log says which),
+ *  FULL (more nodes are stored than max_nodes), what the store says, NOMEM, RNG.
+ *  Lifetime: env and cfg are copied; the caller wipes its own key.  What the
+ *  store's `user` is outlives the server.
  *  Source: none. */
 RMR_API rmr_err rmr_coord_new(rmr_coord **out, const rmr_env *env,
                               const rmr_coord_config *cfg, rmr_time now);
 /** Wipes and frees; NULL is allowed.  Not within a callback.
- *  Effects: nothing is sent.  Errors: none.  Source: contract S2. */
+ *  Effects: nothing is sent, nothing is stored (STOP was behind a commit).
+ *  Errors: none.  Source: contract S2. */
 RMR_API void rmr_coord_free(rmr_coord *c);
 /** What an adapter drives.
  *  Effects: none.  Errors: none.  Lifetime: until free.
@@ -154,7 +159,17 @@ RMR_API rmr_machine rmr_coord_machine(rmr_coord *c);
 RMR_API void rmr_coord_stop(rmr_coord *c, rmr_time now);
 
 /* What follows is administration.  It takes effect at once, on open map
- * streams too; behind it the adapter asks for operations, as after an event. */
+ * streams too; behind it the adapter asks for operations, as after an event.
+ * With a store it lasts from the next turn on, or from rmr_coord_commit; while
+ * the store fails, what changes something answers RMR_E_IO and changes nothing
+ * (remora/coord_store.h). */
+
+/** Stores all that changed, now.  Without a store, or a change: nothing.
+ *  Effects: who waits for it is answered; JOINED, TROUBLE.
+ *  Errors: what the store says: nothing was stored, all of it is tried again;
+ *  REENTRANT (within a callback).
+ *  Source: none. */
+RMR_API rmr_err rmr_coord_commit(rmr_coord *c);
 
 /* ---- users -------------------------------------------------------------- */
 
@@ -302,6 +317,8 @@ typedef struct rmr_coord_stats {
     uint64_t updates, map_requests;  /* lite updates; streams               */
     uint64_t frames, frame_bytes;    /* of map streams, as sent             */
     uint64_t bad_requests;           /* inside Noise                        */
+    uint64_t commits, rows;          /* stored, and rows in them            */
+    uint64_t failed_commits;
 } rmr_coord_stats;
 
 /** Counters since the start.                                         [look]
