@@ -104,7 +104,7 @@ step "tailscaled takes remora as exit node" until_ok 10 ts_exit
 ts_says() { ts 1 dns query "$1" "${3:-A}" | tee "$d/query" | grep -Fq "$2" || { cat "$d/query"; return 1; }; }
 step "tailscaled asks it for names" until_ok 20 ts_says www.outside.lab "$(ts_ip 1 4)"
 step "an answer that no datagram holds" ts_says many.outside.lab 127.1.0.120
-step "a name that nobody has" ts_says nobody.outside.lab NXDomain
+step "a name that nobody has" ts_says nobody.outside.lab RCodeNameError
 must remora_start r6 --socks5 127.0.0.1:1060 --exit-node r5
 step "remora asks it for names" until_ok 20 hello 127.0.0.1:1060 http://www.outside.lab:8088/
 must remora r5 set --advertise-exit-node=false
