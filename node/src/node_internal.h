@@ -705,6 +705,7 @@ typedef struct nd_peerapi {
     uint16_t port; /* 0: not chosen yet */
     uint64_t listener[2]; /* handles of n->conns; v4, v6; 0: none */
     rmr_addr at[2];
+    rmr_time rests_until; /* it could not listen */
     uint64_t conns[ND_PEERAPI_CONNS];
     uint64_t answered; /* requests that got a DNS message */
     uint64_t denied;   /* of who may not use us as exit node */

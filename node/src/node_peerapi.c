@@ -15,6 +15,7 @@
 #define PORT_FIRST 32768u
 #define PORT_COUNT 16384u
 #define PORT_TRIES 4
+#define LISTEN_REST (10 * RMR_SEC)
 
 /* ---- who --------------------------------------------------------------- */
 
@@ -102,13 +103,17 @@ static rmr_err listen_at(rmr_node *n, int i, rmr_addr at)
 /* A port that the program has is left to it. */
 static void listen_on(rmr_node *n, int i, const rmr_addr *at)
 {
-    for (int k = 0; k < PORT_TRIES && choose_port(n); k++) {
-        if (listen_at(n, i, *at) != RMR_E_INUSE)
-            return;
-        if (listener_of(n, !i))
-            return; /* one port for both */
-        n->peerapi.port = 0;
+    rmr_err err = RMR_E_INUSE;
+    for (int k = 0; k < PORT_TRIES && err == RMR_E_INUSE && choose_port(n);
+         k++) {
+        err = listen_at(n, i, *at);
+        if (err == RMR_E_INUSE && listener_of(n, !i))
+            break; /* one port for both */
+        if (err == RMR_E_INUSE)
+            n->peerapi.port = 0;
     }
+    if (err != RMR_OK) /* each try makes the pump go round once more */
+        n->peerapi.rests_until = rmr_time_add(n->now, LISTEN_REST);
 }
 
 void rmri_node_peerapi_pump(rmr_node *n)
@@ -124,7 +129,7 @@ void rmri_node_peerapi_pump(rmr_node *n)
             rmri_node_conn_end(c, n->now, false);
             c = NULL;
         }
-        if (at && !c)
+        if (at && !c && n->now >= a->rests_until)
             listen_on(n, i, at);
         told[i] = a->listener[i] ? a->port : 0;
     }

@@ -23,8 +23,8 @@ bool rmri_node_peerapi_may_ask(const rmr_node *n, const rmr_addr *from);
 /* A parser into c->ask and c->http_status (0: no objection).  NOMEM. */
 rmr_err rmri_node_peerapi_http_new(nd_conn *c);
 void rmri_node_peerapi_http_read(nd_conn *c, rmr_bytes data);
-/* The response, to be released: *len bytes; NULL: no memory.  msg: a DNS message,
- * where the status is 200. */
+/* The response, to be released: *len bytes; NULL: no memory.  msg: a DNS
+ * message, where the status is 200. */
 uint8_t *rmri_node_peerapi_http_lay_out(nd_conn *c, rmr_bytes msg, size_t *len);
 
 #endif

@@ -371,6 +371,24 @@ static void it_is_there_only_while_we_offer_it(void **state)
     stop();
 }
 
+static void a_port_that_is_taken_is_left_to_the_program(void **state)
+{
+    static talk t;
+    (void)state;
+    start();
+    uint16_t port = api()->port;
+    set_prefs(1, RMR_NODE_PREF_ADVERTISE_EXIT_NODE, false, NULL);
+    rmr_addr at = rmr_addr_v4(100, 64, 0, 2, port);
+    rmr_ns_sock s;
+    assert_int_equal(rmr_ns_tcp_listen(p.node[1].n->ns, &at, NULL, &s), RMR_OK);
+    set_prefs(1, RMR_NODE_PREF_ADVERTISE_EXIT_NODE, true, NULL);
+    assert_int_not_equal(api()->port, port);
+    assert_int_equal(post(&t, WWW), 200);
+    set_prefs(1, RMR_NODE_PREF_ADVERTISE_EXIT_NODE, false, NULL);
+    rmr_ns_close(p.node[1].n->ns, p.now, s);
+    stop();
+}
+
 static void the_host_behind_it_can_not_ask(void **state)
 {
     talk t = {0};
@@ -531,6 +549,7 @@ int main(void)
         cmocka_unit_test(without_an_answer_the_user_is_told_so),
         cmocka_unit_test(who_may_not_use_us_for_the_internet_may_not_ask),
         cmocka_unit_test(it_is_there_only_while_we_offer_it),
+        cmocka_unit_test(a_port_that_is_taken_is_left_to_the_program),
         cmocka_unit_test(the_host_behind_it_can_not_ask),
         cmocka_unit_test(connections_are_bounded),
         cmocka_unit_test(what_is_no_question_is_refused),

@@ -177,9 +177,9 @@ RMR_API rmr_err rmr_md_ask(rmr_md *md, rmr_time now, uint64_t client, bool tcp,
                            rmr_bytes msg);
 
 /**
- * Takes a question that the system's resolvers answer for somebody else: none is
- * answered from the tables.  Without such the resolvers for all names are asked.
- *                                                                    [submit]
+ * Takes a question that the system's resolvers answer for somebody else:
+ * nothing comes from the tables.  Without such resolvers those for all names
+ * are asked.                                                         [submit]
  *
  * \param hidden  Names that are refused, and suffixes: ".x" is all below x.
  *
