@@ -135,6 +135,7 @@ struct rmr_ctl {
     rmr_prefix routes[RMR_CTL_MAX_ROUTES]; /* that we offer */
     size_t n_routes;
     char exit_node_id[64]; /* "": none */
+    uint16_t peerapi[2];   /* ports, IPv4 and IPv6; 0: none */
 
     /* the server's key */
     uint8_t server_key[RMR_KEY_LEN];

@@ -1,4 +1,5 @@
-/* What we offer to route, and the exit node that we use. */
+/* What we offer to route, the exit node that we use, and where we answer those
+ * who use us as one. */
 #include "ctl_internal.h"
 
 #include <string.h>
@@ -35,6 +36,38 @@ rmr_err rmr_ctl_set_routes(rmr_ctl *c, rmr_time now, const rmr_prefix *routes,
     return RMR_OK;
 }
 
+void rmr_ctl_set_peerapi(rmr_ctl *c, rmr_time now, uint16_t v4, uint16_t v6)
+{
+    c->now = now > c->now ? now : c->now;
+    if (c->peerapi[0] == v4 && c->peerapi[1] == v6)
+        return;
+    c->peerapi[0] = v4;
+    c->peerapi[1] = v6;
+    c->update_due = true;
+    c->update_at = c->now;
+    c->update_failures = 0;
+}
+
+static void put_service(rmr_jw *w, const char *proto, uint16_t port)
+{
+    if (!port)
+        return;
+    rmr_jw_object(w);
+    rmr_jw_kstr(w, "Proto", proto);
+    rmr_jw_ku64(w, "Port", port);
+    rmr_jw_object_end(w);
+}
+
+static void put_services(rmr_jw *w, const rmr_ctl *c)
+{
+    rmr_jw_key(w, "Services");
+    rmr_jw_array(w);
+    put_service(w, "peerapi4", c->peerapi[0]);
+    put_service(w, "peerapi6", c->peerapi[1]);
+    put_service(w, "peerapi-dns-proxy", 1);
+    rmr_jw_array_end(w);
+}
+
 void rmri_ctl_put_routes(rmr_jw *w, const rmr_ctl *c)
 {
     char text[RMR_PREFIX_TEXT_MAX];
@@ -47,4 +80,6 @@ void rmri_ctl_put_routes(rmr_jw *w, const rmr_ctl *c)
     }
     if (c->exit_node_id[0])
         rmr_jw_kstr(w, "ExitNodeID", c->exit_node_id);
+    if (c->peerapi[0] || c->peerapi[1])
+        put_services(w, c);
 }

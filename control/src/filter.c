@@ -191,6 +191,20 @@ bool rmr_filter_check_in(rmr_filter *f, rmr_bytes ip_packet, bool jailed)
     return ok;
 }
 
+bool rmr_filter_allows_tcp(const rmr_filter *f, const rmr_addr *from,
+                           const rmr_addr *to)
+{
+    filter_pkt k = {0};
+    if (from->family != to->family || rmr_addr_ip_len(to) == 0)
+        return false;
+    k.fam = to->family == RMR_AF_INET ? FAM4 : FAM6;
+    k.proto = PROTO_TCP;
+    k.src = from->ip;
+    k.dst = to->ip;
+    k.dst_port = to->port;
+    return rmri_filter_any_rule(f, &k, DST_PORT);
+}
+
 void rmr_filter_note_out(rmr_filter *f, rmr_bytes ip_packet)
 {
     filter_pkt k;

@@ -222,6 +222,51 @@ rmr_err rmr_md_ask(rmr_md *md, rmr_time now, uint64_t client, bool tcp,
     return RMR_OK;
 }
 
+static bool is_hidden(const rmri_dns_name *name, const char *const *hidden,
+                      size_t n)
+{
+    rmri_dns_name h;
+    for (size_t i = 0; i < n; i++) {
+        bool below = hidden[i][0] == '.';
+        if (hidden[i][below] == 0 || !rmri_md_wire(hidden[i] + below, &h))
+            continue;
+        if (below ? name->len > h.len && rmri_md_in(name, &h)
+                  : rmri_dns_name_eq(name, &h))
+            return true;
+    }
+    return false;
+}
+
+rmr_err rmr_md_pass(rmr_md *md, rmr_time now, uint64_t client,
+                    const char *const *hidden, size_t n_hidden, rmr_bytes msg)
+{
+    const md_table *t = &md->table;
+    md_list to = {t->system, t->n_system};
+    md_ask q;
+    if (md->in_callback)
+        return RMR_E_REENTRANT;
+    rmri_md_clamp(md, now);
+    if (!rmri_md_parse(msg, true, &q)) {
+        md->stats.ignored++;
+        return RMR_E_MALFORMED;
+    }
+    md->stats.asked++;
+    if (q.rcode == RMRI_DNS_NOERROR && is_hidden(&q.name, hidden, n_hidden))
+        q.rcode = MD_REFUSED;
+    if (q.rcode == RMRI_DNS_NOERROR && rmri_dns_name_ends(&q.name, "onion"))
+        q.rcode = RMRI_DNS_NXDOMAIN;
+    if (q.rcode != RMRI_DNS_NOERROR) {
+        md->stats.own++;
+        answer(md, client, &q, q.rcode, false, 0, rmr_bytes_of(NULL, 0));
+        return RMR_OK;
+    }
+    if (to.n == 0)
+        to = (md_list){t->resolvers, t->n_resolvers};
+    if (!rmri_md_forward(md, client, true, &q, msg, &to))
+        answer_code(md, client, &q, MD_SERVFAIL);
+    return RMR_OK;
+}
+
 rmr_md_place rmr_md_look(const rmr_md *md, const char *name)
 {
     rmri_dns_name wire;

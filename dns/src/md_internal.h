@@ -22,7 +22,7 @@ enum {
     MD_ANY = 255
 };
 enum { MD_IN = 1 };
-enum { MD_SERVFAIL = 2, MD_BADVERS = 16 };
+enum { MD_SERVFAIL = 2, MD_REFUSED = 5, MD_BADVERS = 16 };
 
 /* ---- md_msg.c --------------------------------------------------------- */
 

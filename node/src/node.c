@@ -482,6 +482,7 @@ static void pump(rmr_node *n, rmr_time now)
             rmri_node_state_save(n);
         }
         if (n->nm) { /* the last of the layers */
+            rmri_node_peerapi_pump(n);
             if (n->ctl)
                 rmri_node_ctl_pump(n, now);
             rmri_node_pings_pump(n, now);
@@ -618,7 +619,7 @@ static rmr_time m_next_deadline(const void *self)
 
 static void conn_timer(nd_conn *c, rmr_time now)
 {
-    if (c->dns)
+    if (c->dns || c->ask)
         rmri_node_conn_end(c, now, false);
     else if (c->kind == ND_CONN_LOCAL)
         rmri_node_local_timer(c, now);

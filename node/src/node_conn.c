@@ -39,6 +39,7 @@ void rmri_node_conn_free(nd_conn *c)
     rmri_node_local_free(c);
     rmri_node_forward_free(c);
     rmri_node_dns_conn_free(c);
+    rmri_node_peerapi_conn_free(c);
     rmr_slots_free(&n->conns, c->handle);
     n->dirty = true;
 }
@@ -325,6 +326,8 @@ static void on_accept(void *user, void *tag, rmr_ns_sock listener,
         rmri_node_serve_accept(n, n->now, l, sock);
     else if (l->kind == ND_CONN_DNS_LISTEN)
         rmri_node_dns_accept(n, n->now, sock);
+    else if (l->kind == ND_CONN_PEERAPI_LISTEN)
+        rmri_node_peerapi_accept(n, n->now, sock, remote);
     else
         accept_api(n, l, sock, remote);
 }
@@ -354,6 +357,8 @@ static void on_readable(void *user, void *tag, rmr_ns_sock sock)
         call(n, n->cb.on_readable, c);
     } else if (c->dns) {
         rmri_node_dns_readable(c, n->now);
+    } else if (c->ask) {
+        rmri_node_peerapi_readable(c, n->now);
     } else if (c->bridging) {
         rmri_node_conn_pump(c, n->now);
     }
@@ -369,6 +374,8 @@ static void on_writable(void *user, void *tag, rmr_ns_sock sock)
         return;
     if (is_api(c)) {
         call(n, n->cb.on_writable, c);
+    } else if (c->ask) {
+        rmri_node_peerapi_writable(c, n->now);
     } else if (c->bridging) {
         rmri_node_conn_pump(c, n->now);
     }

@@ -27,8 +27,10 @@ static void on_packet(void *user, rmr_wg_peer peer, rmr_buf ip_packet)
     rmr_bytes pkt = rmr_bytes_of(ip_packet.ptr, ip_packet.len);
     if (n->captures)
         rmri_node_capture_packet(n, n->now, pkt);
+    bool jailed = is_jailed(n, peer);
+    bool to_us = !jailed && rmri_node_peerapi_is_for(n, pkt);
     if (rmri_node_dns_is_for_quad(pkt) ||
-        !rmr_filter_check_in(rmr_nm_filter(n->nm), pkt, is_jailed(n, peer))) {
+        (!to_us && !rmr_filter_check_in(rmr_nm_filter(n->nm), pkt, jailed))) {
         n->dropped_filter++;
         return;
     }
@@ -41,7 +43,7 @@ static void on_packet(void *user, rmr_wg_peer peer, rmr_buf ip_packet)
         return;
     }
     rmr_netcheck_sched_traffic(&n->sched, n->now);
-    if (!rmri_node_packets_give(n, pkt))
+    if (to_us || !rmri_node_packets_give(n, pkt))
         rmr_ns_read_pkt(n->ns, n->now, pkt);
 }
 

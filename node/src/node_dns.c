@@ -151,6 +151,8 @@ static void on_answer(void *user, uint64_t client, rmr_bytes msg)
     d->n->dirty = true;
     if (c.kind == ND_DNS_STUB)
         (void)rmr_dns_read_pkt(d->stub, d->n->now, &quad, msg);
+    else if (c.kind == ND_DNS_PEER)
+        rmri_node_peerapi_answer(d->n, c.conn, msg);
     else
         rmri_node_dns_quad_answer(d, &c, msg);
 }

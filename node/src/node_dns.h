@@ -21,13 +21,14 @@ typedef enum nd_dns_kind {
     ND_DNS_FREE,
     ND_DNS_STUB, /* our own resolver */
     ND_DNS_UDP,
-    ND_DNS_TCP
+    ND_DNS_TCP,
+    ND_DNS_PEER /* one that uses us as exit node */
 } nd_dns_kind;
 
 typedef struct nd_dns_client { /* its place is its number for the responder */
     nd_dns_kind kind;
     rmr_addr from, to; /* UDP */
-    uint64_t conn;     /* TCP: a handle of n->conns */
+    uint64_t conn;     /* TCP, PEER: a handle of n->conns */
 } nd_dns_client;
 
 typedef struct nd_lookup nd_lookup;

@@ -36,6 +36,7 @@
  *   node_capture.c packets inside the tunnels, for who watches them
  *   node_packets.c packets of a host with a tunnel interface
  *   node_metrics.c, node_metrics_http.c  counters as text, and who asks for it
+ *   node_peerapi.c, node_peerapi_http.c  DNS for those who use us as exit node
  *   node_dns.c     names: MagicDNS, quad-100, resolvers (node_dns.h)
  */
 #ifndef REMORA_NODE_INTERNAL_H
@@ -318,7 +319,9 @@ typedef enum nd_conn_kind {
     ND_CONN_METRICS,
     ND_CONN_DNS_LISTEN,
     ND_CONN_DNS,    /* a client of quad-100 */
-    ND_CONN_DNS_OUT /* to a resolver */
+    ND_CONN_DNS_OUT, /* to a resolver */
+    ND_CONN_PEERAPI_LISTEN,
+    ND_CONN_PEERAPI /* a peer that uses us as exit node */
 } nd_conn_kind;
 
 typedef enum nd_local_mode {
@@ -379,10 +382,11 @@ struct nd_conn {
     rmr_bridge bridge;
     rmr_socks5 *socks;
     nd_local *local;
-    struct rmr_h1 *h1; /* metrics: of the request */
+    struct rmr_h1 *h1; /* metrics, peerAPI: of the request */
     uint16_t http_status; /* 0: not asked yet */
     bool http_head_only, http_answered;
     nd_dns_stream *dns;
+    struct nd_peerapi_ask *ask; /* PEERAPI */
     uint64_t lookup; /* its name is being resolved; 0: no */
     uint16_t serve_index;
     rmr_timer timer;
@@ -693,6 +697,33 @@ typedef enum nd_phase {
 } nd_phase;
 
 
+/* ---- node_peerapi.c --------------------------------------------------- */
+
+#define ND_PEERAPI_CONNS 64 /* of all peers */
+
+typedef struct nd_peerapi {
+    uint16_t port; /* 0: not chosen yet */
+    uint64_t listener[2]; /* handles of n->conns; v4, v6; 0: none */
+    rmr_addr at[2];
+    rmr_time rests_until; /* it could not listen */
+    uint64_t conns[ND_PEERAPI_CONNS];
+    uint64_t answered; /* requests that got a DNS message */
+    uint64_t denied;   /* of who may not use us as exit node */
+    uint64_t refused;  /* no question, or no room */
+} nd_peerapi;
+
+/* Listens where it must, and tells control. */
+void rmri_node_peerapi_pump(rmr_node *n);
+/* Does this packet go to it?  The filter does not hold it back: who may ask is
+ * looked at by us. */
+bool rmri_node_peerapi_is_for(const rmr_node *n, rmr_bytes pkt);
+void rmri_node_peerapi_accept(rmr_node *n, rmr_time now, rmr_ns_sock sock,
+                              const rmr_addr *remote);
+void rmri_node_peerapi_readable(nd_conn *c, rmr_time now);
+void rmri_node_peerapi_writable(nd_conn *c, rmr_time now);
+void rmri_node_peerapi_answer(rmr_node *n, uint64_t conn, rmr_bytes msg);
+void rmri_node_peerapi_conn_free(nd_conn *c);
+
 struct rmr_node {
     rmr_env env;
     rmr_node_callbacks cb;
@@ -787,6 +818,7 @@ struct rmr_node {
     rmr_wg *wg;
     rmr_ns *ns;
     nd_dns *dns;
+    nd_peerapi peerapi;
     rmr_addr ips[ND_MAX_IPS]; /* own, on the tailnet */
     size_t n_ips;
     rmr_ring expired; /* rmr_wg_peer each: to be forgotten */

@@ -64,6 +64,9 @@ void rmr_node_get_stats(const rmr_node *n, rmr_node_stats *out)
     out->routed_udp = n->routed_udp;
     out->routed_echo = n->routed_echo;
     out->routed_dropped = n->routed_dropped;
+    out->peerapi_answered = n->peerapi.answered;
+    out->peerapi_denied = n->peerapi.denied;
+    out->peerapi_refused = n->peerapi.refused;
     if (n->paths)
         add_paths(n, out);
     if (n->wg)

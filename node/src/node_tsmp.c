@@ -10,7 +10,7 @@
 #define PING 'p'
 #define PONG 'o'
 #define PING_LEN (1 + ND_TSMP_DATA)
-#define PONG_LEN (PING_LEN + 2) /* and the port of the peerAPI; we have none */
+#define PONG_LEN (PING_LEN + 2) /* and the port of the peerAPI */
 
 static size_t header_len(rmr_bytes pkt)
 {
@@ -80,6 +80,8 @@ void rmri_node_tsmp_in(rmr_node *n, rmr_time now, rmr_bytes pkt)
     rmr_addr to = rmr_addr_from_bytes(rmr_bytes_of(ip.ptr + ip.len, ip.len), 0);
     if (body[0] == PING) {
         memcpy(answer + 1, body + 1, ND_TSMP_DATA);
+        if (n->peerapi.listener[!v4])
+            rmr_store_be16(answer + PING_LEN, n->peerapi.port);
         (void)put(n, &to, &from, answer, sizeof answer); /* or it asks again */
     } else if (body[0] == PONG) {
         uint16_t port =

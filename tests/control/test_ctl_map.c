@@ -368,6 +368,36 @@ static void routes_and_the_exit_node_are_told(void **state)
     rig_free(&r);
 }
 
+static void the_peerapi_is_told(void **state)
+{
+    (void)state;
+    static const char both[] =
+        "\"Services\":[{\"Proto\":\"peerapi4\",\"Port\":4000},{\"Proto\":"
+        "\"peerapi6\",\"Port\":4001},{\"Proto\":\"peerapi-dns-proxy\","
+        "\"Port\":1}]";
+    static const char one[] =
+        "\"Services\":[{\"Proto\":\"peerapi6\",\"Port\":4001},{\"Proto\":"
+        "\"peerapi-dns-proxy\",\"Port\":1}]";
+    rig r = {0};
+    assert_int_equal(rig_init(&r, NULL), RMR_OK);
+    rmr_ctl_set_peerapi(r.c, r.now, 4000, 4001);
+    rig_run(&r);
+    assert_true(rig_has(r.s.last_map, both));
+    int n = r.s.updates;
+    rmr_ctl_set_peerapi(r.c, r.now, 4000, 4001);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n); /* the same as before */
+    rmr_ctl_set_peerapi(r.c, r.now, 0, 4001);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 1);
+    assert_true(rig_has(r.s.last_update, one));
+    rmr_ctl_set_peerapi(r.c, r.now, 0, 0);
+    rig_run(&r);
+    assert_int_equal(r.s.updates, n + 2);
+    assert_null(strstr(r.s.last_update, "Services"));
+    rig_free(&r);
+}
+
 static void a_net_without_its_lists_is_refused(void **state)
 {
     (void)state;
@@ -526,6 +556,7 @@ int main(void)
         cmocka_unit_test(a_new_name_and_shields_are_sent_at_once),
         cmocka_unit_test(order_and_latencies_are_no_change_but_types_are),
         cmocka_unit_test(routes_and_the_exit_node_are_told),
+        cmocka_unit_test(the_peerapi_is_told),
         cmocka_unit_test(a_net_without_its_lists_is_refused),
         cmocka_unit_test(failed_updates_back_off),
         cmocka_unit_test(a_sign_of_life_is_given_over_noise),

@@ -372,6 +372,34 @@ static void a_jailed_peer_gets_answers_but_opens_nothing(void **state)
     rmr_filter_free(f);
 }
 
+static bool allows(const rmr_filter *f, const char *from, const char *to)
+{
+    rmr_addr a, b;
+    assert_int_equal(rmr_addr_parse_ip(rmr_bytes_str(from), &a), RMR_OK);
+    assert_int_equal(rmr_addr_parse(rmr_bytes_str(to), &b), RMR_OK);
+    return rmr_filter_allows_tcp(f, &a, &b);
+}
+
+static void the_rules_alone_say_who_may_open_tcp(void **state)
+{
+    (void)state;
+    test_alloc a = {0};
+    rmr_filter *f = make_filter(&a);
+    assert_true(allows(f, "100.64.0.1", "100.64.0.5:22"));
+    assert_false(allows(f, "100.64.0.1", "100.64.0.5:23"));
+    assert_false(allows(f, "100.64.0.3", "100.64.0.5:22"));
+    assert_false(allows(f, "100.64.9.1", "0.0.0.0:53")); /* UDP alone */
+    assert_false(allows(f, "fd7a:115c:a1e0::4", "100.64.0.5:22"));
+    rmr_filter_begin(f);
+    add_rule(f, &(rule){{"100.64.0.1", "fd7a::1"}, {6}, {"*"}, 53, 53});
+    assert_int_equal(rmr_filter_commit(f), RMR_OK);
+    assert_true(allows(f, "100.64.0.1", "0.0.0.0:53")); /* not local */
+    assert_true(allows(f, "fd7a::1", "[2000::]:53"));
+    assert_false(allows(f, "fd7a::1", "[2000::]:54"));
+    assert_int_equal(rmr_filter_dropped(f), 0);
+    rmr_filter_free(f);
+}
+
 static void a_new_filter_lets_nothing_in(void **state)
 {
     (void)state;
@@ -912,6 +940,7 @@ int main(void)
             an_empty_packet_is_a_keep_alive_and_a_short_one_is_dropped),
         cmocka_unit_test(a_header_length_below_five_words_is_dropped),
         cmocka_unit_test(a_jailed_peer_gets_answers_but_opens_nothing),
+        cmocka_unit_test(the_rules_alone_say_who_may_open_tcp),
         cmocka_unit_test(a_new_filter_lets_nothing_in),
         cmocka_unit_test(the_index_agrees_with_the_rules),
         cmocka_unit_test(rules_that_overlap_too_much_are_walked),

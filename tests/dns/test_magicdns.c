@@ -313,6 +313,45 @@ static void names_are_answered_in_their_order(void **state)
     end(r);
 }
 
+static void others_questions_are_passed_to_the_system(void **state)
+{
+    static const char *const hidden[] = {".secret.example", "only.example", ".",
+                                         "", "no name"};
+    static const row rows[] = {
+        {"n1.tail.example", A, -1, "192.0.2.99:53"},
+        {"host.corp.example", TXT, -1, "192.0.2.99:53"},
+        {"a.own.example", A, -1, "192.0.2.99:53"},
+        {"x.onion", A, NXDOMAIN, ""},
+        {"X.Secret.example", A, 5, ""},
+        {"secret.example", A, -1, "192.0.2.99:53"},
+        {"xsecret.example", A, -1, "192.0.2.99:53"},
+        {"ONLY.example", A, 5, ""},
+        {"x.only.example", A, -1, "192.0.2.99:53"},
+    };
+    (void)state;
+    rig *r = begin(true, true);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rmr_md_out out;
+        uint8_t q[300];
+        char text[RMR_ADDR_TEXT_MAX];
+        size_t n = put_query(q, rows[i].name, (uint16_t)rows[i].type, 0);
+        r->len = 0;
+        assert_int_equal(
+            rmr_md_pass(r->md, r->now, 42, hidden, 5, rmr_bytes_of(q, n)),
+            RMR_OK);
+        if (rcode(r) != rows[i].rcode)
+            fail_msg("%s: rcode %d", rows[i].name, rcode(r));
+        bool any = rmr_md_next(r->md, r->now, &out);
+        assert_int_equal(any, rows[i].rcode < 0);
+        if (any)
+            assert_string_equal(rmr_addr_text(&out.to, text), rows[i].want);
+    }
+    assert_int_equal(
+        rmr_md_pass(r->md, r->now, 42, NULL, 0, rmr_bytes_of("short", 5)),
+        RMR_E_MALFORMED);
+    end(r);
+}
+
 static void without_magicdns_nodes_are_known_but_zones_are_not(void **state)
 {
     static const row rows[] = {
@@ -712,6 +751,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_answered_in_their_order),
+        cmocka_unit_test(others_questions_are_passed_to_the_system),
         cmocka_unit_test(without_magicdns_nodes_are_known_but_zones_are_not),
         cmocka_unit_test(a_name_can_be_looked_at),
         cmocka_unit_test(an_answer_byte_by_byte),

@@ -91,6 +91,28 @@ leaks() { ! patience=5 hello $r3 http://www.outside.lab:8088/; }
 step "without it nobody is asked" leaks
 must remora_stop r3
 
+# ---- remora answers for those who use it --------------------------------------
+must remora_start r5 --advertise-exit-node
+must lab "routes?node=r5&routes=0.0.0.0/0,::/0"
+serves() {
+    [ "$(lab nodes | jq -r '.nodes[] | select((.Name | split(".")[0]) == "r5") | .Hostinfo.Services // [] | map(.Proto) | sort | join(",")')" = "$1" ]
+}
+step "the server knows where remora answers" until_ok 10 serves peerapi-dns-proxy,peerapi4,peerapi6
+ts_exit() { ts 1 set --exit-node="$(remora_ip4 r5)"; }
+step "tailscaled takes remora as exit node" until_ok 10 ts_exit
+# Of n1: what its own resolver, which is quad-100's, says.
+ts_says() { ts 1 dns query "$1" "${3:-A}" | tee "$d/query" | grep -Fq "$2" || { cat "$d/query"; return 1; }; }
+step "tailscaled asks it for names" until_ok 20 ts_says www.outside.lab "$(ts_ip 1 4)"
+step "an answer that no datagram holds" ts_says many.outside.lab 127.1.0.120
+step "a name that nobody has" ts_says nobody.outside.lab RCodeNameError
+must remora_start r6 --socks5 127.0.0.1:1060 --exit-node r5
+step "remora asks it for names" until_ok 20 hello 127.0.0.1:1060 http://www.outside.lab:8088/
+must remora r5 set --advertise-exit-node=false
+step "it answers no longer when it is none" until_ok 10 serves ""
+must ts 1 set --exit-node=
+must remora_stop r6
+must remora_stop r5
+
 # ---- our own stub resolver ----------------------------------------------------
 # All of 127.1.0.0/24 leads to the control server.
 nft -f - <<N

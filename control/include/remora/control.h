@@ -381,6 +381,19 @@ RMR_API rmr_err rmr_ctl_set_routes(rmr_ctl *c, rmr_time now,
                                    const char *exit_node_id);
 
 /**
+ * At which ports the node answers DNS for those who use it as exit node: its
+ * peerAPI.                                                           [submit]
+ *
+ * \param v4, v6  At its first address of each family; 0: not there.
+ *
+ * Effects: an update for the server when they differ from what it was told.
+ * Errors:  none.
+ * Source:  tailcfg.Hostinfo, Services.
+ */
+RMR_API void rmr_ctl_set_peerapi(rmr_ctl *c, rmr_time now, uint16_t v4,
+                                 uint16_t v6);
+
+/**
  * A new node key was made (rotation, or the one before has expired): registers
  * with it.  The map stream of the key before goes on, and comes back, until
  * that succeeded: the server may bring that key to life again.      [submit]

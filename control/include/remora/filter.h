@@ -173,6 +173,20 @@ RMR_API bool rmr_filter_check_in(rmr_filter *f, rmr_bytes ip_packet,
                                  bool jailed);
 
 /**
+ * May a peer open TCP there, by the rules alone?  Whether it is a local address
+ * is not looked at.                                                    [look]
+ *
+ * \param from  The peer's address.
+ * \param to    Of the same family, with the port.
+ *
+ * Effects: none.
+ * Errors:  false for two families.
+ * Source:  wgengine/filter, CheckTCP.
+ */
+RMR_API bool rmr_filter_allows_tcp(const rmr_filter *f, const rmr_addr *from,
+                                   const rmr_addr *to);
+
+/**
  * Notes our own packet, so that its replies pass; never allocates.  [submit]
  *
  * Effects: the flow that was used longest ago goes when there are 512.

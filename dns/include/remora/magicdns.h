@@ -177,6 +177,21 @@ RMR_API rmr_err rmr_md_ask(rmr_md *md, rmr_time now, uint64_t client, bool tcp,
                            rmr_bytes msg);
 
 /**
+ * Takes a question that the system's resolvers answer for somebody else:
+ * nothing comes from the tables.  Without such resolvers those for all names
+ * are asked.                                                         [submit]
+ *
+ * \param hidden  Names that are refused, and suffixes: ".x" is all below x.
+ *
+ * Effects: as rmr_md_ask by TCP.
+ * Errors:  as rmr_md_ask.
+ * Source:  tailcfg.DNSConfig, ExitNodeFilteredSet; RFC 7686 2.
+ */
+RMR_API rmr_err rmr_md_pass(rmr_md *md, rmr_time now, uint64_t client,
+                            const char *const *hidden, size_t n_hidden,
+                            rmr_bytes msg);
+
+/**
  * Forgets a client's open questions: no on_answer follows.           [submit]
  *
  * Effects: may move the deadline.

@@ -543,6 +543,9 @@ typedef struct rmr_node_stats { /* since the start; sums over the layers */
     uint64_t routed_tcp, routed_udp, routed_echo; /* flows dialled for peers  */
     uint64_t routed_dropped; /* of them, what no room was for                 */
     uint64_t dropped_host;   /* rmr_node_send_packet, without room            */
+    /* Questions of those who use us as exit node: answered; of who may not; no
+     * question, or no room. */
+    uint64_t peerapi_answered, peerapi_denied, peerapi_refused;
 } rmr_node_stats;
 
 /**
