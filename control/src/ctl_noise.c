@@ -133,7 +133,7 @@ static size_t hello_want(rmr_ctl *c)
         return 0;
     size_t n = RMR_TS_HEAD + (size_t)rmr_load_be16(c->hello + 1);
     bool good = c->hello[0] == RMR_TS_RESPONSE ? n == RMR_TS_RESP_LEN
-                                                 : n <= sizeof c->hello;
+                                               : n <= sizeof c->hello;
     if (good)
         return n;
     rmri_ctl_die(c, RMR_E_CTL_REWRITTEN, "a handshake frame of %lu bytes",

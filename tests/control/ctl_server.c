@@ -570,8 +570,8 @@ void server_input(server *s, const uint8_t *p, size_t n)
         if (s->ws)
             assert_int_equal(rmr_ws_read(s->ws, in, &used, &piece), RMR_OK);
         if (piece.len)
-            assert_int_equal(
-                rmr_ts_record_read(&s->record, piece, on_plain, s), RMR_OK);
+            assert_int_equal(rmr_ts_record_read(&s->record, piece, on_plain, s),
+                             RMR_OK);
         in = rmr_buf_of(in.ptr + used, in.len - used);
     }
     if (s->phase == 1)

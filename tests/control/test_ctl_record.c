@@ -137,8 +137,7 @@ static void refused(const uint8_t *p, size_t n, rmr_err want)
         /* For good. */
         size_t len = seal(&a, copy, "x", 1);
         assert_int_equal(
-            rmr_ts_record_read(&b, rmr_buf_of(copy, len), on_plain, &s),
-            want);
+            rmr_ts_record_read(&b, rmr_buf_of(copy, len), on_plain, &s), want);
         rmr_ts_record_wipe(&b);
     }
 }
@@ -173,8 +172,8 @@ static void replays_and_swaps_fail(void **state)
     size_t n = seal(&a, one, "one", 3);
     (void)seal(&a, two, "two", 3);
     memcpy(copy, one, n);
-    assert_int_equal(
-        rmr_ts_record_read(&b, rmr_buf_of(copy, n), on_plain, &s), RMR_OK);
+    assert_int_equal(rmr_ts_record_read(&b, rmr_buf_of(copy, n), on_plain, &s),
+                     RMR_OK);
     assert_int_equal(rmr_ts_record_read(&b, rmr_buf_of(one, n), on_plain, &s),
                      RMR_E_AUTH);
     pair(&a, &b);
