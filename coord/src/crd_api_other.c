@@ -71,7 +71,7 @@ void rmri_crd_do_verify(crd_conn *n, crd_call *q)
     const char *text = q->v[0].given ? q->v[0].text : "";
     uint8_t key[RMR_KEY_LEN];
     size_t len = sizeof front - 1;
-    if (strncmp(text, front, len) != 0 ||
+    if (strlen(text) < len || memcmp(text, front, len) != 0 ||
         rmr_unhex(key, sizeof key, rmr_bytes_str(text + len)) != RMR_OK) {
         rmri_crd_api_problem(n, 400, "verifying client",
                              "NodePublic is no node key");
