@@ -109,6 +109,8 @@ void rmri_crd_api_list(crd_conn *n, crd_call *q, const char *name,
     }
     n->last_answer = n->last_answer || n->is_old;
     rmri_crd_answer(n, 200, "application/json", NULL);
-    if (!n->choked && !put_chunk(n, rmr_jw_take(&r->w), false))
+    if (!n->choked && !put_chunk(n, rmr_jw_take(&r->w), false)) {
         n->choked = true;
+        rmri_crd_reply_free(n);
+    }
 }

@@ -90,8 +90,10 @@ void rmri_crd_answer(crd_conn *n, uint16_t status, const char *type,
     h[k++] = header("Content-Security-Policy", "frame-ancestors 'none'");
     if (!body && !n->is_old)
         h[k++] = header("Transfer-Encoding", "chunked");
-    if (!answer(n, status, reason_of(status), h, k, body))
-        n->choked = true;
+    if (answer(n, status, reason_of(status), h, k, body))
+        return;
+    n->choked = true;
+    rmri_crd_reply_free(n); /* no body without its head */
 }
 
 const char *rmri_crd_reason(uint16_t status)

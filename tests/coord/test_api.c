@@ -570,6 +570,7 @@ static void a_slow_request_ends(void **s)
 /* ---- long answers -------------------------------------------------------- */
 
 #define MANY 1500
+#define CROWD 300 /* answers of some 250 bytes are more than may wait */
 
 static void many_users(void)
 {
@@ -692,6 +693,46 @@ static void a_client_that_takes_nothing_ends(void **s)
     assert_true(c->closed);
     assert_non_null(strstr((char *)c->got, "\r\n0\r\n\r\n"));
     rig_leave(&r, c, true);
+    rig_free(&r);
+}
+
+/* Many answers wait, so that there is no room for a long one's head, or for its
+ * first piece: nothing of it comes then that could be taken for it. */
+static void ask_behind(int crowd)
+{
+    static char text[CROWD * 256];
+    size_t n = 0;
+    rig_conn *c = rig_open(&r);
+    r.stands = true;
+    for (int i = 0; i < crowd; i++)
+        n += (size_t)sprintf(text + n, "%s",
+                             "GET /health HTTP/1.1\r\nHost: h\r\n\r\n");
+    n += (size_t)sprintf(text + n,
+                         "GET /api/v1/user HTTP/1.1\r\nHost: h\r\n"
+                         "Authorization: Bearer %s\r\n\r\n",
+                         api_key);
+    rig_send(&r, c, text, n);
+    while (r.sending)
+        rig_goes_on(&r);
+    r.stands = false;
+    c->got[c->n_got] = 0;
+    const char *head = strstr((char *)c->got, "chunked");
+    const char *begin = strstr((char *)c->got, "{\"users\":[");
+    const char *some = strstr((char *)c->got, "nnnn");
+    if (some && (!head || !begin || begin > some || c->closed))
+        fail_msg("behind %d: a part of a list", crowd);
+    if (!some && !c->closed)
+        fail_msg("behind %d: no list, and no end", crowd);
+    rig_leave(&r, c, true);
+}
+
+static void a_list_without_room_is_none(void **s)
+{
+    (void)s;
+    set_up();
+    many_users();
+    for (int crowd = 100; crowd < CROWD; crowd++)
+        ask_behind(crowd);
     rig_free(&r);
 }
 
@@ -847,6 +888,7 @@ int main(void)
         cmocka_unit_test(a_long_list_goes_out_by_pieces),
         cmocka_unit_test(a_list_may_change_while_it_goes_out),
         cmocka_unit_test(a_client_that_takes_nothing_ends),
+        cmocka_unit_test(a_list_without_room_is_none),
         cmocka_unit_test(a_login_is_rejected),
         cmocka_unit_test(a_relay_may_ask_who_is_a_node),
         cmocka_unit_test(figures_count_what_was_asked),

@@ -133,7 +133,7 @@ typedef struct rmr_coord_config {
     /* The REST API is served on `listen`, to those with an API key; here, on a
      * local endpoint, to whoever can open it.  NULL: nowhere else. */
     const char *socket_name;
-    const rmr_addr *metrics_listen; /* plain HTTP, /metrics alone; NULL: none */
+    const rmr_addr *metrics_listen; /* plain HTTP, /metrics alone; or NULL   */
     const char *version; /* what /version says; NULL: "unknown"              */
 } rmr_coord_config;
 
