@@ -1,5 +1,5 @@
 /* The server's life and the machine's four calls. */
-#include "crd_internal.h"
+#include "crd_api.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +40,8 @@ static rmr_err init(rmr_coord *c, const rmr_coord_config *cfg)
     if (e == RMR_OK)
         e = rmri_crd_zstd_new(&c->zstd, &c->env.alloc);
     if (e == RMR_OK)
+        e = rmri_crd_api_new(c);
+    if (e == RMR_OK)
         e = rmri_crd_load(c);
     c->scratch = rmr_alloc_zero(&c->env.alloc, CRD_SCRATCH, 1);
     return e == RMR_OK && !c->scratch ? RMR_E_NOMEM : e;
@@ -76,6 +78,7 @@ void rmr_coord_free(rmr_coord *c)
     rmri_crd_policy_free(c);
     rmri_crd_nodes_free(c);
     rmri_crd_keys_free(c);
+    rmri_crd_api_free(c);
     rmri_crd_users_free(c);
     rmri_crd_zstd_free(c->zstd);
     rmr_release_wiped(&alloc, c->scratch, CRD_SCRATCH);
@@ -124,7 +127,7 @@ static void ring(rmr_coord *c, const rmr_timer *t)
         rmri_crd_stream_silent(t->owner, c->now);
         break;
     case CRD_TIMER_LOGIN:
-        rmri_crd_login_end(c, t->owner);
+        rmri_crd_login_end(c, t->owner, "the login was not approved in time");
         break;
     default:
         rmri_crd_conn_end(t->owner, c->now);

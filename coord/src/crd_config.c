@@ -72,7 +72,12 @@ static rmr_err take_texts(rmr_coord *c, const rmr_coord_config *cfg)
         return RMR_E_INVAL;
     rmr_err e = take_url(c, cfg->server_url);
     c->base_domain = rmri_crd_text(c, rmr_bytes_str(base));
-    if (e == RMR_OK && !c->base_domain)
+    c->version = rmri_crd_text(
+        c, rmr_bytes_str(cfg->version ? cfg->version : "unknown"));
+    if (cfg->socket_name)
+        c->socket_name = rmri_crd_text(c, rmr_bytes_str(cfg->socket_name));
+    if (e == RMR_OK && (!c->base_domain || !c->version ||
+                        (cfg->socket_name && !c->socket_name)))
         e = RMR_E_NOMEM;
     if (e == RMR_OK)
         e = rmri_crd_dns_take(c, cfg->dns);
@@ -94,14 +99,25 @@ static bool is_valid(const rmr_coord_config *cfg)
            cfg->max_nodes < UINT32_MAX / 4;
 }
 
+static void add_listener(rmr_coord *c, crd_role role, const rmr_addr *at)
+{
+    crd_listener *l = &c->listeners[c->n_listeners++];
+    l->c = c;
+    l->role = role;
+    l->name = role == CRD_SOCKET ? c->socket_name : NULL;
+    if (at)
+        l->at = *at;
+    l->resume_at = RMR_TIME_NEVER;
+}
+
 static void take_listeners(rmr_coord *c, const rmr_coord_config *cfg)
 {
-    c->n_listeners = cfg->n_listen;
-    for (size_t i = 0; i < cfg->n_listen; i++) {
-        c->listeners[i].c = c;
-        c->listeners[i].at = cfg->listen[i];
-        c->listeners[i].resume_at = RMR_TIME_NEVER;
-    }
+    for (size_t i = 0; i < cfg->n_listen; i++)
+        add_listener(c, CRD_MAIN, &cfg->listen[i]);
+    if (c->socket_name)
+        add_listener(c, CRD_SOCKET, NULL);
+    if (cfg->metrics_listen)
+        add_listener(c, CRD_METRICS, cfg->metrics_listen);
 }
 
 rmr_err rmri_crd_config_take(rmr_coord *c, const rmr_coord_config *given)
@@ -129,10 +145,10 @@ rmr_err rmri_crd_config_take(rmr_coord *c, const rmr_coord_config *given)
     c->has_private_key = cfg.private_key != NULL;
     if (cfg.private_key)
         memcpy(c->private_key, cfg.private_key, RMR_KEY_LEN);
-    take_listeners(c, &cfg);
     rmr_err e = rmri_crd_store_init(c, cfg.store);
     if (e == RMR_OK)
         e = take_texts(c, &cfg);
+    take_listeners(c, &cfg);
     if (e == RMR_OK && cfg.cert_pem.len)
         e = rmr_tls_identity_new(&c->identity, &c->env, cfg.cert_pem,
                                  cfg.key_pem);
@@ -145,6 +161,8 @@ void rmri_crd_config_free(rmr_coord *c)
     rmri_crd_text_free(c, c->domain);
     rmri_crd_text_free(c, c->base_domain);
     rmri_crd_text_free(c, c->derp_map);
+    rmri_crd_text_free(c, c->socket_name);
+    rmri_crd_text_free(c, c->version);
     rmri_crd_text_free(c, c->dns);
     rmr_tls_identity_free(c->identity);
 }

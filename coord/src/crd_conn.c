@@ -1,5 +1,5 @@
 /* A connection from its acceptance to its end. */
-#include "crd_internal.h"
+#include "crd_api.h"
 
 static void link_in(crd_conn *n)
 {
@@ -28,6 +28,8 @@ static void conn_free(crd_conn *n)
     rmri_crd_noise_free(n);
     rmr_tls_free(n->tls);
     rmr_h1_free(n->h1);
+    rmri_crd_call_free(n);
+    rmri_crd_reply_free(n);
     rmr_ws_free(n->ws);
     rmr_ring_wipe(&n->out);
     rmr_ring_wipe(&n->early);
@@ -38,14 +40,14 @@ static bool conn_tls(crd_conn *n)
 {
     rmr_coord *c = n->c;
     rmr_tls_server_config cfg;
-    if (!c->identity)
+    if (!c->identity || n->role != CRD_MAIN)
         return true;
     rmr_tls_server_config_init(&cfg, sizeof cfg);
     cfg.identity = c->identity;
     return rmr_tls_server_new(&n->tls, &c->env, &cfg) == RMR_OK;
 }
 
-static crd_conn *conn_new(rmr_coord *c, const rmr_addr *remote)
+static crd_conn *conn_new(rmr_coord *c, crd_role role, const rmr_addr *remote)
 {
     if (c->phase != CRD_PHASE_UP || c->n_conns >= c->max_connections ||
         rmri_crd_timers_room(c, 1) != RMR_OK)
@@ -54,6 +56,7 @@ static crd_conn *conn_new(rmr_coord *c, const rmr_addr *remote)
     if (!n)
         return NULL;
     n->c = c;
+    n->role = role;
     n->remote = *remote;
     rmr_ring_init(&n->out, &c->env.alloc, CRD_OUT_MAX);
     rmr_ring_init(&n->early, &c->env.alloc, 1024);
@@ -68,7 +71,7 @@ void rmri_crd_conn_accept(crd_listener *l, rmr_time now, uint64_t child,
                           const rmr_addr *remote)
 {
     rmr_coord *c = l->c;
-    crd_conn *n = conn_new(c, remote);
+    crd_conn *n = conn_new(c, l->role, remote);
     if (!n) {
         c->count.rejected++;
         rmr_mc_refuse(c->mc, child);
@@ -94,7 +97,8 @@ void rmri_crd_conn_settle(crd_conn *n, rmr_time now)
         return;
     if (!n->finishing)
         rmr_mc_io_credit(n->io, CRD_CREDIT);
-    if (n->tls || n->out.len > 0 || n->early.len > 0 || n->h2 || n->finishing)
+    if (n->tls || n->out.len > 0 || n->early.len > 0 || n->h2 || n->reply ||
+        n->finishing)
         rmr_mc_io_output(n->io);
 }
 

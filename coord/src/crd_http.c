@@ -1,11 +1,11 @@
 /* Requests of HTTP/1.1: the server's key, the upgrade in both forms, pages. */
-#include "crd_internal.h"
+#include "crd_api.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define HEAD_MAX ((size_t)8 * 1024)
-#define BODY_MAX ((uint64_t)64 * 1024)
+#define BODY_MAX ((uint64_t)CRD_API_BODY_MAX)
 #define PROTOCOL "tailscale-control-protocol"
 
 /* ---- answers ------------------------------------------------------------- */
@@ -20,6 +20,7 @@ static bool answer(crd_conn *n, uint16_t status, const char *reason,
                    const rmr_header *headers, size_t n_headers,
                    const rmr_bytes *body)
 {
+    n->answered = true;
     rmr_header all[12];
     char length[24];
     uint8_t head[1024];
@@ -52,6 +53,52 @@ static bool page(crd_conn *n, uint16_t status, const char *reason,
         header("Content-Security-Policy", "frame-ancestors 'none'")};
     rmr_bytes body = rmr_bytes_str(text);
     return answer(n, status, reason, h, 5, &body);
+}
+
+static const char *reason_of(uint16_t status)
+{
+    static const struct {
+        uint16_t status;
+        const char *reason;
+    } all[] = {{200, "OK"},
+               {400, "Bad Request"},
+               {401, "Unauthorized"},
+               {404, "Not Found"},
+               {405, "Method Not Allowed"},
+               {409, "Conflict"},
+               {413, "Content Too Large"},
+               {415, "Unsupported Media Type"},
+               {422, "Unprocessable Entity"},
+               {501, "Not Implemented"}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (all[i].status == status)
+            return all[i].reason;
+    }
+    return "Internal Server Error";
+}
+
+void rmri_crd_answer(crd_conn *n, uint16_t status, const char *type,
+                     const rmr_bytes *body)
+{
+    rmr_header h[7];
+    size_t k = 0;
+    if (type)
+        h[k++] = header("Content-Type", type);
+    h[k++] = header("X-Content-Type-Options", "nosniff");
+    h[k++] = header("X-Frame-Options", "DENY");
+    h[k++] = header("Referrer-Policy", "no-referrer");
+    h[k++] = header("Content-Security-Policy", "frame-ancestors 'none'");
+    if (!body && !n->is_old)
+        h[k++] = header("Transfer-Encoding", "chunked");
+    if (answer(n, status, reason_of(status), h, k, body))
+        return;
+    n->choked = true;
+    rmri_crd_reply_free(n); /* no body without its head */
+}
+
+const char *rmri_crd_reason(uint16_t status)
+{
+    return reason_of(status);
 }
 
 static bool text(crd_conn *n, uint16_t status, const char *reason,
@@ -252,9 +299,6 @@ static bool get(crd_conn *n, const rmr_h1_head *head, rmr_bytes path,
     rmr_bytes rest;
     if (rmr_bytes_eq_str(path, "/key"))
         return say_key(n, query);
-    if (rmr_bytes_eq_str(path, "/health"))
-        return page(n, 200, "OK", "application/health+json; charset=utf-8",
-                    "{\"status\":\"pass\"}");
     if (rmr_bytes_eq_str(path, "/ts2021") && head->upgrade)
         return websocket(n, head, query);
     if (rmr_bytes_eq_str(path, "/robots.txt"))
@@ -262,6 +306,17 @@ static bool get(crd_conn *n, const rmr_h1_head *head, rmr_bytes path,
     if (starts_with(path, "/register/", &rest))
         return register_page(n, rest);
     return text(n, 404, "Not Found", "404 page not found\n");
+}
+
+static bool route_main(crd_conn *n, const rmr_h1_head *head, rmr_bytes path,
+                       rmr_bytes query)
+{
+    if (rmr_bytes_eq_str(head->method, "POST") &&
+        rmr_bytes_eq_str(path, "/ts2021"))
+        return upgrade(n, head);
+    if (n->is_head || rmr_bytes_eq_str(head->method, "GET"))
+        return get(n, head, path, query);
+    return text(n, 405, "Method Not Allowed", "");
 }
 
 static bool route(crd_conn *n, const rmr_h1_head *head)
@@ -272,12 +327,11 @@ static bool route(crd_conn *n, const rmr_h1_head *head)
     rmr_bytes path = rmr_bytes_of(target.ptr, len);
     rmr_bytes query = mark ? rmr_bytes_of(mark + 1, target.len - len - 1)
                            : rmr_bytes_of(NULL, 0);
-    if (rmr_bytes_eq_str(head->method, "POST") &&
-        rmr_bytes_eq_str(path, "/ts2021"))
-        return upgrade(n, head);
-    if (n->is_head || rmr_bytes_eq_str(head->method, "GET"))
-        return get(n, head, path, query);
-    return text(n, 405, "Method Not Allowed", "");
+    if (rmri_crd_api_head(n, head, path, query))
+        return !n->choked;
+    if (n->role != CRD_MAIN)
+        return text(n, 404, "Not Found", "404 page not found\n");
+    return route_main(n, head, path, query);
 }
 
 /* ---- the parser ---------------------------------------------------------- */
@@ -285,6 +339,12 @@ static bool route(crd_conn *n, const rmr_h1_head *head)
 static rmr_err on_head(void *user, const rmr_h1_head *head)
 {
     crd_conn *n = user;
+    /* Its answer would have to wait, and the client would be read on: one that
+     * asks in advance behind a long answer asks again. */
+    if (n->reply)
+        return RMR_E_CLOSED;
+    n->answered = false;
+    n->is_old = head->minor == 0;
     n->is_head = rmr_bytes_eq_str(head->method, "HEAD");
     n->last_answer = !head->keep_alive || n->c->phase != CRD_PHASE_UP;
     n->upgrade = false;
@@ -295,9 +355,19 @@ static rmr_err on_head(void *user, const rmr_h1_head *head)
     return RMR_OK;
 }
 
+static rmr_err on_body(void *user, rmr_bytes data)
+{
+    return rmri_crd_api_body(user, data);
+}
+
 static rmr_err on_done(void *user)
 {
     crd_conn *n = user;
+    rmri_crd_api_done(n);
+    if (n->choked)
+        return RMR_E_NOMEM;
+    if (!n->upgrade)
+        n->answered = false;
     if (n->last_answer)
         return RMR_E_CLOSED;
     if (!n->upgrade)
@@ -315,15 +385,20 @@ static rmr_err parser_new(crd_conn *n)
     cfg.body_max = BODY_MAX;
     cfg.callbacks.user = n;
     cfg.callbacks.on_head = on_head;
+    cfg.callbacks.on_body = on_body;
     cfg.callbacks.on_done = on_done;
     return rmr_h1_new(&n->h1, &n->c->env, &cfg);
 }
 
 static void complain(crd_conn *n, rmr_err err)
 {
+    if (n->reply || n->answered)
+        return;
     n->last_answer = true;
     n->is_head = false;
-    if (err == RMR_E_HTTP_HEAD)
+    if (n->call && err == RMR_E_HTTP_BODY)
+        rmri_crd_api_problem(n, 413, "the request's body is too long", NULL);
+    else if (err == RMR_E_HTTP_HEAD)
         (void)text(n, 431, "Request Header Fields Too Large",
                    "the request's head is too long\n");
     else if (err == RMR_E_HTTP_BODY)

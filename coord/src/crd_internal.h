@@ -6,6 +6,8 @@
  *   crd_conn.c      a connection: its stages, its end
  *   crd_stream.c    its bytes, with and without TLS
  *   crd_http.c      requests of HTTP/1.1
+ *   crd_api*.c      the REST API (crd_api.h)
+ *   crd_metrics.c   figures for Prometheus
  *   crd_noise.c     the handshake, records, HTTP/2
  *   crd_rpc.c       requests inside Noise
  *   crd_request.c   ... their JSON
@@ -63,6 +65,9 @@ typedef struct crd_rpc crd_rpc;
 typedef struct crd_stream crd_stream;
 typedef struct crd_node crd_node;
 typedef struct crd_login crd_login;
+typedef struct crd_call crd_call;   /* crd_api.h */
+typedef struct crd_reply crd_reply; /* likewise  */
+typedef struct crd_api crd_api;     /* likewise  */
 
 /* ---- what is stored ------------------------------------------------------ */
 
@@ -133,7 +138,8 @@ void rmri_crd_buf_consume(rmr_coord *c, crd_buf *b, size_t n);
 void rmri_crd_buf_free(rmr_coord *c, crd_buf *b);
 static inline rmr_bytes rmri_crd_buf_rest(const crd_buf *b)
 {
-    return rmr_bytes_of(b->p + b->off, b->len - b->off);
+    return b->p ? rmr_bytes_of(b->p + b->off, b->len - b->off)
+                : rmr_bytes_of(NULL, 0);
 }
 
 typedef struct crd_list { /* of texts */
@@ -151,6 +157,7 @@ typedef struct crd_user {
     crd_row row;
     uint64_t id;
     char *name;
+    char *display, *email, *picture; /* NULL: not said */
     uint64_t created;
     size_t n_nodes;
     uint64_t shown; /* in that frame */
@@ -169,6 +176,9 @@ typedef struct crd_key {
 crd_user *rmri_crd_user(const rmr_coord *c, uint64_t id);
 crd_user *rmri_crd_user_named(const rmr_coord *c, const char *name);
 void rmri_crd_users_free(rmr_coord *c);
+/* What people are shown; NULL: as it was.  Errors: INVAL, NOMEM. */
+rmr_err rmri_crd_user_texts(rmr_coord *c, crd_user *u, const char *display,
+                            const char *email, const char *picture);
 void rmri_crd_user_row(const crd_user *u, rmr_coord_row *row);
 rmr_err rmri_crd_user_load(rmr_coord *c, const rmr_coord_row *row);
 /* NULL: no such key.  In a time that does not tell how near a guess came. */
@@ -178,6 +188,10 @@ void rmri_crd_key_row(const crd_key *k, rmr_coord_row *row);
 rmr_err rmri_crd_key_load(rmr_coord *c, const rmr_coord_row *row);
 void rmri_crd_keys_of_user_remove(rmr_coord *c, uint64_t user);
 bool rmri_crd_is_tag(rmr_bytes text);
+
+void rmri_crd_api_key_row(const void *key, rmr_coord_row *row);
+rmr_err rmri_crd_api_key_load(rmr_coord *c, const rmr_coord_row *row);
+uint64_t rmri_crd_api_key_last(const rmr_coord *c); /* id; 0: none */
 
 /* ---- the policy's text --------------------------------------------------- */
 
@@ -323,8 +337,16 @@ void rmri_crd_leaves(rmr_coord *c, crd_node *n);
 
 /* ---- connections --------------------------------------------------------- */
 
+typedef enum crd_role {
+    CRD_MAIN,    /* all but metrics                          */
+    CRD_SOCKET,  /* the API alone, for whoever can open it   */
+    CRD_METRICS  /* /metrics alone                           */
+} crd_role;
+
 typedef struct crd_listener {
     rmr_coord *c;
+    crd_role role;
+    const char *name; /* of a local endpoint, or NULL */
     rmr_mc_io *io;
     rmr_addr at;
     rmr_time resume_at; /* it rests: no descriptors were left */
@@ -356,7 +378,13 @@ struct crd_conn {
     uint8_t machine[RMR_KEY_LEN];
     uint16_t version;
     bool finishing, tls_shut;
+    crd_call *call;   /* the request on hand, of the API */
+    crd_reply *reply; /* what is too long for one piece  */
+    crd_role role;
     bool is_head, last_answer; /* of the request on hand */
+    bool is_old;               /* ... it is HTTP/1.0 */
+    bool answered;             /* ... by a head at least */
+    bool choked; /* an answer found no room: the connection ends */
     bool refused; /* its handshake: it ends behind the words for that */
     bool upgrade;
 };
@@ -378,6 +406,9 @@ extern const rmr_mc_io_ops rmri_crd_stream_ops;
 /* Takes bytes of requests; *used of them.  An error: the connection ends. */
 rmr_err rmri_crd_http_read(crd_conn *n, rmr_time now, rmr_bytes data,
                            size_t *used);
+/* The head of an answer, and its body; a NULL body: it is not of one piece. */
+void rmri_crd_answer(crd_conn *n, uint16_t status, const char *type,
+                     const rmr_bytes *body);
 /* The initiation, as it came; queues the answer.  An error: it ends, behind
  * what was queued. */
 rmr_err rmri_crd_noise_hello(crd_conn *n, rmr_bytes initiation);
@@ -479,7 +510,7 @@ rmr_err rmri_crd_login_new(rmr_coord *c, rmr_time now,
 crd_login *rmri_crd_login_find(const rmr_coord *c, rmr_bytes id);
 void rmri_crd_login_wait(crd_login *l, crd_rpc *r);
 void rmri_crd_login_leave(crd_rpc *r);
-void rmri_crd_login_end(rmr_coord *c, crd_login *l);
+void rmri_crd_login_end(rmr_coord *c, crd_login *l, const char *why);
 void rmri_crd_logins_free(rmr_coord *c);
 
 /* ---- map streams --------------------------------------------------------- */
@@ -583,8 +614,9 @@ struct rmr_coord {
     char *derp_map, *dns; /* JSON */
     rmr_dur node_expiry, ephemeral_timeout, offline_grace;
     uint32_t max_nodes, max_connections, max_logins;
-    crd_listener listeners[CRD_MAX_ADDRS];
+    crd_listener listeners[CRD_MAX_ADDRS + 2]; /* ... the socket, metrics */
     size_t n_listeners, n_open;
+    char *socket_name, *version;
 
     rmr_mc *mc;
     rmr_tls_identity *identity;
@@ -610,6 +642,7 @@ struct rmr_coord {
 
     crd_policy policy;
     crd_store store;
+    crd_api *api;
 
     crd_stream *streams;
     crd_zstd *zstd;

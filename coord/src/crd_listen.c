@@ -31,6 +31,9 @@ static void opened(void *owner, rmr_time now, const rmr_addr *local)
     memset(&ev, 0, sizeof ev);
     ev.kind = RMR_COORD_EV_LISTENING;
     ev.addr = *local;
+    ev.text = l->role == CRD_SOCKET    ? l->name
+              : l->role == CRD_METRICS ? "metrics"
+                                       : NULL;
     rmri_crd_tell(l->c, &ev);
     tell_ready(l->c);
 }
@@ -41,7 +44,8 @@ static void failed(void *owner, rmr_time now, rmr_err why)
     char text[160], addr[RMR_ADDR_TEXT_MAX];
     l->io = NULL;
     (void)snprintf(text, sizeof text, "can't listen at %s: %s",
-                   rmr_addr_text(&l->at, addr), rmr_err_name(why));
+                   l->name ? l->name : rmr_addr_text(&l->at, addr),
+                   rmr_err_name(why));
     rmri_crd_fail(l->c, now, why, text);
 }
 
@@ -70,10 +74,11 @@ rmr_err rmri_crd_listen_start(rmr_coord *c)
 {
     for (size_t i = 0; i < c->n_listeners; i++) {
         crd_listener *l = &c->listeners[i];
-        l->io = rmr_mc_listen(c->mc, &l->at, NULL, &ops, l);
+        l->io = rmr_mc_listen(c->mc, &l->at, l->name, &ops, l);
         if (!l->io)
             return RMR_E_NOMEM;
-        rmr_mc_listen_acked(l->io, UNACKED_MAX);
+        if (l->role == CRD_MAIN)
+            rmr_mc_listen_acked(l->io, UNACKED_MAX);
     }
     return RMR_OK;
 }

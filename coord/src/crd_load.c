@@ -39,7 +39,7 @@ static rmr_err load_row(rmr_coord *c, const rmr_coord_row *row)
     case RMR_COORD_ROW_POLICY:
         return rmri_crd_policy_load(c, row);
     case RMR_COORD_ROW_API_KEY:
-        break;
+        return rmri_crd_api_key_load(c, row);
     }
     return RMR_E_UNSUPPORTED;
 }
@@ -89,6 +89,6 @@ rmr_err rmri_crd_load(rmr_coord *c)
     raise_to(&c->next_user, c->n_users ? c->users[c->n_users - 1]->id : 0);
     raise_to(&c->next_key, c->n_keys ? c->keys[c->n_keys - 1]->id : 0);
     raise_to(&c->next_node, c->n_nodes ? c->by_id[c->n_nodes - 1]->id : 0);
-    raise_to(&c->next_api_key, 0);
+    raise_to(&c->next_api_key, rmri_crd_api_key_last(c));
     return e;
 }

@@ -128,12 +128,12 @@ void rmri_crd_login_leave(crd_rpc *r)
 }
 
 /* Those who wait get a new URL, when they ask again. */
-void rmri_crd_login_end(rmr_coord *c, crd_login *l)
+void rmri_crd_login_end(rmr_coord *c, crd_login *l, const char *why)
 {
     while (l->waiting) {
         crd_rpc *r = l->waiting;
         rmri_crd_login_leave(r);
-        rmri_crd_register_error(r, "the login was not approved in time");
+        rmri_crd_register_error(r, why);
     }
     link_out(c, l);
     login_free(c, l);
@@ -187,5 +187,14 @@ rmr_err rmr_coord_login_approve(rmr_coord *c, const char *login, uint64_t user,
     login_free(c, l);
     *node = n->id;
     rmri_crd_joined(c, n);
+    return RMR_OK;
+}
+
+rmr_err rmr_coord_login_reject(rmr_coord *c, const char *login)
+{
+    crd_login *l = rmri_crd_login_find(c, rmr_bytes_str(login));
+    if (!l)
+        return RMR_E_NOTFOUND;
+    rmri_crd_login_end(c, l, "the login was rejected");
     return RMR_OK;
 }

@@ -141,8 +141,10 @@ static void fill(const crd_row *o, rmr_coord_row *row)
     case RMR_COORD_ROW_POLICY:
         rmri_crd_policy_row(p, row);
         break;
-    case RMR_COORD_ROW_COUNTERS:
     case RMR_COORD_ROW_API_KEY:
+        rmri_crd_api_key_row(p, row);
+        break;
+    case RMR_COORD_ROW_COUNTERS:
         break;
     }
 }

@@ -1,6 +1,6 @@
 /* The bytes of a connection: from the stream through TLS, where there is some,
  * to HTTP/1.1 or to Noise, and back. */
-#include "crd_internal.h"
+#include "crd_api.h"
 
 #define RECORD_ROOM ((size_t)17 * 1024) /* a whole record and its frame */
 
@@ -65,7 +65,7 @@ static void on_eof(void *owner, rmr_time now)
     if (n->tls)
         (void)rmr_tls_read_eof(n->tls);
     /* A client that asks and half-closes still gets its answer. */
-    if (n->stage == CRD_HTTP && n->out.len > 0)
+    if (n->stage == CRD_HTTP && (n->out.len > 0 || n->reply))
         rmri_crd_conn_finish(n, now);
     else
         rmri_crd_conn_end(n, now);
@@ -84,6 +84,10 @@ static void on_failed(void *owner, rmr_time now, rmr_err why)
 static size_t from_app(crd_conn *n, rmr_time now, rmr_buf dst)
 {
     size_t len = 0;
+    if (n->reply && !rmri_crd_reply_fill(n, now)) {
+        rmri_crd_conn_end(n, now);
+        return 0;
+    }
     if (n->out.len > 0)
         len = rmr_ring_read(&n->out, dst.ptr, dst.len);
     if (n->out.len > 0 || (n->stage != CRD_NOISE && n->early.len == 0))

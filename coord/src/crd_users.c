@@ -38,6 +38,9 @@ crd_user *rmri_crd_user_named(const rmr_coord *c, const char *name)
 static void user_free(rmr_coord *c, crd_user *u)
 {
     rmri_crd_text_free(c, u->name);
+    rmri_crd_text_free(c, u->display);
+    rmri_crd_text_free(c, u->email);
+    rmri_crd_text_free(c, u->picture);
     rmri_crd_forget(c, &u->row);
 }
 
@@ -131,13 +134,23 @@ rmr_err rmri_crd_user_load(rmr_coord *c, const rmr_coord_row *row)
     const rmr_coord_row_user *r = &row->as.user;
     if (!is_name(r->name) || rmri_crd_user_named(c, r->name))
         return RMR_E_MALFORMED;
-    return append(c, row->id, r->name, r->created_unix_ns, &u);
+    rmr_err e = append(c, row->id, r->name, r->created_unix_ns, &u);
+    return e == RMR_OK
+               ? rmri_crd_user_texts(c, u, r->display, r->email, r->picture)
+               : e;
+}
+
+static const char *text_or_none(const char *text)
+{
+    return text ? text : "";
 }
 
 void rmri_crd_user_row(const crd_user *u, rmr_coord_row *row)
 {
     row->as.user.name = u->name;
-    row->as.user.display = row->as.user.email = row->as.user.picture = "";
+    row->as.user.display = text_or_none(u->display);
+    row->as.user.email = text_or_none(u->email);
+    row->as.user.picture = text_or_none(u->picture);
     row->as.user.created_unix_ns = u->created;
 }
 

@@ -206,6 +206,7 @@ static rmr_err tell_head(rmr_h1 *h)
     h->head.headers = h->headers;
     h->head.n_headers = h->n_headers;
     h->head.upgrade = h->cfg.requests ? p->upgrade != 0 : p->status_code == 101;
+    h->head.minor = p->http_minor;
     h->head.keep_alive =
         llhttp_should_keep_alive(p) != 0 && h->head.status != 101;
     h->decline_upgrade = false;

@@ -47,7 +47,19 @@ static void keep(rig *r, uint64_t id, rmr_bytes data)
         memcpy(c->got + c->n_got, data.ptr, data.len);
         c->n_got += data.len;
     }
-    happens(r, RMR_IO_SENT, id);
+    if (r->stands)
+        r->sending = id;
+    else
+        happens(r, RMR_IO_SENT, id);
+}
+
+void rig_goes_on(rig *r)
+{
+    uint64_t id = r->sending;
+    r->sending = 0;
+    if (id)
+        happens(r, RMR_IO_SENT, id);
+    rig_turn(r);
 }
 
 static void done(rig *r, const rmr_io_op *op)
@@ -63,7 +75,8 @@ static void perform(rig *r, const rmr_io_op *op)
 {
     switch (op->kind) {
     case RMR_IO_LISTEN:
-        r->listener = op->id;
+        need(r->n_listeners < 4, "too many listeners");
+        r->listeners[r->n_listeners++] = op->id;
         happens(r, RMR_IO_OPENED, op->id);
         break;
     case RMR_IO_STREAM_SEND:
@@ -159,6 +172,11 @@ void rig_free(rig *r)
 
 rig_conn *rig_open(rig *r)
 {
+    return rig_open_at(r, 0);
+}
+
+rig_conn *rig_open_at(rig *r, int listener)
+{
     rig_conn *c = find(r, 0);
     rmr_io_event ev;
     need(c != NULL, "too many connections");
@@ -170,7 +188,7 @@ rig_conn *rig_open(rig *r)
     c->closed = false;
     memset(&ev, 0, sizeof ev);
     ev.kind = RMR_IO_ACCEPTED;
-    ev.id = r->listener;
+    ev.id = r->listeners[listener];
     ev.child = c->id;
     ev.addr = rmr_addr_v4(127, 0, 0, 1, 40000);
     give(r, &ev);

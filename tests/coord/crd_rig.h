@@ -27,10 +27,13 @@ typedef struct rig {
     rmr_coord *coord;
     rmr_machine m;
     rmr_time now;
-    uint64_t listener, next_child;
+    uint64_t listeners[4], next_child; /* in the order they were opened */
+    int n_listeners;
     rig_conn conns[RIG_CONNS];
     uint8_t public_key[RMR_KEY_LEN];
     char login[RMR_COORD_LOGIN_TEXT];
+    bool stands; /* clients take nothing of what is sent */
+    uint64_t sending;
     bool refuses; /* the last connection was refused */
     bool stopped;
 } rig;
@@ -40,12 +43,16 @@ void rig_init(rig *r, const rmr_coord_config *cfg);
 void rig_config(rmr_coord_config *cfg);
 void rig_free(rig *r);
 rig_conn *rig_open(rig *r);
+/* At another of its listeners. */
+rig_conn *rig_open_at(rig *r, int listener);
 void rig_send(rig *r, rig_conn *c, const void *p, size_t n);
 void rig_text(rig *r, rig_conn *c, const char *text);
 /* The client goes: in order, or with a reset. */
 void rig_leave(rig *r, rig_conn *c, bool in_order);
 /* The server's operations, until it has none. */
 void rig_turn(rig *r);
+/* While r->stands: the client takes what was sent last. */
+void rig_goes_on(rig *r);
 /* Time passes, with the deadlines in it. */
 void rig_wait(rig *r, rmr_dur d);
 /* Takes the first n bytes out. */

@@ -44,6 +44,8 @@ extern "C" {
 #define RMR_COORD_KEY_TEXT 89
 /* "hskey-authreq-", 24 hex digits, NUL. */
 #define RMR_COORD_LOGIN_TEXT 39
+/* "hskey-api-", 12 hex digits, "-", 64 hex digits, NUL. */
+#define RMR_COORD_API_KEY_TEXT 88
 #define RMR_COORD_MAX_ENDPOINTS 32
 #define RMR_COORD_MAX_ROUTES 64
 #define RMR_COORD_MAX_TAGS 16
@@ -55,7 +57,8 @@ typedef struct rmr_coord_store rmr_coord_store; /* remora/coord_store.h */
 
 typedef enum rmr_coord_event_kind {
     RMR_COORD_EV_READY = 1,  /* all listeners are open; key                  */
-    RMR_COORD_EV_LISTENING,  /* one is; addr                                 */
+    RMR_COORD_EV_LISTENING,  /* one is; addr; text: the socket's name,
+                                "metrics", or NULL                           */
     RMR_COORD_EV_LOGIN,      /* a node waits for approval; text: its login id,
                                 node: its host name                          */
     RMR_COORD_EV_JOINED,     /* a node registered; id, node                  */
@@ -127,6 +130,11 @@ typedef struct rmr_coord_config {
     uint32_t max_logins;       /* that wait for approval; 1,024              */
     const rmr_coord_callbacks *callbacks; /* copied; may be NULL             */
     const rmr_coord_store *store; /* copied; NULL: memory alone              */
+    /* The REST API is served on `listen`, to those with an API key; here, on a
+     * local endpoint, to whoever can open it.  NULL: nowhere else. */
+    const char *socket_name;
+    const rmr_addr *metrics_listen; /* plain HTTP, /metrics alone; or NULL   */
+    const char *version; /* what /version says; NULL: "unknown"              */
 } rmr_coord_config;
 
 /** Sets every field to its default.
@@ -200,6 +208,14 @@ RMR_API rmr_err rmr_coord_user_next(const rmr_coord *c, uint64_t after,
  *  Source: Headscale's API. */
 RMR_API rmr_err rmr_coord_user_rename(rmr_coord *c, uint64_t id,
                                       const char *name);
+/** What people are shown of a user; NULL: as it was, "": nothing.  At most
+ *  1,024 bytes each.
+ *  Effects: as said.  Errors: NOTFOUND, INVAL (too long), NOMEM (part of it may
+ *  be changed).
+ *  Source: Headscale's API. */
+RMR_API rmr_err rmr_coord_user_describe(rmr_coord *c, uint64_t id,
+                                        const char *display, const char *email,
+                                        const char *picture);
 /** Removes a user without nodes, with its keys.
  *  Effects: as said.  Errors: NOTFOUND, INUSE (it has nodes).
  *  Source: Headscale's API. */
@@ -245,6 +261,37 @@ RMR_API rmr_err rmr_coord_key_expire(rmr_coord *c, uint64_t id);
 /** Forgets it.
  *  Effects: as said.  Errors: NOTFOUND.  Source: Headscale's API. */
 RMR_API rmr_err rmr_coord_key_remove(rmr_coord *c, uint64_t id);
+
+/* ---- keys of the REST API ------------------------------------------------ */
+
+typedef struct rmr_coord_api_key {
+    uint64_t id;
+    char prefix[13];         /* the public 12 digits */
+    uint64_t expiry_unix_ns; /* 0: never */
+    uint64_t created_unix_ns;
+} rmr_coord_api_key;
+
+/** A new key of the REST API.
+ *
+ *  \param text  Gets the whole key; it can't be had again, as only its hash is
+ *               kept.
+ *
+ *  Effects: draws randomness.
+ *  Errors: RNG, NOMEM.
+ *  Source: Headscale's API, POST /api/v1/apikey. */
+RMR_API rmr_err rmr_coord_api_key_add(rmr_coord *c, uint64_t expiry_unix_ns,
+                                      char text[RMR_COORD_API_KEY_TEXT],
+                                      uint64_t *id);
+/** The first key with an id above `after`.                           [look]
+ *  Effects: on *out.  Errors: NOTFOUND.  Source: none. */
+RMR_API rmr_err rmr_coord_api_key_next(const rmr_coord *c, uint64_t after,
+                                       rmr_coord_api_key *out);
+/** Nobody gets in by it any more.
+ *  Effects: as said.  Errors: NOTFOUND.  Source: Headscale's API. */
+RMR_API rmr_err rmr_coord_api_key_expire(rmr_coord *c, uint64_t id);
+/** Forgets it.
+ *  Effects: as said.  Errors: NOTFOUND.  Source: Headscale's API. */
+RMR_API rmr_err rmr_coord_api_key_remove(rmr_coord *c, uint64_t id);
 
 /* ---- nodes -------------------------------------------------------------- */
 
@@ -306,6 +353,11 @@ RMR_API rmr_err rmr_coord_node_approve(rmr_coord *c, uint64_t id,
  *  Source: Headscale's API, POST /api/v1/auth/register. */
 RMR_API rmr_err rmr_coord_login_approve(rmr_coord *c, const char *login,
                                         uint64_t user, uint64_t *node);
+
+/** Ends that login: its client is told, and may ask anew.
+ *  Effects: as said.  Errors: NOTFOUND.
+ *  Source: Headscale's API, POST /api/v1/auth/reject. */
+RMR_API rmr_err rmr_coord_login_reject(rmr_coord *c, const char *login);
 
 /* ---- figures ------------------------------------------------------------ */
 

@@ -62,6 +62,7 @@ typedef struct rmr_h1_head { /* borrowed for the callback */
     size_t n_headers;
     bool upgrade;    /* 101 (with or without an Upgrade header), CONNECT, or a
                         request that asks for an upgrade */
+    uint8_t minor;   /* of HTTP/1.x: 0 or 1 */
     bool keep_alive; /* another message may follow on this connection */
 } rmr_h1_head;
 
