@@ -184,7 +184,7 @@ step "a start ends at any moment" ends_at_once
 step "a login by a URL" join_by_url --advertise-tags tag:a,printer
 tags_are() { lab nodes | jq -e --argjson t "$1" '.nodes[] | select(.Hostinfo.Hostname == "r3") | (.Hostinfo.RequestTags // []) == $t'; }
 step "tags are asked for" tags_are '["tag:a","tag:printer"]'
-step "its state has a registration" is_registered true
+step "its state has a registration" until_ok 5 is_registered true
 logged_out() { remora r3 logout && until_ok 5 grep '"event":"stopped"' "$d/log/remora-r3.out"; }
 step "logout ends the running node" logged_out
 unset 'pid_of[remora-r3]'
