@@ -90,11 +90,23 @@ void rmri_crd_conn_accept(crd_listener *l, rmr_time now, uint64_t child,
     rmri_crd_conn_settle(n, now);
 }
 
+/* Any machine key gets this far; a connection that asks for nothing ends. */
+static void watch_idle(crd_conn *n, rmr_time now)
+{
+    if (n->stage != CRD_NOISE || n->finishing || !n->h2)
+        return;
+    if (rmr_h2s_open_streams(n->h2) > 0)
+        rmr_timers_cancel(&n->c->timers, &n->timer);
+    else if (!rmr_timer_is_armed(&n->timer))
+        rmri_crd_timer_set(n->c, &n->timer, CRD_TIMER_STAGE, n,
+                           rmr_time_add(now, CRD_IDLE_TIMEOUT));
+}
+
 void rmri_crd_conn_settle(crd_conn *n, rmr_time now)
 {
-    (void)now;
     if (n->stage == CRD_DEAD)
         return;
+    watch_idle(n, now);
     if (!n->finishing)
         rmr_mc_io_credit(n->io, CRD_CREDIT);
     if (n->tls || n->out.len > 0 || n->early.len > 0 || n->h2 || n->reply ||

@@ -52,6 +52,7 @@
 #define CRD_CREDIT ((size_t)32 * 1024) /* read ahead of a connection */
 #define CRD_OUT_MAX ((size_t)64 * 1024) /* answers of HTTP/1.1 that wait */
 #define CRD_HTTP_TIMEOUT (30 * RMR_SEC)
+#define CRD_IDLE_TIMEOUT (120 * RMR_SEC) /* inside Noise, without a request */
 #define CRD_FINISH_TIMEOUT (2 * RMR_SEC)
 #define CRD_LOGIN_LIFE (15 * 60 * RMR_SEC)
 #define CRD_MIN_VERSION 113

@@ -686,6 +686,25 @@ static void half_open_connections_are_bounded_and_end(void **s)
     rig_free(&r);
 }
 
+static void a_connection_that_asks_for_nothing_ends(void **s)
+{
+    char key[RMR_COORD_KEY_TEXT];
+    (void)s;
+    set_up();
+    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
+    auth_key(&wish, key);
+    assert_true(rig_join(&a, &r, 2, 138));
+    rig_pump(&a);
+    join(&b, 1, KEY1, key);
+    (void)stream(&b, KEY1);
+    rig_wait(&r, 130 * RMR_SEC);
+    assert_true(a.c->closed);
+    assert_false(b.c->closed); /* its map stream is a request */
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
 static void every_allocation_may_fail(void **s)
 {
     char key[RMR_COORD_KEY_TEXT];
@@ -743,6 +762,7 @@ int main(void)
         cmocka_unit_test(a_body_too_long_ends_the_request_alone),
         cmocka_unit_test(damaged_records_end_the_connection),
         cmocka_unit_test(half_open_connections_are_bounded_and_end),
+        cmocka_unit_test(a_connection_that_asks_for_nothing_ends),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
