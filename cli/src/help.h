@@ -11,5 +11,7 @@ const char *cli_help_text(cli_command topic);
 
 /* help_relay.c */
 extern const char cli_help_relay[];
+/* help_coordinator.c */
+extern const char cli_help_coordinator[];
 
 #endif
