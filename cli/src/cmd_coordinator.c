@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "coord_admin.h"
+#include "coord_args.h"
 #include "help.h"
 #include "print.h"
 
@@ -31,6 +32,9 @@ int cli_coordinator(int argc, char **argv)
     if (is_one_of(argv[0], help)) {
         (void)fputs(cli_help_coordinator, stdout);
         return CLI_EXIT_OK;
+    }
+    if (strcmp(argv[0], "serve") == 0) {
+        return cli_coord_serve(argc, argv);
     }
     if (is_one_of(argv[0], admin)) {
         return cli_coord_admin(argc, argv);

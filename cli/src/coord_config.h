@@ -24,6 +24,11 @@ typedef struct cli_coord_addrs {
     size_t n;
 } cli_coord_addrs;
 
+typedef struct cli_coord_route { /* dns.nameservers.split */
+    const char *domain;
+    cli_coord_texts resolvers;
+} cli_coord_route;
+
 /* derp.server: the embedded relay. */
 typedef struct cli_coord_derp_server {
     bool enabled;
@@ -64,7 +69,12 @@ typedef struct cli_coord_config {
 
     rmr_dur node_expiry, ephemeral_timeout;
     const char *base_domain; /* "": none */
-    rmr_coord_dns dns;       /* points into what is kept here */
+    bool magic_dns, override_dns;
+    cli_coord_texts resolvers, search;
+    cli_coord_route *routes;
+    rmr_coord_dns_record *records;
+    size_t n_routes, n_records;
+    rmr_coord_dns dns; /* all of it as the server takes it, behind parse */
     cli_coord_derp derp;
 
     rmr_log_level log_level;
@@ -74,7 +84,6 @@ typedef struct cli_coord_config {
     void **kept; /* all memory that the above points to */
     size_t n_kept;
     uint64_t seen[4]; /* a bit for each setting: it was there */
-    bool no_memory;
     char error[640]; /* one sentence, with file and line where there is one */
 } cli_coord_config;
 

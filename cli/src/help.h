@@ -13,5 +13,6 @@ const char *cli_help_text(cli_command topic);
 extern const char cli_help_relay[];
 /* help_coordinator.c */
 extern const char cli_help_coordinator[];
+extern const char cli_help_coord_serve[];
 
 #endif

@@ -1,4 +1,4 @@
-/* The help text of remora coordinator. */
+/* The help texts of remora coordinator, and of serve. */
 #include "help.h"
 
 const char cli_help_coordinator[] =
@@ -6,6 +6,7 @@ const char cli_help_coordinator[] =
     "remora\n"
     "nodes join\n"
     "\n"
+    "  remora coordinator serve        runs it\n"
     "  remora coordinator users        who has nodes\n"
     "  remora coordinator preauthkeys  keys by which nodes join\n"
     "  remora coordinator nodes        the nodes: rename, expire, tag, routes\n"
@@ -17,4 +18,19 @@ const char cli_help_coordinator[] =
     "remora coordinator WORD --help says more about each.\n"
     "\n"
     "Example:\n"
-    "  remora coordinator users create alice\n";
+    "  remora coordinator serve --config coordinator.yaml\n"
+    "  remora coordinator users create alice --config coordinator.yaml\n";
+
+const char cli_help_coord_serve[] =
+    "remora coordinator serve: runs the coordination server in the foreground\n"
+    "\n"
+    "  -c, --config FILE   YAML; default: /etc/remora/coordinator.yaml\n"
+    "  --json              one object a line on stdout\n"
+    "\n"
+    "The file needs server_url and listen_addr; the names of the others are\n"
+    "Headscale's. SIGHUP reads the policy, the certificate and the DERP map "
+    "anew.\n"
+    "SIGTERM ends it in order.\n"
+    "\n"
+    "Example:\n"
+    "  remora coordinator serve --config coordinator.yaml\n";
