@@ -24,7 +24,7 @@ set(REMORA_GRAPH
     "io-posix: base"
     "io-gcd: base io-posix"
     "sim: base"
-    "cli: base crypto node relay io-posix")
+    "cli: base crypto tls http node relay coord store-sqlite io-posix")
 
 set(REMORA_ROOMS)
 foreach(row IN LISTS REMORA_GRAPH)

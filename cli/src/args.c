@@ -119,8 +119,8 @@ static const struct {
     {"down", CLI_DOWN},       {"relay", CLI_RELAY},
     {"set", CLI_SET},         {"whois", CLI_WHOIS},
     {"metrics", CLI_METRICS}, {"capture", CLI_CAPTURE},
-    {"logout", CLI_LOGOUT},   {"version", CLI_VERSION},
-    {"help", CLI_HELP},
+    {"logout", CLI_LOGOUT},   {"coordinator", CLI_COORDINATOR},
+    {"version", CLI_VERSION}, {"help", CLI_HELP},
 };
 
 const char *cli_command_name(cli_command c)
@@ -481,7 +481,8 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
     if (argc < 2) {
         return cli_usage(a, "which command? up, status, ping, netcheck, nc, "
                             "debug, down, logout, set, whois, metrics, "
-                            "capture, relay, version or help; see remora help");
+                            "capture, relay, coordinator, version or help; see "
+                            "remora help");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         a->command = CLI_HELP;
@@ -496,7 +497,7 @@ bool cli_args_parse(cli_args *a, int argc, char **argv)
         return cli_usage(a, "there is no command '%s'; see remora help",
                          argv[1]);
     }
-    if (a->command == CLI_RELAY) {
+    if (a->command == CLI_RELAY || a->command == CLI_COORDINATOR) {
         a->rest_argc = argc - 2;
         a->rest_argv = argv + 2;
         return true;

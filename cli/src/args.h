@@ -23,6 +23,7 @@ typedef enum cli_command {
     CLI_METRICS,
     CLI_CAPTURE,
     CLI_RELAY,
+    CLI_COORDINATOR,
     CLI_VERSION,
     CLI_HELP
 } cli_command;
@@ -43,7 +44,8 @@ typedef struct cli_args {
     const char *state_dir; /* NULL: the default place */
     bool json;
 
-    /* relay: what follows its name; it has a parser of its own */
+    /* relay, coordinator: what follows its name; they have parsers of their
+     * own */
     int rest_argc;
     char **rest_argv;
 

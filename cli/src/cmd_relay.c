@@ -1,5 +1,4 @@
 /* remora relay: the relay on the poll adapter, until it is asked to end. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "proxy.h"
 #include "relay_args.h"
 #include "secret.h"
+#include "signals.h"
 #include "usage.h"
 
 #define CONFIG_MAX ((size_t)1024 * 1024)
@@ -34,50 +34,6 @@ typedef struct command {
     bool failed; /* said already */
     char error[4500];
 } command;
-
-/* Signal handlers have no argument; there is one adapter in this program. */
-static rmr_posix *volatile adapter;
-static volatile sig_atomic_t reload_wanted;
-
-static void on_stop(int sig)
-{
-    (void)sig;
-    if (adapter != NULL) {
-        rmr_posix_request_stop(adapter);
-    }
-}
-
-static void on_reload(int sig)
-{
-    (void)sig;
-    reload_wanted = 1;
-    if (adapter != NULL) {
-        rmr_posix_wake(adapter);
-    }
-}
-
-/* A second signal to stop ends the program at once: SA_RESETHAND. */
-static void catch_signals(rmr_posix *p)
-{
-    struct sigaction sa;
-    adapter = p;
-    memset(&sa, 0, sizeof sa);
-    (void)sigemptyset(&sa.sa_mask);
-    sa.sa_handler = on_reload;
-    (void)sigaction(SIGHUP, &sa, NULL);
-    sa.sa_handler = on_stop;
-    sa.sa_flags = (int)SA_RESETHAND;
-    (void)sigaction(SIGINT, &sa, NULL);
-    (void)sigaction(SIGTERM, &sa, NULL);
-}
-
-static void release_signals(void)
-{
-    (void)signal(SIGINT, SIG_DFL);
-    (void)signal(SIGTERM, SIG_DFL);
-    (void)signal(SIGHUP, SIG_DFL);
-    adapter = NULL;
-}
 
 /* ---- what it says ------------------------------------------------------ */
 
@@ -292,15 +248,14 @@ static int run(command *c)
     size_t running = 1;
     rmr_err err = RMR_OK;
     (void)cli_usage_memory(&c->start_bytes);
-    catch_signals(c->posix);
+    cli_signals_catch(c->posix, true);
     while (running > 0 && err == RMR_OK) {
-        if (reload_wanted) {
-            reload_wanted = 0;
+        if (cli_signals_reload()) {
             reload(c);
         }
         err = rmr_posix_turn(c->posix, 60 * RMR_SEC, &running);
     }
-    release_signals();
+    cli_signals_release();
     if (err != RMR_OK) {
         cli_complain("the relay can't go on: %s", rmr_err_name(err));
     }

@@ -1,5 +1,4 @@
 /* remora up: the node on the poll adapter, until it ends or is asked to. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "print.h"
 #include "proxy.h"
 #include "secret.h"
+#include "signals.h"
 #include "up_events.h"
 
 typedef struct up {
@@ -32,37 +32,6 @@ typedef struct up {
     char hostname[64];
     char os_version[128];
 } up;
-
-/* Signal handlers have no argument; there is one adapter in this program. */
-static rmr_posix *volatile stop_target;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    if (stop_target != NULL) {
-        rmr_posix_request_stop(stop_target);
-    }
-}
-
-/* A second signal ends the program at once: SA_RESETHAND. */
-static void catch_signals(rmr_posix *p)
-{
-    struct sigaction sa;
-    stop_target = p;
-    memset(&sa, 0, sizeof sa);
-    sa.sa_handler = on_signal;
-    sa.sa_flags = (int)SA_RESETHAND;
-    (void)sigemptyset(&sa.sa_mask);
-    (void)sigaction(SIGINT, &sa, NULL);
-    (void)sigaction(SIGTERM, &sa, NULL);
-}
-
-static void release_signals(void)
-{
-    (void)signal(SIGINT, SIG_DFL);
-    (void)signal(SIGTERM, SIG_DFL);
-    stop_target = NULL;
-}
 
 /* The key may come from the environment even when the command line has one:
  * it is taken out of there in any case. */
@@ -274,9 +243,9 @@ static rmr_err run_turns(up *u)
 static int run(up *u)
 {
     rmr_err err;
-    catch_signals(u->posix);
+    cli_signals_catch(u->posix, false);
     err = run_turns(u);
-    release_signals();
+    cli_signals_release();
     if (u->events.failed) {
         return CLI_EXIT_FAILED;
     }

@@ -22,5 +22,7 @@ int cli_metrics(const cli_args *a);
 int cli_capture(const cli_args *a);
 /** Parses its own options: what follows "relay". */
 int cli_relay(int argc, char **argv);
+/** Likewise: what follows "coordinator". */
+int cli_coordinator(int argc, char **argv);
 
 #endif

@@ -87,6 +87,84 @@ bool cli_file_read(cli_file *f, const char *path, size_t max, char *error,
     return ok;
 }
 
+/* ---- writing ----------------------------------------------------------- */
+
+static bool write_all(int fd, rmr_bytes data)
+{
+    while (data.len > 0) {
+        ssize_t n = write(fd, data.ptr, data.len);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        data = rmr_bytes_of(data.ptr + n, data.len - (size_t)n);
+    }
+    return true;
+}
+
+/* The length of the directory's part, with its slash. */
+static size_t dir_len(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* The new name lasts. */
+static bool sync_dir(const char *path)
+{
+    char dir[4096];
+    size_t n = dir_len(path);
+    if (n >= sizeof dir) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    (void)snprintf(dir, sizeof dir, "%.*s", (int)n, n > 0 ? path : "");
+    int fd = open(n > 0 ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return ok;
+}
+
+static bool create(const char *path, const char *aside, rmr_bytes data)
+{
+    (void)unlink(aside); /* of a process that was killed */
+    int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                  S_IRUSR | S_IWUSR);
+    if (fd < 0) {
+        return false;
+    }
+    bool ok = write_all(fd, data) && fsync(fd) == 0;
+    ok = close(fd) == 0 && ok;
+    /* link(2) fails where there is a file, rename(2) would replace it. */
+    ok = ok && link(aside, path) == 0;
+    int why = errno;
+    (void)unlink(aside);
+    errno = why;
+    return ok && sync_dir(path);
+}
+
+bool cli_file_create(const char *path, rmr_bytes data, char *error, size_t cap)
+{
+    char aside[4096];
+    int n = snprintf(aside, sizeof aside, "%.*s.new-%s", (int)dir_len(path),
+                     path, path + dir_len(path));
+    bool ok = false;
+    errno = ENAMETOOLONG;
+    if (n > 0 && (size_t)n < sizeof aside) {
+        ok = create(path, aside, data);
+    }
+    if (!ok && errno == EEXIST) {
+        (void)snprintf(error, cap, "there is a file %s already", path);
+    } else if (!ok) {
+        (void)snprintf(error, cap, "can't write %s: %s", path, strerror(errno));
+    }
+    return ok;
+}
+
 bool cli_ca_read(cli_file *f, const char *ca_file, char *error, size_t cap)
 {
     if (ca_file != NULL) {
@@ -142,6 +220,17 @@ void cli_make_parents(const char *path)
             part[i] = '\0';
             (void)mkdir(part, 0755);
         }
+    }
+}
+
+void cli_make_private_dir(const char *path)
+{
+    char dir[4096];
+    size_t n = dir_len(path);
+    if (n > 1 && n < sizeof dir) {
+        (void)snprintf(dir, sizeof dir, "%.*s", (int)n - 1, path);
+        cli_make_parents(dir);
+        (void)mkdir(dir, 0700);
     }
 }
 

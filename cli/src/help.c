@@ -18,6 +18,7 @@ static const char help_all[] =
     "  remora down      stops the running node\n"
     "  remora logout    leaves the tailnet: the node's key ends\n"
     "  remora relay     a DERP relay for all nodes of a tailnet\n"
+    "  remora coordinator  a coordination server: a tailnet of one's own\n"
     "  remora version   the version\n"
     "  remora help X    more about a command\n"
     "\n"
@@ -279,6 +280,8 @@ const char *cli_help_text(cli_command topic)
         return help_logout;
     case CLI_RELAY:
         return cli_help_relay;
+    case CLI_COORDINATOR:
+        return cli_help_coordinator;
     case CLI_VERSION:
         return help_version;
     case CLI_HELP:

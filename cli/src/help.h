@@ -11,5 +11,8 @@ const char *cli_help_text(cli_command topic);
 
 /* help_relay.c */
 extern const char cli_help_relay[];
+/* help_coordinator.c */
+extern const char cli_help_coordinator[];
+extern const char cli_help_coord_serve[];
 
 #endif

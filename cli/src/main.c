@@ -39,6 +39,8 @@ static int run(cli_args *a)
         return cli_capture(a);
     case CLI_RELAY:
         return cli_relay(a->rest_argc, a->rest_argv);
+    case CLI_COORDINATOR:
+        return cli_coordinator(a->rest_argc, a->rest_argv);
     case CLI_VERSION:
         (void)puts("remora " REMORA_VERSION);
         return CLI_EXIT_OK;

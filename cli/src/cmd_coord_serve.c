@@ -1,0 +1,212 @@
+/* remora coordinator serve: the server on the poll adapter, until it is asked
+ * to end. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <remora/coord.h>
+#include <remora/posix.h>
+#include <remora/store_sqlite.h>
+
+#include "commands.h"
+#include "coord_args.h"
+#include "coord_config.h"
+#include "coord_events.h"
+#include "coord_files.h"
+#include "coord_key.h"
+#include "help.h"
+#include "print.h"
+#include "signals.h"
+
+typedef struct server {
+    cli_coord_args args;
+    cli_coord_config cfg;
+    cli_coord_files files;
+    cli_coord_events events;
+    uint8_t key[RMR_KEY_LEN]; /* secret */
+    rmr_env env;
+    rmr_posix *posix;
+    rmr_store_sqlite *db;
+    rmr_coord *coord;
+    char socket_dir[CLI_COORD_PATH_MAX];
+    bool quiet;
+} server;
+
+/* ---- beginning ----------------------------------------------------------- */
+
+static bool read_all(server *s)
+{
+    char error[1024];
+    cli_coord_config *c = &s->cfg;
+    if (!cli_coord_config_read(c, s->args.config)) {
+        cli_complain("%s", c->error);
+        return false;
+    }
+    if (!cli_coord_files_certificate(&s->files, c) ||
+        !cli_coord_files_policy(&s->files, c) ||
+        !cli_coord_files_derp_map(&s->files, c)) {
+        cli_complain("%s", s->files.error);
+        return false;
+    }
+    s->env = rmr_posix_env();
+    cli_make_private_dir(c->noise_key);
+    if (!cli_coord_key_file(c->noise_key, &s->env, s->key, error,
+                            sizeof error)) {
+        cli_complain("%s", error);
+        return false;
+    }
+    if (c->log_json) {
+        cli_print_json();
+    }
+    s->env.log = cli_log(c->log_level, &s->quiet);
+    return true;
+}
+
+/* Behind the lock on the database there is one server at a time: it is opened
+ * before the socket. */
+static bool open_database(server *s)
+{
+    char why[RMR_STORE_SQLITE_WHY];
+    rmr_store_sqlite_config sc;
+    rmr_store_sqlite_config_init(&sc, sizeof sc);
+    sc.path = s->cfg.database;
+    cli_make_private_dir(sc.path);
+    rmr_err err = rmr_store_sqlite_open(&s->db, &sc, why);
+    if (err == RMR_E_INUSE) {
+        cli_complain("another process serves from %s already", sc.path);
+    } else if (err != RMR_OK) {
+        cli_complain("%s: %s", sc.path, why);
+    }
+    return err == RMR_OK;
+}
+
+/* The adapter has the directory of the local socket. */
+static bool start_adapter(server *s)
+{
+    rmr_posix_config pc;
+    char error[4500];
+    const char *slash = strrchr(s->cfg.unix_socket, '/');
+    int n = slash != NULL && slash > s->cfg.unix_socket
+                ? (int)(slash - s->cfg.unix_socket)
+                : 1;
+    (void)snprintf(s->socket_dir, sizeof s->socket_dir, "%.*s", n,
+                   slash != NULL ? s->cfg.unix_socket : ".");
+    cli_make_private_dir(s->cfg.unix_socket);
+    rmr_posix_config_init(&pc, sizeof pc);
+    pc.dir = s->socket_dir;
+    pc.log = s->env.log;
+    pc.no_links = true;
+    s->quiet = true;
+    rmr_err err = rmr_posix_new(&s->posix, &pc);
+    s->quiet = false;
+    if (err == RMR_E_NOMEM) {
+        cli_complain("out of memory");
+    } else if (err != RMR_OK) {
+        cli_state_dir_why(pc.dir, error, sizeof error);
+        cli_complain("%s", error);
+    }
+    return err == RMR_OK;
+}
+
+static rmr_err make_server(server *s)
+{
+    const cli_coord_config *c = &s->cfg;
+    const char *slash = strrchr(c->unix_socket, '/');
+    rmr_coord_config cc;
+    rmr_coord_store store = rmr_store_sqlite_table(s->db);
+    rmr_coord_callbacks cb = cli_coord_events_callbacks(&s->events);
+    rmr_coord_config_init(&cc, sizeof cc);
+    cc.listen = c->listen.at;
+    cc.n_listen = c->listen.n;
+    cc.cert_pem = rmr_bytes_of(s->files.cert.data, s->files.cert.len);
+    cc.key_pem = rmr_bytes_of(s->files.key.data, s->files.key.len);
+    cc.server_url = c->server_url;
+    cc.base_domain = c->base_domain;
+    cc.v4 = c->v4;
+    cc.v6 = c->v6;
+    cc.dns = &c->dns;
+    cc.derp_map = rmr_bytes_of(s->files.derp_map.data, s->files.derp_map.len);
+    cc.open = c->open;
+    cc.private_key = s->key;
+    cc.node_expiry = c->node_expiry;
+    cc.ephemeral_timeout = c->ephemeral_timeout;
+    cc.callbacks = &cb;
+    cc.store = &store;
+    cc.socket_name = slash != NULL ? slash + 1 : c->unix_socket;
+    cc.metrics_listen = c->metrics.family != RMR_AF_NONE ? &c->metrics : NULL;
+    cc.version = REMORA_VERSION;
+    s->events.socket = c->unix_socket;
+    s->events.socket_mode = c->unix_socket_mode;
+    return rmr_coord_new(&s->coord, &s->env, &cc, rmr_posix_now());
+}
+
+static bool start_server(server *s)
+{
+    rmr_err err = make_server(s);
+    rmr_wipe(s->key, sizeof s->key);
+    cli_file_free(&s->files.key);
+    if (err == RMR_OK) {
+        rmr_machine m = rmr_coord_machine(s->coord);
+        err = rmr_posix_add(s->posix, &m);
+    }
+    if (err != RMR_OK) {
+        cli_complain("the coordination server can't start: %s",
+                     rmr_err_name(err));
+    }
+    return err == RMR_OK;
+}
+
+/* ---- running ------------------------------------------------------------- */
+
+static int run(server *s)
+{
+    size_t running = 1;
+    rmr_err err = RMR_OK;
+    cli_signals_catch(s->posix, true);
+    while (running > 0 && err == RMR_OK) {
+        (void)cli_signals_reload();
+        err = rmr_posix_turn(s->posix, 60 * RMR_SEC, &running);
+    }
+    cli_signals_release();
+    if (err != RMR_OK) {
+        cli_complain("the coordination server can't go on: %s",
+                     rmr_err_name(err));
+    }
+    return err != RMR_OK || s->events.failed ? CLI_EXIT_FAILED : CLI_EXIT_OK;
+}
+
+static int serve(server *s)
+{
+    if (!read_all(s) || !open_database(s) || !start_adapter(s) ||
+        !start_server(s)) {
+        return CLI_EXIT_FAILED;
+    }
+    return run(s);
+}
+
+int cli_coord_serve(int argc, char **argv)
+{
+    server *s = calloc(1, sizeof *s);
+    int code = CLI_EXIT_USAGE;
+    if (s == NULL) {
+        cli_complain("out of memory");
+        return CLI_EXIT_FAILED;
+    }
+    if (!cli_coord_args_parse(&s->args, argc, argv)) {
+        cli_complain("%s", s->args.error);
+    } else if (s->args.help) {
+        (void)fputs(cli_help_coord_serve, stdout);
+        code = CLI_EXIT_OK;
+    } else {
+        s->events.json = s->args.json;
+        code = serve(s);
+    }
+    rmr_posix_free(s->posix);
+    rmr_coord_free(s->coord);
+    rmr_store_sqlite_close(s->db);
+    cli_coord_files_free(&s->files);
+    cli_coord_config_free(&s->cfg);
+    rmr_wipe(s->key, sizeof s->key);
+    free(s);
+    return code;
+}

@@ -1,0 +1,164 @@
+/* What the coordination server tells. */
+#include "coord_events.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <remora/json.h>
+#include <remora/text.h>
+
+#include "print.h"
+
+#define LINE_MAX_BYTES 4096
+
+typedef struct line {
+    rmr_jw w;
+    uint8_t buf[LINE_MAX_BYTES];
+} line;
+
+static void begin(line *l, const char *event)
+{
+    rmr_jw_init(&l->w, rmr_buf_of(l->buf, sizeof l->buf - 1));
+    rmr_jw_object(&l->w);
+    rmr_jw_kstr(&l->w, "event", event);
+}
+
+static void end(line *l)
+{
+    size_t len;
+    rmr_jw_object_end(&l->w);
+    if (rmr_jw_end(&l->w, &len) == RMR_OK) {
+        l->buf[len] = '\n';
+        (void)fwrite(l->buf, 1, len + 1, stdout);
+        (void)fflush(stdout);
+    }
+}
+
+static void say(const char *text)
+{
+    cli_print_clean(stdout, rmr_bytes_str(text));
+    (void)putchar('\n');
+    (void)fflush(stdout);
+}
+
+static void ready(const cli_coord_events *e, const rmr_coord_event *ev)
+{
+    char key[2 * RMR_KEY_LEN + 1], text[128];
+    (void)snprintf(text, sizeof text, "mkey:%s",
+                   rmr_hex(key, ev->key, RMR_KEY_LEN));
+    if (e->json) {
+        line l;
+        begin(&l, "ready");
+        rmr_jw_kstr(&l.w, "public_key", text);
+        end(&l);
+        return;
+    }
+    (void)printf("ready, public key %s\n", text);
+    (void)fflush(stdout);
+}
+
+/* The socket's mode is the adapter's 0600 until here. */
+static void open_socket(const cli_coord_events *e)
+{
+    if (e->socket_mode != 0600 && chmod(e->socket, e->socket_mode) != 0) {
+        cli_complain("can't set the mode of %s: %s", e->socket,
+                     strerror(errno));
+    }
+}
+
+static void listening(const cli_coord_events *e, const rmr_coord_event *ev)
+{
+    char addr[RMR_ADDR_TEXT_MAX], text[4200];
+    bool is_socket = ev->addr.family == RMR_AF_NONE;
+    const char *where = is_socket ? e->socket : rmr_addr_text(&ev->addr, addr);
+    const char *what = is_socket          ? "unix_socket"
+                       : ev->text != NULL ? ev->text
+                                          : "nodes";
+    if (is_socket) {
+        open_socket(e);
+    }
+    if (e->json) {
+        line l;
+        begin(&l, "listening");
+        rmr_jw_kstr(&l.w, "at", where);
+        rmr_jw_kstr(&l.w, "what", what);
+        end(&l);
+        return;
+    }
+    (void)snprintf(text, sizeof text, "listening at %s (%s)", where, what);
+    say(text);
+}
+
+static void login(const cli_coord_events *e, const rmr_coord_event *ev)
+{
+    char text[1024];
+    if (e->json) {
+        line l;
+        begin(&l, "login");
+        rmr_jw_kstr(&l.w, "auth_id", ev->text);
+        rmr_jw_kstr(&l.w, "hostname", ev->node);
+        end(&l);
+        return;
+    }
+    (void)snprintf(text, sizeof text,
+                   "%s waits for approval: remora coordinator auth register "
+                   "--auth-id %s --user USER",
+                   ev->node, ev->text);
+    say(text);
+}
+
+static void joined(const cli_coord_events *e, const rmr_coord_event *ev)
+{
+    char text[512];
+    if (e->json) {
+        line l;
+        begin(&l, "joined");
+        rmr_jw_ku64(&l.w, "id", ev->id);
+        rmr_jw_kstr(&l.w, "name", ev->node);
+        end(&l);
+        return;
+    }
+    (void)snprintf(text, sizeof text, "node %llu, %s, has joined",
+                   (unsigned long long)ev->id, ev->node);
+    say(text);
+}
+
+static void on_event(void *user, const rmr_coord_event *ev)
+{
+    cli_coord_events *e = user;
+    switch (ev->kind) {
+    case RMR_COORD_EV_READY:
+        ready(e, ev);
+        break;
+    case RMR_COORD_EV_LISTENING:
+        listening(e, ev);
+        break;
+    case RMR_COORD_EV_LOGIN:
+        login(e, ev);
+        break;
+    case RMR_COORD_EV_JOINED:
+        joined(e, ev);
+        break;
+    case RMR_COORD_EV_TROUBLE:
+        cli_complain("%s", ev->text);
+        break;
+    case RMR_COORD_EV_FAILED:
+        e->failed = true;
+        cli_complain("%s", ev->text);
+        break;
+    case RMR_COORD_EV_STOPPED:
+        break;
+    }
+}
+
+rmr_coord_callbacks cli_coord_events_callbacks(cli_coord_events *e)
+{
+    rmr_coord_callbacks cb;
+    memset(&cb, 0, sizeof cb);
+    cb.struct_size = (uint32_t)sizeof cb;
+    cb.user = e;
+    cb.on_event = on_event;
+    return cb;
+}

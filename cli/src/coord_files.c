@@ -1,0 +1,113 @@
+/* The files that the coordinator's configuration names. */
+#include "coord_files.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <remora/policy.h>
+#include <remora/posix.h>
+#include <remora/tls_srv.h>
+
+#include "coord_derpmap.h"
+
+#define PEM_MAX ((size_t)1024 * 1024)
+#define POLICY_MAX ((size_t)1024 * 1024)
+
+static rmr_bytes bytes_of(const cli_file *f)
+{
+    return rmr_bytes_of(f->data, f->len);
+}
+
+/* ---- the certificate ----------------------------------------------------- */
+
+static const char *tls_why(rmr_err err)
+{
+    switch (err) {
+    case RMR_E_NOMEM:
+        return "there is no memory";
+    case RMR_E_UNSUPPORTED:
+        return "the key is of a kind that is not known: RSA, P-256 and P-384 "
+               "are";
+    case RMR_E_MALFORMED:
+        return "one of the two is no PEM, or they don't belong together";
+    default:
+        return rmr_err_name(err);
+    }
+}
+
+static bool check_certificate(cli_coord_files *f, const cli_coord_config *c)
+{
+    rmr_tls_identity *id = NULL;
+    rmr_env env = rmr_posix_env();
+    rmr_err err =
+        rmr_tls_identity_new(&id, &env, bytes_of(&f->cert), bytes_of(&f->key));
+    rmr_tls_identity_free(id);
+    if (err != RMR_OK) {
+        (void)snprintf(f->error, sizeof f->error,
+                       "%.300s and %.300s are no certificate and key: %s",
+                       c->tls_cert, c->tls_key, tls_why(err));
+    }
+    return err == RMR_OK;
+}
+
+bool cli_coord_files_certificate(cli_coord_files *f, const cli_coord_config *c)
+{
+    cli_file_free(&f->cert);
+    cli_file_free(&f->key);
+    if (c->tls_cert == NULL) {
+        return true;
+    }
+    return cli_file_read(&f->cert, c->tls_cert, PEM_MAX, f->error,
+                         sizeof f->error) &&
+           cli_file_read(&f->key, c->tls_key, PEM_MAX, f->error,
+                         sizeof f->error) &&
+           check_certificate(f, c);
+}
+
+/* ---- the policy ---------------------------------------------------------- */
+
+static bool check_policy(cli_coord_files *f, const cli_coord_config *c)
+{
+    rmr_pol *p = NULL;
+    rmr_pol_why why;
+    rmr_env env = rmr_posix_env();
+    memset(&why, 0, sizeof why);
+    rmr_err err = rmr_pol_parse(&p, &env.alloc, bytes_of(&f->policy), &why);
+    rmr_pol_free(p);
+    if (err == RMR_OK) {
+        return true;
+    }
+    if (why.line > 0) {
+        (void)snprintf(f->error, sizeof f->error, "%.300s, line %u: %.600s",
+                       c->policy, (unsigned)why.line, why.text);
+    } else {
+        (void)snprintf(f->error, sizeof f->error, "%.300s: %.600s", c->policy,
+                       why.text[0] != '\0' ? why.text : rmr_err_name(err));
+    }
+    return false;
+}
+
+bool cli_coord_files_policy(cli_coord_files *f, const cli_coord_config *c)
+{
+    cli_file_free(&f->policy);
+    return c->policy == NULL ||
+           (cli_file_read(&f->policy, c->policy, POLICY_MAX, f->error,
+                          sizeof f->error) &&
+            check_policy(f, c));
+}
+
+/* ---- the DERP map -------------------------------------------------------- */
+
+bool cli_coord_files_derp_map(cli_coord_files *f, const cli_coord_config *c)
+{
+    cli_file_free(&f->derp_map);
+    return cli_coord_derp_map(c, &f->derp_map, f->error, sizeof f->error);
+}
+
+void cli_coord_files_free(cli_coord_files *f)
+{
+    cli_file_free(&f->cert);
+    cli_file_free(&f->key);
+    cli_file_free(&f->policy);
+    cli_file_free(&f->derp_map);
+}

@@ -1,0 +1,28 @@
+/*
+ * The files that the coordinator's configuration names: read and checked.
+ */
+#ifndef CLI_COORD_FILES_H
+#define CLI_COORD_FILES_H
+
+#include <remora/crypto.h>
+
+#include "coord_config.h"
+#include "files.h"
+
+typedef struct cli_coord_files {
+    cli_file cert, key; /* PEM; empty: plain HTTP */
+    cli_file policy;    /* HuJSON; empty: none */
+    cli_file derp_map;  /* JSON as clients get it; empty: no relays */
+    char error[1024];   /* one sentence */
+} cli_coord_files;
+
+/** Each reads and checks one, in place of what was read before.  False:
+ *  `error` says what is wrong, with the line where there is one, and the one
+ *  before is there no more. */
+bool cli_coord_files_certificate(cli_coord_files *f, const cli_coord_config *c);
+bool cli_coord_files_policy(cli_coord_files *f, const cli_coord_config *c);
+bool cli_coord_files_derp_map(cli_coord_files *f, const cli_coord_config *c);
+/** Wipes and frees. */
+void cli_coord_files_free(cli_coord_files *f);
+
+#endif

@@ -1,0 +1,36 @@
+/* The help texts of remora coordinator, and of serve. */
+#include "help.h"
+
+const char cli_help_coordinator[] =
+    "remora coordinator: a coordination server, which Tailscale clients and "
+    "remora\n"
+    "nodes join\n"
+    "\n"
+    "  remora coordinator serve        runs it\n"
+    "  remora coordinator users        who has nodes\n"
+    "  remora coordinator preauthkeys  keys by which nodes join\n"
+    "  remora coordinator nodes        the nodes: rename, expire, tag, routes\n"
+    "  remora coordinator auth         logins that wait for approval\n"
+    "  remora coordinator policy       who may reach whom\n"
+    "  remora coordinator apikeys      keys of the REST API\n"
+    "  remora coordinator health       is it well?\n"
+    "\n"
+    "remora coordinator WORD --help says more about each.\n"
+    "\n"
+    "Example:\n"
+    "  remora coordinator serve --config coordinator.yaml\n"
+    "  remora coordinator users create alice --config coordinator.yaml\n";
+
+const char cli_help_coord_serve[] =
+    "remora coordinator serve: runs the coordination server in the foreground\n"
+    "\n"
+    "  -c, --config FILE   YAML; default: /etc/remora/coordinator.yaml\n"
+    "  --json              one object a line on stdout\n"
+    "\n"
+    "The file needs server_url and listen_addr; the names of the others are\n"
+    "Headscale's. SIGHUP reads the policy, the certificate and the DERP map "
+    "anew.\n"
+    "SIGTERM ends it in order.\n"
+    "\n"
+    "Example:\n"
+    "  remora coordinator serve --config coordinator.yaml\n";
