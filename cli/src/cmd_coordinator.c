@@ -21,9 +21,6 @@ static bool is_one_of(const char *word, const char *const *words)
 int cli_coordinator(int argc, char **argv)
 {
     static const char *const help[] = {"help", "--help", "-h", NULL};
-    static const char *const admin[] = {"users",   "preauthkeys", "nodes",
-                                        "apikeys", "policy",      "auth",
-                                        "health",  NULL};
     if (argc == 0) {
         cli_complain("coordinator needs a word, such as serve; see remora "
                      "coordinator --help");
@@ -36,7 +33,7 @@ int cli_coordinator(int argc, char **argv)
     if (strcmp(argv[0], "serve") == 0) {
         return cli_coord_serve(argc, argv);
     }
-    if (is_one_of(argv[0], admin)) {
+    if (cli_coord_is_admin(argv[0])) {
         return cli_coord_admin(argc, argv);
     }
     cli_complain("coordinator knows no '%s'; see remora coordinator --help",
