@@ -136,6 +136,7 @@ rmr_err rmri_crd_config_take(rmr_coord *c, const rmr_coord_config *given)
     c->v4 = cfg.v4;
     c->v6 = cfg.v6;
     c->open = cfg.open;
+    c->policy.mode = cfg.policy_mode;
     c->node_expiry = cfg.node_expiry;
     c->ephemeral_timeout = cfg.ephemeral_timeout;
     c->offline_grace = cfg.offline_grace;

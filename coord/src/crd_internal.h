@@ -200,10 +200,9 @@ typedef struct crd_policy {
     crd_row row;
     char *text; /* NULL: there is none */
     uint64_t updated;
+    rmr_coord_policy_mode mode;
 } crd_policy;
 
-/* Errors: MALFORMED (a NUL in it), IO, NOMEM; unchanged then. */
-rmr_err rmri_crd_policy_set(rmr_coord *c, rmr_bytes text);
 void rmri_crd_policy_free(rmr_coord *c);
 void rmri_crd_policy_row(const crd_policy *p, rmr_coord_row *row);
 rmr_err rmri_crd_policy_load(rmr_coord *c, const rmr_coord_row *row);

@@ -101,6 +101,14 @@ static rmr_err on_node(rmr_coord *c, test_rng *r, const char *name)
     }
 }
 
+static rmr_err set_policy(rmr_coord *c, const char *name)
+{
+    char text[96];
+    (void)snprintf(text, sizeof text,
+                   "{\"acls\":[],\"hosts\":{\"%s\":\"10.0.0.1\"}}", name);
+    return rmr_coord_set_policy(c, rmr_bytes_str(text), NULL);
+}
+
 static rmr_err on_others(rmr_coord *c, test_rng *r, const char *name)
 {
     uint64_t id;
@@ -117,7 +125,7 @@ static rmr_err on_others(rmr_coord *c, test_rng *r, const char *name)
     case 5:
         return rmr_coord_key_remove(c, some(r, c->next_key));
     default:
-        return rmri_crd_policy_set(c, rmr_bytes_str(name));
+        return set_policy(c, name);
     }
 }
 

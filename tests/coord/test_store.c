@@ -106,7 +106,8 @@ static void everything_survives_a_restart(void **s)
         rmr_coord_node_expire(w.coord, label("deux"), 1900000000ull * RMR_SEC),
         RMR_OK);
     assert_int_equal(
-        rmri_crd_policy_set(w.coord, rmr_bytes_str("{\"acls\": []}")), RMR_OK);
+        rmr_coord_set_policy(w.coord, rmr_bytes_str("{\"acls\": []}"), NULL),
+        RMR_OK);
     restart_and_compare();
 
     assert_int_equal(rmr_coord_key_next(w.coord, used - 1, &k), RMR_OK);
@@ -447,7 +448,8 @@ static void change_all(rmr_coord *c)
     assert_int_equal(bare_node(c, 1, 2, "one"), RMR_OK);
     assert_int_equal(rmr_coord_node_approve(c, 1, &route, 1), RMR_OK);
     assert_int_equal(rmr_coord_node_set_tags(c, 2, tags, 2), RMR_OK);
-    assert_int_equal(rmri_crd_policy_set(c, rmr_bytes_str("{}")), RMR_OK);
+    assert_int_equal(rmr_coord_set_policy(c, rmr_bytes_str("{}"), NULL),
+                     RMR_OK);
 }
 
 static void remove_some(rmr_coord *c)
@@ -534,7 +536,7 @@ static rmr_err one_change(rmr_coord *c, int which)
     case 9:
         return rmr_coord_user_remove(c, 2);
     case 10:
-        return rmri_crd_policy_set(c, rmr_bytes_str("{\"acls\":[]}"));
+        return rmr_coord_set_policy(c, rmr_bytes_str("{\"acls\":[]}"), NULL);
     default:
         return RMR_E_NOTFOUND;
     }

@@ -34,6 +34,7 @@
 #include <remora/base.h>
 #include <remora/crypto.h>
 #include <remora/io.h>
+#include <remora/policy.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -105,6 +106,12 @@ typedef struct rmr_coord_dns { /* what clients get beside MagicDNS           */
     size_t n_records;
 } rmr_coord_dns;
 
+typedef enum rmr_coord_policy_mode { /* where the policy is kept             */
+    RMR_COORD_POLICY_DATABASE, /* in the store; the REST API replaces it     */
+    RMR_COORD_POLICY_FILE      /* in a file of the program, which gives its
+                                  text; the REST API only reads it           */
+} rmr_coord_policy_mode;
+
 /* All that is pointed to is copied. */
 typedef struct rmr_coord_config {
     uint32_t struct_size;
@@ -118,8 +125,8 @@ typedef struct rmr_coord_config {
                                 none; 100.64.0.0/10, fd7a:115c:a1e0::/48     */
     const rmr_coord_dns *dns; /* NULL: MagicDNS alone                        */
     rmr_bytes derp_map;      /* JSON as clients get it; none: no relays      */
-    bool open;               /* users reach each other; false: each its own
-                                nodes alone                                  */
+    bool open;               /* where there is no policy: all reach all;
+                                false: users reach their own nodes alone     */
     const uint8_t *private_key; /* 32 bytes; NULL: the blob
                                    RMR_COORD_KEY_BLOB, made where there is none */
     rmr_dur node_expiry;       /* of nodes' keys, tags excepted; 0: never    */
@@ -135,6 +142,8 @@ typedef struct rmr_coord_config {
     const char *socket_name;
     const rmr_addr *metrics_listen; /* plain HTTP, /metrics alone; or NULL   */
     const char *version; /* what /version says; NULL: "unknown"              */
+    rmr_coord_policy_mode policy_mode; /* DATABASE                           */
+    rmr_bytes policy; /* its text from the start on, in FILE mode; NULL: none */
 } rmr_coord_config;
 
 /** Sets every field to its default.
@@ -145,7 +154,8 @@ RMR_API void rmr_coord_config_init(rmr_coord_config *cfg, size_t struct_size);
  *  Errors: INVAL (nothing to listen at, no URL or one that is none, prefixes
  *  that are too small, a certificate without its key, a store without one of
  *  its functions), TOOBIG (dns: 16 KiB as JSON), what rmr_tls_identity_new says,
- *  MALFORMED (derp_map is no JSON, a stored row is none: the log says which),
+ *  MALFORMED (derp_map is no JSON, a stored row is none, the policy is bad: the
+ *  log says which and why),
  *  FULL (more nodes are stored than max_nodes), what the store says, NOMEM, RNG.
  *  Lifetime: env and cfg are copied; the caller wipes its own key.  What the
  *  store's `user` is outlives the server.
@@ -178,6 +188,41 @@ RMR_API void rmr_coord_stop(rmr_coord *c, rmr_time now);
  *  REENTRANT (within a callback).
  *  Source: none. */
 RMR_API rmr_err rmr_coord_commit(rmr_coord *c);
+
+/* ---- the policy --------------------------------------------------------- */
+
+/** Puts a policy in force in place of the one before, on open map streams too:
+ *  who gains or loses sight of a peer, or has other rules, is told; nobody
+ *  else.
+ *
+ *  \param text  HuJSON (remora/policy.h); copied.
+ *  \param why   NULL, or filled where the text is refused.
+ *
+ *  Effects: as said; routes are approved that it approves; stored in DATABASE
+ *  mode.
+ *  Errors: MALFORMED (no policy, or one of its tests fails; why tells), TOOBIG
+ *  (why tells), IO (DATABASE mode alone), NOMEM; the old one stays in force.
+ *  Source: Headscale's API, PUT /api/v1/policy, and its SIGHUP. */
+RMR_API rmr_err rmr_coord_set_policy(rmr_coord *c, rmr_bytes text,
+                                     rmr_pol_why *why);
+/** What rmr_coord_set_policy would say to that text.                 [look]
+ *  Effects: on *why where it is refused.
+ *  Errors: MALFORMED, TOOBIG, NOMEM.
+ *  Source: Headscale's API, POST /api/v1/policy/check. */
+RMR_API rmr_err rmr_coord_check_policy(rmr_coord *c, rmr_bytes text,
+                                       rmr_pol_why *why);
+
+typedef struct rmr_coord_policy { /* borrowed until the next change */
+    rmr_bytes text;
+    uint64_t updated_unix_ns; /* 0: in FILE mode */
+} rmr_coord_policy;
+
+/** The policy that was given.                                        [look]
+ *  Effects: on *out.
+ *  Errors: NOTFOUND: none was, so that rmr_coord_config's `open` decides.
+ *  Source: Headscale's API, GET /api/v1/policy. */
+RMR_API rmr_err rmr_coord_get_policy(const rmr_coord *c,
+                                     rmr_coord_policy *out);
 
 /* ---- users -------------------------------------------------------------- */
 
