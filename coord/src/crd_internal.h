@@ -264,8 +264,8 @@ typedef struct crd_birth {
     bool ephemeral;
     uint64_t key_id, expiry;
 } crd_birth;
-/* A new node, in all indexes, with addresses and a name.  Errors: FULL, NOMEM.
- */
+/* A new node, in all indexes, with addresses and a name.  Errors: INUSE (a node
+ * has that key), FULL, NOMEM. */
 rmr_err rmri_crd_node_add(rmr_coord *c, const crd_birth *b, crd_node **out);
 /* Errors: NOMEM, INUSE (another node has that key); unchanged then. */
 rmr_err rmri_crd_node_set_key(rmr_coord *c, crd_node *n,

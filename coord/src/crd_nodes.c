@@ -292,6 +292,8 @@ static rmr_err fill(rmr_coord *c, crd_node *n, const crd_birth *b)
 rmr_err rmri_crd_node_add(rmr_coord *c, const crd_birth *b, crd_node **out)
 {
     crd_node *n;
+    if (rmri_crd_node_by_key(c, b->key))
+        return RMR_E_INUSE;
     rmr_err e = node_new(c, &n);
     if (e != RMR_OK)
         return e;

@@ -259,7 +259,7 @@ static void by_auth_key(crd_rpc *r, const crd_request *q)
         e = rmri_crd_host_info(c, n, q, &what);
     if (e == RMR_E_INUSE) {
         rmri_crd_register_error(r,
-                                "node key already in use by another machine");
+                                "node key already in use by another node");
     } else if (e != RMR_OK) {
         no_room(r, e);
     } else {

@@ -349,7 +349,8 @@ RMR_API rmr_err rmr_coord_node_approve(rmr_coord *c, uint64_t id,
 
 /** The node that waits under that id becomes the user's.
  *  Effects: its client is answered.
- *  Errors: NOTFOUND (the login, or the user), FULL (no address is left), NOMEM.
+ *  Errors: NOTFOUND (the login, or the user), INUSE (another node has its key by
+ *  now), FULL (no address is left), NOMEM.
  *  Source: Headscale's API, POST /api/v1/auth/register. */
 RMR_API rmr_err rmr_coord_login_approve(rmr_coord *c, const char *login,
                                         uint64_t user, uint64_t *node);
