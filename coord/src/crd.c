@@ -36,6 +36,10 @@ static rmr_err init(rmr_coord *c, const rmr_coord_config *cfg)
     if (e == RMR_OK)
         e = rmr_timers_init(&c->timers, &c->env.alloc, 64);
     if (e == RMR_OK)
+        e = rmri_crd_fair_init(&c->strangers, &c->env.rng);
+    if (e == RMR_OK)
+        e = rmri_crd_fair_init(&c->waiters, &c->env.rng);
+    if (e == RMR_OK)
         e = rmri_crd_nodes_init(c);
     if (e == RMR_OK)
         e = rmri_crd_zstd_new(&c->zstd, &c->env.alloc);

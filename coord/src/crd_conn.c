@@ -1,6 +1,10 @@
 /* A connection from its acceptance to its end. */
 #include "crd_api.h"
 
+#include <stddef.h>
+
+#define MIN_STRANGERS 256 /* places for them, else a quarter of all */
+
 static void link_in(crd_conn *n)
 {
     rmr_coord *c = n->c;
@@ -21,6 +25,7 @@ static void link_out(crd_conn *n)
     if (n->next)
         n->next->prev = n->prev;
     c->n_conns--;
+    rmri_crd_fair_leave(&c->strangers, &n->place);
 }
 
 static void conn_free(crd_conn *n)
@@ -47,6 +52,48 @@ static bool conn_tls(crd_conn *n)
     return rmr_tls_server_new(&n->tls, &c->env, &cfg) == RMR_OK;
 }
 
+/* ---- strangers ----------------------------------------------------------- */
+
+static crd_conn *conn_at(crd_link *l)
+{
+    return (crd_conn *)(void *)((char *)l - offsetof(crd_conn, place));
+}
+
+static bool are_too_many(const rmr_coord *c)
+{
+    size_t most = c->max_connections / 4;
+    if (most < MIN_STRANGERS)
+        most = MIN_STRANGERS;
+    return c->n_conns >= c->max_connections || c->strangers.all >= most;
+}
+
+static bool displace_one(rmr_coord *c, rmr_time now)
+{
+    const crd_share *most = rmri_crd_fair_fullest(&c->strangers);
+    if (!most->n)
+        return false;
+    rmri_crd_conn_end(conn_at(most->ring.next), now);
+    c->count.displaced++;
+    return true;
+}
+
+void rmri_crd_conns_thin_out(rmr_coord *c, rmr_time now)
+{
+    for (size_t n = c->strangers.all / 8 + 1; n > 0; n--)
+        (void)displace_one(c, now);
+}
+
+/* Who can open the local endpoint is none. */
+static void place(crd_conn *n)
+{
+    if (n->n_streams > 0)
+        rmri_crd_fair_leave(&n->c->strangers, &n->place);
+    else if (n->role != CRD_SOCKET)
+        rmri_crd_fair_enter(&n->c->strangers, &n->place, &n->remote);
+}
+
+/* ---- beginning ----------------------------------------------------------- */
+
 static crd_conn *conn_new(rmr_coord *c, crd_role role, const rmr_addr *remote)
 {
     if (c->phase != CRD_PHASE_UP || c->n_conns >= c->max_connections ||
@@ -71,6 +118,8 @@ void rmri_crd_conn_accept(crd_listener *l, rmr_time now, uint64_t child,
                           const rmr_addr *remote)
 {
     rmr_coord *c = l->c;
+    if (are_too_many(c))
+        (void)displace_one(c, now);
     crd_conn *n = conn_new(c, l->role, remote);
     if (!n) {
         c->count.rejected++;
@@ -90,22 +139,40 @@ void rmri_crd_conn_accept(crd_listener *l, rmr_time now, uint64_t child,
     rmri_crd_conn_settle(n, now);
 }
 
-/* Any machine key gets this far; a connection that asks for nothing ends. */
+static bool may_stay(const crd_conn *n)
+{
+    const crd_rpc *r = n->rpcs;
+    while (n->n_streams == 0 && r && !r->login && !r->held.next)
+        r = r->next;
+    return n->n_streams > 0 || r;
+}
+
+/* Any machine key gets this far.  Map streams last, and answers for which the
+ * server waits; requests that never end, and answers that are not taken, do
+ * not keep a connection. */
 static void watch_idle(crd_conn *n, rmr_time now)
 {
     if (n->stage != CRD_NOISE || n->finishing || !n->h2)
         return;
-    if (rmr_h2s_open_streams(n->h2) > 0)
+    if (may_stay(n))
         rmr_timers_cancel(&n->c->timers, &n->timer);
     else if (!rmr_timer_is_armed(&n->timer))
         rmri_crd_timer_set(n->c, &n->timer, CRD_TIMER_STAGE, n,
                            rmr_time_add(now, CRD_IDLE_TIMEOUT));
 }
 
+void rmri_crd_conn_got_on(crd_conn *n)
+{
+    rmri_crd_fair_renew(&n->c->strangers, &n->place);
+    if (n->stage == CRD_NOISE && !n->finishing)
+        rmr_timers_cancel(&n->c->timers, &n->timer); /* is set anew */
+}
+
 void rmri_crd_conn_settle(crd_conn *n, rmr_time now)
 {
     if (n->stage == CRD_DEAD)
         return;
+    place(n);
     watch_idle(n, now);
     if (!n->finishing)
         rmr_mc_io_credit(n->io, CRD_CREDIT);

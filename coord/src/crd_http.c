@@ -368,6 +368,7 @@ static rmr_err on_done(void *user)
         return RMR_E_NOMEM;
     if (!n->upgrade)
         n->answered = false;
+    rmri_crd_conn_got_on(n);
     if (n->last_answer)
         return RMR_E_CLOSED;
     if (!n->upgrade)

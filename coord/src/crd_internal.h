@@ -4,6 +4,7 @@
  *   crd_config.c    the configuration, copied and checked; the Noise key
  *   crd_listen.c    listeners
  *   crd_conn.c      a connection: its stages, its end
+ *   crd_fair.c      places that strangers share
  *   crd_stream.c    its bytes, with and without TLS
  *   crd_http.c      requests of HTTP/1.1
  *   crd_api*.c      the REST API (crd_api.h)
@@ -120,6 +121,36 @@ static inline void rmri_crd_unlink(crd_link *l)
     l->next->prev = l->prev;
     l->prev = l->next = NULL;
 }
+
+/* ---- places that strangers share ------------------------------------------ */
+
+#define CRD_SHARES 1024
+
+typedef struct crd_place { /* in what takes one */
+    crd_link link;
+    uint16_t share;
+} crd_place;
+
+typedef struct crd_share {
+    crd_link ring; /* of crd_place, the oldest first */
+    uint32_t n;
+} crd_share;
+
+typedef struct crd_fair {
+    rmr_hash_key key;
+    crd_share of[CRD_SHARES]; /* of addresses, by a keyed hash */
+    size_t all;
+} crd_fair;
+
+/* Errors: RNG. */
+rmr_err rmri_crd_fair_init(crd_fair *f, const rmr_rng *rng);
+/* Twice is once. */
+void rmri_crd_fair_enter(crd_fair *f, crd_place *p, const rmr_addr *from);
+void rmri_crd_fair_leave(crd_fair *f, crd_place *p);
+/* It is the youngest again. */
+void rmri_crd_fair_renew(crd_fair *f, crd_place *p);
+size_t rmri_crd_fair_count(const crd_fair *f, const rmr_addr *from);
+const crd_share *rmri_crd_fair_fullest(const crd_fair *f);
 
 /* ---- text that is kept --------------------------------------------------- */
 
@@ -263,8 +294,8 @@ typedef struct crd_birth {
     bool ephemeral;
     uint64_t key_id, expiry;
 } crd_birth;
-/* A new node, in all indexes, with addresses and a name.  Errors: FULL, NOMEM.
- */
+/* A new node, in all indexes, with addresses and a name.  Errors: INUSE (a node
+ * has that key), FULL, NOMEM. */
 rmr_err rmri_crd_node_add(rmr_coord *c, const crd_birth *b, crd_node **out);
 /* Errors: NOMEM, INUSE (another node has that key); unchanged then. */
 rmr_err rmri_crd_node_set_key(rmr_coord *c, crd_node *n,
@@ -374,6 +405,8 @@ struct crd_conn {
     rmr_ring out;   /* of HTTP/1.1 */
     rmr_ring early; /* what goes before the records */
     crd_rpc *rpcs;
+    crd_place place; /* among strangers, while it has no map stream */
+    uint32_t n_streams; /* of maps */
     crd_stage stage;
     uint8_t machine[RMR_KEY_LEN];
     uint16_t version;
@@ -394,6 +427,10 @@ void rmri_crd_conn_accept(crd_listener *l, rmr_time now, uint64_t child,
 void rmri_crd_conn_end(crd_conn *n, rmr_time now);
 void rmri_crd_conn_finish(crd_conn *n, rmr_time now);
 void rmri_crd_conn_settle(crd_conn *n, rmr_time now);
+/* A request of it came to its end: it is no idler. */
+void rmri_crd_conn_got_on(crd_conn *n);
+/* Ends some that have not shown whose they are, for others' sake. */
+void rmri_crd_conns_thin_out(rmr_coord *c, rmr_time now);
 void rmri_crd_conns_reap(rmr_coord *c);
 void rmri_crd_conns_free(rmr_coord *c);
 static inline bool rmri_crd_conn_reads(const crd_conn *n)
@@ -493,6 +530,8 @@ rmr_err rmri_crd_host_info(rmr_coord *c, crd_node *n, const crd_request *q,
 /* ---- logins -------------------------------------------------------------- */
 
 struct crd_login {
+    crd_place place;
+    rmr_time began;
     crd_login *prev, *next;
     char id[RMR_COORD_LOGIN_TEXT];
     uint8_t machine[RMR_KEY_LEN], key[RMR_KEY_LEN];
@@ -503,9 +542,9 @@ struct crd_login {
     crd_rpc *waiting;
 };
 
-/* A new one, or the one of this machine and key.  Errors: FULL, NOMEM, RNG. */
-rmr_err rmri_crd_login_new(rmr_coord *c, rmr_time now,
-                           const uint8_t machine[RMR_KEY_LEN],
+/* A new one, or the one of that connection's machine and the request's key.
+ * Errors: FULL, NOMEM, RNG. */
+rmr_err rmri_crd_login_new(const crd_conn *from, rmr_time now,
                            const crd_request *q, crd_login **out);
 crd_login *rmri_crd_login_find(const rmr_coord *c, rmr_bytes id);
 void rmri_crd_login_wait(crd_login *l, crd_rpc *r);
@@ -535,6 +574,8 @@ struct crd_stream {
 
 void rmri_crd_map(crd_rpc *r, rmr_time now, const crd_request *q);
 void rmri_crd_stream_close(crd_stream *s);
+/* ... and its client is told. */
+void rmri_crd_stream_end(crd_stream *s);
 void rmri_crd_stream_stir(crd_stream *s);
 /* A frame was made. */
 void rmri_crd_stream_keepalive(crd_stream *s, rmr_time now);
@@ -626,6 +667,7 @@ struct rmr_coord {
 
     crd_conn *conns, *dead;
     size_t n_conns;
+    crd_fair strangers, waiters; /* connections; logins */
 
     crd_user **users; /* by id */
     size_t n_users, cap_users;

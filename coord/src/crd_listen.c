@@ -59,6 +59,7 @@ static void accept_failed(void *owner, rmr_time now, rmr_err why)
 {
     crd_listener *l = owner;
     (void)why;
+    rmri_crd_conns_thin_out(l->c, now);
     rmr_mc_io_pause(l->io, true);
     l->resume_at = rmr_time_add(now, REST);
 }

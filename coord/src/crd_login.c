@@ -5,12 +5,21 @@
 #include <string.h>
 
 #define FRONT "hskey-authreq-"
+#define FOLLOW_UP (10 * RMR_SEC)
+#define WAITING_MAX 4 /* for one login */
+
+/* place is its first member, link that one's. */
+static crd_login *login_at(crd_link *l)
+{
+    return (crd_login *)(void *)l;
+}
 
 static void login_free(rmr_coord *c, crd_login *l)
 {
     while (l->waiting)
         rmri_crd_login_leave(l->waiting);
     rmr_timers_cancel(&c->timers, &l->timer);
+    rmri_crd_fair_leave(&c->waiters, &l->place);
     rmr_release(&c->env.alloc, l, sizeof *l);
 }
 
@@ -65,15 +74,38 @@ static rmr_err make_id(rmr_coord *c, crd_login *l)
     return RMR_OK;
 }
 
-rmr_err rmri_crd_login_new(rmr_coord *c, rmr_time now,
-                           const uint8_t machine[RMR_KEY_LEN],
+/* Nobody waits for it, and its client had the time to say that it does. */
+static bool is_left(const crd_login *l, rmr_time now)
+{
+    return !l->waiting && rmr_time_since(now, l->began) >= FOLLOW_UP;
+}
+
+/* Who has most gives one back: one that was left, or to those who have less
+ * than that the oldest. */
+static bool make_room(rmr_coord *c, rmr_time now, const rmr_addr *from)
+{
+    const crd_share *most = rmri_crd_fair_fullest(&c->waiters);
+    crd_login *gone = NULL;
+    if (c->n_logins < c->max_logins)
+        return true;
+    for (crd_link *l = most->ring.next; !gone && l != &most->ring; l = l->next)
+        gone = is_left(login_at(l), now) ? login_at(l) : NULL;
+    if (!gone && rmri_crd_fair_count(&c->waiters, from) + 1 < most->n)
+        gone = login_at(most->ring.next);
+    if (gone)
+        rmri_crd_login_end(c, gone, "others wait; try again");
+    return gone != NULL;
+}
+
+rmr_err rmri_crd_login_new(const crd_conn *from, rmr_time now,
                            const crd_request *q, crd_login **out)
 {
-    crd_login *l = find_key(c, machine, q->key);
+    rmr_coord *c = from->c;
+    crd_login *l = find_key(c, from->machine, q->key);
     *out = l;
     if (l)
         return RMR_OK;
-    if (c->n_logins >= c->max_logins)
+    if (!make_room(c, now, &from->remote))
         return RMR_E_FULL;
     if (rmri_crd_timers_room(c, 1) != RMR_OK)
         return RMR_E_NOMEM;
@@ -85,7 +117,8 @@ rmr_err rmri_crd_login_new(rmr_coord *c, rmr_time now,
         rmr_release(&c->env.alloc, l, sizeof *l);
         return e;
     }
-    memcpy(l->machine, machine, RMR_KEY_LEN);
+    l->began = now;
+    memcpy(l->machine, from->machine, RMR_KEY_LEN);
     memcpy(l->key, q->key, RMR_KEY_LEN);
     memcpy(l->hostname, q->hostname, sizeof l->hostname);
     l->ephemeral = q->ephemeral;
@@ -95,6 +128,7 @@ rmr_err rmri_crd_login_new(rmr_coord *c, rmr_time now,
         c->logins->prev = l;
     c->logins = l;
     c->n_logins++;
+    rmri_crd_fair_enter(&c->waiters, &l->place, &from->remote);
     rmri_crd_timer_set(c, &l->timer, CRD_TIMER_LOGIN, l,
                        rmr_time_add(now, CRD_LOGIN_LIFE));
     rmr_coord_event ev;
@@ -109,6 +143,14 @@ rmr_err rmri_crd_login_new(rmr_coord *c, rmr_time now,
 
 void rmri_crd_login_wait(crd_login *l, crd_rpc *r)
 {
+    crd_rpc *oldest = l->waiting;
+    size_t k = 1;
+    for (; oldest && oldest->login_next; oldest = oldest->login_next)
+        k++;
+    if (oldest && k >= WAITING_MAX) {
+        rmri_crd_login_leave(oldest);
+        rmri_crd_register_error(oldest, "another request waits for it");
+    }
     r->login = l;
     r->login_next = l->waiting;
     l->waiting = r;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#define STREAMS_MAX 4            /* of one node */
 #define KEEPALIVE (50 * RMR_SEC) /* and up to 9 s of chance */
 
 /* ---- streams ------------------------------------------------------------- */
@@ -10,7 +11,8 @@
 void rmri_crd_stream_close(crd_stream *s)
 {
     crd_node *n = s->node;
-    rmr_coord *c = s->rpc->conn->c;
+    crd_conn *conn = s->rpc->conn;
+    rmr_coord *c = conn->c;
     s->rpc->stream = NULL;
     s->rpc->streams = false;
     rmr_timers_cancel(&c->timers, &s->keepalive);
@@ -32,8 +34,30 @@ void rmri_crd_stream_close(crd_stream *s)
     rmr_release(&c->env.alloc, s->gone, s->cap_gone * sizeof *s->gone);
     rmr_release(&c->env.alloc, s, sizeof *s);
     c->count.streams--;
+    conn->n_streams--;
     if (!n->streams)
         rmri_crd_node_presence(c, n);
+}
+
+void rmri_crd_stream_end(crd_stream *s)
+{
+    crd_conn *n = s->rpc->conn;
+    (void)rmr_h2s_reset(n->h2, s->rpc->id);
+    rmri_crd_stream_close(s);
+    if (n->io)
+        rmr_mc_io_output(n->io);
+}
+
+/* A client that comes back before its old stream is known to be dead has two;
+ * one that opens more and more loses the oldest. */
+static void bound(crd_node *n)
+{
+    size_t k = 1;
+    for (crd_stream *s = n->streams, *next; s; s = next) {
+        next = s->node_next;
+        if (k++ >= STREAMS_MAX)
+            rmri_crd_stream_end(s);
+    }
 }
 
 void rmri_crd_stream_stir(crd_stream *s)
@@ -104,6 +128,7 @@ static crd_stream *stream_new(crd_rpc *r, crd_node *n, bool zstd)
     n->streams = s;
     r->stream = s;
     r->streams = true;
+    r->conn->n_streams++;
     c->count.streams++;
     return s;
 }
@@ -184,6 +209,7 @@ void rmri_crd_map(crd_rpc *r, rmr_time now, const crd_request *q)
         return;
     }
     c->count.map_requests++;
+    bound(n);
     crd_stream *s = stream_new(r, n, q->zstd);
     if (!s) {
         rmri_crd_rpc_text(r, 503, "no memory\n");

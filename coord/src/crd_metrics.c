@@ -54,6 +54,8 @@ static void of_server(rmr_mx *m, const rmr_coord *c)
     counter(m, "remora_coord_accepted_total", "Connections taken.", s.accepted);
     counter(m, "remora_coord_rejected_total", "Connections refused.",
             s.rejected);
+    counter(m, "remora_coord_displaced_total",
+            "Connections that gave their place to another.", s.displaced);
     counter(m, "remora_coord_handshakes_total", "Noise handshakes.",
             s.handshakes);
     counter(m, "remora_coord_bad_handshakes_total", "... that were none.",

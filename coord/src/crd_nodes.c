@@ -292,6 +292,8 @@ static rmr_err fill(rmr_coord *c, crd_node *n, const crd_birth *b)
 rmr_err rmri_crd_node_add(rmr_coord *c, const crd_birth *b, crd_node **out)
 {
     crd_node *n;
+    if (rmri_crd_node_by_key(c, b->key))
+        return RMR_E_INUSE;
     rmr_err e = node_new(c, &n);
     if (e != RMR_OK)
         return e;
@@ -315,14 +317,8 @@ rmr_err rmri_crd_node_add(rmr_coord *c, const crd_birth *b, crd_node **out)
 void rmri_crd_node_remove(rmr_coord *c, crd_node *n)
 {
     size_t at = lower_bound(c, n->id);
-    while (n->streams) {
-        crd_stream *s = n->streams;
-        crd_conn *conn = s->rpc->conn;
-        (void)rmr_h2s_reset(conn->h2, s->rpc->id);
-        rmri_crd_stream_close(s);
-        if (conn->io)
-            rmr_mc_io_output(conn->io);
-    }
+    while (n->streams)
+        rmri_crd_stream_end(n->streams);
     rmri_crd_leaves(c, n);
     out_of_indexes(c, n);
     c->nodes[n->slot] = NULL;

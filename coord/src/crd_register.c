@@ -258,8 +258,7 @@ static void by_auth_key(crd_rpc *r, const crd_request *q)
     if (e == RMR_OK)
         e = rmri_crd_host_info(c, n, q, &what);
     if (e == RMR_E_INUSE) {
-        rmri_crd_register_error(r,
-                                "node key already in use by another machine");
+        rmri_crd_register_error(r, "node key already in use by another node");
     } else if (e != RMR_OK) {
         no_room(r, e);
     } else {
@@ -294,8 +293,7 @@ static void send_url(crd_rpc *r, const crd_login *l)
 static void ask_somebody(crd_rpc *r, rmr_time now, const crd_request *q)
 {
     crd_login *l;
-    rmr_coord *c = r->conn->c;
-    rmr_err e = rmri_crd_login_new(c, now, r->conn->machine, q, &l);
+    rmr_err e = rmri_crd_login_new(r->conn, now, q, &l);
     if (e == RMR_E_FULL)
         rmri_crd_register_error(r, "too many logins wait for approval");
     else if (e != RMR_OK)

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define READERS_MAX 4 /* requests of a connection that are not whole yet */
+
 /* ---- life ---------------------------------------------------------------- */
 
 static void rpc_free(crd_rpc *r)
@@ -68,6 +70,15 @@ void rmri_crd_rpc_text(crd_rpc *r, uint16_t status, const char *text)
                         rmr_bytes_str(text));
 }
 
+/* Each has a reader; the others that are open are answered. */
+static bool are_too_many(const crd_conn *n)
+{
+    size_t k = 0;
+    for (const crd_rpc *r = n->rpcs; r; r = r->next)
+        k += r->reader != NULL;
+    return k >= READERS_MAX;
+}
+
 /* ---- which there are ----------------------------------------------------- */
 
 static crd_rpc_kind kind_of(const rmr_h2s_request *q)
@@ -110,6 +121,11 @@ static void *on_request(void *user, int32_t id, const rmr_h2s_request *q)
         bool optional = is_optional(q->path);
         rmri_crd_rpc_text(r, optional ? 501 : 404,
                           optional ? "Not implemented yet\n" : "not found\n");
+        return r;
+    }
+    if (are_too_many(n)) {
+        c->count.bad_requests++;
+        rmri_crd_rpc_text(r, 503, "too many requests at once\n");
         return r;
     }
     r->reader =
@@ -189,9 +205,9 @@ static size_t on_pull(void *user, void *tag, int32_t id, rmr_buf dst, bool *end)
 
 static void on_close(void *user, void *tag, int32_t id, rmr_err why)
 {
-    (void)user;
     (void)id;
-    (void)why;
+    if (why == RMR_OK)
+        rmri_crd_conn_got_on(user);
     if (tag)
         rpc_free(tag);
 }

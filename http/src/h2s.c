@@ -166,10 +166,15 @@ rmr_err rmr_h2s_read(rmr_h2s *h, rmr_bytes in)
         e = RMR_E_CLOSED;
     if (e == RMR_OK)
         e = h->broken;
+    if (e == RMR_OK && h->n_resets > RMRI_H2S_MAX_RESETS)
+        e = RMR_E_HTTP_H2; /* a GOAWAY waits */
     if (e != RMR_OK || in.len == 0)
         return e;
     h->busy = true;
     ssize_t n = nghttp2_session_mem_recv(h->session, in.ptr, in.len);
+    if (n >= 0 && h->n_resets > RMRI_H2S_MAX_RESETS)
+        n = nghttp2_session_terminate_session(h->session,
+                                              NGHTTP2_ENHANCE_YOUR_CALM);
     if (n < 0 && !h->doomed)
         e = fail(h, rmri_h2_err((int)n));
     return leave(h, e);

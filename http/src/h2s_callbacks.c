@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#define MAX_RESETS 128
-
 static int go_on(const rmr_h2s *h)
 {
     return h->doomed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
@@ -86,6 +84,7 @@ static int on_begin_headers(nghttp2_session *session,
     if (new_stream(h, frame->hd.stream_id))
         return 0;
     /* More than SETTINGS allows; the client may not have read them yet. */
+    h->n_resets++;
     return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE,
                                      frame->hd.stream_id,
                                      NGHTTP2_REFUSED_STREAM);
@@ -176,7 +175,7 @@ static int request_done(rmr_h2s *h, rmri_h2s_stream *s)
  * nothing (CVE-2023-44487).  Each response that it takes makes up for one. */
 static int reset_received(nghttp2_session *session, rmr_h2s *h)
 {
-    if (++h->n_resets <= MAX_RESETS)
+    if (++h->n_resets <= RMRI_H2S_MAX_RESETS)
         return 0;
     return nghttp2_session_terminate_session(session,
                                              NGHTTP2_ENHANCE_YOUR_CALM);
@@ -203,8 +202,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame,
     return rv;
 }
 
-/* nghttp2 found a fault in the head and resets the stream: without on_request.
- */
+/* nghttp2 found a fault in the head, or one stream too many, and resets it:
+ * without on_request.  That queues a frame each time. */
 static int on_invalid_frame_recv(nghttp2_session *session,
                                  const nghttp2_frame *frame, int code,
                                  void *user)
@@ -212,8 +211,10 @@ static int on_invalid_frame_recv(nghttp2_session *session,
     (void)session;
     (void)code;
     rmr_h2s *h = user;
-    if (is_request(frame))
+    if (is_request(frame)) {
         rmri_h2s_drop_head(h);
+        h->n_resets++;
+    }
     return 0;
 }
 
@@ -308,7 +309,7 @@ static int response_sent(nghttp2_session *session, rmr_h2s *h,
                          rmri_h2s_stream *s)
 {
     s->sent = 1;
-    h->n_resets -= h->n_resets > 0;
+    h->n_resets -= h->n_resets > 0 && h->n_resets <= RMRI_H2S_MAX_RESETS;
     if (s->done)
         return 0;
     return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id,

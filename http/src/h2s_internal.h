@@ -41,11 +41,14 @@ struct rmr_h2s {
     bool leaving;   /* a GOAWAY of either side                       */
     rmr_err broken; /* only our GOAWAY goes out now, for this reason */
     uint32_t n_open;
-    uint32_t n_resets; /* by the client, less responses that it took */
+    uint32_t n_resets; /* by the client, or for it; less responses that
+                          it took                                       */
     rmr_bytes rest; /* of a frame that did not fit in the last dst   */
     rmri_h2s_head *head;
     rmri_h2s_stream *streams; /* cfg.max_streams */
 };
+
+#define RMRI_H2S_MAX_RESETS 128
 
 void rmri_h2s_set_callbacks(nghttp2_session_callbacks *cb);
 rmri_h2s_stream *rmri_h2s_find(rmr_h2s *h, int32_t id);

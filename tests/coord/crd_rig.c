@@ -69,6 +69,7 @@ static void done(rig *r, const rmr_io_op *op)
         c->closed = true;
     else
         r->refuses = true;
+    r->n_closed += !c;
 }
 
 static void perform(rig *r, const rmr_io_op *op)
@@ -177,8 +178,32 @@ rig_conn *rig_open(rig *r)
 
 rig_conn *rig_open_at(rig *r, int listener)
 {
-    rig_conn *c = find(r, 0);
+    rmr_addr from = rmr_addr_v4(127, 0, 0, 1, 40000);
+    return rig_open_from(r, listener, &from);
+}
+
+static void accepted(rig *r, int listener, const rmr_addr *from)
+{
     rmr_io_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_IO_ACCEPTED;
+    ev.id = r->listeners[listener];
+    ev.child = r->next_child;
+    ev.addr = *from;
+    give(r, &ev);
+    rig_turn(r);
+}
+
+uint64_t rig_knock(rig *r, const rmr_addr *from)
+{
+    uint64_t id = ++r->next_child;
+    accepted(r, 0, from);
+    return id;
+}
+
+rig_conn *rig_open_from(rig *r, int listener, const rmr_addr *from)
+{
+    rig_conn *c = find(r, 0);
     need(c != NULL, "too many connections");
     c->id = ++r->next_child;
     if (!c->got)
@@ -186,13 +211,7 @@ rig_conn *rig_open_at(rig *r, int listener)
     need(c->got != NULL, "memory");
     c->n_got = 0;
     c->closed = false;
-    memset(&ev, 0, sizeof ev);
-    ev.kind = RMR_IO_ACCEPTED;
-    ev.id = r->listeners[listener];
-    ev.child = c->id;
-    ev.addr = rmr_addr_v4(127, 0, 0, 1, 40000);
-    give(r, &ev);
-    rig_turn(r);
+    accepted(r, listener, from);
     return c;
 }
 
@@ -317,11 +336,18 @@ static bool welcome(rig_client *cl)
 
 bool rig_join(rig_client *cl, rig *r, uint8_t machine, uint16_t version)
 {
+    rmr_addr from = rmr_addr_v4(127, 0, 0, 1, 40000);
+    return rig_join_from(cl, r, machine, version, &from);
+}
+
+bool rig_join_from(rig_client *cl, rig *r, uint8_t machine, uint16_t version,
+                   const rmr_addr *from)
+{
     char text[RMR_BASE64_LEN(RMR_TS_INIT_LEN) + 1], head[512];
     rmr_h2_config cfg;
     memset(cl, 0, sizeof *cl);
     cl->r = r;
-    cl->c = rig_open(r);
+    cl->c = rig_open_from(r, 0, from);
     hello(cl, machine, version);
     (void)snprintf(
         head, sizeof head,
@@ -363,6 +389,21 @@ static size_t say(rig_client *cl)
     need(rmr_ts_record_seal(&cl->record, frame, len, &n) == RMR_OK, "seal");
     rig_send(cl->r, cl->c, frame, n);
     return n;
+}
+
+void rig_inside(rig_client *cl, const void *p, size_t len)
+{
+    uint8_t frame[RMR_TS_FRAME_MAX];
+    const uint8_t *from = p;
+    while (len > 0) {
+        size_t n = 0, part = len < RMR_TS_PLAIN_MAX ? len : RMR_TS_PLAIN_MAX;
+        memcpy(frame + RMR_TS_HEAD, from, part);
+        need(rmr_ts_record_seal(&cl->record, frame, part, &n) == RMR_OK,
+             "seal");
+        rig_send(cl->r, cl->c, frame, n);
+        from += part;
+        len -= part;
+    }
 }
 
 void rig_pump(rig_client *cl)

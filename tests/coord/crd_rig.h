@@ -35,6 +35,7 @@ typedef struct rig {
     bool stands; /* clients take nothing of what is sent */
     uint64_t sending;
     bool refuses; /* the last connection was refused */
+    size_t n_closed; /* of those that are not in conns */
     bool stopped;
 } rig;
 
@@ -45,6 +46,10 @@ void rig_free(rig *r);
 rig_conn *rig_open(rig *r);
 /* At another of its listeners. */
 rig_conn *rig_open_at(rig *r, int listener);
+/* From another address than 127.0.0.1. */
+rig_conn *rig_open_from(rig *r, int listener, const rmr_addr *from);
+/* One of which nothing is kept. */
+uint64_t rig_knock(rig *r, const rmr_addr *from);
 void rig_send(rig *r, rig_conn *c, const void *p, size_t n);
 void rig_text(rig *r, rig_conn *c, const char *text);
 /* The client goes: in order, or with a reset. */
@@ -84,6 +89,10 @@ typedef struct rig_client {
 /* The upgrade and the handshake with that machine key's first byte; false:
  * refused. */
 bool rig_join(rig_client *cl, rig *r, uint8_t machine, uint16_t version);
+bool rig_join_from(rig_client *cl, rig *r, uint8_t machine, uint16_t version,
+                   const rmr_addr *from);
+/* Bytes inside Noise, in the place of what its own HTTP/2 would say. */
+void rig_inside(rig_client *cl, const void *p, size_t n);
 /* Sends a request and lets the server work; the answer may be open. */
 rig_answer *rig_ask(rig_client *cl, const char *path, const char *body);
 /* Gives the server what the client has to say, and reads what it says. */

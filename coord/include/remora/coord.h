@@ -133,8 +133,10 @@ typedef struct rmr_coord_config {
     rmr_dur ephemeral_timeout; /* offline, until such a node goes; 120 s     */
     rmr_dur offline_grace;     /* until a lost node is called offline; 10 s  */
     uint32_t max_nodes;        /* 65,536                                     */
-    uint32_t max_connections;  /* 65,536                                     */
-    uint32_t max_logins;       /* that wait for approval; 1,024              */
+    uint32_t max_connections;  /* 65,536; a quarter (256 at least) without a
+                                  map stream.  When it is full, the address
+                                  that has most of these loses its oldest    */
+    uint32_t max_logins;       /* that wait for approval; 1,024; full: likewise */
     const rmr_coord_callbacks *callbacks; /* copied; may be NULL             */
     const rmr_coord_store *store; /* copied; NULL: memory alone              */
     /* The REST API is served on `listen`, to those with an API key; here, on a
@@ -394,7 +396,8 @@ RMR_API rmr_err rmr_coord_node_approve(rmr_coord *c, uint64_t id,
 
 /** The node that waits under that id becomes the user's.
  *  Effects: its client is answered.
- *  Errors: NOTFOUND (the login, or the user), FULL (no address is left), NOMEM.
+ *  Errors: NOTFOUND (the login, or the user), INUSE (another node has its key by
+ *  now), FULL (no address is left), NOMEM.
  *  Source: Headscale's API, POST /api/v1/auth/register. */
 RMR_API rmr_err rmr_coord_login_approve(rmr_coord *c, const char *login,
                                         uint64_t user, uint64_t *node);
@@ -416,6 +419,7 @@ typedef struct rmr_coord_stats {
     uint64_t bad_requests;           /* inside Noise                        */
     uint64_t commits, rows;          /* stored, and rows in them            */
     uint64_t failed_commits;
+    uint64_t displaced; /* connections that gave their place to another */
 } rmr_coord_stats;
 
 /** Counters since the start.                                         [look]

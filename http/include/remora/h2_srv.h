@@ -12,8 +12,9 @@
  * when the pump returns, which then says RMR_E_CLOSED).  Memory: through
  * rmr_env.alloc, bounded by the config; a head lives only while it is read.
  * Named impurities: as in remora/h2.h.  Time: none; the caller closes
- * connections that are idle for too long.  A client that resets 128 streams
- * more than it takes responses has broken the protocol.
+ * connections that are idle for too long.  A client that resets 128 streams,
+ * or opens as many above max_streams, more than it takes responses has broken
+ * the protocol.
  *
  *     rmr_h2s_new(&h, &env, &cfg);
  *     while ((in = receive()).len) {

@@ -1,0 +1,462 @@
+/* What strangers and hostile nodes may try on the coordination server: keys of
+ * others, places that are taken, requests that never end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <remora/text.h>
+
+#include "crd_rig.h"
+
+#define SIXTY_TWO                                                              \
+    "00000000000000000000000000000000000000000000000000000000000000"
+#define KEY1 "nodekey:" SIXTY_TWO "11"
+#define KEY2 "nodekey:" SIXTY_TWO "22"
+#define KEY3 "nodekey:" SIXTY_TWO "33"
+
+static rig r;
+static rig_client a, b;
+
+static rmr_coord_config config(void)
+{
+    rmr_coord_config cfg;
+    rig_config(&cfg);
+    return cfg;
+}
+
+static void set_up(void)
+{
+    rmr_coord_config cfg = config();
+    rig_init(&r, &cfg);
+}
+
+static uint64_t user(const char *name)
+{
+    uint64_t id;
+    assert_int_equal(rmr_coord_user_add(r.coord, name, &id), RMR_OK);
+    return id;
+}
+
+static void auth_key(uint64_t of, char text[RMR_COORD_KEY_TEXT])
+{
+    uint64_t id;
+    rmr_coord_key_wish wish = {.user = of, .reusable = true};
+    assert_int_equal(rmr_coord_key_add(r.coord, &wish, text, &id), RMR_OK);
+}
+
+static const char *registration(const char *key, const char *auth,
+                                const char *more)
+{
+    static char text[2048];
+    (void)snprintf(text, sizeof text,
+                   "{\"Version\":138,\"NodeKey\":\"%s\"%s%s%s%s,\"Hostinfo\":{"
+                   "\"Hostname\":\"h\"}}",
+                   key, auth ? ",\"Auth\":{\"AuthKey\":\"" : "",
+                   auth ? auth : "", auth ? "\"}" : "", more);
+    return text;
+}
+
+static rmr_coord_stats stats(void)
+{
+    rmr_coord_stats s;
+    rmr_coord_get_stats(r.coord, &s);
+    return s;
+}
+
+static bool has(const rig_answer *x, const char *text)
+{
+    return strstr(x->body, text) != NULL;
+}
+
+static rig_answer *ask_in(rig_client *cl, const char *key, const char *auth)
+{
+    return rig_ask(cl, "/machine/register", registration(key, auth, ""));
+}
+
+/* ---- keys of others ------------------------------------------------------ */
+
+static size_t nodes_with(uint8_t last)
+{
+    rmr_coord_node n;
+    size_t k = 0;
+    for (uint64_t id = 0; rmr_coord_node_next(r.coord, id, &n) == RMR_OK;
+         id = n.id)
+        k += n.node_key[31] == last;
+    return k;
+}
+
+/* Two nodes with one key would be one in the index, and the second row would
+ * be refused at the next start. */
+static void a_node_key_is_one_nodes_alone(void **s)
+{
+    char alice[RMR_COORD_KEY_TEXT], bob[RMR_COORD_KEY_TEXT];
+    (void)s;
+    set_up();
+    auth_key(user("alice"), alice);
+    auth_key(user("bob"), bob);
+    assert_true(rig_join(&a, &r, 1, 138));
+    assert_true(has(ask_in(&a, KEY1, alice), "\"MachineAuthorized\":true"));
+    /* The same machine, as another user's node. */
+    assert_true(has(ask_in(&a, KEY1, bob), "node key already in use"));
+    assert_int_equal(nodes_with(0x11), 1);
+    assert_true(has(ask_in(&a, KEY2, bob), "\"MachineAuthorized\":true"));
+    assert_int_equal(stats().nodes, 2);
+    rig_part(&a);
+    rig_free(&r);
+}
+
+static void a_login_gives_no_key_away_twice(void **s)
+{
+    char first[RMR_COORD_LOGIN_TEXT], second[RMR_COORD_LOGIN_TEXT];
+    uint64_t node;
+    (void)s;
+    set_up();
+    uint64_t alice = user("alice");
+    assert_true(rig_join(&a, &r, 1, 138));
+    assert_true(rig_join(&b, &r, 2, 138));
+    assert_true(has(ask_in(&a, KEY1, NULL), "AuthURL\":\"http"));
+    memcpy(first, r.login, sizeof first);
+    assert_true(has(ask_in(&b, KEY1, NULL), "AuthURL\":\"http"));
+    memcpy(second, r.login, sizeof second);
+    assert_int_equal(rmr_coord_login_approve(r.coord, first, alice, &node),
+                     RMR_OK);
+    assert_int_equal(rmr_coord_login_approve(r.coord, second, alice, &node),
+                     RMR_E_INUSE);
+    assert_int_equal(nodes_with(0x11), 1);
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
+/* ---- places that are taken ----------------------------------------------- */
+
+static const char *numbered(unsigned i)
+{
+    static char key[96];
+    (void)snprintf(key, sizeof key, "nodekey:%060x%04x", 7, i);
+    return key;
+}
+
+static rmr_addr stranger(unsigned i)
+{
+    return rmr_addr_v4(198, 51, (uint8_t)(i >> 8), (uint8_t)i, 1000);
+}
+
+/* One address fills the table; others get their places all the same. */
+static void one_stranger_does_not_keep_logins_from_others(void **s)
+{
+    rmr_coord_config cfg = config();
+    rmr_addr other = stranger(1);
+    uint64_t node;
+    (void)s;
+    cfg.max_logins = 8;
+    rig_init(&r, &cfg);
+    uint64_t alice = user("alice");
+    assert_true(rig_join(&a, &r, 1, 138));
+    for (unsigned i = 0; i < 8; i++)
+        assert_true(has(ask_in(&a, numbered(i), NULL), "AuthURL\":\"http"));
+    /* It has them all, and just asked. */
+    assert_true(has(ask_in(&a, numbered(8), NULL), "too many logins wait"));
+    assert_true(rig_join_from(&b, &r, 2, 138, &other));
+    assert_true(has(ask_in(&b, KEY1, NULL), "AuthURL\":\"http"));
+    assert_true(has(ask_in(&b, KEY2, NULL), "AuthURL\":\"http"));
+    char login[RMR_COORD_LOGIN_TEXT];
+    memcpy(login, r.login, sizeof login);
+    /* However often it asks now, what others got stays theirs. */
+    for (unsigned t = 0; t < 40; t++) {
+        rig_wait(&r, RMR_SEC);
+        (void)ask_in(&a, numbered(100 + t), NULL);
+    }
+    assert_int_equal(rmr_coord_login_approve(r.coord, login, alice, &node),
+                     RMR_OK);
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
+static rig_answer *follow(const char *key, const char *login)
+{
+    char text[512];
+    (void)snprintf(text, sizeof text,
+                   "{\"Version\":138,\"NodeKey\":\"%s\",\"Followup\":"
+                   "\"http://h/register/%s\"}",
+                   key, login);
+    return rig_ask(&a, "/machine/register", text);
+}
+
+static void few_requests_wait_for_a_login(void **s)
+{
+    rig_answer *x[6];
+    (void)s;
+    set_up();
+    assert_true(rig_join(&a, &r, 1, 138));
+    assert_true(has(ask_in(&a, KEY1, NULL), "AuthURL\":\"http"));
+    for (int i = 0; i < 6; i++)
+        x[i] = follow(KEY1, r.login);
+    rig_pump(&a);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(x[i]->over, i < 2);
+    assert_true(has(x[0], "another request waits"));
+    rig_part(&a);
+    rig_free(&r);
+}
+
+static void a_node_has_few_streams(void **s)
+{
+    char key[RMR_COORD_KEY_TEXT];
+    rig_answer *x[8];
+    (void)s;
+    set_up();
+    auth_key(user("alice"), key);
+    assert_true(rig_join(&a, &r, 1, 138));
+    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
+    for (int i = 0; i < 8; i++)
+        x[i] = rig_ask(&a, "/machine/map",
+                       "{\"Version\":138,\"NodeKey\":\"" KEY1
+                       "\",\"Stream\":true}");
+    rig_pump(&a);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(x[i]->over, i < 4);
+    assert_int_equal(stats().streams, 4);
+    assert_int_equal(stats().online, 1);
+    rig_part(&a);
+    assert_int_equal(stats().streams, 0);
+    rig_free(&r);
+}
+
+/* 10,000 connections of four addresses that say nothing, or half of something:
+ * who is in stays in, who comes gets in, and memory is bounded. */
+static void half_open_connections_displace_each_other(void **s)
+{
+    rmr_coord_config cfg = config();
+    char key[RMR_COORD_KEY_TEXT];
+    rmr_addr here = stranger(1), slow = stranger(2);
+    (void)s;
+    cfg.max_connections = 4096;
+    rig_init(&r, &cfg);
+    auth_key(user("alice"), key);
+    assert_true(rig_join_from(&a, &r, 1, 138, &here));
+    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
+    rig_answer *x =
+        rig_ask(&a, "/machine/map",
+                "{\"Version\":138,\"NodeKey\":\"" KEY1 "\",\"Stream\":true}");
+    rig_conn *half = rig_open_from(&r, 0, &slow);
+    rig_text(&r, half, "GET /key?v=1");
+    size_t before = r.heap.live_bytes;
+    for (unsigned i = 0; i < 10000; i++) {
+        rmr_addr from = stranger(256 + i % 4);
+        (void)rig_knock(&r, &from);
+    }
+    assert_int_equal(stats().connections, 1 + 1024);
+    assert_int_equal(stats().displaced, 10000 - 1023);
+    assert_int_equal(r.n_closed, 10000 - 1023);
+    assert_int_equal(stats().rejected, 0);
+    assert_true(r.heap.live_bytes - before < 1024 * 4096);
+    /* The slow one goes on where it was; a new one gets in. */
+    assert_false(half->closed);
+    rig_text(&r, half, "38 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_memory_equal(half->got, "HTTP/1.1 200", 12);
+    assert_true(rig_join_from(&b, &r, 2, 138, &slow));
+    assert_true(has(ask_in(&b, KEY2, key), "\"MachineAuthorized\":true"));
+    rig_pump(&a);
+    assert_false(a.c->closed || x->over);
+    rig_wait(&r, 31 * RMR_SEC);
+    assert_int_equal(stats().connections, 2); /* what said nothing is gone */
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
+/* The host has no descriptor left: the oldest that are nobody's go. */
+static void descriptors_that_run_out_come_back(void **s)
+{
+    rmr_io_event ev;
+    (void)s;
+    set_up();
+    for (unsigned i = 0; i < 100; i++) {
+        rmr_addr from = stranger(i);
+        (void)rig_knock(&r, &from);
+    }
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_IO_ACCEPT_FAILED;
+    ev.id = r.listeners[0];
+    ev.err = RMR_E_NOFILES;
+    assert_int_equal(r.m.event(r.m.self, r.now, &ev), RMR_OK);
+    rig_turn(&r);
+    assert_int_equal(stats().connections, 87);
+    rig_wait(&r, 2 * RMR_SEC);
+    assert_true(rig_join(&a, &r, 1, 138));
+    rig_part(&a);
+    rig_free(&r);
+}
+
+/* ---- requests that never end --------------------------------------------- */
+
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+static size_t frame(uint8_t *to, size_t len, uint8_t type, uint8_t flags,
+                    uint32_t stream, const void *payload)
+{
+    const uint8_t head[9] = {0,
+                             (uint8_t)(len >> 8),
+                             (uint8_t)len,
+                             type,
+                             flags,
+                             0,
+                             (uint8_t)(stream >> 16),
+                             (uint8_t)(stream >> 8),
+                             (uint8_t)stream};
+    memcpy(to, head, 9);
+    if (len)
+        memcpy(to + 9, payload, len);
+    return 9 + len;
+}
+
+/* POST of a path of 17 bytes, HPACK without compression. */
+#define REGISTER "\x83\x86\x01\x01h\x04\x11/machine/register"
+
+static void begins(uint16_t window)
+{
+    uint8_t t[64];
+    const uint8_t settings[6] = {
+        0, 4, 0, 0, (uint8_t)(window >> 8), (uint8_t)window};
+    assert_true(rig_join(&a, &r, 1, 138));
+    rig_inside(&a, PREFACE, sizeof PREFACE - 1);
+    rig_inside(&a, t, frame(t, 6, 4, 0, 0, settings));
+}
+
+static void asks_half(uint32_t stream, const char *body)
+{
+    uint8_t t[1024];
+    rig_inside(&a, t, frame(t, sizeof REGISTER - 1, 1, 4, stream, REGISTER));
+    rig_inside(&a, t, frame(t, strlen(body), 0, 0, stream, body));
+}
+
+static void a_request_that_never_ends_ends_its_connection(void **s)
+{
+    (void)s;
+    set_up();
+    begins(65535);
+    size_t before = r.heap.live_bytes;
+    for (uint32_t i = 0; i < 16; i++)
+        asks_half(1 + 2 * i, "{\"Version\":138,");
+    print_message("%zu bytes for 16 requests that are not whole\n",
+                  r.heap.live_bytes - before);
+    assert_true(r.heap.live_bytes - before < 64 * 1024);
+    for (int i = 0; i < 12 && !a.c->closed; i++) {
+        uint8_t t[16];
+        rig_wait(&r, 10 * RMR_SEC);
+        rig_inside(&a, t, frame(t, 1, 0, 0, 1, " ")); /* a byte now and then */
+    }
+    rig_wait(&r, RMR_SEC);
+    assert_true(a.c->closed);
+    assert_int_equal(stats().connections, 0);
+    rig_part(&a);
+    rig_free(&r);
+}
+
+static void an_answer_that_is_not_taken_ends_its_connection(void **s)
+{
+    uint8_t t[512];
+    const char *body = registration(KEY1, NULL, "");
+    (void)s;
+    set_up();
+    begins(0); /* no byte of an answer's body may come */
+    rig_inside(&a, t, frame(t, sizeof REGISTER - 1, 1, 4, 1, REGISTER));
+    rig_inside(&a, t, frame(t, strlen(body), 0, 1, 1, body));
+    assert_int_equal(stats().registers, 1);
+    rig_wait(&r, 121 * RMR_SEC);
+    assert_true(a.c->closed);
+    rig_part(&a);
+    rig_free(&r);
+}
+
+/* Who goes on asking stays. */
+static void updates_keep_a_connection(void **s)
+{
+    char key[RMR_COORD_KEY_TEXT];
+    (void)s;
+    set_up();
+    auth_key(user("alice"), key);
+    assert_true(rig_join(&a, &r, 1, 138));
+    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
+    for (int i = 0; i < 4; i++) {
+        rig_wait(&r, 100 * RMR_SEC);
+        rig_answer *x = rig_ask(&a, "/machine/map",
+                                "{\"Version\":138,\"NodeKey\":\"" KEY1 "\"}");
+        assert_int_equal(x->status, 200);
+    }
+    rig_wait(&r, 121 * RMR_SEC);
+    assert_true(a.c->closed);
+    rig_part(&a);
+    rig_free(&r);
+}
+
+/* ---- floods inside HTTP/2 ------------------------------------------------- */
+
+/* Each is one frame; the client reads nothing of what the server says. */
+static void frames_without_end_take_no_memory(void **s)
+{
+    static const struct {
+        const char *what;
+        uint8_t type, flags;
+        uint8_t len;
+        const char *payload;
+        bool new_streams, may_stay;
+    } t[] = {
+        {"streams above the limit", 1, 4, sizeof REGISTER - 1, REGISTER, true,
+         false},
+        {"... that are whole", 1, 5, sizeof REGISTER - 1, REGISTER, true,
+         false},
+        {"heads that are none", 1, 5, 1, "\x86", true, false},
+        {"pings", 6, 0, 8, "12345678", false, false},
+        {"settings", 4, 0, 0, "", false, false},
+        {"priorities", 2, 0, 5, "\0\0\0\0\1", true, true},
+        {"windows", 8, 0, 4, "\0\0\0\1", false, true},
+        {"unknown frames", 99, 0, 4, "abcd", false, true},
+    };
+    (void)s;
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+        uint8_t text[64];
+        set_up();
+        begins(65535);
+        r.stands = true;
+        size_t before = r.heap.live_bytes;
+        for (uint32_t k = 0; k < 20000 && !a.c->closed; k++)
+            rig_inside(&a, text,
+                       frame(text, t[i].len, t[i].type, t[i].flags,
+                             t[i].new_streams ? 1 + 2 * k : 0, t[i].payload));
+        size_t took =
+            r.heap.live_bytes > before ? r.heap.live_bytes - before : 0;
+        r.stands = false;
+        rig_goes_on(&r);
+        if (took > 200 * 1024 || (!t[i].may_stay && !a.c->closed))
+            fail_msg("%s: %zu bytes, %s", t[i].what, took,
+                     a.c->closed ? "ended" : "goes on");
+        rig_part(&a);
+        rig_free(&r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_node_key_is_one_nodes_alone),
+        cmocka_unit_test(a_login_gives_no_key_away_twice),
+        cmocka_unit_test(one_stranger_does_not_keep_logins_from_others),
+        cmocka_unit_test(few_requests_wait_for_a_login),
+        cmocka_unit_test(a_node_has_few_streams),
+        cmocka_unit_test(half_open_connections_displace_each_other),
+        cmocka_unit_test(descriptors_that_run_out_come_back),
+        cmocka_unit_test(a_request_that_never_ends_ends_its_connection),
+        cmocka_unit_test(an_answer_that_is_not_taken_ends_its_connection),
+        cmocka_unit_test(updates_keep_a_connection),
+        cmocka_unit_test(frames_without_end_take_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
