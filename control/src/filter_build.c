@@ -27,12 +27,12 @@ rmr_err rmr_filter_new(rmr_filter **out, const rmr_env *env)
 {
     if (!out || !env)
         return RMR_E_INVAL;
-    rmr_filter *f = rmr_alloc_raw(&env->alloc, sizeof *f, _Alignof(rmr_filter));
+    rmr_filter *f =
+        rmr_alloc_zero(&env->alloc, sizeof *f, _Alignof(rmr_filter));
     if (!f)
         return RMR_E_NOMEM;
-    memset(f, 0, offsetof(rmr_filter, flows.flow));
     f->env = *env;
-    rmri_filter_flows_init(&f->flows);
+    rmri_filter_flows_init(&f->flows, &env->alloc);
     rmr_err e = rmr_rng_fill(&env->rng, &f->flows.hash, sizeof f->flows.hash);
     if (e) {
         rmr_release(&env->alloc, f, sizeof *f);
@@ -50,6 +50,7 @@ void rmr_filter_free(rmr_filter *f)
     set_free(&f->active, &a);
     set_free(&f->build, &a);
     rmri_ctl_vec_free(&f->local, &a);
+    rmri_filter_flows_free(&f->flows);
     rmr_release_wiped(&a, f, sizeof *f);
 }
 

@@ -1,29 +1,48 @@
 /* The flows that we opened: a hash with chains and a list by age, all in one
- * block of fixed size, so that noting one never allocates. */
+ * block, which doubles with the flows up to its bound.  Without memory for a
+ * larger one the oldest flow makes room, as at the bound. */
 #include "filter_internal.h"
 
 #include <string.h>
 
-_Static_assert((FILTER_FLOWS & (FILTER_FLOWS - 1)) == 0, "buckets are masked");
+#define FIRST_CAP 16
 
-void rmri_filter_flows_init(filter_flows *f)
+_Static_assert((FILTER_FLOWS & (FILTER_FLOWS - 1)) == 0 &&
+                   (FIRST_CAP & (FIRST_CAP - 1)) == 0,
+               "buckets are masked");
+
+static size_t block_size(size_t cap)
 {
-    memset(f->bucket, 0xff, sizeof f->bucket);
-    f->newest = f->oldest = FILTER_NIL;
-    f->used = 0;
+    return cap * (sizeof(filter_flow) + sizeof(uint16_t));
 }
 
-static uint16_t *bucket_of(filter_flows *f, const uint8_t *key)
+void rmri_filter_flows_init(filter_flows *f, const rmr_alloc *alloc)
+{
+    f->alloc = *alloc;
+    f->flow = NULL;
+    f->bucket = NULL;
+    f->newest = f->oldest = FILTER_NIL;
+    f->used = f->cap = 0;
+}
+
+void rmri_filter_flows_free(filter_flows *f)
+{
+    rmr_release_wiped(&f->alloc, f->flow, block_size(f->cap));
+    rmri_filter_flows_init(f, &f->alloc);
+}
+
+static uint16_t *bucket_of(const filter_flows *f, const uint8_t *key)
 {
     uint64_t h = rmr_siphash13(&f->hash, key, FILTER_KEY_LEN);
-    return &f->bucket[h & (FILTER_FLOWS - 1)];
+    return &f->bucket[h & (f->cap - 1u)];
 }
 
-static uint16_t find(filter_flows *f, const uint8_t *key)
+static uint16_t find(const filter_flows *f, const uint8_t *key)
 {
+    if (f->newest == FILTER_NIL)
+        return FILTER_NIL;
     /* Bulk flows note the same key again and again. */
-    if (f->newest != FILTER_NIL &&
-        memcmp(f->flow[f->newest].key, key, FILTER_KEY_LEN) == 0)
+    if (memcmp(f->flow[f->newest].key, key, FILTER_KEY_LEN) == 0)
         return f->newest;
     uint16_t i = *bucket_of(f, key);
     while (i != FILTER_NIL && memcmp(f->flow[i].key, key, FILTER_KEY_LEN) != 0)
@@ -64,11 +83,43 @@ static void touch(filter_flows *f, uint16_t i)
     link_newest(f, i);
 }
 
+static void link_bucket(filter_flows *f, uint16_t i)
+{
+    uint16_t *at = bucket_of(f, f->flow[i].key);
+    f->flow[i].chain = *at;
+    *at = i;
+}
+
+/* False: at the bound, or no memory; unchanged. */
+static bool grow(filter_flows *f)
+{
+    uint16_t cap = f->cap ? (uint16_t)(f->cap * 2) : FIRST_CAP;
+    if (cap > FILTER_FLOWS)
+        return false;
+    filter_flow *flow =
+        rmr_alloc_raw(&f->alloc, block_size(cap), _Alignof(filter_flow));
+    if (!flow)
+        return false;
+    if (f->used)
+        memcpy(flow, f->flow, f->used * sizeof *flow);
+    rmr_release_wiped(&f->alloc, f->flow, block_size(f->cap));
+    f->flow = flow;
+    f->bucket = (uint16_t *)(void *)(flow + cap);
+    f->cap = cap;
+    memset(f->bucket, 0xff, cap * sizeof *f->bucket);
+    for (uint16_t i = 0; i < f->used; i++)
+        link_bucket(f, i);
+    return true;
+}
+
+/* FILTER_NIL: no memory for the first. */
 static uint16_t take_slot(filter_flows *f)
 {
-    if (f->used < FILTER_FLOWS)
+    if (f->used < f->cap || grow(f))
         return f->used++;
     uint16_t i = f->oldest;
+    if (i == FILTER_NIL)
+        return i;
     uint16_t *at = bucket_of(f, f->flow[i].key);
     while (*at != i)
         at = &f->flow[*at].chain;
@@ -94,10 +145,9 @@ void rmri_filter_flows_note(filter_flows *f, const uint8_t *key)
         return;
     }
     i = take_slot(f);
-    filter_flow *e = &f->flow[i];
-    memcpy(e->key, key, FILTER_KEY_LEN);
-    uint16_t *at = bucket_of(f, key);
-    e->chain = *at;
-    *at = i;
+    if (i == FILTER_NIL)
+        return;
+    memcpy(f->flow[i].key, key, FILTER_KEY_LEN);
+    link_bucket(f, i);
     link_newest(f, i);
 }

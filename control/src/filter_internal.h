@@ -74,13 +74,15 @@ typedef struct filter_flow {
 } filter_flow;
 
 typedef struct filter_flows {
+    rmr_alloc alloc;
     rmr_hash_key hash;
-    uint16_t bucket[FILTER_FLOWS];
-    uint16_t newest, oldest, used;
-    filter_flow flow[FILTER_FLOWS]; /* not zeroed: `used` of them are in use */
+    filter_flow *flow; /* cap of them, `used` in use; the buckets behind */
+    uint16_t *bucket;  /* cap, a power of two */
+    uint16_t newest, oldest, used, cap;
 } filter_flows;
 
-void rmri_filter_flows_init(filter_flows *f);
+void rmri_filter_flows_init(filter_flows *f, const rmr_alloc *alloc);
+void rmri_filter_flows_free(filter_flows *f);
 bool rmri_filter_flows_has(filter_flows *f, const uint8_t *key);
 void rmri_filter_flows_note(filter_flows *f, const uint8_t *key);
 
@@ -121,7 +123,7 @@ struct rmr_filter {
     rmr_err spoilt;     /* why the build can't be committed */
     rmri_ctl_vec local; /* rmr_prefix */
     uint64_t dropped;
-    filter_flows flows; /* last, for what is not zeroed */
+    filter_flows flows;
 };
 
 /* Does any rule match? */

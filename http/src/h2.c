@@ -74,7 +74,7 @@ static void release(rmr_h2 *h)
     for (uint32_t i = 0; h->streams && i < h->cfg.max_streams; i++)
         rmr_release(&alloc, h->streams[i].body, h->streams[i].body_len);
     rmr_release(&alloc, h->streams, h->cfg.max_streams * sizeof h->streams[0]);
-    rmr_release(&alloc, h->text, h->cfg.max_header_bytes);
+    rmri_h2_free_head(h);
     rmr_release(&alloc, h, sizeof *h);
 }
 
@@ -92,11 +92,10 @@ rmr_err rmr_h2_client_new(rmr_h2 **out, const rmr_env *env,
     h->cfg = *cfg;
     fill_defaults(&h->cfg);
     h->mem = rmri_h2_mem(&h->alloc);
-    h->text = rmr_alloc_raw(&h->alloc, h->cfg.max_header_bytes, 1);
     h->streams =
         rmr_alloc_zero(&h->alloc, h->cfg.max_streams * sizeof h->streams[0],
                        _Alignof(rmri_h2_stream));
-    int rv = h->text && h->streams ? new_session(h) : NGHTTP2_ERR_NOMEM;
+    int rv = h->streams ? new_session(h) : NGHTTP2_ERR_NOMEM;
     if (rv == 0)
         rv = submit_settings(h);
     if (rv != 0) {
@@ -195,7 +194,7 @@ rmr_err rmr_h2_read(rmr_h2 *h, rmr_bytes in)
     }
     rmr_err e = RMR_OK;
     if (rv != 0 && !h->doomed) {
-        e = fail(h, rmri_h2_err(rv));
+        e = fail(h, h->no_memory ? RMR_E_NOMEM : rmri_h2_err(rv));
     } else if (!h->doomed) {
         notice_violation(h);
         e = h->broken;

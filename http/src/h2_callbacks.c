@@ -34,25 +34,38 @@ void rmri_h2_close_stream(rmr_h2 *h, rmri_h2_stream *s, rmr_err why)
 
 /* ---- heads ------------------------------------------------------------- */
 
+static size_t head_size(const rmr_h2 *h)
+{
+    return sizeof(rmri_h2_head) + h->cfg.max_header_bytes;
+}
+
+void rmri_h2_free_head(rmr_h2 *h)
+{
+    rmr_release(&h->alloc, h->head, head_size(h));
+    h->head = NULL;
+}
+
 static int on_begin_headers(nghttp2_session *session,
                             const nghttp2_frame *frame, void *user)
 {
     (void)session;
-    (void)frame;
     rmr_h2 *h = user;
-    h->status = 0;
-    h->n_headers = 0;
-    h->head_bytes = 0;
-    h->text_len = 0;
-    return 0;
+    if (!h->head && rmri_h2_find(h, frame->hd.stream_id)) {
+        h->head =
+            rmr_alloc_raw(&h->alloc, head_size(h), _Alignof(rmri_h2_head));
+        h->no_memory = !h->head;
+    }
+    if (h->head)
+        memset(h->head, 0, offsetof(rmri_h2_head, headers));
+    return h->no_memory ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-static rmr_bytes keep(rmr_h2 *h, const uint8_t *p, size_t len)
+static rmr_bytes keep(rmri_h2_head *d, const uint8_t *p, size_t len)
 {
-    rmr_bytes kept = rmr_bytes_of(h->text + h->text_len, len);
+    rmr_bytes kept = rmr_bytes_of(d->text + d->text_len, len);
     if (len)
-        memcpy(h->text + h->text_len, p, len);
-    h->text_len += len;
+        memcpy(d->text + d->text_len, p, len);
+    d->text_len += len;
     return kept;
 }
 
@@ -73,37 +86,39 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame,
     (void)flags;
     rmr_h2 *h = user;
     rmri_h2_stream *s = rmri_h2_find(h, frame->hd.stream_id);
-    if (!s)
+    rmri_h2_head *d = h->head;
+    if (!s || !d)
         return 0;
     if (namelen > 0 && name[0] == ':') {
         if (namelen != 7 || memcmp(name, ":status", 7) != 0)
             return 0;
-        h->status = parse_status(value, valuelen);
-        return h->status < 100 ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+        d->status = parse_status(value, valuelen);
+        return d->status < 100 ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
     }
     /* RFC 9113 6.5.2 counts 32 more for each header. */
-    size_t left = h->cfg.max_header_bytes - h->head_bytes;
+    size_t left = h->cfg.max_header_bytes - d->bytes;
     if (namelen > left || valuelen > left - namelen ||
-        32 > left - namelen - valuelen || h->n_headers == RMR_H1_MAX_HEADERS) {
+        32 > left - namelen - valuelen || d->n_headers == RMR_H1_MAX_HEADERS) {
         s->head_too_big = 1;
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
-    h->head_bytes += namelen + valuelen + 32;
-    rmr_header *to = &h->headers[h->n_headers++];
-    to->name = keep(h, name, namelen);
-    to->value = keep(h, value, valuelen);
+    d->bytes += namelen + valuelen + 32;
+    rmr_header *to = &d->headers[d->n_headers++];
+    to->name = keep(d, name, namelen);
+    to->value = keep(d, value, valuelen);
     return 0;
 }
 
 static int head_received(rmr_h2 *h, rmri_h2_stream *s)
 {
+    const rmri_h2_head *d = h->head;
     /* Interim responses (1xx) and trailers end here. */
-    if (s->head_done || h->status / 100 == 1 || s->cancelled)
+    if (!d || s->head_done || d->status / 100 == 1 || s->cancelled)
         return 0;
     s->head_done = 1;
     if (h->cfg.callbacks.on_head)
         h->cfg.callbacks.on_head(h->cfg.callbacks.user, s->tag, s->id,
-                                 h->status, h->headers, h->n_headers);
+                                 d->status, d->headers, d->n_headers);
     return go_on(h);
 }
 
@@ -121,7 +136,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame,
     if ((head || frame->hd.type == NGHTTP2_DATA) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         s->ended = 1;
-    return head ? head_received(h, s) : 0;
+    if (!head)
+        return 0;
+    int rv = head_received(h, s);
+    rmri_h2_free_head(h);
+    return rv;
 }
 
 /* ---- bodies and ends --------------------------------------------------- */

@@ -29,6 +29,15 @@ typedef struct rmri_h2_stream {
     uint32_t owes_credit : 1;  /* no memory for a WINDOW_UPDATE: once more  */
 } rmri_h2_stream;
 
+/* A head that is being read; heads are never interleaved (RFC 9113 4.3), so one
+ * place serves all streams. */
+typedef struct rmri_h2_head {
+    uint16_t status;
+    size_t n_headers, bytes, text_len;
+    rmr_header headers[RMR_H1_MAX_HEADERS];
+    uint8_t text[]; /* cfg.max_header_bytes */
+} rmri_h2_head;
+
 struct rmr_h2 {
     rmr_alloc alloc;
     rmr_h2_config cfg;
@@ -50,16 +59,13 @@ struct rmr_h2 {
 
     rmri_h2_stream *streams; /* cfg.max_streams */
 
-    /* The head that is being read; heads are never interleaved (RFC 9113
-     * 4.3), so one place serves all streams. */
-    uint16_t status;
-    size_t n_headers, head_bytes, text_len;
-    rmr_header headers[RMR_H1_MAX_HEADERS];
-    uint8_t *text; /* cfg.max_header_bytes */
+    rmri_h2_head *head; /* NULL: none is being read */
+    bool no_memory;     /* for one */
 };
 
 void rmri_h2_set_callbacks(nghttp2_session_callbacks *cb);
 
+void rmri_h2_free_head(rmr_h2 *h);
 rmri_h2_stream *rmri_h2_find(rmr_h2 *h, int32_t id);
 /* Empties the slot, then tells the caller, who may fill it again. */
 void rmri_h2_close_stream(rmr_h2 *h, rmri_h2_stream *s, rmr_err why);

@@ -74,6 +74,9 @@ struct rmr_mc_link {
     rmr_dial dial;
     rmr_mc_io *io;
     rmr_tls *tls;
+    rmr_tls_pool *tls_pool; /* its record buffers */
+    rmr_time tls_turn;      /* when it was in use last */
+    uint32_t tls_turns;     /* ... and how often of late, at most MC_BUSY */
     rmr_addr addrs[RMR_DNS_MAX_ADDRS];
     size_t n_addrs;
     mc_lane lanes[MC_LANES]; /* while connecting */
@@ -113,7 +116,9 @@ void rmri_mc_link_connected(rmr_mc_link *l, rmr_time now, rmr_mc_io *io,
                             const rmr_addr *local);
 
 /* mc_tls.c */
-bool rmri_mc_tls_new(rmr_mc_link *l, rmr_time now);
+/* Errors: INVAL (nothing to check the certificate by), NOMEM, RNG. */
+rmr_err rmri_mc_tls_new(rmr_mc_link *l, rmr_time now);
+void rmri_mc_tls_free(rmr_mc_link *l);
 void rmri_mc_tls_bytes(rmr_mc_link *l, rmr_time now, rmr_bytes data);
 size_t rmri_mc_tls_produce(rmr_mc_link *l, rmr_time now, rmr_buf scratch);
 

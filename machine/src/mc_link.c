@@ -34,8 +34,7 @@ void rmri_mc_link_drop(rmr_mc_link *l, bool reset)
             rmr_mc_io_close(l->io);
     }
     l->io = NULL;
-    rmr_tls_free(l->tls);
-    l->tls = NULL;
+    rmri_mc_tls_free(l);
     rmr_ring_wipe(&l->held);
     memset(&l->local, 0, sizeof l->local);
     l->state = LINK_IDLE;
@@ -87,12 +86,16 @@ void rmri_mc_link_through(rmr_mc_link *l, rmr_time now)
         l->state = LINK_OPEN;
         l->deadline = RMR_TIME_NEVER;
         l->ops->opened(l->owner, now);
-    } else if (!rmri_mc_tls_new(l, now)) {
-        rmri_mc_link_end(l, now, RMR_E_INVAL,
-                         "the server's certificate can't be checked");
-    } else {
-        l->state = LINK_TLS;
+        return;
     }
+    rmr_err err = rmri_mc_tls_new(l, now);
+    if (err == RMR_OK)
+        l->state = LINK_TLS;
+    else
+        rmri_mc_link_end(l, now, err,
+                         err == RMR_E_INVAL
+                             ? "the server's certificate can't be checked"
+                             : rmr_tls_err_text(err));
 }
 
 static void io_failed(void *owner, rmr_time now, rmr_err why)

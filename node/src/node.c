@@ -214,7 +214,7 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
         err = rmr_slots_init(&n->conns, &n->env.alloc, sizeof(nd_conn),
                              MAX_CONNS);
     if (err == RMR_OK)
-        err = rmr_timers_init(&n->timers, &n->env.alloc, MAX_CONNS);
+        err = rmr_timers_init(&n->timers, &n->env.alloc, 0);
     if (err == RMR_OK)
         err = rmri_node_stamps_new(n);
     if (err == RMR_OK)

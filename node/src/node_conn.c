@@ -12,10 +12,23 @@
 #define KEEP_EVERY (30 * RMR_SEC)
 #define KEEP_PROBES 5
 
+/* Room for a timer of each connection, so that arming one never fails. */
+static bool has_timers(rmr_node *n)
+{
+    uint32_t cap = n->timers.cap ? n->timers.cap : 8;
+    while (cap < n->conns.used)
+        cap *= 2;
+    return rmr_timers_reserve(&n->timers, cap) == RMR_OK;
+}
+
 nd_conn *rmri_node_conn_new(rmr_node *n, nd_conn_kind kind)
 {
     uint64_t handle = 0;
     nd_conn *c = rmr_slots_new(&n->conns, &handle);
+    if (c && !has_timers(n)) {
+        rmr_slots_free(&n->conns, handle);
+        c = NULL;
+    }
     if (!c)
         return NULL;
     c->n = n;

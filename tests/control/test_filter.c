@@ -686,6 +686,31 @@ static void flows_agree_with_a_slow_list(void **state)
     rmr_filter_free(f);
 }
 
+static void without_memory_fewer_flows_are_kept(void **state)
+{
+    (void)state;
+    test_alloc a = {0};
+    rmr_filter *f = make_filter(&a);
+    a.fail_at = a.calls + 1;
+    a.fail_after = true;
+    send_out(f, 1000);
+    assert_true(a.failed > 0);
+    assert_false(reply_passes(f, 1000));
+    a.fail_at = a.calls + 2; /* sixteen of them have room */
+    for (uint16_t i = 0; i < 40; i++)
+        send_out(f, (uint16_t)(1000 + i));
+    for (uint16_t i = 0; i < 40; i++)
+        assert_int_equal(reply_passes(f, (uint16_t)(1000 + i)), i >= 24);
+    a.fail_at = 0;
+    a.fail_after = false;
+    for (uint16_t i = 0; i < 40; i++)
+        send_out(f, (uint16_t)(2000 + i));
+    for (uint16_t i = 0; i < 40; i++)
+        assert_true(reply_passes(f, (uint16_t)(2000 + i)));
+    rmr_filter_free(f);
+    assert_int_equal(a.live_blocks, 0);
+}
+
 static void a_flow_is_bound_to_protocol_and_ports(void **state)
 {
     (void)state;
@@ -947,6 +972,7 @@ int main(void)
         cmocka_unit_test(without_memory_for_the_index_the_rules_hold),
         cmocka_unit_test(replies_to_our_flows_pass_until_512_newer_ones_came),
         cmocka_unit_test(flows_agree_with_a_slow_list),
+        cmocka_unit_test(without_memory_fewer_flows_are_kept),
         cmocka_unit_test(a_flow_is_bound_to_protocol_and_ports),
         cmocka_unit_test(new_rules_keep_the_flows),
         cmocka_unit_test(ranges_parse_as_they_should),

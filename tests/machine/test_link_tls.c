@@ -23,6 +23,7 @@ typedef struct rig {
     uint8_t scratch[RMR_IO_SCRATCH_MIN];
     uint64_t id; /* of the stream */
     int opened, closed;
+    size_t got, to_say; /* bytes of the host; for it */
     rmr_err why;
     char text[128];
 } rig;
@@ -44,18 +45,18 @@ static void l_closed(void *owner, rmr_time now, rmr_err why, const char *text)
 
 static rmr_err l_read(void *owner, rmr_time now, rmr_buf data)
 {
-    (void)owner;
     (void)now;
-    (void)data;
+    ((rig *)owner)->got += data.len;
     return RMR_OK;
 }
 
 static rmr_err l_write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
 {
-    (void)owner;
+    rig *r = owner;
     (void)now;
-    (void)dst;
-    *len = 0;
+    *len = r->to_say < dst.len ? r->to_say : dst.len;
+    memset(dst.ptr, 'x', *len);
+    r->to_say -= *len;
     return RMR_OK;
 }
 
@@ -117,7 +118,7 @@ typedef struct tls_case {
     rmr_err e;
 } tls_case;
 
-static void rig_open(rig *r, const tls_case *c)
+static void rig_prepare(rig *r, const tls_case *c)
 {
     static char pem[8192];
     rmr_mc_config cfg;
@@ -146,6 +147,10 @@ static void rig_open(rig *r, const tls_case *c)
     peer_init(&r->peer, c->certs,
               strstr(c->certs, "rsa") ? "rsa.key" : "ec.key");
     peer_start(&r->peer);
+}
+
+static void rig_dial(rig *r, const tls_case *c)
+{
     rmr_dial d = {0};
     (void)snprintf(d.host, sizeof d.host, "%s", c->host);
     (void)snprintf(d.cert_name, sizeof d.cert_name, "%s", c->cert_name);
@@ -157,6 +162,12 @@ static void rig_open(rig *r, const tls_case *c)
     rmr_mc_link_dial(r->link, r->now, &d);
     while (move(r))
         ;
+}
+
+static void rig_open(rig *r, const tls_case *c)
+{
+    rig_prepare(r, c);
+    rig_dial(r, c);
 }
 
 static void rig_end(rig *r)
@@ -258,11 +269,94 @@ static void pins_are_taken_from_the_dial_in_their_one_form(void **st)
     }
 }
 
+static const tls_case good_host = {"leaf-ec.pem", CA, "host.test", "",
+                                   192,           0,  false,       RMR_OK};
+
+/* The host says n bytes, and hears what the layer has for it. */
+static void talk(rig *r, size_t n)
+{
+    br_ssl_engine_context *e = &r->peer.sc.eng;
+    static uint8_t said[16384];
+    size_t room;
+    unsigned char *p;
+    if (n > 0 && (p = br_ssl_engine_sendapp_buf(e, &room)) != NULL) {
+        n = n < room ? n : room;
+        memcpy(p, said, n);
+        br_ssl_engine_sendapp_ack(e, n);
+        br_ssl_engine_flush(e, 0);
+    }
+    rmr_mc_link_output(r->link);
+    do {
+        while ((p = br_ssl_engine_recvapp_buf(e, &room)) != NULL)
+            br_ssl_engine_recvapp_ack(e, room);
+    } while (move(r));
+}
+
+static void a_link_at_rest_has_no_record_buffers(void **st)
+{
+    static rig r;
+    (void)st;
+    rig_open(&r, &good_host);
+    assert_int_equal(r.opened, 1);
+    r.now += RMR_SEC;
+    talk(&r, 10);
+    size_t rests = r.alloc.live_bytes;
+    r.to_say = 10;
+    talk(&r, 10);
+    assert_int_equal(r.got, 20);
+    assert_int_equal(r.to_say, 0);
+    assert_int_equal(r.alloc.live_bytes, rests);
+    /* in use all the time: what it took stays, one for both ways */
+    for (int i = 0; i < 40; i++) {
+        r.now += RMR_MS;
+        r.to_say = 10;
+        talk(&r, 10);
+    }
+    assert_int_equal(r.alloc.live_bytes, rests + RMR_TLS_POOL_BUF);
+    size_t calls = r.alloc.calls;
+    r.now += RMR_MS;
+    talk(&r, 10);
+    assert_int_equal(r.alloc.calls, calls);
+    /* until it was quiet */
+    r.now += RMR_SEC;
+    talk(&r, 10);
+    assert_int_equal(r.alloc.live_bytes, rests);
+    rig_end(&r);
+}
+
+/* Whatever cannot be had: the link opens, or says why not. */
+static void without_memory_a_link_ends(void **st)
+{
+    static rig r;
+    (void)st;
+    for (size_t n = 1;; n++) {
+        rig_prepare(&r, &good_host);
+        r.alloc.fail_at = r.alloc.calls + n;
+        rig_dial(&r, &good_host);
+        bool was_open = r.opened && !r.closed;
+        if (was_open) {
+            r.now += RMR_SEC;
+            r.to_say = 10;
+            talk(&r, 10);
+        }
+        bool all = r.alloc.failed == 0;
+        if (r.closed)
+            assert_int_equal(r.why, RMR_E_NOMEM);
+        else
+            assert_true(r.opened && r.got == 10);
+        rig_end(&r);
+        if (all)
+            return;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hosts_are_checked_as_their_dials_say),
         cmocka_unit_test(pins_are_taken_from_the_dial_in_their_one_form),
+        cmocka_unit_test(a_link_at_rest_has_no_record_buffers),
+        cmocka_unit_test(without_memory_a_link_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

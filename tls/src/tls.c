@@ -63,14 +63,23 @@ rmr_err rmri_tls_seed(rmr_tls *t, const rmr_rng *rng)
     return e;
 }
 
+static void dismiss_judge(rmr_tls *t)
+{
+    if (!t->judge)
+        return;
+    rmri_tls_x509_wipe(t->judge);
+    br_ssl_engine_set_x509(t->eng, NULL);
+    rmr_release_wiped(&t->alloc, t->judge, sizeof *t->judge);
+    t->judge = NULL;
+}
+
 void rmr_tls_free(rmr_tls *t)
 {
     if (!t)
         return;
     rmr_alloc alloc = t->alloc;
     rmri_tls_lease_settle(&t->lease, t->eng, true, true);
-    if (t->judge)
-        rmri_tls_x509_wipe(t->judge);
+    dismiss_judge(t);
     rmr_tls_identity_free(t->identity);
     rmr_release_wiped(&alloc, t->gcm, sizeof *t->gcm);
     rmr_release_wiped(&alloc, t, t->size);
@@ -82,8 +91,10 @@ void rmr_tls_free(rmr_tls *t)
 static rmr_err update(rmr_tls *t)
 {
     const br_ssl_engine_context *eng = t->eng;
-    if (eng->application_data == 1)
+    if (eng->application_data == 1) {
         t->opened = true;
+        dismiss_judge(t); /* no renegotiation: no chain comes any more */
+    }
     if (t->err != RMR_OK || t->finished ||
         br_ssl_engine_current_state(eng) != BR_SSL_CLOSED)
         return t->err;

@@ -5,7 +5,6 @@
 typedef struct client {
     rmr_tls t; /* first */
     br_ssl_client_context cc;
-    rmri_tls_x509 judge;
 } client;
 
 void rmr_tls_config_init(rmr_tls_config *cfg, size_t struct_size)
@@ -19,7 +18,7 @@ static rmr_err take_config(client *c, const rmr_tls_config *cfg,
 {
     if (rmri_tls_name_parse(cfg->server_name, server) != RMR_OK)
         return RMR_E_INVAL;
-    rmri_tls_x509 *x = &c->judge;
+    rmri_tls_x509 *x = c->t.judge;
     const char *verify = cfg->verify_name ? cfg->verify_name : cfg->server_name;
     if (rmri_tls_name_parse(verify, &x->name) != RMR_OK)
         return RMR_E_INVAL;
@@ -49,12 +48,17 @@ static rmr_err start(client *c, const rmr_env *env, const rmr_tls_config *cfg)
 {
     rmri_tls_name server;
     rmr_tls *t = &c->t;
+    t->judge =
+        rmr_alloc_zero(&t->alloc, sizeof *t->judge, _Alignof(rmri_tls_x509));
+    if (!t->judge)
+        return RMR_E_NOMEM;
+    t->judge->alloc = &t->alloc;
     rmr_err e = take_config(c, cfg, &server);
     if (e != RMR_OK)
         return e;
     rmri_tls_engine_setup(t->eng);
-    rmri_tls_x509_init(&c->judge, &t->alloc, cfg->anchors, t->eng);
-    br_ssl_engine_set_x509(t->eng, &c->judge.vtable);
+    rmri_tls_x509_init(t->judge, &t->alloc, cfg->anchors, t->eng);
+    br_ssl_engine_set_x509(t->eng, &t->judge->vtable);
     e = rmri_tls_give_gcm(t, cfg->gcm);
     if (e == RMR_OK)
         e = rmri_tls_seed(t, &env->rng);
@@ -78,8 +82,6 @@ rmr_err rmr_tls_client_new(rmr_tls **out, const rmr_env *env,
         return RMR_E_NOMEM;
     br_ssl_client_zero(&c->cc);
     c->t.eng = &c->cc.eng;
-    c->t.judge = &c->judge;
-    c->judge.alloc = &c->t.alloc;
     e = start(c, env, &own);
     if (e != RMR_OK) {
         rmr_tls_free(&c->t);

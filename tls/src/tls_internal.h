@@ -50,7 +50,7 @@ struct rmr_tls {
     rmr_alloc alloc;
     size_t size; /* of the block */
     br_ssl_engine_context *eng;
-    rmri_tls_x509 *judge; /* a client's */
+    rmri_tls_x509 *judge; /* a client's, until the handshake is done */
     struct rmr_tls_identity *identity; /* a server's */
     rmri_tls_gcm *gcm; /* where the host gave a table */
     rmri_tls_lease lease;

@@ -8,9 +8,10 @@
  * own UDP flows pass by a bounded table of the last 512.  It is not a
  * connection tracker: TCP is judged by its flags, fragments by their place.
  *
- * Threading: one object, one thread.  Memory: through rmr_env.alloc; 25 KiB
- * for the flows, 40 to 60 bytes a rule as a rule of thumb (README.md), more
- * while rules are built.  Nothing is allocated per packet.  Time: none.
+ * Threading: one object, one thread.  Memory: through rmr_env.alloc; 46
+ * bytes a flow, in a block that doubles from 16 flows to 512; 40 to 60 bytes a
+ * rule as a rule of thumb (README.md), more while rules are built.  Else nothing
+ * is allocated per packet.  Time: none.
  *
  *     rmr_filter_new(&f, &env);
  *     rmr_filter_set_local(f, own, n_own);
@@ -187,9 +188,10 @@ RMR_API bool rmr_filter_allows_tcp(const rmr_filter *f, const rmr_addr *from,
                                    const rmr_addr *to);
 
 /**
- * Notes our own packet, so that its replies pass; never allocates.  [submit]
+ * Notes our own packet, so that its replies pass.                   [submit]
  *
- * Effects: the flow that was used longest ago goes when there are 512.
+ * Effects: may take memory for up to 512 flows; the one that was used longest ago
+ *          goes when there are so many, or no memory for more.
  * Errors: none.
  * Source: wgengine/filter.
  */

@@ -1,0 +1,334 @@
+/*
+ * What a node at rest holds, allocation by allocation:
+ *
+ *     coord_memory [--nodes N] [--relays R] [--rest SECONDS] [--settle SECONDS]
+ *                  [--https] [--talk]
+ *
+ * N nodes of one user join a coordination server, on the simulator's clock, and
+ * rest.  Then the first one's live memory is printed, a line for each place that
+ * allocates: bytes, blocks, and the addresses of the callers.  tests/coord/memory
+ * makes a table of it.  --talk: each node has talked with the next one before.
+ */
+#include <execinfo.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <remora/coord.h>
+#include <remora/node.h>
+#include <remora/relay.h>
+#include <remora/sim.h>
+
+#include "node_internal.h"
+#include "support.h"
+
+#define SERVER "203.0.113.250"
+#define FRAMES 12
+#define MAX_NODES 256
+
+/* ---- the allocator that knows who asked --------------------------------- */
+
+typedef struct block {
+    struct block *next, *before;
+    void *start;
+    size_t size;
+    void *callers[FRAMES];
+    int n_callers;
+} block;
+
+typedef struct heap {
+    block *first;
+    size_t live, peak;
+} heap;
+
+static void *heap_alloc(void *user, size_t size, size_t align)
+{
+    heap *h = user;
+    void *frames[FRAMES + 1];
+    size_t room = sizeof(block) + align;
+    uint8_t *start = malloc(room + size);
+    if (!start)
+        return NULL;
+    uintptr_t at = ((uintptr_t)start + room) / align * align;
+    uint8_t *p = start + (at - (uintptr_t)start);
+    block b = {h->first, NULL, start, size, {NULL}, 0};
+    block *head = calloc(1, sizeof *head);
+    if (!head)
+        abort();
+    *head = b;
+    int n = backtrace(frames, FRAMES + 1);
+    head->n_callers = n - 1;
+    memcpy(head->callers, frames + 1, sizeof *frames * (size_t)(n - 1));
+    if (h->first)
+        h->first->before = head;
+    h->first = head;
+    memcpy(p - sizeof head, &head, sizeof head);
+    h->live += size;
+    if (h->live > h->peak)
+        h->peak = h->live;
+    return p;
+}
+
+static void heap_release(void *user, void *ptr, size_t size)
+{
+    heap *h = user;
+    block *b;
+    if (!ptr)
+        return;
+    memcpy(&b, (uint8_t *)ptr - sizeof b, sizeof b);
+    if (b->size != size)
+        abort();
+    if (b->next)
+        b->next->before = b->before;
+    if (b->before)
+        b->before->next = b->next;
+    else
+        h->first = b->next;
+    h->live -= size;
+    free(b->start);
+    free(b);
+}
+
+static void heap_print(const heap *h)
+{
+    for (const block *b = h->first; b; b = b->next) {
+        (void)printf("%zu", b->size);
+        for (int i = 0; i < b->n_callers; i++)
+            (void)printf(" %p", b->callers[i]);
+        (void)printf("\n");
+    }
+}
+
+/* ---- the world ----------------------------------------------------------- */
+
+typedef struct member {
+    rmr_sim_host host;
+    rmr_sim_program program;
+    test_rng rng;
+    heap heap;
+    rmr_node *node;
+    char hostname[24];
+    bool is_running;
+} member;
+
+static struct {
+    rmr_sim *sim;
+    rmr_coord *coord;
+    rmr_relay *relays[8];
+    rmr_sim_program coord_program, relay_programs[8];
+    test_rng coord_rng, relay_rng[8];
+    uint32_t n_relays, n_members;
+    member members[MAX_NODES];
+    char key[RMR_COORD_KEY_TEXT];
+    char *ca;
+    bool https;
+} w;
+
+static void need(rmr_err e, const char *what)
+{
+    if (e == RMR_OK)
+        return;
+    (void)fprintf(stderr, "coord_memory: %s: %s\n", what, rmr_err_name(e));
+    exit(1);
+}
+
+static char *read_file(const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/tls/%s", REMORA_VECTORS, name);
+    FILE *f = fopen(path, "rb");
+    char *text = calloc(1, 16384);
+    if (!f || !text || !fread(text, 1, 16383, f))
+        abort();
+    (void)fclose(f);
+    return text;
+}
+
+static rmr_sim_host add_host(const char *name, rmr_addr at)
+{
+    rmr_sim_host_config c;
+    rmr_sim_host host;
+    rmr_sim_host_config_init(&c, sizeof c);
+    c.name = name;
+    c.addrs = &at;
+    c.n_addrs = 1;
+    c.up.delay = c.down.delay = 10 * RMR_MS;
+    c.receive_runs = true;
+    need(rmr_sim_host_new(w.sim, RMR_SIM_INTERNET, &c, &host), name);
+    return host;
+}
+
+static void add_relay(uint32_t i)
+{
+    rmr_relay_config c;
+    rmr_addr tls = rmr_addr_v4(0, 0, 0, 0, 443);
+    rmr_addr stun = rmr_addr_v4(0, 0, 0, 0, 3478);
+    char name[24];
+    char *cert = read_file("leaf-ec.pem"), *key = read_file("ec.key");
+    (void)snprintf(name, sizeof name, "relay%u", i + 1);
+    rmr_sim_host host =
+        add_host(name, rmr_addr_v4(203, 0, 113, (uint8_t)(240 + i), 0));
+    test_rng_seed(&w.relay_rng[i], 50 + i);
+    rmr_env env = test_env(NULL, &w.relay_rng[i], NULL);
+    rmr_relay_config_init(&c, sizeof c);
+    c.listen = &tls;
+    c.n_listen = 1;
+    c.stun = &stun;
+    c.n_stun = 1;
+    c.cert_pem = rmr_bytes_str(cert);
+    c.key_pem = rmr_bytes_str(key);
+    c.tls_buffers = 64;
+    need(rmr_relay_new(&w.relays[i], &env, &c, rmr_sim_now(w.sim)), "relay");
+    free(cert);
+    free(key);
+    rmr_machine m = rmr_relay_machine(w.relays[i]);
+    need(rmr_sim_add(w.sim, host, &m, &w.relay_programs[i]), "relay");
+}
+
+static void add_coord(void)
+{
+    static const uint8_t private_key[RMR_KEY_LEN] = {8, 1, 2, 3, [31] = 64};
+    char map[4096];
+    rmr_coord_config c;
+    rmr_addr at = rmr_addr_v4(0, 0, 0, 0, 80);
+    uint64_t key_id;
+    rmr_coord_key_wish wish = {.reusable = true};
+    rmr_env env = test_env(NULL, &w.coord_rng, NULL);
+    test_rng_seed(&w.coord_rng, 40);
+    size_t n = (size_t)snprintf(map, sizeof map, "{\"Regions\":{");
+    for (uint32_t i = 0; i < w.n_relays; i++)
+        n += (size_t)snprintf(
+            map + n, sizeof map - n,
+            "%s\"%u\":{\"RegionID\":%u,\"RegionCode\":\"r%u\",\"Nodes\":[{"
+            "\"Name\":\"%ua\",\"RegionID\":%u,\"HostName\":\"r%u.wild.test\","
+            "\"IPv4\":\"203.0.113.%u\",\"IPv6\":\"none\"}]}",
+            i ? "," : "", i + 1, i + 1, i + 1, i + 1, i + 1, i + 1, 240 + i);
+    (void)snprintf(map + n, sizeof map - n, "}}");
+    rmr_coord_config_init(&c, sizeof c);
+    c.listen = &at;
+    c.n_listen = 1;
+    c.server_url = "http://" SERVER;
+    c.base_domain = "tail.test";
+    c.derp_map = rmr_bytes_str(map);
+    c.private_key = private_key;
+    need(rmr_coord_new(&w.coord, &env, &c, rmr_sim_now(w.sim)), "coord");
+    need(rmr_coord_user_add(w.coord, "user", &wish.user), "user");
+    need(rmr_coord_key_add(w.coord, &wish, w.key, &key_id), "key");
+    rmr_sim_host host = add_host("coord", rmr_addr_v4(203, 0, 113, 250, 0));
+    rmr_machine m = rmr_coord_machine(w.coord);
+    need(rmr_sim_add(w.sim, host, &m, &w.coord_program), "coord");
+}
+
+static void on_event(void *user, const rmr_node_event *ev)
+{
+    member *m = user;
+    m->is_running |= ev->kind == RMR_NODE_EV_RUNNING;
+}
+
+static void add_member(uint32_t i)
+{
+    member *m = &w.members[i];
+    rmr_node_config c;
+    rmr_node_callbacks cb = {
+        .struct_size = sizeof cb, .user = m, .on_event = on_event};
+    test_rng_seed(&m->rng, 1000 + i);
+    (void)snprintf(m->hostname, sizeof m->hostname, "n%u", i);
+    m->host = add_host(m->hostname, rmr_addr_v4(20, 0, 0, (uint8_t)i, 0));
+    rmr_env env = {{heap_alloc, heap_release, &m->heap},
+                   test_rng_table(&m->rng),
+                   {NULL, NULL, RMR_LOG_OFF}};
+    rmr_node_config_init(&c, sizeof c);
+    c.control_url = "http://" SERVER;
+    c.auth_key = w.key;
+    c.keep_auth_key = true;
+    c.hostname = m->hostname;
+    c.ca_pem = rmr_bytes_str(w.ca);
+    c.callbacks = &cb;
+    need(rmr_node_new(&m->node, &env, &c, rmr_sim_now(w.sim)), "node");
+    rmr_machine x = rmr_node_machine(m->node);
+    need(rmr_sim_add(w.sim, m->host, &x, &m->program), "node");
+}
+
+static void run(rmr_dur d)
+{
+    need(rmr_sim_run_until(w.sim, rmr_time_add(rmr_sim_now(w.sim), d), NULL,
+                           NULL),
+         "run");
+}
+
+static void talk(void)
+{
+    rmr_nm_node peer;
+    char ip[RMR_ADDR_TEXT_MAX];
+    for (uint32_t i = 0; i < w.n_members; i++) {
+        member *a = &w.members[i], *b = &w.members[(i + 1) % w.n_members];
+        rmr_node_conn conn;
+        if (!rmr_nm_self(b->node->nm, &peer))
+            continue;
+        rmr_addr at = rmr_prefix_addr(&peer.addrs[0]);
+        need(rmr_node_dial(a->node, rmr_sim_now(w.sim),
+                           rmr_addr_ip_text(&at, ip), 80, NULL, &conn),
+             "dial");
+        need(rmr_sim_poke(w.sim, a->program), "poke");
+    }
+    run(5 * RMR_SEC);
+}
+
+static uint32_t number(int argc, char **argv, const char *name, uint32_t value)
+{
+    for (int i = 1; i + 1 < argc; i++) {
+        if (strcmp(argv[i], name) == 0)
+            value = (uint32_t)strtoul(argv[i + 1], NULL, 10);
+    }
+    return value;
+}
+
+static bool has(int argc, char **argv, const char *name)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    rmr_sim_config c;
+    uint32_t up = 0;
+    w.n_members = number(argc, argv, "--nodes", 20);
+    w.n_relays = number(argc, argv, "--relays", 3);
+    if (w.n_members > MAX_NODES || w.n_relays > 8)
+        return 2;
+    w.ca = read_file("ca-ec.pem");
+    rmr_sim_config_init(&c, sizeof c);
+    c.alloc = test_alloc_table(NULL);
+    c.seed = 1;
+    need(rmr_sim_new(&w.sim, &c), "sim");
+    for (uint32_t i = 0; i < w.n_relays; i++)
+        add_relay(i);
+    add_coord();
+    for (uint32_t i = 0; i < w.n_members; i++)
+        add_member(i);
+    run(20 * RMR_SEC);
+    if (has(argc, argv, "--talk"))
+        talk();
+    run(number(argc, argv, "--rest", 120) * RMR_SEC);
+    for (uint32_t i = 0; i < w.n_members; i++)
+        up += w.members[i].is_running;
+    (void)fprintf(stderr, "%u of %u run; live %zu, peak %zu\n", up, w.n_members,
+                  w.members[0].heap.live, w.members[0].heap.peak);
+    heap_print(&w.members[0].heap);
+    rmr_sim_free(w.sim);
+    for (uint32_t i = 0; i < w.n_members; i++) {
+        rmr_node_free(w.members[i].node);
+        if (w.members[i].heap.live)
+            (void)fprintf(stderr, "node %u leaks %zu\n", i,
+                          w.members[i].heap.live);
+    }
+    rmr_coord_free(w.coord);
+    for (uint32_t i = 0; i < w.n_relays; i++)
+        rmr_relay_free(w.relays[i]);
+    free(w.ca);
+    return up == w.n_members ? 0 : 1;
+}
