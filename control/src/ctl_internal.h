@@ -211,7 +211,7 @@ struct rmr_ctl {
     size_t frame_head_len;
     uint32_t frame_left;
     uint64_t frame_out; /* decoded bytes of this frame */
-    bool in_frame, frame_plain, frame_begun;
+    bool in_frame, frame_plain, frame_raw, frame_begun;
     rmri_ctl_zstd *zstd;
     /* The server asks to be left alone: what comes meanwhile is held, and no
      * window given for it (ctl_sleep.c). */

@@ -87,7 +87,7 @@ static void drop_frame(rmr_ctl *c)
 {
     rmri_ctl_zstd_free(c->zstd);
     c->zstd = NULL;
-    c->in_frame = c->frame_begun = false;
+    c->in_frame = c->frame_begun = c->frame_raw = false;
     c->frame_head_len = 0;
     c->frame_left = 0;
 }
@@ -199,8 +199,27 @@ static void ask_plain(rmr_ctl *c)
     rmri_ctl_h2_cancel(c, REQ_MAP);
 }
 
+static bool begin_zstd(rmr_ctl *c)
+{
+    rmr_err e = rmri_ctl_zstd_new(&c->zstd, &c->env.alloc);
+    if (e && c->compress)
+        ask_plain(c);
+    else if (e)
+        rmri_ctl_die(c, e, "%s", "");
+    return e == RMR_OK;
+}
+
 static void feed_zstd(rmr_ctl *c, rmr_bytes data)
 {
+    rmr_bytes content;
+    if (!c->zstd && c->frame_left == 0 &&
+        rmri_ctl_zstd_is_raw(data, &content)) {
+        c->frame_raw = true;
+        (void)feed_json(c, content);
+        return;
+    }
+    if (!c->zstd && !begin_zstd(c))
+        return;
     rmr_err e = rmri_ctl_zstd_feed(c->zstd, data, feed_json, c);
     if (!e || c->dying)
         return;
@@ -220,13 +239,6 @@ static void begin_payload(rmr_ctl *c, uint8_t first)
     c->frame_out = 0;
     c->frame_plain = first != 0x28;
     rmr_nm_frame_begin(c->nm, rmri_ctl_wall(c));
-    if (c->frame_plain)
-        return;
-    rmr_err e = rmri_ctl_zstd_new(&c->zstd, &c->env.alloc);
-    if (e && c->compress)
-        ask_plain(c);
-    else if (e)
-        rmri_ctl_die(c, e, "%s", "");
 }
 
 static void first_netmap(rmr_ctl *c)
@@ -241,7 +253,8 @@ static void first_netmap(rmr_ctl *c)
 
 static void end_frame(rmr_ctl *c)
 {
-    bool whole = c->frame_plain || rmri_ctl_zstd_is_done(c->zstd);
+    bool whole =
+        c->frame_plain || c->frame_raw || rmri_ctl_zstd_is_done(c->zstd);
     drop_frame(c); /* the window goes before the netmap compiles */
     rmr_err e = whole ? rmr_nm_frame_end(c->nm) : RMR_E_MALFORMED;
     if (e) {

@@ -3,11 +3,14 @@
 #define ZSTD_STATIC_LINKING_ONLY
 #include "ctl_zstd.h"
 
+#include <remora/cursor.h>
+
 #include <string.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
 #define OUT_SIZE 16384
+#define FEW 31 /* bytes that are decoded without a decoder */
 
 struct rmri_ctl_zstd {
     rmr_alloc alloc;
@@ -75,6 +78,63 @@ void rmri_ctl_zstd_free(rmri_ctl_zstd *z)
     (void)ZSTD_freeDStream(z->stream);
     rmr_release(&a, z, sizeof *z);
 }
+
+/* ---- frames of a few bytes ------------------------------------------------ */
+
+/* XXH64 of at most FEW bytes, without a seed (its specification: steps 1 for
+ * short input, 5 and 6). */
+static uint64_t rotl(uint64_t x, int n)
+{
+    return x << n | x >> (64 - n);
+}
+
+static uint64_t xxh64(rmr_bytes b)
+{
+    static const uint64_t p1 = 0x9e3779b185ebca87, p2 = 0xc2b2ae3d27d4eb4f,
+                          p3 = 0x165667b19e3779f9, p4 = 0x85ebca77c2b2ae63,
+                          p5 = 0x27d4eb2f165667c5;
+    rmr_rd r = rmr_rd_of(b);
+    uint64_t h = p5 + b.len;
+    while (r.left >= 8) {
+        h ^= rotl(rmr_rd_le64(&r) * p2, 31) * p1;
+        h = rotl(h, 27) * p1 + p4;
+    }
+    if (r.left >= 4)
+        h = rotl(h ^ rmr_rd_le32(&r) * p1, 23) * p2 + p3;
+    while (r.left)
+        h = rotl(h ^ rmr_rd_u8(&r) * p5, 11) * p1;
+    h = (h ^ h >> 33) * p2;
+    h = (h ^ h >> 29) * p3;
+    return h ^ h >> 32;
+}
+
+/* RFC 8878 3.1.1.  What is odd is left to the decoder's judgement. */
+bool rmri_ctl_zstd_is_raw(rmr_bytes frame, rmr_bytes *content)
+{
+    rmr_rd r = rmr_rd_of(frame);
+    uint32_t magic = rmr_rd_le32(&r);
+    uint8_t what = rmr_rd_u8(&r);
+    bool is_single = what & 0x20, has_sum = what & 4;
+    uint32_t size = 0;
+    /* No dictionary, and a length of one byte where there is one. */
+    if (magic != ZSTD_MAGICNUMBER || what & 0xdb)
+        return false;
+    if (is_single)
+        size = rmr_rd_u8(&r);
+    else if (rmr_rd_u8(&r) >> 3 > RMRI_CTL_WINDOW_LOG - 10 - 1)
+        return false;
+    uint32_t block = rmr_rd_le16(&r);
+    block |= (uint32_t)rmr_rd_u8(&r) << 16;
+    uint32_t len = block >> 3;
+    if ((block & 7) != 1 || len > FEW || (is_single && len != size))
+        return false; /* not the last block, or compressed */
+    *content = rmr_rd_bytes(&r, len);
+    uint32_t sum = has_sum ? rmr_rd_le32(&r) : 0;
+    return rmr_rd_end_exact(&r) == RMR_OK &&
+           (!has_sum || sum == (uint32_t)xxh64(*content));
+}
+
+/* ---- all others ----------------------------------------------------------- */
 
 static rmr_err err_of(size_t code)
 {

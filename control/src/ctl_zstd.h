@@ -22,4 +22,9 @@ rmr_err rmri_ctl_zstd_feed(rmri_ctl_zstd *z, rmr_bytes in,
 /* Has the frame come to its end? */
 bool rmri_ctl_zstd_is_done(const rmri_ctl_zstd *z);
 
+/* Whether these bytes are a whole frame of a few bytes that were not compressed,
+ * as a keep-alive is: `content` is in it then, and no decoder is needed (which
+ * takes 100 KiB and some 10 us to make).  False: a decoder is to look at it. */
+bool rmri_ctl_zstd_is_raw(rmr_bytes frame, rmr_bytes *content);
+
 #endif
