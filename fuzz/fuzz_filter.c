@@ -58,7 +58,7 @@ static void check_flows(const filter_flows *f)
         last = i;
     }
     check(f->oldest == last && n == f->used);
-    for (size_t b = 0; b < FILTER_FLOWS; b++) {
+    for (size_t b = 0; b < f->cap; b++) {
         for (uint16_t i = f->bucket[b]; i != FILTER_NIL; i = f->flow[i].chain)
             check(chained++ < FILTER_FLOWS);
     }
