@@ -338,6 +338,15 @@ static crd_match look_up(rmr_bytes method, rmr_bytes path)
 
 /* ---- who may ------------------------------------------------------------- */
 
+/* For those who watch logs for guessers. */
+static void log_rejected(const crd_conn *n)
+{
+    char addr[RMR_ADDR_TEXT_MAX];
+    rmr_logf(&n->c->env.log, RMR_LOG_INFO, CRD_LAYER,
+             "an API key from %s is rejected",
+             rmr_addr_ip_text(&n->client, addr));
+}
+
 static bool may(crd_conn *n, const rmr_h1_head *head, const crd_op *op)
 {
     crd_api *a = n->c->api;
@@ -356,6 +365,7 @@ static bool may(crd_conn *n, const rmr_h1_head *head, const crd_op *op)
     if (!rmri_crd_api_key_opens(
             n->c, rmr_bytes_of(given.ptr + front, given.len - front))) {
         a->auth_rejected++;
+        log_rejected(n);
         return false;
     }
     a->auth_ok++;

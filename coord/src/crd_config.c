@@ -148,12 +148,28 @@ rmr_err rmri_crd_config_take(rmr_coord *c, const rmr_coord_config *given)
         memcpy(c->private_key, cfg.private_key, RMR_KEY_LEN);
     rmr_err e = rmri_crd_store_init(c, cfg.store);
     if (e == RMR_OK)
+        e = rmri_crd_proxies_take(c, &cfg);
+    if (e == RMR_OK)
         e = take_texts(c, &cfg);
     take_listeners(c, &cfg);
     if (e == RMR_OK && cfg.cert_pem.len)
         e = rmr_tls_identity_new(&c->identity, &c->env, cfg.cert_pem,
                                  cfg.key_pem);
     return e;
+}
+
+rmr_err rmr_coord_set_certificate(rmr_coord *c, rmr_bytes cert_pem,
+                                  rmr_bytes key_pem)
+{
+    rmr_tls_identity *fresh = NULL;
+    if (!c->identity)
+        return RMR_E_STATE;
+    rmr_err e = rmr_tls_identity_new(&fresh, &c->env, cert_pem, key_pem);
+    if (e != RMR_OK)
+        return e;
+    rmr_tls_identity_free(c->identity);
+    c->identity = fresh;
+    return RMR_OK;
 }
 
 void rmri_crd_config_free(rmr_coord *c)
@@ -165,5 +181,6 @@ void rmri_crd_config_free(rmr_coord *c)
     rmri_crd_text_free(c, c->socket_name);
     rmri_crd_text_free(c, c->version);
     rmri_crd_text_free(c, c->dns);
+    rmri_crd_proxies_free(c);
     rmr_tls_identity_free(c->identity);
 }

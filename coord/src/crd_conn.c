@@ -89,7 +89,7 @@ static void place(crd_conn *n)
     if (n->n_streams > 0)
         rmri_crd_fair_leave(&n->c->strangers, &n->place);
     else if (n->role != CRD_SOCKET)
-        rmri_crd_fair_enter(&n->c->strangers, &n->place, &n->remote);
+        rmri_crd_fair_enter(&n->c->strangers, &n->place, &n->client);
 }
 
 /* ---- beginning ----------------------------------------------------------- */
@@ -104,7 +104,7 @@ static crd_conn *conn_new(rmr_coord *c, crd_role role, const rmr_addr *remote)
         return NULL;
     n->c = c;
     n->role = role;
-    n->remote = *remote;
+    n->remote = n->client = *remote;
     rmr_ring_init(&n->out, &c->env.alloc, CRD_OUT_MAX);
     rmr_ring_init(&n->early, &c->env.alloc, 1024);
     if (!conn_tls(n)) {

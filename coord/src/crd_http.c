@@ -16,10 +16,20 @@ static rmr_header header(const char *name, const char *value)
     return h;
 }
 
+/* Who asked, and what came of it; not the target, which may hold a login id. */
+static void log_answer(const crd_conn *n, uint16_t status)
+{
+    char addr[RMR_ADDR_TEXT_MAX];
+    rmr_logf(&n->c->env.log, RMR_LOG_DEBUG, CRD_LAYER,
+             "a request of HTTP from %s: %u",
+             rmr_addr_ip_text(&n->client, addr), (unsigned)status);
+}
+
 static bool answer(crd_conn *n, uint16_t status, const char *reason,
                    const rmr_header *headers, size_t n_headers,
                    const rmr_bytes *body)
 {
+    log_answer(n, status);
     n->answered = true;
     rmr_header all[12];
     char length[24];
@@ -344,6 +354,7 @@ static rmr_err on_head(void *user, const rmr_h1_head *head)
     if (n->reply)
         return RMR_E_CLOSED;
     n->answered = false;
+    rmri_crd_client(n, head);
     n->is_old = head->minor == 0;
     n->is_head = rmr_bytes_eq_str(head->method, "HEAD");
     n->last_answer = !head->keep_alive || n->c->phase != CRD_PHASE_UP;

@@ -7,6 +7,7 @@
  *   crd_fair.c      places that strangers share
  *   crd_stream.c    its bytes, with and without TLS
  *   crd_http.c      requests of HTTP/1.1
+ *   crd_proxy.c     who asks, behind proxies
  *   crd_api*.c      the REST API (crd_api.h)
  *   crd_metrics.c   figures for Prometheus
  *   crd_noise.c     the handshake, records, HTTP/2
@@ -266,6 +267,7 @@ struct crd_node {
     uint64_t created, last_seen, expiry;
     uint16_t home_derp, cap;
     bool online, ephemeral, expired;
+    rmr_addr client; /* who registered it */
     crd_stream *streams;
     rmr_timer presence; /* offline at last; then, if ephemeral, gone */
     rmr_timer expires;
@@ -401,6 +403,7 @@ struct crd_conn {
     rmr_h2s *h2;
     rmr_ts_record *record;
     rmr_addr remote;
+    rmr_addr client; /* of the request on hand: remote, or whom a proxy names */
     rmr_timer timer;
     rmr_ring out;   /* of HTTP/1.1 */
     rmr_ring early; /* what goes before the records */
@@ -439,6 +442,12 @@ static inline bool rmri_crd_conn_reads(const crd_conn *n)
 }
 
 extern const rmr_mc_io_ops rmri_crd_stream_ops;
+
+/* Sets n->client. */
+void rmri_crd_client(crd_conn *n, const rmr_h1_head *head);
+/* Errors: INVAL (everybody is trusted), NOMEM. */
+rmr_err rmri_crd_proxies_take(rmr_coord *c, const rmr_coord_config *cfg);
+void rmri_crd_proxies_free(rmr_coord *c);
 
 /* Takes bytes of requests; *used of them.  An error: the connection ends. */
 rmr_err rmri_crd_http_read(crd_conn *n, rmr_time now, rmr_bytes data,
@@ -536,6 +545,7 @@ struct crd_login {
     char id[RMR_COORD_LOGIN_TEXT];
     uint8_t machine[RMR_KEY_LEN], key[RMR_KEY_LEN];
     char hostname[CRD_MAX_HOSTNAME + 1];
+    rmr_addr client;
     bool ephemeral;
     uint64_t expiry;
     rmr_timer timer;
@@ -658,6 +668,9 @@ struct rmr_coord {
     crd_listener listeners[CRD_MAX_ADDRS + 2]; /* ... the socket, metrics */
     size_t n_listeners, n_open;
     char *socket_name, *version;
+    rmr_prefix *proxies; /* whose word counts */
+    size_t n_proxies;
+    rmr_addr client; /* who registers, or waits */
 
     rmr_mc *mc;
     rmr_tls_identity *identity;

@@ -105,7 +105,7 @@ rmr_err rmri_crd_login_new(const crd_conn *from, rmr_time now,
     *out = l;
     if (l)
         return RMR_OK;
-    if (!make_room(c, now, &from->remote))
+    if (!make_room(c, now, &from->client))
         return RMR_E_FULL;
     if (rmri_crd_timers_room(c, 1) != RMR_OK)
         return RMR_E_NOMEM;
@@ -128,12 +128,13 @@ rmr_err rmri_crd_login_new(const crd_conn *from, rmr_time now,
         c->logins->prev = l;
     c->logins = l;
     c->n_logins++;
-    rmri_crd_fair_enter(&c->waiters, &l->place, &from->remote);
+    rmri_crd_fair_enter(&c->waiters, &l->place, &from->client);
     rmri_crd_timer_set(c, &l->timer, CRD_TIMER_LOGIN, l,
                        rmr_time_add(now, CRD_LOGIN_LIFE));
     rmr_coord_event ev;
     memset(&ev, 0, sizeof ev);
     ev.kind = RMR_COORD_EV_LOGIN;
+    ev.addr = l->client = from->client;
     ev.text = l->id;
     ev.node = l->hostname;
     rmri_crd_tell(c, &ev);
@@ -220,6 +221,7 @@ rmr_err rmr_coord_login_approve(rmr_coord *c, const char *login, uint64_t user,
         e = join(c, l, u, &n);
     if (e != RMR_OK)
         return e;
+    c->client = l->client;
     while (l->waiting) {
         crd_rpc *r = l->waiting;
         rmri_crd_login_leave(r);

@@ -72,6 +72,10 @@ static void of_server(rmr_mx *m, const rmr_coord *c)
             s.frame_bytes);
     counter(m, "remora_coord_bad_requests_total",
             "Requests inside Noise that were none.", s.bad_requests);
+    counter(m, "remora_coord_forwarded_total",
+            "Requests of which a trusted proxy said who asks.", s.forwarded);
+    counter(m, "remora_coord_untrusted_forwards_total",
+            "Requests of which somebody else did: ignored.", s.untrusted);
 }
 
 static void of_api(rmr_mx *m, const crd_api *a)

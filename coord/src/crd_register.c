@@ -213,6 +213,7 @@ void rmri_crd_joined_now(rmr_coord *c, const crd_node *n)
     ev.kind = RMR_COORD_EV_JOINED;
     ev.id = n->id;
     ev.node = n->given;
+    ev.addr = n->client;
     rmri_crd_tell(c, &ev);
 }
 
@@ -273,6 +274,7 @@ static void by_auth_key(crd_rpc *r, const crd_request *q)
 
 void rmri_crd_joined(rmr_coord *c, crd_node *n)
 {
+    n->client = c->client;
     if (n->row.state == CRD_DIRTY)
         rmri_crd_news(c, n);
     else

@@ -162,6 +162,7 @@ static void run(crd_rpc *r, rmr_time now, const crd_request *q)
         c->count.bad_requests++;
         rmri_crd_rpc_text(r, 400, r->bad != RMR_OK ? "bad request\n" : old);
     } else if (r->kind == CRD_RPC_REGISTER) {
+        r->conn->c->client = r->conn->client;
         rmri_crd_register(r, now, q);
     } else {
         rmri_crd_map(r, now, q);

@@ -61,8 +61,8 @@ typedef enum rmr_coord_event_kind {
     RMR_COORD_EV_LISTENING,  /* one is; addr; text: the socket's name,
                                 "metrics", or NULL                           */
     RMR_COORD_EV_LOGIN,      /* a node waits for approval; text: its login id,
-                                node: its host name                          */
-    RMR_COORD_EV_JOINED,     /* a node registered; id, node                  */
+                                node: its host name; addr: from where it asks */
+    RMR_COORD_EV_JOINED,     /* a node registered; id, node; addr: from where */
     RMR_COORD_EV_TROUBLE,    /* it goes on without something; text, err      */
     RMR_COORD_EV_FAILED,     /* it gives up; text, err; STOP follows         */
     RMR_COORD_EV_STOPPED
@@ -146,6 +146,11 @@ typedef struct rmr_coord_config {
     const char *version; /* what /version says; NULL: "unknown"              */
     rmr_coord_policy_mode policy_mode; /* DATABASE                           */
     rmr_bytes policy; /* its text from the start on, in FILE mode; NULL: none */
+    /* Proxies in front: from them X-Forwarded-For (its last address that is
+     * none of theirs), or else X-Real-IP, is who asks, in events and logs; from
+     * others these are ignored.  A prefix of everybody is refused. */
+    const rmr_prefix *proxies;
+    size_t n_proxies;
 } rmr_coord_config;
 
 /** Sets every field to its default.
@@ -177,6 +182,14 @@ RMR_API rmr_machine rmr_coord_machine(rmr_coord *c);
  *  Effects: STOP comes when all was sent, or after 2 s.  Errors: none.
  *  Source: none. */
 RMR_API void rmr_coord_stop(rmr_coord *c, rmr_time now);
+
+/** Another certificate and key, for connections that begin from now on.
+ *  Effects: as said.
+ *  Errors: STATE (it had none from the start), what rmr_tls_identity_new says;
+ *  the old one stays then.
+ *  Source: none. */
+RMR_API rmr_err rmr_coord_set_certificate(rmr_coord *c, rmr_bytes cert_pem,
+                                          rmr_bytes key_pem);
 
 /* What follows is administration.  It takes effect at once, on open map
  * streams too; behind it the adapter asks for operations, as after an event.
@@ -420,6 +433,8 @@ typedef struct rmr_coord_stats {
     uint64_t commits, rows;          /* stored, and rows in them            */
     uint64_t failed_commits;
     uint64_t displaced; /* connections that gave their place to another */
+    uint64_t forwarded; /* requests of which a trusted proxy said who asks   */
+    uint64_t untrusted; /* ... somebody else: ignored                        */
 } rmr_coord_stats;
 
 /** Counters since the start.                                         [look]

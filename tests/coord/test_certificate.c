@@ -1,0 +1,118 @@
+/* Another certificate while the server runs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "crd_internal.h"
+#include "support.h"
+
+#define PEM_MAX ((size_t)64 * 1024)
+
+static char ec[PEM_MAX], ec_key[PEM_MAX], rsa[PEM_MAX], rsa_key[PEM_MAX];
+
+static rmr_bytes pem(const char *text)
+{
+    return rmr_bytes_str(text);
+}
+
+static void read_pem(char *dst, const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/tls/%s", REMORA_VECTORS, name);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    dst[fread(dst, 1, PEM_MAX - 1, f)] = '\0';
+    (void)fclose(f);
+}
+
+static rmr_coord *server(const rmr_env *env, bool tls)
+{
+    rmr_coord_config cfg;
+    rmr_coord *c = NULL;
+    rmr_addr at = rmr_addr_v4(127, 0, 0, 1, 8080);
+    rmr_coord_config_init(&cfg, sizeof cfg);
+    cfg.listen = &at;
+    cfg.n_listen = 1;
+    cfg.server_url = "https://coordinator.example.com";
+    if (tls) {
+        cfg.cert_pem = pem(ec);
+        cfg.key_pem = pem(ec_key);
+    }
+    assert_int_equal(rmr_coord_new(&c, env, &cfg, 1), RMR_OK);
+    return c;
+}
+
+static void test_another_certificate(void **state)
+{
+    test_alloc heap = {0};
+    test_rng rng;
+    (void)state;
+    test_rng_seed(&rng, 1);
+    rmr_env env = test_env(&heap, &rng, NULL);
+    rmr_coord *c = server(&env, true);
+    assert_string_equal(rmr_tls_identity_kind(c->identity), "EC P-256");
+    assert_int_equal(rmr_coord_set_certificate(c, pem(rsa), pem(rsa_key)),
+                     RMR_OK);
+    assert_string_equal(rmr_tls_identity_kind(c->identity), "RSA 2048");
+    rmr_coord_free(c);
+    assert_int_equal(heap.live_blocks, 0);
+}
+
+static void test_what_is_wrong_changes_nothing(void **state)
+{
+    test_alloc heap = {0};
+    test_rng rng;
+    (void)state;
+    test_rng_seed(&rng, 1);
+    rmr_env env = test_env(&heap, &rng, NULL);
+    rmr_coord *c = server(&env, true);
+    const rmr_tls_identity *before = c->identity;
+    assert_int_not_equal(rmr_coord_set_certificate(c, pem(rsa), pem(ec_key)),
+                         RMR_OK);
+    assert_int_not_equal(rmr_coord_set_certificate(c, pem(""), pem("")),
+                         RMR_OK);
+    heap.fail_at = heap.calls + 1;
+    heap.fail_after = true;
+    assert_int_equal(rmr_coord_set_certificate(c, pem(rsa), pem(rsa_key)),
+                     RMR_E_NOMEM);
+    heap.fail_at = 0;
+    assert_ptr_equal(c->identity, before);
+    rmr_coord_free(c);
+    assert_int_equal(heap.live_blocks, 0);
+}
+
+/* Its nodes were told http://. */
+static void test_plain_http_stays_plain(void **state)
+{
+    rmr_env env = test_env(NULL, NULL, NULL);
+    (void)state;
+    rmr_coord *c = server(&env, false);
+    assert_int_equal(rmr_coord_set_certificate(c, pem(ec), pem(ec_key)),
+                     RMR_E_STATE);
+    rmr_coord_free(c);
+}
+
+static int read_all(void **state)
+{
+    (void)state;
+    read_pem(ec, "leaf-ec.pem");
+    read_pem(ec_key, "ec.key");
+    read_pem(rsa, "leaf-rsa.pem");
+    read_pem(rsa_key, "rsa.key");
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_another_certificate),
+        cmocka_unit_test(test_what_is_wrong_changes_nothing),
+        cmocka_unit_test(test_plain_http_stays_plain),
+    };
+    return cmocka_run_group_tests(tests, read_all, NULL);
+}
