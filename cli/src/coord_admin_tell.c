@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "coord_admin_internal.h"
-#include "print.h"
 
 bool adm_confirm(adm *a, const char *question, rmr_bytes about,
                  const char *undone)
@@ -69,14 +68,15 @@ void adm_complain(const adm *a)
 {
     cli_node object = {.kind = RMR_JSON_OBJECT};
     cli_node error = {.kind = RMR_JSON_STRING};
+    rmr_bytes text = rmr_bytes_str(a->error);
     if (adm_is_table(a)) {
-        cli_complain("%s", a->error);
+        (void)fputs("remora: ", stderr);
+        cli_print_cell(stderr, text);
+        (void)putc('\n', stderr);
         return;
     }
-    char text[2 * sizeof a->error];
-    cli_clean_copy(text, sizeof text, rmr_bytes_str(a->error));
     error.key = rmr_bytes_str("error");
-    error.text = rmr_bytes_str(text);
+    error.text = text;
     object.first = &error;
     (void)cli_node_print(stderr, &object, a->form);
 }

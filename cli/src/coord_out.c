@@ -272,6 +272,23 @@ static void yaml_value(printer *p, const cli_node *n)
     }
 }
 
+/* In any text of it. */
+static bool any_harmful(const cli_node *n)
+{
+    size_t i = 0;
+    while (i < n->text.len) {
+        if (is_harmful(next_char(n->text, &i))) {
+            return true;
+        }
+    }
+    for (const cli_node *m = n->first; m != NULL; m = m->next) {
+        if (any_harmful(m)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void yaml_document(printer *p, const cli_node *n)
 {
     yaml_event_t ev;
@@ -280,7 +297,8 @@ static void yaml_document(printer *p, const cli_node *n)
         return;
     }
     yaml_emitter_set_output_file(&p->yaml, p->to);
-    yaml_emitter_set_unicode(&p->yaml, 1);
+    /* Else all beyond ASCII is escaped, C1 and what turns lines with it. */
+    yaml_emitter_set_unicode(&p->yaml, !any_harmful(n));
     yaml_emitter_set_width(&p->yaml, -1);
     emit(p, &ev, yaml_stream_start_event_initialize(&ev, YAML_UTF8_ENCODING));
     emit(p, &ev,
