@@ -115,6 +115,19 @@ static void resolve_user(pol_comp *c, const rmr_pol_net *net,
     names->stale = c->stale = true;
 }
 
+bool rmr_pol_net_names(const rmr_pol_net *net, const rmr_pol_user *user)
+{
+    const rmr_pol *pol = net->comp->pol;
+    const pol_user u = {
+        .name = user->name, .email = user->email, .provider = user->provider};
+    for (uint32_t i = 0; i < pol->aliases.n; i++) {
+        const pol_alias *a = POL_AT(pol_alias, &pol->aliases, i);
+        if (a->kind == POL_USER && user_matches(&u, user_token(a)))
+            return true;
+    }
+    return user->email.len && rmri_pol_ssh_has_localpart(pol);
+}
+
 void rmri_pol_comp_user(pol_comp *c, const rmr_pol_net *net, const pol_user *u)
 {
     bool any = false;

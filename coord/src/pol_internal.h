@@ -368,6 +368,8 @@ typedef struct pol_node {
     rmr_bytes *tags;
     rmr_prefix *routes;
     uint64_t mark; /* of the walk that found it */
+    struct pol_node *found; /* the one that it found before */
+    void *own; /* the caller's */
     size_t size;
 } pol_node;
 
@@ -506,6 +508,7 @@ rmr_err rmri_pol_self_srcs(const pol_comp *c, const rmr_pol_net *net,
 
 /* pol_ssh.c: the two halves of one rule: whom it lets in as this local user, and
  * where to. */
+bool rmri_pol_ssh_has_localpart(const rmr_pol *pol);
 bool rmri_pol_ssh_lets(const pol_comp *c, const rmr_pol_net *net,
                        const pol_ssh *s, const pol_node *from, rmr_bytes user);
 bool rmri_pol_ssh_to(const pol_comp *c, const pol_ssh *s, const pol_node *from,

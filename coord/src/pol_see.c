@@ -63,21 +63,18 @@ typedef struct walk {
     rmr_pol_net *net;
     const pol_comp *c;
     const pol_node *node;
-    pol_vec found; /* pol_node * */
-    bool failed;
+    pol_node *first; /* of those found, linked by `found` */
+    uint32_t n;
 } walk;
 
 static void found(walk *w, pol_node *n)
 {
-    if (n == w->node || n->mark == w->net->mark || w->failed)
+    if (n == w->node || n->mark == w->net->mark)
         return;
-    pol_node **p = rmri_pol_vec_add(&w->found, &w->net->alloc);
-    if (!p) {
-        w->failed = true;
-        return;
-    }
-    *p = n;
     n->mark = w->net->mark;
+    n->found = w->first;
+    w->first = n;
+    w->n++;
 }
 
 static void found_all(walk *w)
@@ -88,7 +85,7 @@ static void found_all(walk *w)
 
 static bool found_everybody(const walk *w)
 {
-    return w->found.n + 1 == w->net->nodes.n;
+    return w->n + 1 == w->net->nodes.n;
 }
 
 static void found_in_range(walk *w, const pol_range *r)
@@ -200,43 +197,71 @@ static int by_id(const void *a, const void *b, const void *ctx)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-/* Few are sorted; where they are many the table has them in order. */
-static void tell(walk *w, rmr_pol_peer_fn peer, void *user)
+static rmr_err walk_from(walk *w, rmr_pol_net *net, uint64_t node_id)
 {
-    const pol_vec *from = &w->found;
-    if (w->found.n > w->net->nodes.n / 8)
-        from = &w->net->nodes;
-    else
-        rmri_pol_sort(w->found.p, w->found.n, sizeof(pol_node *), by_id, NULL);
+    memset(w, 0, sizeof *w);
+    w->net = net;
+    w->node = rmri_pol_find(net, node_id);
+    if (!w->node)
+        return RMR_E_NOTFOUND;
+    rmr_err err = rmri_pol_comp_fresh(net->comp, net);
+    if (err)
+        return err;
+    w->c = net->comp;
+    net->mark++;
+    if (!w->c->pol->has_rules)
+        found_all(w);
+    for (uint32_t i = 0; i < w->c->lines.n && !found_everybody(w); i++) {
+        const pol_line *l = POL_AT(pol_line, &w->c->lines, i);
+        if (l->what != POL_COMPANION)
+            look(w, l);
+    }
+    return RMR_OK;
+}
+
+/* Few are sorted; where they are many the table has them in order. */
+static rmr_err tell(const walk *w, rmr_pol_peer_fn peer, void *user)
+{
+    const pol_vec *from = &w->net->nodes;
+    const rmr_alloc *a = &w->net->alloc;
+    pol_vec few = {NULL, 0, 0, sizeof(pol_node *)};
+    if (w->n <= w->net->nodes.n / 8) {
+        if (!rmri_pol_vec_reserve(&few, a, w->n))
+            return RMR_E_NOMEM;
+        for (pol_node *n = w->first; n; n = n->found)
+            *POL_AT(pol_node *, &few, few.n++) = n;
+        rmri_pol_sort(few.p, few.n, sizeof(pol_node *), by_id, NULL);
+        from = &few;
+    }
     for (uint32_t i = 0; i < from->n; i++) {
         const pol_node *n = *POL_AT(pol_node *, from, i);
         if (n->mark == w->net->mark && !peer(user, n->id))
-            return;
+            break;
     }
+    rmri_pol_vec_free(&few, a);
+    return RMR_OK;
 }
 
 rmr_err rmr_pol_each_peer(rmr_pol_net *net, uint64_t node_id,
                           rmr_pol_peer_fn peer, void *user)
 {
-    const pol_node *n = rmri_pol_find(net, node_id);
-    if (!n)
-        return RMR_E_NOTFOUND;
-    rmr_err err = rmri_pol_comp_fresh(net->comp, net);
+    walk w;
+    rmr_err err = walk_from(&w, net, node_id);
+    return err ? err : tell(&w, peer, user);
+}
+
+rmr_err rmr_pol_walk_peers(rmr_pol_net *net, uint64_t node_id,
+                           rmr_pol_walk_fn peer, void *user)
+{
+    walk w;
+    rmr_err err = walk_from(&w, net, node_id);
     if (err)
         return err;
-    walk w = {net, net->comp, n, {NULL, 0, 0, sizeof(pol_node *)}, false};
-    net->mark++;
-    if (!w.c->pol->has_rules)
-        found_all(&w);
-    for (uint32_t i = 0; i < w.c->lines.n && !found_everybody(&w); i++) {
-        const pol_line *l = POL_AT(pol_line, &w.c->lines, i);
-        if (l->what != POL_COMPANION)
-            look(&w, l);
+    for (pol_node *n = w.first; n; n = n->found) {
+        if (!peer(user, n->own))
+            break;
     }
-    if (!w.failed)
-        tell(&w, peer, user);
-    rmri_pol_vec_free(&w.found, &net->alloc);
-    return w.failed ? RMR_E_NOMEM : RMR_OK;
+    return RMR_OK;
 }
 
 /* ---- routes ------------------------------------------------------------------------ */

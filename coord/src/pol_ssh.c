@@ -58,6 +58,15 @@ static bool has_localpart(const rmr_pol *pol, const pol_ssh *s)
     return false;
 }
 
+bool rmri_pol_ssh_has_localpart(const rmr_pol *pol)
+{
+    for (uint32_t i = 0; i < pol->ssh.n; i++) {
+        if (has_localpart(pol, POL_AT(pol_ssh, &pol->ssh, i)))
+            return true;
+    }
+    return false;
+}
+
 /* ---- what a rule says to a node ------------------------------------------------------ */
 
 typedef struct ssh_write {

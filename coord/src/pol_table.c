@@ -171,6 +171,7 @@ static void fill_node(pol_node *p, const rmr_pol_node *n)
 {
     p->id = n->id;
     p->user_id = n->n_tags ? 0 : n->user_id;
+    p->own = n->own;
     p->has[0] = n->v4.family == RMR_AF_INET;
     p->has[1] = n->v6.family == RMR_AF_INET6;
     if (p->has[0])

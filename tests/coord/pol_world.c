@@ -81,6 +81,7 @@ void pol_put(pol_world *w, const json_t *node, bool exit)
     rmr_pol_node n;
     memset(&n, 0, sizeof n);
     n.id = (uint64_t)json_integer_value(json_object_get(node, "id"));
+    n.own = (void *)(uintptr_t)n.id;
     n.user_id = user_id(w, json_string_value(json_object_get(node, "user")));
     json_array_foreach(json_object_get(node, "ips"), i, v)
     {

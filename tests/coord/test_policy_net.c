@@ -112,6 +112,7 @@ static rmr_err put_node(rmr_pol_net *net, const model *m, uint32_t i)
     }
     n.tags = tags;
     n.routes = routes;
+    n.own = (void *)(uintptr_t)n.id;
     return rmr_pol_net_put_node(net, &n);
 }
 
@@ -197,10 +198,17 @@ static bool note_peer(void *user, uint64_t id)
     return true;
 }
 
+static bool note_own(void *user, void *own)
+{
+    return note_peer(user, (uintptr_t)own);
+}
+
 static uint32_t peers_of(rmr_pol_net *net, uint64_t id)
 {
-    uint32_t out = 0;
+    uint32_t out = 0, walked = 0;
     assert_int_equal(rmr_pol_each_peer(net, id, note_peer, &out), RMR_OK);
+    assert_int_equal(rmr_pol_walk_peers(net, id, note_own, &walked), RMR_OK);
+    assert_int_equal(walked, out);
     return out;
 }
 
@@ -245,6 +253,118 @@ static void a_changed_table_answers_as_a_new_one(void **state)
         expect_alike(net, fresh, &m);
         rmr_pol_net_free(fresh);
     }
+    rmr_pol_net_free(net);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
+/* A filter without the addresses in it that may be its node's: they can be said
+ * by a longer or by a shorter prefix. */
+static char *rules_of(rmr_pol_net *net, uint64_t id)
+{
+    static char text[1 << 16];
+    size_t i, k;
+    json_t *rule, *dst;
+    filter_text(net, id, text, sizeof text);
+    json_t *rules = json_loads(text, 0, NULL);
+    assert_non_null(rules);
+    json_array_foreach(rules, i, rule)
+    {
+        json_array_foreach(json_object_get(rule, "DstPorts"), k, dst)
+        {
+            json_object_del(dst, "IP");
+        }
+    }
+    char *out = json_dumps(rules, 0);
+    json_decref(rules);
+    assert_non_null(out);
+    return out;
+}
+
+/* What a server builds on: whom a change does not concern need not be asked. */
+static void a_change_concerns_only_whom_it_may(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    test_rng r;
+    model m;
+    uint32_t policy = 0, changes = 0, spared = 0;
+    rmr_pol_net *net;
+    (void)state;
+    memset(&m, 0, sizeof m);
+    test_rng_seed(&r, 11);
+    assert_int_equal(rmr_pol_net_new(&net, &a), RMR_OK);
+    for (uint32_t u = 0; u < USERS; u++) {
+        m.users[u] = true;
+        m.email_of[u] = (int)u;
+        put_user(net, &m, u);
+    }
+    for (int i = 0; i < 600; i++) {
+        char *was[IDS];
+        uint32_t peers[IDS];
+        model before = m;
+        uint32_t was_policy = policy;
+        for (uint32_t k = 0; k < IDS; k++) {
+            was[k] = NULL;
+            peers[k] = 0;
+            if (!m.nodes[k].is)
+                continue;
+            was[k] = rules_of(net, k + 1);
+            peers[k] = peers_of(net, k + 1);
+        }
+        change(net, &a, &m, &r, &policy);
+        uint32_t node = 0;
+        while (node < IDS && memcmp(&before.nodes[node], &m.nodes[node],
+                                    sizeof m.nodes[0]) == 0)
+            node++;
+        bool is_node = node < IDS;
+        bool is_user = memcmp(before.users, m.users, sizeof m.users) != 0 ||
+                       memcmp(before.email_of, m.email_of, sizeof m.email_of);
+        uint32_t whom = 0;
+        if (is_node) {
+            whom = peers[node] | (uint32_t)1 << (node + 1);
+            if (m.nodes[node].is)
+                whom |= peers_of(net, node + 1);
+        }
+        for (uint32_t k = 0; k < IDS; k++) {
+            if (is_node && was[k] && m.nodes[k].is && !(whom >> (k + 1) & 1)) {
+                char *is = rules_of(net, k + 1);
+                assert_string_equal(is, was[k]);
+                free(is);
+                assert_int_equal(peers_of(net, k + 1), peers[k]);
+                spared++;
+            }
+            free(was[k]);
+        }
+        changes += is_node || is_user || policy != was_policy;
+    }
+    assert_true(changes > 300 && spared > 500);
+    rmr_pol_net_free(net);
+    assert_int_equal(ta.live_bytes, 0);
+}
+
+static void a_user_that_no_name_stands_for_concerns_nobody(void **state)
+{
+    test_alloc ta = {0};
+    rmr_alloc a = test_alloc_table(&ta);
+    rmr_pol_net *net;
+    rmr_pol_user u = {.id = 1, .name = rmr_bytes_str("alice")};
+    (void)state;
+    assert_int_equal(rmr_pol_net_new(&net, &a), RMR_OK);
+    assert_false(rmr_pol_net_names(net, &u));
+    set(net, &a,
+        "{\"groups\":{\"group:g\":[\"alice@\"]},\"acls\":[{\"action\":"
+        "\"accept\",\"src\":[\"group:g\"],\"dst\":[\"bob@x.test:*\"]}]}");
+    assert_true(rmr_pol_net_names(net, &u));
+    u.name = rmr_bytes_str("carol");
+    assert_false(rmr_pol_net_names(net, &u));
+    u.email = rmr_bytes_str("bob@x.test");
+    assert_true(rmr_pol_net_names(net, &u));
+    u.email = rmr_bytes_str("c@x.test");
+    assert_false(rmr_pol_net_names(net, &u));
+    set(net, &a,
+        "{\"ssh\":[{\"action\":\"accept\",\"src\":[\"autogroup:member\"],"
+        "\"dst\":[\"autogroup:self\"],\"users\":[\"localpart:*@x.test\"]}]}");
+    assert_true(rmr_pol_net_names(net, &u));
     rmr_pol_net_free(net);
     assert_int_equal(ta.live_bytes, 0);
 }
@@ -351,6 +471,12 @@ static void nodes_see_each_other_where_a_filter_lets_one_in(void **state)
     assert_int_equal(ta.live_bytes, 0);
 }
 
+static bool note_attr(void *user, rmr_bytes name)
+{
+    (void)user;
+    return name.len > 0;
+}
+
 /* ---- a failing allocator ---------------------------------------------------------- */
 
 static rmr_err all_of_it(const rmr_alloc *a, rmr_pol_net **net, model *m,
@@ -384,6 +510,11 @@ static rmr_err all_of_it(const rmr_alloc *a, rmr_pol_net **net, model *m,
             assert_int_equal(peers, 0);
         if (!err)
             err = rmr_pol_sees(*net, i, 1, &sees);
+        rmr_jw_init(&w, rmr_buf_of(text, sizeof text));
+        if (!err)
+            err = rmr_pol_write_ssh(*net, i, rmr_bytes_str("http://x"), &w);
+        if (!err)
+            err = rmr_pol_each_attr(*net, i, note_attr, &peers);
     }
     return err;
 }
@@ -1193,6 +1324,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_changed_table_answers_as_a_new_one),
+        cmocka_unit_test(a_change_concerns_only_whom_it_may),
+        cmocka_unit_test(a_user_that_no_name_stands_for_concerns_nobody),
         cmocka_unit_test(nodes_see_each_other_where_a_filter_lets_one_in),
         cmocka_unit_test(no_memory_at_any_place_is_told_and_leaks_nothing),
         cmocka_unit_test(after_no_memory_the_table_is_unchanged),

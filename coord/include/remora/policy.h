@@ -107,6 +107,7 @@ typedef struct rmr_pol_node {
     size_t n_tags;
     const rmr_prefix *routes; /* approved and announced; /0: an exit node   */
     size_t n_routes;
+    void *own;                /* the caller's, for rmr_pol_walk_peers       */
 } rmr_pol_node;
 
 /**
@@ -155,6 +156,12 @@ RMR_API rmr_err rmr_pol_net_put_user(rmr_pol_net *net,
 /** Forgets a user; the nodes stay, and no name stands for them.     [submit]
  *  Effects: on the table.  Errors: NOTFOUND.  Source: none. */
 RMR_API rmr_err rmr_pol_net_del_user(rmr_pol_net *net, uint64_t id);
+/** Whether the policy in force may say something else once such a user comes,
+ *  goes or is changed: it names it, or people by their e-mail addresses.
+ *                                                                     [look]
+ *  Effects: none.  Errors: none.  Source: none. */
+RMR_API bool rmr_pol_net_names(const rmr_pol_net *net,
+                               const rmr_pol_user *user);
 /**
  * Adds a node, or changes the one of this id.                      [submit]
  *
@@ -219,6 +226,15 @@ typedef bool (*rmr_pol_peer_fn)(void *user, uint64_t peer_id);
  *  Source: as rmr_pol_sees. */
 RMR_API rmr_err rmr_pol_each_peer(rmr_pol_net *net, uint64_t node_id,
                                   rmr_pol_peer_fn peer, void *user);
+
+/** One peer, by the `own` that it was put with; false ends the walk. */
+typedef bool (*rmr_pol_walk_fn)(void *user, void *own);
+/** The same in no order, which takes no memory.                       [look]
+ *  Effects: calls `peer`, which may neither change the net nor walk it.
+ *  Errors: NOTFOUND, NOMEM (before the first call).
+ *  Source: as rmr_pol_sees. */
+RMR_API rmr_err rmr_pol_walk_peers(rmr_pol_net *net, uint64_t node_id,
+                                   rmr_pol_walk_fn peer, void *user);
 
 typedef enum rmr_pol_route {
     RMR_POL_ROUTE_NO,      /* not in the peer's AllowedIPs                   */
