@@ -15,6 +15,7 @@ struct rmr_tls_identity {
     unsigned issuer_key_type;
     const char *kind;
     int64_t not_after;
+    bool self_issued;
 };
 
 rmr_tls_identity *rmri_tls_identity_ref(rmr_tls_identity *id);
