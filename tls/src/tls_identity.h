@@ -14,7 +14,7 @@ struct rmr_tls_identity {
     br_skey_decoder_context key; /* points into itself */
     unsigned issuer_key_type;
     const char *kind;
-    int64_t not_after;
+    int64_t not_before, not_after;
     bool self_issued;
 };
 

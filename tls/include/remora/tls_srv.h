@@ -76,6 +76,16 @@ RMR_API const char *rmr_tls_identity_kind(const rmr_tls_identity *id);
  *  Effects: none.  Errors: none.  Source: RFC 5280 4.1.2.5. */
 RMR_API int64_t rmr_tls_identity_not_after(const rmr_tls_identity *id);
 
+/** When it begins, likewise.                                          [look]
+ *  Effects: none.  Errors: none.  Source: RFC 5280 4.1.2.5. */
+RMR_API int64_t rmr_tls_identity_not_before(const rmr_tls_identity *id);
+
+/** Is its own certificate one of this DNS name or address?            [look]
+ *  Effects: none.  Errors: none (false for what is no name).
+ *  Source: RFC 9525; RFC 5280 4.2.1.6. */
+RMR_API bool rmr_tls_identity_is_of(const rmr_tls_identity *id,
+                                    const char *name);
+
 /** SHA-256 of its own certificate, whole, as a DERP map's CertName pins
  *  it.                                                                [look]
  *  Effects: on out.  Errors: none.  Source: tailcfg.DERPNode.CertName. */
