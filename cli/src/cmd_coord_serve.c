@@ -14,6 +14,7 @@
 #include "coord_events.h"
 #include "coord_files.h"
 #include "coord_key.h"
+#include "coord_relay.h"
 #include "help.h"
 #include "print.h"
 #include "signals.h"
@@ -23,6 +24,7 @@ typedef struct server {
     cli_coord_config cfg;
     cli_coord_files files;
     cli_coord_events events;
+    cli_coord_relay relay;
     uint8_t key[RMR_KEY_LEN]; /* secret */
     rmr_env env;
     rmr_posix *posix;
@@ -43,8 +45,7 @@ static bool read_all(server *s)
         return false;
     }
     if (!cli_coord_files_certificate(&s->files, c) ||
-        !cli_coord_files_policy(&s->files, c) ||
-        !cli_coord_files_derp_map(&s->files, c)) {
+        !cli_coord_files_policy(&s->files, c)) {
         cli_complain("%s", s->files.error);
         return false;
     }
@@ -59,6 +60,21 @@ static bool read_all(server *s)
         cli_print_json();
     }
     s->env.log = cli_log(c->log_level, &s->quiet);
+    return true;
+}
+
+/* The relay's certificate is in the map. */
+static bool make_relay(server *s)
+{
+    if (!cli_coord_relay_make(&s->relay, &s->cfg, &s->files, &s->env)) {
+        cli_complain("%s", s->relay.error);
+        return false;
+    }
+    if (!cli_coord_files_derp_map(&s->files, &s->cfg,
+                                  cli_coord_relay_own(&s->relay))) {
+        cli_complain("%s", s->files.error);
+        return false;
+    }
     return true;
 }
 
@@ -153,10 +169,44 @@ static bool start_server(server *s)
         cli_complain("the coordination server can't start: %s",
                      rmr_err_name(err));
     }
+    if (err == RMR_OK &&
+        !cli_coord_relay_start(&s->relay, s->posix, s->coord)) {
+        cli_complain("%s", s->relay.error);
+        return false;
+    }
     return err == RMR_OK;
 }
 
 /* ---- running ------------------------------------------------------------- */
+
+/* The relay's certificate, and the DERP map behind it.  What is wrong stays as
+ * it was. */
+static void refresh_relays(server *s)
+{
+    if (!cli_coord_relay_renew(&s->relay, &s->files)) {
+        cli_complain("%s", s->relay.error);
+    }
+    if (!cli_coord_files_derp_map(&s->files, &s->cfg,
+                                  cli_coord_relay_own(&s->relay))) {
+        cli_complain("%s; nothing is changed by it", s->files.error);
+        return;
+    }
+    rmr_err err = rmr_coord_set_derp_map(
+        s->coord, rmr_bytes_of(s->files.derp_map.data, s->files.derp_map.len));
+    if (err != RMR_OK) {
+        cli_complain("the new DERP map is not taken: %s", rmr_err_name(err));
+    }
+}
+
+static void reload(server *s)
+{
+    if (!cli_coord_files_certificate(&s->files, &s->cfg)) {
+        cli_complain("%s; nothing is changed by it", s->files.error);
+        return;
+    }
+    refresh_relays(s);
+    cli_file_free(&s->files.key);
+}
 
 static int run(server *s)
 {
@@ -164,7 +214,12 @@ static int run(server *s)
     rmr_err err = RMR_OK;
     cli_signals_catch(s->posix, true);
     while (running > 0 && err == RMR_OK) {
-        (void)cli_signals_reload();
+        if (cli_signals_reload()) {
+            reload(s);
+        }
+        if (cli_coord_relay_due(&s->relay)) {
+            refresh_relays(s);
+        }
         err = rmr_posix_turn(s->posix, 60 * RMR_SEC, &running);
     }
     cli_signals_release();
@@ -172,13 +227,15 @@ static int run(server *s)
         cli_complain("the coordination server can't go on: %s",
                      rmr_err_name(err));
     }
-    return err != RMR_OK || s->events.failed ? CLI_EXIT_FAILED : CLI_EXIT_OK;
+    return err != RMR_OK || s->events.failed || s->relay.failed
+               ? CLI_EXIT_FAILED
+               : CLI_EXIT_OK;
 }
 
 static int serve(server *s)
 {
-    if (!read_all(s) || !open_database(s) || !start_adapter(s) ||
-        !start_server(s)) {
+    if (!read_all(s) || !make_relay(s) || !open_database(s) ||
+        !start_adapter(s) || !start_server(s)) {
         return CLI_EXIT_FAILED;
     }
     return run(s);
@@ -198,10 +255,11 @@ int cli_coord_serve(int argc, char **argv)
         (void)fputs(cli_help_coord_serve, stdout);
         code = CLI_EXIT_OK;
     } else {
-        s->events.json = s->args.json;
+        s->events.json = s->relay.json = s->args.json;
         code = serve(s);
     }
     rmr_posix_free(s->posix);
+    cli_coord_relay_free(&s->relay);
     rmr_coord_free(s->coord);
     rmr_store_sqlite_close(s->db);
     cli_coord_files_free(&s->files);

@@ -8,8 +8,6 @@
 #include <remora/posix.h>
 #include <remora/tls_srv.h>
 
-#include "coord_derpmap.h"
-
 #define PEM_MAX ((size_t)1024 * 1024)
 #define POLICY_MAX ((size_t)1024 * 1024)
 
@@ -98,10 +96,11 @@ bool cli_coord_files_policy(cli_coord_files *f, const cli_coord_config *c)
 
 /* ---- the DERP map -------------------------------------------------------- */
 
-bool cli_coord_files_derp_map(cli_coord_files *f, const cli_coord_config *c)
+bool cli_coord_files_derp_map(cli_coord_files *f, const cli_coord_config *c,
+                              const cli_derp_own *own)
 {
     cli_file_free(&f->derp_map);
-    return cli_coord_derp_map(c, &f->derp_map, f->error, sizeof f->error);
+    return cli_coord_derp_map(c, own, &f->derp_map, f->error, sizeof f->error);
 }
 
 void cli_coord_files_free(cli_coord_files *f)

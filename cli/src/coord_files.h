@@ -7,6 +7,7 @@
 #include <remora/crypto.h>
 
 #include "coord_config.h"
+#include "coord_derpmap.h"
 #include "files.h"
 
 typedef struct cli_coord_files {
@@ -21,7 +22,8 @@ typedef struct cli_coord_files {
  *  before is there no more. */
 bool cli_coord_files_certificate(cli_coord_files *f, const cli_coord_config *c);
 bool cli_coord_files_policy(cli_coord_files *f, const cli_coord_config *c);
-bool cli_coord_files_derp_map(cli_coord_files *f, const cli_coord_config *c);
+bool cli_coord_files_derp_map(cli_coord_files *f, const cli_coord_config *c,
+                              const cli_derp_own *own);
 /** Wipes and frees. */
 void cli_coord_files_free(cli_coord_files *f);
 

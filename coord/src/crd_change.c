@@ -156,6 +156,20 @@ void rmri_crd_changed(rmr_coord *c, crd_node *n, crd_what what)
         look_around(s);
 }
 
+rmr_err rmr_coord_set_derp_map(rmr_coord *c, rmr_bytes json)
+{
+    if (c->derp_map && rmr_bytes_eq(rmr_bytes_str(c->derp_map), json))
+        return RMR_OK;
+    rmr_err e = rmri_crd_derp_map_take(c, json);
+    for (crd_stream *s = c->streams; s && e == RMR_OK; s = s->next) {
+        if (!s->began)
+            continue; /* its first frame says all */
+        s->map = s->any = true;
+        rmri_crd_stream_stir(s);
+    }
+    return e;
+}
+
 void rmri_crd_leaves(rmr_coord *c, crd_node *n)
 {
     for (crd_stream *s = c->streams; s; s = s->next) {

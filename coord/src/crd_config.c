@@ -37,18 +37,20 @@ static rmr_err no_token(void *user, rmr_json_kind kind, rmr_bytes text)
     return RMR_OK;
 }
 
-static rmr_err take_derp_map(rmr_coord *c, rmr_bytes json)
+rmr_err rmri_crd_derp_map_take(rmr_coord *c, rmr_bytes json)
 {
     uint8_t scratch[1024];
     rmr_json j;
     bool began = false;
-    if (!json.len)
-        return RMR_OK;
     rmr_json_init(&j, rmr_buf_of(scratch, sizeof scratch), no_token, &began);
     if (rmr_json_feed(&j, json) != RMR_OK || rmr_json_end(&j) != RMR_OK)
         return RMR_E_MALFORMED;
-    c->derp_map = rmri_crd_text(c, json);
-    return c->derp_map ? RMR_OK : RMR_E_NOMEM;
+    char *fresh = rmri_crd_text(c, json);
+    if (!fresh)
+        return RMR_E_NOMEM;
+    rmri_crd_text_free(c, c->derp_map);
+    c->derp_map = fresh;
+    return RMR_OK;
 }
 
 /* The URL without what trails, and its host for the clients' eyes. */
@@ -81,7 +83,9 @@ static rmr_err take_texts(rmr_coord *c, const rmr_coord_config *cfg)
         e = RMR_E_NOMEM;
     if (e == RMR_OK)
         e = rmri_crd_dns_take(c, cfg->dns);
-    return e == RMR_OK ? take_derp_map(c, cfg->derp_map) : e;
+    return e == RMR_OK && cfg->derp_map.len
+               ? rmri_crd_derp_map_take(c, cfg->derp_map)
+               : e;
 }
 
 /* ---- the rest ------------------------------------------------------------ */

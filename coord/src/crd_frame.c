@@ -161,16 +161,20 @@ static void put_self(crd_out *o, const crd_stream *s)
     rmr_jw_raw(&o->w, rmr_bytes_str(o->c->dns));
 }
 
-static void put_once(crd_out *o)
+static void put_derp_map(crd_out *o)
 {
     const rmr_coord *c = o->c;
-    if (c->derp_map) {
-        rmr_jw_key(&o->w, "DERPMap");
-        rmr_jw_raw(&o->w, rmr_bytes_of(NULL, 0));
-        pass_on(o, rmr_jw_take(&o->w), false);
-        pass_on(o, rmr_bytes_str(c->derp_map), false); /* of any size */
-    }
-    rmr_jw_kstr(&o->w, "Domain", c->domain);
+    if (!c->derp_map)
+        return;
+    rmr_jw_key(&o->w, "DERPMap");
+    rmr_jw_raw(&o->w, rmr_bytes_of(NULL, 0));
+    pass_on(o, rmr_jw_take(&o->w), false);
+    pass_on(o, rmr_bytes_str(c->derp_map), false); /* of any size */
+}
+
+static void put_once(crd_out *o)
+{
+    rmr_jw_kstr(&o->w, "Domain", o->c->domain);
     rmr_jw_kbool(&o->w, "CollectServices", false);
     rmri_crd_out_flush(o);
 }
@@ -199,6 +203,8 @@ static rmr_err make(crd_stream *s)
     const crd_set *whole = began ? &s->whole : &s->told;
     rmri_crd_out_begin(&o, s->rpc->conn->c, &s->rpc->body, s->zstd);
     rmr_jw_object(&o.w);
+    if (!began || s->map)
+        put_derp_map(&o);
     if (!began)
         put_once(&o);
     if (!began || s->self)
@@ -237,7 +243,7 @@ static rmr_err remember(crd_stream *s)
     rmr_release(&c->env.alloc, s->gone, s->cap_gone * sizeof *s->gone);
     s->gone = NULL;
     s->n_gone = s->cap_gone = 0;
-    s->self = s->any = false;
+    s->self = s->map = s->any = false;
     s->began = true;
     return RMR_OK;
 }

@@ -578,6 +578,7 @@ struct crd_stream {
     bool zstd, began;
     bool waits; /* its frame was held for a commit */
     bool self; /* the node itself, the filter, ... are to be sent */
+    bool map;  /* so is the DERP map */
     bool any;  /* something is dirty */
     bool broken; /* there was no memory: it ends */
 };
@@ -731,5 +732,7 @@ void rmri_crd_key_ready(rmr_coord *c, rmr_time now);
 rmr_err rmri_crd_config_take(rmr_coord *c, const rmr_coord_config *cfg);
 void rmri_crd_config_free(rmr_coord *c);
 rmr_err rmri_crd_dns_take(rmr_coord *c, const rmr_coord_dns *given);
+/* Errors: MALFORMED, NOMEM; the map stays then. */
+rmr_err rmri_crd_derp_map_take(rmr_coord *c, rmr_bytes json);
 
 #endif

@@ -89,6 +89,11 @@ crd_node *rmri_crd_node_by_key(const rmr_coord *c,
     return by(c, &c->by_key, key, RMR_KEY_LEN);
 }
 
+bool rmr_coord_has_node_key(const rmr_coord *c, const uint8_t key[RMR_KEY_LEN])
+{
+    return rmri_crd_node_by_key(c, key) != NULL;
+}
+
 crd_node *rmri_crd_node_of(const rmr_coord *c,
                            const uint8_t machine[RMR_KEY_LEN],
                            const crd_user *user)

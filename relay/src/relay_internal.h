@@ -211,7 +211,7 @@ void rmri_relay_verify_ask(rl_conn *c, rmr_time now,
 void rmri_relay_verify_forget(rl_conn *c);
 rmr_time rmri_relay_verify_deadline(const rmr_relay *r);
 void rmri_relay_verify_handle_deadline(rmr_relay *r, rmr_time now);
-/* False: no URL is asked. */
+/* False: nobody is asked. */
 bool rmri_relay_verify_counts(const rmr_relay *r, uint64_t *admitted,
                               uint64_t *refused, uint64_t *unreachable);
 
@@ -246,6 +246,7 @@ typedef struct rl_counters {
     uint64_t accepted, rejected; /* connections of the relay's door */
     uint64_t stun_success, stun_not_stun, stun_dropped, stun_v4, stun_v6;
     uint64_t tls_handshakes, tls_requests;
+    uint64_t admitted, refused; /* of those that somebody was asked about */
 } rl_counters;
 
 struct rmr_relay {

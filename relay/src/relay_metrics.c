@@ -184,8 +184,8 @@ static void admission(rmr_mx *m, const rmr_relay *r)
     if (!rmri_relay_verify_counts(r, &admitted, &refused, &unreachable))
         return;
     rmr_mx_family(m, name, "counter",
-                  "Clients that the URL was asked about; unreachable ones are "
-                  "admitted or refused besides.");
+                  "Clients that the host or the URL was asked about; those of "
+                  "an unreachable URL are admitted or refused besides.");
     rmr_mx_labelled(m, name, "result", "admitted", admitted);
     rmr_mx_labelled(m, name, "result", "refused", refused);
     rmr_mx_labelled(m, name, "result", "unreachable", unreachable);

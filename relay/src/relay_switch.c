@@ -10,8 +10,21 @@ static void on_admit(void *user, rmr_dsw_client client,
                      const rmr_dsw_info *info)
 {
     rmr_relay *r = user;
-    (void)client;
-    rmri_relay_verify_ask(info->tag, r->now, info);
+    bool yes = true;
+    if (r->cb.may_enter) {
+        r->in_callback++;
+        yes = r->cb.may_enter(r->cb.user, info->key, &info->addr);
+        r->in_callback--;
+    }
+    if (yes && r->verify) {
+        rmri_relay_verify_ask(info->tag, r->now, info);
+        return;
+    }
+    if (yes)
+        r->count.admitted++;
+    else
+        r->count.refused++;
+    (void)rmr_dsw_admit(r->sw, r->now, client, yes);
 }
 
 static void on_forward(void *user, uint64_t forwarder,
@@ -27,7 +40,7 @@ rmr_err rmri_relay_switch_new(rmr_relay *r, rmr_time now)
     rmr_dsw_callbacks cb = {0};
     cb.struct_size = (uint32_t)sizeof cb;
     cb.user = r;
-    cb.on_admit = r->verify ? on_admit : NULL;
+    cb.on_admit = r->verify || r->cb.may_enter ? on_admit : NULL;
     cb.on_forward = on_forward;
     rmr_dsw_config_init(&cfg, sizeof cfg);
     memcpy(cfg.private_key, r->private_key, RMR_KEY_LEN);

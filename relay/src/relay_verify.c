@@ -1,4 +1,4 @@
-/* Admission by URL: each client that proved its key is asked for by a POST.
+/* Admission by URL, for those whom the host lets in: each client that proved its key is asked for by a POST.
  * A few askers keep their connections; the clients wait in a list, at most 5 s
  * each, and then at most 5 s for their answer. */
 #include "relay_internal.h"
@@ -31,7 +31,7 @@ struct rl_verify {
     rl_asker askers[ASKERS];
     rl_conn *head, *tail;
     rmr_time answered; /* the last time that the URL said something */
-    uint64_t admitted, refused, unreachable, overrun;
+    uint64_t unreachable, overrun;
 };
 
 /* ---- who waits --------------------------------------------------------- */
@@ -71,9 +71,9 @@ static void verdict(rl_conn *c, rmr_time now, bool yes)
         c->asker->conn = NULL;
     c->asker = NULL;
     if (yes)
-        r->verify->admitted++;
+        r->count.admitted++;
     else
-        r->verify->refused++;
+        r->count.refused++;
     if (c->client.id != 0)
         rmr_dsw_admit(r->sw, now, c->client, yes);
     rmri_relay_stir(r);
@@ -407,10 +407,8 @@ bool rmri_relay_verify_counts(const rmr_relay *r, uint64_t *admitted,
                               uint64_t *refused, uint64_t *unreachable)
 {
     const rl_verify *v = r->verify;
-    if (!v)
-        return false;
-    *admitted = v->admitted;
-    *refused = v->refused;
-    *unreachable = v->unreachable;
-    return true;
+    *admitted = r->count.admitted;
+    *refused = r->count.refused;
+    *unreachable = v ? v->unreachable : 0;
+    return v || r->cb.may_enter;
 }

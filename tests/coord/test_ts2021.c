@@ -460,6 +460,64 @@ static void a_stream_tells_all_and_then_what_changes(void **s)
     rig_free(&r);
 }
 
+static void another_derp_map_reaches_open_streams(void **s)
+{
+    static const char old[] = "{\"Regions\":{\"1\":null}}";
+    static const char map[] = "{\"Regions\":{\"2\":null}}";
+    rmr_coord_config cfg;
+    char key[RMR_COORD_KEY_TEXT];
+    (void)s;
+    rig_config(&cfg);
+    cfg.derp_map = rmr_bytes_str(old);
+    set_up_with(&cfg);
+    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
+    auth_key(&wish, key);
+    join(&a, 1, KEY1, key);
+    rig_answer *x = stream(&a, KEY1);
+    assert_non_null(strstr(frames(x), "\"DERPMap\":{\"Regions\":{\"1\":"));
+    /* The same, and none. */
+    assert_int_equal(rmr_coord_set_derp_map(r.coord, rmr_bytes_str(old)),
+                     RMR_OK);
+    assert_int_equal(rmr_coord_set_derp_map(r.coord, rmr_bytes_str("[]")),
+                     RMR_E_MALFORMED);
+    assert_int_equal(rmr_coord_set_derp_map(r.coord, rmr_bytes_str("")),
+                     RMR_E_MALFORMED);
+    rig_turn(&r);
+    rig_pump(&a);
+    assert_int_equal(x->len, 0);
+    assert_int_equal(rmr_coord_set_derp_map(r.coord, rmr_bytes_str(map)),
+                     RMR_OK);
+    rig_turn(&r);
+    rig_pump(&a);
+    const char *t = frames(x);
+    assert_non_null(strstr(t, "\"DERPMap\":{\"Regions\":{\"2\":null}}"));
+    assert_null(strstr(t, "\"Node\""));
+    assert_null(strstr(t, "\"Domain\""));
+    rig_wait(&r, 30 * RMR_SEC);
+    rig_pump(&a);
+    assert_int_equal(x->len, 0); /* once */
+    rig_part(&a);
+    rig_free(&r);
+}
+
+static void node_keys_are_known(void **s)
+{
+    char key[RMR_COORD_KEY_TEXT];
+    uint8_t own[RMR_KEY_LEN] = {0};
+    (void)s;
+    set_up();
+    own[RMR_KEY_LEN - 1] = 0x11; /* KEY1 */
+    assert_false(rmr_coord_has_node_key(r.coord, own));
+    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
+    auth_key(&wish, key);
+    join(&a, 1, KEY1, key);
+    assert_true(rmr_coord_has_node_key(r.coord, own));
+    assert_int_equal(rmr_coord_node_remove(r.coord, 1), RMR_OK);
+    assert_false(rmr_coord_has_node_key(r.coord, own));
+    rig_part(&a);
+    rig_free(&r);
+}
+
 static void a_silent_stream_is_kept_alive(void **s)
 {
     char key[RMR_COORD_KEY_TEXT];
@@ -757,6 +815,8 @@ int main(void)
         cmocka_unit_test(a_login_that_nobody_approves_ends),
         cmocka_unit_test(logins_that_wait_are_bounded),
         cmocka_unit_test(a_stream_tells_all_and_then_what_changes),
+        cmocka_unit_test(another_derp_map_reaches_open_streams),
+        cmocka_unit_test(node_keys_are_known),
         cmocka_unit_test(a_silent_stream_is_kept_alive),
         cmocka_unit_test(routes_are_served_when_approved),
         cmocka_unit_test(requests_that_are_none_are_refused),

@@ -50,6 +50,83 @@ static void a_client_waits_for_its_admission(void **st)
     rig_end(&r);
 }
 
+/* ---- admission by the host ---------------------------------------------- */
+
+static uint8_t known[32];
+static int n_asked;
+
+static bool may_enter(void *user, const uint8_t key[32], const rmr_addr *from)
+{
+    char ip[RMR_ADDR_TEXT_MAX];
+    assert_ptr_equal(user, &r);
+    assert_string_equal(rmr_addr_ip_text(from, ip), "192.0.2.77");
+    n_asked++;
+    return memcmp(key, known, sizeof known) == 0;
+}
+
+static void start_with_host(const char *url)
+{
+    rmr_relay_config cfg;
+    rig_client probe;
+    rig_init(&r);
+    rig_config(&r, &cfg);
+    cfg.verify_url = url;
+    r.cb.may_enter = may_enter;
+    n_asked = 0;
+    assert_int_equal(rig_new(&r, &cfg), RMR_OK);
+    memset(known, 0, sizeof known);
+    rig_client_open(&r, &probe, 1, false); /* for its key */
+    assert_false(probe.up);
+    memcpy(known, probe.key, sizeof known);
+    rig_client_free(&probe);
+}
+
+static const char *metrics(void)
+{
+    static char text[RMR_RELAY_METRICS_MAX + 1];
+    size_t len = 0;
+    assert_int_equal(
+        rmr_relay_metrics(r.relay, rmr_buf_of(text, sizeof text - 1), &len),
+        RMR_OK);
+    text[len] = '\0';
+    return text;
+}
+
+static void the_host_says_who_may_enter(void **st)
+{
+    (void)st;
+    start_with_host(NULL);
+    rig_client_open(&r, &a, 1, false);
+    assert_true(a.up);
+    rig_client_open(&r, &b, 2, false);
+    assert_false(b.up);
+    assert_true(b.s->closed);
+    assert_int_equal(n_asked, 3);
+    assert_non_null(
+        strstr(metrics(), "verifications{result=\"admitted\"} 1\n"));
+    assert_non_null(strstr(metrics(), "verifications{result=\"refused\"} 2\n"));
+    rig_client_free(&a);
+    rig_client_free(&b);
+    rig_end(&r);
+}
+
+/* Who is refused by the host is not asked for; who is not is. */
+static void a_url_is_asked_behind_the_host(void **st)
+{
+    (void)st;
+    start_with_host("http://127.0.0.1:8080/verify");
+    assert_null(rig_dialled(&r));
+    rig_client_open(&r, &a, 1, false);
+    assert_false(a.up);
+    rig_answer_dial(&r, rig_dialled(&r), RMR_E_REFUSED);
+    rig_client_run(&a);
+    assert_true(a.up);
+    rig_client_free(&a);
+    rig_end(&r);
+}
+
+/* ---- answers of a URL ---------------------------------------------------- */
+
 static void answers_other_than_yes_refuse(void **st)
 {
     static const char *const answers[] = {
@@ -552,6 +629,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T cmocka_unit_test
         T(a_client_waits_for_its_admission),
+        T(the_host_says_who_may_enter),
+        T(a_url_is_asked_behind_the_host),
         T(answers_other_than_yes_refuse),
         T(a_url_that_is_away_does_as_configured),
         T(a_url_that_says_nothing_has_5_seconds),

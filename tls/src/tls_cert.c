@@ -210,12 +210,15 @@ static void read_tbs(rmr_rd *tbs, rmri_tls_cert *out)
     (void)rmri_der_optional(tbs, 0xa0, &found);    /* version    */
     (void)rmri_der_expect(tbs, RMRI_DER_INTEGER);  /* serial     */
     (void)rmri_der_expect(tbs, RMRI_DER_SEQUENCE); /* signature  */
-    (void)rmri_der_expect(tbs, RMRI_DER_SEQUENCE); /* issuer     */
+    rmr_bytes issuer = rmri_der_expect(tbs, RMRI_DER_SEQUENCE);
     rmr_rd validity = rmri_der_enter(tbs, RMRI_DER_SEQUENCE);
     out->not_before = read_time(&validity);
     out->not_after = read_time(&validity);
     if (rmr_rd_end_exact(&validity) != RMR_OK)
         tbs->failed = true;
+    rmr_rd subject = *tbs;
+    rmr_bytes name = rmri_der_expect(&subject, RMRI_DER_SEQUENCE);
+    out->self_issued = rmr_bytes_eq(issuer, name);
     out->cn = read_common_name(tbs);
     (void)rmri_der_expect(tbs, RMRI_DER_SEQUENCE); /* public key */
     (void)rmri_der_optional(tbs, 0x81, &found);    /* unique ids */

@@ -12,6 +12,7 @@
 #include <remora/base.h>
 
 typedef struct rmri_tls_cert {
+    bool self_issued; /* issuer and subject are equal, byte for byte */
     rmr_bytes cn; /* the last common name of the subject, or no bytes */
     int64_t not_before, not_after; /* Unix seconds */
     rmr_bytes san;                 /* the GeneralNames' content, or no bytes */

@@ -33,6 +33,35 @@ int64_t rmr_tls_identity_not_after(const rmr_tls_identity *id)
     return id->not_after;
 }
 
+int64_t rmr_tls_identity_not_before(const rmr_tls_identity *id)
+{
+    return id->not_before;
+}
+
+bool rmr_tls_identity_is_of(const rmr_tls_identity *id, const char *name)
+{
+    const br_x509_certificate *leaf = &id->chain[0];
+    rmri_tls_cert cert;
+    rmri_tls_name want;
+    return rmri_tls_name_parse(name, &want) == RMR_OK &&
+           rmri_tls_cert_read(rmr_bytes_of(leaf->data, leaf->data_len),
+                              &cert) == RMR_OK &&
+           rmri_tls_cert_has_name(&cert, &want);
+}
+
+bool rmr_tls_identity_is_self_issued(const rmr_tls_identity *id)
+{
+    return id->self_issued;
+}
+
+void rmr_tls_identity_sha256(const rmr_tls_identity *id, uint8_t out[32])
+{
+    br_sha256_context sha;
+    br_sha256_init(&sha);
+    br_sha256_update(&sha, id->chain[0].data, id->chain[0].data_len);
+    br_sha256_out(&sha, out);
+}
+
 /* ---- the texts --------------------------------------------------------- */
 
 static rmr_err take_certificate(void *user, const rmri_pem_object *o)
@@ -164,7 +193,9 @@ static rmr_err match_key(rmr_tls_identity *id)
     if (!pub ||
         rmri_tls_cert_read(rmr_bytes_of(leaf->data, leaf->data_len), &cert))
         return RMR_E_TLS_CERT;
+    id->not_before = cert.not_before;
     id->not_after = cert.not_after;
+    id->self_issued = cert.self_issued;
     id->issuer_key_type = (unsigned)br_x509_decoder_get_signer_key_type(&dec);
     if (pub->key_type != br_skey_decoder_key_type(&id->key))
         return RMR_E_TLS_KEY_MATCH;

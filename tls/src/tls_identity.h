@@ -14,7 +14,8 @@ struct rmr_tls_identity {
     br_skey_decoder_context key; /* points into itself */
     unsigned issuer_key_type;
     const char *kind;
-    int64_t not_after;
+    int64_t not_before, not_after;
+    bool self_issued;
 };
 
 rmr_tls_identity *rmri_tls_identity_ref(rmr_tls_identity *id);

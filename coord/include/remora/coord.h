@@ -204,6 +204,16 @@ RMR_API rmr_err rmr_coord_set_certificate(rmr_coord *c, rmr_bytes cert_pem,
  *  Source: none. */
 RMR_API rmr_err rmr_coord_commit(rmr_coord *c);
 
+/** Another DERP map.
+ *
+ *  \param json  As clients get it, copied; {"Regions":{}} takes all relays
+ *               away.
+ *
+ *  Effects: open streams are told, where it is another one.
+ *  Errors: MALFORMED (no JSON object), NOMEM; the old one stays then.
+ *  Source: tailcfg.MapResponse.DERPMap. */
+RMR_API rmr_err rmr_coord_set_derp_map(rmr_coord *c, rmr_bytes json);
+
 /* ---- the policy --------------------------------------------------------- */
 
 /** Puts a policy in force in place of the one before, on open map streams too:
@@ -381,6 +391,11 @@ RMR_API rmr_err rmr_coord_node_get(const rmr_coord *c, uint64_t id,
  *  Effects: on *out.  Errors: NOTFOUND.  Source: none. */
 RMR_API rmr_err rmr_coord_node_next(const rmr_coord *c, uint64_t after,
                                     rmr_coord_node *out);
+/** Is this the key of a node?  For a relay that admits the tailnet's nodes
+ *  alone; one whose key ended is a node still.                       [look]
+ *  Effects: none.  Errors: none.  Source: Headscale's API, POST /verify. */
+RMR_API bool rmr_coord_has_node_key(const rmr_coord *c,
+                                    const uint8_t key[RMR_KEY_LEN]);
 /** Another DNS label.
  *  Effects: as said.  Errors: NOTFOUND, INVAL (no label), INUSE.
  *  Source: Headscale's API; RFC 1035 2.3.1. */

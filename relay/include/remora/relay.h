@@ -75,6 +75,10 @@ typedef struct rmr_relay_callbacks {
     /* Asked with each look at the metrics; false: not known.  NULL likewise:
      * those metrics are left out then.  It calls nothing of the relay. */
     bool (*on_usage)(void *user, rmr_relay_usage *out);
+    /* May this client, who proved its key, use the relay?  Asked before a URL
+     * is; not for mesh peers.  NULL: yes.  It calls nothing of the relay. */
+    bool (*may_enter)(void *user, const uint8_t key[RMR_KEY_LEN],
+                      const rmr_addr *from);
 } rmr_relay_callbacks;
 
 typedef struct rmr_relay_name { /* for /bootstrap-dns */

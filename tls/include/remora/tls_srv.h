@@ -76,6 +76,49 @@ RMR_API const char *rmr_tls_identity_kind(const rmr_tls_identity *id);
  *  Effects: none.  Errors: none.  Source: RFC 5280 4.1.2.5. */
 RMR_API int64_t rmr_tls_identity_not_after(const rmr_tls_identity *id);
 
+/** When it begins, likewise.                                          [look]
+ *  Effects: none.  Errors: none.  Source: RFC 5280 4.1.2.5. */
+RMR_API int64_t rmr_tls_identity_not_before(const rmr_tls_identity *id);
+
+/** Is its own certificate one of this DNS name or address?            [look]
+ *  Effects: none.  Errors: none (false for what is no name).
+ *  Source: RFC 9525; RFC 5280 4.2.1.6. */
+RMR_API bool rmr_tls_identity_is_of(const rmr_tls_identity *id,
+                                    const char *name);
+
+/** SHA-256 of its own certificate, whole, as a DERP map's CertName pins
+ *  it.                                                                [look]
+ *  Effects: on out.  Errors: none.  Source: tailcfg.DERPNode.CertName. */
+RMR_API void rmr_tls_identity_sha256(const rmr_tls_identity *id,
+                                     uint8_t out[32]);
+
+/** Issuer and subject of its own certificate are one: no other vouches for it,
+ *  so clients must be told of it (a pin, an anchor).                  [look]
+ *  Effects: none.  Errors: none.  Source: RFC 5280 3.2. */
+RMR_API bool rmr_tls_identity_is_self_issued(const rmr_tls_identity *id);
+
+/** Room for each text of rmr_tls_self_signed. */
+#define RMR_TLS_SELF_MAX ((size_t)1280)
+
+/**
+ * A new key (EC P-256), and a certificate for it that it signs itself, for one
+ * host: for whoever is given it as an anchor or a pin.
+ *
+ * \param name  A DNS name or an address (its only alternative name).
+ * \param cert_pem, key_pem  Get the texts, without a NUL; rmr_tls_identity_new
+ *              takes them.  The caller wipes the key.
+ *
+ * Effects: draws the key and the serial number; on the buffers and lengths.
+ * Errors:  INVAL (no name, no time between the two, a time behind 2262),
+ *          BUFSIZE, RNG; the lengths are 0 then.
+ * Source:  RFC 5280 4.1 (version 3), RFC 5480, RFC 5915, RFC 6979, RFC 7468.
+ */
+RMR_API rmr_err rmr_tls_self_signed(const rmr_rng *rng, const char *name,
+                                    uint64_t not_before_unix_ns,
+                                    uint64_t not_after_unix_ns,
+                                    rmr_buf cert_pem, size_t *cert_len,
+                                    rmr_buf key_pem, size_t *key_len);
+
 /* ---- one connection --------------------------------------------------- */
 
 typedef struct rmr_tls_server_config {
