@@ -28,14 +28,10 @@ static bool outside_free(const rmr_sim *s, rmr_sim_net outer,
                          const rmr_addr *outside, size_t n, const sim_gate *but)
 {
     for (size_t i = 0; i < n; i++) {
-        if (rmri_sim_in_net(s, outer, &outside[i]))
+        rmr_sim_net there = rmri_sim_gate_at(s, outer, &outside[i]);
+        if (rmri_sim_in_net(s, outer, &outside[i]) ||
+            (there && (!but || there != but->net)))
             return false;
-        for (size_t k = 1; k < s->n_nets; k++) {
-            const sim_gate *g = s->nets[k].gate;
-            if (g != but && g->outer == outer &&
-                rmri_sim_gate_owns(g, &outside[i]))
-                return false;
-        }
     }
     return true;
 }
@@ -96,8 +92,10 @@ rmr_err rmr_sim_net_new(rmr_sim *s, rmr_sim_net outer,
     (void)rmr_slots_init(&g->mappings, &s->c.alloc, sizeof(sim_mapping),
                          UINT32_MAX);
     s->nets[s->n_nets++].gate = g;
+    s->n_routers += !cfg->nat;
     *out = g->net;
-    return RMR_OK;
+    rmri_sim_where_put(s, outer, g->outside, g->c.n_outside, g->net, true);
+    return s->failed;
 }
 
 void rmri_sim_nets_free(rmr_sim *s)
@@ -147,8 +145,10 @@ rmr_err rmr_sim_gate_set_outside(rmr_sim *s, rmr_sim_net net,
     if (!outside_free(s, g->outer, outside, n_outside, g))
         return RMR_E_INUSE;
     rmri_sim_gate_forget(s, g);
+    rmri_sim_where_del(s, g->outer, g->outside, g->c.n_outside);
     set_outside(g, outside, n_outside);
-    return RMR_OK;
+    rmri_sim_where_put(s, g->outer, g->outside, n_outside, g->net, true);
+    return s->failed;
 }
 
 rmr_err rmr_sim_gate_block_udp(rmr_sim *s, rmr_sim_net net, uint8_t family,

@@ -78,14 +78,7 @@ static bool is_taken(const rmr_sim *s, rmr_sim_net net, const rmr_addr *a,
                      rmr_sim_host but)
 {
     rmr_sim_host there = rmri_sim_in_net(s, net, a);
-    if (there && there != but)
-        return true;
-    for (size_t i = 1; i < s->n_nets; i++) {
-        const sim_gate *g = s->nets[i].gate;
-        if (g->outer == net && rmri_sim_gate_owns(g, a))
-            return true;
-    }
-    return false;
+    return (there && there != but) || rmri_sim_gate_at(s, net, a);
 }
 
 bool rmri_sim_addrs_ok(const rmr_sim *s, rmr_sim_net net, const rmr_addr *addrs,
@@ -156,7 +149,8 @@ rmr_err rmr_sim_host_new(rmr_sim *s, rmr_sim_net net,
     fill(s, h, net, cfg);
     s->hosts[s->n_hosts++] = h;
     *out = (rmr_sim_host)s->n_hosts;
-    return RMR_OK;
+    rmri_sim_where_put(s, net, h->addrs, h->n_addrs, *out, false);
+    return s->failed;
 }
 
 static void blobs_free(rmr_sim *s, sim_host *h)
@@ -220,8 +214,10 @@ rmr_err rmr_sim_host_move(rmr_sim *s, rmr_sim_host host, rmr_sim_net net,
         return RMR_E_INVAL;
     if (!rmri_sim_addrs_ok(s, net, addrs, n_addrs, host))
         return RMR_E_INUSE;
+    rmri_sim_where_del(s, h->net, h->addrs, h->n_addrs);
     h->net = net;
     set_addrs(h, addrs, n_addrs);
+    rmri_sim_where_put(s, net, h->addrs, n_addrs, host, false);
     rmri_sim_tell_hosts(s, host, RMR_IO_LINKS);
     return s->failed;
 }

@@ -232,6 +232,8 @@ struct rmr_sim {
     rmr_slots objects, streams;
     sim_map by_id;    /* program, id -> object                       */
     sim_map by_port;  /* host and protocol, family and port -> object */
+    sim_map by_addr;  /* address, net -> host or gate */
+    size_t n_routers; /* gates that are no NAT */
     uint8_t *hosts_text;
     size_t hosts_len;
     uint8_t *scratch; /* RMR_IO_SCRATCH_MIN, for next_op */
@@ -298,8 +300,16 @@ void rmri_sim_socket_wipe(rmr_sim *s, sim_object *o);
 void rmri_sim_leave(rmr_sim *s, rmr_sim_host from, sim_packet *p);
 sim_packet *rmri_sim_packet(rmr_sim *s, rmr_bytes data);
 size_t rmri_sim_packet_ip_len(const sim_packet *p);
+
+/* sim_where.c: whose an address of a net is; 0: no host's, no gate's. */
 rmr_sim_host rmri_sim_in_net(const rmr_sim *s, rmr_sim_net net,
                              const rmr_addr *ip);
+rmr_sim_net rmri_sim_gate_at(const rmr_sim *s, rmr_sim_net outer,
+                             const rmr_addr *ip);
+void rmri_sim_where_put(rmr_sim *s, rmr_sim_net net, const rmr_addr *addrs,
+                        size_t n, uint32_t number, bool is_gate);
+void rmri_sim_where_del(rmr_sim *s, rmr_sim_net net, const rmr_addr *addrs,
+                        size_t n);
 
 /* sim_nat.c: RMR_OK, or why it does not pass; the packet is changed. */
 bool rmri_sim_gate_out(rmr_sim *s, sim_gate *g, sim_packet *p);

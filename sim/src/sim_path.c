@@ -11,7 +11,8 @@ static bool find_below(const rmr_sim *s, rmr_sim_net net, const rmr_addr *to,
     p->to = rmri_sim_in_net(s, net, to);
     if (p->to)
         return true;
-    for (size_t i = 1; i < s->n_nets && p->n_down < SIM_MAX_DEPTH; i++) {
+    size_t n = s->n_routers || to->family != RMR_AF_INET ? s->n_nets : 0;
+    for (size_t i = 1; i < n && p->n_down < SIM_MAX_DEPTH; i++) {
         const sim_gate *g = s->nets[i].gate;
         if (g->outer != net || rmri_sim_translates(g, to) ||
             g->c.has_firewall || g->c.only_tcp_443)

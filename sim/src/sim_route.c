@@ -30,17 +30,6 @@ size_t rmri_sim_packet_ip_len(const sim_packet *p)
     return ip + (p->proto == SIM_UDP ? 8 : 0) + p->len;
 }
 
-rmr_sim_host rmri_sim_in_net(const rmr_sim *s, rmr_sim_net net,
-                             const rmr_addr *ip)
-{
-    for (size_t i = 0; i < s->n_hosts; i++)
-        if (s->hosts[i]->net == net)
-            for (size_t k = 0; k < s->hosts[i]->n_addrs; k++)
-                if (rmr_addr_ip_eq(&s->hosts[i]->addrs[k], ip))
-                    return (rmr_sim_host)i + 1;
-    return 0;
-}
-
 /* ---- links --------------------------------------------------------------- */
 
 /* Over a link, then `next`, from the heap: so a host's program is never called
@@ -167,22 +156,12 @@ static void leave_net(rmr_sim *s, rmr_sim_net net, sim_packet *p)
 static rmr_sim_net routed_below(const rmr_sim *s, rmr_sim_net net,
                                 const rmr_addr *ip)
 {
-    for (size_t i = 1; i < s->n_nets; i++) {
+    bool may_be = s->n_routers > 0 || ip->family != RMR_AF_INET;
+    for (size_t i = 1; may_be && i < s->n_nets; i++) {
         const sim_gate *g = s->nets[i].gate;
         if (g->outer != net || rmri_sim_translates(g, ip))
             continue;
         if (rmri_sim_in_net(s, g->net, ip) || routed_below(s, g->net, ip))
-            return g->net;
-    }
-    return 0;
-}
-
-static rmr_sim_net owner_below(const rmr_sim *s, rmr_sim_net net,
-                               const rmr_addr *ip)
-{
-    for (size_t i = 1; i < s->n_nets; i++) {
-        const sim_gate *g = s->nets[i].gate;
-        if (g->outer == net && rmri_sim_gate_owns(g, ip))
             return g->net;
     }
     return 0;
@@ -200,7 +179,7 @@ static void at_net(rmr_sim *s, rmr_sim_net net, sim_packet *p)
         cross(s, &h->down, h->is_up, p, at_host, to);
         return;
     }
-    rmr_sim_net below = owner_below(s, net, &p->dst);
+    rmr_sim_net below = rmri_sim_gate_at(s, net, &p->dst);
     if (!below)
         below = routed_below(s, net, &p->dst);
     if (below) {

@@ -60,6 +60,7 @@ void rmr_sim_free(rmr_sim *s)
     rmri_sim_programs_free(s);
     rmri_sim_hosts_free(s);
     rmri_sim_nets_free(s);
+    rmri_sim_map_wipe(&s->by_addr, &a);
     rmr_release(&a, s->hosts_text, s->hosts_len);
     rmr_release(&a, s->scratch, RMR_IO_SCRATCH_MIN);
     rmr_release(&a, s->run, RMR_IO_SCRATCH_MIN);
