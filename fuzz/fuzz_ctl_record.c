@@ -10,6 +10,8 @@
 
 #include <remora/ts2021.h>
 
+#include "support.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef struct sink {
@@ -35,16 +37,18 @@ static rmr_err on_plain(void *user, rmr_buf plain)
 static rmr_err run(const uint8_t *data, size_t size, size_t piece, sink *s)
 {
     static const uint8_t k[RMR_KEY_LEN] = {1};
-    static rmr_ts_record r;
+    const rmr_alloc heap = test_alloc_table(NULL);
+    rmr_ts_record r;
     uint8_t *copy = malloc(size + 1);
     rmr_err e = RMR_OK;
     memcpy(copy, data, size);
-    rmr_ts_record_init(&r, k, k);
+    rmr_ts_record_init(&r, &heap, k, k);
     for (size_t at = 0; at < size;) {
         size_t n = piece < size - at ? piece : size - at;
         e = rmr_ts_record_read(&r, rmr_buf_of(copy + at, n), on_plain, s);
         at += n;
     }
+    rmr_ts_record_wipe(&r);
     free(copy);
     return e;
 }
@@ -66,7 +70,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rmr_ts_record w;
     size_t n = size < RMR_TS_PLAIN_MAX ? size : RMR_TS_PLAIN_MAX, len;
     memcpy(frame + RMR_TS_HEAD, data, n);
-    rmr_ts_record_init(&w, k, k);
+    const rmr_alloc heap = test_alloc_table(NULL);
+    rmr_ts_record_init(&w, &heap, k, k);
     check(rmr_ts_record_seal(&w, frame, n, &len) == RMR_OK);
     b.len = 0;
     check(run(frame, len, piece, &b) == RMR_OK);

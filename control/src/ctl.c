@@ -170,12 +170,11 @@ rmr_err rmr_ctl_new(rmr_ctl **out, const rmr_env *env,
            cfg->struct_size < sizeof full ? cfg->struct_size : sizeof full);
     if (!full.netmap)
         return RMR_E_INVAL;
-    rmr_ctl *c = rmr_alloc_raw(&env->alloc, sizeof *c, _Alignof(rmr_ctl));
+    rmr_ctl *c = rmr_alloc_zero(&env->alloc, sizeof *c, _Alignof(rmr_ctl));
     if (!c) {
         rmr_wipe(&full, sizeof full);
         return RMR_E_NOMEM;
     }
-    memset(c, 0, offsetof(rmr_ctl, scratch));
     c->env = *env;
     c->wiping.alloc = plain_alloc;
     c->wiping.release = wiping_release;
@@ -212,6 +211,7 @@ void rmr_ctl_free(rmr_ctl *c)
     rmri_ctl_conn_drop(c);
     rmri_ctl_forget_auth_key(c);
     rmri_ctl_net_free(&c->net, &c->env.alloc);
+    rmri_ctl_ping_free(c);
     rmr_alloc a = c->env.alloc;
     rmr_release_wiped(&a, c, sizeof *c);
 }
@@ -527,6 +527,36 @@ rmr_err rmr_ctl_read(rmr_ctl *c, rmr_time now, rmr_buf in)
     return settle(c, RMR_OK);
 }
 
+rmr_err rmri_ctl_work_new(rmr_ctl *c)
+{
+    if (!c->work)
+        c->work =
+            rmr_alloc_raw(&c->env.alloc, sizeof *c->work, _Alignof(ctl_work));
+    return c->work ? RMR_OK : RMR_E_NOMEM;
+}
+
+void rmri_ctl_work_free(rmr_ctl *c)
+{
+    rmr_release_wiped(&c->env.alloc, c->work, sizeof *c->work);
+    c->work = NULL;
+    c->hello_len = 0;
+}
+
+rmr_err rmri_ctl_out_new(rmr_ctl *c)
+{
+    c->out_len = c->out_pos = 0;
+    if (!c->out)
+        c->out = rmr_alloc_raw(&c->env.alloc, RMR_TS_FRAME_MAX, 1);
+    return c->out ? RMR_OK : RMR_E_NOMEM;
+}
+
+void rmri_ctl_out_free(rmr_ctl *c) /* it may be plain text of ours */
+{
+    rmr_release_wiped(&c->env.alloc, c->out, RMR_TS_FRAME_MAX);
+    c->out = NULL;
+    c->out_len = c->out_pos = 0;
+}
+
 /* What stands in c->out, as much as fits. */
 static void copy_out(rmr_ctl *c, rmr_buf dst, size_t *len)
 {
@@ -536,10 +566,8 @@ static void copy_out(rmr_ctl *c, rmr_buf dst, size_t *len)
         memcpy(dst.ptr + *len, c->out + c->out_pos, n);
     *len += n;
     c->out_pos += n;
-    if (c->out_pos < c->out_len)
-        return;
-    rmr_wipe(c->out, c->out_len); /* it may be plain text of ours */
-    c->out_len = c->out_pos = 0;
+    if (c->out_pos == c->out_len)
+        rmri_ctl_out_free(c);
 }
 
 rmr_err rmri_ctl_write_plain(rmr_ctl *c, rmr_buf dst, size_t *len)

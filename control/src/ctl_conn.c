@@ -18,11 +18,12 @@ static rmr_err put_request(rmr_ctl *c, const char *method, const char *target,
                            const rmr_bytes *body)
 {
     size_t len = 0;
-    rmr_err e =
-        rmr_h1_build_request(rmr_buf_of(c->out, sizeof c->out), &len, method,
-                             target, c->authority, headers, n, body);
+    rmr_err e = rmri_ctl_out_new(c);
+    if (!e)
+        e = rmr_h1_build_request(rmr_buf_of(c->out, RMR_TS_FRAME_MAX), &len,
+                                 method, target, c->authority, headers, n,
+                                 body);
     c->out_len = e ? 0 : len;
-    c->out_pos = 0;
     return e;
 }
 
@@ -45,7 +46,8 @@ static void ask_for_key(rmr_ctl *c)
     char target[544];
     (void)snprintf(target, sizeof target, "%s/key?v=%d", c->base,
                    RMR_CTL_CAPABILITY);
-    rmr_json_bind_init(&c->json, rmr_buf_of(c->scratch, sizeof c->scratch),
+    rmr_json_bind_init(&c->work->json,
+                       rmr_buf_of(c->work->scratch, sizeof c->work->scratch),
                        key_fields, 1, &cb);
     c->json_err = RMR_OK;
     c->found = false;
@@ -173,7 +175,7 @@ static void key_done(rmr_ctl *c)
         return;
     }
     if (!c->json_err)
-        c->json_err = rmr_json_bind_end(&c->json);
+        c->json_err = rmr_json_bind_end(&c->work->json);
     if (c->json_err && !is_legacy_key(c)) {
         rmri_ctl_die(c, RMR_E_CTL_HTTP,
                      "what came from GET /key is not JSON: is %s a control "
@@ -287,7 +289,7 @@ static rmr_err on_body(void *user, rmr_bytes data)
         memcpy(c->body + c->body_len, data.ptr, n);
     c->body_len += n;
     if (c->phase == PH_KEY && c->h1_status == 200 && !c->json_err)
-        c->json_err = rmr_json_bind_feed(&c->json, data);
+        c->json_err = rmr_json_bind_feed(&c->work->json, data);
     /* An error page may be long, or never end; its beginning is enough. */
     if (c->phase == PH_UPGRADE && c->body_len == sizeof c->body)
         upgrade_refused(c);
@@ -312,7 +314,9 @@ void rmri_ctl_conn_opened(rmr_ctl *c)
 {
     const rmr_h1_config cfg = {.body_max = CTL_MAX_KEY_BODY,
                                .callbacks = {c, on_head, on_body, on_done}};
-    rmr_err e = rmr_h1_new(&c->h1, &c->env, &cfg);
+    rmr_err e = rmri_ctl_work_new(c);
+    if (!e)
+        e = rmr_h1_new(&c->h1, &c->env, &cfg);
     if (e) {
         rmri_ctl_die(c, e, "%s", "");
         return;
@@ -400,12 +404,10 @@ void rmri_ctl_conn_drop(rmr_ctl *c)
     rmri_ctl_h2_drop(c);
     rmri_ctl_ws_drop(c);
     http_free(c);
-    rmr_noise_wipe(&c->noise);
+    rmri_ctl_work_free(c);
     rmr_ts_record_wipe(&c->record);
-    rmr_wipe(c->out, sizeof c->out);
-    rmr_wipe(c->scratch, sizeof c->scratch);
-    c->out_len = c->out_pos = 0;
-    c->hello_len = c->early_len = 0;
+    rmri_ctl_out_free(c);
+    c->early_len = 0;
     c->early_skip = 0;
     if (c->has_stream)
         c->want_close = true;

@@ -153,7 +153,7 @@ static rmr_err send_due(rmr_ctl *c)
         if (e)
             return e;
     }
-    if (c->ping.is_due && !is_running(c, REQ_PING)) {
+    if (c->ping && !is_running(c, REQ_PING)) {
         rmr_err e = rmri_ctl_ping_send(c);
         if (e)
             return e;

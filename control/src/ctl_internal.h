@@ -87,14 +87,24 @@ typedef struct ctl_reply { /* RegisterResponse */
     bool has_error, expired, has_signature, bad_url;
 } ctl_reply;
 
+/* What is needed while a connection is set up, or a RegisterResponse is read:
+ * not by a map stream that runs. */
+typedef struct ctl_work {
+    rmr_json_bind json; /* of /key or a RegisterResponse */
+    ctl_reply reply;
+    rmr_noise noise;
+    uint8_t scratch[CTL_SCRATCH];
+    uint8_t hello[RMR_TS_FRAME_MAX]; /* the frame that answers message 1 */
+} ctl_work;
+
 typedef struct ctl_ws ctl_ws;
 
 /* What fails on its own, and is tried again ever more rarely on its own. */
 typedef enum ctl_loop { LOOP_DIAL, LOOP_REGISTER, LOOP_MAP, LOOPS } ctl_loop;
 
 typedef struct ctl_ping { /* the answer to a PingRequest */
-    bool is_due, is_post;
-    char last_url[1024], path[1024];
+    bool is_post;
+    char path[1024];
     uint8_t body[CTL_PING_BODY];
     size_t body_len;
 } ctl_ping;
@@ -171,25 +181,24 @@ struct rmr_ctl {
     char form_text[CTL_TEXT];
     char ws_key[RMR_WS_KEY_LEN + 1];
     ctl_ws *ws; /* NULL: not in that form */
-    rmr_json_bind json;     /* of /key or a RegisterResponse */
+    ctl_work *work;         /* NULL: not needed now */
     rmr_err json_err;
     size_t json_len;
     uint8_t found_key[RMR_KEY_LEN];
     bool found;
     char body[320]; /* the beginning of a body */
     size_t body_len;
-    rmr_noise noise;
-    size_t hello_len;
+    size_t hello_len; /* of work->hello */
     rmr_ts_record record;
     uint8_t early[9];
     size_t early_len;
     uint32_t early_skip;
     rmr_h2 *h2;
+    uint8_t *out; /* RMR_TS_FRAME_MAX, or NULL: nothing waits to be sent */
     size_t out_len, out_pos;
 
     /* requests */
     ctl_request req[REQS];
-    ctl_reply reply;
     bool registered, need_register, told_login;
     bool is_held; /* no registration yet */
     bool sent_auth_key;   /* in the register request that runs */
@@ -202,7 +211,8 @@ struct rmr_ctl {
     rmr_time update_at;
     uint32_t update_failures;
 
-    ctl_ping ping;
+    char ping_url[1024]; /* the last that was asked for */
+    ctl_ping *ping;      /* NULL: no answer is due */
 
     /* the map stream */
     bool map_open;      /* its head came */
@@ -219,12 +229,6 @@ struct rmr_ctl {
     rmri_ctl_vec held;
     bool ask_plain;     /* the window was too large: ask again uncompressed */
     rmr_dur last_quiet; /* silence before the last two ends: a proxy's limit? */
-
-    /* Buffers, written before they are read.  A new object is zeroed up to
-     * here, so that pages of them that nothing fills are never touched. */
-    uint8_t scratch[CTL_SCRATCH];
-    uint8_t out[RMR_TS_FRAME_MAX];
-    uint8_t hello[RMR_TS_FRAME_MAX]; /* the frame that answers message 1 */
 };
 
 /* ---- ctl.c ------------------------------------------------------------ */
@@ -239,6 +243,12 @@ void rmri_ctl_die(rmr_ctl *c, rmr_err err, const char *fmt, ...)
 rmr_err rmri_ctl_failed(rmr_ctl *c, ctl_loop loop, rmr_dur *wait);
 /* n squared times 10 ms, at most 30 s, times 0.5 ... 1.5.  Errors: RNG. */
 rmr_err rmri_ctl_backoff(rmr_ctl *c, uint32_t n, rmr_dur *out);
+/* Errors: NOMEM. */
+rmr_err rmri_ctl_work_new(rmr_ctl *c);
+void rmri_ctl_work_free(rmr_ctl *c);
+/* Room in c->out, whatever stood there.  Errors: NOMEM. */
+rmr_err rmri_ctl_out_new(rmr_ctl *c);
+void rmri_ctl_out_free(rmr_ctl *c);
 /* Appends what is to be sent, below a WebSocket if there is one. */
 rmr_err rmri_ctl_write_plain(rmr_ctl *c, rmr_buf dst, size_t *len);
 uint64_t rmri_ctl_wall(const rmr_ctl *c);
@@ -337,6 +347,7 @@ rmr_err rmri_ctl_ws_write(rmr_ctl *c, rmr_buf dst, size_t *len);
 /* The hook of the netmap; false: it is for the host. */
 bool rmri_ctl_ping(void *user, const nm_ping *in);
 rmr_err rmri_ctl_ping_send(rmr_ctl *c);
+void rmri_ctl_ping_free(rmr_ctl *c);
 
 /* ---- ctl_net.c -------------------------------------------------------- */
 

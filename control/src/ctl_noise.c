@@ -23,13 +23,13 @@ static rmr_err write_hello(rmr_ctl *c, const uint8_t e_priv[RMR_KEY_LEN],
         .local_private = c->machine_key,
         .remote_public = c->server_key,
     };
-    rmr_err e = rmr_noise_init(&c->noise, &cfg);
+    rmr_err e = rmr_noise_init(&c->work->noise, &cfg);
     if (e)
         return e;
     rmr_store_be16(hello, RMR_CTL_CAPABILITY);
     hello[2] = RMR_TS_INITIATION;
     rmr_store_be16(hello + 3, RMR_NOISE_MSG1_LEN);
-    return rmr_noise_write_1(&c->noise, e_priv, rmr_bytes_of(NULL, 0),
+    return rmr_noise_write_1(&c->work->noise, e_priv, rmr_bytes_of(NULL, 0),
                              rmr_buf_of(hello + 5, RMR_NOISE_MSG1_LEN), &len);
 }
 
@@ -72,19 +72,20 @@ static void open_session(rmr_ctl *c)
     uint8_t none[1];
     size_t len = 0;
     rmr_err e = rmr_noise_read_2(
-        &c->noise, rmr_bytes_of(c->hello + RMR_TS_HEAD, RMR_NOISE_MSG2_LEN),
+        &c->work->noise,
+        rmr_bytes_of(c->work->hello + RMR_TS_HEAD, RMR_NOISE_MSG2_LEN),
         rmr_buf_of(none, 0), &len);
     if (e) {
         rmri_ctl_handshake_failed(
             c, "the server's answer is not sealed with its key");
         return;
     }
-    e = rmr_noise_split(&c->noise, send, recv);
+    e = rmr_noise_split(&c->work->noise, send, recv);
     if (!e)
-        rmr_ts_record_init(&c->record, send, recv);
+        rmr_ts_record_init(&c->record, &c->env.alloc, send, recv);
     rmr_wipe(send, sizeof send);
     rmr_wipe(recv, sizeof recv);
-    rmr_noise_wipe(&c->noise);
+    rmri_ctl_work_free(c);
     if (!e)
         e = rmri_ctl_h2_begin(c);
     if (e) {
@@ -108,13 +109,13 @@ static void open_session(rmr_ctl *c)
 static void read_hello(rmr_ctl *c)
 {
     char words[200], text[256];
-    if (c->hello[0] == RMR_TS_RESPONSE) {
+    if (c->work->hello[0] == RMR_TS_RESPONSE) {
         open_session(c);
         return;
     }
     rmri_ctl_server_words(
         c, words, sizeof words,
-        rmr_bytes_of(c->hello + RMR_TS_HEAD, c->hello_len - RMR_TS_HEAD));
+        rmr_bytes_of(c->work->hello + RMR_TS_HEAD, c->hello_len - RMR_TS_HEAD));
     (void)snprintf(text, sizeof text, "the server says (unauthenticated): %s",
                    words);
     rmri_ctl_handshake_failed(c, text);
@@ -125,15 +126,18 @@ static size_t hello_want(rmr_ctl *c)
 {
     if (c->hello_len < 1)
         return 0;
-    if (c->hello[0] != RMR_TS_RESPONSE && c->hello[0] != RMR_TS_ERROR) {
-        rmri_ctl_die(c, RMR_E_CTL_REWRITTEN, "got byte 0x%02x", c->hello[0]);
+    if (c->work->hello[0] != RMR_TS_RESPONSE &&
+        c->work->hello[0] != RMR_TS_ERROR) {
+        rmri_ctl_die(c, RMR_E_CTL_REWRITTEN, "got byte 0x%02x",
+                     c->work->hello[0]);
         return 0;
     }
     if (c->hello_len < RMR_TS_HEAD)
         return 0;
-    size_t n = RMR_TS_HEAD + (size_t)rmr_load_be16(c->hello + 1);
-    bool good = c->hello[0] == RMR_TS_RESPONSE ? n == RMR_TS_RESP_LEN
-                                               : n <= sizeof c->hello;
+    size_t n = RMR_TS_HEAD + (size_t)rmr_load_be16(c->work->hello + 1);
+    bool good = c->work->hello[0] == RMR_TS_RESPONSE
+                    ? n == RMR_TS_RESP_LEN
+                    : n <= sizeof c->work->hello;
     if (good)
         return n;
     rmri_ctl_die(c, RMR_E_CTL_REWRITTEN, "a handshake frame of %lu bytes",
@@ -153,7 +157,7 @@ static void hello_bytes(rmr_ctl *c, rmr_buf *in)
         }
         if (in->len == 0)
             return;
-        c->hello[c->hello_len++] = *in->ptr++;
+        c->work->hello[c->hello_len++] = *in->ptr++;
         in->len--;
     }
 }
@@ -209,7 +213,9 @@ void rmri_ctl_noise_read(rmr_ctl *c, rmr_buf in)
     if (in.len == 0 || c->dying || c->redial || c->phase < PH_EARLY)
         return;
     rmr_err e = rmr_ts_record_read(&c->record, in, on_plain, c);
-    if (e && !c->dying && !c->redial)
+    if (e == RMR_E_NOMEM && !c->dying && !c->redial)
+        rmri_ctl_die(c, e, "%s", "");
+    else if (e && !c->dying && !c->redial)
         rmri_ctl_die(c, RMR_E_CTL_REWRITTEN,
                      e == RMR_E_AUTH ? "a record was changed on its way"
                                      : "what came is not a record");
@@ -220,12 +226,17 @@ rmr_err rmri_ctl_noise_write(rmr_ctl *c, rmr_buf dst, size_t *len)
 {
     while (c->out_len == 0 && dst.len > *len) {
         bool direct = dst.len - *len >= RMR_TS_FRAME_MAX;
-        uint8_t *frame = direct ? dst.ptr + *len : c->out;
         size_t n = 0, whole = 0;
-        rmr_err e = rmr_h2_write(
-            c->h2, rmr_buf_of(frame + RMR_TS_HEAD, RMR_TS_PLAIN_MAX), &n);
-        if (e || n == 0 || c->dying)
+        rmr_err e = direct ? RMR_OK : rmri_ctl_out_new(c);
+        if (e)
+            return e;
+        uint8_t *frame = direct ? dst.ptr + *len : c->out;
+        e = rmr_h2_write(c->h2,
+                         rmr_buf_of(frame + RMR_TS_HEAD, RMR_TS_PLAIN_MAX), &n);
+        if (e || n == 0 || c->dying) {
+            rmri_ctl_out_free(c);
             return e == RMR_E_CLOSED ? RMR_OK : e;
+        }
         e = rmr_ts_record_seal(&c->record, frame, n, &whole);
         if (e)
             return e;
@@ -236,10 +247,12 @@ rmr_err rmri_ctl_noise_write(rmr_ctl *c, rmr_buf dst, size_t *len)
         size_t fit = dst.len - *len < whole ? dst.len - *len : whole;
         memcpy(dst.ptr + *len, c->out, fit);
         *len += fit;
-        if (fit < whole) {
-            c->out_len = whole;
-            c->out_pos = fit;
+        if (fit == whole) {
+            rmri_ctl_out_free(c);
+            continue;
         }
+        c->out_len = whole;
+        c->out_pos = fit;
     }
     return RMR_OK;
 }

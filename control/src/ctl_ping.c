@@ -53,7 +53,7 @@ static void put_answer(ctl_ping *p, const char *status, const char *body)
 /* The answer to the request in `in`; it stands in p->body then. */
 static void c2n_run(rmr_ctl *c, rmr_bytes in)
 {
-    ctl_ping *p = &c->ping;
+    ctl_ping *p = c->ping;
     c2n r = {.p = p};
     const rmr_h1_config cfg = {.requests = true,
                                .head_max = 2048,
@@ -74,76 +74,83 @@ static void c2n_run(rmr_ctl *c, rmr_bytes in)
 
 /* ---- what is asked for ------------------------------------------------ */
 
-/* Of a URL, the part behind the host: over Noise there is but one. */
-static bool take_path(ctl_ping *p, const char *text)
+/* An answer becomes due, to the part behind the host of a URL: over Noise there
+ * is but one.  Errors: INVAL, NOMEM. */
+static rmr_err take_path(rmr_ctl *c, const char *text)
 {
     rmr_url url;
     const char *path = text;
     if (text[0] != '/') {
         if (rmr_url_parse(rmr_bytes_str(text), &url))
-            return false;
+            return RMR_E_INVAL;
         path = url.path;
     }
-    if (path[0] != '/' || strlen(path) >= sizeof p->path)
-        return false;
-    (void)snprintf(p->path, sizeof p->path, "%s", path);
-    return true;
+    if (path[0] != '/' || strlen(path) >= sizeof c->ping->path)
+        return RMR_E_INVAL;
+    c->ping = rmr_alloc_raw(&c->env.alloc, sizeof *c->ping, _Alignof(ctl_ping));
+    if (!c->ping)
+        return RMR_E_NOMEM;
+    c->ping->is_post = false;
+    c->ping->body_len = 0;
+    (void)snprintf(c->ping->path, sizeof c->ping->path, "%s", path);
+    return RMR_OK;
+}
+
+void rmri_ctl_ping_free(rmr_ctl *c)
+{
+    rmr_release(&c->env.alloc, c->ping, sizeof *c->ping);
+    c->ping = NULL;
 }
 
 static void ask_c2n(rmr_ctl *c, const nm_ping *in)
 {
     uint8_t request[CTL_PING_BODY];
     size_t len = sizeof request;
-    ctl_ping *p = &c->ping;
+    ctl_ping *p = c->ping;
     p->is_post = true;
     if (rmr_unbase64(request, &len, rmr_bytes_of(in->payload, in->payload_len)))
         put_answer(p, "400 Bad Request", "malformed c2n request\n");
     else
         c2n_run(c, rmr_bytes_of(request, len));
-    p->is_due = true;
 }
 
 bool rmri_ctl_ping(void *user, const nm_ping *in)
 {
     rmr_ctl *c = (rmr_ctl *)user;
-    ctl_ping *p = &c->ping;
     bool is_c2n = rmri_ctl_same(in->types, "c2n");
-    if (rmri_ctl_same(p->last_url, in->url)) /* said twice, done once */
+    if (rmri_ctl_same(c->ping_url, in->url)) /* said twice, done once */
         return true;
-    (void)snprintf(p->last_url, sizeof p->last_url, "%s", in->url);
+    (void)snprintf(c->ping_url, sizeof c->ping_url, "%s", in->url);
     if (!is_c2n && (in->types[0] || !in->noise))
         return false; /* not over this connection: the host may */
-    if (p->is_due || !take_path(p, in->url))
+    if (c->ping || take_path(c, in->url) != RMR_OK)
         return true;
     c->stats.pings++;
-    p->body_len = 0;
-    p->is_post = false;
     if (is_c2n)
         ask_c2n(c, in);
-    p->is_due = true;
     return true;
 }
 
 rmr_err rmr_ctl_answer_ping(rmr_ctl *c, const char *url, rmr_bytes body)
 {
-    ctl_ping *p = &c->ping;
-    if (p->is_due)
+    if (c->ping)
         return RMR_E_FULL;
-    if (body.len > sizeof p->body)
+    if (body.len > CTL_PING_BODY)
         return RMR_E_TOOBIG;
-    if (!take_path(p, url))
-        return RMR_E_INVAL;
+    rmr_err e = take_path(c, url);
+    if (e)
+        return e;
     if (body.len)
-        memcpy(p->body, body.ptr, body.len);
-    p->body_len = body.len;
-    p->is_post = p->is_due = true;
+        memcpy(c->ping->body, body.ptr, body.len);
+    c->ping->body_len = body.len;
+    c->ping->is_post = true;
     c->stats.pings++;
     return RMR_OK;
 }
 
 rmr_err rmri_ctl_ping_send(rmr_ctl *c)
 {
-    ctl_ping *p = &c->ping;
+    const ctl_ping *p = c->ping;
     ctl_request *r = &c->req[REQ_PING];
     memset(r, 0, sizeof *r);
     rmr_err e = rmr_h2_request(
@@ -151,7 +158,7 @@ rmr_err rmri_ctl_ping_send(rmr_ctl *c)
         rmr_bytes_of(p->body, p->body_len), r, &r->stream);
     if (e)
         return e;
-    p->is_due = false;
+    rmri_ctl_ping_free(c);
     r->deadline = rmr_time_add(c->now, CTL_PING_TIMEOUT);
     return RMR_OK;
 }

@@ -5,16 +5,27 @@
 
 #include <string.h>
 
-void rmr_ts_record_init(rmr_ts_record *r, const uint8_t send_key[RMR_KEY_LEN],
+void rmr_ts_record_init(rmr_ts_record *r, const rmr_alloc *alloc,
+                        const uint8_t send_key[RMR_KEY_LEN],
                         const uint8_t recv_key[RMR_KEY_LEN])
 {
     memset(r, 0, sizeof *r);
+    r->alloc = *alloc;
     memcpy(r->send_key, send_key, RMR_KEY_LEN);
     memcpy(r->recv_key, recv_key, RMR_KEY_LEN);
 }
 
+static void drop_partial(rmr_ts_record *r)
+{
+    if (r->partial)
+        rmr_release_wiped(&r->alloc, r->partial, r->want);
+    r->partial = NULL;
+    r->len = r->want = 0;
+}
+
 void rmr_ts_record_wipe(rmr_ts_record *r)
 {
+    drop_partial(r);
     rmr_wipe(r, sizeof *r);
 }
 
@@ -55,12 +66,26 @@ static size_t frame_len(const uint8_t head[RMR_TS_HEAD])
     return RMR_TS_HEAD + n;
 }
 
-static size_t collect(rmr_ts_record *r, rmr_buf in, size_t want)
+static size_t collect(rmr_ts_record *r, uint8_t *to, size_t want, rmr_buf in)
 {
     size_t n = want - r->len < in.len ? want - r->len : in.len;
-    memcpy(r->partial + r->len, in.ptr, n);
+    memcpy(to + r->len, in.ptr, n);
     r->len += n;
     return n;
+}
+
+/* The head is there: room for all of the frame. */
+static rmr_err make_partial(rmr_ts_record *r)
+{
+    size_t want = frame_len(r->head);
+    if (want == 0)
+        return RMR_E_MALFORMED;
+    r->partial = rmr_alloc_raw(&r->alloc, want, 1);
+    if (!r->partial)
+        return RMR_E_NOMEM;
+    r->want = want;
+    memcpy(r->partial, r->head, RMR_TS_HEAD);
+    return RMR_OK;
 }
 
 /* Takes some of `in`; *taken is not 0. */
@@ -78,17 +103,15 @@ static rmr_err read_some(rmr_ts_record *r, rmr_buf in, size_t *taken,
         }
     }
     if (r->len < RMR_TS_HEAD) {
-        *taken = collect(r, in, RMR_TS_HEAD);
-        if (r->len == RMR_TS_HEAD && frame_len(r->partial) == 0)
-            return RMR_E_MALFORMED;
-        return RMR_OK;
+        *taken = collect(r, r->head, RMR_TS_HEAD, in);
+        return r->len == RMR_TS_HEAD ? make_partial(r) : RMR_OK;
     }
-    n = frame_len(r->partial);
-    *taken = collect(r, in, n);
-    if (r->len < n)
+    *taken = collect(r, r->partial, r->want, in);
+    if (r->len < r->want)
         return RMR_OK;
-    r->len = 0;
-    return open_frame(r, rmr_buf_of(r->partial, n), plain, user);
+    rmr_err e = open_frame(r, rmr_buf_of(r->partial, r->want), plain, user);
+    drop_partial(r);
+    return e;
 }
 
 rmr_err rmr_ts_record_read(rmr_ts_record *r, rmr_buf in, rmr_ts_plain_fn plain,

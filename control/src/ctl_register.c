@@ -114,7 +114,7 @@ static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
                         rmr_bytes text)
 {
     rmr_ctl *c = (rmr_ctl *)user;
-    ctl_reply *g = &c->reply;
+    ctl_reply *g = &c->work->reply;
     if (id == G_EXPIRED)
         g->expired = kind == RMR_JSON_TRUE;
     if (kind != RMR_JSON_STRING)
@@ -148,11 +148,14 @@ static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
 void rmri_ctl_register_begin(rmr_ctl *c)
 {
     const rmr_json_bind_callbacks cb = {c, NULL, on_value};
-    memset(&c->reply, 0, sizeof c->reply);
-    rmr_json_bind_init(&c->json, rmr_buf_of(c->scratch, sizeof c->scratch),
-                       fields, sizeof fields / sizeof *fields, &cb);
-    c->json_err = RMR_OK;
+    c->json_err = rmri_ctl_work_new(c);
     c->json_len = 0;
+    if (c->json_err)
+        return;
+    memset(&c->work->reply, 0, sizeof c->work->reply);
+    rmr_json_bind_init(&c->work->json,
+                       rmr_buf_of(c->work->scratch, sizeof c->work->scratch),
+                       fields, sizeof fields / sizeof *fields, &cb);
 }
 
 void rmri_ctl_register_body(rmr_ctl *c, rmr_bytes data)
@@ -161,13 +164,13 @@ void rmri_ctl_register_body(rmr_ctl *c, rmr_bytes data)
     if (c->json_len > CTL_MAX_REPLY)
         c->json_err = RMR_E_TOOBIG;
     if (!c->json_err)
-        c->json_err = rmr_json_bind_feed(&c->json, data);
+        c->json_err = rmr_json_bind_feed(&c->work->json, data);
 }
 
 /* Servers word it as "invalid pre auth key", "authkey expired", ... */
 static rmr_err refusal(const rmr_ctl *c)
 {
-    rmr_bytes text = rmr_bytes_str(c->reply.error);
+    rmr_bytes text = rmr_bytes_str(c->work->reply.error);
     bool about_key = rmri_ctl_contains(text, "authkey") ||
                      rmri_ctl_contains(text, "auth key") ||
                      rmri_ctl_contains(text, "auth-key") ||
@@ -182,13 +185,13 @@ static rmr_err refusal(const rmr_ctl *c)
 static void await_login(rmr_ctl *c)
 {
     rmr_dur wait = 0;
-    if (rmri_ctl_same(c->auth_url, c->reply.auth_url)) {
+    if (rmri_ctl_same(c->auth_url, c->work->reply.auth_url)) {
         if (rmri_ctl_backoff(c, ++c->same_url, &wait)) {
             rmri_ctl_die(c, RMR_E_RNG, "%s", "");
             return;
         }
     } else {
-        memcpy(c->auth_url, c->reply.auth_url, sizeof c->auth_url);
+        memcpy(c->auth_url, c->work->reply.auth_url, sizeof c->auth_url);
         c->same_url = 0;
     }
     c->register_at = rmr_time_add(c->now, wait);
@@ -196,7 +199,7 @@ static void await_login(rmr_ctl *c)
 
 static void registered(rmr_ctl *c)
 {
-    const ctl_reply *g = &c->reply;
+    const ctl_reply *g = &c->work->reply;
     const char *display = g->display[0] ? g->display : g->user_display;
     c->registered = true;
     c->need_register = false;
@@ -266,7 +269,7 @@ static bool begins_anew(rmr_ctl *c)
 
 static void take_reply(rmr_ctl *c)
 {
-    const ctl_reply *g = &c->reply;
+    const ctl_reply *g = &c->work->reply;
     if ((g->has_error || g->has_signature || g->expired || g->bad_url) &&
         begins_anew(c))
         return;
@@ -295,9 +298,9 @@ static void logged_out(rmr_ctl *c)
     if (r->status != 200) {
         c->logout_err = RMR_E_CTL_HTTP;
         rmri_ctl_server_words(c, c->text, sizeof c->text, words);
-    } else if (c->reply.has_error) {
+    } else if (c->work && c->work->reply.has_error) {
         c->logout_err = RMR_E_CTL_REFUSED;
-        (void)snprintf(c->text, sizeof c->text, "%s", c->reply.error);
+        (void)snprintf(c->text, sizeof c->text, "%s", c->work->reply.error);
     }
     c->need_register = false;
     c->logged_out = c->redial = true; /* nothing more of this stream */
@@ -330,14 +333,16 @@ void rmri_ctl_register_end(rmr_ctl *c)
     }
     if (r->status == 200) {
         if (!c->json_err)
-            c->json_err = rmr_json_bind_end(&c->json);
-        if (c->json_err)
+            c->json_err = rmr_json_bind_end(&c->work->json);
+        if (c->json_err == RMR_E_NOMEM)
+            rmri_ctl_register_failed(c, RMR_E_NOMEM, "");
+        else if (c->json_err)
             rmri_ctl_register_failed(
                 c, RMR_E_CTL_HTTP,
                 "the answer to the registration can't be read");
         else
             take_reply(c);
-        rmr_wipe(c->scratch, sizeof c->scratch);
+        rmri_ctl_work_free(c);
         return;
     }
     rmri_ctl_server_words(c, words, sizeof words, body);

@@ -37,6 +37,36 @@ static bool eq_cap(const void *user, uint64_t value, const void *key,
     return strlen(name) == len && memcmp(name, key, len) == 0;
 }
 
+static void read_vectors_free(rmr_nm *nm)
+{
+    rmri_nm_draft_free(&nm->read->draft, &nm->alloc);
+    rmri_nm_draft_free(&nm->read->work, &nm->alloc);
+}
+
+static void read_free(rmr_nm *nm)
+{
+    if (!nm->read)
+        return;
+    read_vectors_free(nm);
+    rmr_release_wiped(&nm->alloc, nm->read, sizeof *nm->read);
+    nm->read = NULL;
+}
+
+/* False: no memory. */
+static bool read_new(rmr_nm *nm)
+{
+    if (!nm->read)
+        nm->read =
+            rmr_alloc_raw(&nm->alloc, sizeof *nm->read, _Alignof(nm_read));
+    else
+        read_vectors_free(nm);
+    if (!nm->read)
+        return false;
+    memset(nm->read, 0, offsetof(nm_read, ping));
+    nm->read->raw.depth = 0;
+    return true;
+}
+
 static rmr_err init_parts(rmr_nm *nm)
 {
     rmr_env env = nm->env;
@@ -59,10 +89,9 @@ rmr_err rmr_nm_new(rmr_nm **out, const rmr_env *env, const rmr_nm_config *cfg)
     memcpy(&c, cfg, cfg->struct_size < sizeof c ? cfg->struct_size : sizeof c);
     if (c.max_peers == 0)
         return RMR_E_INVAL;
-    rmr_nm *nm = rmr_alloc_raw(&env->alloc, sizeof *nm, _Alignof(rmr_nm));
+    rmr_nm *nm = rmr_alloc_zero(&env->alloc, sizeof *nm, _Alignof(rmr_nm));
     if (!nm)
         return RMR_E_NOMEM;
-    memset(nm, 0, offsetof(rmr_nm, scratch));
     nm->env = *env;
     nm->alloc.alloc = counted_alloc;
     nm->alloc.release = counted_release;
@@ -99,8 +128,7 @@ void rmr_nm_free(rmr_nm *nm)
         rmr_release(&nm->alloc, name, strlen(name) + 1);
     }
     rmri_ctl_vec_free(&nm->cap_names, &nm->alloc);
-    rmri_nm_draft_free(&nm->draft, &nm->alloc);
-    rmri_nm_draft_free(&nm->work, &nm->alloc);
+    read_free(nm);
     rmri_nm_derp_free(nm);
     rmri_nm_rules_free(nm);
     rmri_nm_misc_free(nm);
@@ -157,11 +185,8 @@ void rmr_nm_frame_begin(rmr_nm *nm, uint64_t now_unix_ns)
     rmri_nm_derp_discard(nm);
     rmri_nm_rules_discard(nm);
     rmri_nm_dns_discard(nm);
-    rmr_json_bind_init(&nm->json, rmr_buf_of(nm->scratch, sizeof nm->scratch),
-                       rmri_nm_root, rmri_nm_n_root, &cb);
-    rmr_json_bind_may_drop(&nm->json, rmri_nm_may_drop);
     nm->in_frame = true;
-    nm->frame_err = RMR_OK;
+    nm->frame_err = read_new(nm) ? RMR_OK : RMR_E_NOMEM;
     nm->keepalive = nm->full_list = nm->had_node = false;
     nm->saw_dns = nm->saw_health = false;
     nm->changed = 0;
@@ -169,12 +194,17 @@ void rmr_nm_frame_begin(rmr_nm *nm, uint64_t now_unix_ns)
     nm->sleep_seconds = 0;
     nm->saw_changed = false;
     rmri_nm_ghosts_free(nm);
-    nm->raw.depth = 0;
     /* 0 is "never"; the marks of 2^32 frames ago are not told apart. */
     nm->frame = nm->frame >= UINT32_MAX - 1 ? 1 : nm->frame + 1;
     nm->message_frame++;
     nm->now = now_unix_ns;
-    rmri_nm_draft_begin(&nm->draft);
+    if (nm->frame_err)
+        return;
+    rmr_json_bind_init(&nm->read->json,
+                       rmr_buf_of(nm->read->scratch, sizeof nm->read->scratch),
+                       rmri_nm_root, rmri_nm_n_root, &cb);
+    rmr_json_bind_may_drop(&nm->read->json, rmri_nm_may_drop);
+    rmri_nm_draft_begin(&nm->read->draft);
 }
 
 rmr_err rmr_nm_frame_feed(rmr_nm *nm, rmr_bytes json)
@@ -186,7 +216,7 @@ rmr_err rmr_nm_frame_feed(rmr_nm *nm, rmr_bytes json)
     if (nm->frame_err)
         return nm->frame_err;
     nm->stats.bytes += json.len;
-    nm->frame_err = rmr_json_bind_feed(&nm->json, json);
+    nm->frame_err = rmr_json_bind_feed(&nm->read->json, json);
     return nm->frame_err;
 }
 
@@ -229,7 +259,8 @@ rmr_err rmr_nm_frame_end(rmr_nm *nm)
     nm->in_frame = false;
     rmri_nm_ghosts_free(nm);
     if (!nm->frame_err)
-        nm->frame_err = rmr_json_bind_end(&nm->json);
+        nm->frame_err = rmr_json_bind_end(&nm->read->json);
+    read_free(nm);
     if (nm->frame_err) {
         rmri_nm_derp_discard(nm);
         rmri_nm_rules_discard(nm);

@@ -120,18 +120,19 @@ static rmr_err add_new(rmr_nm *nm)
     }
     unsigned kept = 0;
     nm_peer *ghost = nm->section == F_CHANGED
-                         ? rmri_nm_ghost_take(nm, nm->draft.head.id)
+                         ? rmri_nm_ghost_take(nm, nm->read->draft.head.id)
                          : NULL;
     rmr_err e = RMR_OK;
     if (ghost) {
         kept = ghost->touched;
-        e = rmri_nm_unpack(nm, ghost, &nm->work);
+        e = rmri_nm_unpack(nm, ghost, &nm->read->work);
         if (!e)
-            e = rmri_nm_copy_fields(nm, &nm->draft, &nm->work, kept);
+            e = rmri_nm_copy_fields(nm, &nm->read->draft, &nm->read->work,
+                                    kept);
         rmri_nm_peer_free(nm, ghost);
     }
     if (!e)
-        e = rmri_nm_pack(nm, &nm->draft, &p);
+        e = rmri_nm_pack(nm, &nm->read->draft, &p);
     if (e)
         return e;
     mark(nm, p, kept | NM_T_LISTED);
@@ -191,7 +192,7 @@ rmr_err rmri_nm_copy_fields(rmr_nm *nm, nm_draft *to, const nm_draft *from,
 static rmr_err commit_self(rmr_nm *nm)
 {
     nm_peer *p = NULL;
-    rmr_err e = rmri_nm_pack(nm, &nm->draft, &p);
+    rmr_err e = rmri_nm_pack(nm, &nm->read->draft, &p);
     if (e)
         return e;
     nm->had_node = true;
@@ -216,21 +217,22 @@ static rmr_err commit_listed(rmr_nm *nm)
 {
     nm_peer *p = NULL, *old;
     rmr_err e;
-    size_t at = rmri_nm_lower_bound(nm, nm->draft.head.id);
-    if (at == nm->n_peers || nm->peers[at]->id != nm->draft.head.id)
+    size_t at = rmri_nm_lower_bound(nm, nm->read->draft.head.id);
+    if (at == nm->n_peers || nm->peers[at]->id != nm->read->draft.head.id)
         return add_new(nm);
     old = nm->peers[at];
     unsigned kept = marks(nm, old);
     if (kept & ~(unsigned)NM_T_LISTED && nm->section == F_CHANGED) {
-        e = rmri_nm_unpack(nm, old, &nm->work);
+        e = rmri_nm_unpack(nm, old, &nm->read->work);
         if (!e)
-            e = rmri_nm_copy_fields(nm, &nm->draft, &nm->work, kept);
+            e = rmri_nm_copy_fields(nm, &nm->read->draft, &nm->read->work,
+                                    kept);
         if (e)
             return e;
     } else {
         kept = 0;
     }
-    e = rmri_nm_pack(nm, &nm->draft, &p);
+    e = rmri_nm_pack(nm, &nm->read->draft, &p);
     if (e)
         return e;
     mark(nm, p, kept | NM_T_LISTED);
@@ -239,7 +241,7 @@ static rmr_err commit_listed(rmr_nm *nm)
 
 static rmr_err commit_patch(rmr_nm *nm)
 {
-    nm_draft *d = &nm->draft;
+    nm_draft *d = &nm->read->draft;
     nm_peer *p = NULL;
     size_t at = rmri_nm_lower_bound(nm, d->head.id);
     if (at == nm->n_peers || nm->peers[at]->id != d->head.id)
@@ -250,11 +252,11 @@ static rmr_err commit_patch(rmr_nm *nm)
         d->head.last_seen <= old->last_seen)
         return RMR_OK;
     nm->stats.patches++;
-    rmr_err e = rmri_nm_unpack(nm, old, &nm->work);
+    rmr_err e = rmri_nm_unpack(nm, old, &nm->read->work);
     if (!e)
-        e = rmri_nm_copy_fields(nm, &nm->work, d, d->present);
+        e = rmri_nm_copy_fields(nm, &nm->read->work, d, d->present);
     if (!e)
-        e = rmri_nm_pack(nm, &nm->work, &p);
+        e = rmri_nm_pack(nm, &nm->read->work, &p);
     if (e)
         return e;
     mark(nm, p, d->present);
@@ -263,7 +265,7 @@ static rmr_err commit_patch(rmr_nm *nm)
 
 rmr_err rmri_nm_commit_draft(rmr_nm *nm)
 {
-    if (nm->draft.bad || nm->draft.head.id == 0) {
+    if (nm->read->draft.bad || nm->read->draft.head.id == 0) {
         rmri_nm_drop(nm);
         return RMR_OK;
     }

@@ -106,7 +106,7 @@ static rmr_err add_cap(rmr_nm *nm, rmr_bytes name)
 {
     uint16_t cap;
     const uint32_t no_values = 0;
-    nm_draft *d = &nm->draft;
+    nm_draft *d = &nm->read->draft;
     d->cap_slot = UINT32_MAX;
     rmr_err e = rmri_nm_intern(nm, name, &cap);
     if (e == RMR_E_TOOBIG) {
@@ -153,9 +153,9 @@ static rmr_err add_text(rmr_nm *nm, rmri_ctl_vec *v, rmr_bytes text, size_t max)
  * too long are dropped; the capability stays. */
 static rmr_err cap_values_end(rmr_nm *nm)
 {
-    nm_draft *d = &nm->draft;
-    rmr_bytes text = rmri_nm_raw_end(&nm->raw);
-    bool bad = rmri_nm_raw_failed(&nm->raw);
+    nm_draft *d = &nm->read->draft;
+    rmr_bytes text = rmri_nm_raw_end(&nm->read->raw);
+    bool bad = rmri_nm_raw_failed(&nm->read->raw);
     if (d->cap_slot == UINT32_MAX)
         return RMR_OK;
     if (bad || d->values.len + text.len + 2 > NM_MAX_CAP_BYTES) {
@@ -176,7 +176,7 @@ static rmr_err cap_values_end(rmr_nm *nm)
 
 static rmr_err add_tag(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
 {
-    nm_draft *d = &nm->draft;
+    nm_draft *d = &nm->read->draft;
     size_t before = d->tags.len;
     if (kind != RMR_JSON_STRING || text.len == 0 ||
         d->head.n_tags >= NM_MAX_TAGS) {
@@ -195,7 +195,7 @@ static void service_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 {
     static const char *const name[] = {
         "", "tcp", "udp", "peerapi4", "peerapi6", "peerapi-dns-proxy"};
-    rmr_nm_service *s = &nm->draft.service;
+    rmr_nm_service *s = &nm->read->draft.service;
     int64_t v;
     if (id == N_SVC_PORT) {
         if (rmr_json_int(kind, text, &v) || v < 0 || v > UINT16_MAX)
@@ -233,7 +233,7 @@ static rmr_err add_endpoint(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
         return RMR_OK;
     }
     rmri_ctl_put_addr(&clean, &a);
-    return append(nm, &nm->draft.endpoints, &clean, sizeof clean,
+    return append(nm, &nm->read->draft.endpoints, &clean, sizeof clean,
                   NM_MAX_ENDPOINTS);
 }
 
@@ -284,7 +284,7 @@ static void set_text(rmr_nm *nm, char *dst, rmr_json_kind kind, rmr_bytes text)
 /* The FQDN without its final dot, lower case (RFC 4343). */
 static void set_name(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
 {
-    char *s = nm->draft.name;
+    char *s = nm->read->draft.name;
     while (text.len && text.ptr[text.len - 1] == '.')
         text.len--;
     set_text(nm, s, kind, text);
@@ -304,13 +304,13 @@ static void set_legacy_derp(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
         !rmr_addr_ip_eq(&a, &magic))
         rmri_nm_drop(nm);
     else
-        nm->draft.legacy_derp = a.port;
+        nm->read->draft.legacy_derp = a.port;
 }
 
 static void set_identity(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                          rmr_bytes text)
 {
-    nm_draft *d = &nm->draft;
+    nm_draft *d = &nm->read->draft;
     int64_t v;
     switch (id) {
     case N_ID:
@@ -336,7 +336,7 @@ static void set_identity(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 static rmr_err set_list(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                         rmr_bytes text)
 {
-    nm_draft *d = &nm->draft;
+    nm_draft *d = &nm->read->draft;
     switch (id) {
     case N_ADDRESSES:
         return add_prefix(nm, &d->addrs, kind, text, NM_MAX_ADDRS);
@@ -356,7 +356,7 @@ static rmr_err set_list(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 static void set_scalar(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                        rmr_bytes text)
 {
-    nm_draft *d = &nm->draft;
+    nm_draft *d = &nm->read->draft;
     switch (id) {
     case N_STABLE_ID:
         set_text(nm, d->stable, kind, text);
@@ -427,8 +427,8 @@ static void set_scalar(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 static rmr_err cap_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                          rmr_bytes text)
 {
-    if (nm->raw.depth)
-        rmri_nm_raw_value(&nm->raw, kind, text);
+    if (nm->read->raw.depth)
+        rmri_nm_raw_value(&nm->read->raw, kind, text);
     else if (id == N_CAP_NAME && kind == RMR_JSON_KEY)
         return add_cap(nm, text);
     return RMR_OK;
@@ -436,9 +436,9 @@ static rmr_err cap_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 
 static rmr_err cap_nest(rmr_nm *nm, rmr_json_kind kind)
 {
-    if (nm->raw.depth == 0)
-        rmri_nm_raw_begin(&nm->raw);
-    return rmri_nm_raw_nest(&nm->raw, kind) ? cap_values_end(nm) : RMR_OK;
+    if (nm->read->raw.depth == 0)
+        rmri_nm_raw_begin(&nm->read->raw);
+    return rmri_nm_raw_nest(&nm->read->raw, kind) ? cap_values_end(nm) : RMR_OK;
 }
 
 rmr_err rmri_nm_draft_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
@@ -474,7 +474,7 @@ rmr_err rmri_nm_draft_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 /* A list or map that stands there, even empty, is not absent. */
 rmr_err rmri_nm_draft_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
 {
-    nm_draft *d = &nm->draft;
+    nm_draft *d = &nm->read->draft;
     if (id == N_CAP_NAME || id == N_CAP_VALUE)
         return cap_nest(nm, kind);
     if (id == N_SERVICES && kind == RMR_JSON_OBJECT)

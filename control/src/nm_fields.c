@@ -284,7 +284,7 @@ static rmr_err list_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
             nm->full_list = true;
             nm->frame++; /* what deltas before it marked does not count */
         }
-        rmri_nm_draft_begin(&nm->draft);
+        rmri_nm_draft_begin(&nm->read->draft);
         return RMR_OK;
     }
     if (kind == RMR_JSON_ARRAY_END && id == F_CHANGED) {
@@ -378,8 +378,8 @@ bool rmri_nm_may_drop(void *arg, uint32_t id)
         return false;
     /* Values with a hole say something else: they go whole, and are counted
      * then. */
-    if (nm->raw.depth && (of_cap || of_grant))
-        nm->raw.w.failed = true;
+    if (nm->read->raw.depth && (of_cap || of_grant))
+        nm->read->raw.w.failed = true;
     else
         rmri_nm_drop(nm);
     return true;

@@ -64,18 +64,18 @@ rmr_err rmri_nm_ghost_put(rmr_nm *nm, nm_peer *p)
     return RMR_OK;
 }
 
-/* nm->work becomes what is known of that id; its marks. */
+/* nm->read->work becomes what is known of that id; its marks. */
 static rmr_err recall(rmr_nm *nm, uint64_t id, uint16_t *touched)
 {
     nm_peer *p = rmri_nm_ghost_take(nm, id);
     *touched = 0;
     if (!p) {
-        rmri_nm_draft_begin(&nm->work);
-        nm->work.head.id = id;
+        rmri_nm_draft_begin(&nm->read->work);
+        nm->read->work.head.id = id;
         return RMR_OK;
     }
     *touched = p->touched;
-    rmr_err e = rmri_nm_unpack(nm, p, &nm->work);
+    rmr_err e = rmri_nm_unpack(nm, p, &nm->read->work);
     rmri_nm_peer_free(nm, p);
     return e;
 }
@@ -83,7 +83,7 @@ static rmr_err recall(rmr_nm *nm, uint64_t id, uint16_t *touched)
 static rmr_err keep(rmr_nm *nm, uint16_t touched)
 {
     nm_peer *p = NULL;
-    rmr_err e = rmri_nm_pack(nm, &nm->work, &p);
+    rmr_err e = rmri_nm_pack(nm, &nm->read->work, &p);
     if (e)
         return e;
     p->frame = nm->frame;
@@ -94,12 +94,12 @@ static rmr_err keep(rmr_nm *nm, uint16_t touched)
 rmr_err rmri_nm_ghost_patch(rmr_nm *nm)
 {
     uint16_t touched;
-    nm_draft *d = &nm->draft;
+    nm_draft *d = &nm->read->draft;
     if (nm->saw_changed)
         return RMR_OK;
     rmr_err e = recall(nm, d->head.id, &touched);
     if (!e)
-        e = rmri_nm_copy_fields(nm, &nm->work, d, d->present);
+        e = rmri_nm_copy_fields(nm, &nm->read->work, d, d->present);
     return e ? e : keep(nm, (uint16_t)(touched | d->present));
 }
 
@@ -112,10 +112,10 @@ rmr_err rmri_nm_ghost_bool(rmr_nm *nm, uint64_t id, bool seen, bool on)
     if (e)
         return e;
     if (seen && !(touched & NM_T_P_SEEN)) {
-        nm->work.head.last_seen = on ? nm->now : 0;
+        nm->read->work.head.last_seen = on ? nm->now : 0;
         touched |= NM_T_SEEN;
     } else if (!seen && !(touched & NM_T_P_ONLINE)) {
-        nm->work.head.online = (int8_t)on;
+        nm->read->work.head.online = (int8_t)on;
         touched |= NM_T_ONLINE;
     }
     return keep(nm, touched);

@@ -225,6 +225,20 @@ typedef struct nm_plan { /* ControlDialPlan, in its order of trying */
     int64_t priority[RMR_DIAL_PLAN_MAX];
 } nm_plan;
 
+/* What a frame needs only while it is read. */
+typedef struct nm_read {
+    rmr_json_bind json;
+    nm_draft draft, work;
+    nm_plan new_plan;
+    char user_login[NM_TEXT_MAX], user_display[NM_TEXT_MAX];
+    char user_picture[512];
+    nm_message msg; /* that is read */
+    /* Not zeroed: each is before it is used. */
+    nm_ping ping;
+    nm_raw raw;
+    uint8_t scratch[NM_SCRATCH];
+} nm_read;
+
 struct rmr_nm {
     rmr_env env;
     rmr_alloc alloc; /* env.alloc, counted in stats.memory_bytes */
@@ -262,7 +276,7 @@ struct rmr_nm {
     bool lock_warned;
 
     /* the frame that is read */
-    rmr_json_bind json;
+    nm_read *read; /* NULL: between frames, or no memory */
     bool in_frame, keepalive, full_list, had_node;
     bool stream_pending; /* the stream's first frame is still to come */
     bool first_frame;    /* the frame that ends is that one */
@@ -273,12 +287,10 @@ struct rmr_nm {
     uint32_t changed;
     bool recompile;
     uint32_t section; /* field id of the node list that is read */
-    nm_draft draft, work;
     uint64_t delta_id; /* key of a PeerSeenChange or OnlineChange member */
-    nm_ping ping;
     bool (*on_ping)(void *user, const nm_ping *ping);
     void *on_ping_user;
-    nm_plan plan, new_plan;
+    nm_plan plan;
     rmr_dial_try plan_try; /* that is read */
     int64_t plan_priority;
     bool plan_by_ace; /* not for us */
@@ -294,12 +306,8 @@ struct rmr_nm {
     bool rule_reject, clear_filters, saw_filter, saw_filters;
     bool saw_dns;
     nm_dns_stage new_dns;
-    nm_raw raw;
     int64_t user_id;
-    char user_login[NM_TEXT_MAX], user_display[NM_TEXT_MAX];
-    char user_picture[512];
     rmri_ctl_vec user_groups; /* strings, each with a NUL */
-    nm_message msg;           /* that is read */
     uint32_t sleep_seconds;
     rmri_ctl_vec ghosts;      /* nm_peer *: nm_ghost.c */
     size_t ghost_bytes;
@@ -307,7 +315,6 @@ struct rmr_nm {
     char popped[1024]; /* the last PopBrowserURL */
     bool saw_health, lock_disabled;
     char filter_key[64];
-    uint8_t scratch[NM_SCRATCH]; /* not zeroed */
 };
 
 /* ---- fields (nm_fields.c) --------------------------------------------- */

@@ -42,8 +42,10 @@ static rmr_err reserve_users(rmr_nm *nm)
 /* The user that was read, as a block.  NULL: no memory. */
 static nm_user *pack_user(rmr_nm *nm)
 {
-    size_t login = strlen(nm->user_login), display = strlen(nm->user_display);
-    size_t picture = strlen(nm->user_picture), groups = nm->user_groups.len;
+    size_t login = strlen(nm->read->user_login),
+           display = strlen(nm->read->user_display);
+    size_t picture = strlen(nm->read->user_picture),
+           groups = nm->user_groups.len;
     size_t size = sizeof(nm_user) + login + display + picture + groups + 3;
     nm_user *u = rmr_alloc_zero(&nm->alloc, size, _Alignof(nm_user));
     if (!u)
@@ -55,9 +57,9 @@ static nm_user *pack_user(rmr_nm *nm)
     u->display_len = (uint16_t)display;
     u->picture_len = (uint16_t)picture;
     char *at = u->text;
-    memcpy(at, nm->user_login, login);
-    memcpy(at += login + 1, nm->user_display, display);
-    memcpy(at += display + 1, nm->user_picture, picture);
+    memcpy(at, nm->read->user_login, login);
+    memcpy(at += login + 1, nm->read->user_display, display);
+    memcpy(at += display + 1, nm->read->user_picture, picture);
     at += picture + 1;
     if (groups)
         memcpy(at, nm->user_groups.p, groups);
@@ -249,32 +251,32 @@ static bool same_message(const nm_message *a, const nm_message *b)
 /* The message that was read stands for all that was said under its id. */
 static rmr_err message_end(rmr_nm *nm)
 {
-    nm_message *m = find_message(nm, nm->msg.id);
-    if (nm->msg.id[0] == '\0' || rmri_ctl_same(nm->msg.id, "*"))
+    nm_message *m = find_message(nm, nm->read->msg.id);
+    if (nm->read->msg.id[0] == '\0' || rmri_ctl_same(nm->read->msg.id, "*"))
         return RMR_OK;
     if (!m) {
         rmr_err e = new_health(nm, &m);
         if (!m)
             return e;
-    } else if (!same_message(m, &nm->msg)) {
+    } else if (!same_message(m, &nm->read->msg)) {
         nm->changed |= RMR_NM_HEALTH;
     }
-    join_line(&nm->msg);
-    *m = nm->msg;
+    join_line(&nm->read->msg);
+    *m = nm->read->msg;
     m->frame = nm->message_frame;
     return RMR_OK;
 }
 
 static void message_begin(rmr_nm *nm, rmr_bytes id)
 {
-    memset(&nm->msg, 0, sizeof nm->msg);
-    nm->msg.severity = RMR_NM_SEVERITY_MEDIUM;
-    rmri_nm_text(nm, nm->msg.id, sizeof nm->msg.id, id);
+    memset(&nm->read->msg, 0, sizeof nm->read->msg);
+    nm->read->msg.severity = RMR_NM_SEVERITY_MEDIUM;
+    rmri_nm_text(nm, nm->read->msg.id, sizeof nm->read->msg.id, id);
 }
 
 static void message_text(rmr_nm *nm, uint32_t id, rmr_bytes text)
 {
-    nm_message *m = &nm->msg;
+    nm_message *m = &nm->read->msg;
     if (id == F_MESSAGE_TITLE)
         rmri_nm_text(nm, m->title, sizeof m->title, text);
     else if (id == F_MESSAGE_TEXT)
@@ -294,17 +296,17 @@ static rmr_err message_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 {
     nm_message *m;
     if (id == F_MESSAGE_IMPACTS)
-        nm->msg.impacts = kind == RMR_JSON_TRUE;
+        nm->read->msg.impacts = kind == RMR_JSON_TRUE;
     else if (id != F_MESSAGE && kind == RMR_JSON_STRING)
         message_text(nm, id, text);
     if (id != F_MESSAGE)
         return RMR_OK;
     if (kind == RMR_JSON_KEY) {
         message_begin(nm, text);
-    } else if (kind == RMR_JSON_NULL && rmri_ctl_same(nm->msg.id, "*")) {
+    } else if (kind == RMR_JSON_NULL && rmri_ctl_same(nm->read->msg.id, "*")) {
         clear_health(nm, true);
-    } else if (kind == RMR_JSON_NULL && nm->msg.id[0]) {
-        m = find_message(nm, nm->msg.id);
+    } else if (kind == RMR_JSON_NULL && nm->read->msg.id[0]) {
+        m = find_message(nm, nm->read->msg.id);
         if (m)
             drop_health(nm, (size_t)(m - nm->health));
     }
@@ -337,7 +339,7 @@ void rmri_nm_set_ping(rmr_nm *nm, bool (*fn)(void *user, const nm_ping *ping),
 
 static void ping_end(rmr_nm *nm)
 {
-    const nm_ping *p = &nm->ping;
+    const nm_ping *p = &nm->read->ping;
     if (p->url[0] == '\0' ||
         (nm->on_ping && nm->on_ping(nm->on_ping_user, p)) ||
         !nm->cb.on_ping_request)
@@ -352,18 +354,19 @@ static void ping_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                        rmr_bytes text)
 {
     if (id == F_PING_URL && kind == RMR_JSON_STRING)
-        rmri_nm_text(nm, nm->ping.url, sizeof nm->ping.url, text);
+        rmri_nm_text(nm, nm->read->ping.url, sizeof nm->read->ping.url, text);
     else if (id == F_PING_TYPES && kind == RMR_JSON_STRING)
-        rmri_nm_text(nm, nm->ping.types, sizeof nm->ping.types, text);
+        rmri_nm_text(nm, nm->read->ping.types, sizeof nm->read->ping.types,
+                     text);
     else if (id == F_PING_IP && kind == RMR_JSON_STRING)
-        (void)rmr_addr_parse_ip(text, &nm->ping.ip);
+        (void)rmr_addr_parse_ip(text, &nm->read->ping.ip);
     else if (id == F_PING_NOISE)
-        nm->ping.noise = kind == RMR_JSON_TRUE;
+        nm->read->ping.noise = kind == RMR_JSON_TRUE;
     else if (id == F_PING_PAYLOAD && kind == RMR_JSON_STRING &&
-             text.len <= sizeof nm->ping.payload) {
+             text.len <= sizeof nm->read->ping.payload) {
         if (text.len)
-            memcpy(nm->ping.payload, text.ptr, text.len);
-        nm->ping.payload_len = text.len;
+            memcpy(nm->read->ping.payload, text.ptr, text.len);
+        nm->read->ping.payload_len = text.len;
     }
 }
 
@@ -414,7 +417,7 @@ rmr_err rmri_nm_misc_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
     switch (id) {
     case F_PING:
         if (object) {
-            memset(&nm->ping, 0, sizeof nm->ping);
+            memset(&nm->read->ping, 0, sizeof nm->read->ping);
         } else if (end) {
             ping_end(nm);
         }
@@ -432,8 +435,8 @@ rmr_err rmri_nm_misc_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
     case F_USERS:
         if (object) {
             nm->user_id = 0;
-            nm->user_login[0] = nm->user_display[0] = '\0';
-            nm->user_picture[0] = '\0';
+            nm->read->user_login[0] = nm->read->user_display[0] = '\0';
+            nm->read->user_picture[0] = '\0';
             nm->user_groups.len = 0;
         }
         return end ? user_end(nm) : RMR_OK;
@@ -457,11 +460,14 @@ static rmr_err user_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
         if (rmr_json_int(kind, text, &nm->user_id))
             nm->user_id = 0;
     } else if (id == F_USER_LOGIN && kind == RMR_JSON_STRING) {
-        rmri_nm_text(nm, nm->user_login, sizeof nm->user_login, text);
+        rmri_nm_text(nm, nm->read->user_login, sizeof nm->read->user_login,
+                     text);
     } else if (id == F_USER_DISPLAY && kind == RMR_JSON_STRING) {
-        rmri_nm_text(nm, nm->user_display, sizeof nm->user_display, text);
+        rmri_nm_text(nm, nm->read->user_display, sizeof nm->read->user_display,
+                     text);
     } else if (id == F_USER_PICTURE && kind == RMR_JSON_STRING) {
-        rmri_nm_text(nm, nm->user_picture, sizeof nm->user_picture, text);
+        rmri_nm_text(nm, nm->read->user_picture, sizeof nm->read->user_picture,
+                     text);
     } else if (id == F_USER_GROUPS && kind == RMR_JSON_STRING) {
         return user_group(nm, text);
     }

@@ -24,7 +24,7 @@ static bool is_before(const nm_plan *p, size_t at, const rmr_nm *nm)
 /* The earlier first; of one time the higher priority; else as they came. */
 static void add(rmr_nm *nm)
 {
-    nm_plan *p = &nm->new_plan;
+    nm_plan *p = &nm->read->new_plan;
     size_t at = 0;
     while (at < p->d.n && is_before(p, at, nm))
         at++;
@@ -46,9 +46,9 @@ static void add(rmr_nm *nm)
 void rmri_nm_plan_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
 {
     if (id == F_PLAN && kind == RMR_JSON_OBJECT) {
-        memset(&nm->new_plan, 0, sizeof nm->new_plan);
+        memset(&nm->read->new_plan, 0, sizeof nm->read->new_plan);
     } else if (id == F_PLAN && kind == RMR_JSON_OBJECT_END) {
-        nm->plan = nm->new_plan;
+        nm->plan = nm->read->new_plan;
     } else if (id == F_PLAN_TRY && kind == RMR_JSON_OBJECT) {
         memset(&nm->plan_try, 0, sizeof nm->plan_try);
         nm->plan_try.timeout = DEFAULT_TIMEOUT;

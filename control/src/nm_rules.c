@@ -193,8 +193,8 @@ static rmr_err grant_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 {
     nm_rule_draft *d = &nm->rule;
     rmr_err e = RMR_OK;
-    if (nm->raw.depth) {
-        rmri_nm_raw_value(&nm->raw, kind, text);
+    if (nm->read->raw.depth) {
+        rmri_nm_raw_value(&nm->read->raw, kind, text);
     } else if (id == R_GRANT_CAPS) { /* the old form: names alone */
         uint16_t cap;
         if (kind == RMR_JSON_STRING && grant_name(nm, text, &cap, &e))
@@ -211,12 +211,12 @@ static rmr_err grant_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
  * meant to, so it goes whole. */
 static rmr_err grant_values(rmr_nm *nm, rmr_json_kind kind)
 {
-    if (nm->raw.depth == 0)
-        rmri_nm_raw_begin(&nm->raw);
-    if (!rmri_nm_raw_nest(&nm->raw, kind) || !nm->rule.cap_open)
+    if (nm->read->raw.depth == 0)
+        rmri_nm_raw_begin(&nm->read->raw);
+    if (!rmri_nm_raw_nest(&nm->read->raw, kind) || !nm->rule.cap_open)
         return RMR_OK;
-    rmr_bytes text = rmri_nm_raw_end(&nm->raw);
-    if (!rmri_nm_raw_failed(&nm->raw))
+    rmr_bytes text = rmri_nm_raw_end(&nm->read->raw);
+    if (!rmri_nm_raw_failed(&nm->read->raw))
         return add_grant_cap(nm, nm->rule.cap, text);
     rmri_nm_drop(nm);
     return RMR_OK;

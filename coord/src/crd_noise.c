@@ -48,7 +48,7 @@ static rmr_err respond(crd_conn *n, rmr_noise *noise)
     if (e == RMR_OK)
         e = rmr_ring_write_all(&n->early, rmr_bytes_of(frame, sizeof frame));
     if (e == RMR_OK)
-        rmr_ts_record_init(n->record, send, recv);
+        rmr_ts_record_init(n->record, &n->c->env.alloc, send, recv);
     rmr_wipe(e_priv, sizeof e_priv);
     rmr_wipe(send, sizeof send);
     rmr_wipe(recv, sizeof recv);
@@ -123,8 +123,10 @@ void rmri_crd_noise_free(crd_conn *n)
         (void)rmr_h2s_read_eof(n->h2); /* ends its requests */
     rmr_h2s_free(n->h2);
     n->h2 = NULL;
-    if (n->record)
-        rmr_release_wiped(&n->c->env.alloc, n->record, sizeof *n->record);
+    if (n->record) {
+        rmr_ts_record_wipe(n->record);
+        rmr_release(&n->c->env.alloc, n->record, sizeof *n->record);
+    }
     n->record = NULL;
 }
 

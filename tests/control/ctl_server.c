@@ -376,7 +376,8 @@ static void hello(server *s, rmr_bytes b64)
     out[2] ^= s->hello == HELLO_LONG;
     bytes_add(&s->out, out, sizeof out);
     assert_int_equal(rmr_noise_split(&noise, send, recv), RMR_OK);
-    rmr_ts_record_init(&s->record, send, recv);
+    rmr_alloc heap = test_alloc_table(NULL);
+    rmr_ts_record_init(&s->record, &heap, send, recv);
     s->phase = 1;
     h2_open(s);
     if (s->early)
@@ -538,6 +539,7 @@ static void server_close(server *s)
     rmr_ws_free(s->ws);
     s->ws = NULL;
     s->ws_from = 0;
+    rmr_ts_record_wipe(&s->record);
     nghttp2_session_del(s->h2);
     s->h2 = NULL;
     for (int i = 0; i < s->n_req; i++) {

@@ -32,13 +32,16 @@ static rmr_err on_plain(void *user, rmr_buf plain)
     return s->say;
 }
 
+static test_alloc heap;
+
 static void pair(rmr_ts_record *a, rmr_ts_record *b)
 {
     uint8_t k1[32], k2[32];
+    rmr_alloc alloc = test_alloc_table(&heap);
     memset(k1, 1, 32);
     memset(k2, 2, 32);
-    rmr_ts_record_init(a, k1, k2);
-    rmr_ts_record_init(b, k2, k1);
+    rmr_ts_record_init(a, &alloc, k1, k2);
+    rmr_ts_record_init(b, &alloc, k2, k1);
 }
 
 static size_t seal(rmr_ts_record *r, uint8_t *frame, const void *p, size_t n)
@@ -59,8 +62,9 @@ static void check_side(tv *v, const char *send_key, const char *recv_key,
     char name[64];
     tv_get_hex(v, send_key, k1, 32);
     tv_get_hex(v, recv_key, k2, 32);
-    rmr_ts_record_init(&a, k1, k2);
-    rmr_ts_record_init(&b, k2, k1);
+    rmr_alloc alloc = test_alloc_table(&heap);
+    rmr_ts_record_init(&a, &alloc, k1, k2);
+    rmr_ts_record_init(&b, &alloc, k2, k1);
     for (int i = 0; i < 2; i++) {
         sink s = {.len = 0};
         (void)snprintf(name, sizeof name, "%s_plain_%d", prefix, i);
@@ -116,6 +120,7 @@ static void any_split_gives_the_same_plaintext(void **state)
         assert_int_equal(s.len, 9000);
         assert_int_equal(s.calls, 5); /* empty ones are skipped */
         assert_memory_equal(s.data, text, 9000);
+        assert_int_equal(heap.live_blocks, 0); /* whole ones need none */
     }
 }
 
@@ -199,6 +204,36 @@ static void the_last_counter_is_never_used(void **state)
         RMR_E_PROTOCOL);
 }
 
+static void a_frame_in_parts_needs_memory(void **state)
+{
+    (void)state;
+    rmr_ts_record a, b;
+    sink s = {.len = 0};
+    uint8_t frame[64], copy[64];
+    pair(&a, &b);
+    size_t len = seal(&a, frame, "x", 1);
+    memcpy(copy, frame, len);
+    heap.fail_at = heap.calls + 1;
+    assert_int_equal(rmr_ts_record_read(&b, rmr_buf_of(copy, 2), on_plain, &s),
+                     RMR_OK);
+    assert_int_equal(
+        rmr_ts_record_read(&b, rmr_buf_of(copy + 2, 3), on_plain, &s),
+        RMR_E_NOMEM);
+    assert_int_equal(
+        rmr_ts_record_read(&b, rmr_buf_of(copy + 5, 3), on_plain, &s),
+        RMR_E_NOMEM);
+    rmr_ts_record_wipe(&b);
+    heap.fail_at = 0;
+    pair(&a, &b); /* wiped with a frame half there */
+    len = seal(&a, frame, "x", 1);
+    assert_int_equal(
+        rmr_ts_record_read(&b, rmr_buf_of(frame, len - 1), on_plain, &s),
+        RMR_OK);
+    assert_int_equal(heap.live_bytes, len);
+    rmr_ts_record_wipe(&b);
+    assert_int_equal(heap.live_blocks, 0);
+}
+
 static void too_much_for_a_record_is_refused(void **state)
 {
     (void)state;
@@ -235,6 +270,7 @@ int main(void)
         cmocka_unit_test(odd_frames_end_the_stream),
         cmocka_unit_test(replays_and_swaps_fail),
         cmocka_unit_test(the_last_counter_is_never_used),
+        cmocka_unit_test(a_frame_in_parts_needs_memory),
         cmocka_unit_test(too_much_for_a_record_is_refused),
         cmocka_unit_test(what_the_callback_says_stops_the_reader),
     };

@@ -329,7 +329,8 @@ static bool welcome(rig_client *cl)
                          rmr_buf_of(none, 1), &len) != RMR_OK ||
         rmr_noise_split(&cl->noise, send, recv) != RMR_OK)
         return false;
-    rmr_ts_record_init(&cl->record, send, recv);
+    rmr_alloc heap = test_alloc_table(NULL);
+    rmr_ts_record_init(&cl->record, &heap, send, recv);
     rig_take(c, RMR_TS_RESP_LEN);
     return true;
 }
@@ -438,5 +439,6 @@ void rig_part(rig_client *cl)
 {
     rmr_h2_free(cl->h2);
     cl->h2 = NULL;
+    rmr_ts_record_wipe(&cl->record);
     rig_leave(cl->r, cl->c, true);
 }

@@ -12,8 +12,9 @@
  *
  * Threading: one object, one thread.  Callbacks fire inside the pump functions;
  * inside one, submit and look functions are allowed, pumps answer REENTRANT.
- * Memory: through rmr_env.alloc, bounded; the zstd window (at most 8 MiB) lives
- * only while a compressed frame is read, and a larger one is asked for again
+ * Memory: through rmr_env.alloc, bounded: about 12 KiB, 12 more while a
+ * connection is set up or a registration read, HTTP/2's (remora/h2.h) while there
+ * is one; the zstd window (at most 8 MiB) lives only while a compressed frame is read, and a larger one is asked for again
  * without compression.  Time: `now` monotonic; wall time by rmr_ctl_set_wall.
  * Randomness: ephemeral keys and the spread of the back-off; a failure of it
  * ends in FAILED with RMR_E_RNG.
@@ -447,7 +448,8 @@ RMR_API void rmr_ctl_logout(rmr_ctl *c, rmr_time now);
  * \param body  JSON, copied; at most 4 KiB.
  *
  * Effects: output; what becomes of it is not told.
- * Errors: FULL (the answer before it is not sent yet), INVAL (no URL), TOOBIG.
+ * Errors: FULL (the answer before it is not sent yet), INVAL (no URL), TOOBIG,
+ *         NOMEM.
  * Source: tailcfg.PingRequest, PingResponse.
  */
 RMR_API rmr_err rmr_ctl_answer_ping(rmr_ctl *c, const char *url,

@@ -6,11 +6,12 @@
  * counter, BIG endian, where Noise has it little endian.  A codec without I/O;
  * borders of records mean nothing to what is above.
  *
- * Threading: one object, one thread.  Memory: caller-owned, none allocated; it
- * holds keys, so rmr_ts_record_wipe() it.  Time and randomness: none.
+ * Threading: one object, one thread.  Memory: caller-owned; a frame is allocated
+ * only while it has not come whole.  It holds keys, so rmr_ts_record_wipe() it.
+ * Time and randomness: none.
  *
  *     rmr_noise_split(&noise, send, recv);
- *     rmr_ts_record_init(&r, send, recv);
+ *     rmr_ts_record_init(&r, &env.alloc, send, recv);
  *     rmr_ts_record_read(&r, received, on_plain, me);
  *     memcpy(frame + RMR_TS_HEAD, plain, n);   // n <= RMR_TS_PLAIN_MAX
  *     rmr_ts_record_seal(&r, frame, n, &len);
@@ -43,9 +44,12 @@ enum { /* frame types */
 typedef struct rmr_ts_record { /* caller-owned; fields are the layer's */
     uint8_t send_key[RMR_KEY_LEN], recv_key[RMR_KEY_LEN];
     uint64_t send_counter, recv_counter;
-    size_t len; /* of a frame that has not come whole */
+    rmr_alloc alloc;
+    size_t len; /* of a frame that has not come whole: what is there */
     rmr_err failed;
-    uint8_t partial[RMR_TS_FRAME_MAX];
+    uint8_t head[RMR_TS_HEAD]; /* its head ... */
+    uint8_t *partial;          /* and behind that all of it, `want` bytes */
+    size_t want;
 } rmr_ts_record;
 
 /** Plaintext of one record, never empty; borrowed, and writable.  A result
@@ -53,18 +57,19 @@ typedef struct rmr_ts_record { /* caller-owned; fields are the layer's */
 typedef rmr_err (*rmr_ts_plain_fn)(void *user, rmr_buf plain);
 
 /** A stream of records before its first.                            [submit]
- *  Effects: on *r; both keys are copied.  Errors: none.
+ *  Effects: on *r; alloc and both keys are copied.  Errors: none.
  *  Source: controlbase, conn. */
-RMR_API void rmr_ts_record_init(rmr_ts_record *r,
+RMR_API void rmr_ts_record_init(rmr_ts_record *r, const rmr_alloc *alloc,
                                 const uint8_t send_key[RMR_KEY_LEN],
                                 const uint8_t recv_key[RMR_KEY_LEN]);
-/** Clears the keys.                                                 [submit]
- *  Effects: on *r alone.  Errors: none.  Source: contract S2. */
+/** Clears the keys; one that is all zero is fine too.               [submit]
+ *  Effects: on *r alone, whose memory is given back.  Errors: none.
+ *  Source: contract S2. */
 RMR_API void rmr_ts_record_wipe(rmr_ts_record *r);
 /** Takes all of `in`, which is overwritten.                           [pump]
  *  Effects: calls `plain`, which may not read or wipe this reader.
- *  Errors: MALFORMED (type, length), AUTH, PROTOCOL (counter used up), or what
- *  `plain` said; sticky.
+ *  Errors: MALFORMED (type, length), AUTH, PROTOCOL (counter used up), NOMEM, or
+ *  what `plain` said; sticky.
  *  Source: controlbase, conn.Read. */
 RMR_API rmr_err rmr_ts_record_read(rmr_ts_record *r, rmr_buf in,
                                    rmr_ts_plain_fn plain, void *user);
