@@ -30,6 +30,7 @@ static void link_out(crd_conn *n)
 
 static void conn_free(crd_conn *n)
 {
+    rmr_timers_cancel(&n->c->timers, &n->timer);
     rmri_crd_noise_free(n);
     rmr_tls_free(n->tls);
     rmr_h1_free(n->h1);

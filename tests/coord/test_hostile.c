@@ -295,6 +295,24 @@ static void descriptors_that_run_out_come_back(void **s)
     rig_free(&r);
 }
 
+/* The end finds timers of both. */
+static void it_may_be_freed_while_they_wait(void **s)
+{
+    (void)s;
+    set_up();
+    for (unsigned i = 0; i < 20; i++) {
+        rmr_addr from = stranger(i);
+        (void)rig_knock(&r, &from);
+        rig_wait(&r, RMR_SEC);
+        if (i == 10)
+            assert_true(rig_join(&a, &r, 1, 138));
+        if (i > 10)
+            assert_true(has(ask_in(&a, numbered(i), NULL), "AuthURL"));
+    }
+    rmr_h2_free(a.h2);
+    rig_free(&r);
+}
+
 /* ---- requests that never end --------------------------------------------- */
 
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -453,6 +471,7 @@ int main(void)
         cmocka_unit_test(a_node_has_few_streams),
         cmocka_unit_test(half_open_connections_displace_each_other),
         cmocka_unit_test(descriptors_that_run_out_come_back),
+        cmocka_unit_test(it_may_be_freed_while_they_wait),
         cmocka_unit_test(a_request_that_never_ends_ends_its_connection),
         cmocka_unit_test(an_answer_that_is_not_taken_ends_its_connection),
         cmocka_unit_test(updates_keep_a_connection),
