@@ -256,7 +256,8 @@ static void enter(client *c)
             rmr_buf_of(none, 1), &len) != RMR_OK ||
         rmr_noise_split(&c->noise, send, recv) != RMR_OK)
         return;
-    rmr_ts_record_init(&c->record, send, recv);
+    rmr_alloc heap = test_alloc_table(NULL);
+    rmr_ts_record_init(&c->record, &heap, send, recv);
     c->inside = true;
     size_t rest = c->n_got - at - RMR_TS_RESP_LEN;
     uint8_t *p = malloc(rest + 1);
