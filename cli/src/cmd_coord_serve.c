@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <remora/coord.h>
 #include <remora/posix.h>
@@ -50,6 +51,8 @@ static bool read_all(server *s)
         return false;
     }
     s->env = rmr_posix_env();
+    cli_make_parents(c->state_dir);
+    (void)mkdir(c->state_dir, 0700);
     cli_make_private_dir(c->noise_key);
     if (!cli_coord_key_file(c->noise_key, &s->env, s->key, error,
                             sizeof error)) {
@@ -142,7 +145,12 @@ static rmr_err make_server(server *s)
     cc.v6 = c->v6;
     cc.dns = &c->dns;
     cc.derp_map = rmr_bytes_of(s->files.derp_map.data, s->files.derp_map.len);
+    cc.policy_mode = c->policy_in_database ? RMR_COORD_POLICY_DATABASE
+                                           : RMR_COORD_POLICY_FILE;
+    cc.policy = rmr_bytes_of(s->files.policy.data, s->files.policy.len);
     cc.open = c->open;
+    cc.proxies = c->proxies;
+    cc.n_proxies = c->n_proxies;
     cc.private_key = s->key;
     cc.node_expiry = c->node_expiry;
     cc.ephemeral_timeout = c->ephemeral_timeout;
@@ -179,33 +187,80 @@ static bool start_server(server *s)
 
 /* ---- running ------------------------------------------------------------- */
 
-/* The relay's certificate, and the DERP map behind it.  What is wrong stays as
- * it was. */
-static void refresh_relays(server *s)
+static bool refresh_map(server *s)
 {
-    if (!cli_coord_relay_renew(&s->relay, &s->files)) {
-        cli_complain("%s", s->relay.error);
-    }
     if (!cli_coord_files_derp_map(&s->files, &s->cfg,
                                   cli_coord_relay_own(&s->relay))) {
         cli_complain("%s; nothing is changed by it", s->files.error);
-        return;
+        return false;
     }
     rmr_err err = rmr_coord_set_derp_map(
         s->coord, rmr_bytes_of(s->files.derp_map.data, s->files.derp_map.len));
     if (err != RMR_OK) {
         cli_complain("the new DERP map is not taken: %s", rmr_err_name(err));
     }
+    return err == RMR_OK;
 }
 
-static void reload(server *s)
+static bool refresh_relay(server *s)
 {
+    if (!cli_coord_relay_renew(&s->relay, &s->files)) {
+        cli_complain("%s", s->relay.error);
+        return false;
+    }
+    return true;
+}
+
+static bool reload_certificate(server *s)
+{
+    rmr_err err = RMR_OK;
     if (!cli_coord_files_certificate(&s->files, &s->cfg)) {
         cli_complain("%s; nothing is changed by it", s->files.error);
-        return;
+        return false;
     }
-    refresh_relays(s);
+    if (s->cfg.tls_cert != NULL) {
+        err = rmr_coord_set_certificate(
+            s->coord, rmr_bytes_of(s->files.cert.data, s->files.cert.len),
+            rmr_bytes_of(s->files.key.data, s->files.key.len));
+        if (err != RMR_OK) {
+            cli_complain("the new certificate is not taken: %s",
+                         rmr_err_name(err));
+        }
+    }
+    bool ok = refresh_relay(s);
     cli_file_free(&s->files.key);
+    return ok && err == RMR_OK;
+}
+
+static bool reload_policy(server *s)
+{
+    rmr_pol_why why;
+    if (s->cfg.policy == NULL) {
+        return true;
+    }
+    if (!cli_coord_files_policy(&s->files, &s->cfg)) {
+        cli_complain("%s; the old policy stays", s->files.error);
+        return false;
+    }
+    memset(&why, 0, sizeof why);
+    rmr_err err = rmr_coord_set_policy(
+        s->coord, rmr_bytes_of(s->files.policy.data, s->files.policy.len),
+        &why);
+    if (err != RMR_OK) {
+        cli_coord_files_why(&s->files, &s->cfg, err, &why);
+        cli_complain("%s; the old policy stays", s->files.error);
+    }
+    return err == RMR_OK;
+}
+
+/* SIGHUP: what the files say now; what is wrong stays as it was.  The
+ * configuration itself is read at the start alone. */
+static void reload(server *s)
+{
+    bool ok = reload_certificate(s);
+    ok = reload_policy(s) && ok;
+    ok = refresh_map(s) && ok;
+    cli_coord_events_reloaded(&s->events, ok);
 }
 
 static int run(server *s)
@@ -218,7 +273,8 @@ static int run(server *s)
             reload(s);
         }
         if (cli_coord_relay_due(&s->relay)) {
-            refresh_relays(s);
+            (void)refresh_relay(s);
+            (void)refresh_map(s);
         }
         err = rmr_posix_turn(s->posix, 60 * RMR_SEC, &running);
     }

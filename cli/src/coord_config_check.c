@@ -171,6 +171,9 @@ bool cli_coord_check(cli_coord_config *c)
         !records(c)) {
         return false;
     }
+    if (!cli_coord_key_seen(c, "policy.mode")) {
+        c->policy_in_database = c->policy == NULL;
+    }
     if (c->policy_in_database && c->policy != NULL) {
         return refuse(c, "'policy.path' names a file, but 'policy.mode' is "
                          "database: leave one out");
