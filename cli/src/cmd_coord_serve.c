@@ -1,5 +1,6 @@
 /* remora coordinator serve: the server on the poll adapter, until it is asked
  * to end. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,30 +100,57 @@ static bool open_database(server *s)
     return err == RMR_OK;
 }
 
+static void find_socket_dir(server *s)
+{
+    const char *slash = strrchr(s->cfg.unix_socket, '/');
+    int n = slash == NULL                 ? 0
+            : slash == s->cfg.unix_socket ? 1
+                                          : (int)(slash - s->cfg.unix_socket);
+    (void)snprintf(s->socket_dir, sizeof s->socket_dir, "%.*s", n,
+                   s->cfg.unix_socket);
+    if (n == 0) {
+        (void)strcpy(s->socket_dir, ".");
+    }
+}
+
+static void complain_of_socket_dir(const server *s, bool shared)
+{
+    struct stat st;
+    if (stat(s->socket_dir, &st) != 0) {
+        cli_complain("can't make %s, the directory of 'unix_socket': %s",
+                     s->socket_dir, strerror(errno));
+        return;
+    }
+    cli_complain("%s, the directory of 'unix_socket', must be this user's, "
+                 "and not %s: chmod %s",
+                 s->socket_dir,
+                 shared ? "writable for others" : "open to others",
+                 shared ? "755" : "700");
+}
+
 /* The adapter has the directory of the local socket. */
 static bool start_adapter(server *s)
 {
     rmr_posix_config pc;
-    char error[4500];
-    const char *slash = strrchr(s->cfg.unix_socket, '/');
-    int n = slash != NULL && slash > s->cfg.unix_socket
-                ? (int)(slash - s->cfg.unix_socket)
-                : 1;
-    (void)snprintf(s->socket_dir, sizeof s->socket_dir, "%.*s", n,
-                   slash != NULL ? s->cfg.unix_socket : ".");
-    cli_make_private_dir(s->cfg.unix_socket);
+    bool shared = (s->cfg.unix_socket_mode & 077) != 0;
+    find_socket_dir(s);
+    if (shared) {
+        cli_make_shared_dir(s->cfg.unix_socket);
+    } else {
+        cli_make_private_dir(s->cfg.unix_socket);
+    }
     rmr_posix_config_init(&pc, sizeof pc);
     pc.dir = s->socket_dir;
+    pc.dir_shared = shared;
     pc.log = s->env.log;
     pc.no_links = true;
     s->quiet = true;
     rmr_err err = rmr_posix_new(&s->posix, &pc);
     s->quiet = false;
-    if (err == RMR_E_NOMEM) {
-        cli_complain("out of memory");
+    if (err == RMR_E_DENIED) {
+        complain_of_socket_dir(s, shared);
     } else if (err != RMR_OK) {
-        cli_state_dir_why(pc.dir, error, sizeof error);
-        cli_complain("%s", error);
+        cli_complain("can't start: %s", rmr_err_name(err));
     }
     return err == RMR_OK;
 }
