@@ -1,8 +1,10 @@
 /* remora coordinator serve: the server on the poll adapter, until it is asked
  * to end. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <remora/coord.h>
 #include <remora/posix.h>
@@ -50,6 +52,8 @@ static bool read_all(server *s)
         return false;
     }
     s->env = rmr_posix_env();
+    cli_make_parents(c->state_dir);
+    (void)mkdir(c->state_dir, 0700);
     cli_make_private_dir(c->noise_key);
     if (!cli_coord_key_file(c->noise_key, &s->env, s->key, error,
                             sizeof error)) {
@@ -96,30 +100,57 @@ static bool open_database(server *s)
     return err == RMR_OK;
 }
 
+static void find_socket_dir(server *s)
+{
+    const char *slash = strrchr(s->cfg.unix_socket, '/');
+    int n = slash == NULL                 ? 0
+            : slash == s->cfg.unix_socket ? 1
+                                          : (int)(slash - s->cfg.unix_socket);
+    (void)snprintf(s->socket_dir, sizeof s->socket_dir, "%.*s", n,
+                   s->cfg.unix_socket);
+    if (n == 0) {
+        (void)strcpy(s->socket_dir, ".");
+    }
+}
+
+static void complain_of_socket_dir(const server *s, bool shared)
+{
+    struct stat st;
+    if (stat(s->socket_dir, &st) != 0) {
+        cli_complain("can't make %s, the directory of 'unix_socket': %s",
+                     s->socket_dir, strerror(errno));
+        return;
+    }
+    cli_complain("%s, the directory of 'unix_socket', must be this user's, "
+                 "and not %s: chmod %s",
+                 s->socket_dir,
+                 shared ? "writable for others" : "open to others",
+                 shared ? "755" : "700");
+}
+
 /* The adapter has the directory of the local socket. */
 static bool start_adapter(server *s)
 {
     rmr_posix_config pc;
-    char error[4500];
-    const char *slash = strrchr(s->cfg.unix_socket, '/');
-    int n = slash != NULL && slash > s->cfg.unix_socket
-                ? (int)(slash - s->cfg.unix_socket)
-                : 1;
-    (void)snprintf(s->socket_dir, sizeof s->socket_dir, "%.*s", n,
-                   slash != NULL ? s->cfg.unix_socket : ".");
-    cli_make_private_dir(s->cfg.unix_socket);
+    bool shared = (s->cfg.unix_socket_mode & 077) != 0;
+    find_socket_dir(s);
+    if (shared) {
+        cli_make_shared_dir(s->cfg.unix_socket);
+    } else {
+        cli_make_private_dir(s->cfg.unix_socket);
+    }
     rmr_posix_config_init(&pc, sizeof pc);
     pc.dir = s->socket_dir;
+    pc.dir_shared = shared;
     pc.log = s->env.log;
     pc.no_links = true;
     s->quiet = true;
     rmr_err err = rmr_posix_new(&s->posix, &pc);
     s->quiet = false;
-    if (err == RMR_E_NOMEM) {
-        cli_complain("out of memory");
+    if (err == RMR_E_DENIED) {
+        complain_of_socket_dir(s, shared);
     } else if (err != RMR_OK) {
-        cli_state_dir_why(pc.dir, error, sizeof error);
-        cli_complain("%s", error);
+        cli_complain("can't start: %s", rmr_err_name(err));
     }
     return err == RMR_OK;
 }
@@ -142,7 +173,12 @@ static rmr_err make_server(server *s)
     cc.v6 = c->v6;
     cc.dns = &c->dns;
     cc.derp_map = rmr_bytes_of(s->files.derp_map.data, s->files.derp_map.len);
+    cc.policy_mode = c->policy_in_database ? RMR_COORD_POLICY_DATABASE
+                                           : RMR_COORD_POLICY_FILE;
+    cc.policy = rmr_bytes_of(s->files.policy.data, s->files.policy.len);
     cc.open = c->open;
+    cc.proxies = c->proxies;
+    cc.n_proxies = c->n_proxies;
     cc.private_key = s->key;
     cc.node_expiry = c->node_expiry;
     cc.ephemeral_timeout = c->ephemeral_timeout;
@@ -179,33 +215,80 @@ static bool start_server(server *s)
 
 /* ---- running ------------------------------------------------------------- */
 
-/* The relay's certificate, and the DERP map behind it.  What is wrong stays as
- * it was. */
-static void refresh_relays(server *s)
+static bool refresh_map(server *s)
 {
-    if (!cli_coord_relay_renew(&s->relay, &s->files)) {
-        cli_complain("%s", s->relay.error);
-    }
     if (!cli_coord_files_derp_map(&s->files, &s->cfg,
                                   cli_coord_relay_own(&s->relay))) {
         cli_complain("%s; nothing is changed by it", s->files.error);
-        return;
+        return false;
     }
     rmr_err err = rmr_coord_set_derp_map(
         s->coord, rmr_bytes_of(s->files.derp_map.data, s->files.derp_map.len));
     if (err != RMR_OK) {
         cli_complain("the new DERP map is not taken: %s", rmr_err_name(err));
     }
+    return err == RMR_OK;
 }
 
-static void reload(server *s)
+static bool refresh_relay(server *s)
 {
+    if (!cli_coord_relay_renew(&s->relay, &s->files)) {
+        cli_complain("%s", s->relay.error);
+        return false;
+    }
+    return true;
+}
+
+static bool reload_certificate(server *s)
+{
+    rmr_err err = RMR_OK;
     if (!cli_coord_files_certificate(&s->files, &s->cfg)) {
         cli_complain("%s; nothing is changed by it", s->files.error);
-        return;
+        return false;
     }
-    refresh_relays(s);
+    if (s->cfg.tls_cert != NULL) {
+        err = rmr_coord_set_certificate(
+            s->coord, rmr_bytes_of(s->files.cert.data, s->files.cert.len),
+            rmr_bytes_of(s->files.key.data, s->files.key.len));
+        if (err != RMR_OK) {
+            cli_complain("the new certificate is not taken: %s",
+                         rmr_err_name(err));
+        }
+    }
+    bool ok = refresh_relay(s);
     cli_file_free(&s->files.key);
+    return ok && err == RMR_OK;
+}
+
+static bool reload_policy(server *s)
+{
+    rmr_pol_why why;
+    if (s->cfg.policy == NULL) {
+        return true;
+    }
+    if (!cli_coord_files_policy(&s->files, &s->cfg)) {
+        cli_complain("%s; the old policy stays", s->files.error);
+        return false;
+    }
+    memset(&why, 0, sizeof why);
+    rmr_err err = rmr_coord_set_policy(
+        s->coord, rmr_bytes_of(s->files.policy.data, s->files.policy.len),
+        &why);
+    if (err != RMR_OK) {
+        cli_coord_files_why(&s->files, &s->cfg, err, &why);
+        cli_complain("%s; the old policy stays", s->files.error);
+    }
+    return err == RMR_OK;
+}
+
+/* SIGHUP: what the files say now; what is wrong stays as it was.  The
+ * configuration itself is read at the start alone. */
+static void reload(server *s)
+{
+    bool ok = reload_certificate(s);
+    ok = reload_policy(s) && ok;
+    ok = refresh_map(s) && ok;
+    cli_coord_events_reloaded(&s->events, ok);
 }
 
 static int run(server *s)
@@ -218,7 +301,8 @@ static int run(server *s)
             reload(s);
         }
         if (cli_coord_relay_due(&s->relay)) {
-            refresh_relays(s);
+            (void)refresh_relay(s);
+            (void)refresh_map(s);
         }
         err = rmr_posix_turn(s->posix, 60 * RMR_SEC, &running);
     }

@@ -33,6 +33,12 @@ int cli_coordinator(int argc, char **argv)
     if (strcmp(argv[0], "serve") == 0) {
         return cli_coord_serve(argc, argv);
     }
+    if (strcmp(argv[0], "configtest") == 0) {
+        return cli_coord_configtest(argc, argv);
+    }
+    if (strcmp(argv[0], "init") == 0) {
+        return cli_coord_init(argc, argv);
+    }
     if (cli_coord_is_admin(argv[0])) {
         return cli_coord_admin(argc, argv);
     }

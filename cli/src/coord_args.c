@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <remora/addr.h>
+
 static bool wrong(cli_coord_args *a, const char *fmt, ...) RMR_PRINTF(2, 3);
 static bool wrong(cli_coord_args *a, const char *fmt, ...)
 {
@@ -16,12 +18,14 @@ static bool wrong(cli_coord_args *a, const char *fmt, ...)
 }
 
 static const struct opt {
-    const char *name, *word; /* NULL: all words have it */
+    const char *name, *words; /* whose it is; NULL: all have it */
     char letter;
     bool takes_value;
 } options[] = {
-    {"config", NULL, 'c', true},
+    {"config", "serve configtest", 'c', true},
     {"dir", "init", '\0', true},
+    {"server-url", "init", '\0', true},
+    {"listen", "init", '\0', true},
     {"json", "serve", '\0', false},
     {"help", NULL, 'h', false},
 };
@@ -31,7 +35,7 @@ static const struct opt *find(const cli_coord_args *a, const char *arg)
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         const struct opt *o = &options[i];
         size_t n = strlen(o->name);
-        if (o->word != NULL && strcmp(o->word, a->word) != 0) {
+        if (o->words != NULL && strstr(o->words, a->word) == NULL) {
             continue;
         }
         if ((arg[0] == '-' && o->letter != '\0' && arg[1] == o->letter &&
@@ -46,6 +50,7 @@ static const struct opt *find(const cli_coord_args *a, const char *arg)
 
 static bool set(cli_coord_args *a, const struct opt *o, const char *v)
 {
+    rmr_addr at;
     switch (o->name[0]) {
     case 'c':
         a->config = v;
@@ -53,6 +58,21 @@ static bool set(cli_coord_args *a, const struct opt *o, const char *v)
     case 'd':
         a->dir = v;
         return *v != '\0' || wrong(a, "--dir takes a directory, not nothing");
+    case 's':
+        a->server_url = v;
+        return strncmp(v, "http://", 7) == 0 ||
+               strncmp(v, "https://", 8) == 0 ||
+               wrong(a,
+                     "--server-url takes an URL, such as "
+                     "https://tailnet.example.com, not '%s'",
+                     v);
+    case 'l':
+        a->listen = v;
+        return rmr_addr_parse(rmr_bytes_str(v), &at) == RMR_OK ||
+               wrong(a,
+                     "--listen takes an address and a port, such as "
+                     "0.0.0.0:8080, not '%s'",
+                     v);
     case 'j':
         a->json = true;
         return true;

@@ -9,7 +9,7 @@
 typedef struct cli_coord_args {
     const char *word;   /* argv[0] */
     const char *config; /* NULL: not said */
-    const char *dir;    /* init; NULL: not said */
+    const char *dir, *server_url, *listen; /* init; NULL: not said */
     bool json;          /* serve */
     bool help;
     char error[320];

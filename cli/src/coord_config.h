@@ -63,7 +63,7 @@ typedef struct cli_coord_config {
     const char *database;  /* likewise */
     rmr_prefix v4, v6;     /* family NONE: none */
 
-    bool policy_in_database;
+    bool policy_in_database; /* default: where no file is named */
     bool open;          /* without a policy users reach each other */
     const char *policy; /* a file, or NULL */
 

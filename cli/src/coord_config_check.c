@@ -38,6 +38,13 @@ static bool url(cli_coord_config *c, rmr_url *u)
     return true;
 }
 
+static bool is_in_state_dir(const cli_coord_config *c)
+{
+    size_t n = strlen(c->state_dir);
+    return strncmp(c->unix_socket, c->state_dir, n) == 0 &&
+           c->unix_socket[n] == '/';
+}
+
 static bool sockets(cli_coord_config *c)
 {
     if (c->listen.n == 0) {
@@ -51,6 +58,11 @@ static bool sockets(cli_coord_config *c)
     if (strlen(c->unix_socket) > SOCKET_PATH_MAX) {
         return refuse(c, "'unix_socket' has too long a path: 103 bytes are "
                          "allowed");
+    }
+    if ((c->unix_socket_mode & 077) != 0 && is_in_state_dir(c)) {
+        return refuse(c, "'unix_socket_permission' lets others in, who can't "
+                         "enter 'state_dir': give 'unix_socket' a directory of "
+                         "its own, such as /run/remora/coordinator.sock");
     }
     return true;
 }
@@ -170,6 +182,9 @@ bool cli_coord_check(cli_coord_config *c)
     if (!url(c, &u) || !sockets(c) || !prefixes(c) || !names(c, &u) ||
         !records(c)) {
         return false;
+    }
+    if (!cli_coord_key_seen(c, "policy.mode")) {
+        c->policy_in_database = c->policy == NULL;
     }
     if (c->policy_in_database && c->policy != NULL) {
         return refuse(c, "'policy.path' names a file, but 'policy.mode' is "

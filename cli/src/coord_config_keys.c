@@ -2,6 +2,7 @@
 #include "coord_config_keys.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #define AT(field) offsetof(cli_coord_config, field)
@@ -172,10 +173,12 @@ static size_t distance(const char *a, size_t na, const char *b, size_t nb)
     return row[nb];
 }
 
-static const char *last_part(const char *path)
+static size_t last_part(const char *path, size_t n)
 {
-    const char *dot = strrchr(path, '.');
-    return dot != NULL ? dot + 1 : path;
+    while (n > 0 && path[n - 1] != '.') {
+        n--;
+    }
+    return n;
 }
 
 /* Names that are nothing here are suggested to nobody. */
@@ -185,29 +188,33 @@ static bool has_meaning(const cli_coord_key *k)
            k->kind != COORD_ONLY;
 }
 
-const char *cli_coord_key_nearest(const char *path)
+/* The right name in the wrong place is near too. */
+static size_t how_far(const char *path, size_t n, const char *other, size_t m)
 {
-    const char *best = cli_coord_keys[0].path, *leaf = last_part(path);
+    size_t a = last_part(path, n), b = last_part(other, m);
+    size_t d = distance(path, n, other, m);
+    size_t d_last = distance(path + a, n - a, other + b, m - b) + 2;
+    return d < d_last ? d : d_last;
+}
+
+void cli_coord_key_nearest(const char *path, char *dst, size_t cap)
+{
     size_t least = (size_t)-1;
     size_t n = strlen(path) < LONGEST ? strlen(path) : LONGEST;
-    size_t n_leaf = strlen(leaf) < LONGEST ? strlen(leaf) : LONGEST;
     for (size_t i = 0; i < cli_coord_n_keys; i++) {
         const char *other = cli_coord_keys[i].path;
-        const char *other_leaf = last_part(other);
         if (!has_meaning(&cli_coord_keys[i])) {
             continue;
         }
-        /* The right name in the wrong place is near too. */
-        size_t d = distance(path, n, other, strlen(other));
-        size_t d_leaf =
-            distance(leaf, n_leaf, other_leaf, strlen(other_leaf)) + 2;
-        if (d_leaf < d) {
-            d = d_leaf;
-        }
-        if (d < least) {
-            least = d;
-            best = other;
+        for (size_t m = 1; m <= strlen(other); m++) {
+            if (other[m] != '.' && other[m] != '\0') {
+                continue; /* neither a section's name nor the setting's */
+            }
+            size_t d = how_far(path, n, other, m);
+            if (d < least) {
+                least = d;
+                (void)snprintf(dst, cap, "%.*s", (int)m, other);
+            }
         }
     }
-    return best;
 }

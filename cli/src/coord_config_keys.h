@@ -45,8 +45,9 @@ extern const size_t cli_coord_n_keys;
 const cli_coord_key *cli_coord_key_find(const char *path);
 /** Do settings stand below that name? */
 bool cli_coord_key_is_section(const char *path);
-/** The setting whose name is nearest to this one that is none. */
-const char *cli_coord_key_nearest(const char *path);
+/** The name of a setting or a section that is nearest to this one, which is
+ *  none. */
+void cli_coord_key_nearest(const char *path, char *dst, size_t cap);
 /** Was it in the file? */
 bool cli_coord_key_seen(const cli_coord_config *c, const char *path);
 

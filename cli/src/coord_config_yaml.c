@@ -305,10 +305,9 @@ static bool first_time(reader *r, const cli_coord_key *k, size_t line)
 
 static bool unknown(reader *r, const char *path)
 {
-    char why[320];
-    (void)snprintf(why, sizeof why, "'%s' is no setting; the nearest is '%s'",
-                   path, cli_coord_key_nearest(path));
-    return wrong_at(r, r->ev.start_mark.line, why);
+    char nearest[NAME_MAX_LEN];
+    cli_coord_key_nearest(path, nearest, sizeof nearest);
+    return wrong(r, "'%s' is no setting; the nearest is '%s'", path, nearest);
 }
 
 static bool mapping(reader *r, const char *section);

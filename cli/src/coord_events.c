@@ -91,37 +91,48 @@ static void listening(const cli_coord_events *e, const rmr_coord_event *ev)
     say(text);
 }
 
+static void put_from(line *l, const rmr_coord_event *ev)
+{
+    char from[RMR_ADDR_TEXT_MAX];
+    if (ev->addr.family != RMR_AF_NONE) {
+        rmr_jw_kstr(&l->w, "from", rmr_addr_ip_text(&ev->addr, from));
+    }
+}
+
 static void login(const cli_coord_events *e, const rmr_coord_event *ev)
 {
-    char text[1024];
+    char text[1024], from[RMR_ADDR_TEXT_MAX];
     if (e->json) {
         line l;
         begin(&l, "login");
         rmr_jw_kstr(&l.w, "auth_id", ev->text);
         rmr_jw_kstr(&l.w, "hostname", ev->node);
+        put_from(&l, ev);
         end(&l);
         return;
     }
     (void)snprintf(text, sizeof text,
-                   "%s waits for approval: remora coordinator auth register "
-                   "--auth-id %s --user USER",
-                   ev->node, ev->text);
+                   "%s at %s waits for approval: remora coordinator auth "
+                   "register --auth-id %s --user USER",
+                   ev->node, rmr_addr_ip_text(&ev->addr, from), ev->text);
     say(text);
 }
 
 static void joined(const cli_coord_events *e, const rmr_coord_event *ev)
 {
-    char text[512];
+    char text[512], from[RMR_ADDR_TEXT_MAX];
     if (e->json) {
         line l;
         begin(&l, "joined");
         rmr_jw_ku64(&l.w, "id", ev->id);
         rmr_jw_kstr(&l.w, "name", ev->node);
+        put_from(&l, ev);
         end(&l);
         return;
     }
-    (void)snprintf(text, sizeof text, "node %llu, %s, has joined",
-                   (unsigned long long)ev->id, ev->node);
+    (void)snprintf(text, sizeof text, "node %llu, %s, has joined from %s",
+                   (unsigned long long)ev->id, ev->node,
+                   rmr_addr_ip_text(&ev->addr, from));
     say(text);
 }
 
@@ -161,4 +172,17 @@ rmr_coord_callbacks cli_coord_events_callbacks(cli_coord_events *e)
     cb.user = e;
     cb.on_event = on_event;
     return cb;
+}
+
+void cli_coord_events_reloaded(const cli_coord_events *e, bool ok)
+{
+    if (e->json) {
+        line l;
+        begin(&l, "reloaded");
+        rmr_jw_kbool(&l.w, "ok", ok);
+        end(&l);
+        return;
+    }
+    say(ok ? "the files are read anew"
+           : "the files are read anew, but not all were taken");
 }

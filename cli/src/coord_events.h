@@ -17,4 +17,8 @@ typedef struct cli_coord_events {
 /** Retains `e`. */
 rmr_coord_callbacks cli_coord_events_callbacks(cli_coord_events *e);
 
+/** The files were read anew.
+ *  \param ok  All of them were taken. */
+void cli_coord_events_reloaded(const cli_coord_events *e, bool ok);
+
 #endif

@@ -18,21 +18,6 @@ static rmr_bytes bytes_of(const cli_file *f)
 
 /* ---- the certificate ----------------------------------------------------- */
 
-static const char *tls_why(rmr_err err)
-{
-    switch (err) {
-    case RMR_E_NOMEM:
-        return "there is no memory";
-    case RMR_E_UNSUPPORTED:
-        return "the key is of a kind that is not known: RSA, P-256 and P-384 "
-               "are";
-    case RMR_E_MALFORMED:
-        return "one of the two is no PEM, or they don't belong together";
-    default:
-        return rmr_err_name(err);
-    }
-}
-
 static bool check_certificate(cli_coord_files *f, const cli_coord_config *c)
 {
     rmr_tls_identity *id = NULL;
@@ -43,7 +28,7 @@ static bool check_certificate(cli_coord_files *f, const cli_coord_config *c)
     if (err != RMR_OK) {
         (void)snprintf(f->error, sizeof f->error,
                        "%.300s and %.300s are no certificate and key: %s",
-                       c->tls_cert, c->tls_key, tls_why(err));
+                       c->tls_cert, c->tls_key, rmr_tls_err_text(err));
     }
     return err == RMR_OK;
 }
@@ -64,6 +49,27 @@ bool cli_coord_files_certificate(cli_coord_files *f, const cli_coord_config *c)
 
 /* ---- the policy ---------------------------------------------------------- */
 
+/* Its several lines become one. */
+static void join_lines(char *text)
+{
+    for (char *end; (end = strchr(text, '\n')) != NULL;) {
+        *end = end[1] != '\0' ? ';' : '\0';
+    }
+}
+
+void cli_coord_files_why(cli_coord_files *f, const cli_coord_config *c,
+                         rmr_err err, rmr_pol_why *why)
+{
+    join_lines(why->text);
+    if (why->line > 0) {
+        (void)snprintf(f->error, sizeof f->error, "%.300s, line %u: %.600s",
+                       c->policy, (unsigned)why->line, why->text);
+    } else {
+        (void)snprintf(f->error, sizeof f->error, "%.300s: %.600s", c->policy,
+                       why->text[0] != '\0' ? why->text : rmr_err_name(err));
+    }
+}
+
 static bool check_policy(cli_coord_files *f, const cli_coord_config *c)
 {
     rmr_pol *p = NULL;
@@ -72,17 +78,10 @@ static bool check_policy(cli_coord_files *f, const cli_coord_config *c)
     memset(&why, 0, sizeof why);
     rmr_err err = rmr_pol_parse(&p, &env.alloc, bytes_of(&f->policy), &why);
     rmr_pol_free(p);
-    if (err == RMR_OK) {
-        return true;
+    if (err != RMR_OK) {
+        cli_coord_files_why(f, c, err, &why);
     }
-    if (why.line > 0) {
-        (void)snprintf(f->error, sizeof f->error, "%.300s, line %u: %.600s",
-                       c->policy, (unsigned)why.line, why.text);
-    } else {
-        (void)snprintf(f->error, sizeof f->error, "%.300s: %.600s", c->policy,
-                       why.text[0] != '\0' ? why.text : rmr_err_name(err));
-    }
-    return false;
+    return err == RMR_OK;
 }
 
 bool cli_coord_files_policy(cli_coord_files *f, const cli_coord_config *c)

@@ -24,6 +24,9 @@ bool cli_coord_files_certificate(cli_coord_files *f, const cli_coord_config *c);
 bool cli_coord_files_policy(cli_coord_files *f, const cli_coord_config *c);
 bool cli_coord_files_derp_map(cli_coord_files *f, const cli_coord_config *c,
                               const cli_derp_own *own);
+/** Sets `error` to why the server refused that policy. */
+void cli_coord_files_why(cli_coord_files *f, const cli_coord_config *c,
+                         rmr_err err, rmr_pol_why *why);
 /** Wipes and frees. */
 void cli_coord_files_free(cli_coord_files *f);
 

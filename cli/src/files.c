@@ -223,15 +223,25 @@ void cli_make_parents(const char *path)
     }
 }
 
-void cli_make_private_dir(const char *path)
+static void make_dir_of(const char *path, mode_t mode)
 {
     char dir[4096];
     size_t n = dir_len(path);
     if (n > 1 && n < sizeof dir) {
         (void)snprintf(dir, sizeof dir, "%.*s", (int)n - 1, path);
         cli_make_parents(dir);
-        (void)mkdir(dir, 0700);
+        (void)mkdir(dir, mode);
     }
+}
+
+void cli_make_private_dir(const char *path)
+{
+    make_dir_of(path, 0700);
+}
+
+void cli_make_shared_dir(const char *path)
+{
+    make_dir_of(path, 0755);
 }
 
 void cli_state_dir_why(const char *dir, char *dst, size_t cap)

@@ -36,6 +36,8 @@ void cli_make_parents(const char *path);
 /** Makes the directory that `path` is in where it is missing, for its owner
  *  alone, and those above it. */
 void cli_make_private_dir(const char *path);
+/** The same for a directory that others may look into. */
+void cli_make_shared_dir(const char *path);
 /** Why `dir` can't be the state directory, in one sentence. */
 void cli_state_dir_why(const char *dir, char *dst, size_t cap);
 

@@ -14,5 +14,7 @@ extern const char cli_help_relay[];
 /* help_coordinator.c */
 extern const char cli_help_coordinator[];
 extern const char cli_help_coord_serve[];
+extern const char cli_help_coord_configtest[];
+extern const char cli_help_coord_init[];
 
 #endif

@@ -23,10 +23,12 @@ rmr_err rmri_posix_open_dir(rmr_posix *p, const char *dir)
         return RMR_E_DENIED;
     if (fstat(p->dir_fd, &st) != 0)
         return RMR_E_IO;
-    if (st.st_uid == geteuid() && (st.st_mode & 077) == 0)
+    mode_t closed = p->dir_shared ? 022 : 077;
+    if (st.st_uid == geteuid() && (st.st_mode & closed) == 0)
         return RMR_OK;
     rmr_logf(&p->log, RMR_LOG_ERROR, "posix",
-             "%s must belong to this user, with mode 0700", dir);
+             "%s must belong to this user, with mode %s", dir,
+             p->dir_shared ? "0755 at most" : "0700");
     return RMR_E_DENIED;
 }
 

@@ -263,6 +263,7 @@ rmr_err rmr_posix_new(rmr_posix **out, const rmr_posix_config *cfg)
         return RMR_E_NOMEM;
     p->log = cfg->log;
     p->no_links = cfg->no_links;
+    p->dir_shared = cfg->dir_shared;
     p->portable = cfg->portable;
     p->no_offload = cfg->no_offload || cfg->portable;
     if (cfg->struct_size >= sizeof *cfg && cfg->watcher)

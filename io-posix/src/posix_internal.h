@@ -101,7 +101,7 @@ struct rmr_posix {
     rmr_log log;
     char *dir;
     int dir_fd;
-    bool no_links, no_offload, portable;
+    bool no_links, no_offload, portable, dir_shared;
     bool has_room;       /* a descriptor was freed: listeners try again */
     bool is_woken;       /* by rmr_posix_wake                           */
     bool has_link_news;  /* from links.fd                               */

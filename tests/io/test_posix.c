@@ -19,16 +19,27 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-static rmr_err try_dir(const char *dir)
+static rmr_err try_dir_as(const char *dir, bool shared)
 {
     rmr_posix_config cfg;
     rmr_posix *p;
     rmr_posix_config_init(&cfg, sizeof cfg);
     cfg.dir = dir;
+    cfg.dir_shared = shared;
     rmr_err e = rmr_posix_new(&p, &cfg);
     assert_true((p != NULL) == (e == RMR_OK));
     rmr_posix_free(p);
     return e;
+}
+
+static rmr_err try_dir(const char *dir)
+{
+    return try_dir_as(dir, false);
+}
+
+static rmr_err try_shared_dir(const char *dir)
+{
+    return try_dir_as(dir, true);
 }
 
 static void a_missing_directory_is_made_for_its_owner_alone(void **state)
@@ -54,6 +65,19 @@ static void a_directory_open_to_others_is_denied(void **state)
     assert_int_equal(try_dir(dir), RMR_E_DENIED);
     assert_int_equal(chmod(dir, 0701), 0);
     assert_int_equal(try_dir(dir), RMR_E_DENIED);
+    remove_dir(dir);
+}
+
+static void a_shared_directory_is_not_writable_for_others(void **state)
+{
+    char *dir = temp_dir();
+    (void)state;
+    assert_int_equal(chmod(dir, 0755), 0);
+    assert_int_equal(try_shared_dir(dir), RMR_OK);
+    assert_int_equal(chmod(dir, 0770), 0);
+    assert_int_equal(try_shared_dir(dir), RMR_E_DENIED);
+    assert_int_equal(chmod(dir, 01702), 0);
+    assert_int_equal(try_shared_dir(dir), RMR_E_DENIED);
     remove_dir(dir);
 }
 
@@ -291,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_missing_directory_is_made_for_its_owner_alone),
         cmocka_unit_test(a_directory_open_to_others_is_denied),
+        cmocka_unit_test(a_shared_directory_is_not_writable_for_others),
         cmocka_unit_test(a_directory_of_somebody_else_is_denied),
         cmocka_unit_test(what_is_no_directory_is_denied),
         cmocka_unit_test(run_gives_the_first_machines_result),

@@ -63,6 +63,8 @@ typedef struct rmr_posix_config {
                         cut and join runs of them                         */
     bool portable;   /* what any POSIX host has, and no more: poll(2), no
                         offload, links looked at every 10 s               */
+    bool dir_shared; /* others may look into `dir`, but not write there:
+                        for local endpoints that they may use             */
     const rmr_posix_watcher *watcher; /* copied; NULL: none               */
 } rmr_posix_config;
 
@@ -105,7 +107,8 @@ RMR_API rmr_time rmr_posix_now(void);
  *
  * Effects: creates `dir` (0700) when it is missing, but not its parents.
  * Errors:  NOMEM; IO; DENIED (the directory can't be made, is not ours, or is
- *          open to others).  *out is NULL then.
+ *          open to others, or writable for them where `dir_shared` is set).
+ *          *out is NULL then.
  * Source:  none.
  */
 RMR_API rmr_err rmr_posix_new(rmr_posix **out, const rmr_posix_config *cfg);
