@@ -47,6 +47,8 @@ static rmr_err init(rmr_coord *c, const rmr_coord_config *cfg)
         e = rmri_crd_api_new(c);
     if (e == RMR_OK)
         e = rmri_crd_load(c);
+    if (e == RMR_OK)
+        rmri_crd_policy_loaded(c);
     c->scratch = rmr_alloc_zero(&c->env.alloc, CRD_SCRATCH, 1);
     return e == RMR_OK && !c->scratch ? RMR_E_NOMEM : e;
 }
@@ -205,7 +207,7 @@ static void on_key(void *user, rmr_time now, rmr_err err, const char *text,
     rmri_crd_fail(c, now, err, line);
 }
 
-/* Users and keys of before the time of day was known: since now. */
+/* Users, keys, a policy of before the time of day was known: since now. */
 static void date(rmr_coord *c, uint64_t unknown)
 {
     uint64_t wall = rmri_crd_wall(c);
@@ -220,6 +222,10 @@ static void date(rmr_coord *c, uint64_t unknown)
             c->keys[i]->created = wall;
             rmri_crd_mark(c, &c->keys[i]->row, CRD_DIRTY);
         }
+    }
+    if (c->policy.updated && c->policy.updated <= unknown) {
+        c->policy.updated = wall;
+        rmri_crd_mark(c, &c->policy.row, CRD_DIRTY);
     }
 }
 

@@ -67,9 +67,10 @@ const crd_op rmri_crd_ops[] = {
     {"POST", "apikey/expire", rmri_crd_do_api_key_expire, f_id, 2, false,
      false},
     {"DELETE", "apikey/{}", rmri_crd_do_api_key_delete, NULL, 0, false, false},
-    {"GET", "policy", rmri_crd_do_policy, NULL, 0, false, false},
-    {"PUT", "policy", rmri_crd_do_policy, f_policy, 1, false, false},
-    {"POST", "policy/check", rmri_crd_do_policy, f_policy, 1, false, false},
+    {"GET", "policy", rmri_crd_do_policy_get, NULL, 0, false, false},
+    {"PUT", "policy", rmri_crd_do_policy_put, f_policy, 1, false, false},
+    {"POST", "policy/check", rmri_crd_do_policy_check, f_policy, 1, false,
+     false},
     {"GET", "/health", rmri_crd_do_liveness, NULL, 0, false, true},
     {"GET", "/version", rmri_crd_do_version, NULL, 0, false, true},
     {"POST", "/verify", rmri_crd_do_verify, f_verify, 2, false, true},
@@ -98,18 +99,23 @@ void rmri_crd_api_free(rmr_coord *c)
 
 /* ---- answers ------------------------------------------------------------- */
 
+bool rmri_crd_api_stored(crd_conn *n)
+{
+    bool changed = n->call && strcmp(n->call->op->method, "GET") != 0;
+    if (!changed || rmr_coord_commit(n->c) == RMR_OK)
+        return true;
+    rmri_crd_api_problem(n, 500, "the change is not stored yet",
+                         "the store fails");
+    return false;
+}
+
 /* What was changed lasts before anybody hears of it.  Then counts what it is
  * that was answered. */
 static void respond(crd_conn *n, uint16_t status, const char *type,
                     rmr_bytes body)
 {
-    bool changed =
-        n->call && status == 200 && strcmp(n->call->op->method, "GET") != 0;
-    if (changed && rmr_coord_commit(n->c) != RMR_OK) {
-        rmri_crd_api_problem(n, 500, "the change is not stored yet",
-                             "the store fails");
+    if (status == 200 && !rmri_crd_api_stored(n))
         return;
-    }
     rmri_crd_answer(n, status, type, &body);
     if (n->call)
         rmri_crd_count(n->c, n->call->op, status,
@@ -160,6 +166,12 @@ static void problem_end(crd_conn *n, rmr_jw *w, uint16_t status)
 void rmri_crd_api_problem(crd_conn *n, uint16_t status, const char *detail,
                           const char *cause)
 {
+    rmri_crd_api_problem_at(n, status, detail, cause, "");
+}
+
+void rmri_crd_api_problem_at(crd_conn *n, uint16_t status, const char *detail,
+                             const char *cause, const char *where)
+{
     rmr_jw w;
     problem_begin(n, &w, status, detail);
     if (cause) {
@@ -167,6 +179,8 @@ void rmri_crd_api_problem(crd_conn *n, uint16_t status, const char *detail,
         rmr_jw_array(&w);
         rmr_jw_object(&w);
         rmr_jw_kstr(&w, "message", cause);
+        if (*where)
+            rmr_jw_kstr(&w, "location", where);
         rmr_jw_object_end(&w);
         rmr_jw_array_end(&w);
     }
@@ -471,12 +485,27 @@ bool rmri_crd_api_head(crd_conn *n, const rmr_h1_head *head, rmr_bytes path,
     return true;
 }
 
+static size_t body_max(const crd_op *op)
+{
+    if (op && op->is_open)
+        return 4096;
+    return op && op->fields == f_policy ? CRD_API_POLICY_MAX : CRD_API_BODY_MAX;
+}
+
+bool rmri_crd_api_fits(const crd_conn *n, const rmr_h1_head *head)
+{
+    uint64_t len;
+    rmr_bytes text = rmr_h1_header(head, "Content-Length");
+    return rmr_parse_u64(text, UINT64_MAX, &len) != RMR_OK ||
+           len <= body_max(n->call ? n->call->op : NULL);
+}
+
 rmr_err rmri_crd_api_body(crd_conn *n, rmr_bytes data)
 {
     crd_call *q = n->call;
     if (!q || !q->op->fields)
         return RMR_OK;
-    if (q->op->is_open && q->body.len + data.len > 4096)
+    if (q->body.len + data.len > body_max(q->op))
         return RMR_E_HTTP_BODY;
     return rmri_crd_buf_add(n->c, &q->body, data);
 }

@@ -2,7 +2,8 @@
  *   crd_api.c        routes, who may, the life of a request, problems
  *   crd_api_body.c   a request's JSON
  *   crd_api_reply.c  answers that go out by pieces
- *   crd_api_users.c, _keys.c, _nodes.c, _apikeys.c, _other.c   the operations
+ *   crd_api_users.c, _keys.c, _nodes.c, _apikeys.c, _policy.c, _other.c
+ *                    the operations
  *   crd_metrics.c    what is counted
  */
 #ifndef REMORA_COORD_API_H
@@ -11,6 +12,8 @@
 #include "crd_internal.h"
 
 #define CRD_API_BODY_MAX ((size_t)256 * 1024)
+/* A policy's, whose text may be of escapes for a half. */
+#define CRD_API_POLICY_MAX ((size_t)2 * RMR_POL_DOC_MAX)
 #define CRD_API_ARG_MAX 255
 #define CRD_API_FIELDS 5
 #define CRD_API_WRONGS 8
@@ -78,6 +81,8 @@ struct crd_reply {
     bool (*next)(crd_conn *n, crd_reply *r, rmr_jw *w);
     rmr_jw w;
     uint64_t after, user; /* the id it got to; whose alone, or 0 */
+    uint8_t *block; /* an answer that is all there, and how much went */
+    size_t block_cap, block_len, block_at;
     const crd_op *op;
     rmr_time began;
     bool over;
@@ -114,6 +119,8 @@ void rmri_crd_api_free(rmr_coord *c);
 /* True: it is the API's, and was answered or will be when it is whole. */
 bool rmri_crd_api_head(crd_conn *n, const rmr_h1_head *head, rmr_bytes path,
                        rmr_bytes query);
+/* Whether the body may be as long as that head says. */
+bool rmri_crd_api_fits(const crd_conn *n, const rmr_h1_head *head);
 rmr_err rmri_crd_api_body(crd_conn *n, rmr_bytes data);
 void rmri_crd_api_done(crd_conn *n);
 void rmri_crd_call_free(crd_conn *n);
@@ -141,6 +148,12 @@ void rmri_crd_api_nothing(crd_conn *n);
 /* cause: NULL, or the message of its one error. */
 void rmri_crd_api_problem(crd_conn *n, uint16_t status, const char *detail,
                           const char *cause);
+/* The same, with the place of that error. */
+void rmri_crd_api_problem_at(crd_conn *n, uint16_t status, const char *detail,
+                             const char *cause, const char *where);
+/* Stores what a call changed, before it is answered; false: the store fails,
+ * and that was answered. */
+bool rmri_crd_api_stored(crd_conn *n);
 /* What an administrative call said. */
 void rmri_crd_api_failed(crd_conn *n, rmr_err err, const char *detail,
                          const char *missing);
@@ -148,6 +161,9 @@ void rmri_crd_api_failed(crd_conn *n, rmr_err err, const char *detail,
 void rmri_crd_api_list(crd_conn *n, crd_call *q, const char *name,
                        bool (*next)(crd_conn *, crd_reply *, rmr_jw *),
                        uint64_t user);
+/* An answer of any length, which is taken over with its block. */
+void rmri_crd_api_block(crd_conn *n, const crd_call *q, uint8_t *block,
+                        size_t cap, size_t len);
 void rmri_crd_reply_begin(crd_conn *n, const crd_call *q, crd_reply **out);
 /* Tops up what waits to be sent; false: no memory. */
 bool rmri_crd_reply_fill(crd_conn *n, rmr_time now);
@@ -191,7 +207,9 @@ void rmri_crd_do_api_key_create(crd_conn *n, crd_call *q);
 void rmri_crd_do_api_key_expire(crd_conn *n, crd_call *q);
 void rmri_crd_do_api_key_delete(crd_conn *n, crd_call *q);
 void rmri_crd_do_health(crd_conn *n, crd_call *q);
-void rmri_crd_do_policy(crd_conn *n, crd_call *q);
+void rmri_crd_do_policy_get(crd_conn *n, crd_call *q);
+void rmri_crd_do_policy_put(crd_conn *n, crd_call *q);
+void rmri_crd_do_policy_check(crd_conn *n, crd_call *q);
 void rmri_crd_do_liveness(crd_conn *n, crd_call *q);
 void rmri_crd_do_version(crd_conn *n, crd_call *q);
 void rmri_crd_do_verify(crd_conn *n, crd_call *q);

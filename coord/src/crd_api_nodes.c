@@ -213,6 +213,18 @@ void rmri_crd_do_node_rename(crd_conn *n, crd_call *q)
         done(n, e, id, detail, SHOW_ONE);
 }
 
+/* user: whose node asks for them; NULL: an administrator. */
+static void not_permitted(crd_conn *n, const char *detail, const crd_user *user,
+                          const char *const *tags, size_t n_tags)
+{
+    char which[512] = "", cause[640];
+    (void)rmri_crd_policy_refuses(n->c, user, tags, n_tags, which,
+                                  sizeof which);
+    (void)snprintf(cause, sizeof cause,
+                   "requested tags %s are invalid or not permitted", which);
+    rmri_crd_api_problem(n, 400, detail, cause);
+}
+
 void rmri_crd_do_node_tags(crd_conn *n, crd_call *q)
 {
     static const char detail[] = "setting tags";
@@ -227,9 +239,8 @@ void rmri_crd_do_node_tags(crd_conn *n, crd_call *q)
         return;
     }
     rmr_err e = rmr_coord_node_set_tags(n->c, id, q->v[0].list, q->v[0].n);
-    if (e == RMR_E_INVAL)
-        rmri_crd_api_problem(n, 400, detail,
-                             "requested tags are invalid or not permitted");
+    if (e == RMR_E_INVAL || e == RMR_E_DENIED)
+        not_permitted(n, detail, NULL, q->v[0].list, q->v[0].n);
     else
         done(n, e, id, detail, SHOW_ONE);
 }
@@ -306,6 +317,13 @@ static bool is_login(crd_conn *n, const char *id, const char *detail)
     return false;
 }
 
+static void login_not_permitted(crd_conn *n, const char *detail,
+                                const crd_user *user, const char *id)
+{
+    const crd_login *l = rmri_crd_login_find(n->c, rmr_bytes_str(id));
+    not_permitted(n, detail, user, (const char *const *)l->tags.p, l->tags.n);
+}
+
 static void register_login(crd_conn *n, const char *user, const char *id)
 {
     static const char detail[] = "registering node";
@@ -322,6 +340,8 @@ static void register_login(crd_conn *n, const char *user, const char *id)
         send_node(n, node, SHOW_ONE);
     else if (e == RMR_E_INUSE)
         rmri_crd_api_problem(n, 409, detail, "the node key is in use");
+    else if (e == RMR_E_DENIED)
+        login_not_permitted(n, detail, u, id);
     else
         rmri_crd_api_failed(n, e, detail,
                             "node not found in registration cache");

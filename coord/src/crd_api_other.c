@@ -1,4 +1,4 @@
-/* The REST API: health, policy; what is open to anybody. */
+/* The REST API: health; what is open to anybody. */
 #include "crd_api.h"
 
 #include <string.h>
@@ -17,18 +17,6 @@ void rmri_crd_do_health(crd_conn *n, crd_call *q)
 {
     (void)q;
     send_flag(n, "databaseConnectivity", true);
-}
-
-/* An empty policy is refused: at Headscale it is stored, changes nothing, and
- * opens the tailnet to everybody at the next start. */
-void rmri_crd_do_policy(crd_conn *n, crd_call *q)
-{
-    if (q->op->fields && (!q->v[0].given || !*q->v[0].text))
-        rmri_crd_api_problem(n, 400, "setting policy",
-                             "an empty policy is refused: {} allows all, "
-                             "{\"acls\":[]} nothing");
-    else
-        rmri_crd_api_problem(n, 501, "this server has no policies", NULL);
 }
 
 /* ---- open to anybody ----------------------------------------------------- */

@@ -10,8 +10,11 @@
 
 void rmri_crd_reply_free(crd_conn *n)
 {
-    if (n->reply)
-        rmr_release(&n->c->env.alloc, n->reply, sizeof *n->reply);
+    crd_reply *r = n->reply;
+    if (!r)
+        return;
+    rmr_release(&n->c->env.alloc, r->block, r->block_cap);
+    rmr_release(&n->c->env.alloc, r, sizeof *r);
     n->reply = NULL;
 }
 
@@ -113,4 +116,35 @@ void rmri_crd_api_list(crd_conn *n, crd_call *q, const char *name,
         n->choked = true;
         rmri_crd_reply_free(n);
     }
+}
+
+/* ---- blocks -------------------------------------------------------------- */
+
+static rmr_bytes fill_block(crd_conn *n, crd_reply *r, bool *over)
+{
+    size_t left = r->block_len - r->block_at;
+    size_t len = left < PIECE ? left : PIECE;
+    rmr_bytes piece = rmr_bytes_of(r->block + r->block_at, len);
+    (void)n;
+    r->block_at += len;
+    *over = len == left;
+    return piece;
+}
+
+void rmri_crd_api_block(crd_conn *n, const crd_call *q, uint8_t *block,
+                        size_t cap, size_t len)
+{
+    crd_reply *r = NULL;
+    if (rmri_crd_api_stored(n))
+        rmri_crd_reply_begin(n, q, &r);
+    if (!r) {
+        rmr_release(&n->c->env.alloc, block, cap);
+        return;
+    }
+    r->fill = fill_block;
+    r->block = block;
+    r->block_cap = cap;
+    r->block_len = len;
+    n->last_answer = n->last_answer || n->is_old;
+    rmri_crd_answer(n, 200, "application/json", NULL);
 }

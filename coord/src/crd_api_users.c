@@ -15,6 +15,8 @@ rmr_err rmri_crd_user_texts(rmr_coord *c, crd_user *u, const char *display,
         if (from[i] && strlen(from[i]) > TEXT_MAX)
             return RMR_E_INVAL;
     }
+    if (email && rmri_crd_policy_user(c, u, u->name, email) != RMR_OK)
+        return RMR_E_NOMEM;
     for (size_t i = 0; i < 3; i++) {
         char *fresh = from[i] ? rmri_crd_text(c, rmr_bytes_str(from[i])) : NULL;
         if (!from[i])

@@ -1,6 +1,8 @@
 /* What a change of a node means to the map streams: who must be told.  A
  * stream remembers which peers its client knows and of which something is to
- * be said; the frame is made when the connection can take it. */
+ * be said; the frame is made when the connection can take it.  Whose peer a
+ * node is, the policy knows, so that a change costs by the node's peers and not
+ * by the streams. */
 #include "crd_internal.h"
 
 #include <string.h>
@@ -39,20 +41,7 @@ void rmri_crd_set_free(rmr_coord *c, crd_set *s)
     memset(s, 0, sizeof *s);
 }
 
-/* ---- who sees whom ------------------------------------------------------- */
-
-bool rmri_crd_sees(const rmr_coord *c, const crd_node *viewer,
-                   const crd_node *n)
-{
-    if (viewer == n)
-        return false;
-    if (c->open)
-        return true;
-    return viewer->user == n->user && !rmri_crd_is_tagged(viewer) &&
-           !rmri_crd_is_tagged(n);
-}
-
-/* ---- telling the streams ------------------------------------------------- */
+/* ---- one stream ---------------------------------------------------------- */
 
 static void broke(crd_stream *s)
 {
@@ -60,30 +49,26 @@ static void broke(crd_stream *s)
     rmri_crd_stream_stir(s);
 }
 
-static void mark(crd_stream *s, const crd_node *n, crd_what what)
+rmr_err rmri_crd_say(crd_stream *s, const crd_node *n, crd_what what)
 {
     rmr_coord *c = s->rpc->conn->c;
-    if (rmri_crd_set_add(c, &s->dirty, n->slot) != RMR_OK ||
-        (what != CRD_PATCH &&
-         rmri_crd_set_add(c, &s->whole, n->slot) != RMR_OK)) {
-        broke(s);
-        return;
-    }
+    bool known = rmri_crd_set_has(&s->told, n->slot);
+    rmr_err e = rmri_crd_set_add(c, &s->dirty, n->slot);
+    if (e == RMR_OK && (what != CRD_PATCH || !known))
+        e = rmri_crd_set_add(c, &s->whole, n->slot);
     s->any = true;
-    rmri_crd_stream_stir(s);
+    return e;
 }
 
-static void add_gone(crd_stream *s, uint64_t id)
+static rmr_err add_gone(crd_stream *s, uint64_t id)
 {
     rmr_coord *c = s->rpc->conn->c;
     if (s->n_gone == s->cap_gone) {
         size_t cap = s->cap_gone ? s->cap_gone * 2 : 4;
         uint64_t *p =
             rmr_alloc_zero(&c->env.alloc, cap * sizeof *p, _Alignof(uint64_t));
-        if (!p) {
-            broke(s);
-            return;
-        }
+        if (!p)
+            return RMR_E_NOMEM;
         if (s->n_gone)
             memcpy(p, s->gone, s->n_gone * sizeof *p);
         rmr_release(&c->env.alloc, s->gone, s->cap_gone * sizeof *p);
@@ -92,68 +77,162 @@ static void add_gone(crd_stream *s, uint64_t id)
     }
     s->gone[s->n_gone++] = id;
     s->any = true;
-    rmri_crd_stream_stir(s);
+    return RMR_OK;
 }
 
-/* The client of that stream no longer has that peer. */
-static void lose(crd_stream *s, const crd_node *n)
+/* What was to be said of it is not any more, even if it was not yet known. */
+rmr_err rmri_crd_lose(crd_stream *s, const crd_node *n)
 {
-    if (!rmri_crd_set_has(&s->told, n->slot))
-        return;
-    rmri_crd_set_del(&s->told, n->slot);
     rmri_crd_set_del(&s->dirty, n->slot);
     rmri_crd_set_del(&s->whole, n->slot);
-    add_gone(s, n->id);
+    if (!rmri_crd_set_has(&s->told, n->slot))
+        return RMR_OK;
+    rmri_crd_set_del(&s->told, n->slot);
+    return add_gone(s, n->id);
 }
 
-static void self_too(crd_stream *s)
+/* ---- telling the streams ------------------------------------------------- */
+
+typedef struct news {
+    rmr_coord *c;
+    const crd_node *n;
+    crd_what what;
+    bool moved; /* rules name its addresses */
+} news;
+
+static void tell(const news *x, crd_stream *s)
 {
-    s->self = s->any = true;
+    if (!s->began)
+        return; /* its first frame says all */
+    if (rmri_crd_say(s, x->n, x->what) != RMR_OK) {
+        broke(s);
+        return;
+    }
+    s->rules |= x->moved;
     rmri_crd_stream_stir(s);
 }
 
-static void look_at(crd_stream *s, const crd_node *n, crd_what what)
+static bool tell_peer(void *user, void *own)
 {
-    const rmr_coord *c = s->rpc->conn->c;
-    if (!s->began)
-        return; /* its first frame says all */
-    if (s->node == n) {
-        if (what == CRD_PATCH)
-            return; /* it said so itself */
-        self_too(s);
-        return;
-    }
-    if (!rmri_crd_sees(c, s->node, n)) {
-        lose(s, n);
-        return;
-    }
-    bool known = rmri_crd_set_has(&s->told, n->slot);
-    mark(s, n, known ? what : CRD_WHOLE);
-    /* Rules name addresses of nodes. */
-    if (!c->open && (what == CRD_SELF || !known))
-        self_too(s);
+    const news *x = user;
+    crd_node *peer = own;
+    peer->walk = x->c->walk;
+    for (crd_stream *s = peer->streams; s; s = s->node_next)
+        tell(x, s);
+    return true;
 }
 
-/* The node itself may see others now, or not any more. */
-static void look_around(crd_stream *s)
+/* There is no memory to find out whose peer it is: whoever knows it. */
+static void tell_all(const news *x)
 {
-    const rmr_coord *c = s->rpc->conn->c;
-    for (size_t i = 0; s->began && i < c->n_nodes; i++) {
-        const crd_node *n = c->by_id[i];
-        bool sees = rmri_crd_sees(c, s->node, n);
-        if (!sees)
-            lose(s, n);
-        else if (!rmri_crd_set_has(&s->told, n->slot))
-            mark(s, n, CRD_WHOLE);
+    for (crd_stream *s = x->c->streams; s; s = s->next) {
+        if (s->node != x->n && rmri_crd_set_has(&s->told, x->n->slot))
+            tell(x, s);
     }
+}
+
+static void self_too(const crd_node *n, bool look)
+{
+    for (crd_stream *s = n->streams; s; s = s->node_next) {
+        if (!s->began)
+            continue;
+        s->self = s->any = true;
+        s->look |= look;
+        rmri_crd_stream_stir(s);
+    }
+}
+
+static bool tell_peers(news *x)
+{
+    x->c->walk++;
+    return rmr_pol_walk_peers(x->c->policy.net, x->n->id, tell_peer, x) ==
+           RMR_OK;
 }
 
 void rmri_crd_changed(rmr_coord *c, crd_node *n, crd_what what)
 {
-    for (crd_stream *s = c->streams; s; s = s->next)
-        look_at(s, n, what);
-    for (crd_stream *s = n->streams; s && what == CRD_SELF; s = s->node_next)
-        look_around(s);
+    news x = {.c = c, .n = n, .what = what};
+    if (!c->streams)
+        return;
+    if (!tell_peers(&x))
+        tell_all(&x);
+    if (what != CRD_PATCH) /* the rest it said itself */
+        self_too(n, false);
+}
+
+void rmri_crd_look_all(rmr_coord *c)
+{
+    for (crd_stream *s = c->streams; s; s = s->next) {
+        if (!s->began)
+            continue;
+        s->look = s->any = true;
+        rmri_crd_stream_stir(s);
+    }
+}
+
+/* ---- who sees whom ------------------------------------------------------- */
+
+typedef struct list { /* in c->near */
+    rmr_coord *c;
+    size_t n;
+} list;
+
+static bool add_peer(void *user, void *own)
+{
+    list *l = user;
+    const crd_node *peer = own;
+    if (peer->streams)
+        l->c->near[l->n++] = peer->slot;
+    return true;
+}
+
+/* False: there is no memory to find out. */
+static bool list_peers(list *l, const crd_node *n)
+{
+    rmr_err e = rmr_pol_walk_peers(l->c->policy.net, n->id, add_peer, l);
+    return e == RMR_OK || e == RMR_E_NOTFOUND; /* it is new */
+}
+
+static void lose_at(const crd_node *peer, const crd_node *n)
+{
+    for (crd_stream *s = peer->streams; s; s = s->node_next) {
+        if (!s->began)
+            continue;
+        s->rules = s->any = true;
+        if (rmri_crd_lose(s, n) != RMR_OK)
+            broke(s);
+        else
+            rmri_crd_stream_stir(s);
+    }
+}
+
+/* Those who saw it and do not any more. */
+static void lose_others(const list *l, const crd_node *n)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        const crd_node *peer = l->c->nodes[l->c->near[i]];
+        if (peer->walk != l->c->walk)
+            lose_at(peer, n);
+    }
+}
+
+/* Whom it does not concern need not be asked: rmr_pol_net_put_node. */
+rmr_err rmri_crd_moved(rmr_coord *c, crd_node *n)
+{
+    news x = {.c = c, .n = n, .what = CRD_WHOLE, .moved = true};
+    list before = {.c = c};
+    bool listed = c->streams && list_peers(&before, n);
+    rmr_err e = rmri_crd_policy_node(c, n);
+    if (e != RMR_OK || !c->streams)
+        return e;
+    if (listed && tell_peers(&x)) {
+        lose_others(&before, n);
+    } else {
+        tell_all(&x);
+        rmri_crd_look_all(c);
+    }
+    self_too(n, true);
+    return RMR_OK;
 }
 
 rmr_err rmr_coord_set_derp_map(rmr_coord *c, rmr_bytes json)
@@ -172,13 +251,20 @@ rmr_err rmr_coord_set_derp_map(rmr_coord *c, rmr_bytes json)
 
 void rmri_crd_leaves(rmr_coord *c, crd_node *n)
 {
+    rmri_crd_routes_turn(c, n);
     for (crd_stream *s = c->streams; s; s = s->next) {
-        bool known = rmri_crd_set_has(&s->told, n->slot);
+        bool known = rmri_crd_set_has(&s->told, n->slot) ||
+                     rmri_crd_set_has(&s->whole, n->slot);
         /* The slot is another node's soon. */
-        rmri_crd_set_del(&s->dirty, n->slot);
-        rmri_crd_set_del(&s->whole, n->slot);
-        lose(s, n);
-        if (known && !c->open)
-            self_too(s);
+        if (rmri_crd_lose(s, n) != RMR_OK) {
+            broke(s);
+        } else if (known) {
+            s->rules = s->any = true;
+            rmri_crd_stream_stir(s);
+        }
     }
+    (void)rmr_pol_net_del_node(c->policy.net, n->id);
+    if (rmri_crd_set_has(&c->routers, n->slot))
+        c->n_routers--;
+    rmri_crd_set_del(&c->routers, n->slot);
 }

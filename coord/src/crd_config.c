@@ -100,7 +100,9 @@ static bool is_valid(const rmr_coord_config *cfg)
            cfg->n_listen <= CRD_MAX_ADDRS && room &&
            (cfg->v4.family != RMR_AF_NONE || cfg->v6.family != RMR_AF_NONE) &&
            !cfg->cert_pem.len == !cfg->key_pem.len && cfg->max_nodes &&
-           cfg->max_nodes < UINT32_MAX / 4;
+           cfg->max_nodes < UINT32_MAX / 4 &&
+           cfg->policy_mode <= RMR_COORD_POLICY_FILE &&
+           (cfg->policy_mode == RMR_COORD_POLICY_FILE || !cfg->policy.ptr);
 }
 
 static void add_listener(rmr_coord *c, crd_role role, const rmr_addr *at)
@@ -156,6 +158,8 @@ rmr_err rmri_crd_config_take(rmr_coord *c, const rmr_coord_config *given)
     if (e == RMR_OK)
         e = take_texts(c, &cfg);
     take_listeners(c, &cfg);
+    if (e == RMR_OK)
+        e = rmri_crd_policy_new(c, cfg.policy);
     if (e == RMR_OK && cfg.cert_pem.len)
         e = rmr_tls_identity_new(&c->identity, &c->env, cfg.cert_pem,
                                  cfg.key_pem);

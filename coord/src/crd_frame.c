@@ -33,6 +33,13 @@ static void pass_on(crd_out *o, rmr_bytes part, bool last)
         o->err = rmri_crd_buf_add(o->c, o->to, part);
 }
 
+void rmri_crd_out_raw(crd_out *o, rmr_bytes json)
+{
+    rmr_jw_raw(&o->w, rmr_bytes_of(NULL, 0));
+    pass_on(o, rmr_jw_take(&o->w), false);
+    pass_on(o, json, false);
+}
+
 /* An element has half of the scratch, then. */
 void rmri_crd_out_flush(crd_out *o)
 {
@@ -156,20 +163,31 @@ static void put_self(crd_out *o, const crd_stream *s)
     rmr_jw_key(&o->w, "Node");
     rmri_crd_put_node(&o->w, o->c, s->node, s->node);
     rmri_crd_out_flush(o);
-    rmri_crd_put_filter(o, o->c, s->node);
     rmr_jw_key(&o->w, "DNSConfig");
     rmr_jw_raw(&o->w, rmr_bytes_str(o->c->dns));
 }
 
 static void put_derp_map(crd_out *o)
 {
-    const rmr_coord *c = o->c;
-    if (!c->derp_map)
+    if (!o->c->derp_map)
         return;
     rmr_jw_key(&o->w, "DERPMap");
-    rmr_jw_raw(&o->w, rmr_bytes_of(NULL, 0));
-    pass_on(o, rmr_jw_take(&o->w), false);
-    pass_on(o, rmr_bytes_str(c->derp_map), false); /* of any size */
+    rmri_crd_out_raw(o, rmr_bytes_str(o->c->derp_map));
+}
+
+static void put_rules(crd_out *o, const crd_stream *s)
+{
+    if (s->has_filter) {
+        rmr_jw_key(&o->w, "PacketFilters");
+        rmr_jw_object(&o->w);
+        rmr_jw_key(&o->w, "base");
+        rmri_crd_out_raw(o, o->c->rules.filter);
+        rmr_jw_object_end(&o->w);
+    }
+    if (s->has_ssh) {
+        rmr_jw_key(&o->w, "SSHPolicy");
+        rmri_crd_out_raw(o, o->c->rules.ssh);
+    }
 }
 
 static void put_once(crd_out *o)
@@ -185,17 +203,6 @@ static void put_time(crd_out *o)
     rmr_jw_kstr(&o->w, "ControlTime", rmr_time_text(rmri_crd_wall(o->c), text));
 }
 
-static rmr_err first(crd_stream *s)
-{
-    rmr_coord *c = s->rpc->conn->c;
-    for (size_t i = 0; i < c->n_nodes; i++) {
-        if (rmri_crd_sees(c, s->node, c->by_id[i]) &&
-            rmri_crd_set_add(c, &s->told, c->by_id[i]->slot) != RMR_OK)
-            return RMR_E_NOMEM;
-    }
-    return RMR_OK;
-}
-
 static rmr_err make(crd_stream *s)
 {
     crd_out o;
@@ -209,6 +216,7 @@ static rmr_err make(crd_stream *s)
         put_once(&o);
     if (!began || s->self)
         put_self(&o, s);
+    put_rules(&o, s);
     if (began && s->n_gone)
         put_gone(&o, s);
     if (!is_empty(whole))
@@ -228,9 +236,20 @@ static void clear(crd_set *s)
         memset(s->words, 0, s->n_words * sizeof *s->words);
 }
 
+static bool meet(const crd_set *a, const crd_set *b)
+{
+    for (size_t i = 0; i < a->n_words && i < b->n_words; i++) {
+        if (a->words[i] & b->words[i])
+            return true;
+    }
+    return false;
+}
+
 static rmr_err remember(crd_stream *s)
 {
     rmr_coord *c = s->rpc->conn->c;
+    bool routes = !s->began || s->look || s->n_gone ||
+                  (c->n_routers && meet(&s->whole, &c->routers));
     for (size_t i = 0; i < s->whole.n_words; i++) {
         for (uint64_t w = s->whole.words[i]; w; w &= w - 1) {
             uint32_t slot = (uint32_t)(i * 64 + (size_t)__builtin_ctzll(w));
@@ -245,21 +264,28 @@ static rmr_err remember(crd_stream *s)
     s->n_gone = s->cap_gone = 0;
     s->self = s->map = s->any = false;
     s->began = true;
+    rmri_crd_sight_done(s, routes);
     return RMR_OK;
+}
+
+static bool says_nothing(const crd_stream *s)
+{
+    return s->began && !s->self && !s->map && !s->has_filter && !s->has_ssh &&
+           !s->n_gone && is_empty(&s->dirty);
 }
 
 void rmri_crd_frame(crd_stream *s, rmr_time now)
 {
-    rmr_err e = RMR_OK;
     if (s->broken || (s->began && !s->any))
         return;
-    if (!s->began)
-        e = first(s);
-    if (e == RMR_OK)
+    rmr_err e = rmri_crd_sight(s);
+    bool silent = e == RMR_OK && says_nothing(s);
+    if (e == RMR_OK && !silent)
         e = make(s);
     if (e == RMR_OK)
         e = remember(s);
     if (e != RMR_OK)
         s->broken = true;
-    rmri_crd_stream_keepalive(s, now);
+    if (!silent)
+        rmri_crd_stream_keepalive(s, now);
 }

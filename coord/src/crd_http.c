@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define HEAD_MAX ((size_t)8 * 1024)
-#define BODY_MAX ((uint64_t)CRD_API_BODY_MAX)
+#define BODY_MAX ((uint64_t)CRD_API_POLICY_MAX) /* the longest of all */
 #define PROTOCOL "tailscale-control-protocol"
 
 /* ---- answers ------------------------------------------------------------- */
@@ -363,7 +363,7 @@ static rmr_err on_head(void *user, const rmr_h1_head *head)
         return RMR_E_NOMEM;
     if (head->upgrade && !n->upgrade)
         (void)rmr_h1_decline_upgrade(n->h1);
-    return RMR_OK;
+    return rmri_crd_api_fits(n, head) ? RMR_OK : RMR_E_HTTP_BODY;
 }
 
 static rmr_err on_body(void *user, rmr_bytes data)

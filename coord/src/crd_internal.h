@@ -24,12 +24,13 @@
  *   crd_keys.c      pre-auth keys
  *   crd_nodes.c     nodes: the table and its indexes
  *   crd_change.c    what a change of a node means to the streams
+ *   crd_sight.c     what a stream's client may see, when a frame is made
  *   crd_names.c     DNS labels
  *   crd_addrs.c     addresses
  *   crd_routes.c    routes that nodes offer and may serve
  *   crd_store.c     what the store has not got yet, and its commits
  *   crd_load.c      what it has, at the start
- *   crd_policy.c    the policy's text
+ *   crd_policy.c    the policy: its text, and the table that it is asked for
  */
 #ifndef REMORA_COORD_INTERNAL_H
 #define REMORA_COORD_INTERNAL_H
@@ -226,18 +227,35 @@ void rmri_crd_api_key_row(const void *key, rmr_coord_row *row);
 rmr_err rmri_crd_api_key_load(rmr_coord *c, const rmr_coord_row *row);
 uint64_t rmri_crd_api_key_last(const rmr_coord *c); /* id; 0: none */
 
-/* ---- the policy's text --------------------------------------------------- */
+/* ---- the policy ---------------------------------------------------------- */
 
 typedef struct crd_policy {
     crd_row row;
-    char *text; /* NULL: there is none */
+    char *text; /* NULL: there is none, so that `open` decides */
     uint64_t updated;
     rmr_coord_policy_mode mode;
+    rmr_pol_net *net; /* users, nodes, and what is in force */
 } crd_policy;
 
+/* Errors: MALFORMED (the text; the log says why), TOOBIG, NOMEM. */
+rmr_err rmri_crd_policy_new(rmr_coord *c, rmr_bytes text);
 void rmri_crd_policy_free(rmr_coord *c);
 void rmri_crd_policy_row(const crd_policy *p, rmr_coord_row *row);
 rmr_err rmri_crd_policy_load(rmr_coord *c, const rmr_coord_row *row);
+/* All is there: what its tests say of it goes to the log. */
+void rmri_crd_policy_loaded(rmr_coord *c);
+/* The table of the policy is to have a user by that name and address, or a node
+ * as it is.  Errors: NOMEM; unchanged then. */
+rmr_err rmri_crd_policy_user(rmr_coord *c, const crd_user *u, const char *name,
+                             const char *email);
+rmr_err rmri_crd_policy_node(rmr_coord *c, crd_node *n);
+void rmri_crd_policy_user_gone(rmr_coord *c, const crd_user *u);
+/* Those of the tags that `user` may not take for a node of its own (NULL: that
+ * no policy has), as "[tag:a tag:b]"; false: there are none. */
+bool rmri_crd_policy_refuses(const rmr_coord *c, const crd_user *user,
+                             const char *const *tags, size_t n, char *dst,
+                             size_t cap);
+bool rmri_crd_policy_in_database(const rmr_coord *c);
 
 /* ---- nodes --------------------------------------------------------------- */
 
@@ -269,6 +287,8 @@ struct crd_node {
     bool online, ephemeral, expired;
     rmr_addr client; /* who registered it */
     crd_stream *streams;
+    uint32_t walk; /* the last one that found it */
+    crd_node *twin; /* the next tagged one of its machine, by rising id */
     rmr_timer presence; /* offline at last; then, if ephemeral, gone */
     rmr_timer expires;
 };
@@ -308,6 +328,16 @@ void rmri_crd_node_row(const crd_node *n, rmr_coord_row *row);
 rmr_err rmri_crd_node_load(rmr_coord *c, const rmr_coord_row *row);
 /* The time of day is known, or another. */
 void rmri_crd_nodes_wall(rmr_coord *c);
+/* Its tags; none: it is its user's again, who has no other of its machine.
+ * Errors: NOMEM; unchanged then. */
+rmr_err rmri_crd_node_tag(rmr_coord *c, crd_node *n, const char *const *tags,
+                          size_t n_tags);
+/* The tagged one of that machine that came by this user (NULL: by nobody), or
+ * that has this key (NULL: any); NULL: none. */
+crd_node *rmri_crd_node_tagged(const rmr_coord *c,
+                               const uint8_t machine[RMR_KEY_LEN],
+                               const crd_user *user,
+                               const uint8_t key[RMR_KEY_LEN]);
 void rmri_crd_node_set_expiry(rmr_coord *c, crd_node *n, uint64_t at);
 void rmri_crd_node_timer(rmr_coord *c, crd_node *n, uint32_t kind);
 /* A stream of it opened, or the last one closed. */
@@ -327,13 +357,31 @@ void rmri_crd_label_unique(const rmr_coord *c, char label[64]);
 /* Free addresses.  Errors: FULL. */
 rmr_err rmri_crd_addrs_take(rmr_coord *c, rmr_addr *v4, rmr_addr *v6);
 bool rmri_crd_is_exit(const rmr_prefix *p);
-/* Replaces a list of prefixes.  Errors: NOMEM; unchanged then. */
+/* A list of prefixes.  Errors: NOMEM; unchanged then. */
 rmr_err rmri_crd_prefixes_set(rmr_coord *c, rmr_prefix **list, size_t *n,
                               const rmr_prefix *from, size_t n_from);
-/* Does this node serve the prefix now: announced, approved, and the first
- * that is online? */
+/* Announced and approved. */
+bool rmri_crd_may_serve(const crd_node *n, const rmr_prefix *p);
+/* Does this node serve the prefix now: it may, and is the first that is
+ * online? */
 bool rmri_crd_serves(const rmr_coord *c, const crd_node *n,
                      const rmr_prefix *p);
+/* Does `viewer` get that route of n? */
+bool rmri_crd_gets(const rmr_coord *c, const crd_node *viewer,
+                   const crd_node *n, const rmr_prefix *p);
+/* A number for which routes `viewer` may have of n, whoever serves them now. */
+uint64_t rmri_crd_routes_hash(const rmr_coord *c, const crd_node *viewer,
+                              const crd_node *n);
+/* What a node announces; where that is another list, what the policy approves
+ * of it is approved.  Those who are concerned are told.  Errors: NOMEM;
+ * unchanged then. */
+rmr_err rmri_crd_announces(rmr_coord *c, crd_node *n, const rmr_prefix *routes,
+                           size_t n_routes);
+/* The same for what it announced already: it registers, or there is another
+ * policy. */
+rmr_err rmri_crd_approve(rmr_coord *c, crd_node *n);
+/* Who serves the routes of n may be another now. */
+void rmri_crd_routes_turn(rmr_coord *c, crd_node *n);
 
 /* ---- who sees whom, changes ---------------------------------------------- */
 
@@ -355,18 +403,29 @@ static inline void rmri_crd_set_del(crd_set *s, uint32_t slot)
 }
 void rmri_crd_set_free(rmr_coord *c, crd_set *s);
 
-/* May `viewer` see `n` as a peer? */
-bool rmri_crd_sees(const rmr_coord *c, const crd_node *viewer,
-                   const crd_node *n);
 typedef enum crd_what {
     CRD_PATCH, /* endpoints, home, online, keys: what a patch can say */
-    CRD_WHOLE, /* anything else of the node                           */
-    CRD_SELF   /* ... and who sees whom may be another: all streams   */
+    CRD_WHOLE  /* anything else of the node                           */
 } crd_what;
-/* A node changed, or is new. */
+/* A node changed, in nothing that a policy asks for: its peers are told. */
 void rmri_crd_changed(rmr_coord *c, crd_node *n, crd_what what);
+/* A node is new, or has other tags or routes: the policy learns of it, and who
+ * sees it now or saw it.  Errors: NOMEM; nobody heard of it then. */
+rmr_err rmri_crd_moved(rmr_coord *c, crd_node *n);
 /* It is about to go. */
 void rmri_crd_leaves(rmr_coord *c, crd_node *n);
+/* All may be another: each stream finds out when its next frame is made. */
+void rmri_crd_look_all(rmr_coord *c);
+
+/* What a frame of this stream is to say of the policy, before it is made: the
+ * marks of `look` and `rules` become others.  Errors: NOMEM. */
+rmr_err rmri_crd_sight(crd_stream *s);
+/* Behind it; routes: those of peers that the client has may be others now. */
+void rmri_crd_sight_done(crd_stream *s, bool routes);
+/* Peers that are lost or said, on a stream whose frame is made.  Errors:
+ * NOMEM. */
+rmr_err rmri_crd_lose(crd_stream *s, const crd_node *n);
+rmr_err rmri_crd_say(crd_stream *s, const crd_node *n, crd_what what);
 
 /* ---- connections --------------------------------------------------------- */
 
@@ -546,6 +605,7 @@ struct crd_login {
     uint8_t machine[RMR_KEY_LEN], key[RMR_KEY_LEN];
     char hostname[CRD_MAX_HOSTNAME + 1];
     rmr_addr client;
+    crd_list tags; /* that it asks for */
     bool ephemeral;
     uint64_t expiry;
     rmr_timer timer;
@@ -577,9 +637,13 @@ struct crd_stream {
     rmr_timer keepalive;
     bool zstd, began;
     bool waits; /* its frame was held for a commit */
-    bool self; /* the node itself, the filter, ... are to be sent */
-    bool map;  /* so is the DERP map */
-    bool any;  /* something is dirty */
+    bool self;  /* the node itself is to be sent */
+    bool map;   /* so is the DERP map */
+    bool rules; /* its filter, SSH policy, attributes may be others */
+    bool look;  /* ... and its peers, and their routes */
+    bool any;   /* something of all that */
+    bool has_filter, has_ssh; /* in c->rules, for the frame that is made */
+    uint64_t filter, ssh, attrs, routes; /* hashes of what the client has */
     bool broken; /* there was no memory: it ends */
 };
 
@@ -607,6 +671,8 @@ typedef struct crd_out {
 } crd_out;
 
 void rmri_crd_out_begin(crd_out *o, rmr_coord *c, crd_buf *to, bool zstd);
+/* A value that stands elsewhere, of any size. */
+void rmri_crd_out_raw(crd_out *o, rmr_bytes json);
 /* Room for one more element; what stands in the scratch goes on. */
 void rmri_crd_out_flush(crd_out *o);
 rmr_err rmri_crd_out_end(crd_out *o);
@@ -624,7 +690,6 @@ rmr_err rmri_crd_zstd_feed(crd_zstd *z, rmr_bytes in, bool last, rmr_coord *c,
 void rmri_crd_put_node(rmr_jw *w, const rmr_coord *c, const crd_node *viewer,
                        const crd_node *n);
 void rmri_crd_put_patch(rmr_jw *w, const crd_node *n);
-void rmri_crd_put_filter(crd_out *o, const rmr_coord *c, const crd_node *n);
 void rmri_crd_put_profile(rmr_jw *w, const crd_node *n);
 
 /* ---- the server ---------------------------------------------------------- */
@@ -647,6 +712,12 @@ typedef struct crd_store {
     rmr_coord_row_counters counters; /* that are stored */
     rmr_err err; /* of the last commit */
 } crd_store;
+
+typedef struct crd_rules { /* of the node whose frame is made, as JSON */
+    uint8_t *p;
+    size_t cap;
+    rmr_bytes filter, ssh; /* in it */
+} crd_rules;
 
 struct rmr_coord {
     rmr_env env;
@@ -697,6 +768,11 @@ struct rmr_coord {
     size_t n_logins;
 
     crd_policy policy;
+    crd_set routers; /* who may serve some route */
+    size_t n_routers;
+    uint32_t *near; /* slots of a node's peers, with room for all */
+    uint32_t walk;
+    crd_rules rules;
     crd_store store;
     crd_api *api;
 

@@ -73,19 +73,24 @@ static void put_addresses(rmr_jw *w, const crd_node *n)
     rmr_jw_array_end(w);
 }
 
-/* Its addresses, and the routes that it serves. */
-static void put_allowed(rmr_jw *w, const rmr_coord *c, const crd_node *n)
+/* Its addresses, and the routes that the viewer gets of it. */
+static void put_allowed(rmr_jw *w, const rmr_coord *c, const crd_node *viewer,
+                        const crd_node *n)
 {
+    bool gets[RMR_COORD_MAX_ROUTES + 1];
     bool primary = false;
     rmr_jw_key(w, "AllowedIPs");
     rmr_jw_array(w);
     put_host(w, &n->v4);
     put_host(w, &n->v6);
     for (size_t i = 0; i < n->n_approved; i++) {
-        if (!rmri_crd_serves(c, n, &n->approved[i]))
+        const rmr_prefix *p = &n->approved[i];
+        gets[i] = rmri_crd_gets(c, viewer, n, p);
+        if (!gets[i])
             continue;
-        put_prefix(w, &n->approved[i]);
-        primary |= !rmri_crd_is_exit(&n->approved[i]);
+        put_prefix(w, p);
+        gets[i] = !rmri_crd_is_exit(p) && rmri_crd_serves(c, n, p);
+        primary |= gets[i];
     }
     rmr_jw_array_end(w);
     if (!primary)
@@ -93,8 +98,7 @@ static void put_allowed(rmr_jw *w, const rmr_coord *c, const crd_node *n)
     rmr_jw_key(w, "PrimaryRoutes");
     rmr_jw_array(w);
     for (size_t i = 0; i < n->n_approved; i++) {
-        if (!rmri_crd_is_exit(&n->approved[i]) &&
-            rmri_crd_serves(c, n, &n->approved[i]))
+        if (gets[i])
             put_prefix(w, &n->approved[i]);
     }
     rmr_jw_array_end(w);
@@ -162,14 +166,28 @@ static void put_identity(rmr_jw *w, const rmr_coord *c, const crd_node *n)
     put_key(w, "DiscoKey", "discokey:", n->disco);
 }
 
-static void put_capabilities(rmr_jw *w)
+#define NO_UPDATES "default-auto-update"
+
+static bool put_attr(void *user, rmr_bytes name)
+{
+    rmr_jw *w = user;
+    if (!rmr_bytes_eq_str(name, NO_UPDATES)) {
+        rmr_jw_key_bytes(w, name);
+        rmr_jw_null(w);
+    }
+    return true;
+}
+
+static void put_capabilities(rmr_jw *w, const rmr_coord *c, const crd_node *n)
 {
     rmr_jw_key(w, "CapMap");
     rmr_jw_object(w);
-    rmr_jw_key(w, "default-auto-update");
+    rmr_jw_key(w, NO_UPDATES);
     rmr_jw_array(w);
     rmr_jw_bool(w, false);
     rmr_jw_array_end(w);
+    if (rmr_pol_each_attr(c->policy.net, n->id, put_attr, w) != RMR_OK)
+        w->failed = true; /* the frame is not made without them */
     rmr_jw_object_end(w);
 }
 
@@ -179,7 +197,7 @@ void rmri_crd_put_node(rmr_jw *w, const rmr_coord *c, const crd_node *viewer,
     rmr_jw_object(w);
     put_identity(w, c, n);
     put_addresses(w, n);
-    put_allowed(w, c, n);
+    put_allowed(w, c, viewer, n);
     if (n->n_endpoints)
         put_endpoints(w, n);
     if (n->home_derp) {
@@ -199,7 +217,7 @@ void rmri_crd_put_node(rmr_jw *w, const rmr_coord *c, const crd_node *viewer,
         rmr_jw_kbool(w, "Expired", true);
     }
     if (viewer == n)
-        put_capabilities(w);
+        put_capabilities(w, c, n);
     rmr_jw_object_end(w);
 }
 
@@ -234,82 +252,5 @@ void rmri_crd_put_profile(rmr_jw *w, const crd_node *n)
     rmr_jw_ku64(w, "ID", user_id(n));
     rmr_jw_kstr(w, "LoginName", name);
     rmr_jw_kstr(w, "DisplayName", name);
-    rmr_jw_object_end(w);
-}
-
-/* ---- the packet filter --------------------------------------------------- */
-
-static void put_ports(rmr_jw *w, const char *ip)
-{
-    rmr_jw_object(w);
-    rmr_jw_kstr(w, "IP", ip);
-    rmr_jw_key(w, "Ports");
-    rmr_jw_object(w);
-    rmr_jw_ku64(w, "First", 0);
-    rmr_jw_ku64(w, "Last", 65535);
-    rmr_jw_object_end(w);
-    rmr_jw_object_end(w);
-}
-
-static void put_ip(rmr_jw *w, const rmr_addr *a)
-{
-    char text[RMR_ADDR_TEXT_MAX];
-    if (a->family != RMR_AF_NONE)
-        rmr_jw_str(w, rmr_addr_ip_text(a, text));
-}
-
-static void put_own(rmr_jw *w, const rmr_addr *a)
-{
-    char text[RMR_ADDR_TEXT_MAX];
-    if (a->family != RMR_AF_NONE)
-        put_ports(w, rmr_addr_ip_text(a, text));
-}
-
-/* The user's own nodes alone. */
-static void put_own_nodes(crd_out *o, const rmr_coord *c, const crd_node *n)
-{
-    rmr_jw *w = &o->w;
-    rmr_jw_object(w);
-    rmr_jw_key(w, "SrcIPs");
-    rmr_jw_array(w);
-    for (size_t i = 0; i < c->n_nodes; i++) {
-        const crd_node *from = c->by_id[i];
-        if (from != n && !rmri_crd_sees(c, n, from))
-            continue;
-        put_ip(w, &from->v4);
-        put_ip(w, &from->v6);
-        rmri_crd_out_flush(o);
-    }
-    rmr_jw_array_end(w);
-    rmr_jw_key(w, "DstPorts");
-    rmr_jw_array(w);
-    put_own(w, &n->v4);
-    put_own(w, &n->v6);
-    rmr_jw_array_end(w);
-    rmr_jw_object_end(w);
-}
-
-void rmri_crd_put_filter(crd_out *o, const rmr_coord *c, const crd_node *n)
-{
-    rmr_jw *w = &o->w;
-    rmr_jw_key(w, "PacketFilters");
-    rmr_jw_object(w);
-    rmr_jw_key(w, "base");
-    rmr_jw_array(w);
-    if (c->open) {
-        rmr_jw_object(w);
-        rmr_jw_key(w, "SrcIPs");
-        rmr_jw_array(w);
-        rmr_jw_str(w, "*");
-        rmr_jw_array_end(w);
-        rmr_jw_key(w, "DstPorts");
-        rmr_jw_array(w);
-        put_ports(w, "*");
-        rmr_jw_array_end(w);
-        rmr_jw_object_end(w);
-    } else if (!rmri_crd_is_tagged(n)) {
-        put_own_nodes(o, c, n);
-    }
-    rmr_jw_array_end(w);
     rmr_jw_object_end(w);
 }

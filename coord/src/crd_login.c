@@ -20,6 +20,7 @@ static void login_free(rmr_coord *c, crd_login *l)
         rmri_crd_login_leave(l->waiting);
     rmr_timers_cancel(&c->timers, &l->timer);
     rmri_crd_fair_leave(&c->waiters, &l->place);
+    rmri_crd_list_free(c, &l->tags);
     rmr_release(&c->env.alloc, l, sizeof *l);
 }
 
@@ -74,6 +75,14 @@ static rmr_err make_id(rmr_coord *c, crd_login *l)
     return RMR_OK;
 }
 
+static rmr_err set_tags(rmr_coord *c, crd_login *l, const crd_request *q)
+{
+    const char *tags[RMR_COORD_MAX_TAGS];
+    for (size_t i = 0; i < q->n_tags; i++)
+        tags[i] = q->tags[i];
+    return rmri_crd_list_set(c, &l->tags, tags, q->n_tags);
+}
+
 /* Nobody waits for it, and its client had the time to say that it does. */
 static bool is_left(const crd_login *l, rmr_time now)
 {
@@ -104,7 +113,7 @@ rmr_err rmri_crd_login_new(const crd_conn *from, rmr_time now,
     crd_login *l = find_key(c, from->machine, q->key);
     *out = l;
     if (l)
-        return RMR_OK;
+        return set_tags(c, l, q); /* it may ask for others now */
     if (!make_room(c, now, &from->client))
         return RMR_E_FULL;
     if (rmri_crd_timers_room(c, 1) != RMR_OK)
@@ -113,6 +122,8 @@ rmr_err rmri_crd_login_new(const crd_conn *from, rmr_time now,
     if (!l)
         return RMR_E_NOMEM;
     rmr_err e = make_id(c, l);
+    if (e == RMR_OK)
+        e = set_tags(c, l, q);
     if (e != RMR_OK) {
         rmr_release(&c->env.alloc, l, sizeof *l);
         return e;
@@ -182,29 +193,54 @@ void rmri_crd_login_end(rmr_coord *c, crd_login *l, const char *why)
     login_free(c, l);
 }
 
+static const char *const *tags_of(const crd_login *l)
+{
+    return (const char *const *)l->tags.p;
+}
+
+/* The node that the user has of this machine: the tags may be others now. */
+static crd_node *known(const rmr_coord *c, const crd_login *l,
+                       const crd_user *user)
+{
+    crd_node *own = rmri_crd_node_of(c, l->machine, user);
+    crd_node *tagged = rmri_crd_node_tagged(c, l->machine, user, NULL);
+    if (!own || !tagged)
+        return own ? own : tagged;
+    return l->tags.n ? tagged : own;
+}
+
+/* Tags take the key's expiry away; without them it is the user's again. */
+static rmr_err renew(rmr_coord *c, crd_login *l, crd_node *n, uint64_t expiry)
+{
+    rmr_err e = rmri_crd_node_set_key(c, n, l->key);
+    if (e == RMR_OK && (l->tags.n || rmri_crd_is_tagged(n)))
+        e = rmri_crd_node_tag(c, n, tags_of(l), l->tags.n);
+    if (e == RMR_OK) {
+        rmri_crd_node_set_expiry(c, n, rmri_crd_is_tagged(n) ? 0 : expiry);
+        rmri_crd_changed(c, n, CRD_WHOLE);
+    }
+    return e;
+}
+
 static rmr_err join(rmr_coord *c, crd_login *l, crd_user *user, crd_node **out)
 {
-    crd_node *n = rmri_crd_node_of(c, l->machine, user);
+    crd_node *n = known(c, l, user);
     uint64_t expiry = l->expiry        ? l->expiry
                       : c->node_expiry ? rmri_crd_wall(c) + c->node_expiry
                                        : 0;
     *out = n;
-    if (n) {
-        rmr_err e = rmri_crd_node_set_key(c, n, l->key);
-        if (e == RMR_OK) {
-            rmri_crd_node_set_expiry(c, n, expiry);
-            rmri_crd_changed(c, n, CRD_SELF);
-        }
-        return e;
-    }
+    if (n)
+        return renew(c, l, n, expiry);
     crd_birth b;
     memset(&b, 0, sizeof b);
     b.machine = l->machine;
     b.key = l->key;
     b.user = user;
     b.hostname = rmr_bytes_str(l->hostname);
+    b.tags = tags_of(l);
+    b.n_tags = l->tags.n;
     b.ephemeral = l->ephemeral;
-    b.expiry = expiry;
+    b.expiry = l->tags.n ? 0 : expiry;
     return rmri_crd_node_add(c, &b, out);
 }
 
@@ -216,6 +252,8 @@ rmr_err rmr_coord_login_approve(rmr_coord *c, const char *login, uint64_t user,
     crd_node *n;
     if (!l || !u)
         return RMR_E_NOTFOUND;
+    if (rmri_crd_policy_refuses(c, u, tags_of(l), l->tags.n, NULL, 0))
+        return RMR_E_DENIED; /* it goes on waiting: policies change */
     rmr_err e = rmri_crd_may_change(c);
     if (e == RMR_OK)
         e = join(c, l, u, &n);

@@ -102,6 +102,55 @@ crd_node *rmri_crd_node_of(const rmr_coord *c,
     return by(c, &c->by_machine, &k, sizeof k);
 }
 
+/* ---- nodes of a machine -------------------------------------------------- */
+
+/* A machine has one node of a user, but tagged ones as many as users had: they
+ * share their place in the index, where the first stands for all. */
+static rmr_err into_machine(rmr_coord *c, crd_node *n)
+{
+    const crd_user *user = rmri_crd_is_tagged(n) ? NULL : n->user;
+    machine_key k = machine_key_of(n->machine, user);
+    crd_node *first = rmri_crd_node_of(c, n->machine, user);
+    if (first && first->id < n->id) {
+        while (first->twin && first->twin->id < n->id)
+            first = first->twin;
+        n->twin = first->twin;
+        first->twin = n;
+        return RMR_OK;
+    }
+    rmr_err e = rmr_hash_put(&c->by_machine, &k, sizeof k, n->slot);
+    if (e == RMR_OK)
+        n->twin = first;
+    return e;
+}
+
+crd_node *rmri_crd_node_tagged(const rmr_coord *c,
+                               const uint8_t machine[RMR_KEY_LEN],
+                               const crd_user *user,
+                               const uint8_t key[RMR_KEY_LEN])
+{
+    crd_node *n = rmri_crd_node_of(c, machine, NULL);
+    while (n && (key ? memcmp(n->key, key, RMR_KEY_LEN) != 0 : n->user != user))
+        n = n->twin;
+    return n;
+}
+
+static void out_of_machine(rmr_coord *c, crd_node *n)
+{
+    const crd_user *user = rmri_crd_is_tagged(n) ? NULL : n->user;
+    machine_key k = machine_key_of(n->machine, user);
+    crd_node *at = rmri_crd_node_of(c, n->machine, user);
+    if (at == n && n->twin)
+        (void)rmr_hash_put(&c->by_machine, &k, sizeof k, n->twin->slot);
+    else if (at == n)
+        rmr_hash_del(&c->by_machine, &k, sizeof k);
+    while (at && at != n && at->twin != n)
+        at = at->twin;
+    if (at && at != n)
+        at->twin = n->twin;
+    n->twin = NULL;
+}
+
 crd_node *rmri_crd_node_named(const rmr_coord *c, rmr_bytes label)
 {
     return by(c, &c->by_name, label.ptr, label.len);
@@ -136,9 +185,11 @@ static rmr_err grow(rmr_coord *c)
         rmr_alloc_zero(a, cap * sizeof *slots, _Alignof(crd_node *));
     crd_node **order =
         rmr_alloc_zero(a, cap * sizeof *order, _Alignof(crd_node *));
-    if (!slots || !order) {
+    uint32_t *near = rmr_alloc_zero(a, cap * sizeof *near, _Alignof(uint32_t));
+    if (!slots || !order || !near) {
         rmr_release(a, slots, cap * sizeof *slots);
         rmr_release(a, order, cap * sizeof *order);
+        rmr_release(a, near, cap * sizeof *near);
         return RMR_E_NOMEM;
     }
     if (c->n_slots)
@@ -147,8 +198,10 @@ static rmr_err grow(rmr_coord *c)
         memcpy(order, c->by_id, c->n_nodes * sizeof *order);
     rmr_release(a, c->nodes, c->cap_nodes * sizeof *slots);
     rmr_release(a, c->by_id, c->cap_nodes * sizeof *order);
+    rmr_release(a, c->near, c->cap_nodes * sizeof *near);
     c->nodes = slots;
     c->by_id = order;
+    c->near = near;
     c->cap_nodes = cap;
     return RMR_OK;
 }
@@ -199,6 +252,8 @@ void rmri_crd_nodes_free(rmr_coord *c)
         node_free(c, c->by_id[i]);
     rmr_release(&c->env.alloc, c->nodes, c->cap_nodes * sizeof *c->nodes);
     rmr_release(&c->env.alloc, c->by_id, c->cap_nodes * sizeof *c->by_id);
+    rmr_release(&c->env.alloc, c->near, c->cap_nodes * sizeof *c->near);
+    rmri_crd_set_free(c, &c->routers);
     rmr_hash_wipe(&c->by_key);
     rmr_hash_wipe(&c->by_machine);
     rmr_hash_wipe(&c->by_name);
@@ -209,10 +264,8 @@ void rmri_crd_nodes_free(rmr_coord *c)
 
 static void out_of_indexes(rmr_coord *c, crd_node *n)
 {
-    machine_key k =
-        machine_key_of(n->machine, rmri_crd_is_tagged(n) ? NULL : n->user);
     rmr_hash_del(&c->by_key, n->key, RMR_KEY_LEN);
-    rmr_hash_del(&c->by_machine, &k, sizeof k);
+    out_of_machine(c, n);
     rmr_hash_del(&c->by_name, n->given, strlen(n->given));
     rmr_hash_del(&c->by_addr, n->v4.ip, rmr_addr_ip_len(&n->v4));
     rmr_hash_del(&c->by_addr, n->v6.ip, rmr_addr_ip_len(&n->v6));
@@ -226,11 +279,9 @@ static rmr_err put_addr(rmr_coord *c, const rmr_addr *a, uint32_t slot)
 
 static rmr_err into_indexes(rmr_coord *c, crd_node *n)
 {
-    machine_key k =
-        machine_key_of(n->machine, rmri_crd_is_tagged(n) ? NULL : n->user);
     rmr_err e = rmr_hash_put(&c->by_key, n->key, RMR_KEY_LEN, n->slot);
     if (e == RMR_OK)
-        e = rmr_hash_put(&c->by_machine, &k, sizeof k, n->slot);
+        e = into_machine(c, n);
     if (e == RMR_OK)
         e = rmr_hash_put(&c->by_name, n->given, strlen(n->given), n->slot);
     if (e == RMR_OK)
@@ -259,9 +310,17 @@ static rmr_err node_new(rmr_coord *c, crd_node **out)
     return RMR_OK;
 }
 
+/* Not in the table, and not stored. */
+static void unmake(rmr_coord *c, crd_node *n)
+{
+    parts_free(c, n);
+    rmr_release(&c->env.alloc, n, sizeof *n);
+}
+
 /* Into the table and its indexes, or, after an error so far, to its end. */
 static rmr_err place(rmr_coord *c, crd_node *n, uint64_t id, rmr_err e)
 {
+    n->id = n->row.id = id;
     if (e == RMR_OK) {
         c->nodes[n->slot] = n; /* the indexes look there */
         e = into_indexes(c, n);
@@ -270,21 +329,52 @@ static rmr_err place(rmr_coord *c, crd_node *n, uint64_t id, rmr_err e)
         if (c->nodes[n->slot] == n)
             out_of_indexes(c, n);
         c->nodes[n->slot] = NULL;
-        parts_free(c, n);
-        rmr_release(&c->env.alloc, n, sizeof *n);
+        unmake(c, n);
         return e;
     }
-    n->id = n->row.id = id;
     c->by_id[c->n_nodes++] = n; /* ids only grow */
     if (n->user)
         n->user->n_nodes++;
     return RMR_OK;
 }
 
+/* Out of the table and its indexes. */
+static void unplace(rmr_coord *c, crd_node *n)
+{
+    size_t at = lower_bound(c, n->id);
+    out_of_indexes(c, n);
+    c->nodes[n->slot] = NULL;
+    c->n_nodes--;
+    memmove(c->by_id + at, c->by_id + at + 1,
+            (c->n_nodes - at) * sizeof *c->by_id);
+    if (n->user)
+        n->user->n_nodes--;
+}
+
+/* By name, each once; \return how many. */
+static size_t sort_tags(const char *out[RMR_COORD_MAX_TAGS],
+                        const char *const *tags, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = kept;
+        while (at && strcmp(out[at - 1], tags[i]) > 0)
+            at--;
+        if (at && strcmp(out[at - 1], tags[i]) == 0)
+            continue;
+        memmove(out + at + 1, out + at, (kept - at) * sizeof *out);
+        out[at] = tags[i];
+        kept++;
+    }
+    return kept;
+}
+
 /* The parts that may fail to be made. */
 static rmr_err fill(rmr_coord *c, crd_node *n, const crd_birth *b)
 {
-    rmr_err e = rmri_crd_list_set(c, &n->tags, b->tags, b->n_tags);
+    const char *tags[RMR_COORD_MAX_TAGS];
+    size_t n_tags = sort_tags(tags, b->tags, b->n_tags);
+    rmr_err e = rmri_crd_list_set(c, &n->tags, tags, n_tags);
     n->hostname = rmri_crd_text(c, b->hostname);
     n->os = rmri_crd_text(c, rmr_bytes_str(""));
     if (e != RMR_OK || !n->hostname || !n->os)
@@ -311,27 +401,25 @@ rmr_err rmri_crd_node_add(rmr_coord *c, const crd_birth *b, crd_node **out)
     e = place(c, n, c->next_node, fill(c, n, b));
     if (e != RMR_OK)
         return e;
+    e = rmri_crd_moved(c, n);
+    if (e != RMR_OK) {
+        unplace(c, n);
+        unmake(c, n);
+        return e;
+    }
     c->next_node++;
     rmri_crd_node_set_expiry(c, n, b->expiry);
     rmri_crd_mark(c, &n->row, CRD_DIRTY);
-    rmri_crd_changed(c, n, CRD_SELF);
     *out = n;
     return RMR_OK;
 }
 
 void rmri_crd_node_remove(rmr_coord *c, crd_node *n)
 {
-    size_t at = lower_bound(c, n->id);
     while (n->streams)
         rmri_crd_stream_end(n->streams);
     rmri_crd_leaves(c, n);
-    out_of_indexes(c, n);
-    c->nodes[n->slot] = NULL;
-    c->n_nodes--;
-    memmove(c->by_id + at, c->by_id + at + 1,
-            (c->n_nodes - at) * sizeof *c->by_id);
-    if (n->user)
-        n->user->n_nodes--;
+    unplace(c, n);
     node_free(c, n);
 }
 
@@ -413,6 +501,8 @@ rmr_err rmri_crd_node_load(rmr_coord *c, const rmr_coord_row *row)
     n->last_seen = r->last_seen_unix_ns;
     n->expiry = r->expiry_unix_ns;
     e = place(c, n, row->id, fill_from(c, n, r));
+    if (e == RMR_OK)
+        e = rmri_crd_policy_node(c, n);
     if (e == RMR_OK && n->ephemeral) /* unless it comes back */
         rmri_crd_timer_set(
             c, &n->presence, CRD_TIMER_PRESENCE, n,
@@ -476,7 +566,44 @@ rmr_err rmri_crd_node_set_given(rmr_coord *c, crd_node *n, rmr_bytes label)
     memcpy(n->given, label.ptr, label.len);
     n->given[label.len] = '\0';
     rmri_crd_mark(c, &n->row, CRD_DIRTY);
-    rmri_crd_changed(c, n, CRD_SELF);
+    rmri_crd_changed(c, n, CRD_WHOLE);
+    return RMR_OK;
+}
+
+/* Nothing here takes memory on the way back: what it needs was just freed. */
+static rmr_err retag(rmr_coord *c, crd_node *n, crd_list *fresh)
+{
+    crd_list was = n->tags;
+    out_of_machine(c, n); /* the index compares what the node is now */
+    n->tags = *fresh;
+    rmr_err e = into_machine(c, n);
+    if (e == RMR_OK)
+        e = rmri_crd_moved(c, n);
+    if (e == RMR_OK) {
+        *fresh = was;
+        return RMR_OK;
+    }
+    out_of_machine(c, n);
+    n->tags = was;
+    (void)into_machine(c, n);
+    return e;
+}
+
+rmr_err rmri_crd_node_tag(rmr_coord *c, crd_node *n, const char *const *tags,
+                          size_t n_tags)
+{
+    const char *sorted[RMR_COORD_MAX_TAGS];
+    crd_list fresh = {NULL, 0};
+    size_t kept = sort_tags(sorted, tags, n_tags);
+    rmr_err e = rmri_crd_list_set(c, &fresh, sorted, kept);
+    if (e == RMR_OK)
+        e = retag(c, n, &fresh);
+    rmri_crd_list_free(c, &fresh);
+    if (e != RMR_OK)
+        return e;
+    rmri_crd_mark(c, &n->row, CRD_DIRTY);
+    if (n_tags) /* such nodes don't expire */
+        rmri_crd_node_set_expiry(c, n, 0);
     return RMR_OK;
 }
 
@@ -502,8 +629,17 @@ void rmri_crd_nodes_wall(rmr_coord *c)
         bool was = n->expired;
         arm_expiry(c, n);
         if (n->expired != was)
-            rmri_crd_changed(c, n, CRD_SELF);
+            rmri_crd_changed(c, n, CRD_WHOLE);
     }
+}
+
+/* A router that comes or goes may take routes from another, or leave them. */
+static void set_online(rmr_coord *c, crd_node *n, bool is)
+{
+    bool router = rmri_crd_set_has(&c->routers, n->slot);
+    n->online = is;
+    rmri_crd_changed(c, n, router ? CRD_WHOLE : CRD_PATCH);
+    rmri_crd_routes_turn(c, n);
 }
 
 void rmri_crd_node_presence(rmr_coord *c, crd_node *n)
@@ -515,8 +651,7 @@ void rmri_crd_node_presence(rmr_coord *c, crd_node *n)
         rmri_crd_timer_set(c, &n->presence, CRD_TIMER_PRESENCE, n,
                            rmr_time_add(c->now, c->offline_grace));
     } else if (!n->online) {
-        n->online = true;
-        rmri_crd_changed(c, n, n->n_approved ? CRD_SELF : CRD_PATCH);
+        set_online(c, n, true);
     }
 }
 
@@ -524,10 +659,9 @@ void rmri_crd_node_timer(rmr_coord *c, crd_node *n, uint32_t kind)
 {
     if (kind == CRD_TIMER_EXPIRY) {
         arm_expiry(c, n);
-        rmri_crd_changed(c, n, CRD_SELF);
+        rmri_crd_changed(c, n, CRD_WHOLE);
     } else if (n->online) {
-        n->online = false;
-        rmri_crd_changed(c, n, n->n_approved ? CRD_SELF : CRD_PATCH);
+        set_online(c, n, false);
         if (n->ephemeral)
             rmri_crd_timer_set(c, &n->presence, CRD_TIMER_PRESENCE, n,
                                rmr_time_add(c->now, c->ephemeral_timeout));
@@ -612,7 +746,7 @@ rmr_err rmr_coord_node_expire(rmr_coord *c, uint64_t id, uint64_t at_unix_ns)
     if (rmri_crd_may_change(c) != RMR_OK)
         return RMR_E_IO;
     rmri_crd_node_set_expiry(c, n, at_unix_ns);
-    rmri_crd_changed(c, n, CRD_SELF);
+    rmri_crd_changed(c, n, CRD_WHOLE);
     return RMR_OK;
 }
 
@@ -639,26 +773,9 @@ rmr_err rmr_coord_node_set_tags(rmr_coord *c, uint64_t id,
         if (!rmri_crd_is_tag(rmr_bytes_str(tags[i])))
             return RMR_E_INVAL;
     }
+    if (rmri_crd_policy_refuses(c, NULL, tags, n_tags, NULL, 0))
+        return RMR_E_DENIED;
     if (rmri_crd_may_change(c) != RMR_OK)
         return RMR_E_IO;
-    machine_key was =
-        machine_key_of(n->machine, rmri_crd_is_tagged(n) ? NULL : n->user);
-    machine_key is = machine_key_of(n->machine, NULL);
-    crd_list fresh = {NULL, 0};
-    rmr_err e = rmri_crd_list_set(c, &fresh, tags, n_tags);
-    if (e == RMR_OK)
-        e = rmr_hash_put(&c->by_machine, &is, sizeof is, n->slot);
-    if (e != RMR_OK) {
-        rmri_crd_list_free(c, &fresh);
-        return e;
-    }
-    /* The index compares what the node is now. */
-    if (memcmp(&was, &is, sizeof is) != 0)
-        rmr_hash_del(&c->by_machine, &was, sizeof was);
-    rmri_crd_list_free(c, &n->tags);
-    n->tags = fresh;
-    rmri_crd_mark(c, &n->row, CRD_DIRTY);
-    rmri_crd_node_set_expiry(c, n, 0); /* tagged nodes don't expire */
-    rmri_crd_changed(c, n, CRD_SELF);
-    return RMR_OK;
+    return rmri_crd_node_tag(c, n, tags, n_tags);
 }

@@ -133,7 +133,7 @@ static void log_out(crd_rpc *r, crd_node *n)
         rmri_crd_node_remove(c, n);
     } else {
         rmri_crd_node_set_expiry(c, n, rmri_crd_wall(c));
-        rmri_crd_changed(c, n, CRD_SELF);
+        rmri_crd_changed(c, n, CRD_WHOLE);
     }
     if (rmri_crd_store_holds(c))
         rmri_crd_hold(r, NULL);
@@ -151,7 +151,7 @@ static void restart(crd_rpc *r, crd_node *n, const crd_request *q)
             return;
         }
         rmri_crd_node_set_expiry(c, n, q->expiry);
-        rmri_crd_changed(c, n, CRD_SELF);
+        rmri_crd_changed(c, n, CRD_WHOLE);
     } else if (q->has_expiry && q->expiry > n->expiry) {
         rmri_crd_register_error(r, "extending key is not allowed");
         return;
@@ -185,7 +185,7 @@ static rmr_err renew(rmr_coord *c, crd_node *n, const crd_request *q)
     if (e != RMR_OK)
         return e;
     rmri_crd_node_set_expiry(c, n, rmri_crd_is_tagged(n) ? 0 : expiry_of(c, q));
-    rmri_crd_changed(c, n, CRD_SELF);
+    rmri_crd_changed(c, n, CRD_WHOLE);
     return RMR_OK;
 }
 
@@ -227,13 +227,26 @@ static void use_key(rmr_coord *c, crd_key *k, crd_node *n)
     rmri_crd_mark(c, &n->row, CRD_DIRTY);
 }
 
+/* The node that this machine has by such a key already. */
+static crd_node *known(const crd_rpc *r, const crd_request *q, const crd_key *k)
+{
+    const rmr_coord *c = r->conn->c;
+    const uint8_t *machine = r->conn->machine;
+    const crd_user *user = rmri_crd_user(c, k->user);
+    if (!k->tags.n)
+        return rmri_crd_node_of(c, machine, user);
+    crd_node *n = rmri_crd_node_tagged(c, machine, NULL, q->key);
+    if (!n)
+        n = rmri_crd_node_tagged(c, machine, user, NULL);
+    return n ? n : rmri_crd_node_of(c, machine, NULL);
+}
+
 static void by_auth_key(crd_rpc *r, const crd_request *q)
 {
     rmr_coord *c = r->conn->c;
     crd_key *k = rmri_crd_key_of(c, rmr_bytes_str(q->auth_key));
     const char *fault = key_fault(c, k);
-    crd_user *user = k && !k->tags.n ? rmri_crd_user(c, k->user) : NULL;
-    crd_node *n = k ? rmri_crd_node_of(c, r->conn->machine, user) : NULL;
+    crd_node *n = k ? known(r, q, k) : NULL;
     crd_what what = CRD_PATCH;
     bool same = n && memcmp(n->key, q->key, RMR_KEY_LEN) == 0 && !n->expired;
     if (fault && !(same && k)) {
@@ -258,6 +271,8 @@ static void by_auth_key(crd_rpc *r, const crd_request *q)
         e = renew(c, n, q);
     if (e == RMR_OK)
         e = rmri_crd_host_info(c, n, q, &what);
+    if (e == RMR_OK)
+        e = rmri_crd_approve(c, n);
     if (e == RMR_E_INUSE) {
         rmri_crd_register_error(r, "node key already in use by another node");
     } else if (e != RMR_OK) {
@@ -383,19 +398,6 @@ static rmr_err set_services(rmr_coord *c, crd_node *n, const crd_request *q,
     return RMR_OK;
 }
 
-static rmr_err set_routes(rmr_coord *c, crd_node *n, const crd_request *q,
-                          crd_what *what)
-{
-    bool same = n->n_announced == q->n_routes;
-    for (size_t i = 0; same && i < q->n_routes; i++)
-        same = rmr_prefix_eq(&n->announced[i], &q->routes[i]);
-    if (same)
-        return RMR_OK;
-    *what = CRD_SELF;
-    return rmri_crd_prefixes_set(c, &n->announced, &n->n_announced, q->routes,
-                                 q->n_routes);
-}
-
 rmr_err rmri_crd_host_info(rmr_coord *c, crd_node *n, const crd_request *q,
                            crd_what *what)
 {
@@ -409,10 +411,10 @@ rmr_err rmri_crd_host_info(rmr_coord *c, crd_node *n, const crd_request *q,
         e = set_text(c, &n->os, q->os, &changed);
     if (e == RMR_OK)
         e = set_services(c, n, q, &changed);
-    if (changed && *what == CRD_PATCH)
+    if (changed)
         *what = CRD_WHOLE;
     if (e == RMR_OK)
-        e = set_routes(c, n, q, what);
+        e = rmri_crd_announces(c, n, q->routes, q->n_routes);
     if (*what != CRD_PATCH)
         rmri_crd_mark(c, &n->row, CRD_LAZY);
     return e;

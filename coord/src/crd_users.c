@@ -84,6 +84,12 @@ static rmr_err append(rmr_coord *c, uint64_t id, const char *name,
     u->row = (crd_row){.id = id, .size = sizeof *u, .kind = RMR_COORD_ROW_USER};
     u->id = id;
     u->created = created;
+    rmr_err e = rmri_crd_policy_user(c, u, u->name, NULL);
+    if (e != RMR_OK) {
+        rmri_crd_text_free(c, u->name);
+        rmr_release(&c->env.alloc, u, sizeof *u);
+        return e;
+    }
     c->users[c->n_users++] = u; /* ids only grow */
     *out = u;
     return RMR_OK;
@@ -196,8 +202,12 @@ rmr_err rmr_coord_user_rename(rmr_coord *c, uint64_t id, const char *name)
     if (rmri_crd_may_change(c) != RMR_OK)
         return RMR_E_IO;
     char *fresh = rmri_crd_text(c, rmr_bytes_str(name));
-    if (!fresh)
-        return RMR_E_NOMEM;
+    rmr_err e =
+        fresh ? rmri_crd_policy_user(c, u, name, u->email) : RMR_E_NOMEM;
+    if (e != RMR_OK) {
+        rmri_crd_text_free(c, fresh);
+        return e;
+    }
     rmri_crd_text_free(c, u->name);
     u->name = fresh;
     rmri_crd_mark(c, &u->row, CRD_DIRTY);
@@ -219,6 +229,7 @@ rmr_err rmr_coord_user_remove(rmr_coord *c, uint64_t id)
     if (rmri_crd_may_change(c) != RMR_OK)
         return RMR_E_IO;
     rmri_crd_keys_of_user_remove(c, id);
+    rmri_crd_policy_user_gone(c, u);
     c->n_users--;
     memmove(c->users + at, c->users + at + 1,
             (c->n_users - at) * sizeof *c->users);

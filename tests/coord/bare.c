@@ -103,9 +103,11 @@ static rmr_err on_node(rmr_coord *c, test_rng *r, const char *name)
 
 static rmr_err set_policy(rmr_coord *c, const char *name)
 {
-    char text[96];
+    char text[128];
     (void)snprintf(text, sizeof text,
-                   "{\"acls\":[],\"hosts\":{\"%s\":\"10.0.0.1\"}}", name);
+                   "{\"acls\":[],\"tagOwners\":{\"tag:x\":[],\"tag:yy\":[]},"
+                   "\"hosts\":{\"%s\":\"10.0.0.1\"}}",
+                   name);
     return rmr_coord_set_policy(c, rmr_bytes_str(text), NULL);
 }
 
@@ -143,6 +145,6 @@ void bare_change(rmr_coord *c, test_rng *r)
     else
         e = (bits % 8 < 6 ? on_node : on_others)(c, r, name);
     if (e != RMR_OK && e != RMR_E_NOTFOUND && e != RMR_E_INUSE &&
-        e != RMR_E_INVAL)
+        e != RMR_E_INVAL && e != RMR_E_DENIED)
         abort();
 }

@@ -222,6 +222,14 @@ static void play(const jt_node *step)
         wait_for_login(6, "Phantom Box");
     else if (strcmp(name, "node-register-legacy") == 0)
         wait_for_login(7, "phantom2");
+    else if (strcmp(name, "node-tags-empty") == 0)
+        assert_int_equal(rmr_coord_set_policy(
+                             r.coord,
+                             rmr_bytes_str("{\"acls\":[],\"tagOwners\":{"
+                                           "\"tag:server\":[],"
+                                           "\"tag:router\":[]}}"),
+                             NULL),
+                         RMR_OK);
     char *path = filled(jt_text(q, "path"));
     char *text = b ? filled(b->text) : NULL;
     ask_at(MAIN, jt_text(q, "method"), path,

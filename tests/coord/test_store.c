@@ -106,7 +106,7 @@ static void everything_survives_a_restart(void **s)
         rmr_coord_node_expire(w.coord, label("deux"), 1900000000ull * RMR_SEC),
         RMR_OK);
     assert_int_equal(
-        rmr_coord_set_policy(w.coord, rmr_bytes_str("{\"acls\": []}"), NULL),
+        rmr_coord_set_policy(w.coord, rmr_bytes_str(RMR_POL_ISOLATED), NULL),
         RMR_OK);
     restart_and_compare();
 
@@ -447,9 +447,13 @@ static void change_all(rmr_coord *c)
     assert_int_equal(bare_node(c, 1, 1, "one"), RMR_OK);
     assert_int_equal(bare_node(c, 1, 2, "one"), RMR_OK);
     assert_int_equal(rmr_coord_node_approve(c, 1, &route, 1), RMR_OK);
+    assert_int_equal(
+        rmr_coord_set_policy(c,
+                             rmr_bytes_str("{\"tagOwners\":{\"tag:a\":[],"
+                                           "\"tag:b\":[],\"tag:z\":[]}}"),
+                             NULL),
+        RMR_OK);
     assert_int_equal(rmr_coord_node_set_tags(c, 2, tags, 2), RMR_OK);
-    assert_int_equal(rmr_coord_set_policy(c, rmr_bytes_str("{}"), NULL),
-                     RMR_OK);
 }
 
 static void remove_some(rmr_coord *c)

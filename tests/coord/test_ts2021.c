@@ -547,6 +547,8 @@ static void routes_are_served_when_approved(void **s)
     rmr_prefix net, bad;
     (void)s;
     set_up();
+    assert_int_equal(
+        rmr_coord_set_policy(r.coord, rmr_bytes_str("{}"), NULL), RMR_OK);
     rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
     auth_key(&wish, key);
     join(&a, 1, KEY1, key);

@@ -145,7 +145,9 @@ typedef struct rmr_coord_config {
     const rmr_addr *metrics_listen; /* plain HTTP, /metrics alone; or NULL   */
     const char *version; /* what /version says; NULL: "unknown"              */
     rmr_coord_policy_mode policy_mode; /* DATABASE                           */
-    rmr_bytes policy; /* its text from the start on, in FILE mode; NULL: none */
+    rmr_bytes policy; /* its text from the start on, in FILE mode alone; NULL:
+                         none.  Its tests are not run then, for they may be
+                         about what is not there yet: the log says what fails */
     /* Proxies in front: from them X-Forwarded-For (its last address that is
      * none of theirs), or else X-Real-IP, is who asks, in events and logs; from
      * others these are ignored.  A prefix of everybody is refused. */
@@ -409,8 +411,9 @@ RMR_API rmr_err rmr_coord_node_expire(rmr_coord *c, uint64_t id,
  *  Effects: as said.  Errors: NOTFOUND.  Source: Headscale's API. */
 RMR_API rmr_err rmr_coord_node_remove(rmr_coord *c, uint64_t id);
 /** Its tags, which take it from its user for good.
- *  Effects: as said.  Errors: NOTFOUND, INVAL (none, too many, a bad one),
- *  NOMEM.
+ *  Effects: as said.
+ *  Errors: NOTFOUND, INVAL (none, too many, a bad one), DENIED (the policy's
+ *  tagOwners has not got one of them), NOMEM.
  *  Source: Headscale's API. */
 RMR_API rmr_err rmr_coord_node_set_tags(rmr_coord *c, uint64_t id,
                                         const char *const *tags, size_t n);
@@ -422,9 +425,11 @@ RMR_API rmr_err rmr_coord_node_approve(rmr_coord *c, uint64_t id,
 
 /* ---- logins that wait for approval -------------------------------------- */
 
-/** The node that waits under that id becomes the user's.
+/** The node that waits under that id becomes the user's, or gets the tags that
+ *  it asks for.
  *  Effects: its client is answered.
- *  Errors: NOTFOUND (the login, or the user), INUSE (another node has its key by
+ *  Errors: NOTFOUND (the login, or the user), DENIED (the user may not give it
+ *  one of those tags; it goes on waiting), INUSE (another node has its key by
  *  now), FULL (no address is left), NOMEM.
  *  Source: Headscale's API, POST /api/v1/auth/register. */
 RMR_API rmr_err rmr_coord_login_approve(rmr_coord *c, const char *login,
