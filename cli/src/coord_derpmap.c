@@ -538,11 +538,17 @@ static bool read_file(maker *m, const char *path)
 
 /* ---- the relay here ------------------------------------------------------ */
 
-static void put_own_ip(maker *m, const char *name, const rmr_addr *a)
+/* What is configured, or the host itself where it is such an address. */
+static void put_own_ip(maker *m, const char *name, const rmr_addr *a,
+                       uint8_t family, const char *host)
 {
     char text[RMR_ADDR_TEXT_MAX];
-    if (a->family != RMR_AF_NONE) {
-        rmr_jw_kstr(&m->w, name, rmr_addr_ip_text(a, text));
+    rmr_addr at = *a;
+    if (at.family == RMR_AF_NONE) {
+        (void)rmr_addr_parse_ip(rmr_bytes_str(host), &at);
+    }
+    if (at.family == family) {
+        rmr_jw_kstr(&m->w, name, rmr_addr_ip_text(&at, text));
     }
 }
 
@@ -568,8 +574,8 @@ static bool put_own(maker *m, const cli_coord_derp_server *s,
         rmr_hex(cert + 11, own->pin, sizeof own->pin);
         rmr_jw_kstr(&m->w, "CertName", cert);
     }
-    put_own_ip(m, "IPv4", &s->ipv4);
-    put_own_ip(m, "IPv6", &s->ipv6);
+    put_own_ip(m, "IPv4", &s->ipv4, RMR_AF_INET, own->host);
+    put_own_ip(m, "IPv6", &s->ipv6, RMR_AF_INET6, own->host);
     rmr_jw_kint(&m->w, "STUNPort",
                 s->stun_listen_addr.family != RMR_AF_NONE
                     ? (int64_t)s->stun_listen_addr.port

@@ -216,6 +216,19 @@ static void the_relay_here_is_a_region(void **state)
     expect(0, &own, "{\"Regions\":{}}");
 }
 
+static void a_host_that_is_an_address_is_said_as_one(void **state)
+{
+    (void)state;
+    own_relay();
+    own.host = "192.0.2.7";
+    (void)rmr_addr_parse_ip(rmr_bytes_str("2001:db8::9"), &server.ipv6);
+    char *json = map_of(0, &own);
+    assert_non_null(json);
+    assert_non_null(strstr(json, "\"HostName\":\"192.0.2.7\",\"IPv4\":"
+                                 "\"192.0.2.7\",\"IPv6\":\"2001:db8::9\""));
+    free(json);
+}
+
 static void the_relay_here_comes_last(void **state)
 {
     (void)state;
@@ -323,6 +336,7 @@ int main(void)
         cmocka_unit_test(every_field_is_passed_on),
         cmocka_unit_test(a_later_region_replaces_an_earlier_one),
         cmocka_unit_test(the_relay_here_is_a_region),
+        cmocka_unit_test(a_host_that_is_an_address_is_said_as_one),
         cmocka_unit_test(the_relay_here_comes_last),
         cmocka_unit_test(faults_are_told_with_their_lines),
         cmocka_unit_test(a_map_that_grows_is_refused),
