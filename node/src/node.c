@@ -128,6 +128,13 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     if (cfg->n_static_endpoints > ND_MAX_STATIC ||
         (cfg->n_static_endpoints && !cfg->static_endpoints))
         return RMR_E_INVAL;
+    if (cfg->n_static_endpoints) {
+        n->fixed = rmr_alloc_raw(&n->env.alloc,
+                                 cfg->n_static_endpoints * sizeof *n->fixed,
+                                 _Alignof(rmr_addr));
+        if (!n->fixed)
+            return RMR_E_NOMEM;
+    }
     n->n_fixed = cfg->n_static_endpoints;
     for (size_t i = 0; i < n->n_fixed; i++)
         n->fixed[i] = cfg->static_endpoints[i];
@@ -277,7 +284,11 @@ void rmr_node_free(rmr_node *n)
     rmri_node_forward_echo_free(n);
     rmri_node_routes_free(n);
     rmri_node_udp_free(n);
+    rmri_node_tsmp_free(n);
+    rmri_node_peerapi_free(n);
+    rmri_node_links_free(n);
     rmri_node_paths_free(n);
+    rmr_release(&alloc, n->fixed, n->n_fixed * sizeof *n->fixed);
     rmr_nm_free(n->nm);
     rmr_mc_free(n->mc);
     rmr_timers_wipe(&n->timers);
