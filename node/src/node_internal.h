@@ -755,7 +755,8 @@ struct rmr_node {
     size_t n_serves;
     char local_name[64];
     size_t tcp_buffer;
-    rmr_tls_anchors *anchors;
+    rmr_tls_anchors *anchors; /* own; NULL: the program's are used */
+    const rmr_aead *aead;     /* NULL: WireGuard has its own */
     rmr_gcm gcm; /* without a name: none on this machine */
 
     nd_phase phase;
