@@ -4,7 +4,7 @@
 #include <stdalign.h>
 #include <string.h>
 
-#define CHUNK_BYTES 4096 /* a chunk aims at this ...               */
+#define CHUNK_BYTES 1024 /* a chunk aims at this ...               */
 #define CHUNK_ITEMS 64   /* ... but holds no more items than these */
 
 /* Before each item.  `gen` changes when the slot is freed, so that the handles

@@ -82,16 +82,26 @@ static rmr_err set_auth_key(rmr_ctl *c, const char *key)
 /* "tag:a", "tag:b" -> "tag:a\0tag:b\0\0" */
 static rmr_err set_tags(rmr_ctl *c, const rmr_ctl_config *cfg)
 {
-    size_t at = 0;
+    size_t size = 1, at = 0;
     if (cfg->n_tags && !cfg->tags)
         return RMR_E_INVAL;
     for (size_t i = 0; i < cfg->n_tags; i++) {
         const char *tag = cfg->tags[i];
         size_t n = tag ? strlen(tag) : 0;
-        if (n < 5 || memcmp(tag, "tag:", 4) != 0 || n + 2 > sizeof c->tags - at)
+        if (n < 5 || memcmp(tag, "tag:", 4) != 0 || n + 1 > CTL_TAGS - size)
             return RMR_E_INVAL;
-        memcpy(c->tags + at, tag, n + 1);
-        at += n + 1;
+        size += n + 1;
+    }
+    if (cfg->n_tags == 0)
+        return RMR_OK;
+    c->tags = rmr_alloc_zero(&c->env.alloc, size, 1);
+    if (!c->tags)
+        return RMR_E_NOMEM;
+    c->tags_size = size;
+    for (size_t i = 0; i < cfg->n_tags; i++) {
+        size_t n = strlen(cfg->tags[i]) + 1;
+        memcpy(c->tags + at, cfg->tags[i], n);
+        at += n;
     }
     return RMR_OK;
 }
@@ -102,8 +112,28 @@ static bool is_zero(const uint8_t key[RMR_KEY_LEN])
     return rmr_equal_ct(key, zero, sizeof zero);
 }
 
+const char *rmri_ctl_auth_url(const rmr_ctl *c)
+{
+    return c->auth_url ? c->auth_url : "";
+}
+
+rmr_err rmri_ctl_set_auth_url(rmr_ctl *c, const char *url)
+{
+    if (!c->auth_url)
+        c->auth_url = rmr_alloc_zero(&c->env.alloc, CTL_URL_MAX, 1);
+    if (!c->auth_url)
+        return RMR_E_NOMEM;
+    return copy_text(c->auth_url, CTL_URL_MAX, url, "") ? RMR_OK : RMR_E_TOOBIG;
+}
+
+void rmri_ctl_clear_auth_url(rmr_ctl *c)
+{
+    if (c->auth_url)
+        c->auth_url[0] = '\0';
+}
+
 /* As it was when the program ended. */
-static void resume(rmr_ctl *c, const rmr_ctl_config *cfg)
+static rmr_err resume(rmr_ctl *c, const rmr_ctl_config *cfg)
 {
     rmr_url url;
     if (!is_zero(cfg->next_node_public)) {
@@ -113,9 +143,13 @@ static void resume(rmr_ctl *c, const rmr_ctl_config *cfg)
         c->has_map_key = c->key_is_new = true;
     }
     if (cfg->auth_url && !c->auth_key &&
-        rmr_url_parse(rmr_bytes_str(cfg->auth_url), &url) == RMR_OK)
-        c->login_is_old =
-            copy_text(c->auth_url, sizeof c->auth_url, cfg->auth_url, "");
+        rmr_url_parse(rmr_bytes_str(cfg->auth_url), &url) == RMR_OK) {
+        rmr_err e = rmri_ctl_set_auth_url(c, cfg->auth_url);
+        if (e == RMR_E_NOMEM)
+            return e;
+        c->login_is_old = e == RMR_OK;
+    }
+    return RMR_OK;
 }
 
 static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
@@ -149,7 +183,9 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
     c->fetch_key = !c->has_server_key;
     c->wall_ns = cfg->wall_unix_ns;
     c->nm = cfg->netmap;
-    resume(c, cfg);
+    e = resume(c, cfg);
+    if (e)
+        return e;
     c->is_held = cfg->hold;
     if (cfg->callbacks) {
         size_t n = cfg->callbacks->struct_size;
@@ -213,6 +249,9 @@ void rmr_ctl_free(rmr_ctl *c)
     rmri_ctl_net_free(&c->net, &c->env.alloc);
     rmri_ctl_ping_free(c);
     rmr_alloc a = c->env.alloc;
+    rmr_release(&a, c->tags, c->tags_size);
+    rmr_release(&a, c->routes, c->n_routes * sizeof *c->routes);
+    rmr_release_wiped(&a, c->auth_url, CTL_URL_MAX);
     rmr_release_wiped(&a, c, sizeof *c);
 }
 
@@ -656,7 +695,7 @@ static void register_anew(rmr_ctl *c)
 {
     c->need_register = true;
     c->register_at = 0;
-    c->auth_url[0] = '\0';
+    rmri_ctl_clear_auth_url(c);
     c->login_is_old = false;
     c->same_url = 0;
     if (c->req[REQ_REGISTER].stream)

@@ -111,10 +111,10 @@ static bool is_legacy_key(const rmr_ctl *c)
 {
     uint8_t key[RMR_KEY_LEN];
     size_t n = c->body_len;
-    while (n && (c->body[n - 1] == '\n' || c->body[n - 1] == '\r'))
+    while (n && (c->work->body[n - 1] == '\n' || c->work->body[n - 1] == '\r'))
         n--;
     return n == 64 &&
-           rmr_unhex(key, sizeof key, rmr_bytes_of(c->body, n)) == RMR_OK;
+           rmr_unhex(key, sizeof key, rmr_bytes_of(c->work->body, n)) == RMR_OK;
 }
 
 static void adopt_key(rmr_ctl *c)
@@ -152,7 +152,8 @@ static void take_key(rmr_ctl *c)
 /* The beginning of a body, for messages. */
 static void body_text(const rmr_ctl *c, char *dst, size_t cap)
 {
-    rmri_ctl_server_words(c, dst, cap, rmr_bytes_of(c->body, c->body_len));
+    rmri_ctl_server_words(c, dst, cap,
+                          rmr_bytes_of(c->work->body, c->body_len));
 }
 
 static void key_refused(rmr_ctl *c)
@@ -162,7 +163,8 @@ static void key_refused(rmr_ctl *c)
     body_text(c, words, sizeof words);
     if (c->h1_status >= 300 && c->h1_status < 400)
         rmri_ctl_die(c, e, "HTTP %u to GET /key, to %s: use that URL",
-                     c->h1_status, c->h1_word[0] ? c->h1_word : "elsewhere");
+                     c->h1_status,
+                     c->work->h1_word[0] ? c->work->h1_word : "elsewhere");
     else
         rmri_ctl_die(c, e, "HTTP %u to GET /key%s%s", c->h1_status,
                      words[0] ? ": " : "", words);
@@ -223,13 +225,13 @@ static void upgrade_refused(rmr_ctl *c)
 {
     char text[CTL_TEXT];
     char words[200];
-    rmr_bytes body = rmr_bytes_of(c->body, c->body_len);
+    rmr_bytes body = rmr_bytes_of(c->work->body, c->body_len);
     rmr_err e = rmri_ctl_classify_upgrade(c->h1_status, body);
     body_text(c, words, sizeof words);
-    if (c->h1_status >= 300 && c->h1_status < 400 && c->h1_word[0])
+    if (c->h1_status >= 300 && c->h1_status < 400 && c->work->h1_word[0])
         (void)snprintf(text, sizeof text,
                        "HTTP %u to the protocol upgrade, to %.400s",
-                       c->h1_status, c->h1_word);
+                       c->h1_status, c->work->h1_word);
     else
         (void)snprintf(text, sizeof text, "HTTP %u to the protocol upgrade%s%s",
                        c->h1_status, words[0] ? ": " : "", words);
@@ -255,9 +257,9 @@ static void upgraded(rmr_ctl *c)
         upgraded_to_websocket(c);
         return;
     }
-    if (!rmri_ctl_same(c->h1_word, CTL_PROTOCOL)) {
+    if (!rmri_ctl_same(c->work->h1_word, CTL_PROTOCOL)) {
         rmri_ctl_die(c, RMR_E_CTL_HTTP, "switched to unexpected protocol %s",
-                     c->h1_word[0] ? c->h1_word : "(none)");
+                     c->work->h1_word[0] ? c->work->h1_word : "(none)");
         return;
     }
     c->phase = PH_NOISE;
@@ -276,22 +278,22 @@ static rmr_err on_head(void *user, const rmr_h1_head *head)
     c->body_len = 0;
     c->ws_accepted =
         head->status == 101 && c->by_ws && rmri_ctl_ws_accepts(c, head);
-    rmri_ctl_copy_clean(c->h1_word, sizeof c->h1_word, word);
+    rmri_ctl_copy_clean(c->work->h1_word, sizeof c->work->h1_word, word);
     return RMR_OK;
 }
 
 static rmr_err on_body(void *user, rmr_bytes data)
 {
     rmr_ctl *c = (rmr_ctl *)user;
-    size_t room = sizeof c->body - c->body_len;
+    size_t room = sizeof c->work->body - c->body_len;
     size_t n = data.len < room ? data.len : room;
     if (n)
-        memcpy(c->body + c->body_len, data.ptr, n);
+        memcpy(c->work->body + c->body_len, data.ptr, n);
     c->body_len += n;
     if (c->phase == PH_KEY && c->h1_status == 200 && !c->json_err)
         c->json_err = rmr_json_bind_feed(&c->work->json, data);
     /* An error page may be long, or never end; its beginning is enough. */
-    if (c->phase == PH_UPGRADE && c->body_len == sizeof c->body)
+    if (c->phase == PH_UPGRADE && c->body_len == sizeof c->work->body)
         upgrade_refused(c);
     return c->dying || c->redial ? RMR_E_CLOSED : RMR_OK;
 }

@@ -197,7 +197,8 @@ void rmri_ctl_h2_handle_deadline(rmr_ctl *c)
     const ctl_request *r = c->req;
     rmri_ctl_sleep_end(c);
     if (is_running(c, REQ_REGISTER) && c->now >= r[REQ_REGISTER].deadline) {
-        if (c->auth_url[0]) /* the server forgot the login: ask again */
+        if (rmri_ctl_auth_url(
+                c)[0]) /* the server forgot the login: ask again */
             rmri_ctl_h2_cancel(c, REQ_REGISTER);
         else
             rmri_ctl_register_failed(c, RMR_E_CTL_SILENT,

@@ -95,6 +95,8 @@ typedef struct ctl_work {
     rmr_noise noise;
     uint8_t scratch[CTL_SCRATCH];
     uint8_t hello[RMR_TS_FRAME_MAX]; /* the frame that answers message 1 */
+    char h1_word[CTL_TEXT];          /* Upgrade or Location of an answer */
+    char body[320];                  /* the beginning of its body */
 } ctl_work;
 
 typedef struct ctl_ws ctl_ws;
@@ -127,7 +129,8 @@ struct rmr_ctl {
     char hostname[NM_TEXT_MAX], os[64], os_version[64], product[64];
     bool shields_up;
     bool ephemeral, accept_key, compress, keep_auth_key;
-    char tags[CTL_TAGS]; /* each ends with a zero byte, the last with two */
+    char *tags; /* each ends with a zero byte, the last with two; NULL: none */
+    size_t tags_size;
     uint8_t machine_key[RMR_KEY_LEN];
     uint8_t node_key[RMR_KEY_LEN], old_node_key[RMR_KEY_LEN]; /* public */
     /* The key that the server knows: polls go on with it while a new node_key
@@ -142,7 +145,7 @@ struct rmr_ctl {
     uint64_t wall_ns; /* at wall_at */
     rmr_time wall_at;
     ctl_net net;
-    rmr_prefix routes[RMR_CTL_MAX_ROUTES]; /* that we offer */
+    rmr_prefix *routes; /* that we offer */
     size_t n_routes;
     char exit_node_id[64]; /* "": none */
     uint16_t peerapi[2];   /* ports, IPv4 and IPv6; 0: none */
@@ -169,7 +172,6 @@ struct rmr_ctl {
     rmr_h1 *h1;
     uint16_t h1_status;
     bool h1_keep_alive, h1_done;
-    char h1_word[CTL_TEXT]; /* Upgrade or Location of the answer */
     /* The form of the upgrade: POST, or a WebSocket where a proxy breaks that.
      * What worked last is tried first; the other one once, at once. */
     bool by_ws, ws_worked, other_tried;
@@ -186,8 +188,7 @@ struct rmr_ctl {
     size_t json_len;
     uint8_t found_key[RMR_KEY_LEN];
     bool found;
-    char body[320]; /* the beginning of a body */
-    size_t body_len;
+    size_t body_len; /* of work->body */
     size_t hello_len; /* of work->hello */
     rmr_ts_record record;
     uint8_t early[9];
@@ -204,14 +205,14 @@ struct rmr_ctl {
     bool sent_auth_key;   /* in the register request that runs */
     rmr_time register_at; /* not before this (429, the same AuthURL again) */
     uint32_t same_url;
-    char auth_url[CTL_URL_MAX]; /* awaited login; "": none */
+    char *auth_url; /* awaited login, CTL_URL_MAX; NULL or "": none */
     bool login_is_old; /* it is of before the start, and not confirmed yet */
     bool map_refused;           /* the map request was, since registration */
     bool update_due;
     rmr_time update_at;
     uint32_t update_failures;
 
-    char ping_url[1024]; /* the last that was asked for */
+    uint8_t ping_url[RMR_HASH_LEN]; /* hash of the last that was asked for */
     ctl_ping *ping;      /* NULL: no answer is due */
 
     /* the map stream */
@@ -243,6 +244,11 @@ void rmri_ctl_die(rmr_ctl *c, rmr_err err, const char *fmt, ...)
 rmr_err rmri_ctl_failed(rmr_ctl *c, ctl_loop loop, rmr_dur *wait);
 /* n squared times 10 ms, at most 30 s, times 0.5 ... 1.5.  Errors: RNG. */
 rmr_err rmri_ctl_backoff(rmr_ctl *c, uint32_t n, rmr_dur *out);
+const char *rmri_ctl_auth_url(const rmr_ctl *c);
+/* Errors: NOMEM. */
+rmr_err rmri_ctl_set_auth_url(rmr_ctl *c, const char *url);
+/* None is awaited.  Its memory stays: a callback may be looking at it. */
+void rmri_ctl_clear_auth_url(rmr_ctl *c);
 /* Errors: NOMEM. */
 rmr_err rmri_ctl_work_new(rmr_ctl *c);
 void rmri_ctl_work_free(rmr_ctl *c);

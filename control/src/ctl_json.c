@@ -17,7 +17,7 @@ static void put_key(rmr_jw *w, const char *name, const char *prefix,
 
 static void put_tags(rmr_jw *w, const rmr_ctl *c)
 {
-    if (!c->tags[0])
+    if (!c->tags)
         return;
     rmr_jw_key(w, "RequestTags");
     rmr_jw_array(w);
@@ -61,7 +61,7 @@ static void put_register(rmr_jw *w, const rmr_ctl *c)
     rmr_jw_kstr(w, "Expiry",
                 c->logging_out ? "1970-01-01T00:02:03Z"
                                : "0001-01-01T00:00:00Z");
-    rmr_jw_kstr(w, "Followup", c->auth_url);
+    rmr_jw_kstr(w, "Followup", rmri_ctl_auth_url(c));
     if (c->ephemeral)
         rmr_jw_kbool(w, "Ephemeral", true);
 }

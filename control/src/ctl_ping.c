@@ -118,9 +118,11 @@ bool rmri_ctl_ping(void *user, const nm_ping *in)
 {
     rmr_ctl *c = (rmr_ctl *)user;
     bool is_c2n = rmri_ctl_same(in->types, "c2n");
-    if (rmri_ctl_same(c->ping_url, in->url)) /* said twice, done once */
+    uint8_t url[RMR_HASH_LEN];
+    rmr_blake2s_256(url, rmr_bytes_str(in->url), rmr_bytes_of(NULL, 0));
+    if (memcmp(c->ping_url, url, sizeof url) == 0) /* said twice, done once */
         return true;
-    (void)snprintf(c->ping_url, sizeof c->ping_url, "%s", in->url);
+    memcpy(c->ping_url, url, sizeof url);
     if (!is_c2n && (in->types[0] || !in->noise))
         return false; /* not over this connection: the host may */
     if (c->ping || take_path(c, in->url) != RMR_OK)

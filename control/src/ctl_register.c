@@ -54,7 +54,7 @@ static size_t put_ts_lb(const rmr_ctl *c, rmr_header h[2], char text[2][80])
 
 bool rmri_ctl_sends_auth_key(const rmr_ctl *c)
 {
-    return c->auth_key && !c->auth_url[0] && !c->logging_out &&
+    return c->auth_key && !rmri_ctl_auth_url(c)[0] && !c->logging_out &&
            (!c->registered || c->key_is_new);
 }
 
@@ -77,7 +77,7 @@ rmr_err rmri_ctl_register_send(rmr_ctl *c)
     rmri_ctl_body_free(c, body, len);
     if (e)
         return e;
-    bool waits = c->auth_url[0] != '\0';
+    bool waits = rmri_ctl_auth_url(c)[0] != '\0';
     c->sent_auth_key = rmri_ctl_sends_auth_key(c);
     r->deadline = rmr_time_add(c->now, waits ? CTL_FOLLOWUP_TIMEOUT
                                              : CTL_REGISTER_TIMEOUT);
@@ -185,13 +185,17 @@ static rmr_err refusal(const rmr_ctl *c)
 static void await_login(rmr_ctl *c)
 {
     rmr_dur wait = 0;
-    if (rmri_ctl_same(c->auth_url, c->work->reply.auth_url)) {
+    if (rmri_ctl_same(rmri_ctl_auth_url(c), c->work->reply.auth_url)) {
         if (rmri_ctl_backoff(c, ++c->same_url, &wait)) {
             rmri_ctl_die(c, RMR_E_RNG, "%s", "");
             return;
         }
     } else {
-        memcpy(c->auth_url, c->work->reply.auth_url, sizeof c->auth_url);
+        rmr_err e = rmri_ctl_set_auth_url(c, c->work->reply.auth_url);
+        if (e) {
+            rmri_ctl_die(c, e, "%s", "");
+            return;
+        }
         c->same_url = 0;
     }
     c->register_at = rmr_time_add(c->now, wait);
@@ -206,7 +210,8 @@ static void registered(rmr_ctl *c)
     c->key_is_new = false;
     c->has_map_key = true;
     memcpy(c->map_key, c->node_key, RMR_KEY_LEN);
-    c->auth_url[0] = '\0';
+    rmr_release_wiped(&c->env.alloc, c->auth_url, CTL_URL_MAX);
+    c->auth_url = NULL;
     c->same_url = 0;
     c->stats.registers++;
     c->failures[LOOP_REGISTER] = 0;
@@ -260,7 +265,7 @@ static bool begins_anew(rmr_ctl *c)
     if (!c->login_is_old)
         return false;
     c->login_is_old = false;
-    c->auth_url[0] = '\0';
+    rmri_ctl_clear_auth_url(c);
     c->register_at = c->now;
     rmr_logf(&c->env.log, RMR_LOG_INFO, "control",
              "the login that was waited for is over: asking for another");

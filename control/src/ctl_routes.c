@@ -26,8 +26,16 @@ rmr_err rmr_ctl_set_routes(rmr_ctl *c, rmr_time now, const rmr_prefix *routes,
     c->now = now > c->now ? now : c->now;
     if (same(c, routes, n, id))
         return RMR_OK;
-    if (n)
-        memcpy(c->routes, routes, n * sizeof *routes);
+    rmr_prefix *own = NULL;
+    if (n) {
+        own =
+            rmr_alloc_raw(&c->env.alloc, n * sizeof *own, _Alignof(rmr_prefix));
+        if (!own)
+            return RMR_E_NOMEM;
+        memcpy(own, routes, n * sizeof *own);
+    }
+    rmr_release(&c->env.alloc, c->routes, c->n_routes * sizeof *c->routes);
+    c->routes = own;
     c->n_routes = n;
     memcpy(c->exit_node_id, id, len + 1);
     c->update_due = true;

@@ -3,10 +3,18 @@
 
 #include <string.h>
 
-void rmr_endpoints_init(rmr_endpoints *e)
+void rmr_endpoints_init(rmr_endpoints *e, const rmr_alloc *alloc)
 {
     memset(e, 0, sizeof *e);
     e->gathered_at = RMR_TIME_NEVER;
+    e->alloc = *alloc;
+}
+
+void rmr_endpoints_wipe(rmr_endpoints *e)
+{
+    rmr_release(&e->alloc, e->list, e->cap * sizeof *e->list);
+    rmr_release(&e->alloc, e->cache, e->cap_cache * sizeof *e->cache);
+    memset(e, 0, sizeof *e);
 }
 
 void rmr_endpoints_forget(rmr_endpoints *e)
@@ -136,14 +144,37 @@ static void expire(rmr_endpoints *e)
             drop(e, i - 1);
 }
 
+/* Room for one more; false: at the bound, or no memory. */
+static bool more_cache(rmr_endpoints *e)
+{
+    size_t cap = e->cap_cache ? e->cap_cache * 2 : 4;
+    if (e->n_cache < e->cap_cache)
+        return true;
+    if (cap > RMR_ENDPOINTS_CACHE_MAX)
+        return false;
+    rmr_endpoints_cached *list = rmr_alloc_raw(&e->alloc, cap * sizeof *list,
+                                               _Alignof(rmr_endpoints_cached));
+    if (!list)
+        return false;
+    if (e->n_cache)
+        memcpy(list, e->cache, e->n_cache * sizeof *list);
+    rmr_release(&e->alloc, e->cache, e->cap_cache * sizeof *list);
+    e->cache = list;
+    e->cap_cache = cap;
+    return true;
+}
+
 static void remember(rmr_endpoints *e, const rmr_endpoint *ep)
 {
     if (extend(e, ep))
         return;
     if (count_ip(e, &ep->addr) >= RMR_ENDPOINTS_CACHE_PER_IP)
         evict(e, &ep->addr);
-    if (e->n_cache == RMR_ENDPOINTS_CACHE_MAX)
+    if (!more_cache(e)) {
+        if (e->n_cache == 0)
+            return;
         evict(e, NULL);
+    }
     e->cache[e->n_cache].ep = *ep;
     e->cache[e->n_cache++].seen = e->now;
 }
@@ -164,6 +195,25 @@ static void through_cache(rmr_endpoints *e, set *s)
 
 /* ---- gathering ------------------------------------------------------------ */
 
+/* Room for the set that was gathered, else it is cut to the room that is there. */
+static void fit(rmr_endpoints *e, set *s)
+{
+    if (s->n <= e->cap)
+        return;
+    rmr_endpoint *list =
+        rmr_alloc_raw(&e->alloc, s->n * sizeof *list, _Alignof(rmr_endpoint));
+    if (!list) {
+        s->left_out += s->n - e->cap;
+        s->n = e->cap;
+        return;
+    }
+    if (e->n)
+        memcpy(list, e->list, e->n * sizeof *list);
+    rmr_release(&e->alloc, e->list, e->cap * sizeof *list);
+    e->list = list;
+    e->cap = s->n;
+}
+
 bool rmr_endpoints_gather(rmr_endpoints *e, rmr_time now,
                           const rmr_endpoints_input *in)
 {
@@ -180,10 +230,12 @@ bool rmr_endpoints_gather(rmr_endpoints *e, rmr_time now,
     for (size_t i = 0; i < in->n_fixed; i++)
         add(&s, &in->fixed[i], RMR_ENDPOINT_EXPLICIT);
     add_local(&s, in);
+    fit(e, &s);
     bool changed = e->gathered_at == RMR_TIME_NEVER
                        ? s.n > 0
                        : !rmr_endpoints_same(e->list, e->n, s.list, s.n);
-    memcpy(e->list, s.list, sizeof e->list);
+    if (s.n)
+        memcpy(e->list, s.list, s.n * sizeof *e->list);
     e->n = s.n;
     e->left_out += s.left_out;
     e->gathered_at = e->now;

@@ -35,6 +35,7 @@ void rmr_portmap_free(rmr_portmap *pm)
         return;
     rmr_h1_free(pm->h1);
     rmr_alloc a = pm->env.alloc;
+    rmr_release(&a, pm->u, sizeof *pm->u);
     rmr_release(&a, pm, sizeof *pm);
 }
 
@@ -132,7 +133,8 @@ static rmr_err begin(rmr_portmap *pm)
         memcpy(pm->nonce, pm->map.nonce, NONCE_LEN);
     else if (rmr_rng_fill(&pm->env.rng, pm->nonce, NONCE_LEN) != RMR_OK)
         return RMR_E_RNG;
-    pm->u.tries = 0;
+    if (pm->u)
+        pm->u->tries = 0;
     if (renew_pcp || (pcp && !pmp && pm->map.kind == RMR_PORTMAP_NONE))
         ask(pm, PM_ASK_PCP, OUT_PCP_MAP);
     else if (pm->map.kind == RMR_PORTMAP_UPNP)
@@ -221,7 +223,8 @@ static void forget_gateway(rmr_portmap *pm)
     pm->out = 0;
     memset(pm->has_seen, 0, sizeof pm->has_seen);
     memset(pm->has_epoch, 0, sizeof pm->has_epoch);
-    memset(&pm->u, 0, sizeof pm->u);
+    rmr_release(&pm->env.alloc, pm->u, sizeof *pm->u);
+    pm->u = NULL;
 }
 
 rmr_err rmr_portmap_set_network(rmr_portmap *pm, rmr_time now,
@@ -385,7 +388,7 @@ static void stage_over(rmr_portmap *pm)
         pm->stats.http_failed++;
         rmri_pm_http_end(pm);
     }
-    if (pm->stage == PM_FIND_UPNP && pm->u.n_at)
+    if (pm->stage == PM_FIND_UPNP && pm->u && pm->u->n_at)
         rmri_pm_http(pm, PM_DESCRIBE, DESCRIBE_FOR);
     else
         rmri_pm_next_way(pm);

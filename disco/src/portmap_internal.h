@@ -86,6 +86,9 @@ typedef struct pm_upnp {
     uint8_t found_service, this_service;
     bool has_base, this_has_url, is_done;
     rmr_url this_url;
+    /* the request that is sent */
+    uint8_t req[2048];
+    size_t req_len, req_at;
 } pm_upnp;
 
 struct rmr_portmap {
@@ -118,13 +121,11 @@ struct rmr_portmap {
 
     pm_mapping map;  /* kind NONE: none */
     pm_mapping gone; /* to be taken back */
-    pm_upnp u;
+    pm_upnp *u; /* NULL until a router answered by SSDP */
 
     pm_stream stream;
     bool wants_close;
     rmr_h1 *h1;
-    uint8_t req[2048];
-    size_t req_len, req_at;
 };
 
 /* ---- portmap.c ---- */

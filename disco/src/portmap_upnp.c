@@ -88,7 +88,6 @@ static bool is_same(const rmr_url *a, const rmr_url *b)
 rmr_err rmri_pm_ssdp_read(rmr_portmap *pm, rmr_bytes d)
 {
     rmr_url u;
-    pm_upnp *p = &pm->u;
     if (!pm->probing && pm->stage != PM_FIND_UPNP)
         return RMR_E_UNKNOWN;
     if (d.len < 12 || memcmp(d.ptr, "HTTP/1.", 7) != 0 ||
@@ -96,6 +95,12 @@ rmr_err rmri_pm_ssdp_read(rmr_portmap *pm, rmr_bytes d)
         !has(d, ":InternetGatewayDevice:") ||
         rmr_url_parse(location_of(d), &u) != RMR_OK || !is_at_gateway(pm, &u))
         return RMR_E_MALFORMED;
+    if (!pm->u)
+        pm->u =
+            rmr_alloc_zero(&pm->env.alloc, sizeof *pm->u, _Alignof(pm_upnp));
+    pm_upnp *p = pm->u;
+    if (!p)
+        return RMR_E_NOMEM;
     if (!rmri_pm_is_fresh(pm, PM_UPNP) && pm->stage < PM_DESCRIBE)
         p->n_at = 0; /* those of long ago */
     rmri_pm_see(pm, PM_UPNP);
@@ -111,16 +116,17 @@ rmr_err rmri_pm_ssdp_read(rmr_portmap *pm, rmr_bytes d)
 
 void rmri_pm_upnp_begin(rmr_portmap *pm)
 {
-    pm_upnp *p = &pm->u;
-    bool fresh = rmri_pm_is_fresh(pm, PM_UPNP);
-    p->tried = 0;
-    p->ext_port = 0;
+    pm_upnp *p = pm->u;
+    bool fresh = p && rmri_pm_is_fresh(pm, PM_UPNP);
+    if (p)
+        p->tried = p->ext_port = 0;
     if (fresh && p->control.path[0]) {
         rmri_pm_http(pm, PM_ADD, SOAP_FOR);
     } else if (fresh && p->n_at) {
         rmri_pm_http(pm, PM_DESCRIBE, RMR_SEC);
     } else {
-        p->n_at = 0;
+        if (p)
+            p->n_at = 0;
         pm->stage = PM_FIND_UPNP;
         pm->until = rmr_time_add(pm->now, 250 * RMR_MS);
         pm->out |= OUT_SSDP;
@@ -168,7 +174,7 @@ static uint8_t service_of(rmr_bytes text)
 
 static void in_description(rmr_portmap *pm, rmr_bytes name, rmr_bytes text)
 {
-    pm_upnp *p = &pm->u;
+    pm_upnp *p = pm->u;
     rmr_url u;
     if (rmr_bytes_eq_str(name, "URLBase")) {
         p->has_base = rmr_url_parse(text, &u) == RMR_OK;
@@ -191,7 +197,7 @@ static void in_description(rmr_portmap *pm, rmr_bytes name, rmr_bytes text)
 
 static void in_answer(rmr_portmap *pm, rmr_bytes name, rmr_bytes text)
 {
-    pm_upnp *p = &pm->u;
+    pm_upnp *p = pm->u;
     uint64_t n;
     rmr_addr a;
     if (rmr_bytes_eq_str(name, "errorCode")) {
@@ -234,15 +240,15 @@ static const char *action_of(const rmr_portmap *pm)
         return "GetExternalIPAddress";
     if (pm->stage == PM_DELETE)
         return "DeletePortMapping";
-    return pm->u.service == 0 && !pm->u.old_add ? "AddAnyPortMapping"
-                                                : "AddPortMapping";
+    return pm->u->service == 0 && !pm->u->old_add ? "AddAnyPortMapping"
+                                                  : "AddPortMapping";
 }
 
 /* The port that we have, else any: a fixed one would often be taken. */
 static uint16_t choose_port(rmr_portmap *pm)
 {
     uint8_t b[2];
-    if (pm->map.kind == RMR_PORTMAP_UPNP && pm->u.tries == 0)
+    if (pm->map.kind == RMR_PORTMAP_UPNP && pm->u->tries == 0)
         return pm->map.ext.port;
     if (rmr_rng_fill(&pm->env.rng, b, sizeof b) != RMR_OK)
         return pm->port;
@@ -252,7 +258,7 @@ static uint16_t choose_port(rmr_portmap *pm)
 static void put_args(rmr_portmap *pm, rmr_wr *w)
 {
     char own[RMR_ADDR_TEXT_MAX];
-    pm_upnp *p = &pm->u;
+    pm_upnp *p = pm->u;
     if (pm->stage == PM_ADDRESS)
         return;
     if (pm->stage == PM_ADD && p->ext_port == 0)
@@ -273,7 +279,7 @@ static void put_args(rmr_portmap *pm, rmr_wr *w)
 static rmr_err build_soap(rmr_portmap *pm)
 {
     char body[1200], host[272], soap[128];
-    const char *action = action_of(pm), *type = services[pm->u.service];
+    const char *action = action_of(pm), *type = services[pm->u->service];
     rmr_wr w = rmr_wr_of(rmr_buf_of(body, sizeof body));
     rmr_wr s = rmr_wr_of(rmr_buf_of(soap, sizeof soap));
     rmr_wr_str(&w, "<?xml version=\"1.0\"?>\r\n<s:Envelope xmlns:s="
@@ -292,15 +298,16 @@ static rmr_err build_soap(rmr_portmap *pm)
         {rmr_bytes_str("SOAPAction"), rmr_bytes_of(soap, s.len)},
         {rmr_bytes_str("Connection"), rmr_bytes_str("close")}};
     rmr_bytes b = rmr_bytes_of(body, w.len);
-    return rmr_h1_build_request(rmr_buf_of(pm->req, sizeof pm->req),
-                                &pm->req_len, "POST", pm->u.control.path,
-                                rmr_url_authority(&pm->u.control, host),
+    return rmr_h1_build_request(rmr_buf_of(pm->u->req, sizeof pm->u->req),
+                                &pm->u->req_len, "POST", pm->u->control.path,
+                                rmr_url_authority(&pm->u->control, host),
                                 headers, 3, &b);
 }
 
 static const rmr_url *target(const rmr_portmap *pm)
 {
-    return pm->stage == PM_DESCRIBE ? &pm->u.at[pm->u.tried] : &pm->u.control;
+    return pm->stage == PM_DESCRIBE ? &pm->u->at[pm->u->tried]
+                                    : &pm->u->control;
 }
 
 static rmr_err build_request(rmr_portmap *pm)
@@ -308,11 +315,11 @@ static rmr_err build_request(rmr_portmap *pm)
     char host[272];
     const rmr_header close = {rmr_bytes_str("Connection"),
                               rmr_bytes_str("close")};
-    pm->req_at = 0;
+    pm->u->req_at = 0;
     if (pm->stage != PM_DESCRIBE)
         return build_soap(pm);
     return rmr_h1_build_request(
-        rmr_buf_of(pm->req, sizeof pm->req), &pm->req_len, "GET",
+        rmr_buf_of(pm->u->req, sizeof pm->u->req), &pm->u->req_len, "GET",
         target(pm)->path, rmr_url_authority(target(pm), host), &close, 1, NULL);
 }
 
@@ -322,14 +329,15 @@ void rmri_pm_http_end(rmr_portmap *pm)
 {
     pm->wants_close = pm->wants_close || pm->stream >= DIALLING;
     pm->stream = NO_STREAM;
-    pm->req_len = pm->req_at = 0;
+    if (pm->u)
+        pm->u->req_len = pm->u->req_at = 0;
     rmr_h1_free(pm->h1);
     pm->h1 = NULL;
 }
 
 void rmri_pm_http(rmr_portmap *pm, pm_stage stage, rmr_dur budget)
 {
-    pm_upnp *p = &pm->u;
+    pm_upnp *p = pm->u;
     rmri_pm_http_end(pm);
     pm->stage = stage;
     pm->until = rmr_time_add(pm->now, budget);
@@ -343,7 +351,7 @@ void rmri_pm_http(rmr_portmap *pm, pm_stage stage, rmr_dur budget)
 
 static void described(rmr_portmap *pm)
 {
-    pm_upnp *p = &pm->u;
+    pm_upnp *p = pm->u;
     if (p->status == 200 && p->found_service != NO_SERVICE) {
         p->control = p->found;
         p->service = p->found_service;
@@ -383,7 +391,7 @@ static bool can_ask_again(pm_upnp *p)
 
 static void added(rmr_portmap *pm)
 {
-    pm_upnp *p = &pm->u;
+    pm_upnp *p = pm->u;
     if (p->status == 200) {
         rmri_pm_http(pm, PM_ADDRESS, SOAP_FOR);
         return;
@@ -399,9 +407,9 @@ static void added(rmr_portmap *pm)
 
 static void addressed(rmr_portmap *pm)
 {
-    rmr_addr a = pm->u.ext;
-    a.port = pm->u.ext_port;
-    if (pm->u.status != 200 || !rmri_pm_is_public(&a)) {
+    rmr_addr a = pm->u->ext;
+    a.port = pm->u->ext_port;
+    if (pm->u->status != 200 || !rmri_pm_is_public(&a)) {
         pm->stats.refused++;
         rmri_pm_next_way(pm);
         return;
@@ -413,8 +421,8 @@ static void addressed(rmr_portmap *pm)
 /* The exchange is over; without a whole answer its status is 0. */
 static void over(rmr_portmap *pm)
 {
-    if (!pm->u.is_done) {
-        pm->u.status = 0;
+    if (!pm->u->is_done) {
+        pm->u->status = 0;
         pm->stats.http_failed++;
     }
     rmri_pm_http_end(pm);
@@ -437,21 +445,21 @@ static void over(rmr_portmap *pm)
 static rmr_err on_head(void *user, const rmr_h1_head *head)
 {
     rmr_portmap *pm = user;
-    pm->u.status = head->status;
+    pm->u->status = head->status;
     return RMR_OK;
 }
 
 static rmr_err on_body(void *user, rmr_bytes data)
 {
     rmr_portmap *pm = user;
-    rmri_pm_xml_feed(&pm->u.xml, data);
+    rmri_pm_xml_feed(&pm->u->xml, data);
     return RMR_OK;
 }
 
 static rmr_err on_done(void *user)
 {
     rmr_portmap *pm = user;
-    pm->u.is_done = true;
+    pm->u->is_done = true;
     return RMR_OK;
 }
 
@@ -535,7 +543,7 @@ rmr_err rmr_portmap_read(rmr_portmap *pm, rmr_time now, rmr_bytes in)
     if (pm->stream != OPEN)
         return RMR_E_STATE;
     e = rmr_h1_read(pm->h1, in, &n);
-    if (e || pm->u.is_done)
+    if (e || pm->u->is_done)
         over(pm);
     return RMR_OK;
 }
@@ -547,10 +555,10 @@ rmr_err rmr_portmap_write(rmr_portmap *pm, rmr_time now, rmr_buf dst,
     rmr_err e = enter(pm, now);
     if (e || pm->stream != OPEN)
         return e;
-    size_t n = pm->req_len - pm->req_at;
+    size_t n = pm->u->req_len - pm->u->req_at;
     n = n < dst.len ? n : dst.len;
-    memcpy(dst.ptr, pm->req + pm->req_at, n);
-    pm->req_at += n;
+    memcpy(dst.ptr, pm->u->req + pm->u->req_at, n);
+    pm->u->req_at += n;
     *len = n;
     return RMR_OK;
 }

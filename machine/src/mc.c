@@ -39,6 +39,8 @@ rmr_err rmr_mc_new(rmr_mc **out, const rmr_env *env, const rmr_mc_config *cfg)
     if (!mc)
         return RMR_E_NOMEM;
     mc->env = *env;
+    mc->refused = mc->few_refused;
+    mc->cap_refused = sizeof mc->few_refused / sizeof *mc->few_refused;
     mc->user = own.user;
     mc->on_stir = own.on_stir;
     mc->anchors = own.anchors;
@@ -65,6 +67,7 @@ void rmr_mc_free(rmr_mc *mc)
     rmri_mc_names_free(mc);
     rmri_mc_io_free_all(mc);
     rmri_mc_proxy_free(mc);
+    rmri_mc_refused_free(mc);
     rmr_hash_wipe(&mc->ids);
     rmr_release_wiped(&alloc, mc, sizeof *mc);
 }

@@ -43,6 +43,7 @@ struct rmr_mc_io {
 
 rmr_err rmri_mc_io_event(rmr_mc *mc, rmr_time now, const rmr_io_event *ev);
 void rmri_mc_io_free_all(rmr_mc *mc);
+void rmri_mc_refused_free(rmr_mc *mc);
 
 typedef enum link_state {
     LINK_IDLE,
@@ -158,7 +159,10 @@ struct rmr_mc {
     rmr_hash ids;
     rmr_mc_io *ready_head, *ready_tail, *all_io;
     uint64_t last_id;
-    uint64_t refused[MC_MAX_REFUSED]; /* streams that got no object */
+    uint64_t few_refused[8];
+    uint64_t *refused; /* streams that got no object: few_refused, or, when there
+                          was a listener, MC_MAX_REFUSED of them */
+    uint32_t cap_refused;
     uint32_t n_refused;
 
     rmr_mc_link *links;
@@ -177,7 +181,7 @@ struct rmr_mc {
     mc_dns_stream dns_streams[RMR_DNS_MAX_STREAMS];
     uint64_t last_query;
     mc_query *queries; /* of rmr_mc_resolve */
-    uint8_t dns_pkt[RMR_DNS_MAX_MSG]; /* a question waiting for its socket */
+    uint8_t dns_pkt[RMR_DNS_MAX_QUERY]; /* a question waiting for its socket */
     size_t dns_pkt_len;
     rmr_addr dns_pkt_to;
 };

@@ -101,9 +101,33 @@ rmr_mc_io *rmr_mc_connect(rmr_mc *mc, const rmr_addr *to, const char *name,
     return io;
 }
 
+/* Room for what a listener may bring in one turn; false: no memory. */
+static bool more_refused(rmr_mc *mc)
+{
+    if (mc->cap_refused == MC_MAX_REFUSED)
+        return true;
+    uint64_t *list = rmr_alloc_raw(
+        &mc->env.alloc, MC_MAX_REFUSED * sizeof *list, _Alignof(uint64_t));
+    if (!list)
+        return false;
+    memcpy(list, mc->refused, mc->n_refused * sizeof *list);
+    mc->refused = list;
+    mc->cap_refused = MC_MAX_REFUSED;
+    return true;
+}
+
+void rmri_mc_refused_free(rmr_mc *mc)
+{
+    if (mc->refused != mc->few_refused)
+        rmr_release(&mc->env.alloc, mc->refused,
+                    mc->cap_refused * sizeof *mc->refused);
+}
+
 rmr_mc_io *rmr_mc_listen(rmr_mc *mc, const rmr_addr *at, const char *name,
                          const rmr_mc_io_ops *ops, void *owner)
 {
+    if (!more_refused(mc))
+        return NULL;
     return io_ask(mc, RMR_MC_LISTENER, at, name, ops, owner);
 }
 
@@ -143,7 +167,7 @@ rmr_mc_io *rmr_mc_store(rmr_mc *mc, const char *name, const rmr_mc_io_ops *ops,
  * stays with the adapter until its end. */
 void rmr_mc_refuse(rmr_mc *mc, uint64_t child)
 {
-    if (mc->n_refused < MC_MAX_REFUSED)
+    if (mc->n_refused < mc->cap_refused)
         mc->refused[mc->n_refused++] = child;
 }
 

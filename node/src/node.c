@@ -119,6 +119,7 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     n->seal_key = cfg->seal_key;
     n->seal_user = cfg->seal_user;
     n->take_plain = cfg->take_plain_state;
+    n->aead = cfg->aead;
     n->ephemeral = cfg->ephemeral;
     n->keep_auth_key = cfg->keep_auth_key;
     n->accept_control_key = cfg->accept_control_key;
@@ -128,6 +129,13 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     if (cfg->n_static_endpoints > ND_MAX_STATIC ||
         (cfg->n_static_endpoints && !cfg->static_endpoints))
         return RMR_E_INVAL;
+    if (cfg->n_static_endpoints) {
+        n->fixed = rmr_alloc_raw(&n->env.alloc,
+                                 cfg->n_static_endpoints * sizeof *n->fixed,
+                                 _Alignof(rmr_addr));
+        if (!n->fixed)
+            return RMR_E_NOMEM;
+    }
     n->n_fixed = cfg->n_static_endpoints;
     for (size_t i = 0; i < n->n_fixed; i++)
         n->fixed[i] = cfg->static_endpoints[i];
@@ -163,8 +171,10 @@ static void stir(void *user)
 }
 
 /* A faster AES-GCM for TLS than its own, where there is one. */
-static rmr_err gcm_new(rmr_node *n)
+static rmr_err gcm_new(rmr_node *n, const rmr_node_config *cfg)
 {
+    if (cfg->gcm)
+        return RMR_OK;
     rmr_err err = rmr_gcm_new(&n->gcm, &n->env.alloc);
     return err == RMR_E_UNSUPPORTED ? RMR_OK : err;
 }
@@ -173,8 +183,8 @@ static rmr_err mc_new(rmr_node *n, const rmr_node_config *c)
 {
     rmr_mc_config cfg;
     rmr_mc_config_init(&cfg, sizeof cfg);
-    cfg.anchors = n->anchors;
-    cfg.gcm = n->gcm.name ? &n->gcm : NULL;
+    cfg.anchors = c->anchors ? c->anchors : n->anchors;
+    cfg.gcm = n->gcm.name ? &n->gcm : c->gcm;
     cfg.user = n;
     cfg.on_stir = stir;
     cfg.proxy.host = c->proxy_host;
@@ -209,7 +219,7 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
     if (err == RMR_OK)
         err = rmri_node_prefs_ask(n, cfg);
     if (err == RMR_OK)
-        err = anchors_new(n, cfg->ca_pem);
+        err = cfg->anchors ? RMR_OK : anchors_new(n, cfg->ca_pem);
     if (err == RMR_OK)
         err = rmr_slots_init(&n->conns, &n->env.alloc, sizeof(nd_conn),
                              MAX_CONNS);
@@ -218,7 +228,7 @@ static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
     if (err == RMR_OK)
         err = rmri_node_stamps_new(n);
     if (err == RMR_OK)
-        err = gcm_new(n);
+        err = gcm_new(n, cfg);
     if (err == RMR_OK)
         err = mc_new(n, cfg);
     if (err == RMR_OK)
@@ -277,7 +287,11 @@ void rmr_node_free(rmr_node *n)
     rmri_node_forward_echo_free(n);
     rmri_node_routes_free(n);
     rmri_node_udp_free(n);
+    rmri_node_tsmp_free(n);
+    rmri_node_peerapi_free(n);
+    rmri_node_links_free(n);
     rmri_node_paths_free(n);
+    rmr_release(&alloc, n->fixed, n->n_fixed * sizeof *n->fixed);
     rmr_nm_free(n->nm);
     rmr_mc_free(n->mc);
     rmr_timers_wipe(&n->timers);

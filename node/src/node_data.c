@@ -223,6 +223,7 @@ rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
     memcpy(wc.private_key, n->node_private, RMR_KEY_LEN);
     wc.wall_unix_ns = rmr_mc_wall(n->mc, now);
     wc.wall_floor_unix_ns = n->keys.wg_floor_unix_ns;
+    wc.aead = n->aead;
     wc.callbacks = &wcb;
     rmr_err err = rmr_wg_new(&n->wg, &n->env, &wc, now);
     rmr_wipe(wc.private_key, sizeof wc.private_key);

@@ -121,24 +121,43 @@ void rmri_node_dns_links(rmr_node *n, const rmr_io_links *l)
 
 /* ---- clients ----------------------------------------------------------- */
 
+static bool more_clients(nd_dns *d)
+{
+    const rmr_alloc *a = &d->n->env.alloc;
+    size_t cap = d->cap_clients ? d->cap_clients * 2 : 4;
+    cap = cap < ND_DNS_CLIENTS ? cap : ND_DNS_CLIENTS;
+    if (cap == d->cap_clients)
+        return false;
+    nd_dns_client *list =
+        rmr_alloc_zero(a, cap * sizeof *list, _Alignof(nd_dns_client));
+    if (!list)
+        return false;
+    if (d->cap_clients)
+        memcpy(list, d->clients, d->cap_clients * sizeof *list);
+    rmr_release(a, d->clients, d->cap_clients * sizeof *list);
+    d->clients = list;
+    d->cap_clients = cap;
+    return true;
+}
+
 nd_dns_client *rmri_node_dns_client(nd_dns *d, nd_dns_kind kind)
 {
-    for (size_t i = 0; i < ND_DNS_CLIENTS; i++) {
-        nd_dns_client *c = &d->clients[i];
-        if (c->kind != ND_DNS_FREE)
-            continue;
-        memset(c, 0, sizeof *c);
-        c->kind = kind;
-        return c;
-    }
-    return NULL;
+    size_t i = 0;
+    while (i < d->cap_clients && d->clients[i].kind != ND_DNS_FREE)
+        i++;
+    if (i == d->cap_clients && !more_clients(d))
+        return NULL;
+    nd_dns_client *c = &d->clients[i];
+    memset(c, 0, sizeof *c);
+    c->kind = kind;
+    return c;
 }
 
 void rmri_node_dns_ask(nd_dns *d, nd_dns_client *c, bool tcp, rmr_bytes msg)
 {
     uint64_t number = (uint64_t)(c - d->clients);
     if (rmr_md_ask(d->md, d->n->now, number, tcp, msg) != RMR_OK)
-        c->kind = ND_DNS_FREE;
+        d->clients[number].kind = ND_DNS_FREE;
     d->n->dirty = true;
 }
 
@@ -361,6 +380,7 @@ void rmri_node_dns_free(rmr_node *n)
     for (int i = 0; i < 2; i++)
         rmr_ring_wipe(&d->outside[i].out);
     n->dns = NULL;
+    rmr_release(&n->env.alloc, d->clients, d->cap_clients * sizeof *d->clients);
     rmr_release(&n->env.alloc, d, sizeof *d);
 }
 

@@ -296,6 +296,7 @@ bool rmri_node_portmap_is_idle(const rmr_node *n);
 void rmri_node_endpoints_update(rmr_node *n, rmr_time now);
 /* What control has to know of our place in the network, where it differs. */
 void rmri_node_net_tell(rmr_node *n, rmr_time now);
+void rmri_node_links_free(rmr_node *n);
 void rmri_node_links_changed(rmr_node *n, rmr_time now,
                              const rmr_io_links *links);
 /* The wall clock says `unix_ns` now. */
@@ -440,6 +441,7 @@ rmr_err rmri_node_tsmp_ping(rmr_node *n, const rmr_addr *to,
                             const uint8_t data[ND_TSMP_DATA]);
 /* The next one of ours, into dst; 0: none. */
 size_t rmri_node_tsmp_out(rmr_node *n, uint8_t *dst);
+void rmri_node_tsmp_free(rmr_node *n);
 
 /* ---- node_expiry.c ---------------------------------------------------- */
 
@@ -706,7 +708,7 @@ typedef struct nd_peerapi {
     uint64_t listener[2]; /* handles of n->conns; v4, v6; 0: none */
     rmr_addr at[2];
     rmr_time rests_until; /* it could not listen */
-    uint64_t conns[ND_PEERAPI_CONNS];
+    uint64_t *conns; /* ND_PEERAPI_CONNS; NULL until the first */
     uint64_t answered; /* requests that got a DNS message */
     uint64_t denied;   /* of who may not use us as exit node */
     uint64_t refused;  /* no question, or no room */
@@ -723,6 +725,7 @@ void rmri_node_peerapi_readable(nd_conn *c, rmr_time now);
 void rmri_node_peerapi_writable(nd_conn *c, rmr_time now);
 void rmri_node_peerapi_answer(rmr_node *n, uint64_t conn, rmr_bytes msg);
 void rmri_node_peerapi_conn_free(nd_conn *c);
+void rmri_node_peerapi_free(rmr_node *n);
 
 struct rmr_node {
     rmr_env env;
@@ -743,7 +746,7 @@ struct rmr_node {
     uint8_t measured; /* runs whose report was left aside */
     uint8_t *derp_map;  /* JSON, until it was read; NULL: none given */
     size_t derp_map_len;
-    rmr_addr fixed[ND_MAX_STATIC]; /* static endpoints */
+    rmr_addr *fixed; /* static endpoints */
     size_t n_fixed;
     rmr_addr socks5_addr, metrics_addr;
     rmr_forward *forwards;
@@ -752,7 +755,8 @@ struct rmr_node {
     size_t n_serves;
     char local_name[64];
     size_t tcp_buffer;
-    rmr_tls_anchors *anchors;
+    rmr_tls_anchors *anchors; /* own; NULL: the program's are used */
+    const rmr_aead *aead;     /* NULL: WireGuard has its own */
     rmr_gcm gcm; /* without a name: none on this machine */
 
     nd_phase phase;
@@ -828,7 +832,7 @@ struct rmr_node {
     bool live; /* a netmap came from the server, not from the cache */
     bool has_jailed, approval_told, expiry_told;
     nd_ask *asks;
-    nd_tsmp tsmp[ND_TSMP_QUEUE];
+    nd_tsmp *tsmp; /* ND_TSMP_QUEUE; NULL until the first */
     size_t n_tsmp;
     bool barred; /* ended, or not approved: no packet goes or comes */
     uint64_t peer_expiry; /* of a peer's key, the next, server time; 0: none */
@@ -846,7 +850,7 @@ struct rmr_node {
     uint32_t path_switches;
     uint64_t last_ping; /* tag of a ping of ours */
     nd_sock udp[2]; /* v4, v6 */
-    nd_sock *extra[RMR_PATH_MAX_SOCKET + 1];
+    nd_sock **extra; /* RMR_PATH_MAX_SOCKET + 1; NULL: there was no punch */
     rmr_time rebound_at;
     uint8_t *pkt_buf; /* a packet that did not fit into its run */
     size_t left_len;  /* its length; 0: none */
@@ -873,8 +877,8 @@ struct rmr_node {
     nd_echo *echoes; /* ND_ECHOES; NULL until the first */
     uint16_t next_echo;
     rmr_endpoints endpoints;
-    rmr_addr link_addrs[ND_MAX_LINK_ADDRS];
-    rmr_io_link link_of[ND_MAX_LINK_ADDRS]; /* what they are on */
+    rmr_addr *link_addrs;
+    rmr_io_link *link_of; /* what they are on */
     size_t n_link_addrs;
     rmr_portmap *portmap; /* NULL: off */
     rmr_mc_io *portmap_udp;

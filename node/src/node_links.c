@@ -88,6 +88,44 @@ static bool same_links(const rmr_node *n, const rmr_io_links *l,
     return true;
 }
 
+void rmri_node_links_free(rmr_node *n)
+{
+    size_t count = n->n_link_addrs;
+    rmr_release(&n->env.alloc, n->link_addrs, count * sizeof *n->link_addrs);
+    rmr_release(&n->env.alloc, n->link_of, count * sizeof *n->link_of);
+    n->link_addrs = NULL;
+    n->link_of = NULL;
+    n->n_link_addrs = 0;
+}
+
+/* Without memory the old ones are believed in until the next event. */
+static void keep_addrs(rmr_node *n, const rmr_io_links *l)
+{
+    const rmr_alloc *a = &n->env.alloc;
+    size_t count =
+        l->n_addrs < ND_MAX_LINK_ADDRS ? l->n_addrs : ND_MAX_LINK_ADDRS;
+    rmr_addr *addrs = NULL;
+    rmr_io_link *of = NULL;
+    if (count > 0) {
+        addrs = rmr_alloc_raw(a, count * sizeof *addrs, _Alignof(rmr_addr));
+        of = rmr_alloc_zero(a, count * sizeof *of, _Alignof(rmr_io_link));
+        if (!addrs || !of) {
+            rmr_release(a, addrs, count * sizeof *addrs);
+            rmr_release(a, of, count * sizeof *of);
+            rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
+                     "the host's addresses were not taken over: out of memory");
+            return;
+        }
+        memcpy(addrs, l->addrs, count * sizeof *addrs);
+        if (l->of_addrs)
+            memcpy(of, l->of_addrs, count * sizeof *of);
+    }
+    rmri_node_links_free(n);
+    n->link_addrs = addrs;
+    n->link_of = of;
+    n->n_link_addrs = count;
+}
+
 void rmri_node_links_changed(rmr_node *n, rmr_time now, const rmr_io_links *l)
 {
     const rmr_addr gateways[2] = {gateway_of(l, RMR_AF_INET),
@@ -95,13 +133,7 @@ void rmri_node_links_changed(rmr_node *n, rmr_time now, const rmr_io_links *l)
     bool first = !n->has_links;
     bool same = !first && same_links(n, l, gateways);
     n->has_links = true;
-    n->n_link_addrs =
-        l->n_addrs < ND_MAX_LINK_ADDRS ? l->n_addrs : ND_MAX_LINK_ADDRS;
-    if (n->n_link_addrs)
-        memcpy(n->link_addrs, l->addrs, n->n_link_addrs * sizeof *l->addrs);
-    memset(n->link_of, 0, sizeof n->link_of);
-    if (n->n_link_addrs && l->of_addrs)
-        memcpy(n->link_of, l->of_addrs, n->n_link_addrs * sizeof *l->of_addrs);
+    keep_addrs(n, l);
     memcpy(n->gateways, gateways, sizeof n->gateways);
     if (n->dns)
         rmri_node_dns_links(n, l);

@@ -398,7 +398,7 @@ rmr_err rmri_node_netcheck_new(rmr_node *n)
     rmr_netcheck_config_init(&cfg, sizeof cfg);
     cfg.callbacks = &cb;
     rmr_netcheck_sched_init(&n->sched);
-    rmr_endpoints_init(&n->endpoints);
+    rmr_endpoints_init(&n->endpoints, &n->env.alloc);
     rmr_ring_init(&n->icmp_out, &n->env.alloc, ICMP_QUEUE);
     return rmr_netcheck_new(&n->netcheck, &n->env, &cfg);
 }
@@ -412,5 +412,6 @@ void rmri_node_netcheck_free(rmr_node *n)
     }
     rmr_netcheck_free(n->netcheck);
     n->netcheck = NULL;
+    rmr_endpoints_wipe(&n->endpoints);
     rmr_ring_wipe(&n->icmp_out);
 }

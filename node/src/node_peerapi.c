@@ -10,6 +10,7 @@
 
 #define REQUEST_TIMEOUT (10 * RMR_SEC)
 #define ANSWER_TIMEOUT (30 * RMR_SEC) /* the responder's own is 20 s */
+#define CONNS_SIZE (ND_PEERAPI_CONNS * sizeof(uint64_t))
 #define MAX_OF_PEER 16
 #define MAX_DENIED 4 /* connections of who gets 403 */
 #define PORT_FIRST 32768u
@@ -137,6 +138,12 @@ void rmri_node_peerapi_pump(rmr_node *n)
         rmr_ctl_set_peerapi(n->ctl, n->now, told[0], told[1]);
 }
 
+void rmri_node_peerapi_free(rmr_node *n)
+{
+    rmr_release(&n->env.alloc, n->peerapi.conns, CONNS_SIZE);
+    n->peerapi.conns = NULL;
+}
+
 /* ---- connections ------------------------------------------------------- */
 
 static uint64_t *place_for(rmr_node *n, const rmr_addr *from, bool denied)
@@ -144,6 +151,11 @@ static uint64_t *place_for(rmr_node *n, const rmr_addr *from, bool denied)
     nd_peerapi *a = &n->peerapi;
     uint64_t *place = NULL;
     size_t same = 0, n_denied = 0;
+    if (!a->conns)
+        a->conns =
+            rmr_alloc_zero(&n->env.alloc, CONNS_SIZE, _Alignof(uint64_t));
+    if (!a->conns)
+        return NULL;
     for (size_t i = 0; i < ND_PEERAPI_CONNS; i++) {
         nd_conn *c = a->conns[i] ? rmr_slots_get(&n->conns, a->conns[i]) : NULL;
         if (!c) {
@@ -268,13 +280,14 @@ static void ask(nd_conn *c, rmr_time now)
         respond(c, now, rmr_bytes_of(NULL, 0));
         return;
     }
+    uint64_t number = (uint64_t)(k - n->dns->clients);
     k->conn = c->handle;
     rmri_node_timer_set(n, &c->timer, rmr_time_add(now, ANSWER_TIMEOUT));
-    if (rmr_md_pass(n->dns->md, now, (uint64_t)(k - n->dns->clients),
-                    cfg->exit_filtered, cfg->n_exit_filtered,
+    if (rmr_md_pass(n->dns->md, now, number, cfg->exit_filtered,
+                    cfg->n_exit_filtered,
                     rmr_bytes_of(c->ask->msg, c->ask->len)) == RMR_OK)
         return;
-    k->kind = ND_DNS_FREE;
+    n->dns->clients[number].kind = ND_DNS_FREE;
     c->http_status = 400;
     respond(c, now, rmr_bytes_of(NULL, 0));
 }

@@ -178,10 +178,16 @@ void rmri_node_portmap_pump(rmr_node *n, rmr_time now)
     rmr_dial dial;
     if (!n->portmap)
         return;
-    if (rmr_portmap_wants_close(n->portmap))
+    if (rmr_portmap_wants_close(n->portmap) && n->portmap_link)
         rmr_mc_link_close(n->portmap_link, now);
-    if (rmr_portmap_wants_stream(n->portmap, now, &dial))
-        rmr_mc_link_dial(n->portmap_link, now, &dial);
+    if (rmr_portmap_wants_stream(n->portmap, now, &dial)) {
+        if (!n->portmap_link)
+            n->portmap_link = rmr_mc_link_new(n->mc, &link_ops, n);
+        if (n->portmap_link)
+            rmr_mc_link_dial(n->portmap_link, now, &dial);
+        else
+            rmr_portmap_stream_closed(n->portmap, now, RMR_E_NOMEM);
+    }
     socket_pump(n);
     /* What was asked for in this turn may be known already: no gateway, say. */
     if (rmr_portmap_next_deadline(n->portmap) <= now)
@@ -221,9 +227,6 @@ rmr_err rmri_node_portmap_new(rmr_node *n)
     cb.user = n;
     cb.on_probed = on_probed;
     cb.on_mapping = on_mapping;
-    n->portmap_link = rmr_mc_link_new(n->mc, &link_ops, n);
-    if (!n->portmap_link)
-        return RMR_E_NOMEM;
     return rmr_portmap_new(&n->portmap, &n->env, &cb);
 }
 

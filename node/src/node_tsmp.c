@@ -11,6 +11,7 @@
 #define PONG 'o'
 #define PING_LEN (1 + ND_TSMP_DATA)
 #define PONG_LEN (PING_LEN + 2) /* and the port of the peerAPI */
+#define QUEUE_SIZE (ND_TSMP_QUEUE * sizeof(nd_tsmp))
 
 static size_t header_len(rmr_bytes pkt)
 {
@@ -39,11 +40,15 @@ static uint16_t checksum(const uint8_t *p, size_t len)
 static rmr_err put(rmr_node *n, const rmr_addr *from, const rmr_addr *to,
                    const uint8_t *data, size_t len)
 {
-    nd_tsmp *t = &n->tsmp[n->n_tsmp];
     bool v4 = to->family == RMR_AF_INET;
     size_t head = v4 ? 20 : 40;
     if (n->n_tsmp == ND_TSMP_QUEUE)
         return RMR_E_FULL;
+    if (!n->tsmp)
+        n->tsmp = rmr_alloc_raw(&n->env.alloc, QUEUE_SIZE, _Alignof(nd_tsmp));
+    if (!n->tsmp)
+        return RMR_E_NOMEM;
+    nd_tsmp *t = &n->tsmp[n->n_tsmp];
     memset(t, 0, sizeof *t);
     t->len = head + len;
     t->pkt[0] = v4 ? 0x45 : 0x60;
@@ -107,5 +112,14 @@ size_t rmri_node_tsmp_out(rmr_node *n, uint8_t *dst)
     memcpy(dst, n->tsmp[0].pkt, len);
     n->n_tsmp--;
     memmove(&n->tsmp[0], &n->tsmp[1], n->n_tsmp * sizeof n->tsmp[0]);
+    if (n->n_tsmp == 0)
+        rmri_node_tsmp_free(n);
     return len;
+}
+
+void rmri_node_tsmp_free(rmr_node *n)
+{
+    rmr_release(&n->env.alloc, n->tsmp, QUEUE_SIZE);
+    n->tsmp = NULL;
+    n->n_tsmp = 0;
 }

@@ -6,6 +6,7 @@
 
 #define MAIN_QUEUE ((size_t)256 * 1024)
 #define EXTRA_QUEUE ((size_t)64 * 1024)
+#define EXTRA_SIZE ((RMR_PATH_MAX_SOCKET + 1) * sizeof(nd_sock *))
 /* A burst of errors of a socket that broke makes one attempt to mend it. */
 #define REBIND_EVERY (5 * RMR_SEC)
 
@@ -19,11 +20,16 @@ static void open_main(nd_sock *s);
 
 /* ---- finding ----------------------------------------------------------- */
 
+static nd_sock *extra_of(const rmr_node *n, uint16_t number)
+{
+    return n->extra && number <= RMR_PATH_MAX_SOCKET ? n->extra[number] : NULL;
+}
+
 static nd_sock *sock_of(rmr_node *n, uint16_t number, uint8_t family)
 {
     if (number == 0)
         return &n->udp[family == RMR_AF_INET6];
-    return number <= RMR_PATH_MAX_SOCKET ? n->extra[number] : NULL;
+    return extra_of(n, number);
 }
 
 uint16_t rmri_node_udp_port(const rmr_node *n)
@@ -58,9 +64,8 @@ bool rmri_node_udp_send(rmr_node *n, uint16_t number, const rmr_addr *to,
 rmr_mc_io *rmri_node_udp_ready(const rmr_node *n, uint16_t number,
                                uint8_t family)
 {
-    const nd_sock *s = number == 0 ? &n->udp[family == RMR_AF_INET6]
-                       : number <= RMR_PATH_MAX_SOCKET ? n->extra[number]
-                                                       : NULL;
+    const nd_sock *s =
+        number == 0 ? &n->udp[family == RMR_AF_INET6] : extra_of(n, number);
     return s && s->io && rmr_mc_io_is_open(s->io) &&
                    !rmr_mc_io_is_sending(s->io)
                ? s->io
@@ -268,8 +273,13 @@ rmr_err rmri_node_udp_extra_open(rmr_node *n, uint16_t number)
 {
     rmr_addr any = {0};
     any.family = RMR_AF_INET;
-    if (number == 0 || number > RMR_PATH_MAX_SOCKET || n->extra[number])
+    if (number == 0 || number > RMR_PATH_MAX_SOCKET || extra_of(n, number))
         return RMR_E_INVAL;
+    if (!n->extra)
+        n->extra =
+            rmr_alloc_zero(&n->env.alloc, EXTRA_SIZE, _Alignof(nd_sock *));
+    if (!n->extra)
+        return RMR_E_NOMEM;
     nd_sock *s = rmr_alloc_zero(&n->env.alloc, sizeof *s, _Alignof(nd_sock));
     if (!s)
         return RMR_E_NOMEM;
@@ -290,7 +300,7 @@ rmr_err rmri_node_udp_extra_open(rmr_node *n, uint16_t number)
 
 void rmri_node_udp_extra_close(rmr_node *n, uint16_t number)
 {
-    nd_sock *s = number <= RMR_PATH_MAX_SOCKET ? n->extra[number] : NULL;
+    nd_sock *s = extra_of(n, number);
     if (!s)
         return;
     n->extra[number] = NULL;
@@ -304,6 +314,8 @@ void rmri_node_udp_free(rmr_node *n)
 {
     for (uint16_t i = 1; i <= RMR_PATH_MAX_SOCKET; i++)
         rmri_node_udp_extra_close(n, i);
+    rmr_release(&n->env.alloc, (void *)n->extra, EXTRA_SIZE);
+    n->extra = NULL;
     rmr_ring_wipe(&n->udp[0].out);
     rmr_ring_wipe(&n->udp[1].out);
 }

@@ -1,13 +1,13 @@
 /*
  * What a node at rest holds, allocation by allocation:
  *
- *     coord_memory [--nodes N] [--relays R] [--rest SECONDS] [--settle SECONDS]
- *                  [--https] [--talk]
+ *     coord_memory [--nodes N] [--relays R] [--rest SECONDS] [--talk] [--shared]
  *
  * N nodes of one user join a coordination server, on the simulator's clock, and
  * rest.  Then the first one's live memory is printed, a line for each place that
  * allocates: bytes, blocks, and the addresses of the callers.  tests/coord/memory
- * makes a table of it.  --talk: each node has talked with the next one before.
+ * makes a table of it.  --talk: each node has talked with the next one before;
+ * --shared: all have one table of AEADs.
  */
 #include <execinfo.h>
 #include <stdio.h>
@@ -121,7 +121,9 @@ static struct {
     member members[MAX_NODES];
     char key[RMR_COORD_KEY_TEXT];
     char *ca;
-    bool https;
+    bool shares; /* tables of AEADs */
+    rmr_aead aead;
+    rmr_gcm gcm;
 } w;
 
 static void need(rmr_err e, const char *what)
@@ -243,6 +245,8 @@ static void add_member(uint32_t i)
     c.keep_auth_key = true;
     c.hostname = m->hostname;
     c.ca_pem = rmr_bytes_str(w.ca);
+    c.aead = w.shares ? &w.aead : NULL;
+    c.gcm = w.shares && w.gcm.name ? &w.gcm : NULL;
     c.callbacks = &cb;
     need(rmr_node_new(&m->node, &env, &c, rmr_sim_now(w.sim)), "node");
     rmr_machine x = rmr_node_machine(m->node);
@@ -300,7 +304,12 @@ int main(int argc, char **argv)
     w.n_relays = number(argc, argv, "--relays", 3);
     if (w.n_members > MAX_NODES || w.n_relays > 8)
         return 2;
+    w.shares = has(argc, argv, "--shared");
     w.ca = read_file("ca-ec.pem");
+    rmr_alloc plain = test_alloc_table(NULL);
+    need(rmr_crypto_init(), "crypto");
+    need(rmr_aead_new(&w.aead, &plain, NULL), "aead");
+    (void)rmr_gcm_new(&w.gcm, &plain);
     rmr_sim_config_init(&c, sizeof c);
     c.alloc = test_alloc_table(NULL);
     c.seed = 1;
@@ -329,6 +338,8 @@ int main(int argc, char **argv)
     rmr_coord_free(w.coord);
     for (uint32_t i = 0; i < w.n_relays; i++)
         rmr_relay_free(w.relays[i]);
+    rmr_aead_wipe(&w.aead);
+    rmr_gcm_wipe(&w.gcm);
     free(w.ca);
     return up == w.n_members ? 0 : 1;
 }

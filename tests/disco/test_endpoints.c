@@ -17,22 +17,32 @@ static rmr_addr addr(const char *text)
     return a;
 }
 
-static void list_is(const rmr_endpoints *e, const char *want)
+static test_alloc heap;
+static rmr_endpoints e; /* of the test that runs */
+
+/* An empty set, of memory that the end of the tests finds given back. */
+static void fresh(rmr_endpoints *set)
+{
+    rmr_alloc alloc = test_alloc_table(&heap);
+    rmr_endpoints_wipe(set);
+    rmr_endpoints_init(set, &alloc);
+}
+
+static void list_is(const rmr_endpoints *set, const char *want)
 {
     char got[4096], text[RMR_ADDR_TEXT_MAX];
     size_t at = 0;
     got[0] = '\0';
-    for (size_t i = 0; i < e->n; i++)
+    for (size_t i = 0; i < set->n; i++)
         at += (size_t)snprintf(
             got + at, sizeof got - at, "%s%s/%d", i ? " " : "",
-            rmr_addr_text(&e->list[i].addr, text), e->list[i].type);
+            rmr_addr_text(&set->list[i].addr, text), set->list[i].type);
     assert_string_equal(got, want);
 }
 
 static void the_order_fixes_the_type(void **state)
 {
     (void)state;
-    rmr_endpoints e;
     rmr_netcheck_global v4[3] = {{addr("198.51.100.1:7"), 1},
                                  {addr("198.51.100.1:8"), 2},
                                  {addr("198.51.100.1:9"), 1}};
@@ -60,7 +70,7 @@ static void the_order_fixes_the_type(void **state)
                               .n_fixed = 3,
                               .ifaces = own,
                               .n_ifaces = 2};
-    rmr_endpoints_init(&e);
+    fresh(&e);
     assert_true(rmr_endpoints_gather(&e, 10, &in));
     list_is(&e, "198.51.100.1:1000/3 198.51.100.1:7/2 198.51.100.1:8/2 "
                 "[2001:db8::1]:5/2 [2001:db8::2]:5/2 198.51.100.1:41641/4 "
@@ -68,11 +78,11 @@ static void the_order_fixes_the_type(void **state)
     assert_int_equal(e.gathered_at, 10);
     assert_false(rmr_endpoints_gather(&e, 20, &in));
     /* No fixed port, or a mapping that does not vary: no guess. */
-    rmr_endpoints_init(&e);
+    fresh(&e);
     in.fixed_port = 0;
     (void)rmr_endpoints_gather(&e, 10, &in);
     assert_int_equal(e.n, 8);
-    rmr_endpoints_init(&e);
+    fresh(&e);
     in.fixed_port = 41641;
     r.mapping_varies = RMR_NETCHECK_UNKNOWN;
     (void)rmr_endpoints_gather(&e, 10, &in);
@@ -152,11 +162,10 @@ static void own_addresses_follow_the_rules(void **state)
 static void loopback_is_told_only_where_there_is_nothing(void **state)
 {
     (void)state;
-    rmr_endpoints e;
     rmr_endpoints_iface lo = {.addr = addr("127.0.0.1"), .name = "lo"};
     rmr_addr fixed = addr("203.0.113.9:9");
     rmr_endpoints_input in = {.local_port = 5, .ifaces = &lo, .n_ifaces = 1};
-    rmr_endpoints_init(&e);
+    fresh(&e);
     assert_true(rmr_endpoints_gather(&e, 10, &in));
     list_is(&e, "127.0.0.1:5/1");
     in.fixed = &fixed;
@@ -168,13 +177,12 @@ static void loopback_is_told_only_where_there_is_nothing(void **state)
 static void a_bound_socket_has_one_address(void **state)
 {
     (void)state;
-    rmr_endpoints e;
     rmr_endpoints_iface own = {.addr = addr("10.0.0.1"), .name = "e"};
     rmr_endpoints_input in = {.local_port = 5,
                               .bound = addr("10.0.0.9"),
                               .ifaces = &own,
                               .n_ifaces = 1};
-    rmr_endpoints_init(&e);
+    fresh(&e);
     (void)rmr_endpoints_gather(&e, 10, &in);
     list_is(&e, "10.0.0.9:5/1");
     in.local_port = 0; /* no socket, no endpoint */
@@ -184,21 +192,20 @@ static void a_bound_socket_has_one_address(void **state)
 
 /* ---- the cache ------------------------------------------------------------ */
 
-static void seen(rmr_endpoints *e, rmr_time now, const char *global)
+static void seen(rmr_endpoints *set, rmr_time now, const char *global)
 {
     rmr_netcheck_report r;
     memset(&r, 0, sizeof r);
     if (global)
         r.global_v4 = addr(global);
     rmr_endpoints_input in = {.report = &r, .local_port = 5};
-    (void)rmr_endpoints_gather(e, now, &in);
+    (void)rmr_endpoints_gather(set, now, &in);
 }
 
 static void what_was_seen_stays_for_a_while(void **state)
 {
     (void)state;
-    rmr_endpoints e;
-    rmr_endpoints_init(&e);
+    fresh(&e);
     seen(&e, 1, "198.51.100.1:1");
     seen(&e, RMR_SEC, "198.51.100.1:2");
     list_is(&e, "198.51.100.1:2/2 198.51.100.1:1/2");
@@ -218,9 +225,8 @@ static void what_was_seen_stays_for_a_while(void **state)
 static void six_are_kept_for_each_address(void **state)
 {
     (void)state;
-    rmr_endpoints e;
     char text[64];
-    rmr_endpoints_init(&e);
+    fresh(&e);
     seen(&e, 1, "203.0.113.1:1");
     for (unsigned i = 1; i <= 8; i++) {
         snprintf(text, sizeof text, "198.51.100.1:%u", i);
@@ -235,9 +241,8 @@ static void six_are_kept_for_each_address(void **state)
 static void the_cache_is_bounded(void **state)
 {
     (void)state;
-    rmr_endpoints e;
     char text[64];
-    rmr_endpoints_init(&e);
+    fresh(&e);
     for (unsigned i = 0; i < 100; i++) {
         snprintf(text, sizeof text, "198.51.%u.1:5", i);
         seen(&e, i, text);
@@ -250,18 +255,52 @@ static void the_cache_is_bounded(void **state)
 static void too_many_own_addresses_are_left_out(void **state)
 {
     (void)state;
-    rmr_endpoints e;
     rmr_endpoints_iface own[200];
     memset(own, 0, sizeof own);
     for (unsigned i = 0; i < 200; i++)
         own[i].addr = rmr_addr_v4(10, 0, 0, (uint8_t)(199 - i), 0);
     rmr_endpoints_input in = {.local_port = 5, .ifaces = own, .n_ifaces = 200};
-    rmr_endpoints_init(&e);
+    fresh(&e);
     (void)rmr_endpoints_gather(&e, 1, &in);
     assert_int_equal(e.n, RMR_ENDPOINTS_MAX);
     assert_int_equal(e.left_out, 200 - RMR_ENDPOINTS_MAX);
     assert_int_equal(e.list[0].addr.ip[3], 0);
     assert_int_equal(e.list[95].addr.ip[3], 95);
+}
+
+static void without_memory_less_is_told(void **state)
+{
+    (void)state;
+    rmr_endpoints_iface own[3] = {{.addr = addr("10.0.0.1")},
+                                  {.addr = addr("10.0.0.2")},
+                                  {.addr = addr("10.0.0.3")}};
+    rmr_endpoints_input in = {.local_port = 5, .ifaces = own, .n_ifaces = 1};
+    fresh(&e);
+    (void)rmr_endpoints_gather(&e, 1, &in);
+    in.n_ifaces = 3;
+    heap.fail_at = heap.calls + 1;
+    heap.fail_after = true;
+    assert_false(rmr_endpoints_gather(&e, 2, &in));
+    list_is(&e, "10.0.0.1:5/1");
+    assert_int_equal(e.left_out, 2);
+    seen(&e, 3, "198.51.100.1:1"); /* nothing is remembered */
+    assert_int_equal(e.n_cache, 0);
+    heap.fail_at = 0;
+    heap.fail_after = false;
+    assert_true(rmr_endpoints_gather(&e, 4, &in));
+    list_is(&e, "10.0.0.1:5/1 10.0.0.2:5/1 10.0.0.3:5/1");
+    /* four are remembered where there is no room for more */
+    heap.fail_at = heap.calls + 2;
+    heap.fail_after = true;
+    for (unsigned i = 1; i <= 5; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "198.51.100.%u:1", i);
+        seen(&e, 4 + i, text);
+    }
+    heap.fail_at = 0;
+    heap.fail_after = false;
+    assert_int_equal(e.n_cache, 4);
+    assert_int_equal(e.evicted, 1);
 }
 
 /* ---- comparing and advertising -------------------------------------------- */
@@ -287,10 +326,9 @@ static void sets_are_equal_in_any_order(void **state)
 static void a_set_of_no_use_is_not_told(void **state)
 {
     (void)state;
-    rmr_endpoints e;
     rmr_endpoints_iface own = {.addr = addr("10.0.0.1"), .name = "e"};
     rmr_endpoints_input in = {.local_port = 5, .ifaces = &own, .n_ifaces = 1};
-    rmr_endpoints_init(&e);
+    fresh(&e);
     assert_false(rmr_endpoints_is_fresh(&e, 1));
     (void)rmr_endpoints_gather(&e, 1, &in);
     assert_false(rmr_endpoints_may_advertise(&e, false));
@@ -312,8 +350,11 @@ int main(void)
         cmocka_unit_test(six_are_kept_for_each_address),
         cmocka_unit_test(the_cache_is_bounded),
         cmocka_unit_test(too_many_own_addresses_are_left_out),
+        cmocka_unit_test(without_memory_less_is_told),
         cmocka_unit_test(sets_are_equal_in_any_order),
         cmocka_unit_test(a_set_of_no_use_is_not_told),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    rmr_endpoints_wipe(&e);
+    return heap.live_blocks ? 1 : failed;
 }

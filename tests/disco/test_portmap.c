@@ -597,7 +597,7 @@ static void upnp_maps_renews_and_takes_back(void **state)
     mapping_is(&g, RMR_PORTMAP_UPNP, want_text);
     assert_true(g.pm->map.ext.port >= 1024);
     /* The better service, at its URL beside the description. */
-    assert_string_equal(g.pm->u.control.path, "/desc/two?a=1&b=2");
+    assert_string_equal(g.pm->u->control.path, "/desc/two?a=1&b=2");
     assert_non_null(strstr(g.request, "WANIPConnection:2#GetExternalIP"));
     go(&g, 3600 * RMR_SEC);
     assert_int_equal(g.pm->stats.renewed, 1);
@@ -620,7 +620,7 @@ static void a_refusal_of_nat_pmp_leads_to_upnp_at_once(void **state)
     want(&g);
     go(&g, 60 * RMR_MS);
     assert_int_equal(g.mapped, 1);
-    assert_string_equal(g.pm->u.control.path, "/ppp");
+    assert_string_equal(g.pm->u->control.path, "/ppp");
     wipe(&g);
 }
 
@@ -728,13 +728,17 @@ static void ssdp_is_heard_only_when_asked_and_bounded(void **state)
     init(&g);
     assert_int_equal(answer_ssdp(&g), RMR_E_UNKNOWN);
     rmr_portmap_probe(g.pm, g.now);
+    g.alloc.fail_at = g.alloc.calls + 1;
+    assert_int_equal(answer_ssdp(&g), RMR_E_NOMEM);
+    assert_null(g.pm->u);
+    g.alloc.fail_at = 0;
     for (int i = 0; i < 10; i++) {
         snprintf(url, sizeof url, "http://192.168.1.1/%d", i);
         g.location = url;
         assert_int_equal(answer_ssdp(&g), RMR_OK);
         assert_int_equal(answer_ssdp(&g), RMR_OK);
     }
-    assert_int_equal(g.pm->u.n_at, LOCATIONS);
+    assert_int_equal(g.pm->u->n_at, LOCATIONS);
     static const char *const bad[] = {
         "HTTP/1.1 200 OK\r\nLocation: http://192.168.1.1/\r\n\r\n",
         "NOTIFY * HTTP/1.1\r\nLocation: http://192.168.1.1/\r\n"

@@ -875,6 +875,33 @@ static void a_stream_that_nobody_takes_is_reset(void **st)
     rig_end(&r);
 }
 
+static void a_listener_has_room_for_all_that_is_refused(void **st)
+{
+    static const rmr_mc_io_ops none = {NULL};
+    rmr_addr at = rmr_addr_v4(127, 0, 0, 1, 80);
+    rmr_io_op op;
+    rig r;
+    (void)st;
+    rig_start(&r, NULL);
+    rmr_mc_refuse(r.mc, RMR_IO_ADAPTER_ID + 1);
+    r.alloc.fail_at = r.alloc.calls + 1;
+    assert_null(rmr_mc_listen(r.mc, &at, NULL, &none, &r));
+    r.alloc.fail_at = 0;
+    rmr_mc_io *l = rmr_mc_listen(r.mc, &at, NULL, &none, &r);
+    assert_non_null(l);
+    for (uint64_t i = 2; i <= 512; i++)
+        rmr_mc_refuse(r.mc, RMR_IO_ADAPTER_ID + i);
+    for (uint64_t i = 512; i > 0; i--) {
+        op = next(&r);
+        assert_int_equal(op.kind, RMR_IO_ABORT);
+        assert_true(op.id == RMR_IO_ADAPTER_ID + i);
+    }
+    op = next(&r);
+    assert_int_equal(op.kind, RMR_IO_LISTEN);
+    rmr_mc_io_close(l);
+    rig_end(&r);
+}
+
 static void the_time_of_day_runs_on_from_the_last_word(void **st)
 {
     rmr_io_event ev = {0};
@@ -957,6 +984,7 @@ int main(void)
         T(behind_a_cut_answer_the_kit_asks_by_tcp),
         T(where_tcp_fails_the_cut_answer_is_taken),
         T(a_stream_that_nobody_takes_is_reset),
+        T(a_listener_has_room_for_all_that_is_refused),
         T(the_time_of_day_runs_on_from_the_last_word),
         T(a_failing_allocation_leaves_nothing_behind),
         T(a_failing_generator_makes_no_kit),

@@ -13,7 +13,7 @@
  *
  * Source: contract M3.
  * Threading: one table, one thread.  Time: none.
- * Memory: chunks of up to 64 items and about 4 KiB, from rmr_alloc; 16 bytes an
+ * Memory: chunks of up to 64 items and about 1 KiB, from rmr_alloc; 16 bytes an
  * item on top of its own size, rounded up to the strictest alignment.
  *
  *     rmr_slots peers;

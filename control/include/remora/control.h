@@ -374,7 +374,7 @@ RMR_API rmr_err rmr_ctl_set_host(rmr_ctl *c, rmr_time now,
  * \param exit_node_id  Its stable id, copied, at most 63 bytes; NULL: none.
  *
  * Effects: an update for the server when they differ from what it was told.
- * Errors:  INVAL (too many, too long).
+ * Errors:  INVAL (too many, too long), NOMEM; unchanged.
  * Source:  tailcfg.Hostinfo, RoutableIPs and ExitNodeID.
  */
 RMR_API rmr_err rmr_ctl_set_routes(rmr_ctl *c, rmr_time now,

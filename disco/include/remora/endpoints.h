@@ -8,11 +8,12 @@
  *
  * Source: Tailscale's magicsock and netmon, as the 1.98 clients gather and
  * cache endpoints.
- * Threading: one object, one thread.  Memory: none but the caller's struct
- * (about 5 KiB).  Time: `now`, monotonic ns.
+ * Threading: one object, one thread.  Memory: the caller's struct, and from
+ * rmr_alloc what the set and the cache take, at most 5 KiB.  Time: `now`,
+ * monotonic ns.
  *
  *     rmr_endpoints eps;
- *     rmr_endpoints_init(&eps);
+ *     rmr_endpoints_init(&eps, &env.alloc);
  *     ... after each netcheck, or when links or the mapping changed:
  *     rmr_endpoints_input in = {.report = report, .ifaces = ifaces, ...};
  *     if (rmr_endpoints_gather(&eps, now, &in) &&
@@ -79,24 +80,36 @@ typedef struct rmr_endpoints_cached { /* of the object */
 } rmr_endpoints_cached;
 
 typedef struct rmr_endpoints { /* caller-owned; list and n are for looking */
-    rmr_endpoint list[RMR_ENDPOINTS_MAX];
+    rmr_endpoint *list;
     size_t n;
     rmr_time gathered_at; /* RMR_TIME_NEVER: not yet */
     uint64_t left_out;    /* endpoints that did not fit */
     uint64_t evicted;     /* from the cache, before their time */
-    rmr_endpoints_cached cache[RMR_ENDPOINTS_CACHE_MAX];
+    rmr_endpoints_cached *cache;
     size_t n_cache;
     rmr_time now; /* the latest seen */
+    rmr_alloc alloc;
+    size_t cap, cap_cache;
 } rmr_endpoints;
 
 /**
  * An empty set.                                                       [submit]
  *
+ * Effects: *e is overwritten; alloc is copied.
+ * Errors:  none.
+ * Lifetime: until rmr_endpoints_wipe().
+ * Source:  none.
+ */
+RMR_API void rmr_endpoints_init(rmr_endpoints *e, const rmr_alloc *alloc);
+
+/**
+ * Gives its memory back; one that is all zero is fine too.            [submit]
+ *
  * Effects: *e is overwritten.
  * Errors:  none.
  * Source:  none.
  */
-RMR_API void rmr_endpoints_init(rmr_endpoints *e);
+RMR_API void rmr_endpoints_wipe(rmr_endpoints *e);
 
 /**
  * Gathers anew, in this order; the first of equal addresses fixes its type:
@@ -108,7 +121,7 @@ RMR_API void rmr_endpoints_init(rmr_endpoints *e);
  * \return True when the set (addresses and types, in any order) is another one
  *         than before.
  * Effects: list, n, gathered_at and the cache are written.
- * Errors:  none; what does not fit is left out and counted.
+ * Errors:  none; what does not fit, or finds no memory, is left out and counted.
  * Source:  magicsock: determineEndpoints; endpointTracker.
  */
 RMR_API bool rmr_endpoints_gather(rmr_endpoints *e, rmr_time now,
