@@ -230,6 +230,9 @@ check "as told" printed "Node renamed"
 check "has that name" has router .online
 check "a label that is none" refuses "not a valid DNS label" nodes rename -i "$id" 'Bad_Name!'
 check "a name that needs escapes" refuses "not a valid DNS label" nodes rename -i "$id" 'a/b ?%'
+check "tags that no policy has" refuses "not permitted" nodes tag -i "$id" -t tag:db
+echo '{"groups": {"group:ops": ["ops@"]}, "tagOwners": {"tag:db": ["group:ops"], "tag:x": ["group:ops"]}}' >tags.hujson
+check "a policy that has them" c 0 policy set -f tags.hujson
 check "a node with tags" c 0 nodes tag -i "$id" -t tag:db,tag:x -o json
 check "has them" test "$(jq -c '.tags' "$out")" = '["tag:db","tag:x"]'
 check "and no user" test "$(jq -c '.user.id' "$out")" = '""'
