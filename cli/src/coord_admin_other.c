@@ -37,13 +37,21 @@ static void print_policy(rmr_bytes text)
     }
 }
 
+static bool refused_because(const adm *a, const char *words)
+{
+    return strstr(a->error, words) != NULL;
+}
+
 static bool run_get(adm *a)
 {
     adm_path(a, "policy");
     const cli_node *policy =
         adm_ask(a, "GET", NULL, NULL) ? adm_member(a, "policy") : NULL;
     if (policy == NULL) {
-        return false;
+        return refused_because(a, "policy not found")
+                   ? adm_wrong(a, "no policy was set; set one with remora "
+                                  "coordinator policy set --file F")
+                   : false;
     }
     print_policy(policy->text); /* HuJSON already, in every form */
     return true;
@@ -79,8 +87,13 @@ static bool send_policy(adm *a, const char *method, const char *path)
 
 static bool run_set(adm *a)
 {
-    return send_policy(a, "PUT", "policy") &&
-           adm_print(a, a->answer.root, "Policy updated.");
+    if (send_policy(a, "PUT", "policy")) {
+        return adm_print(a, a->answer.root, "Policy updated.");
+    }
+    return refused_because(a, "update is disabled")
+               ? adm_wrong(a, "the coordinator has its policy in a file; edit "
+                              "that, and send it SIGHUP")
+               : false;
 }
 
 static bool run_check(adm *a)

@@ -194,7 +194,19 @@ static void yaml_scalar(printer *p, rmr_bytes text, yaml_scalar_style_t style)
     bool plain = style == YAML_PLAIN_SCALAR_STYLE;
     emit(p, &ev,
          yaml_scalar_event_initialize(&ev, NULL, NULL, value, (int)text.len,
-                                      plain, !plain, style));
+                                      plain, 1, style));
+}
+
+/* At least `from`, and harmful. */
+static bool has_harmful(rmr_bytes text, uint32_t from)
+{
+    for (size_t i = 0; i < text.len;) {
+        uint32_t c = next_char(text, &i);
+        if (c >= from && is_harmful(c)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Would a reader take it for a text, and for this one? */
@@ -211,8 +223,9 @@ static bool is_plain_text(rmr_bytes text)
             return false;
         }
     }
-    return text.len > 0 && ((text.ptr[0] >= 'a' && text.ptr[0] <= 'z') ||
-                            (text.ptr[0] >= 'A' && text.ptr[0] <= 'Z'));
+    return text.len > 0 && !has_harmful(text, 0) &&
+           ((text.ptr[0] >= 'a' && text.ptr[0] <= 'z') ||
+            (text.ptr[0] >= 'A' && text.ptr[0] <= 'Z'));
 }
 
 static void yaml_text(printer *p, rmr_bytes text)
@@ -272,14 +285,11 @@ static void yaml_value(printer *p, const cli_node *n)
     }
 }
 
-/* In any text of it. */
+/* In any text of it, beyond ASCII; below, the emitter escapes it anyway. */
 static bool any_harmful(const cli_node *n)
 {
-    size_t i = 0;
-    while (i < n->text.len) {
-        if (is_harmful(next_char(n->text, &i))) {
-            return true;
-        }
+    if (has_harmful(n->text, 0x80) || has_harmful(n->key, 0x80)) {
+        return true;
     }
     for (const cli_node *m = n->first; m != NULL; m = m->next) {
         if (any_harmful(m)) {

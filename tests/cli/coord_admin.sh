@@ -102,6 +102,7 @@ check "a user as JSON" json_like "users create grace -d Grace -e grace@example.t
 check "a user's texts" printed '"displayName": "Grace"'
 check "a user that is there" refuses "user already exists" users create alice
 check "a user's name that is none" refuses "a name is" users create 7up
+check "no policy yet" refuses "no policy was set; set one with remora coordinator policy set" policy get
 check "users" c 0 users list
 check "under Headscale's titles" like_table "users list"
 check "one a line" lines 3
@@ -303,8 +304,25 @@ check "needs one" said "--api-key-file"
 
 # ---- policy ------------------------------------------------------------------------
 printf '{"acls": [' >broken.hujson
-check "a broken policy" c 1 policy set -f broken.hujson
-check "is refused in a sentence" one_sentence
+printf '{\n\t// all\n\t"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}],\n}\n' >all.hujson
+printf '{}' >open.hujson
+: >empty.hujson
+check "a policy that holds" c 0 policy check -f all.hujson
+check "is told" printed "Policy is valid"
+wanted="{}"
+check "and as JSON" empty_object policy check -f all.hujson -o json
+check "a policy" c 0 policy set -f all.hujson
+check "is in force" printed "Policy updated."
+same_policy() { c 0 policy get "$@" && cmp -s all.hujson "$out"; }
+check "and is the same again" same_policy
+for form in json json-line yaml; do check "as $form too" same_policy -o $form; done
+check "a policy as JSON" c 0 policy set --file open.hujson -o json
+check "is there" test "$(jq -c '[.policy, (.updatedAt | length > 0)]' "$out")" = '["{}",true]'
+check "a broken policy" refuses "parsing" policy set -f broken.hujson
+check "an empty one" refuses "{} allows all" policy set -f empty.hujson
+check "a policy with a mistake" refuses "parsing" policy check -f broken.hujson
+check "changes nothing" c 0 policy get
+check "nor is lost" printed "{}"
 check "a policy that is not there" refuses "can't read nothing.hujson" policy check -f nothing.hujson
 
 # ---- where it is -------------------------------------------------------------------

@@ -143,6 +143,7 @@ check "hostile keys"       hostile '{"preAuthKeys":['"$key"']}' preauthkeys list
 check "a hostile key"      hostile '{"preAuthKey":'"$key"'}' preauthkeys create -u 1
 check "hostile API keys"   hostile '{"apiKeys":[{"id":"'$evil'","prefix":"'$evil'"}]}' apikeys list
 check "a hostile API key"  hostile '{"apiKey":"'$evil'"}' apikeys create
+check "hostile members"    hostile '{"nodes":[{"id":"1","'$evil'":{"'$evil_raw'":"x"}}]}' nodes list
 says_harmless() { # says_harmless STATUS TYPE BODY ARGUMENTS...
     answer "$1" "$2" "$3"
     shift 3
@@ -151,6 +152,23 @@ says_harmless() { # says_harmless STATUS TYPE BODY ARGUMENTS...
 check "a hostile refusal"  says_harmless 400 application/problem+json '{"detail":"'$evil'","errors":[{"message":"'$evil_raw'"}]}' users list
 check "a hostile text"     says_harmless 502 text/html "$(printf 'x\x9b2J\xe2\x80\xae\033[2Jy\n<html>')" users list
 check "a hostile question" eval 'answer 200 application/json "{\"node\":$node}"; script -qec "'"'$remora'"' coordinator nodes delete -i 1 --socket s.sock" /dev/null <<<n >"$out" 2>&1; tr -d "\r" <"$out" >clean; harmless clean && printed "remove the node x?[31m"'
+
+yaml_quotes() {
+    answer 200 application/json '{"users":[{"a":"x: y # z","b":"no","c":"1.5","d":"- x","e":"","f":" x","g":"x\ny","h":"Müller"}]}'
+    c 0 users list -o yaml && diff - "$out" <<'Y'
+- a: 'x: y # z'
+  b: "no"
+  c: "1.5"
+  d: "- x"
+  e: ""
+  f: " x"
+  g: "x\ny"
+  h: Müller
+Y
+}
+check "YAML quotes what would be something else" yaml_quotes
+yaml_error() { answer 404 application/problem+json '{"detail":"gone: all"}' && c 1 users list -o yaml && grep -qx "error: 'the coordinator refused: gone: all'" "$err"; }
+check "an error as YAML" yaml_error
 
 policy='{"policy":"{\n\t// \u001b[31mred\u009b\n}\n","updatedAt":null}'
 exact() {

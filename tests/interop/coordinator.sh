@@ -259,7 +259,13 @@ authkey=$alice
 step "it joins anew" ts_up 2
 step "as the same node" eval '[ "$(admin nodes list -o json | jq "[.[] | select(.name == \"n2\")] | length")" = 1 ]'
 step "and is reached" reaches_soon r1 n2
+rejoined() { [ "$(grep -c '"state":"Running"' "$d/log/remora-r3.out")" -gt "$1" ]; }
+times=$(grep -c '"state":"Running"' "$d/log/remora-r3.out")
 step "r3 expires" admin nodes expire -i "$(id r3)"
+step "and joins by the key that it was given" until_ok 20 rejoined "$times"
+step "as the same node" eval '[ "$(admin nodes list -o json | jq "[.[] | select(.name == \"r3\")] | length")" = 1 ]'
+step "bob's key expires" admin preauthkeys expire -i 2
+step "and r3 again" admin nodes expire -i "$(id r3)"
 step "tailscaled reaches it no more" cut_off_soon n1 r3
 step "nor remora" cut_off_soon r1 r3
 step "n3 is deleted" admin nodes delete -i "$(id n3)" --force
