@@ -299,6 +299,8 @@ cw_node *cw_add(cw *w, const char *hostname, const char *key)
     c.hostname = hostname;
     c.ca_pem = rmr_bytes_str(w->ca);
     c.callbacks = &cb;
+    if (w->shape)
+        w->shape(&c);
     need(rmr_node_new(&n->node, &n->env, &c, rmr_sim_now(w->sim)), hostname);
     rmr_machine m = rmr_node_machine(n->node);
     need(rmr_sim_add(w->sim, n->host, &m, &n->program), hostname);

@@ -55,6 +55,7 @@ typedef struct cw {
     int n_nodes;
     bool echo_log;
     void (*configure)(rmr_coord_config *cfg);
+    void (*shape)(rmr_node_config *cfg); /* of nodes that are added; or NULL */
 } cw;
 
 void cw_init(cw *w, void (*configure)(rmr_coord_config *cfg));

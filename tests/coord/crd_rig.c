@@ -154,7 +154,10 @@ void rig_init(rig *r, const rmr_coord_config *given)
     test_rng_seed(&r->rng, 3);
     rmr_env env = test_env(&r->heap, &r->rng, NULL);
     cfg.callbacks = &cb;
-    need(rmr_coord_new(&r->coord, &env, &cfg, r->now) == RMR_OK, "coord");
+    rmr_err e = rmr_coord_new(&r->coord, &env, &cfg, r->now);
+    if (e != RMR_OK)
+        (void)fprintf(stderr, "%s\n", rmr_err_name(e));
+    need(e == RMR_OK, "coord");
     r->m = rmr_coord_machine(r->coord);
     memset(&wall, 0, sizeof wall);
     wall.kind = RMR_IO_WALL;

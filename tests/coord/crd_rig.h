@@ -68,7 +68,7 @@ void rig_take(rig_conn *c, size_t n);
 typedef struct rig_answer {
     int32_t id;
     uint16_t status;
-    char body[4096];
+    char body[32768];
     size_t len;
     bool over;
     rmr_err why;
