@@ -66,6 +66,26 @@ rmr_err rmri_crd_out_end(crd_out *o)
     return RMR_OK;
 }
 
+/* As RFC 8878 3.1.1 has it: a frame of one segment, its size, and a last block
+ * that is raw, for so few bytes can't be compressed.  Most frames are these, and
+ * the encoder would sweep its tables through the cache for each. */
+#define KEEPALIVE "{\"KeepAlive\":true}"
+_Static_assert(sizeof KEEPALIVE - 1 == 0x12, "the two sizes below");
+static const char raw_keepalive[] =
+    "\x28\xb5\x2f\xfd\x20\x12\x91\0\0" KEEPALIVE;
+
+rmr_err rmri_crd_put_keepalive(rmr_coord *c, crd_buf *to, bool zstd)
+{
+    uint8_t frame[FRONT + sizeof raw_keepalive];
+    const char *from = zstd ? raw_keepalive : KEEPALIVE;
+    size_t n = zstd ? sizeof raw_keepalive - 1 : sizeof KEEPALIVE - 1;
+    rmr_store_le32(frame, (uint32_t)n);
+    memcpy(frame + FRONT, from, n);
+    c->count.frames++;
+    c->count.frame_bytes += FRONT + n;
+    return rmri_crd_buf_add(c, to, rmr_bytes_of(frame, FRONT + n));
+}
+
 /* ---- peers --------------------------------------------------------------- */
 
 typedef void (*each_fn)(crd_out *o, const crd_stream *s, const crd_node *n);

@@ -676,6 +676,8 @@ void rmri_crd_out_raw(crd_out *o, rmr_bytes json);
 /* Room for one more element; what stands in the scratch goes on. */
 void rmri_crd_out_flush(crd_out *o);
 rmr_err rmri_crd_out_end(crd_out *o);
+/* Errors: NOMEM; nothing is added then. */
+rmr_err rmri_crd_put_keepalive(rmr_coord *c, crd_buf *to, bool zstd);
 
 typedef struct crd_zstd crd_zstd;
 rmr_err rmri_crd_zstd_new(crd_zstd **out, const rmr_alloc *a);

@@ -93,15 +93,10 @@ void rmri_crd_stream_keepalive(crd_stream *s, rmr_time now)
 /* It was silent for so long. */
 void rmri_crd_stream_silent(crd_stream *s, rmr_time now)
 {
-    crd_out o;
     crd_rpc *r = s->rpc;
-    if (rmri_crd_buf_rest(&r->body).len == 0) {
-        rmri_crd_out_begin(&o, r->conn->c, &r->body, s->zstd);
-        rmr_jw_object(&o.w);
-        rmr_jw_kbool(&o.w, "KeepAlive", true);
-        rmr_jw_object_end(&o.w);
-        s->broken |= rmri_crd_out_end(&o) != RMR_OK;
-    }
+    if (rmri_crd_buf_rest(&r->body).len == 0)
+        s->broken |=
+            rmri_crd_put_keepalive(r->conn->c, &r->body, s->zstd) != RMR_OK;
     arm(s, now);
     rmri_crd_stream_stir(s);
 }

@@ -97,6 +97,7 @@ typedef struct sim_program {
     rmr_sim_host host;
     bool is_running;
     rmr_err result;
+    rmr_time due;      /* its deadline, as of its last turn        */
     rmr_time wake_at;  /* the earliest wake in the heap            */
     rmr_time turns_at; /* the instant that turns counts for        */
     uint32_t turns;

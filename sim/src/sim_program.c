@@ -93,21 +93,24 @@ static bool is_fatal(rmr_sim *s, uint32_t number, rmr_err err)
 static void wake(rmr_sim *s, sim_happening *h);
 static void poke(rmr_sim *s, sim_happening *h);
 
-/* A wake that comes too early looks again; so a deadline that moves away costs
- * nothing now. */
+/* A wake that comes too early is put where it belongs, and so a deadline that
+ * moves away costs nothing now. */
+static void arm(rmr_sim *s, uint32_t number, sim_program *p)
+{
+    rmr_time at = p->due > s->now ? p->due : s->now;
+    if (p->due == RMR_TIME_NEVER || (p->wake_at <= at && p->wake_at >= s->now))
+        return;
+    p->wake_at = at;
+    rmri_sim_happen(s, at, wake, number, at, NULL, 0);
+}
+
 static void set_wake(rmr_sim *s, uint32_t number)
 {
     sim_program *p = running(s, number);
     if (!p)
         return;
-    rmr_time at = p->m.next_deadline(p->m.self);
-    if (at == RMR_TIME_NEVER)
-        return;
-    at = at > s->now ? at : s->now;
-    if (p->wake_at <= at && p->wake_at >= s->now)
-        return;
-    p->wake_at = at;
-    rmri_sim_happen(s, at, wake, number, at, NULL, 0);
+    p->due = p->m.next_deadline(p->m.self);
+    arm(s, number, p);
 }
 
 static bool spins(rmr_sim *s, sim_program *p)
@@ -175,7 +178,10 @@ static void wake(rmr_sim *s, sim_happening *h)
     if (is_put_off(s, p, h))
         return;
     p->wake_at = RMR_TIME_NEVER;
-    if (p->m.next_deadline(p->m.self) <= s->now) {
+    if (p->due > s->now) { /* it had a turn since, and the machine need not be
+                              asked again */
+        arm(s, number, p);
+    } else if (p->m.next_deadline(p->m.self) <= s->now) {
         rmri_sim_note(s, 'd', number, 0, rmr_bytes_of(NULL, 0));
         if (is_fatal(s, number, p->m.handle_deadline(p->m.self, s->now)))
             return;
@@ -285,7 +291,7 @@ rmr_err rmr_sim_add(rmr_sim *s, rmr_sim_host host, const rmr_machine *m,
     p->m = *m;
     p->host = host;
     p->is_running = true;
-    p->wake_at = RMR_TIME_NEVER;
+    p->wake_at = p->due = RMR_TIME_NEVER;
     s->programs[s->n_programs++] = p;
     *out = (rmr_sim_program)s->n_programs;
     rmri_sim_answer(s, *out, RMR_IO_WALL, 0, RMR_OK);

@@ -1,6 +1,7 @@
 /* What happens to a tailnet in the course of a day. */
 #include "scale_world.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- the policy ---------------------------------------------------------- */
@@ -124,9 +125,27 @@ static bool expire(scale *w)
     return rmr_coord_node_expire(w->coord, m->id, at) == RMR_OK;
 }
 
+/* One bridge more, or another in the place of one. */
 static bool policy(scale *w)
 {
-    (void)w;
+    char text[2048];
+    rmr_pol_why why;
+    uint32_t i =
+        w->n_bridges < SC_BRIDGES ? w->n_bridges++ : sc_roll(w, SC_BRIDGES);
+    w->bridges[i].from = sc_roll(w, w->n_users);
+    w->bridges[i].to = sc_roll(w, w->n_users);
+    size_t n = (size_t)snprintf(
+        text, sizeof text,
+        "{\"acls\":[{\"action\":\"accept\",\"src\":[\"autogroup:member\"],"
+        "\"dst\":[\"autogroup:self:*\"]}");
+    for (i = 0; i < w->n_bridges; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              ",{\"action\":\"accept\",\"src\":[\"user%u@\"],"
+                              "\"dst\":[\"user%u@:80\"]}",
+                              w->bridges[i].from, w->bridges[i].to);
+    (void)snprintf(text + n, sizeof text - n, "]}");
+    rmr_err e = rmr_coord_set_policy(w->coord, rmr_bytes_str(text), &why);
+    sc_need(e, e ? why.text : "policy");
     return true;
 }
 

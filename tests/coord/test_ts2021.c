@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <zstd.h>
 
 #include <remora/text.h>
 
@@ -541,6 +542,30 @@ static void a_silent_stream_is_kept_alive(void **s)
     rig_free(&r);
 }
 
+static void a_keepalive_is_a_frame_of_zstd_where_that_is_asked_for(void **s)
+{
+    char key[RMR_COORD_KEY_TEXT], text[64];
+    (void)s;
+    set_up();
+    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
+    auth_key(&wish, key);
+    join(&a, 1, KEY1, key);
+    rig_answer *x = rig_ask(&a, "/machine/map",
+                            "{\"Version\":138,\"Compress\":\"zstd\","
+                            "\"NodeKey\":\"" KEY1 "\",\"Stream\":true}");
+    x->len = 0;
+    rig_wait(&r, 60 * RMR_SEC);
+    rig_pump(&a);
+    assert_true(x->len > 4);
+    assert_int_equal(x->body[0], x->len - 4);
+    size_t n = ZSTD_decompress(text, sizeof text, x->body + 4, x->len - 4);
+    assert_false(ZSTD_isError(n));
+    assert_int_equal(n, 18);
+    assert_memory_equal(text, "{\"KeepAlive\":true}", n);
+    rig_part(&a);
+    rig_free(&r);
+}
+
 static void routes_are_served_when_approved(void **s)
 {
     char key[RMR_COORD_KEY_TEXT];
@@ -820,6 +845,8 @@ int main(void)
         cmocka_unit_test(another_derp_map_reaches_open_streams),
         cmocka_unit_test(node_keys_are_known),
         cmocka_unit_test(a_silent_stream_is_kept_alive),
+        cmocka_unit_test(
+            a_keepalive_is_a_frame_of_zstd_where_that_is_asked_for),
         cmocka_unit_test(routes_are_served_when_approved),
         cmocka_unit_test(requests_that_are_none_are_refused),
         cmocka_unit_test(hostile_texts_are_carried_or_left_out),
