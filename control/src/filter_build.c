@@ -23,6 +23,15 @@ static void set_free(filter_set *s, const rmr_alloc *a)
     s->indexed = false;
 }
 
+static void build_free(rmr_filter *f)
+{
+    if (!f->build)
+        return;
+    set_free(f->build, &f->env.alloc);
+    rmr_release(&f->env.alloc, f->build, sizeof *f->build);
+    f->build = NULL;
+}
+
 rmr_err rmr_filter_new(rmr_filter **out, const rmr_env *env)
 {
     if (!out || !env)
@@ -48,7 +57,7 @@ void rmr_filter_free(rmr_filter *f)
         return;
     rmr_alloc a = f->env.alloc;
     set_free(&f->active, &a);
-    set_free(&f->build, &a);
+    build_free(f);
     rmri_ctl_vec_free(&f->local, &a);
     rmri_filter_flows_free(&f->flows);
     rmr_release_wiped(&a, f, sizeof *f);
@@ -124,16 +133,18 @@ static size_t merge_ranges(uint8_t *p, size_t n, size_t w)
 
 void rmr_filter_begin(rmr_filter *f)
 {
-    set_free(&f->build, &f->env.alloc);
+    build_free(f);
+    f->build =
+        rmr_alloc_zero(&f->env.alloc, sizeof *f->build, _Alignof(filter_set));
     f->building = true;
     f->in_rule = false;
-    f->spoilt = RMR_OK;
+    f->spoilt = f->build ? RMR_OK : RMR_E_NOMEM;
 }
 
 static filter_rule *current(rmr_filter *f)
 {
-    size_t n = f->build.rules.len / sizeof(filter_rule);
-    return (filter_rule *)(void *)f->build.rules.p + (n - 1);
+    size_t n = f->build->rules.len / sizeof(filter_rule);
+    return (filter_rule *)(void *)f->build->rules.p + (n - 1);
 }
 
 static rmr_err spoil(rmr_filter *f, rmr_err e)
@@ -155,7 +166,7 @@ rmr_err rmr_filter_rule_begin(rmr_filter *f)
     rmr_err e = ready(f, false);
     if (e)
         return e;
-    filter_set *b = &f->build;
+    filter_set *b = f->build;
     filter_rule *r =
         rmri_ctl_vec_add(&b->rules, &f->env.alloc, sizeof *r, FILTER_MAX_BYTES);
     if (!r)
@@ -196,7 +207,7 @@ rmr_err rmr_filter_rule_src(rmr_filter *f, const rmr_ip_range *r)
     int fam = family_of(r);
     if (fam == FAMS)
         return RMR_E_INVAL;
-    if (!add_range(f, &f->build.src[fam], r, FILTER_WIDTH(fam),
+    if (!add_range(f, &f->build->src[fam], r, FILTER_WIDTH(fam),
                    FILTER_SRC_SIZE(fam)))
         return f->spoilt;
     current(f)->src[fam].n++;
@@ -221,7 +232,7 @@ rmr_err rmr_filter_rule_dst(rmr_filter *f, const rmr_ip_range *r,
     int fam = family_of(r);
     if (fam == FAMS)
         return RMR_E_INVAL;
-    uint8_t *at = add_range(f, &f->build.dst[fam], r, FILTER_WIDTH(fam),
+    uint8_t *at = add_range(f, &f->build->dst[fam], r, FILTER_WIDTH(fam),
                             FILTER_DST_SIZE(fam));
     if (!at)
         return f->spoilt;
@@ -239,14 +250,14 @@ rmr_err rmr_filter_rule_end(rmr_filter *f)
     filter_rule *r = current(f);
     for (int fam = 0; fam < FAMS; fam++) {
         size_t size = FILTER_SRC_SIZE(fam);
-        uint8_t *p = f->build.src[fam].p;
+        uint8_t *p = f->build->src[fam].p;
         if (r->src[fam].n == 0)
             continue;
         p += r->src[fam].off;
         sort_ranges(p, r->src[fam].n, size);
         size_t n = merge_ranges(p, r->src[fam].n, FILTER_WIDTH(fam));
         r->src[fam].n = (uint32_t)n;
-        f->build.src[fam].len = r->src[fam].off + n * size;
+        f->build->src[fam].len = r->src[fam].off + n * size;
     }
     f->in_rule = false;
     return RMR_OK;
@@ -259,10 +270,10 @@ rmr_err rmr_filter_commit(rmr_filter *f)
     f->building = false;
     f->in_rule = false;
     if (f->spoilt) {
-        set_free(&f->build, &f->env.alloc);
+        build_free(f);
         return f->spoilt;
     }
-    filter_set *b = &f->build;
+    filter_set *b = f->build;
     b->n_rules = b->rules.len / sizeof(filter_rule);
     /* Rules without an index hold all the same, only slower. */
     b->indexed = !f->no_index &&
@@ -272,6 +283,7 @@ rmr_err rmr_filter_commit(rmr_filter *f)
     set_free(&f->active, &f->env.alloc);
     f->active = *b;
     memset(b, 0, sizeof *b);
+    build_free(f);
     rmri_ctl_vec_trim(&f->active.rules, &f->env.alloc);
     for (int fam = 0; fam < FAMS; fam++) {
         rmri_ctl_vec_trim(&f->active.src[fam], &f->env.alloc);

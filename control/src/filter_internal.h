@@ -117,7 +117,8 @@ bool rmri_filter_index_match(const filter_index *x, const filter_pkt *k,
 
 struct rmr_filter {
     rmr_env env;
-    filter_set active, build;
+    filter_set active;
+    filter_set *build; /* NULL: none is being built, or no memory */
     bool building, in_rule;
     bool no_index; /* tests: walk the rules */
     rmr_err spoilt;     /* why the build can't be committed */

@@ -312,7 +312,7 @@ struct rmr_nm {
     rmri_ctl_vec ghosts;      /* nm_peer *: nm_ghost.c */
     size_t ghost_bytes;
     bool saw_changed; /* PeersChanged was read */
-    char popped[1024]; /* the last PopBrowserURL */
+    uint8_t popped[RMR_HASH_LEN]; /* hash of the last PopBrowserURL */
     bool saw_health, lock_disabled;
     char filter_key[64];
 };

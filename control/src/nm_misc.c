@@ -372,14 +372,16 @@ static void ping_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 
 static void pop_browser(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
 {
-    char url[sizeof nm->popped];
+    char url[1024];
+    uint8_t hash[RMR_HASH_LEN];
     if (kind != RMR_JSON_STRING || text.len == 0)
         return;
     rmri_nm_text(nm, url, sizeof url, text);
-    if (url[0] == '\0' || rmri_ctl_same(url, nm->popped) ||
+    rmr_blake2s_256(hash, rmr_bytes_str(url), rmr_bytes_of(NULL, 0));
+    if (url[0] == '\0' || memcmp(hash, nm->popped, sizeof hash) == 0 ||
         !nm->cb.on_pop_browser)
         return; /* each is shown once */
-    memcpy(nm->popped, url, sizeof url);
+    memcpy(nm->popped, hash, sizeof hash);
     nm->busy = true;
     nm->cb.on_pop_browser(nm->cb.user, url);
     nm->busy = false;

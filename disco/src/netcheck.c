@@ -45,6 +45,11 @@ void rmr_netcheck_free(rmr_netcheck *nc)
     rmri_nc_plan_free(nc);
     rmri_nc_table_free(nc, &nc->t);
     rmr_alloc a = nc->env.alloc;
+    for (int f = 0; f < FAMILIES; f++) {
+        nc_globals *g = &nc->globals[f], *s = &nc->seen[f];
+        rmr_release(&a, g->list, g->cap * sizeof *g->list);
+        rmr_release(&a, s->list, s->cap * sizeof *s->list);
+    }
     rmr_release(&a, nc, sizeof *nc);
 }
 
@@ -79,7 +84,7 @@ static bool is_time_for_full(const rmr_netcheck *nc)
 static void clear_run(rmr_netcheck *nc)
 {
     memset(&nc->cur, 0, sizeof nc->cur);
-    memset(nc->seen, 0, sizeof nc->seen);
+    nc->seen[V4].n = nc->seen[V6].n = 0;
     memset(nc->sent, 0, sizeof nc->sent);
     memset(nc->failed, 0, sizeof nc->failed);
     nc->n_answered = nc->https_wanted = nc->https_asked = nc->icmp_open = 0;
@@ -146,6 +151,21 @@ static void list_latencies(rmr_netcheck *nc)
     nc->cur.n_latency = n;
 }
 
+/* What was seen is the report's; the lists of the last one go. */
+static void keep_globals(rmr_netcheck *nc, int family)
+{
+    nc_globals *to = &nc->globals[family];
+    const nc_globals *from = &nc->seen[family];
+    to->n = 0;
+    if (from->n == 0)
+        return;
+    (void)rmri_nc_globals_reserve(nc, to, from->n);
+    to->n = from->n < to->cap ? from->n : to->cap;
+    nc->stats.globals_dropped += from->n - to->n;
+    if (to->n)
+        memcpy(to->list, from->list, to->n * sizeof *to->list);
+}
+
 static void finish(rmr_netcheck *nc)
 {
     rmr_netcheck_report *c = &nc->cur;
@@ -154,7 +174,8 @@ static void finish(rmr_netcheck *nc)
     c->ipv6_can_send = nc->sent[V6] > nc->failed[V6];
     c->preferred_derp = rmri_nc_prefer(nc);
     list_latencies(nc);
-    memcpy(nc->globals, nc->seen, sizeof nc->globals);
+    keep_globals(nc, V4);
+    keep_globals(nc, V6);
     c->globals_v4 = nc->globals[V4].list;
     c->globals_v6 = nc->globals[V6].list;
     c->n_globals_v4 = nc->globals[V4].n;

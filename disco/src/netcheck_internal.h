@@ -78,8 +78,8 @@ typedef struct nc_table { /* the map */
 } nc_table;
 
 typedef struct nc_globals {
-    rmr_netcheck_global list[RMR_NETCHECK_MAX_GLOBALS];
-    size_t n;
+    rmr_netcheck_global *list;
+    size_t n, cap; /* RMR_NETCHECK_MAX_GLOBALS at most */
 } nc_globals;
 
 typedef enum nc_stage {
@@ -155,6 +155,9 @@ void rmri_nc_fallback_begin(rmr_netcheck *nc);
 void rmri_nc_icmp_end(rmr_netcheck *nc);
 void rmri_nc_icmp_settle(rmr_netcheck *nc);
 bool rmri_nc_find_portal(const rmr_netcheck *nc, rmr_netcheck_portal *out);
+
+/* Room for n; false: no memory, unchanged. */
+bool rmri_nc_globals_reserve(rmr_netcheck *nc, nc_globals *g, size_t n);
 
 /* ---- netcheck_home.c ---- */
 /* Adds this run to the history and chooses its preferred region. */

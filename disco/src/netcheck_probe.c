@@ -211,6 +211,23 @@ static void stop_soon(rmr_netcheck *nc)
     nc->stop_at = rmr_time_add(nc->now, nc->cur.full ? 2 * slowest : slowest);
 }
 
+bool rmri_nc_globals_reserve(rmr_netcheck *nc, nc_globals *g, size_t n)
+{
+    if (n <= g->cap)
+        return true;
+    size_t cap = g->cap * 2 > n ? g->cap * 2 : n;
+    rmr_netcheck_global *list = rmr_alloc_raw(
+        &nc->env.alloc, cap * sizeof *list, _Alignof(rmr_netcheck_global));
+    if (!list)
+        return false;
+    if (g->n)
+        memcpy(list, g->list, g->n * sizeof *list);
+    rmr_release(&nc->env.alloc, g->list, g->cap * sizeof *list);
+    g->list = list;
+    g->cap = cap;
+    return true;
+}
+
 static void count_global(rmr_netcheck *nc, int family, const rmr_addr *a)
 {
     nc_globals *g = &nc->seen[family];
@@ -220,7 +237,8 @@ static void count_global(rmr_netcheck *nc, int family, const rmr_addr *a)
             return;
         }
     }
-    if (g->n == RMR_NETCHECK_MAX_GLOBALS) {
+    if (g->n == RMR_NETCHECK_MAX_GLOBALS ||
+        !rmri_nc_globals_reserve(nc, g, g->n + 1)) {
         nc->stats.globals_dropped++;
         return;
     }

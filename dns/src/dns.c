@@ -71,6 +71,7 @@ void rmr_dns_free(rmr_dns *d)
         free_query(d, q);
     }
     rmr_release(&d->env.alloc, d->hosts, d->hosts_len);
+    rmr_release(&d->env.alloc, d->search, d->search_len);
     rmr_alloc a = d->env.alloc;
     rmr_release(&a, d, sizeof *d);
 }
@@ -113,7 +114,8 @@ static bool next_name(rmr_dns *d, query *q)
     while (!q->is_bare) {
         /* The list may have been replaced by a shorter one. */
         size_t at = q->search_at < d->search_len ? q->search_at : d->search_len;
-        rmr_bytes rest = rmr_bytes_of(d->search + at, d->search_len - at);
+        rmr_bytes rest =
+            rmr_bytes_of(d->search ? d->search + at : NULL, d->search_len - at);
         rmr_bytes domain = rmri_dns_next_word(&rest);
         q->search_at = d->search_len - rest.len;
         q->is_bare = domain.len == 0;
@@ -329,23 +331,33 @@ static void restart_all(rmr_dns *d)
         }
 }
 
+/* A copy; NULL: of no bytes, or no memory. */
+static uint8_t *text_of(const rmr_dns *d, const uint8_t *p, size_t len)
+{
+    uint8_t *copy = len ? rmr_alloc_raw(&d->env.alloc, len, 1) : NULL;
+    if (copy)
+        memcpy(copy, p, len);
+    return copy;
+}
+
 rmr_err rmr_dns_set_servers(rmr_dns *d, const rmr_addr *servers, size_t n,
                             rmr_bytes hosts, rmr_bytes search)
 {
     size_t len = rmri_dns_cut(hosts, RMR_DNS_MAX_HOSTS, "\n");
-    uint8_t *copy = NULL;
-    if (len) {
-        copy = rmr_alloc_zero(&d->env.alloc, len, 1);
-        if (!copy)
-            return RMR_E_NOMEM;
-        memcpy(copy, hosts.ptr, len);
+    size_t search_len = rmri_dns_cut(search, RMR_DNS_MAX_SEARCH, " \t");
+    uint8_t *copy = text_of(d, hosts.ptr, len);
+    uint8_t *domains = text_of(d, search.ptr, search_len);
+    if ((len && !copy) || (search_len && !domains)) {
+        rmr_release(&d->env.alloc, copy, len);
+        rmr_release(&d->env.alloc, domains, search_len);
+        return RMR_E_NOMEM;
     }
     rmr_release(&d->env.alloc, d->hosts, d->hosts_len);
+    rmr_release(&d->env.alloc, d->search, d->search_len);
     d->hosts = copy;
     d->hosts_len = len;
-    d->search_len = rmri_dns_cut(search, sizeof d->search, " \t");
-    if (d->search_len)
-        memcpy(d->search, search.ptr, d->search_len);
+    d->search = (char *)domains;
+    d->search_len = search_len;
     d->n_servers = 0;
     d->first = 0;
     for (size_t i = 0; i < n && d->n_servers < RMR_DNS_MAX_SERVERS; i++) {

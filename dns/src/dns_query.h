@@ -64,7 +64,7 @@ struct rmr_dns {
     uint8_t first; /* the server of a first try */
     uint8_t *hosts;
     size_t hosts_len;
-    char search[RMR_DNS_MAX_SEARCH];
+    char *search; /* of search_len */
     size_t search_len;
     uint32_t n_streams; /* that the host was told of */
     uint64_t last_stream;

@@ -42,11 +42,21 @@ static int new_session(rmr_h2 *h)
         rmri_h2_set_callbacks(cb);
         nghttp2_option_set_no_auto_window_update(opt, 1);
         nghttp2_option_set_max_reserved_remote_streams(opt, 0);
-        rv = nghttp2_session_client_new3(&h->session, cb, h, opt, &h->mem);
+        nghttp2_mem mem = rmri_h2_mem(&h->lend);
+        rv = nghttp2_session_client_new3(&h->session, cb, h, opt, &mem);
     }
     nghttp2_option_del(opt);
     nghttp2_session_callbacks_del(cb);
     return rv;
+}
+
+static int make(rmr_h2 *h)
+{
+    if (rmri_h2_lend_begin(&h->lend, true) != RMR_OK)
+        return NGHTTP2_ERR_NOMEM;
+    int rv = new_session(h);
+    rmr_err e = rmri_h2_lend_end(&h->lend, rv == 0);
+    return rv == 0 && e != RMR_OK ? NGHTTP2_ERR_NOMEM : rv;
 }
 
 static int submit_settings(rmr_h2 *h)
@@ -71,6 +81,7 @@ static void release(rmr_h2 *h)
 {
     rmr_alloc alloc = h->alloc;
     nghttp2_session_del(h->session);
+    rmri_h2_lend_free(&h->lend);
     for (uint32_t i = 0; h->streams && i < h->cfg.max_streams; i++)
         rmr_release(&alloc, h->streams[i].body, h->streams[i].body_len);
     rmr_release(&alloc, h->streams, h->cfg.max_streams * sizeof h->streams[0]);
@@ -91,11 +102,12 @@ rmr_err rmr_h2_client_new(rmr_h2 **out, const rmr_env *env,
     h->alloc = env->alloc;
     h->cfg = *cfg;
     fill_defaults(&h->cfg);
-    h->mem = rmri_h2_mem(&h->alloc);
+    h->lend.alloc = env->alloc;
+    h->lend.frame = cfg->frame;
     h->streams =
         rmr_alloc_zero(&h->alloc, h->cfg.max_streams * sizeof h->streams[0],
                        _Alignof(rmri_h2_stream));
-    int rv = h->streams ? new_session(h) : NGHTTP2_ERR_NOMEM;
+    int rv = h->streams ? make(h) : NGHTTP2_ERR_NOMEM;
     if (rv == 0)
         rv = submit_settings(h);
     if (rv != 0) {
@@ -245,6 +257,12 @@ static int write_frames(rmr_h2 *h)
     return 0;
 }
 
+/* Bytes of a frame are still to come. */
+static bool is_writing(const rmr_h2 *h)
+{
+    return h->rest.len > 0 || nghttp2_session_want_write(h->session);
+}
+
 rmr_err rmr_h2_write(rmr_h2 *h, rmr_buf dst, size_t *len)
 {
     *len = 0;
@@ -256,18 +274,23 @@ rmr_err rmr_h2_write(rmr_h2 *h, rmr_buf dst, size_t *len)
         return RMR_OK;
     if (dst.len < RMR_H2_WRITE_MIN)
         return RMR_E_BUFSIZE;
+    rmr_err e = rmri_h2_lend_begin(&h->lend, false);
+    if (e != RMR_OK)
+        return e;
     h->busy = true;
     h->dst = dst;
     h->used = 0;
     int rv = pay_credit(h);
     if (rv == 0)
         rv = write_frames(h);
+    e = rmri_h2_lend_end(&h->lend, rv == 0 && !h->doomed && is_writing(h));
     *len = h->used;
     h->dst = rmr_buf_of(NULL, 0);
-    rmr_err e = RMR_OK;
-    if (rv != 0 && !h->doomed) {
+    if (rv != 0 && !h->doomed)
+        e = rmri_h2_err(rv);
+    if (e != RMR_OK && !h->doomed) {
         *len = 0;
-        e = fail(h, rmri_h2_err(rv));
+        e = fail(h, e);
     } else if (!h->doomed && h->broken != RMR_OK) {
         close_all(h);
     }

@@ -5,10 +5,10 @@
 
 #include <nghttp2/nghttp2.h>
 #include <remora/h2.h>
+#include "h2_frame.h"
 
-/* ---- h2_memory.c, h2_fields.c: both sides ------------------------------- */
+/* ---- h2_fields.c: both sides --------------------------------------------- */
 
-nghttp2_mem rmri_h2_mem(rmr_alloc *alloc);
 /* Borrows both. */
 nghttp2_nv rmri_h2_nv(rmr_bytes name, rmr_bytes value);
 /* May it be sent in a head? */
@@ -42,7 +42,7 @@ struct rmr_h2 {
     rmr_alloc alloc;
     rmr_h2_config cfg;
     nghttp2_session *session;
-    nghttp2_mem mem;
+    rmri_h2_lend lend;
     rmr_err err;    /* sticky                                       */
     bool busy;      /* inside a pump: callbacks may run             */
     bool doomed;    /* freed by a callback; released by the pump    */

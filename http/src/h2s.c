@@ -47,11 +47,21 @@ static int new_session(rmr_h2s *h)
         nghttp2_option_set_no_closed_streams(opt, 1);
         /* It counts by a clock of its own; h2s_callbacks.c counts without. */
         nghttp2_option_set_stream_reset_rate_limit(opt, UINT64_MAX, UINT64_MAX);
-        rv = nghttp2_session_server_new3(&h->session, cb, h, opt, &h->mem);
+        nghttp2_mem mem = rmri_h2_mem(&h->lend);
+        rv = nghttp2_session_server_new3(&h->session, cb, h, opt, &mem);
     }
     nghttp2_option_del(opt);
     nghttp2_session_callbacks_del(cb);
     return rv;
+}
+
+static int make(rmr_h2s *h)
+{
+    if (rmri_h2_lend_begin(&h->lend, true) != RMR_OK)
+        return NGHTTP2_ERR_NOMEM;
+    int rv = new_session(h);
+    rmr_err e = rmri_h2_lend_end(&h->lend, rv == 0);
+    return rv == 0 && e != RMR_OK ? NGHTTP2_ERR_NOMEM : rv;
 }
 
 static int submit_settings(rmr_h2s *h)
@@ -72,6 +82,7 @@ static void release(rmr_h2s *h)
 {
     rmr_alloc alloc = h->alloc;
     nghttp2_session_del(h->session);
+    rmri_h2_lend_free(&h->lend);
     rmri_h2s_drop_head(h);
     rmr_release(&alloc, h->streams, h->cfg.max_streams * sizeof h->streams[0]);
     rmr_release(&alloc, h, sizeof *h);
@@ -97,11 +108,12 @@ rmr_err rmr_h2s_new(rmr_h2s **out, const rmr_env *env,
     h->alloc = env->alloc;
     h->cfg = *cfg;
     fill_defaults(&h->cfg);
-    h->mem = rmri_h2_mem(&h->alloc);
+    h->lend.alloc = env->alloc;
+    h->lend.frame = cfg->frame;
     h->streams =
         rmr_alloc_zero(&h->alloc, h->cfg.max_streams * sizeof h->streams[0],
                        _Alignof(rmri_h2s_stream));
-    int rv = h->streams ? new_session(h) : NGHTTP2_ERR_NOMEM;
+    int rv = h->streams ? make(h) : NGHTTP2_ERR_NOMEM;
     if (rv == 0)
         rv = submit_settings(h);
     if (rv != 0) {
@@ -217,6 +229,12 @@ static int write_frames(rmr_h2s *h, rmr_buf dst, size_t *used)
     return 0;
 }
 
+/* Bytes of a frame are still to come. */
+static bool is_writing(const rmr_h2s *h)
+{
+    return h->rest.len > 0 || nghttp2_session_want_write(h->session);
+}
+
 rmr_err rmr_h2s_write(rmr_h2s *h, rmr_buf dst, size_t *len)
 {
     *len = 0;
@@ -227,13 +245,19 @@ rmr_err rmr_h2s_write(rmr_h2s *h, rmr_buf dst, size_t *len)
         return RMR_OK;
     if (dst.len < RMR_H2S_WRITE_MIN)
         return RMR_E_BUFSIZE;
+    e = rmri_h2_lend_begin(&h->lend, false);
+    if (e != RMR_OK)
+        return e;
     h->busy = true;
     int rv = write_frames(h, dst, len);
+    e = rmri_h2_lend_end(&h->lend, rv == 0 && !h->doomed && is_writing(h));
+    if (rv != 0)
+        e = rmri_h2_err(rv);
     if (h->doomed) {
         *len = 0;
-    } else if (rv != 0) {
+    } else if (e != RMR_OK) {
         *len = 0;
-        e = fail(h, rmri_h2_err(rv));
+        e = fail(h, e);
     } else if (h->broken != RMR_OK) {
         close_all(h);
     }

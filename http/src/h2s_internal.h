@@ -33,7 +33,7 @@ struct rmr_h2s {
     rmr_alloc alloc;
     rmr_h2s_config cfg;
     nghttp2_session *session;
-    nghttp2_mem mem;
+    rmri_h2_lend lend;
     rmr_err err;    /* sticky                                        */
     bool busy;      /* inside a pump: callbacks may run              */
     bool doomed;    /* freed by a callback; released by the pump     */

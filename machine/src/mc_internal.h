@@ -66,6 +66,11 @@ typedef struct mc_lane { /* of l->addrs, those of a family, one by one */
     uint8_t family;
 } mc_lane;
 
+typedef struct mc_race {
+    rmr_addr addrs[RMR_DNS_MAX_ADDRS];
+    mc_lane lanes[MC_LANES];
+} mc_race;
+
 struct rmr_mc_link {
     rmr_mc *mc;
     const rmr_mc_link_ops *ops;
@@ -78,10 +83,8 @@ struct rmr_mc_link {
     rmr_tls_pool *tls_pool; /* its record buffers */
     rmr_time tls_turn;      /* when it was in use last */
     uint32_t tls_turns;     /* ... and how often of late, at most MC_BUSY */
-    rmr_addr addrs[RMR_DNS_MAX_ADDRS];
-    size_t n_addrs;
-    mc_lane lanes[MC_LANES]; /* while connecting */
-    size_t n_lanes;
+    mc_race *race; /* while connecting, else NULL */
+    size_t n_addrs, n_lanes; /* of the race */
     rmr_time next_lane_at; /* when the next lane begins; NEVER: none waits */
     rmr_addr remote, local;
     rmr_time deadline; /* of the whole attempt */
@@ -107,7 +110,8 @@ void rmri_mc_link_through(rmr_mc_link *l, rmr_time now);
 
 /* mc_race.c: goes to the addresses that the link has; then connected, or its
  * end. */
-void rmri_mc_race_start(rmr_mc_link *l, rmr_time now);
+void rmri_mc_race_start(rmr_mc_link *l, rmr_time now, const rmr_addr *addrs,
+                        size_t count);
 void rmri_mc_race_plan(rmr_mc_link *l, rmr_time now,
                        const rmr_dial_plan *plan);
 void rmri_mc_race_due(rmr_mc_link *l, rmr_time now); /* a lane's time came */

@@ -208,11 +208,7 @@ void rmri_mc_link_resolved(rmr_mc_link *l, rmr_time now, rmr_err err,
         rmri_mc_link_end(l, now, err, "the host name could not be resolved");
         return;
     }
-    if (count > RMR_DNS_MAX_ADDRS)
-        count = RMR_DNS_MAX_ADDRS;
-    memcpy(l->addrs, addrs, count * sizeof *addrs);
-    l->n_addrs = count;
-    rmri_mc_race_start(l, now);
+    rmri_mc_race_start(l, now, addrs, count);
 }
 
 void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now, const rmr_dial *to)
@@ -221,7 +217,6 @@ void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now, const rmr_dial *to)
         rmr_mc_link_close(l, now);
     l->dial = *to;
     l->dial.plan = NULL; /* lent */
-    l->n_addrs = 0;
     l->last_err = RMR_OK;
     l->deadline =
         rmr_time_add(now, to->timeout ? to->timeout : DEFAULT_TIMEOUT);
@@ -233,10 +228,7 @@ void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now, const rmr_dial *to)
         return;
     }
     if (to->n_addrs > 0 && !l->by_proxy) {
-        l->n_addrs = to->n_addrs;
-        memcpy(l->addrs, to->addrs, to->n_addrs * sizeof to->addrs[0]);
-        l->state = LINK_CONNECTING;
-        rmri_mc_race_start(l, now);
+        rmri_mc_race_start(l, now, to->addrs, to->n_addrs);
         return;
     }
     l->state = LINK_RESOLVING;

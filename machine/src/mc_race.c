@@ -24,7 +24,7 @@ static bool lane_next(mc_lane *a)
 {
     rmr_mc_link *l = a->l;
     while (a->next_addr < a->end_addr) {
-        const rmr_addr *to = &l->addrs[a->next_addr++];
+        const rmr_addr *to = &l->race->addrs[a->next_addr++];
         if (to->family != a->family)
             continue;
         a->to = *to;
@@ -45,7 +45,7 @@ static mc_lane *waiting(rmr_mc_link *l)
 {
     mc_lane *first = NULL;
     for (size_t i = 0; i < l->n_lanes; i++) {
-        mc_lane *a = &l->lanes[i];
+        mc_lane *a = &l->race->lanes[i];
         if (a->start_at != RMR_TIME_NEVER &&
             (!first || a->start_at < first->start_at))
             first = a;
@@ -56,7 +56,7 @@ static mc_lane *waiting(rmr_mc_link *l)
 static bool is_trying(const rmr_mc_link *l)
 {
     for (size_t i = 0; i < l->n_lanes; i++)
-        if (l->lanes[i].io)
+        if (l->race->lanes[i].io)
             return true;
     return false;
 }
@@ -84,12 +84,14 @@ void rmri_mc_race_due(rmr_mc_link *l, rmr_time now)
 void rmri_mc_race_stop(rmr_mc_link *l)
 {
     for (size_t i = 0; i < l->n_lanes; i++) {
-        if (l->lanes[i].io)
-            rmr_mc_io_abort(l->lanes[i].io);
-        l->lanes[i].io = NULL;
+        if (l->race->lanes[i].io)
+            rmr_mc_io_abort(l->race->lanes[i].io);
+        l->race->lanes[i].io = NULL;
     }
-    l->n_lanes = 0;
+    l->n_lanes = l->n_addrs = 0;
     l->next_lane_at = RMR_TIME_NEVER;
+    rmr_release(&l->mc->env.alloc, l->race, sizeof *l->race);
+    l->race = NULL;
 }
 
 static void lane_failed(void *owner, rmr_time now, rmr_err why)
@@ -119,7 +121,7 @@ static const rmr_mc_io_ops lane_ops = {
 
 static mc_lane *lane_add(rmr_mc_link *l, uint8_t family, rmr_time start_at)
 {
-    mc_lane *a = &l->lanes[l->n_lanes++];
+    mc_lane *a = &l->race->lanes[l->n_lanes++];
     memset(a, 0, sizeof *a);
     a->l = l;
     a->family = family;
@@ -128,17 +130,33 @@ static mc_lane *lane_add(rmr_mc_link *l, uint8_t family, rmr_time start_at)
     return a;
 }
 
-void rmri_mc_race_start(rmr_mc_link *l, rmr_time now)
+/* False: no memory; the link has ended. */
+static bool race_new(rmr_mc_link *l, rmr_time now)
 {
+    l->state = LINK_CONNECTING;
     l->n_lanes = 0;
+    if (!l->race)
+        l->race = rmr_alloc_zero(&l->mc->env.alloc, sizeof *l->race,
+                                 _Alignof(mc_race));
+    if (!l->race)
+        rmri_mc_link_end(l, now, RMR_E_NOMEM, rmr_err_name(RMR_E_NOMEM));
+    return l->race != NULL;
+}
+
+void rmri_mc_race_start(rmr_mc_link *l, rmr_time now, const rmr_addr *addrs,
+                        size_t count)
+{
+    if (!race_new(l, now))
+        return;
+    l->n_addrs = count < RMR_DNS_MAX_ADDRS ? count : RMR_DNS_MAX_ADDRS;
+    memcpy(l->race->addrs, addrs, l->n_addrs * sizeof *addrs);
     for (size_t i = 0; i < l->n_addrs && l->n_lanes < 2; i++) {
-        uint8_t family = (uint8_t)l->addrs[i].family;
+        uint8_t family = (uint8_t)l->race->addrs[i].family;
         if (family == RMR_AF_NONE || !family_is_wanted(l, family) ||
-            (l->n_lanes && family == l->lanes[0].family))
+            (l->n_lanes && family == l->race->lanes[0].family))
             continue;
         lane_add(l, family, l->n_lanes ? rmr_time_add(now, HEAD_START) : now);
     }
-    l->state = LINK_CONNECTING;
     go_on(l, now);
 }
 
@@ -146,17 +164,17 @@ _Static_assert(RMR_DIAL_PLAN_MAX <= RMR_DNS_MAX_ADDRS, "a plan fits addrs");
 
 void rmri_mc_race_plan(rmr_mc_link *l, rmr_time now, const rmr_dial_plan *plan)
 {
+    if (!race_new(l, now))
+        return;
     l->n_addrs = plan->n < RMR_DIAL_PLAN_MAX ? plan->n : RMR_DIAL_PLAN_MAX;
-    l->n_lanes = 0;
     for (size_t i = 0; i < l->n_addrs; i++) {
         const rmr_dial_try *t = &plan->tries[i];
         mc_lane *a =
             lane_add(l, (uint8_t)t->addr.family, rmr_time_add(now, t->delay));
-        l->addrs[i] = t->addr;
+        l->race->addrs[i] = t->addr;
         a->next_addr = i;
         a->end_addr = i + 1;
         a->timeout = t->timeout ? t->timeout : CONNECT_TIMEOUT;
     }
-    l->state = LINK_CONNECTING;
     go_on(l, now);
 }

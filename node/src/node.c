@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define MAX_CONNS 4096
+#define SOCKS5_MAX 255 /* RFC 1929 2 */
 #define MAX_ROUNDS 8
 #define MAX_PUMPS 64 /* in one next_op without an operation: bounds a turn */
 #define STOP_TIMEOUT (2 * RMR_SEC)
@@ -87,26 +88,41 @@ static rmr_err copy_lists(rmr_node *n, const rmr_node_config *cfg)
     return RMR_OK;
 }
 
+/* One without the other, or none of them, is no proxy for everybody. */
+static rmr_err copy_socks5(rmr_node *n, const rmr_node_config *cfg)
+{
+    const char *user = cfg->socks5_user, *password = cfg->socks5_password;
+    if (!user && !password)
+        return RMR_OK;
+    if (!user || !password || !user[0] || !password[0] ||
+        strlen(user) > SOCKS5_MAX || strlen(password) > SOCKS5_MAX)
+        return RMR_E_INVAL;
+    n->socks5_user = copy_array(n, user, strlen(user) + 1, 1, 1);
+    n->socks5_password = copy_array(n, password, strlen(password) + 1, 1, 1);
+    return n->socks5_user && n->socks5_password ? RMR_OK : RMR_E_NOMEM;
+}
+
+static void wipe_text(rmr_node *n, char *text)
+{
+    if (text)
+        rmr_release_wiped(&n->env.alloc, text, strlen(text) + 1);
+}
+
 static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
 {
     rmr_url url;
     if (cfg->control_url &&
         rmr_url_parse(rmr_bytes_str(cfg->control_url), &url) != RMR_OK)
         return RMR_E_INVAL;
-    /* One without the other, or none of them, is no proxy for everybody. */
-    n->socks5_auth = cfg->socks5_user || cfg->socks5_password;
-    if (n->socks5_auth && (!cfg->socks5_user || !cfg->socks5_password ||
-                           !cfg->socks5_user[0] || !cfg->socks5_password[0]))
-        return RMR_E_INVAL;
     if (!copy_text(n->url, sizeof n->url, cfg->control_url) ||
         !copy_text(n->os_version, sizeof n->os_version, cfg->os_version) ||
         !copy_text(n->product, sizeof n->product,
                    cfg->product ? cfg->product : "remora") ||
-        !copy_text(n->local_name, sizeof n->local_name, cfg->local_name) ||
-        !copy_text(n->socks5_user, sizeof n->socks5_user, cfg->socks5_user) ||
-        !copy_text(n->socks5_password, sizeof n->socks5_password,
-                   cfg->socks5_password))
+        !copy_text(n->local_name, sizeof n->local_name, cfg->local_name))
         return RMR_E_INVAL;
+    rmr_err err = copy_socks5(n, cfg);
+    if (err)
+        return err;
     /* One URL has one form, so that the state's can be compared. */
     for (size_t len = strlen(n->url); len && n->url[len - 1] == '/';)
         n->url[--len] = 0;
@@ -303,6 +319,8 @@ void rmr_node_free(rmr_node *n)
     rmr_release(&alloc, n->serves, n->n_serves * sizeof *n->serves);
     rmri_node_measure_free(n);
     rmr_release_wiped(&alloc, n->auth_key, n->auth_key_size);
+    wipe_text(n, n->socks5_user);
+    wipe_text(n, n->socks5_password);
     rmr_release_wiped(&alloc, n, sizeof *n);
 }
 

@@ -206,9 +206,6 @@ rmr_err rmri_node_data_start(rmr_node *n, rmr_time now)
     rmr_wg_callbacks wcb = {0};
     rmr_ns_config nc;
     rmr_ns_callbacks ncb = {0};
-    n->pkt_buf = rmr_alloc_zero(&n->env.alloc, ND_MTU, 16);
-    if (!n->pkt_buf)
-        return RMR_E_NOMEM;
     rmri_node_packets_init(n);
     rmr_ring_init(&n->expired, &n->env.alloc,
                   MAX_WG_PEERS * sizeof(rmr_wg_peer));

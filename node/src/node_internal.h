@@ -736,8 +736,8 @@ struct rmr_node {
     char *auth_key; /* wiped when control has it */
     size_t auth_key_size;
     char os_version[64], product[64];
-    char socks5_user[256], socks5_password[256];
-    bool socks5_auth, ephemeral, accept_control_key;
+    char *socks5_user, *socks5_password; /* NULL: nobody is asked */
+    bool ephemeral, accept_control_key;
     uint16_t udp_port;
     bool no_udp, no_port_mapping;
     bool probe_mtu; /* control wants path MTUs probed */
@@ -812,7 +812,7 @@ struct rmr_node {
     rmr_dur renew_ahead;
     rmr_time renew_at; /* looked at again, or a rest after a refusal */
     rmr_time rests_until; /* no key for one that has ended before; 0: none */
-    char login_url[1024]; /* told last */
+    uint8_t login_url[RMR_HASH_LEN]; /* hash of what was told last; 0: none */
     uint8_t disco_private[RMR_KEY_LEN], disco_public[RMR_KEY_LEN];
     rmr_nm *nm;
     rmr_ctl *ctl;
@@ -852,7 +852,7 @@ struct rmr_node {
     nd_sock udp[2]; /* v4, v6 */
     nd_sock **extra; /* RMR_PATH_MAX_SOCKET + 1; NULL: there was no punch */
     rmr_time rebound_at;
-    uint8_t *pkt_buf; /* a packet that did not fit into its run */
+    uint8_t *pkt_buf; /* a packet that did not fit into its run; NULL: none yet */
     size_t left_len;  /* its length; 0: none */
     bool data_due;    /* there may be packets to send */
     bool data_last;   /* the last operation was node_out.c's */

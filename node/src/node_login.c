@@ -115,7 +115,8 @@ void rmri_node_login_registered(rmr_node *n)
         swap(n, n->now);
     n->renewing = false;
     n->renew_at = RMR_TIME_NEVER; /* the next frame tells its end */
-    n->login_url[0] = n->keys.auth_url[0] = '\0';
+    memset(n->login_url, 0, sizeof n->login_url);
+    n->keys.auth_url[0] = '\0';
     n->keys.has_old_node = false;
     rmr_wipe(n->keys.old_node, sizeof n->keys.old_node);
 }
@@ -240,10 +241,12 @@ void rmri_node_login_url(rmr_node *n, const char *url)
         rmri_node_trouble(n, RMR_E_CTL_NEEDS_LOGIN, url);
         return;
     }
-    bool same = rmr_bytes_eq_str(rmr_bytes_str(n->login_url), url);
+    uint8_t hash[RMR_HASH_LEN];
+    rmr_blake2s_256(hash, rmr_bytes_str(url), rmr_bytes_of(NULL, 0));
+    bool same = memcmp(n->login_url, hash, sizeof hash) == 0;
     if (n->state == RMR_NODE_NEEDS_LOGIN && same)
         return;
-    snprintf(n->login_url, sizeof n->login_url, "%s", url);
+    memcpy(n->login_url, hash, sizeof hash);
     n->state = ev.state = RMR_NODE_NEEDS_LOGIN;
     ev.kind = RMR_NODE_EV_STATE;
     ev.text = url;

@@ -107,6 +107,19 @@ static bool has_room(const nd_run *r)
            r->len + r->seg_size <= MAX_RUN_BYTES;
 }
 
+/* The packet is for the next run. */
+static void leave(rmr_node *n, rmr_bytes pkt)
+{
+    if (!n->pkt_buf)
+        n->pkt_buf = rmr_alloc_raw(&n->env.alloc, ND_MTU, 16);
+    if (!n->pkt_buf) {
+        n->dropped_no_path++;
+        return;
+    }
+    memcpy(n->pkt_buf, pkt.ptr, pkt.len);
+    n->left_len = pkt.len;
+}
+
 /* Takes packets while they belong together; false: the stack has none. */
 static bool collect(rmr_node *n, rmr_time now, rmr_buf scratch, nd_run *r)
 {
@@ -126,8 +139,7 @@ static bool collect(rmr_node *n, rmr_time now, rmr_buf scratch, nd_run *r)
             continue;
         }
         if (r->n && (peer.id != r->peer.id || sealed_len(len) > r->seg_size)) {
-            memcpy(n->pkt_buf, at, len);
-            n->left_len = len;
+            leave(n, rmr_bytes_of(at, len));
             break;
         }
         r->peer = peer;

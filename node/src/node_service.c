@@ -140,10 +140,8 @@ static void socks_accept(rmr_node *n, rmr_time now, uint64_t child)
     rmr_mc_io *io = rmr_mc_adopt(n->mc, child, &socks_ops, c);
     rmr_socks5 *s =
         rmr_alloc_zero(&n->env.alloc, sizeof *s, _Alignof(rmr_socks5));
-    bool auth = n->socks5_auth;
     if (c && io && s &&
-        rmr_socks5_init(s, auth ? n->socks5_user : NULL,
-                        auth ? n->socks5_password : NULL) == RMR_OK) {
+        rmr_socks5_init(s, n->socks5_user, n->socks5_password) == RMR_OK) {
         c->io = io;
         c->socks = s;
         rmri_node_timer_set(n, &c->timer, rmr_time_add(now, SOCKS_TIMEOUT));
@@ -334,15 +332,17 @@ static nd_listener *add_listener(rmr_node *n, nd_conn_kind kind)
 
 static size_t max_listeners(const rmr_node *n)
 {
-    return n->n_forwards + 3;
+    return n->n_forwards + (n->socks5_addr.family != RMR_AF_NONE) +
+           (n->metrics_addr.family != RMR_AF_NONE) + (n->local_name[0] != 0);
 }
 
 rmr_err rmri_node_service_start(rmr_node *n, rmr_time now)
 {
-    n->listeners =
-        rmr_alloc_zero(&n->env.alloc, max_listeners(n) * sizeof(nd_listener),
-                       _Alignof(nd_listener));
-    if (!n->listeners)
+    size_t count = max_listeners(n);
+    if (count)
+        n->listeners = rmr_alloc_zero(
+            &n->env.alloc, count * sizeof(nd_listener), _Alignof(nd_listener));
+    if (count && !n->listeners)
         return RMR_E_NOMEM;
     if (n->socks5_addr.family != RMR_AF_NONE)
         add_listener(n, ND_CONN_SOCKS)->at = n->socks5_addr;

@@ -406,6 +406,29 @@ static void public_addresses_are_bounded(void **state)
     nc_lab_wipe(&l);
 }
 
+static void without_memory_public_addresses_are_dropped(void **state)
+{
+    (void)state;
+    for (int seen = 0; seen < 2; seen++) {
+        nc_lab l;
+        nc_lab_init(&l);
+        nc_lab_map(&l, 3, 1);
+        nc_lab_start(&l);
+        nc_lab_go(&l, l.now + 250 * RMR_MS);
+        l.alloc.fail_after = true;
+        if (!seen) /* else it is in the run, but not in its report */
+            l.alloc.fail_at = l.alloc.calls + 1;
+        assert_int_equal(nc_lab_answer(&l, 0), RMR_OK);
+        l.alloc.fail_at = l.alloc.calls + 1;
+        nc_lab_go(&l, l.now + 6 * RMR_SEC);
+        assert_true(l.last.udp);
+        assert_int_equal(l.last.global_v4.port, l.mapped.port);
+        assert_int_equal(l.last.n_globals_v4, 0);
+        assert_int_equal(l.nc->stats.globals_dropped, 1);
+        nc_lab_wipe(&l);
+    }
+}
+
 /* ---- skipping and stopping ------------------------------------------------ */
 
 static void probes_that_tell_nothing_new_are_skipped(void **state)
@@ -568,6 +591,7 @@ int main(void)
         cmocka_unit_test(one_answer_leaves_the_mapping_unknown),
         cmocka_unit_test(other_answers_change_nothing),
         cmocka_unit_test(public_addresses_are_bounded),
+        cmocka_unit_test(without_memory_public_addresses_are_dropped),
         cmocka_unit_test(probes_that_tell_nothing_new_are_skipped),
         cmocka_unit_test(a_silent_region_is_tried_three_times_at_its_nodes),
         cmocka_unit_test(three_regions_are_enough),

@@ -1,6 +1,27 @@
 #include "h2_pair.h"
 
+#include "h2_frame.h"
+
 pair x;
+rmr_h2_frame *h2_shared;
+
+static void scribble(void)
+{
+    if (h2_shared)
+        memset(h2_shared->bytes, 0xdd, sizeof h2_shared->bytes);
+}
+
+int h2_run_both(int (*run)(void))
+{
+    rmr_env env = test_env(NULL, NULL, NULL);
+    int failed = run();
+    if (rmr_h2_frame_new(&h2_shared, &env) != RMR_OK)
+        return 1;
+    h2_peer_after_write = scribble;
+    failed += run();
+    rmr_h2_frame_free(h2_shared);
+    return failed;
+}
 
 static void put(pair *q, const char *fmt, ...) RMR_PRINTF(2, 3);
 static void put(pair *q, const char *fmt, ...)
@@ -93,6 +114,7 @@ rmr_h2_config config(void)
     cfg.callbacks.on_head = on_head;
     cfg.callbacks.on_body = on_body;
     cfg.callbacks.on_close = on_close;
+    cfg.frame = h2_shared;
     return cfg;
 }
 

@@ -214,6 +214,8 @@ void h2_peer_respond(h2_peer *p, int32_t stream, const char *status,
         die("no response");
 }
 
+void (*h2_peer_after_write)(void);
+
 static rmr_err client_to_server(h2_peer *p, rmr_h2 *h, size_t step, bool *moved)
 {
     size_t len;
@@ -223,6 +225,8 @@ static rmr_err client_to_server(h2_peer *p, rmr_h2 *h, size_t step, bool *moved)
     rmr_err e = rmr_h2_write(h, rmr_buf_of(dst, step), &len);
     if (len > step || (e != RMR_OK && len != 0))
         die("rmr_h2_write overran");
+    if (h2_peer_after_write)
+        h2_peer_after_write();
     if (len && !p->dead &&
         nghttp2_session_mem_recv(p->s, dst, len) != (ssize_t)len)
         p->dead = true;

@@ -47,4 +47,7 @@ rmr_err h2_pump(h2_peer *p, rmr_h2 *h, size_t out_step, size_t in_step);
 /* Only what the client has to say. */
 rmr_err h2_pump_out(h2_peer *p, rmr_h2 *h, size_t out_step);
 
+/* Called behind each rmr_h2_write, when set. */
+extern void (*h2_peer_after_write)(void);
+
 #endif

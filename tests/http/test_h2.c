@@ -291,7 +291,7 @@ static void a_request_body_waits_for_the_servers_window(void **s)
     tear_down();
 }
 
-int main(void)
+static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_gets_its_response_in_pieces_of_any_size),
@@ -310,4 +310,9 @@ int main(void)
         cmocka_unit_test(a_request_body_waits_for_the_servers_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return h2_run_both(run);
 }

@@ -1,5 +1,6 @@
 /* The HTTP/2 client against nghttp2's own server: ends, limits, violations,
  * callbacks, memory. */
+#include "h2_frame.h"
 #include "h2_pair.h"
 
 /* ---- ends -------------------------------------------------------------- */
@@ -580,6 +581,88 @@ static void each_failing_allocation_is_told_or_made_up_for(void **s)
     }
 }
 
+/* A session that writes inside another's write, with the same frame. */
+static rmr_h2 *other;
+static uint8_t other_out[4096];
+static size_t other_len;
+
+static void write_other(pair *q, int32_t stream)
+{
+    (void)q;
+    (void)stream;
+    assert_int_equal(
+        rmr_h2_write(other, rmr_buf_of(other_out, 4096), &other_len), RMR_OK);
+}
+
+static size_t write_both(uint8_t out[8192])
+{
+    static const uint8_t body[3000] = {1};
+    rmr_h2_config mute = config();
+    size_t len, all = 0;
+    int32_t id;
+    set_up();
+    memset(&mute.callbacks, 0, sizeof mute.callbacks);
+    other_len = 0;
+    assert_int_equal(rmr_h2_client_new(&other, &x.env, &mute), RMR_OK);
+    assert_int_equal(rmr_h2_request(other, "GET", "other", "/o", NULL, 0,
+                                    rmr_bytes_of(NULL, 0), NULL, &id),
+                     RMR_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(rmr_h2_request(x.h, "POST", "host", "/", NULL, 0,
+                                        rmr_bytes_of(body, sizeof body), NULL,
+                                        &id),
+                         RMR_OK);
+    assert_int_equal(rmr_h2_cancel(x.h, 3), RMR_OK);
+    x.at = 'c';
+    x.act = write_other;
+    for (;;) { /* in parts: frames are cut */
+        assert_int_equal(rmr_h2_write(x.h, rmr_buf_of(out + all, 100), &len),
+                         RMR_OK);
+        if (h2_shared)
+            memset(h2_shared->bytes, 0xdd, sizeof h2_shared->bytes);
+        all += len;
+        if (len == 0)
+            break;
+    }
+    assert_int_equal(x.closes, 1);
+    rmr_h2_free(other);
+    tear_down();
+    return all;
+}
+
+static void a_frame_serves_a_session_inside_another(void **s)
+{
+    (void)s;
+    static uint8_t own[8192], lent[8192], own_other[4096];
+    rmr_h2_frame *frame = h2_shared;
+    h2_shared = NULL;
+    size_t len = write_both(own), n = other_len;
+    memcpy(own_other, other_out, n);
+    assert_true(len > 6000 && n > 24);
+    h2_shared = frame;
+    assert_int_equal(write_both(lent), len);
+    assert_memory_equal(lent, own, len);
+    assert_int_equal(other_len, n);
+    assert_memory_equal(other_out, own_other, n);
+}
+
+static void a_shared_frame_is_no_part_of_a_session_at_rest(void **s)
+{
+    (void)s;
+    rmr_h2_frame *frame = h2_shared;
+    size_t live[2];
+    if (!frame)
+        return;
+    for (int i = 0; i < 2; i++) {
+        h2_shared = i ? frame : NULL;
+        set_up();
+        pump();
+        live[i] = x.a.live_bytes;
+        tear_down();
+    }
+    assert_true(live[0] - live[1] > 16384);
+}
+
 static void memory_is_bounded_and_told(void **s)
 {
     (void)s;
@@ -613,7 +696,7 @@ static void the_same_calls_give_the_same_bytes(void **s)
     assert_memory_equal(out[0], out[1], len[0]);
 }
 
-int main(void)
+static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pings_are_answered),
@@ -637,8 +720,15 @@ int main(void)
         cmocka_unit_test(a_client_may_be_freed_in_each_of_its_callbacks),
         cmocka_unit_test(callbacks_may_be_left_out),
         cmocka_unit_test(each_failing_allocation_is_told_or_made_up_for),
+        cmocka_unit_test(a_frame_serves_a_session_inside_another),
+        cmocka_unit_test(a_shared_frame_is_no_part_of_a_session_at_rest),
         cmocka_unit_test(memory_is_bounded_and_told),
         cmocka_unit_test(the_same_calls_give_the_same_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return h2_run_both(run);
 }

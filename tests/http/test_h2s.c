@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "h2_frame.h"
 #include "support.h"
 
 enum { DATA_MAX = 200000 };
@@ -32,6 +33,14 @@ static struct {
     size_t got, n_open;
     uint32_t sum_in, sum_out;
 } x;
+
+static rmr_h2_frame *shared; /* of both sides; NULL: each has its own */
+
+static void scribble(void)
+{
+    if (shared)
+        memset(shared->bytes, 0xdd, sizeof shared->bytes);
+}
 
 static void note(const char *fmt, ...) RMR_PRINTF(1, 2);
 static void note(const char *fmt, ...)
@@ -142,6 +151,7 @@ static rmr_h2s_config server_config(void)
     memset(&cfg, 0, sizeof cfg);
     cfg.callbacks = (rmr_h2s_callbacks){&x,      on_request, on_body,
                                         on_done, on_pull,    on_close};
+    cfg.frame = shared;
     return cfg;
 }
 
@@ -186,6 +196,7 @@ static void new_client(void)
     cfg.callbacks.on_head = c_head;
     cfg.callbacks.on_body = c_body;
     cfg.callbacks.on_close = c_close;
+    cfg.frame = shared;
     assert_int_equal(rmr_h2_client_new(&x.c, &env, &cfg), RMR_OK);
 }
 
@@ -234,10 +245,12 @@ static rmr_err pump_by(size_t out, size_t step)
     size_t n, m = 1;
     for (;;) {
         assert_int_equal(rmr_h2_write(x.c, rmr_buf_of(buf, out), &n), RMR_OK);
+        scribble();
         rmr_err e = feed_server(buf, n, step);
         if (e || !x.s)
             return e;
         e = rmr_h2s_write(x.s, rmr_buf_of(buf, out), &m);
+        scribble();
         if (e)
             return e;
         for (size_t at = 0; at < m; at += step) {
@@ -682,7 +695,7 @@ static void what_a_config_lacks_is_refused(void **s)
     rmr_h2s_free(NULL);
 }
 
-int main(void)
+static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_answered_in_pieces_of_any_size),
@@ -708,4 +721,16 @@ int main(void)
         cmocka_unit_test(what_a_config_lacks_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+/* With a frame of each session's own, and with one for both sides. */
+int main(void)
+{
+    rmr_env env = test_env(NULL, NULL, NULL);
+    int failed = run();
+    if (rmr_h2_frame_new(&shared, &env) != RMR_OK)
+        return 1;
+    failed += run();
+    rmr_h2_frame_free(shared);
+    return failed;
 }

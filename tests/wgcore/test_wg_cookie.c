@@ -220,6 +220,9 @@ static void waiting_cookie_replies_are_bounded(void **state)
     f.b.wg->load_per_second = 0;
     wgf_send(&f, &f.a, 40);
     assert_int_equal(wgf_take(&f, &f.a, d), 148);
+    f.b.alloc.fail_at = f.b.alloc.calls + 1; /* no memory for replies yet */
+    assert_int_equal(wgf_give(&f, &f.b, d, 148), RMR_E_RATELIMIT);
+    assert_int_equal(wgf_take(&f, &f.b, out), 0);
     for (int i = 0; i < 100; i++)
         assert_int_equal(wgf_give(&f, &f.b, d, 148), RMR_E_RATELIMIT);
     size_t n = 0;

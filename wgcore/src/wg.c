@@ -138,6 +138,7 @@ void rmr_wg_free(rmr_wg *wg)
     rmr_slots_wipe(&wg->peers);
     rmr_aead_wipe(&wg->own_aead);
     rmr_alloc a = wg->env.alloc;
+    rmr_release(&a, wg->replies, WG_REPLIES_SIZE);
     rmr_release_wiped(&a, wg, sizeof *wg);
 }
 

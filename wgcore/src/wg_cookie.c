@@ -73,13 +73,16 @@ static bool mac2_is_valid(const rmr_wg *wg, const rmr_wg_endpoint *from,
     return rmr_equal_ct(want, msg.ptr + msg.len - WG_MAC_LEN, WG_MAC_LEN);
 }
 
-/* Queues a cookie reply to a message; without room it is dropped: the sender
- * tries again. */
+/* Queues a cookie reply to a message; without room, or memory, it is dropped: the
+ * sender tries again. */
 static rmr_err send_cookie(rmr_wg *wg, const rmr_wg_endpoint *from,
                            rmr_bytes msg)
 {
     uint8_t cookie[WG_MAC_LEN];
-    if (wg->n_replies == WG_REPLIES)
+    if (!wg->replies)
+        wg->replies =
+            rmr_alloc_zero(&wg->env.alloc, WG_REPLIES_SIZE, _Alignof(wg_reply));
+    if (!wg->replies || wg->n_replies == WG_REPLIES)
         return RMR_OK;
     if (!secret_is_fresh(wg)) {
         rmr_err e = rmr_rng_fill(&wg->env.rng, wg->secret, sizeof wg->secret);

@@ -300,6 +300,7 @@ bool rmri_wg_buckets_allow(wg_buckets *b, rmr_time now, rmr_bytes key);
 /* ---- the object ------------------------------------------------------- */
 
 #define WG_REPLIES 16
+#define WG_REPLIES_SIZE (WG_REPLIES * sizeof(wg_reply))
 
 typedef struct wg_reply { /* a cookie reply that waits to be written */
     rmr_wg_endpoint to;
@@ -344,7 +345,7 @@ struct rmr_wg {
     rmr_time load_start, loaded_until;
     uint32_t load_count;
     wg_buckets buckets;
-    wg_reply replies[WG_REPLIES];
+    wg_reply *replies; /* WG_REPLIES; NULL until the first */
     uint32_t reply_head, n_replies;
 
     rmr_hash_key jitter_key;

@@ -57,12 +57,40 @@ typedef struct rmr_h2_callbacks {
     void (*on_close)(void *user, void *tag, int32_t stream, rmr_err why);
 } rmr_h2_callbacks;
 
+/*
+ * A place of 16 KiB where a frame is packed before it is written.  A session
+ * needs one only while it writes; those of one thread can share it, and have
+ * nothing of it at rest.  A session whose frame did not fit into dst keeps a copy
+ * until the next write.
+ */
+typedef struct rmr_h2_frame rmr_h2_frame;
+
+/**
+ * A frame for sessions to share.
+ *
+ * Effects: allocates.
+ * Errors:  NOMEM.
+ * Lifetime: until rmr_h2_frame_free(); env is copied.
+ * Source:  none.
+ */
+RMR_API rmr_err rmr_h2_frame_new(rmr_h2_frame **out, const rmr_env *env);
+
+/**
+ * Wipes and frees; NULL is allowed.  No session may have it any more.
+ *
+ * Effects: it is gone.
+ * Errors:  none.
+ * Source:  none.
+ */
+RMR_API void rmr_h2_frame_free(rmr_h2_frame *f);
+
 typedef struct rmr_h2_config {
     uint32_t stream_window;     /* bytes, 0: 64 KiB             */
     uint32_t connection_window; /* bytes, 0: 256 KiB            */
     uint32_t max_streams;       /* open at once, 0: 32          */
     size_t max_header_bytes;    /* of one head, 0: 16 KiB       */
     rmr_h2_callbacks callbacks;
+    rmr_h2_frame *frame;        /* retained; NULL: one of its own */
 } rmr_h2_config;
 
 /**
@@ -113,7 +141,8 @@ RMR_API rmr_err rmr_h2_read_eof(rmr_h2 *h);
  * \param len What was written; 0: nothing now.
  *
  * Effects: on_close of streams whose reset went out.
- * Errors: BUFSIZE (dst too small), NOMEM (sticky), REENTRANT.
+ * Errors: BUFSIZE (dst too small), NOMEM (sticky, but for a shared frame that
+ *         another session is writing to), REENTRANT.
  * Source: RFC 9113 4, 5.2.
  */
 RMR_API rmr_err rmr_h2_write(rmr_h2 *h, rmr_buf dst, size_t *len);

@@ -32,7 +32,7 @@
 #ifndef REMORA_H2_SRV_H
 #define REMORA_H2_SRV_H
 
-#include <remora/http1.h>
+#include <remora/h2.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -81,6 +81,7 @@ typedef struct rmr_h2s_config {
                               answered by 431 without the caller            */
     uint64_t max_body;     /* of one request, 0: 1 MiB                      */
     rmr_h2s_callbacks callbacks; /* all must be given                       */
+    rmr_h2_frame *frame; /* retained; NULL: one of its own (remora/h2.h)    */
 } rmr_h2s_config;
 
 /**
