@@ -4,8 +4,9 @@
 
 #include <remora/text.h>
 
-#include <stdio.h>
 #include <string.h>
+
+#include "dec_internal.h"
 
 /* ---- in --------------------------------------------------------------- */
 
@@ -221,70 +222,109 @@ static size_t longest_zeros(const uint8_t *ip, size_t *start)
     return best > 1 ? best : 0;
 }
 
+/* Up to four hexadecimal digits, without zeros in front. */
+static size_t write_group(char *dst, unsigned v)
+{
+    size_t len = 0;
+    for (int shift = 12; shift >= 0; shift -= 4) {
+        unsigned digit = v >> shift & 15;
+        if (digit || len || shift == 0)
+            dst[len++] = "0123456789abcdef"[digit];
+    }
+    return len;
+}
+
 /* `dst` holds RMR_ADDR_TEXT_MAX; the longest text made here is 45 bytes. */
-static size_t write_v6(const uint8_t *ip, char *dst, size_t cap)
+static size_t write_v6(const uint8_t *ip, char *dst)
 {
     size_t start = 8, len = 0;
     size_t zeros = longest_zeros(ip, &start);
     for (size_t i = 0; i < 8;) {
         if (zeros && i == start) {
-            len += (size_t)snprintf(dst + len, cap - len, "::");
+            dst[len++] = ':';
+            dst[len++] = ':';
             i += zeros;
             continue;
         }
-        bool first = i == 0 || (zeros && i == start + zeros);
-        len += (size_t)snprintf(dst + len, cap - len, "%s%x", first ? "" : ":",
-                                (unsigned)ip[2 * i] << 8 | ip[2 * i + 1]);
+        if (i > 0 && !(zeros && i == start + zeros))
+            dst[len++] = ':';
+        len += write_group(dst + len, (unsigned)ip[2 * i] << 8 | ip[2 * i + 1]);
         i++;
     }
     return len;
 }
 
-static size_t write_ip(const rmr_addr *a, char *dst, size_t cap)
+static size_t write_v4(const uint8_t *p, char *dst)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < 4; i++) {
+        if (i)
+            dst[len++] = '.';
+        len += rmri_base_dec(dst + len, p[i]);
+    }
+    return len;
+}
+
+static size_t write_text(const char *text, char *dst)
+{
+    size_t len = strlen(text);
+    memcpy(dst, text, len);
+    return len;
+}
+
+/* Without a NUL. */
+static size_t write_ip(const rmr_addr *a, char *dst)
 {
     const uint8_t *p = a->ip;
+    size_t len = 0;
     if (a->family == RMR_AF_INET)
-        return (size_t)snprintf(dst, cap, "%u.%u.%u.%u", p[0], p[1], p[2],
-                                p[3]);
+        return write_v4(p, dst);
     if (a->family != RMR_AF_INET6)
-        return (size_t)snprintf(dst, cap, "none");
-    size_t len;
+        return write_text("none", dst);
     /* RFC 5952 5: a mapped address shows its IPv4 part. */
-    if (rmr_addr_from_bytes(rmr_bytes_of(p, 16), 0).family == RMR_AF_INET)
-        len = (size_t)snprintf(dst, cap, "::ffff:%u.%u.%u.%u", p[12], p[13],
-                               p[14], p[15]);
-    else
-        len = write_v6(p, dst, cap);
-    if (a->zone)
-        len += (size_t)snprintf(dst + len, cap - len, "%%%lu",
-                                (unsigned long)a->zone);
+    if (rmr_addr_from_bytes(rmr_bytes_of(p, 16), 0).family == RMR_AF_INET) {
+        len = write_text("::ffff:", dst);
+        len += write_v4(p + 12, dst + len);
+    } else {
+        len = write_v6(p, dst);
+    }
+    if (a->zone) {
+        dst[len++] = '%';
+        len += rmri_base_dec(dst + len, a->zone);
+    }
     return len;
 }
 
 const char *rmr_addr_ip_text(const rmr_addr *a, char dst[RMR_ADDR_TEXT_MAX])
 {
-    (void)write_ip(a, dst, RMR_ADDR_TEXT_MAX);
+    dst[write_ip(a, dst)] = '\0';
     return dst;
 }
 
 const char *rmr_addr_text(const rmr_addr *a, char dst[RMR_ADDR_TEXT_MAX])
 {
     bool bracket = a->family == RMR_AF_INET6;
-    size_t at = bracket ? 1 : 0;
+    size_t len = bracket ? 1 : 0;
     dst[0] = '[';
-    size_t len = at + write_ip(a, dst + at, RMR_ADDR_TEXT_MAX - at);
-    if (rmr_addr_ip_len(a))
-        (void)snprintf(dst + len, RMR_ADDR_TEXT_MAX - len, "%s:%u",
-                       bracket ? "]" : "", (unsigned)a->port);
+    len += write_ip(a, dst + len);
+    if (bracket)
+        dst[len++] = ']';
+    if (rmr_addr_ip_len(a)) {
+        dst[len++] = ':';
+        len += rmri_base_dec(dst + len, a->port);
+    }
+    dst[len] = '\0';
     return dst;
 }
 
 const char *rmr_prefix_text(const rmr_prefix *p, char dst[RMR_PREFIX_TEXT_MAX])
 {
     rmr_addr a = rmr_prefix_addr(p);
-    size_t len = write_ip(&a, dst, RMR_PREFIX_TEXT_MAX);
-    if (rmr_addr_ip_len(&a))
-        (void)snprintf(dst + len, RMR_PREFIX_TEXT_MAX - len, "/%u",
-                       (unsigned)p->bits);
+    size_t len = write_ip(&a, dst);
+    if (rmr_addr_ip_len(&a)) {
+        dst[len++] = '/';
+        len += rmri_base_dec(dst + len, p->bits);
+    }
+    dst[len] = '\0';
     return dst;
 }

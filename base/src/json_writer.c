@@ -1,6 +1,7 @@
 /* The JSON writer: fills a buffer, places commas, notes misuse. */
 #include <remora/json.h>
 
+#include "dec_internal.h"
 #include "json_internal.h"
 
 #include <stdio.h>
@@ -199,16 +200,20 @@ void rmr_jw_str(rmr_jw *w, const char *s)
 
 void rmr_jw_int(rmr_jw *w, int64_t v)
 {
-    char text[24];
-    (void)snprintf(text, sizeof text, "%lld", (long long)v);
-    value(w, text);
+    char text[1 + RMRI_BASE_DEC_MAX] = "-";
+    size_t sign = v < 0 ? 1 : 0;
+    uint64_t size = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    begin_value(w);
+    put(w, text, sign + rmri_base_dec(text + sign, size));
+    end_value(w);
 }
 
 void rmr_jw_u64(rmr_jw *w, uint64_t v)
 {
-    char text[24];
-    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)v);
-    value(w, text);
+    char text[RMRI_BASE_DEC_MAX];
+    begin_value(w);
+    put(w, text, rmri_base_dec(text, v));
+    end_value(w);
 }
 
 void rmri_base_fix_point(char *text)

@@ -296,7 +296,7 @@ static bool says_nothing(const crd_stream *s)
 
 void rmri_crd_frame(crd_stream *s, rmr_time now)
 {
-    if (s->broken || (s->began && !s->any))
+    if (s->broken || (s->began && !s->any) || !rmri_crd_stream_may_go(s, now))
         return;
     rmr_err e = rmri_crd_sight(s);
     bool silent = e == RMR_OK && says_nothing(s);

@@ -634,9 +634,13 @@ struct crd_stream {
     crd_set whole; /* ... all of it */
     uint64_t *gone; /* ids of peers that left */
     size_t n_gone, cap_gone;
-    rmr_timer keepalive;
+    rmr_timer keepalive; /* paced: when the next frame may go */
+    rmr_time paid;       /* up to here time made up for frames */
+    uint32_t ahead;      /* frames that it did not make up for yet */
+    uint8_t chance;      /* spreads the keep-alives */
     bool zstd, began;
     bool waits; /* its frame was held for a commit */
+    bool paced; /* ... until its time has come */
     bool self;  /* the node itself is to be sent */
     bool map;   /* so is the DERP map */
     bool rules; /* its filter, SSH policy, attributes may be others */
@@ -652,6 +656,8 @@ void rmri_crd_stream_close(crd_stream *s);
 /* ... and its client is told. */
 void rmri_crd_stream_end(crd_stream *s);
 void rmri_crd_stream_stir(crd_stream *s);
+/* May a frame go now?  Otherwise it is asked for when its time has come. */
+bool rmri_crd_stream_may_go(crd_stream *s, rmr_time now);
 /* A frame was made. */
 void rmri_crd_stream_keepalive(crd_stream *s, rmr_time now);
 /* None was made for so long. */

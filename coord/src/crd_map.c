@@ -6,6 +6,14 @@
 #define STREAMS_MAX 4            /* of one node */
 #define KEEPALIVE (50 * RMR_SEC) /* and up to 9 s of chance */
 
+/* The pace of frames: where many change at once, each peer would be told of
+ * each change by a frame of its own, which is quadratic.  A step is by the
+ * number of peers, so that the frames of one change take a tenth of a core at
+ * the most; so many may go ahead of it, so that a change alone never waits. */
+#define STEP_A_PEER (RMR_MS / 10)
+#define STEP_MAX (100 * RMR_MS)
+#define AHEAD 8
+
 /* ---- streams ------------------------------------------------------------- */
 
 void rmri_crd_stream_close(crd_stream *s)
@@ -63,6 +71,8 @@ static void bound(crd_node *n)
 void rmri_crd_stream_stir(crd_stream *s)
 {
     crd_conn *n = s->rpc->conn;
+    if (s->paced && !s->broken)
+        return;
     if (s->broken)
         (void)rmr_h2s_reset(n->h2, s->rpc->id);
     else
@@ -74,29 +84,50 @@ void rmri_crd_stream_stir(crd_stream *s)
 
 static void arm(crd_stream *s, rmr_time now)
 {
-    rmr_coord *c = s->rpc->conn->c;
-    uint8_t chance = 0;
-    (void)rmr_rng_fill(&c->env.rng, &chance, 1); /* 50 s will do, too */
     rmri_crd_timer_set(
-        c, &s->keepalive, CRD_TIMER_KEEPALIVE, s,
-        rmr_time_add(now, KEEPALIVE + chance * (9 * RMR_SEC / 255)));
+        s->rpc->conn->c, &s->keepalive, CRD_TIMER_KEEPALIVE, s,
+        rmr_time_add(now, KEEPALIVE + s->chance * (9 * RMR_SEC / 255)));
+}
+
+static rmr_dur step(const crd_stream *s)
+{
+    rmr_dur peers = 1;
+    for (size_t i = 0; i < s->told.n_words; i++)
+        peers += (rmr_dur)__builtin_popcountll(s->told.words[i]);
+    return peers < STEP_MAX / STEP_A_PEER ? peers * STEP_A_PEER : STEP_MAX;
+}
+
+bool rmri_crd_stream_may_go(crd_stream *s, rmr_time now)
+{
+    rmr_dur gap = step(s);
+    uint64_t paid = (now - s->paid) / gap;
+    s->ahead -= paid < s->ahead ? (uint32_t)paid : s->ahead;
+    s->paid = s->ahead ? s->paid + paid * gap : now;
+    if (s->ahead < AHEAD)
+        return true;
+    s->paced = true;
+    rmri_crd_timer_set(s->rpc->conn->c, &s->keepalive, CRD_TIMER_KEEPALIVE, s,
+                       rmr_time_add(s->paid, gap));
+    return false;
 }
 
 /* Each frame counts as one. */
 void rmri_crd_stream_keepalive(crd_stream *s, rmr_time now)
 {
+    s->ahead++;
     arm(s, now);
     if (s->broken)
         rmri_crd_stream_stir(s);
 }
 
-/* It was silent for so long. */
+/* It was silent for so long, or its frame may go now. */
 void rmri_crd_stream_silent(crd_stream *s, rmr_time now)
 {
     crd_rpc *r = s->rpc;
-    if (rmri_crd_buf_rest(&r->body).len == 0)
+    if (!s->paced && rmri_crd_buf_rest(&r->body).len == 0)
         s->broken |=
             rmri_crd_put_keepalive(r->conn->c, &r->body, s->zstd) != RMR_OK;
+    s->paced = false;
     arm(s, now);
     rmri_crd_stream_stir(s);
 }
@@ -113,6 +144,7 @@ static crd_stream *stream_new(crd_rpc *r, crd_node *n, bool zstd)
     s->rpc = r;
     s->node = n;
     s->zstd = zstd;
+    (void)rmr_rng_fill(&c->env.rng, &s->chance, 1); /* 0 will do, too */
     s->next = c->streams;
     if (c->streams)
         c->streams->prev = s;

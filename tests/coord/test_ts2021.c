@@ -566,14 +566,67 @@ static void a_keepalive_is_a_frame_of_zstd_where_that_is_asked_for(void **s)
     rig_free(&r);
 }
 
+/* The name that a frame tells; how many frames there were. */
+static size_t renamed(rig_answer *x, uint32_t number)
+{
+    char label[16];
+    (void)snprintf(label, sizeof label, "n%u", number);
+    assert_int_equal(rmr_coord_node_rename(r.coord, 2, label), RMR_OK);
+    rig_turn(&r);
+    rig_pump(&a);
+    const char *t = frames(x);
+    size_t n = 0;
+    for (const char *p = t; (p = strchr(p, '\n')); p++)
+        n++;
+    if (n)
+        assert_non_null(strstr(t, label));
+    return n;
+}
+
+static void many_changes_share_frames(void **s)
+{
+    char key[RMR_COORD_KEY_TEXT];
+    size_t n = 0;
+    (void)s;
+    set_up();
+    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
+    auth_key(&wish, key);
+    join(&a, 1, KEY1, key);
+    join(&b, 2, KEY2, key);
+    rig_answer *x = stream(&a, KEY1);
+    (void)frames(x);
+    for (uint32_t i = 0; i < 50; i++)
+        n += renamed(x, i);
+    assert_int_equal(n, 7);            /* and the first one, which told all */
+    rig_wait(&r, 199 * RMR_MS / 1000); /* one peer, and itself: 0.2 ms */
+    rig_pump(&a);
+    assert_int_equal(x->len, 0);
+    rig_wait(&r, RMR_MS / 1000);
+    rig_pump(&a);
+    assert_non_null(strstr(frames(x), "\"n49.tail.test.\"")); /* the last */
+    /* What comes alone never waits, and a pause makes up for what went. */
+    rig_wait(&r, RMR_SEC);
+    for (uint32_t i = 50; i < 58; i++)
+        assert_int_equal(renamed(x, i), 1);
+    assert_int_equal(renamed(x, 58), 0);
+    rig_wait(&r, 61 * RMR_SEC); /* the keep-alive goes on behind it */
+    rig_pump(&a);
+    const char *t = frames(x);
+    assert_non_null(strstr(t, "\"n58.tail.test.\""));
+    assert_non_null(strstr(t, "{\"KeepAlive\":true}\n"));
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
 static void routes_are_served_when_approved(void **s)
 {
     char key[RMR_COORD_KEY_TEXT];
     rmr_prefix net, bad;
     (void)s;
     set_up();
-    assert_int_equal(
-        rmr_coord_set_policy(r.coord, rmr_bytes_str("{}"), NULL), RMR_OK);
+    assert_int_equal(rmr_coord_set_policy(r.coord, rmr_bytes_str("{}"), NULL),
+                     RMR_OK);
     rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
     auth_key(&wish, key);
     join(&a, 1, KEY1, key);
@@ -847,6 +900,7 @@ int main(void)
         cmocka_unit_test(a_silent_stream_is_kept_alive),
         cmocka_unit_test(
             a_keepalive_is_a_frame_of_zstd_where_that_is_asked_for),
+        cmocka_unit_test(many_changes_share_frames),
         cmocka_unit_test(routes_are_served_when_approved),
         cmocka_unit_test(requests_that_are_none_are_refused),
         cmocka_unit_test(hostile_texts_are_carried_or_left_out),
