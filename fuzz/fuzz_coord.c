@@ -261,6 +261,21 @@ static void on_others(world *w, uint8_t what, uint64_t id)
     }
 }
 
+static void set_policy(world *w, unsigned which)
+{
+    static const char *const texts[] = {
+        "{", "{}",
+        "{\"acls\":[{\"action\":\"accept\",\"src\":[\"alice@\"],\"dst\":["
+        "\"alice@:*\"]}]}",
+        "{\"tagOwners\":{\"tag:t\":[\"alice@\"]},\"acls\":[{\"action\":"
+        "\"accept\",\"src\":[\"*\"],\"dst\":[\"tag:t:*\"]}]}"};
+    unsigned n = which % FW_POLICIES;
+    if (rmr_coord_set_policy(w->coord, rmr_bytes_str(texts[n]), NULL) != RMR_OK)
+        return;
+    need(n != FW_ISOLATED); /* it is no policy */
+    w->policy = (fw_policy)n;
+}
+
 /* ---- the program ---------------------------------------------------------- */
 
 static void leave(client *c, rmr_io_event_kind how)
@@ -356,6 +371,9 @@ static void plain_step(world *w, client *c, unsigned op, const uint8_t *p)
     case 21:
         if (p[0] == 0xff)
             fw_happens(w, RMR_IO_STOP_REQUEST, 0);
+        break;
+    case 23:
+        set_policy(w, p[0]);
         break;
     case 22:
         if (w->n_doors) {

@@ -111,7 +111,23 @@ static bool of_key(const world *w, const uint8_t *key, rmr_coord_node *out)
     return false;
 }
 
-/* By the rule as users are told it, and not by the server's function. */
+static bool is_alice(const world *w, uint64_t user)
+{
+    rmr_coord_user u;
+    return user && rmr_coord_user_get(w->coord, user, NULL, &u) == RMR_OK &&
+           strcmp(u.name, "alice") == 0;
+}
+
+static bool has_tag_t(const rmr_coord_node *n)
+{
+    for (size_t i = 0; i < n->n_tags; i++) {
+        if (strcmp(n->tags[i], "tag:t") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* By the rules as users are told them, and not by the server's functions. */
 static bool may_see(const answer *a, uint64_t id)
 {
     const world *w = a->of->w;
@@ -121,8 +137,17 @@ static bool may_see(const answer *a, uint64_t id)
     if (rmr_coord_node_get(w->coord, id, &peer) != RMR_OK ||
         peer.id == viewer.id)
         return false;
-    return w->open ||
-           (viewer.user == peer.user && !viewer.n_tags && !peer.n_tags);
+    bool own = viewer.user == peer.user && !viewer.n_tags && !peer.n_tags;
+    switch (w->policy) {
+    case FW_ISOLATED:
+        return w->open || own;
+    case FW_ALICE:
+        return own && is_alice(w, viewer.user);
+    case FW_TAGGED:
+        return has_tag_t(&viewer) || has_tag_t(&peer);
+    default:
+        return true;
+    }
 }
 
 static bool knows(const answer *a, uint64_t id)

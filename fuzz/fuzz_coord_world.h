@@ -24,6 +24,14 @@
 #define need(ok) fw_must((ok), __FILE__, __LINE__)
 void fw_must(bool ok, const char *file, int line);
 
+typedef enum fw_policy { /* in force */
+    FW_ISOLATED, /* there is none           */
+    FW_ALL,      /* {}                      */
+    FW_ALICE,    /* hers reach hers         */
+    FW_TAGGED,   /* all reach tag:t         */
+    FW_POLICIES
+} fw_policy;
+
 typedef struct world world;
 typedef struct client client;
 
@@ -65,6 +73,7 @@ struct world {
     bool stopped, open, stores;
     bool lags; /* somebody stood still: frames may be old when they come */
     uint64_t wall;
+    fw_policy policy;
     rmr_coord_stats seen;
     uint8_t public_key[RMR_KEY_LEN];
     char auth[4][RMR_COORD_KEY_TEXT], login[RMR_COORD_LOGIN_TEXT];

@@ -104,7 +104,7 @@ bool rmri_crd_api_stored(crd_conn *n)
     bool changed = n->call && strcmp(n->call->op->method, "GET") != 0;
     if (!changed || rmr_coord_commit(n->c) == RMR_OK)
         return true;
-    rmri_crd_api_problem(n, 500, "the change is not stored yet",
+    rmri_crd_api_problem(n, 503, "the change is not stored yet",
                          "the store fails");
     return false;
 }
@@ -201,7 +201,7 @@ void rmri_crd_api_failed(crd_conn *n, rmr_err err, const char *detail,
         rmri_crd_api_problem(n, 409, detail, "it is in use");
         break;
     case RMR_E_IO:
-        rmri_crd_api_problem(n, 500, detail,
+        rmri_crd_api_problem(n, 503, detail,
                              "the store fails: nothing can be changed now");
         break;
     default:

@@ -18,7 +18,7 @@
 #define CRD_API_FIELDS 5
 #define CRD_API_WRONGS 8
 #define CRD_API_OPS 32
-#define CRD_API_CODES 10
+#define CRD_API_CODES 11
 #define CRD_API_BUCKETS 11
 
 typedef enum crd_field_kind {

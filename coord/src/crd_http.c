@@ -79,7 +79,8 @@ static const char *reason_of(uint16_t status)
                {413, "Content Too Large"},
                {415, "Unsupported Media Type"},
                {422, "Unprocessable Entity"},
-               {501, "Not Implemented"}};
+               {501, "Not Implemented"},
+               {503, "Service Unavailable"}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (all[i].status == status)
             return all[i].reason;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const uint16_t codes[CRD_API_CODES] = {200, 400, 401, 404, 409,
-                                              413, 415, 422, 500, 501};
+                                              413, 415, 422, 500, 501, 503};
 static const struct {
     const char *le;
     uint64_t ns;

@@ -1,6 +1,7 @@
 /* RegisterRequest and MapRequest: one table of fields for both, as most of them
- * are the same.  What is too long for its place is left out, what has another
- * shape is ignored; a key that is none makes the request a bad one. */
+ * are the same.  What is too long for its place, or has bytes of control, is
+ * left out; what has another shape is ignored; a key that is none makes the
+ * request a bad one. */
 #include "crd_internal.h"
 
 #include <string.h>
@@ -61,9 +62,19 @@ static const rmr_json_field fields[] = {
 
 /* ---- values -------------------------------------------------------------- */
 
+/* They come to peers, logs and terminals. */
+static bool has_control(rmr_bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+            return true;
+    }
+    return false;
+}
+
 static void take_text(char *dst, size_t cap, rmr_bytes text)
 {
-    if (text.len >= cap || (text.len && memchr(text.ptr, 0, text.len)))
+    if (text.len >= cap || has_control(text))
         return;
     if (text.len)
         memcpy(dst, text.ptr, text.len);

@@ -126,8 +126,10 @@ static void on_event(void *user, const rmr_coord_event *ev)
     rig *r = user;
     if (ev->kind == RMR_COORD_EV_READY)
         memcpy(r->public_key, ev->key, RMR_KEY_LEN);
-    else if (ev->kind == RMR_COORD_EV_LOGIN)
-        memcpy(r->login, ev->text, sizeof r->login);
+    if (ev->kind != RMR_COORD_EV_LOGIN)
+        return;
+    memcpy(r->login, ev->text, sizeof r->login);
+    (void)snprintf(r->login_host, sizeof r->login_host, "%s", ev->node);
 }
 
 void rig_config(rmr_coord_config *cfg)
@@ -152,7 +154,7 @@ void rig_init(rig *r, const rmr_coord_config *given)
     r->now = RMR_SEC;
     r->next_child = RMR_IO_ADAPTER_ID;
     test_rng_seed(&r->rng, 3);
-    rmr_env env = test_env(&r->heap, &r->rng, NULL);
+    rmr_env env = test_env(&r->heap, &r->rng, &r->log);
     cfg.callbacks = &cb;
     rmr_err e = rmr_coord_new(&r->coord, &env, &cfg, r->now);
     if (e != RMR_OK)

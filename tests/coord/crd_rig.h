@@ -31,11 +31,12 @@ typedef struct rig {
     int n_listeners;
     rig_conn conns[RIG_CONNS];
     uint8_t public_key[RMR_KEY_LEN];
-    char login[RMR_COORD_LOGIN_TEXT];
+    char login[RMR_COORD_LOGIN_TEXT], login_host[256];
     bool stands; /* clients take nothing of what is sent */
     uint64_t sending;
     bool refuses; /* the last connection was refused */
     size_t n_closed; /* of those that are not in conns */
+    test_log log;
     bool stopped;
 } rig;
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST 40     /* of each kind */
 #define MACHINES 60 /* few, so that many a join is a rotation */
 
 /* ---- what there is ------------------------------------------------------- */
@@ -52,11 +53,17 @@ void op_make(op *o, test_rng *r, const wire_state *is, const side *a,
     o->number = number;
     o->kind = bits & 1 ? often[(bits >> 1) % (sizeof often / sizeof often[0])]
                        : (op_kind)((bits >> 1) % OP_KINDS);
+    if (json_array_size(is->nodes) > MOST)
+        o->kind = OP_NODE_REMOVE;
+    else if (json_array_size(is->keys) > MOST)
+        o->kind = OP_KEY_REMOVE;
+    else if (json_array_size(is->users) > MOST)
+        o->kind = OP_USER_REMOVE;
     o->machine = (unsigned)((bits >> 8) % MACHINES);
     o->id = id_of(o->kind <= OP_KEY_ADD ? user : node);
     (void)snprintf(o->user, sizeof o->user, "%.60s", name_of(user));
     o->key = number_of(some(r, is->keys));
-    if (!a->keys[o->key][0] || !b->keys[o->key][0])
+    if (o->kind == OP_JOIN && (!a->keys[o->key][0] || !b->keys[o->key][0]))
         o->key = 0;
     if (o->kind == OP_JOIN || o->kind == OP_LOGIN)
         mark_key(o);
@@ -175,6 +182,10 @@ int op_do(const op *o, side *s)
     switch (o->kind) {
     case OP_KEY_ADD:
         return add_key(o, s);
+    case OP_KEY_REMOVE:
+        (void)snprintf(body, sizeof body, "/api/v1/preauthkey?id=%llu",
+                       (unsigned long long)o->key);
+        return wire_rest(s->socket, "DELETE", body, "", NULL);
     case OP_KEY_EXPIRE:
         (void)snprintf(body, sizeof body, "{\"id\":\"%llu\"}",
                        (unsigned long long)o->key);

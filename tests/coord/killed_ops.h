@@ -22,6 +22,7 @@ typedef enum op_kind {
     OP_USER_REMOVE,
     OP_KEY_ADD,
     OP_KEY_EXPIRE,
+    OP_KEY_REMOVE,
     OP_JOIN,  /* by a key, with another node key */
     OP_LOGIN, /* by approval, likewise */
     OP_NODE_RENAME,

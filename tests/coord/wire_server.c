@@ -11,6 +11,9 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 static rmr_posix *posix;
 
@@ -88,6 +91,9 @@ static void child(const wire_server *s, int told)
     running r = {told, 0};
     rmr_store_sqlite *db = NULL;
     rmr_store_sqlite_config cfg;
+#ifdef __linux__
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves none */
+#endif
     if (s->begin)
         s->begin(s->user);
     (void)snprintf(path, sizeof path, "%s/db", s->dir);
