@@ -78,5 +78,14 @@ bad_policy() {
 }
 step "a bad policy is told with its line" bad_policy
 step "... and changes nothing" hello 127.0.0.1:1091 "$n1"
+cut() { # nobody reaches anybody: the packets of new connections are dropped
+    policy '' && reload true && until_ok 10 alone r1
+}
+alone() { remora "$1" status --json | jq -e '[.Peer[]?] | length == 0'; }
+step "a policy that cuts all off" cut
+no_traffic() { ! patience=3 hello 127.0.0.1:1091 "$n1"; }
+step "no traffic" no_traffic
+back() { policy '{"action": "accept", "src": ["lab@"], "dst": ["lab@:*"]}' && reload true && until_ok 20 hello 127.0.0.1:1091 "$n1"; }
+step "and one that lets it through again" back
 stop tailscaled-n1
 lab_end
