@@ -198,6 +198,15 @@ config 'unix_socket: everybody/c.sock\n'
 open_dir() { run 1 coordinator serve -c c.yaml && said "everybody"; }
 check "a socket where others may write" open_dir
 
+# a policy of the database
+config 'policy: {mode: database}\n'
+in_database() {
+    start c.yaml && run 0 coordinator policy set --config c.yaml --file good.hujson && policy_is good.hujson && stop &&
+        start c.yaml && policy_is good.hujson && stop
+}
+policy_is() { socket policy >"$out" 2>"$err" && jq -jr .policy "$out" | cmp -s - "$1"; }
+check "a policy of the database lasts" in_database
+
 # what can't be started
 config 'policy: {path: bad.hujson}\n'
 bad_policy() { run 1 coordinator serve -c c.yaml && one_sentence && said "bad.hujson, line 3"; }
@@ -223,17 +232,20 @@ cp one.key cert.key
 check "serve with TLS and a policy" start t.yaml
 by() { curl -fsS --cacert "$1.pem" "https://127.0.0.1:$port/key?v=130" >"$out" 2>"$err" && printed '"publicKey":"mkey:'; }
 check "a client verifies it" by one
+check "its policy is the file's" policy_is good.hujson
 plain() { ! curl -fsS "http://127.0.0.1:$port/key?v=130" >"$out" 2>"$err"; }
 check "plain HTTP is no TLS" plain
 cp two.pem cert.pem
 cp two.key cert.key
 printf '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}\n' >policy.hujson
 check "SIGHUP" hup 1
+check "another policy" policy_is policy.hujson
 check "another certificate" by two
 not_before() { ! by one; }
 check "... and the first no more" not_before
 all_taken() { grep -q '"event":"reloaded","ok":true' serve.out && no_complaint; }
 check "all was taken" all_taken
+cp policy.hujson before
 cp bad.hujson policy.hujson
 cp one.pem cert.pem # with the key of two
 check "SIGHUP with what is wrong" hup 2
@@ -244,6 +256,11 @@ told() {
 }
 check "... is told, with line and reason" told
 check "the certificate stays" by two
+check "the policy stays" policy_is before
+put_policy() {
+    ! socket policy -X PUT -H 'Content-Type: application/json' -d '{"policy":"{}"}' >"$out" 2>"$err" && policy_is before
+}
+check "a policy of a file is not replaced by the API" put_policy
 check "it ends" stop
 no_secret() { ! grep -rqE 'privkey:|PRIVATE KEY' serve.out serve.err; }
 check "no key was printed" no_secret
