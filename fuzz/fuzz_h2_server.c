@@ -247,12 +247,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r.next = 1;
     r.answer_inside = data[0] & 1;
     r.reset_inside = data[0] & 2;
-    rmr_h2s_config cfg = {
-        1000,
-        STREAMS,
-        512,
-        BODY_MAX,
-        {&r, on_request, on_body, on_done, on_pull, on_close}};
+    rmr_h2s_config cfg = {1000,
+                          STREAMS,
+                          512,
+                          BODY_MAX,
+                          {&r, on_request, on_body, on_done, on_pull, on_close},
+                          NULL};
     rmr_env env = test_env(&r.a, NULL, NULL);
     check(rmr_h2s_new(&r.h, &env, &cfg) == RMR_OK);
     if (data[0] & 4) { /* past the beginning: the preface and SETTINGS */
