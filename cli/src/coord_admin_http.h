@@ -1,6 +1,6 @@
 /*
- * One request of the REST API at a time, over the coordinator's local socket, or
- * by TCP and TLS to a server elsewhere.  Blocking, with limits of time.
+ * One request of the REST API at a time, over the coordinator's local socket,
+ * or by TCP and TLS to a server elsewhere.  Blocking, with limits of time.
  */
 #ifndef CLI_COORD_ADMIN_HTTP_H
 #define CLI_COORD_ADMIN_HTTP_H

@@ -255,8 +255,16 @@ logged_out() { ts 2 status --json | jq -e '.BackendState == "NeedsLogin"'; }
 step "and must log in" until_ok 20 logged_out
 step "tailscaled reaches it no more" cut_off_soon n1 n2
 step "nor remora" cut_off_soon r1 n2
-authkey=$alice
-step "it joins anew" ts_up 2
+# By the ID that tailscale shows, and an administrator who lets it in.
+logs_in() {
+    local login
+    bg tailscale-up "$PEERS/tailscale" --socket="$d/n2.sock" up --login-server="$control_url" --hostname=n2 --timeout=60s
+    until_ok 20 grep -qE 'hskey-authreq-[0-9a-f]{24}' "$d/log/tailscale-up.log"
+    login=$(grep -oE 'hskey-authreq-[0-9a-f]{24}' "$d/log/tailscale-up.log" | tail -n 1)
+    admin auth register --user alice --auth-id "$login"
+    until_ok 20 ts_running 2
+}
+step "it logs in and is registered" logs_in
 step "as the same node" eval '[ "$(admin nodes list -o json | jq "[.[] | select(.name == \"n2\")] | length")" = 1 ]'
 step "and is reached" reaches_soon r1 n2
 rejoined() { [ "$(grep -c '"state":"Running"' "$d/log/remora-r3.out")" -gt "$1" ]; }
