@@ -68,6 +68,18 @@ static void append(char *dst, size_t cap, const char *between, rmr_bytes text)
     }
 }
 
+/* Where a policy is wrong, if the words do not say it themselves. */
+static void append_place(char *dst, size_t cap, const cli_node *error)
+{
+    static const char front[] = "body.policy: ";
+    rmr_bytes where = cli_node_text(error, "location");
+    size_t n = sizeof front - 1;
+    if (where.len > n && memcmp(where.ptr, front, n) == 0 &&
+        strstr(dst, ": line ") == NULL) {
+        append(dst, cap, ", ", rmr_bytes_of(where.ptr + n, where.len - n));
+    }
+}
+
 /* problem+json with its first cause, {"code","message"} of older servers, or a
  * line of text. */
 static void words_of(const cli_tree *t, const cli_reply *r, char *dst,
@@ -78,6 +90,7 @@ static void words_of(const cli_tree *t, const cli_reply *r, char *dst,
     append(dst, cap, ": ", cli_node_text(t->root, "detail"));
     append(dst, cap, ": ",
            cli_node_text(errors != NULL ? errors->first : NULL, "message"));
+    append_place(dst, cap, errors != NULL ? errors->first : NULL);
     append(dst, cap, ": ", cli_node_text(t->root, "message"));
     if (dst[0] == '\0' && t->root == NULL) {
         size_t n = 0;

@@ -321,6 +321,8 @@ check "is there" test "$(jq -c '[.policy, (.updatedAt | length > 0)]' "$out")" =
 check "a broken policy" refuses "parsing" policy set -f broken.hujson
 check "an empty one" refuses "{} allows all" policy set -f empty.hujson
 check "a policy with a mistake" refuses "parsing" policy check -f broken.hujson
+printf '{"acls": [\n\t{"action": "accept", "src": ["tag:x"], "dst": ["*:*"]}]}\n' >tagless.hujson
+check "one with a tag that has no owner" refuses "line 2, column" policy set -f tagless.hujson
 check "changes nothing" c 0 policy get
 check "nor is lost" printed "{}"
 check "a policy that is not there" refuses "can't read nothing.hujson" policy check -f nothing.hujson

@@ -428,6 +428,28 @@ static void tags_are_defined_in_tag_owners(void **state)
     assert_int_equal(ta.live_bytes, 0);
 }
 
+/* What docs/policy.md shows: the blocks of jsonc. */
+static void the_documentations_examples_are_taken(void **state)
+{
+    static char page[64 * 1024];
+    rmr_pol_why why;
+    int n = 0;
+    (void)state;
+    FILE *f = fopen(REMORA_VECTORS "/../../docs/policy.md", "rb");
+    assert_non_null(f);
+    page[fread(page, 1, sizeof page - 1, f)] = '\0';
+    (void)fclose(f);
+    for (char *at = page; (at = strstr(at, "```jsonc\n")); n++) {
+        char *end = strstr(at += 9, "```");
+        assert_non_null(end);
+        *end = '\0';
+        if (parse(at, &why) != RMR_OK)
+            fail_msg("%s\nline %u: %s", at, why.line, why.text);
+        at = end + 1;
+    }
+    assert_true(n >= 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +460,7 @@ int main(void)
         cmocka_unit_test(a_rule_has_not_too_many_users),
         cmocka_unit_test(every_cut_is_refused_without_harm),
         cmocka_unit_test(tags_are_defined_in_tag_owners),
+        cmocka_unit_test(the_documentations_examples_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -166,7 +166,8 @@ RMR_API bool rmr_pol_net_names(const rmr_pol_net *net,
  * Adds a node, or changes the one of this id.                      [submit]
  *
  * A change of a node changes filters and peers of that node, of those it sees
- * before, and of those it sees after: of nobody else.
+ * before, and of those it sees after: of nobody else (whose filters may at most
+ * be written otherwise: addresses that are neighbours are one prefix).
  *
  * \param node  Copied with all that it points to.
  *
