@@ -1,6 +1,8 @@
 /* Sticky byte cursors. */
 #include <remora/cursor.h>
 
+#include "dec_internal.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -174,6 +176,12 @@ void rmr_wr_bytes(rmr_wr *w, const void *src, size_t n)
 void rmr_wr_str(rmr_wr *w, const char *s)
 {
     rmr_wr_bytes(w, s, strlen(s));
+}
+
+void rmr_wr_dec(rmr_wr *w, uint64_t v)
+{
+    char digits[RMRI_BASE_DEC_MAX];
+    rmr_wr_bytes(w, digits, rmri_base_dec(digits, v));
 }
 
 void rmr_wr_zero(rmr_wr *w, size_t n)

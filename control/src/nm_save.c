@@ -71,18 +71,41 @@ static void put_json_str(rmr_wr *w, const char *s)
         w->len += len;
 }
 
+static void put_name(rmr_wr *w, const char *key)
+{
+    rmr_wr_str(w, ",\"");
+    rmr_wr_str(w, key);
+    rmr_wr_str(w, "\":");
+}
+
 static void put_kstr(rmr_wr *w, const char *key, const char *s)
 {
-    rmr_wr_fmt(w, ",\"%s\":", key);
+    put_name(w, key);
     put_json_str(w, s);
+}
+
+static void put_quoted(rmr_wr *w, const char *plain)
+{
+    rmr_wr_str(w, "\"");
+    rmr_wr_str(w, plain);
+    rmr_wr_str(w, "\"");
+}
+
+static void put_number(rmr_wr *w, const char *before, uint64_t v)
+{
+    rmr_wr_str(w, before);
+    rmr_wr_dec(w, v);
 }
 
 static void put_key(rmr_wr *w, const char *key, const char *prefix,
                     const uint8_t k[RMR_KEY_LEN])
 {
     char hex[2 * RMR_KEY_LEN + 1];
-    rmr_wr_fmt(w, ",\"%s\":\"%s%s\"", key, prefix,
-               rmr_hex(hex, k, RMR_KEY_LEN));
+    put_name(w, key);
+    rmr_wr_str(w, "\"");
+    rmr_wr_str(w, prefix);
+    rmr_wr_str(w, rmr_hex(hex, k, RMR_KEY_LEN));
+    rmr_wr_str(w, "\"");
 }
 
 static void put_double(rmr_wr *w, const char *before, double v)
@@ -108,15 +131,21 @@ static void put_time(rmr_wr *w, const char *key, uint64_t unix_ns)
     (void)rmr_time_text(unix_ns, text);
     while (text[n] && text[n] != '.')
         n++;
+    text[n++] = '.';
+    for (uint64_t unit = RMR_SEC / 10; unit; unit /= 10)
+        text[n++] = (char)('0' + unix_ns / unit % 10);
+    text[n++] = 'Z';
     text[n] = '\0';
-    rmr_wr_fmt(w, ",\"%s\":\"%s.%09luZ\"", key, text,
-               (unsigned long)(unix_ns % RMR_SEC));
+    put_name(w, key);
+    put_quoted(w, text);
 }
 
 static void put_flag(rmr_wr *w, const char *key, bool on)
 {
-    if (on)
-        rmr_wr_fmt(w, ",\"%s\":true", key);
+    if (!on)
+        return;
+    put_name(w, key);
+    rmr_wr_str(w, "true");
 }
 
 /* ---- nodes ------------------------------------------------------------ */
@@ -135,8 +164,9 @@ static void put_scalars(rmr_wr *w, const nm_peer *p)
 {
     nm_parts k;
     rmri_nm_parts(p, &k);
-    rmr_wr_fmt(w, "{\"ID\":%llu,\"User\":%lld", (unsigned long long)p->id,
-               (long long)p->user);
+    put_number(w, "{\"ID\":", p->id);
+    put_number(w, p->user < 0 ? ",\"User\":-" : ",\"User\":",
+               p->user < 0 ? 0 - (uint64_t)p->user : (uint64_t)p->user);
     put_kstr(w, "StableID", k.stable);
     rmr_wr_str(w, ",\"Name\":");
     put_json_str(w, k.name);
@@ -145,9 +175,10 @@ static void put_scalars(rmr_wr *w, const nm_peer *p)
     put_time(w, "KeyExpiry", p->key_expiry);
     put_time(w, "Created", p->created);
     put_time(w, "LastSeen", p->last_seen);
-    rmr_wr_fmt(w, ",\"HomeDERP\":%u,\"Cap\":%u", p->home_derp, p->cap);
+    put_number(w, ",\"HomeDERP\":", p->home_derp);
+    put_number(w, ",\"Cap\":", p->cap);
     if (p->online >= 0)
-        rmr_wr_fmt(w, ",\"Online\":%s", p->online ? "true" : "false");
+        rmr_wr_str(w, p->online ? ",\"Online\":true" : ",\"Online\":false");
     put_flag(w, "Expired", p->flags & NM_F_EXPIRED);
     put_flag(w, "MachineAuthorized", p->flags & NM_F_AUTHORIZED);
     put_flag(w, "IsWireGuardOnly", p->flags & NM_F_WIREGUARD_ONLY);
@@ -182,12 +213,12 @@ static void put_item(const rmr_nm *nm, rmr_wr *w, const nm_peer *p,
     } else if (list == L_TAGS) {
         put_json_str(w, rmri_nm_string_at(k.tags, i));
     } else if (list == L_ENDPOINTS) {
-        rmr_wr_fmt(w, "\"%s\"", rmr_addr_text(&k.endpoints[i], text));
+        put_quoted(w, rmr_addr_text(&k.endpoints[i], text));
     } else {
         const rmr_prefix *v = list == L_ADDRS     ? k.addrs
                               : list == L_ALLOWED ? k.allowed
                                                   : k.primary;
-        rmr_wr_fmt(w, "\"%s\"", rmr_prefix_text(&v[i], text));
+        put_quoted(w, rmr_prefix_text(&v[i], text));
     }
 }
 
@@ -460,7 +491,8 @@ static void put_range(rmr_wr *w, const rmr_ip_range *r)
     memset(&a, 0, sizeof a);
     a.family = r->family;
     memcpy(a.ip, r->first, sizeof a.ip);
-    rmr_wr_fmt(w, "\"%s", rmr_addr_ip_text(&a, text));
+    rmr_wr_str(w, "\"");
+    rmr_wr_str(w, rmr_addr_ip_text(&a, text));
     memcpy(a.ip, r->last, sizeof a.ip);
     if (bits < 0)
         rmr_wr_fmt(w, "-%s", rmr_addr_ip_text(&a, text));

@@ -8,9 +8,11 @@
 #include <string.h>
 
 #define CACHE_NAME "netmap.cache"
-#define SAVE_DELAY (2 * RMR_SEC)
-/* A large tailnet changes without end, and each save is of the whole. */
-#define SAVE_EVERY (60 * RMR_SEC)
+/* Soon for the first time.  Then what a change draws after it (a peer that moves
+ * is told in three frames within 15 s) comes with it: each save is of the whole,
+ * and a large tailnet changes without end. */
+#define FIRST_DELAY (2 * RMR_SEC)
+#define SAVE_DELAY (60 * RMR_SEC)
 static const char tail_word[] = "\n#blake2s ";
 #define TAIL_LEN (sizeof tail_word - 1 + 2 * RMR_HASH_LEN + 1)
 
@@ -195,6 +197,7 @@ static void save_done(void *owner, rmr_time now)
 {
     rmr_node *n = owner;
     io_over(n);
+    n->cache_saved = true;
     if (n->cache_dirty)
         rmri_node_cache_changed(n, now);
 }
@@ -249,7 +252,6 @@ void rmri_node_cache_save(rmr_node *n)
     if (n->cache_io || !n->live)
         return;
     n->cache_dirty = false;
-    n->cache_next = rmr_time_add(n->now, SAVE_EVERY);
     n->cache_pos = 0;
     rmr_blake2s_init(&n->cache_hash, RMR_HASH_LEN, NULL, 0);
     rmri_node_blob_free(n, &n->cache_seal);
@@ -275,11 +277,9 @@ void rmri_node_cache_changed(rmr_node *n, rmr_time now)
             return;
         }
     }
-    if (n->cache_at == RMR_TIME_NEVER) {
-        n->cache_at = rmr_time_add(now, SAVE_DELAY);
-        if (n->cache_at < n->cache_next)
-            n->cache_at = n->cache_next;
-    }
+    if (n->cache_at == RMR_TIME_NEVER)
+        n->cache_at =
+            rmr_time_add(now, n->cache_saved ? SAVE_DELAY : FIRST_DELAY);
 }
 
 void rmri_node_cache_free(rmr_node *n)

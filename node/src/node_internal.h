@@ -796,8 +796,8 @@ struct rmr_node {
     uint32_t cache_step;
     uint8_t cache_tail[128];
     size_t cache_tail_len;
-    bool cache_dirty;
-    rmr_time cache_at, cache_next; /* next: not before */
+    bool cache_dirty, cache_saved /* once, at least */;
+    rmr_time cache_at;
 
     /* layers */
     /* The node key in use.  keys.node is its successor while one is being

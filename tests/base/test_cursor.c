@@ -249,6 +249,32 @@ static void loads_undo_stores(void **state)
     assert_true(rmr_load_le64(b) == 0xfedcba9876543210);
 }
 
+static void decimal_digits_are_written_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t v;
+        const char *text;
+    } cases[] = {{0, "0"},
+                 {9, "9"},
+                 {10, "10"},
+                 {4294967296, "4294967296"},
+                 {UINT64_MAX, "18446744073709551615"}};
+    uint8_t b[20];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t len = strlen(cases[i].text);
+        rmr_wr w = rmr_wr_of(rmr_buf_of(b, len));
+        rmr_wr_dec(&w, cases[i].v);
+        assert_false(w.failed);
+        assert_int_equal(w.len, len);
+        assert_memory_equal(b, cases[i].text, len);
+        w = rmr_wr_of(rmr_buf_of(b, len - 1));
+        rmr_wr_dec(&w, cases[i].v);
+        assert_true(w.failed);
+        assert_int_equal(w.len, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +288,7 @@ int main(void)
         cmocka_unit_test(pieces_are_written_one_after_the_other),
         cmocka_unit_test(formatted_text_may_fill_the_buffer_to_its_end),
         cmocka_unit_test(long_formatted_text_is_not_cut),
+        cmocka_unit_test(decimal_digits_are_written_whole_or_not_at_all),
         cmocka_unit_test(loads_undo_stores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,12 +26,10 @@ static bool is_settled(const scale *w, const sc_member *m)
 
 /* ---- netmaps ------------------------------------------------------------- */
 
+/* Their ids are in a row. */
 static uint32_t user_of(const scale *w, uint64_t id)
 {
-    uint32_t i = 0;
-    while (i < w->n_users && w->user_ids[i] != id)
-        i++;
-    return i;
+    return (uint32_t)(id - w->user_ids[0]);
 }
 
 /* The server's node among the peers of m, as it is to be. */
@@ -183,17 +181,17 @@ void sc_check_some_pairs(scale *w, uint32_t pairs)
     talk(w);
 }
 
-/* One round for each distance in a user's row of members: each is dialled by
- * one other at a time. */
-void sc_check_all_pairs(scale *w)
+/* One round for each distance in the ring of a user's members: each dials one
+ * and is dialled by one at a time.  Half of the ring are all pairs. */
+void sc_check_rounds(scale *w, uint32_t rounds)
 {
     uint32_t per_user = w->n_members / w->n_users;
     room(w, w->n_members);
-    for (uint32_t step = 1; step < per_user; step++) {
-        for (uint32_t i = 0; i + step < per_user; i++)
-            for (uint32_t u = 0; u < w->n_users; u++)
-                add_pair(w, &w->members[i * w->n_users + u],
-                         &w->members[(i + step) * w->n_users + u]);
+    for (uint32_t step = 1; step <= rounds && step <= per_user / 2; step++) {
+        for (uint32_t i = 0; i < per_user * w->n_users; i++)
+            add_pair(
+                w, &w->members[i],
+                &w->members[(i + step * w->n_users) % (per_user * w->n_users)]);
         talk(w);
     }
 }

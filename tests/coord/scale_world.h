@@ -99,8 +99,7 @@ bool sc_may_see(const scale *w, uint32_t a, uint32_t b);
 /* scale_check.c: each adds to `faults` and tells. */
 void sc_check_netmaps(scale *w);
 void sc_check_some_pairs(scale *w, uint32_t pairs);
-/* All pairs of each user. */
-void sc_check_all_pairs(scale *w);
+void sc_check_rounds(scale *w, uint32_t rounds);
 void sc_heard(sc_member *m, rmr_node_conn conn);
 void sc_connected(sc_member *m, sc_pair *p, rmr_node_conn conn);
 

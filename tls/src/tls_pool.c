@@ -62,7 +62,7 @@ static uint8_t *idle_or_new(rmr_tls_pool *p)
 {
     if (p->n_idle)
         return p->idle[--p->n_idle];
-    uint8_t *buf = rmr_alloc_zero(&p->alloc, RMR_TLS_POOL_BUF, 1);
+    uint8_t *buf = rmr_alloc_raw(&p->alloc, RMR_TLS_POOL_BUF, 1);
     if (buf)
         p->stats.allocated++;
     return buf;

@@ -138,6 +138,10 @@ RMR_API void rmr_wr_le32(rmr_wr *w, uint32_t v);
  *  Effects: appends.  Errors: nothing written and failed when out of room.
  *  Source: none. */
 RMR_API void rmr_wr_le64(rmr_wr *w, uint64_t v);
+/** Decimal digits.
+ *  Effects: appends.  Errors: nothing written and failed when out of room.
+ *  Source: none. */
+RMR_API void rmr_wr_dec(rmr_wr *w, uint64_t v);
 /** n bytes; src may be NULL when n is 0.
  *  Effects: appends.  Errors: nothing written and failed when out of room.
  *  Source: none. */
