@@ -151,6 +151,9 @@ typedef struct rmr_ctl_config {
     bool hold; /* connects, and registers only after rmr_ctl_release()       */
     /* The form of the upgrade that is tried first, as on_upgrade_form told. */
     bool websocket_first;
+    /* Shared by the sessions of one thread (remora/h2.h); retained; NULL: one of
+     * its own. */
+    struct rmr_h2_frame *h2_frame;
 } rmr_ctl_config;
 
 #define RMR_CTL_MAX_ROUTES 128

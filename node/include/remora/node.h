@@ -251,6 +251,8 @@ typedef struct rmr_node_config {
     const struct rmr_gcm *gcm;   /* rmr_gcm_new: for TLS                      */
     const struct rmr_tls_anchors *anchors; /* instead of ca_pem: some 60 KiB for
                                     a system's 140 certificates              */
+    struct rmr_h2_frame *h2_frame; /* rmr_h2_frame_new: 16 KiB in which the
+                                    connection to the control server packs    */
 } rmr_node_config;
 
 /**
