@@ -244,8 +244,8 @@ typedef struct rmr_node_config {
      * one start at which an installation begins to be sealed: later whoever can
      * write the file could make this node another by a plain one. */
     bool take_plain_state;
-    /* What many nodes of one thread may share; each is retained until all of them
-     * are freed.  NULL: of its own. */
+    /* What many nodes of one thread may share; each is retained until all of
+     * them are freed.  NULL: of its own. */
     const struct rmr_aead *aead; /* rmr_aead_new: for WireGuard; 52 KB, where it
                                     is ipsec-mb                              */
     const struct rmr_gcm *gcm;   /* rmr_gcm_new: for TLS                      */
