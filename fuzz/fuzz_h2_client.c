@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "h2_frame.h"
 #include "support.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MEMORY_MAX (512 * 1024)
 
 typedef struct run {
+    rmr_h2_frame *frame; /* shared; NULL: one of its own */
     rmr_h2 *h;
     test_alloc a;
     size_t asked, closed, open;
@@ -111,6 +113,8 @@ static void drain(run *r, size_t step)
         size_t n = RMR_H2_WRITE_MIN + step;
         rmr_err e = rmr_h2_write(r->h, rmr_buf_of(dst, n), &len);
         check(len <= n && (e == RMR_OK || len == 0));
+        if (r->frame) /* no one's between two calls */
+            memset(r->frame->bytes, 0xdd, sizeof r->frame->bytes);
     }
 }
 
@@ -194,6 +198,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                          .max_header_bytes = 512,
                          .callbacks = {&r, on_head, on_body, on_close}};
     rmr_env env = test_env(&r.a, NULL, NULL);
+    rmr_env plain = test_env(NULL, NULL, NULL);
+    if (data[0] & 8)
+        check(rmr_h2_frame_new(&r.frame, &plain) == RMR_OK);
+    cfg.frame = r.frame;
     check(rmr_h2_client_new(&r.h, &env, &cfg) == RMR_OK);
     if (data[0] & 4) { /* past the beginning: SETTINGS and its answer */
         ask(&r, 0);
@@ -210,5 +218,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(rmr_h2_is_closed(r.h));
     rmr_h2_free(r.h);
     check(r.a.live_blocks == 0);
+    rmr_h2_frame_free(r.frame);
     return 0;
 }

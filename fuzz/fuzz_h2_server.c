@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "h2_frame.h"
 #include "support.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,6 +28,7 @@ typedef struct request {
 } request;
 
 typedef struct run {
+    rmr_h2_frame *frame; /* shared; NULL: one of its own */
     rmr_h2s *h;
     test_alloc a;
     request open[STREAMS];
@@ -157,6 +159,8 @@ static void drain(run *r, size_t step)
         size_t n = RMR_H2S_WRITE_MIN + step;
         rmr_err e = rmr_h2s_write(r->h, rmr_buf_of(dst, n), &len);
         check(len <= n && (e == RMR_OK || len == 0));
+        if (r->frame) /* no one's between two calls */
+            memset(r->frame->bytes, 0xdd, sizeof r->frame->bytes);
     }
 }
 
@@ -247,13 +251,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r.next = 1;
     r.answer_inside = data[0] & 1;
     r.reset_inside = data[0] & 2;
-    rmr_h2s_config cfg = {1000,
-                          STREAMS,
-                          512,
-                          BODY_MAX,
-                          {&r, on_request, on_body, on_done, on_pull, on_close},
-                          NULL};
+    rmr_h2s_config cfg = {
+        .window = 1000,
+        .max_streams = STREAMS,
+        .max_head_bytes = 512,
+        .max_body = BODY_MAX,
+        .callbacks = {&r, on_request, on_body, on_done, on_pull, on_close}};
     rmr_env env = test_env(&r.a, NULL, NULL);
+    rmr_env plain = test_env(NULL, NULL, NULL);
+    if (data[0] & 8)
+        check(rmr_h2_frame_new(&r.frame, &plain) == RMR_OK);
+    cfg.frame = r.frame;
     check(rmr_h2s_new(&r.h, &env, &cfg) == RMR_OK);
     if (data[0] & 4) { /* past the beginning: the preface and SETTINGS */
         feed(&r, rmr_bytes_str("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
@@ -267,5 +275,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(n_open(&r) == 0 && rmr_h2s_is_closed(r.h));
     rmr_h2s_free(r.h);
     check(r.a.live_blocks == 0);
+    rmr_h2_frame_free(r.frame);
     return 0;
 }

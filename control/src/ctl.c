@@ -187,6 +187,7 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
     if (e)
         return e;
     c->is_held = cfg->hold;
+    c->h2_frame = cfg->h2_frame;
     if (cfg->callbacks) {
         size_t n = cfg->callbacks->struct_size;
         memcpy(&c->cb, cfg->callbacks, n < sizeof c->cb ? n : sizeof c->cb);

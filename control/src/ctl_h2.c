@@ -104,6 +104,7 @@ rmr_err rmri_ctl_h2_begin(rmr_ctl *c)
         .connection_window = CONNECTION_WINDOW,
         .max_streams = 8,
         .callbacks = {c, on_head, on_body, on_close},
+        .frame = c->h2_frame,
     };
     env.alloc = c->wiping; /* bodies hold the auth key */
     return rmr_h2_client_new(&c->h2, &env, &cfg);

@@ -164,8 +164,8 @@ struct rmr_mc {
     rmr_mc_io *ready_head, *ready_tail, *all_io;
     uint64_t last_id;
     uint64_t few_refused[8];
-    uint64_t *refused; /* streams that got no object: few_refused, or, when there
-                          was a listener, MC_MAX_REFUSED of them */
+    uint64_t *refused; /* streams that got no object: few_refused, or, when
+                          there was a listener, MC_MAX_REFUSED of them */
     uint32_t cap_refused;
     uint32_t n_refused;
 

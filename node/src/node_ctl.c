@@ -218,6 +218,7 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     cfg.exit_node_id = n->routes.exit_id;
     cfg.hold = n->keys_wait; /* for keys that a death now would lose */
     cfg.netmap = n->nm;
+    cfg.h2_frame = n->h2_frame;
     cfg.callbacks = &cb;
     n->ctl_link = rmr_mc_link_new(n->mc, &ctl_link_ops, n);
     rmr_err err =

@@ -80,8 +80,8 @@ rmr_err rmri_node_dns_table(nd_dns *d);
 bool rmri_node_dns_http_ask(nd_conn *c, rmr_bytes msg);
 /* Takes bytes of the answer; false: it is over, with or without one. */
 bool rmri_node_dns_http_take(nd_conn *c, rmr_time now, rmr_bytes data);
-/* node_dns.c: places of clients, good until the next is taken; NULL: there is none
- * left, or no memory */
+/* node_dns.c: places of clients, good until the next is taken; NULL: there is
+ * none left, or no memory */
 nd_dns_client *rmri_node_dns_client(nd_dns *d, nd_dns_kind kind);
 void rmri_node_dns_ask(nd_dns *d, nd_dns_client *c, bool tcp, rmr_bytes msg);
 /* node_dns_quad.c */

@@ -757,6 +757,7 @@ struct rmr_node {
     size_t tcp_buffer;
     rmr_tls_anchors *anchors; /* own; NULL: the program's are used */
     const rmr_aead *aead;     /* NULL: WireGuard has its own */
+    struct rmr_h2_frame *h2_frame; /* NULL: control has its own */
     rmr_gcm gcm; /* without a name: none on this machine */
 
     nd_phase phase;
@@ -852,7 +853,7 @@ struct rmr_node {
     nd_sock udp[2]; /* v4, v6 */
     nd_sock **extra; /* RMR_PATH_MAX_SOCKET + 1; NULL: there was no punch */
     rmr_time rebound_at;
-    uint8_t *pkt_buf; /* a packet that did not fit into its run; NULL: none yet */
+    uint8_t *pkt_buf; /* a packet that did not fit into its run, or NULL */
     size_t left_len;  /* its length; 0: none */
     bool data_due;    /* there may be packets to send */
     bool data_last;   /* the last operation was node_out.c's */

@@ -7,7 +7,7 @@
  * rest.  Then the first one's live memory is printed, a line for each place that
  * allocates: bytes, blocks, and the addresses of the callers.  tests/coord/memory
  * makes a table of it.  --talk: each node has talked with the next one before;
- * --shared: all have one table of AEADs.
+ * --shared: all have one table of AEADs, and one frame of HTTP/2.
  */
 #include <execinfo.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include <remora/coord.h>
+#include <remora/h2.h>
 #include <remora/node.h>
 #include <remora/relay.h>
 #include <remora/sim.h>
@@ -124,6 +125,7 @@ static struct {
     bool shares; /* tables of AEADs */
     rmr_aead aead;
     rmr_gcm gcm;
+    rmr_h2_frame *frame;
 } w;
 
 static void need(rmr_err e, const char *what)
@@ -246,6 +248,7 @@ static void add_member(uint32_t i)
     c.hostname = m->hostname;
     c.ca_pem = rmr_bytes_str(w.ca);
     c.aead = w.shares ? &w.aead : NULL;
+    c.h2_frame = w.shares ? w.frame : NULL;
     c.gcm = w.shares && w.gcm.name ? &w.gcm : NULL;
     c.callbacks = &cb;
     need(rmr_node_new(&m->node, &env, &c, rmr_sim_now(w.sim)), "node");
@@ -310,6 +313,8 @@ int main(int argc, char **argv)
     need(rmr_crypto_init(), "crypto");
     need(rmr_aead_new(&w.aead, &plain, NULL), "aead");
     (void)rmr_gcm_new(&w.gcm, &plain);
+    rmr_env env = test_env(NULL, NULL, NULL);
+    need(rmr_h2_frame_new(&w.frame, &env), "frame");
     rmr_sim_config_init(&c, sizeof c);
     c.alloc = test_alloc_table(NULL);
     c.seed = 1;
@@ -340,6 +345,7 @@ int main(int argc, char **argv)
         rmr_relay_free(w.relays[i]);
     rmr_aead_wipe(&w.aead);
     rmr_gcm_wipe(&w.gcm);
+    rmr_h2_frame_free(w.frame);
     free(w.ca);
     return up == w.n_members ? 0 : 1;
 }

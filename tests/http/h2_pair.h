@@ -34,8 +34,8 @@ extern pair x; /* the only one; large */
 /* What sessions share; NULL: nothing. */
 extern rmr_h2_frame *h2_shared;
 
-/* All tests: with a frame of each session's own, and with a shared one, which is
- * written over behind each call. */
+/* All tests: with a frame of each session's own, and with a shared one, which
+ * is written over behind each call. */
 int h2_run_both(int (*run)(void));
 
 rmr_h2_config config(void);

@@ -6,6 +6,7 @@
 #include "vectors.h"
 
 #include <remora/crypto.h>
+#include <remora/h2.h>
 #include <remora/node.h>
 #include <remora/posix.h>
 #include <remora/relay.h>
@@ -58,6 +59,7 @@ struct lab {
     rmr_tls_anchors *anchors;
     rmr_aead aead;
     rmr_gcm gcm;
+    rmr_h2_frame *frame;
     host hosts[NODES];
 };
 
@@ -216,6 +218,7 @@ static void start(host *h)
     c.hostname = name;
     c.anchors = h->l->anchors;
     c.aead = &h->l->aead;
+    c.h2_frame = h->l->frame;
     c.gcm = h->l->gcm.name ? &h->l->gcm : NULL;
     c.tcp_buffer = (size_t)32 * 1024;
     c.udp_port = 0;
@@ -315,6 +318,7 @@ static void share(lab *l)
         RMR_OK);
     free(ca);
     assert_int_equal(rmr_aead_new(&l->aead, &l->env.alloc, NULL), RMR_OK);
+    assert_int_equal(rmr_h2_frame_new(&l->frame, &l->env), RMR_OK);
     rmr_err e = rmr_gcm_new(&l->gcm, &l->env.alloc);
     assert_true(e == RMR_OK || e == RMR_E_UNSUPPORTED);
 }
@@ -353,6 +357,7 @@ static int lab_free(void **state)
     rmr_tls_anchors_free(l->anchors);
     rmr_aead_wipe(&l->aead);
     rmr_gcm_wipe(&l->gcm);
+    rmr_h2_frame_free(l->frame);
     size_t left = l->heap.live_blocks;
     free(l);
     return left ? -1 : 0;

@@ -12,10 +12,11 @@
  *
  * Threading: one object, one thread.  Callbacks fire inside the pump functions;
  * inside one, submit and look functions are allowed, pumps answer REENTRANT.
- * Memory: through rmr_env.alloc, bounded: about 12 KiB, 12 more while a
- * connection is set up or a registration read, HTTP/2's (remora/h2.h) while there
- * is one; the zstd window (at most 8 MiB) lives only while a compressed frame is read, and a larger one is asked for again
- * without compression.  Time: `now` monotonic; wall time by rmr_ctl_set_wall.
+ * Memory: through rmr_env.alloc, bounded: about 6 KiB, 13 more while a
+ * connection is set up or a registration read, HTTP/2's (remora/h2.h) while
+ * there is one; the zstd window (at most 8 MiB) lives only while a compressed
+ * frame is read, and a larger one is asked for again without compression.
+ * Time: `now` monotonic; wall time by rmr_ctl_set_wall.
  * Randomness: ephemeral keys and the spread of the back-off; a failure of it
  * ends in FAILED with RMR_E_RNG.
  *
@@ -151,6 +152,9 @@ typedef struct rmr_ctl_config {
     bool hold; /* connects, and registers only after rmr_ctl_release()       */
     /* The form of the upgrade that is tried first, as on_upgrade_form told. */
     bool websocket_first;
+    /* Shared by the sessions of one thread (remora/h2.h); retained; NULL: one
+     * of its own. */
+    struct rmr_h2_frame *h2_frame;
 } rmr_ctl_config;
 
 #define RMR_CTL_MAX_ROUTES 128

@@ -10,8 +10,8 @@
  *
  * Threading: one object, one thread.  Memory: through rmr_env.alloc; 46
  * bytes a flow, in a block that doubles from 16 flows to 512; 40 to 60 bytes a
- * rule as a rule of thumb (README.md), more while rules are built.  Else nothing
- * is allocated per packet.  Time: none.
+ * rule as a rule of thumb (README.md), more while rules are built.  Else
+ * nothing is allocated per packet.  Time: none.
  *
  *     rmr_filter_new(&f, &env);
  *     rmr_filter_set_local(f, own, n_own);
@@ -190,8 +190,8 @@ RMR_API bool rmr_filter_allows_tcp(const rmr_filter *f, const rmr_addr *from,
 /**
  * Notes our own packet, so that its replies pass.                   [submit]
  *
- * Effects: may take memory for up to 512 flows; the one that was used longest ago
- *          goes when there are so many, or no memory for more.
+ * Effects: may take memory for up to 512 flows; the one that was used longest
+ *          ago goes when there are so many, or no memory for more.
  * Errors: none.
  * Source: wgengine/filter.
  */

@@ -6,9 +6,9 @@
  * counter, BIG endian, where Noise has it little endian.  A codec without I/O;
  * borders of records mean nothing to what is above.
  *
- * Threading: one object, one thread.  Memory: caller-owned; a frame is allocated
- * only while it has not come whole.  It holds keys, so rmr_ts_record_wipe() it.
- * Time and randomness: none.
+ * Threading: one object, one thread.  Memory: caller-owned; a frame is
+ * allocated only while it has not come whole.  It holds keys, so
+ * rmr_ts_record_wipe() it.  Time and randomness: none.
  *
  *     rmr_noise_split(&noise, send, recv);
  *     rmr_ts_record_init(&r, &env.alloc, send, recv);
@@ -68,8 +68,8 @@ RMR_API void rmr_ts_record_init(rmr_ts_record *r, const rmr_alloc *alloc,
 RMR_API void rmr_ts_record_wipe(rmr_ts_record *r);
 /** Takes all of `in`, which is overwritten.                           [pump]
  *  Effects: calls `plain`, which may not read or wipe this reader.
- *  Errors: MALFORMED (type, length), AUTH, PROTOCOL (counter used up), NOMEM, or
- *  what `plain` said; sticky.
+ *  Errors: MALFORMED (type, length), AUTH, PROTOCOL (counter used up), NOMEM,
+ *  or what `plain` said; sticky.
  *  Source: controlbase, conn.Read. */
 RMR_API rmr_err rmr_ts_record_read(rmr_ts_record *r, rmr_buf in,
                                    rmr_ts_plain_fn plain, void *user);

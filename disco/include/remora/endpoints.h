@@ -121,7 +121,8 @@ RMR_API void rmr_endpoints_wipe(rmr_endpoints *e);
  * \return True when the set (addresses and types, in any order) is another one
  *         than before.
  * Effects: list, n, gathered_at and the cache are written.
- * Errors:  none; what does not fit, or finds no memory, is left out and counted.
+ * Errors:  none; what does not fit, or finds no memory, is left out and
+ *          counted.
  * Source:  magicsock: determineEndpoints; endpointTracker.
  */
 RMR_API bool rmr_endpoints_gather(rmr_endpoints *e, rmr_time now,

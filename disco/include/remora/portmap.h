@@ -12,7 +12,8 @@
  * Threading: one object, one thread.  Callbacks come from pump functions alone;
  * in them all but pump functions may be called.
  * Memory: through rmr_env.alloc: 0.5 KiB, 9 KiB more once a router answered by
- * SSDP, and during a UPnP exchange an HTTP parser (8 KiB head).  Documents are scanned as they come, not kept.
+ * SSDP, and during a UPnP exchange an HTTP parser (8 KiB head).  Documents are
+ * scanned as they come, not kept.
  * Time: `now`, monotonic ns; deadlines are exact.
  *
  * Trust: nothing here is authenticated, so little is believed.  Only a gateway

@@ -60,8 +60,8 @@ typedef struct rmr_h2_callbacks {
 /*
  * A place of 16 KiB where a frame is packed before it is written.  A session
  * needs one only while it writes; those of one thread can share it, and have
- * nothing of it at rest.  A session whose frame did not fit into dst keeps a copy
- * until the next write.
+ * nothing of it at rest.  A session whose frame did not fit into dst keeps a
+ * copy until the next write.
  */
 typedef struct rmr_h2_frame rmr_h2_frame;
 

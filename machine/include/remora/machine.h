@@ -13,8 +13,9 @@
  *
  * Source: remora/io.h; RFC 9110 9.3.6 (CONNECT).
  * Threading: one kit, one thread.  Memory: from rmr_env; an object takes about
- * 250 bytes, a link 0.9 KiB (1 KiB more while it connects) and, while it is open,
- * its TLS: 4 KiB, and 17 KiB more while it is in use.  A link that finds no memory then ends, NOMEM.
+ * 250 bytes, a link 0.9 KiB (1 KiB more while it connects) and, while it is
+ * open, its TLS: 4 KiB, and 17 KiB more while it is in use.  A link that finds
+ * no memory then ends, NOMEM.
  * Time: ns, given with each call; an earlier `now` counts as the latest seen.
  *
  *     rmr_mc_config cfg;

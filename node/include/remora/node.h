@@ -244,13 +244,15 @@ typedef struct rmr_node_config {
      * one start at which an installation begins to be sealed: later whoever can
      * write the file could make this node another by a plain one. */
     bool take_plain_state;
-    /* What many nodes of one thread may share; each is retained until all of them
-     * are freed.  NULL: of its own. */
+    /* What many nodes of one thread may share; each is retained until all of
+     * them are freed.  NULL: of its own. */
     const struct rmr_aead *aead; /* rmr_aead_new: for WireGuard; 52 KB, where it
                                     is ipsec-mb                              */
     const struct rmr_gcm *gcm;   /* rmr_gcm_new: for TLS                      */
     const struct rmr_tls_anchors *anchors; /* instead of ca_pem: some 60 KiB for
                                     a system's 140 certificates              */
+    struct rmr_h2_frame *h2_frame; /* rmr_h2_frame_new: 16 KiB in which the
+                                    connection to the control server packs    */
 } rmr_node_config;
 
 /**
