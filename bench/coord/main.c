@@ -32,7 +32,7 @@ static struct {
     uint32_t changes;
     double idle, limit;
     bool stop;
-} opt = {.changes = 200, .idle = 30, .limit = 120};
+} opt = {.changes = 200, .idle = 60, .limit = 120};
 
 static crowd all = {.n = 100};
 static bool all_good = true;

@@ -63,6 +63,7 @@ rmr_err rmr_coord_new(rmr_coord **out, const rmr_env *env,
     c->env = *env;
     c->now = now;
     c->stop_deadline = RMR_TIME_NEVER;
+    rmri_crd_pace_init(&c->pace);
     c->next_user = c->next_key = c->next_api_key = c->next_node = 1;
     rmr_err e = init(c, cfg);
     if (e != RMR_OK) {
@@ -342,6 +343,7 @@ static rmr_time m_next_deadline(const void *self)
     rmr_time at = rmr_time_min(c->stop_deadline, rmr_timers_next(&c->timers));
     at = rmr_time_min(at, rmr_mc_next_deadline(c->mc));
     at = rmr_time_min(at, rmri_crd_store_deadline(c));
+    at = rmr_time_min(at, c->pace.due);
     return rmr_time_min(at, rmri_crd_listen_deadline(c));
 }
 
@@ -356,6 +358,7 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
         ring(c, t);
     rmr_mc_handle_deadline(c->mc, now);
     rmri_crd_listen_handle_deadline(c, now);
+    rmri_crd_pace_handle_deadline(c, now);
     rmri_crd_store_handle_deadline(c, now); /* last: the others change things */
     return RMR_OK;
 }

@@ -27,6 +27,7 @@ static void pass_on(crd_out *o, rmr_bytes part, bool last)
 {
     if (o->err != RMR_OK)
         return;
+    rmri_crd_pace_made(o->c, part.len);
     if (o->zstd)
         o->err = rmri_crd_zstd_feed(o->c->zstd, part, last, o->c, o->to);
     else
@@ -296,7 +297,7 @@ static bool says_nothing(const crd_stream *s)
 
 void rmri_crd_frame(crd_stream *s, rmr_time now)
 {
-    if (s->broken || (s->began && !s->any) || !rmri_crd_stream_may_go(s, now))
+    if (s->broken || (s->began && !s->any) || !rmri_crd_pace_may_go(s, now))
         return;
     rmr_err e = rmri_crd_sight(s);
     bool silent = e == RMR_OK && says_nothing(s);

@@ -17,6 +17,7 @@
  *   crd_login.c     logins that wait for approval
  *   crd_map.c       /machine/map: streams and updates
  *   crd_frame.c     one frame of a map stream
+ *   crd_pace.c      when it may go
  *   crd_json.c      a node, its user, its filter as JSON
  *   crd_dns.c       the DNS configuration, likewise
  *   crd_zstd.c      frames of zstd
@@ -641,6 +642,7 @@ struct crd_stream {
     bool zstd, began;
     bool waits; /* its frame was held for a commit */
     bool paced; /* ... until its time has come */
+    crd_link parked; /* it waits for another turn */
     bool self;  /* the node itself is to be sent */
     bool map;   /* so is the DERP map */
     bool rules; /* its filter, SSH policy, attributes may be others */
@@ -656,14 +658,25 @@ void rmri_crd_stream_close(crd_stream *s);
 /* ... and its client is told. */
 void rmri_crd_stream_end(crd_stream *s);
 void rmri_crd_stream_stir(crd_stream *s);
-/* May a frame go now?  Otherwise it is asked for when its time has come. */
-bool rmri_crd_stream_may_go(crd_stream *s, rmr_time now);
 /* A frame was made. */
 void rmri_crd_stream_keepalive(crd_stream *s, rmr_time now);
 /* None was made for so long. */
 void rmri_crd_stream_silent(crd_stream *s, rmr_time now);
 /* Makes the next frame into the response's body, if something is to be said. */
 void rmri_crd_frame(crd_stream *s, rmr_time now);
+
+typedef struct crd_pace {
+    rmr_time turn; /* in which so much was made */
+    size_t made;   /* bytes of frames, before zstd */
+    crd_link parked; /* streams that wait for the next one */
+    rmr_time due;
+} crd_pace;
+
+void rmri_crd_pace_init(crd_pace *p);
+/* May a frame go now?  Otherwise the stream is stirred when it may. */
+bool rmri_crd_pace_may_go(crd_stream *s, rmr_time now);
+void rmri_crd_pace_made(rmr_coord *c, size_t n);
+void rmri_crd_pace_handle_deadline(rmr_coord *c, rmr_time now);
 
 /* Bytes of one frame: JSON by pieces, compressed where that was asked for.
  * The length in front is known at the end. */
@@ -785,6 +798,7 @@ struct rmr_coord {
     crd_api *api;
 
     crd_stream *streams;
+    crd_pace pace;
     crd_zstd *zstd;
     uint8_t *scratch;
     uint64_t frame; /* number of the one that is made */

@@ -6,14 +6,6 @@
 #define STREAMS_MAX 4            /* of one node */
 #define KEEPALIVE (50 * RMR_SEC) /* and up to 9 s of chance */
 
-/* The pace of frames: where many change at once, each peer would be told of
- * each change by a frame of its own, which is quadratic.  A step is by the
- * number of peers, so that the frames of one change take a tenth of a core at
- * the most; so many may go ahead of it, so that a change alone never waits. */
-#define STEP_A_PEER (RMR_MS / 10)
-#define STEP_MAX (100 * RMR_MS)
-#define AHEAD 8
-
 /* ---- streams ------------------------------------------------------------- */
 
 void rmri_crd_stream_close(crd_stream *s)
@@ -24,6 +16,7 @@ void rmri_crd_stream_close(crd_stream *s)
     s->rpc->stream = NULL;
     s->rpc->streams = false;
     rmr_timers_cancel(&c->timers, &s->keepalive);
+    rmri_crd_unlink(&s->parked);
     if (s->prev)
         s->prev->next = s->next;
     else
@@ -71,7 +64,7 @@ static void bound(crd_node *n)
 void rmri_crd_stream_stir(crd_stream *s)
 {
     crd_conn *n = s->rpc->conn;
-    if (s->paced && !s->broken)
+    if ((s->paced || s->parked.next) && !s->broken)
         return;
     if (s->broken)
         (void)rmr_h2s_reset(n->h2, s->rpc->id);
@@ -87,28 +80,6 @@ static void arm(crd_stream *s, rmr_time now)
     rmri_crd_timer_set(
         s->rpc->conn->c, &s->keepalive, CRD_TIMER_KEEPALIVE, s,
         rmr_time_add(now, KEEPALIVE + s->chance * (9 * RMR_SEC / 255)));
-}
-
-static rmr_dur step(const crd_stream *s)
-{
-    rmr_dur peers = 1;
-    for (size_t i = 0; i < s->told.n_words; i++)
-        peers += (rmr_dur)__builtin_popcountll(s->told.words[i]);
-    return peers < STEP_MAX / STEP_A_PEER ? peers * STEP_A_PEER : STEP_MAX;
-}
-
-bool rmri_crd_stream_may_go(crd_stream *s, rmr_time now)
-{
-    rmr_dur gap = step(s);
-    uint64_t paid = (now - s->paid) / gap;
-    s->ahead -= paid < s->ahead ? (uint32_t)paid : s->ahead;
-    s->paid = s->ahead ? s->paid + paid * gap : now;
-    if (s->ahead < AHEAD)
-        return true;
-    s->paced = true;
-    rmri_crd_timer_set(s->rpc->conn->c, &s->keepalive, CRD_TIMER_KEEPALIVE, s,
-                       rmr_time_add(s->paid, gap));
-    return false;
 }
 
 /* Each frame counts as one. */

@@ -619,6 +619,51 @@ static void many_changes_share_frames(void **s)
     rig_free(&r);
 }
 
+static rig_answer *stream_zstd(rig_client *cl, const char *key)
+{
+    char body[256];
+    (void)snprintf(body, sizeof body,
+                   "{\"Version\":138,\"NodeKey\":\"%s\",\"Stream\":true,"
+                   "\"Compress\":\"zstd\"}",
+                   key);
+    return rig_ask(cl, "/machine/map", body);
+}
+
+/* What is large is not made for all in one turn; other requests go on. */
+static void large_frames_wait_for_other_turns(void **s)
+{
+    static char map[1100 * 1024];
+    char key[RMR_COORD_KEY_TEXT];
+    rmr_coord_config cfg;
+    (void)s;
+    memset(map, ' ', sizeof map);
+    map[0] = '{';
+    map[sizeof map - 1] = '}';
+    rig_config(&cfg);
+    cfg.derp_map = rmr_bytes_of(map, sizeof map);
+    set_up_with(&cfg);
+    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
+    auth_key(&wish, key);
+    join(&a, 1, KEY1, key);
+    rig_answer *x = stream_zstd(&a, KEY1);
+    assert_int_not_equal(x->len, 0);
+    x->len = 0;
+    join(&b, 2, KEY2, key);
+    rig_answer *y = stream_zstd(&b, KEY2);
+    rig_pump(&a);
+    assert_int_equal(y->status, 200);
+    assert_int_equal(x->len, 0);
+    assert_int_equal(y->len, 0);
+    rig_wait(&r, 1);
+    rig_pump(&a);
+    rig_pump(&b);
+    assert_int_not_equal(x->len, 0);
+    assert_int_not_equal(y->len, 0);
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
 static void routes_are_served_when_approved(void **s)
 {
     char key[RMR_COORD_KEY_TEXT];
@@ -901,6 +946,7 @@ int main(void)
         cmocka_unit_test(
             a_keepalive_is_a_frame_of_zstd_where_that_is_asked_for),
         cmocka_unit_test(many_changes_share_frames),
+        cmocka_unit_test(large_frames_wait_for_other_turns),
         cmocka_unit_test(routes_are_served_when_approved),
         cmocka_unit_test(requests_that_are_none_are_refused),
         cmocka_unit_test(hostile_texts_are_carried_or_left_out),
