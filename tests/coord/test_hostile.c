@@ -415,6 +415,101 @@ static void updates_keep_a_connection(void **s)
     rig_free(&r);
 }
 
+/* ---- slow at each layer --------------------------------------------------- */
+
+static void slow_raw(rig_conn *c, const char *text)
+{
+    for (int i = 0; i < 130 && !c->closed; i++) {
+        if (*text)
+            rig_send(&r, c, text, 1);
+        text += *text != 0;
+        rig_wait(&r, RMR_SEC);
+    }
+}
+
+/* A byte a second of each, and then nothing: all end within two minutes. */
+static void slow_clients_end_at_each_layer(void **s)
+{
+    static const char *const texts[] = {
+        "",
+        "G",
+        "GET /key?v=138 HTTP/1.1\r\nHost: h\r\nX-A: "
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "POST /verify HTTP/1.1\r\nHost: h\r\nContent-Length: "
+        "4000\r\n\r\n{{{{{{{{",
+        "POST /verify HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n1\r",
+    };
+    (void)s;
+    set_up();
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        rmr_time began = r.now;
+        rig_conn *c = rig_open(&r);
+        slow_raw(c, texts[i]);
+        assert_true(c->closed && r.now - began <= 32 * RMR_SEC);
+        rig_leave(&r, c, true);
+    }
+    /* Inside: no record, half a record, a preface and frames by bytes. */
+    for (int how = 0; how < 4; how++) {
+        static const char preface[] = PREFACE "\0\0\0\4\0\0\0\0\0";
+        rmr_time began = r.now;
+        assert_true(rig_join(&a, &r, 1, 138));
+        if (how == 1)
+            rig_send(&r, a.c, "\4\1\0aaaa", 7);
+        for (size_t i = 0; i < 130 && !a.c->closed; i++) {
+            if (how == 2 && i < sizeof preface - 1)
+                rig_inside(&a, preface + i, 1);
+            if (how == 3) /* whole frames that ask for nothing */
+                rig_inside(&a, i ? "\0\0\1\143\0\0\0\0\0x" : preface,
+                           i ? 10 : sizeof preface - 1);
+            rig_wait(&r, RMR_SEC);
+        }
+        assert_true(a.c->closed && r.now - began <= 122 * RMR_SEC);
+        rig_part(&a);
+    }
+    assert_int_equal(stats().connections, 0);
+    rig_free(&r);
+}
+
+/* Nobody gives a node a longer life than the server does. */
+static void no_client_chooses_a_longer_life(void **s)
+{
+    rmr_coord_config cfg = config();
+    char key[RMR_COORD_KEY_TEXT], login[RMR_COORD_LOGIN_TEXT];
+    uint64_t wall = (uint64_t)1800000000 * RMR_SEC, node;
+    rmr_coord_node n;
+    (void)s;
+    cfg.node_expiry = 3600 * RMR_SEC;
+    rig_init(&r, &cfg);
+    uint64_t alice = user("alice");
+    auth_key(alice, key);
+    assert_true(rig_join(&a, &r, 1, 138));
+    rig_answer *x = rig_ask(
+        &a, "/machine/register",
+        registration(KEY1, key, ",\"Expiry\":\"2099-01-01T00:00:00Z\""));
+    assert_true(has(x, "\"MachineAuthorized\":true"));
+    assert_int_equal(rmr_coord_node_get(r.coord, 1, &n), RMR_OK);
+    assert_in_range(n.expiry_unix_ns, wall, wall + 3601 * RMR_SEC);
+    /* By a login, too; and a shorter one is as wished. */
+    assert_true(rig_join(&b, &r, 2, 138));
+    (void)rig_ask(
+        &b, "/machine/register",
+        registration(KEY2, NULL, ",\"Expiry\":\"2099-01-01T00:00:00Z\""));
+    memcpy(login, r.login, sizeof login);
+    assert_int_equal(rmr_coord_login_approve(r.coord, login, alice, &node),
+                     RMR_OK);
+    assert_int_equal(rmr_coord_node_get(r.coord, node, &n), RMR_OK);
+    assert_in_range(n.expiry_unix_ns, wall, wall + 3601 * RMR_SEC);
+    (void)rig_ask(
+        &b, "/machine/register",
+        registration(KEY3, key, ",\"Expiry\":\"2027-01-15T08:10:00Z\""));
+    assert_int_equal(rmr_coord_node_get(r.coord, node, &n), RMR_OK);
+    assert_int_equal(n.expiry_unix_ns, wall + 600 * RMR_SEC);
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
 /* ---- floods inside HTTP/2 ------------------------------------------------- */
 
 /* Each is one frame; the client reads nothing of what the server says. */
@@ -475,6 +570,8 @@ int main(void)
         cmocka_unit_test(a_request_that_never_ends_ends_its_connection),
         cmocka_unit_test(an_answer_that_is_not_taken_ends_its_connection),
         cmocka_unit_test(updates_keep_a_connection),
+        cmocka_unit_test(slow_clients_end_at_each_layer),
+        cmocka_unit_test(no_client_chooses_a_longer_life),
         cmocka_unit_test(frames_without_end_take_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
