@@ -133,6 +133,79 @@ static void a_login_gives_no_key_away_twice(void **s)
     rig_free(&r);
 }
 
+/* Whatever a machine asks with another's node key, nothing is told or done. */
+static void another_machines_key_opens_nothing(void **s)
+{
+    static const struct {
+        const char *path, *body, *says;
+        uint16_t status;
+    } t[] = {
+        {"/machine/map", "\"Stream\":true", "does not match", 404},
+        {"/machine/map", "\"Endpoints\":[\"6.6.6.6:6\"]", "does not match",
+         404},
+        {"/machine/map", "\"ReadOnly\":true", "does not match", 404},
+        {"/machine/register", "\"Followup\":\"http://h/register/x\"",
+         "different machine", 200},
+        {"/machine/register", "\"Ephemeral\":true", "different machine", 200},
+        {"/machine/register", "\"Expiry\":\"2001-01-01T00:00:00Z\"",
+         "different machine", 200},
+        {"/machine/register", "\"Auth\":{\"AuthKey\":\"%s\"}",
+         "different machine", 200},
+    };
+    char key[RMR_COORD_KEY_TEXT], text[512];
+    rmr_coord_node n;
+    (void)s;
+    set_up();
+    auth_key(user("alice"), key);
+    assert_true(rig_join(&a, &r, 1, 138));
+    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
+    assert_true(rig_join(&b, &r, 2, 138));
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+        const char *at = strstr(t[i].body, "%s");
+        (void)snprintf(text, sizeof text,
+                       "{\"Version\":138,\"NodeKey\":\"" KEY1 "\",%.*s%s%s}",
+                       (int)(at ? (size_t)(at - t[i].body) : strlen(t[i].body)),
+                       t[i].body, at ? key : "", at ? at + 2 : "");
+        rig_answer *x = rig_ask(&b, t[i].path, text);
+        if (x->status != t[i].status || !has(x, t[i].says))
+            fail_msg("%s: %u %s", text, x->status, x->body);
+        assert_false(has(x, "alice"));
+    }
+    assert_int_equal(rmr_coord_node_get(r.coord, 1, &n), RMR_OK);
+    assert_true(n.n_endpoints == 0 && !n.expired && !n.online);
+    assert_int_equal(stats().nodes, 1);
+    assert_int_equal(stats().bad_requests, 3);
+    assert_int_equal(stats().refused, 4);
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
+/* A record that was heard on the way counts once, in its place and on its
+ * connection. */
+static void a_record_is_good_once(void **s)
+{
+    uint8_t copy[RMR_TS_FRAME_MAX], text[64];
+    size_t len;
+    (void)s;
+    set_up();
+    for (int other = 0; other < 2; other++) {
+        assert_true(rig_join(&a, &r, 1, 138));
+        assert_true(rig_join(&b, &r, 1, 138)); /* the same keys */
+        memcpy(text, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+        memcpy(copy + RMR_TS_HEAD, text, 33);
+        assert_int_equal(rmr_ts_record_seal(&a.record, copy, 33, &len), RMR_OK);
+        if (!other)
+            rig_send(&r, a.c, copy, len);
+        assert_false(a.c->closed || b.c->closed);
+        rig_send(&r, other ? b.c : a.c, copy, len);
+        assert_true((other ? &b : &a)->c->closed);
+        rig_part(&a);
+        rig_part(&b);
+    }
+    rig_free(&r);
+}
+
 /* ---- places that are taken ----------------------------------------------- */
 
 static const char *numbered(unsigned i)
@@ -561,6 +634,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_key_is_one_nodes_alone),
         cmocka_unit_test(a_login_gives_no_key_away_twice),
+        cmocka_unit_test(another_machines_key_opens_nothing),
+        cmocka_unit_test(a_record_is_good_once),
         cmocka_unit_test(one_stranger_does_not_keep_logins_from_others),
         cmocka_unit_test(few_requests_wait_for_a_login),
         cmocka_unit_test(a_node_has_few_streams),
