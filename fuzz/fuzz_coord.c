@@ -220,11 +220,10 @@ static void on_node(world *w, uint8_t what, uint64_t id)
         (void)rmr_coord_node_remove(w->coord, id);
         break;
     case 3:
-        (void)rmr_coord_node_set_tags(w->coord, id, tags, 1 + (what >> 3 & 1));
+        (void)rmr_coord_node_set_tags(w->coord, id, tags, 1 + (what >> 3 & 1u));
         break;
     default:
-        (void)rmr_coord_node_approve(w->coord, id, p,
-                                     what % 8 - 4 > 2 ? 2 : what % 8 - 4);
+        (void)rmr_coord_node_approve(w->coord, id, p, (what & 3u) % 3);
         break;
     }
 }

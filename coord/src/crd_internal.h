@@ -339,6 +339,9 @@ crd_node *rmri_crd_node_tagged(const rmr_coord *c,
                                const uint8_t machine[RMR_KEY_LEN],
                                const crd_user *user,
                                const uint8_t key[RMR_KEY_LEN]);
+/* When a key ends that begins now: as its client wants (0: it does not say), but
+ * no later than this server lets it. */
+uint64_t rmri_crd_expiry(const rmr_coord *c, uint64_t wanted);
 void rmri_crd_node_set_expiry(rmr_coord *c, crd_node *n, uint64_t at);
 void rmri_crd_node_timer(rmr_coord *c, crd_node *n, uint32_t kind);
 /* A stream of it opened, or the last one closed. */

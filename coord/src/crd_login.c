@@ -225,9 +225,7 @@ static rmr_err renew(rmr_coord *c, crd_login *l, crd_node *n, uint64_t expiry)
 static rmr_err join(rmr_coord *c, crd_login *l, crd_user *user, crd_node **out)
 {
     crd_node *n = known(c, l, user);
-    uint64_t expiry = l->expiry        ? l->expiry
-                      : c->node_expiry ? rmri_crd_wall(c) + c->node_expiry
-                                       : 0;
+    uint64_t expiry = rmri_crd_expiry(c, l->expiry);
     *out = n;
     if (n)
         return renew(c, l, n, expiry);

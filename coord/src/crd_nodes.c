@@ -614,6 +614,12 @@ static void arm_expiry(rmr_coord *c, crd_node *n)
                        n->expired ? RMR_TIME_NEVER : rmri_crd_at(c, n->expiry));
 }
 
+uint64_t rmri_crd_expiry(const rmr_coord *c, uint64_t wanted)
+{
+    uint64_t most = c->node_expiry ? rmri_crd_wall(c) + c->node_expiry : 0;
+    return wanted && (!most || wanted < most) ? wanted : most;
+}
+
 void rmri_crd_node_set_expiry(rmr_coord *c, crd_node *n, uint64_t at)
 {
     if (n->expiry != at)

@@ -163,9 +163,7 @@ static void restart(crd_rpc *r, crd_node *n, const crd_request *q)
 
 static uint64_t expiry_of(const rmr_coord *c, const crd_request *q)
 {
-    if (q->has_expiry)
-        return q->expiry;
-    return c->node_expiry ? rmri_crd_wall(c) + c->node_expiry : 0;
+    return rmri_crd_expiry(c, q->has_expiry ? q->expiry : 0);
 }
 
 /* Why it may not be used; NULL: it may. */

@@ -133,6 +133,79 @@ static void a_login_gives_no_key_away_twice(void **s)
     rig_free(&r);
 }
 
+/* Whatever a machine asks with another's node key, nothing is told or done. */
+static void another_machines_key_opens_nothing(void **s)
+{
+    static const struct {
+        const char *path, *body, *says;
+        uint16_t status;
+    } t[] = {
+        {"/machine/map", "\"Stream\":true", "does not match", 404},
+        {"/machine/map", "\"Endpoints\":[\"6.6.6.6:6\"]", "does not match",
+         404},
+        {"/machine/map", "\"ReadOnly\":true", "does not match", 404},
+        {"/machine/register", "\"Followup\":\"http://h/register/x\"",
+         "different machine", 200},
+        {"/machine/register", "\"Ephemeral\":true", "different machine", 200},
+        {"/machine/register", "\"Expiry\":\"2001-01-01T00:00:00Z\"",
+         "different machine", 200},
+        {"/machine/register", "\"Auth\":{\"AuthKey\":\"%s\"}",
+         "different machine", 200},
+    };
+    char key[RMR_COORD_KEY_TEXT], text[512];
+    rmr_coord_node n;
+    (void)s;
+    set_up();
+    auth_key(user("alice"), key);
+    assert_true(rig_join(&a, &r, 1, 138));
+    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
+    assert_true(rig_join(&b, &r, 2, 138));
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+        const char *at = strstr(t[i].body, "%s");
+        (void)snprintf(text, sizeof text,
+                       "{\"Version\":138,\"NodeKey\":\"" KEY1 "\",%.*s%s%s}",
+                       (int)(at ? (size_t)(at - t[i].body) : strlen(t[i].body)),
+                       t[i].body, at ? key : "", at ? at + 2 : "");
+        rig_answer *x = rig_ask(&b, t[i].path, text);
+        if (x->status != t[i].status || !has(x, t[i].says))
+            fail_msg("%s: %u %s", text, x->status, x->body);
+        assert_false(has(x, "alice"));
+    }
+    assert_int_equal(rmr_coord_node_get(r.coord, 1, &n), RMR_OK);
+    assert_true(n.n_endpoints == 0 && !n.expired && !n.online);
+    assert_int_equal(stats().nodes, 1);
+    assert_int_equal(stats().bad_requests, 3);
+    assert_int_equal(stats().refused, 4);
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
+/* A record that was heard on the way counts once, in its place and on its
+ * connection. */
+static void a_record_is_good_once(void **s)
+{
+    uint8_t copy[RMR_TS_FRAME_MAX], text[64];
+    size_t len;
+    (void)s;
+    set_up();
+    for (int other = 0; other < 2; other++) {
+        assert_true(rig_join(&a, &r, 1, 138));
+        assert_true(rig_join(&b, &r, 1, 138)); /* the same keys */
+        memcpy(text, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+        memcpy(copy + RMR_TS_HEAD, text, 33);
+        assert_int_equal(rmr_ts_record_seal(&a.record, copy, 33, &len), RMR_OK);
+        if (!other)
+            rig_send(&r, a.c, copy, len);
+        assert_false(a.c->closed || b.c->closed);
+        rig_send(&r, other ? b.c : a.c, copy, len);
+        assert_true((other ? &b : &a)->c->closed);
+        rig_part(&a);
+        rig_part(&b);
+    }
+    rig_free(&r);
+}
+
 /* ---- places that are taken ----------------------------------------------- */
 
 static const char *numbered(unsigned i)
@@ -415,6 +488,101 @@ static void updates_keep_a_connection(void **s)
     rig_free(&r);
 }
 
+/* ---- slow at each layer --------------------------------------------------- */
+
+static void slow_raw(rig_conn *c, const char *text)
+{
+    for (int i = 0; i < 130 && !c->closed; i++) {
+        if (*text)
+            rig_send(&r, c, text, 1);
+        text += *text != 0;
+        rig_wait(&r, RMR_SEC);
+    }
+}
+
+/* A byte a second of each, and then nothing: all end within two minutes. */
+static void slow_clients_end_at_each_layer(void **s)
+{
+    static const char *const texts[] = {
+        "",
+        "G",
+        "GET /key?v=138 HTTP/1.1\r\nHost: h\r\nX-A: "
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "POST /verify HTTP/1.1\r\nHost: h\r\nContent-Length: "
+        "4000\r\n\r\n{{{{{{{{",
+        "POST /verify HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n1\r",
+    };
+    (void)s;
+    set_up();
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        rmr_time began = r.now;
+        rig_conn *c = rig_open(&r);
+        slow_raw(c, texts[i]);
+        assert_true(c->closed && r.now - began <= 32 * RMR_SEC);
+        rig_leave(&r, c, true);
+    }
+    /* Inside: no record, half a record, a preface and frames by bytes. */
+    for (int how = 0; how < 4; how++) {
+        static const char preface[] = PREFACE "\0\0\0\4\0\0\0\0\0";
+        rmr_time began = r.now;
+        assert_true(rig_join(&a, &r, 1, 138));
+        if (how == 1)
+            rig_send(&r, a.c, "\4\1\0aaaa", 7);
+        for (size_t i = 0; i < 130 && !a.c->closed; i++) {
+            if (how == 2 && i < sizeof preface - 1)
+                rig_inside(&a, preface + i, 1);
+            if (how == 3) /* whole frames that ask for nothing */
+                rig_inside(&a, i ? "\0\0\1\143\0\0\0\0\0x" : preface,
+                           i ? 10 : sizeof preface - 1);
+            rig_wait(&r, RMR_SEC);
+        }
+        assert_true(a.c->closed && r.now - began <= 122 * RMR_SEC);
+        rig_part(&a);
+    }
+    assert_int_equal(stats().connections, 0);
+    rig_free(&r);
+}
+
+/* Nobody gives a node a longer life than the server does. */
+static void no_client_chooses_a_longer_life(void **s)
+{
+    rmr_coord_config cfg = config();
+    char key[RMR_COORD_KEY_TEXT], login[RMR_COORD_LOGIN_TEXT];
+    uint64_t wall = (uint64_t)1800000000 * RMR_SEC, node;
+    rmr_coord_node n;
+    (void)s;
+    cfg.node_expiry = 3600 * RMR_SEC;
+    rig_init(&r, &cfg);
+    uint64_t alice = user("alice");
+    auth_key(alice, key);
+    assert_true(rig_join(&a, &r, 1, 138));
+    rig_answer *x = rig_ask(
+        &a, "/machine/register",
+        registration(KEY1, key, ",\"Expiry\":\"2099-01-01T00:00:00Z\""));
+    assert_true(has(x, "\"MachineAuthorized\":true"));
+    assert_int_equal(rmr_coord_node_get(r.coord, 1, &n), RMR_OK);
+    assert_in_range(n.expiry_unix_ns, wall, wall + 3601 * RMR_SEC);
+    /* By a login, too; and a shorter one is as wished. */
+    assert_true(rig_join(&b, &r, 2, 138));
+    (void)rig_ask(
+        &b, "/machine/register",
+        registration(KEY2, NULL, ",\"Expiry\":\"2099-01-01T00:00:00Z\""));
+    memcpy(login, r.login, sizeof login);
+    assert_int_equal(rmr_coord_login_approve(r.coord, login, alice, &node),
+                     RMR_OK);
+    assert_int_equal(rmr_coord_node_get(r.coord, node, &n), RMR_OK);
+    assert_in_range(n.expiry_unix_ns, wall, wall + 3601 * RMR_SEC);
+    (void)rig_ask(
+        &b, "/machine/register",
+        registration(KEY3, key, ",\"Expiry\":\"2027-01-15T08:10:00Z\""));
+    assert_int_equal(rmr_coord_node_get(r.coord, node, &n), RMR_OK);
+    assert_int_equal(n.expiry_unix_ns, wall + 600 * RMR_SEC);
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
 /* ---- floods inside HTTP/2 ------------------------------------------------- */
 
 /* Each is one frame; the client reads nothing of what the server says. */
@@ -466,6 +634,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_key_is_one_nodes_alone),
         cmocka_unit_test(a_login_gives_no_key_away_twice),
+        cmocka_unit_test(another_machines_key_opens_nothing),
+        cmocka_unit_test(a_record_is_good_once),
         cmocka_unit_test(one_stranger_does_not_keep_logins_from_others),
         cmocka_unit_test(few_requests_wait_for_a_login),
         cmocka_unit_test(a_node_has_few_streams),
@@ -475,6 +645,8 @@ int main(void)
         cmocka_unit_test(a_request_that_never_ends_ends_its_connection),
         cmocka_unit_test(an_answer_that_is_not_taken_ends_its_connection),
         cmocka_unit_test(updates_keep_a_connection),
+        cmocka_unit_test(slow_clients_end_at_each_layer),
+        cmocka_unit_test(no_client_chooses_a_longer_life),
         cmocka_unit_test(frames_without_end_take_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

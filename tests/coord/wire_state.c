@@ -9,8 +9,8 @@
 /* What is another in each run, or is stored only in time. */
 static void plain(json_t *v)
 {
-    static const char *const gone[] = {"createdAt", "lastSeen", "expiration",
-                                       "key",       "discoKey", "online"};
+    static const char *const gone[] = {"createdAt", "lastSeen", "key",
+                                       "discoKey", "online"};
     const char *name;
     json_t *child;
     void *next;
@@ -22,6 +22,11 @@ static void plain(json_t *v)
         return;
     for (i = 0; i < sizeof gone / sizeof gone[0]; i++)
         (void)json_object_del(v, gone[i]);
+    const char *end = json_string_value(json_object_get(v, "expiration"));
+    if (end) /* of keys: in 2099, or now, by who ended it */
+        (void)json_object_set_new(
+            v, "expiration",
+            json_string(strncmp(end, "2099", 4) ? "past" : "later"));
     if (json_is_string(json_object_get(v, "expiry")))
         (void)json_object_set_new(v, "expiry", json_string("set"));
     json_object_foreach_safe(v, next, name, child) plain(child);
