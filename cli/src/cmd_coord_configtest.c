@@ -42,6 +42,7 @@ static bool check_key(const char *path)
 static bool check(checks *t)
 {
     const cli_coord_config *c = &t->cfg;
+    char dir[CLI_COORD_PATH_MAX];
     bool ok = true;
     if (!cli_coord_config_read(&t->cfg, t->args.config)) {
         cli_complain("%s", t->cfg.error);
@@ -56,6 +57,10 @@ static bool check(checks *t)
         ok = false;
     }
     if (!cli_coord_files_derp_map(&t->files, c, NULL)) {
+        cli_complain("%s", t->files.error);
+        ok = false;
+    }
+    if (!cli_coord_files_socket_dir(&t->files, c, dir, sizeof dir)) {
         cli_complain("%s", t->files.error);
         ok = false;
     }

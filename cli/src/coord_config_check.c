@@ -196,6 +196,10 @@ bool cli_coord_check(cli_coord_config *c)
                          "'derp.server.listen_addr', where nodes reach the "
                          "relay, such as 0.0.0.0:3340");
     }
+    if (c->derp.server.enabled && c->derp.server.listen_addr.port == 0) {
+        return refuse(c, "'derp.server.listen_addr' needs a port that nodes "
+                         "can be told of, not 0");
+    }
     if (c->ephemeral_timeout == 0) {
         return refuse(c, "'node.ephemeral.inactivity_timeout' must be more "
                          "than 0");

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <remora/policy.h>
 #include <remora/posix.h>
@@ -100,6 +102,41 @@ bool cli_coord_files_derp_map(cli_coord_files *f, const cli_coord_config *c,
 {
     cli_file_free(&f->derp_map);
     return cli_coord_derp_map(c, own, &f->derp_map, f->error, sizeof f->error);
+}
+
+/* ---- the local socket's directory ---------------------------------------- */
+
+static void dir_of(const char *path, char *dir, size_t cap)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL) {
+        (void)snprintf(dir, cap, ".");
+    } else if (slash == path) {
+        (void)snprintf(dir, cap, "/");
+    } else {
+        (void)snprintf(dir, cap, "%.*s", (int)(slash - path), path);
+    }
+}
+
+bool cli_coord_files_socket_dir(cli_coord_files *f, const cli_coord_config *c,
+                                char *dir, size_t cap)
+{
+    bool shared = (c->unix_socket_mode & 077) != 0;
+    struct stat st;
+    dir_of(c->unix_socket, dir, cap);
+    if (stat(dir, &st) != 0) {
+        return true;
+    }
+    if (S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+        (st.st_mode & (shared ? 022 : 077)) == 0) {
+        return true;
+    }
+    (void)snprintf(f->error, sizeof f->error,
+                   "%.400s, the directory of 'unix_socket', must be this "
+                   "user's, and not %s: chmod %s",
+                   dir, shared ? "writable for others" : "open to others",
+                   shared ? "755" : "700");
+    return false;
 }
 
 void cli_coord_files_free(cli_coord_files *f)

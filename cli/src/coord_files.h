@@ -27,6 +27,10 @@ bool cli_coord_files_derp_map(cli_coord_files *f, const cli_coord_config *c,
 /** Sets `error` to why the server refused that policy. */
 void cli_coord_files_why(cli_coord_files *f, const cli_coord_config *c,
                          rmr_err err, rmr_pol_why *why);
+/** The directory of the local socket; it may not be there yet.  False: others
+ *  could put a socket of theirs there, or come in. */
+bool cli_coord_files_socket_dir(cli_coord_files *f, const cli_coord_config *c,
+                                char *dir, size_t cap);
 /** Wipes and frees. */
 void cli_coord_files_free(cli_coord_files *f);
 

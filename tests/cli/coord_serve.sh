@@ -65,6 +65,14 @@ never_over() {
         cmp -s before a/b/coordinator.yaml
 }
 check "init never writes over a file" never_over
+relay_at() { # relay_at ADDRESS URL LISTEN: where init has the relay listen
+    rm -rf r && run 0 coordinator init --dir r --server-url "$2" --listen "$3" && grep -q "  listen_addr: \"$1:3340\"" r/coordinator.yaml &&
+        grep -q "stun_listen_addr: \"$1:3478\"" r/coordinator.yaml
+}
+check "the relay listens beside the server" relay_at 192.0.2.1 http://192.0.2.1:8080 192.0.2.1:8080
+check "... on loopback too" relay_at 127.0.0.1 http://localhost:8080 127.0.0.1:8080
+check "... but not behind a proxy" relay_at 0.0.0.0 https://tailnet.example.com 127.0.0.1:8080
+check "... of IPv6" relay_at '\[::\]' https://tailnet.example.com '[::1]:8080'
 keeps_policy() {
     rm a/b/coordinator.yaml && echo '{"acls": []}' >a/b/policy.hujson && run 0 coordinator init --dir a/b/ &&
         [ "$(cat a/b/policy.hujson)" = '{"acls": []}' ]
@@ -195,7 +203,7 @@ check "it ends" stop
 mkdir -m 777 everybody
 chmod 777 everybody
 config 'unix_socket: everybody/c.sock\n'
-open_dir() { run 1 coordinator serve -c c.yaml && said "everybody"; }
+open_dir() { run 1 coordinator serve -c c.yaml && one_sentence && said "everybody" && run 1 coordinator configtest -c c.yaml && one_sentence && said "chmod 700"; }
 check "a socket where others may write" open_dir
 
 # a policy of the database
