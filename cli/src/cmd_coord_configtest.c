@@ -1,8 +1,9 @@
-/* remora coordinator configtest: all that serve would refuse, without making or
- * changing anything. */
+/* remora coordinator configtest: all that serve would refuse, and a certificate
+ * that nodes would, without making or changing anything. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <remora/posix.h>
 
@@ -49,6 +50,9 @@ static bool check(checks *t)
         return false;
     }
     if (!cli_coord_files_certificate(&t->files, c)) {
+        cli_complain("%s", t->files.error);
+        ok = false;
+    } else if (!cli_coord_files_doubts(&t->files, c, (uint64_t)time(NULL))) {
         cli_complain("%s", t->files.error);
         ok = false;
     }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <remora/coord.h>
 #include <remora/posix.h>
@@ -38,6 +39,14 @@ typedef struct server {
 
 /* ---- beginning ----------------------------------------------------------- */
 
+/* It is served all the same: a proxy may look at it in another way. */
+static void complain_of_certificate(server *s)
+{
+    if (!cli_coord_files_doubts(&s->files, &s->cfg, (uint64_t)time(NULL))) {
+        cli_complain("%s", s->files.error);
+    }
+}
+
 static bool read_all(server *s)
 {
     char error[1024];
@@ -51,6 +60,7 @@ static bool read_all(server *s)
         cli_complain("%s", s->files.error);
         return false;
     }
+    complain_of_certificate(s);
     s->env = rmr_posix_env();
     cli_make_parents(c->state_dir);
     (void)mkdir(c->state_dir, 0700);
@@ -219,6 +229,7 @@ static bool reload_certificate(server *s)
         cli_complain("%s; nothing is changed by it", s->files.error);
         return false;
     }
+    complain_of_certificate(s);
     if (s->cfg.tls_cert != NULL) {
         err = rmr_coord_set_certificate(
             s->coord, rmr_bytes_of(s->files.cert.data, s->files.cert.len),

@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <remora/http1.h>
 #include <remora/policy.h>
 #include <remora/posix.h>
+#include <remora/text.h>
 #include <remora/tls_srv.h>
 
 #define PEM_MAX ((size_t)1024 * 1024)
@@ -47,6 +49,48 @@ bool cli_coord_files_certificate(cli_coord_files *f, const cli_coord_config *c)
            cli_file_read(&f->key, c->tls_key, PEM_MAX, f->error,
                          sizeof f->error) &&
            check_certificate(f, c);
+}
+
+static void say_day(cli_coord_files *f, const char *what, int64_t seconds,
+                    const cli_coord_config *c)
+{
+    char day[RMR_TIME_TEXT_MAX];
+    (void)rmr_time_text(seconds > 0 ? (uint64_t)seconds * RMR_SEC : 0, day);
+    (void)snprintf(f->error, sizeof f->error,
+                   "%.400s %s %.10s: nodes don't take it", c->tls_cert, what,
+                   day);
+}
+
+bool cli_coord_files_doubts(cli_coord_files *f, const cli_coord_config *c,
+                            uint64_t unix_seconds)
+{
+    rmr_tls_identity *id = NULL;
+    rmr_env env = rmr_posix_env();
+    int64_t now = (int64_t)unix_seconds;
+    rmr_url url;
+    if (c->tls_cert == NULL ||
+        rmr_tls_identity_new(&id, &env, bytes_of(&f->cert),
+                             bytes_of(&f->key)) != RMR_OK) {
+        return true;
+    }
+    bool is_host =
+        rmr_url_parse(rmr_bytes_str(c->server_url), &url) == RMR_OK &&
+        rmr_tls_identity_is_of(id, url.host);
+    bool ok = false;
+    if (now > rmr_tls_identity_not_after(id)) {
+        say_day(f, "ended on", rmr_tls_identity_not_after(id), c);
+    } else if (now < rmr_tls_identity_not_before(id)) {
+        say_day(f, "begins on", rmr_tls_identity_not_before(id), c);
+    } else if (!is_host) {
+        (void)snprintf(f->error, sizeof f->error,
+                       "%.400s is no certificate of %.253s, the host of "
+                       "'server_url': nodes don't take it",
+                       c->tls_cert, url.host);
+    } else {
+        ok = true;
+    }
+    rmr_tls_identity_free(id);
+    return ok;
 }
 
 /* ---- the policy ---------------------------------------------------------- */

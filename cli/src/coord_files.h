@@ -21,6 +21,10 @@ typedef struct cli_coord_files {
  *  `error` says what is wrong, with the line where there is one, and the one
  *  before is there no more. */
 bool cli_coord_files_certificate(cli_coord_files *f, const cli_coord_config *c);
+/** Would nodes take the certificate: is it of server_url's host, and of today?
+ *  False: `error` says why they would not. */
+bool cli_coord_files_doubts(cli_coord_files *f, const cli_coord_config *c,
+                            uint64_t unix_seconds);
 bool cli_coord_files_policy(cli_coord_files *f, const cli_coord_config *c);
 bool cli_coord_files_derp_map(cli_coord_files *f, const cli_coord_config *c,
                               const cli_derp_own *own);

@@ -9,6 +9,7 @@ for tool in jq curl openssl; do
         exit 1
     }
 done
+vectors=$(cd "$(dirname "$0")/../vectors/tls" && pwd)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null; wait; rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -122,6 +123,15 @@ check "a certificate with another's key" mismatch
 printf "${tls_config}tls_cert_path: one.pem\ntls_key_path: none.key\n" >t.yaml
 no_key() { run 1 coordinator configtest -c t.yaml && one_sentence && said "can't read none.key"; }
 check "a key that is not there" no_key
+nodes_refuse() { # nodes_refuse WORDS CERTIFICATE HOST
+    printf "server_url: https://$3\nlisten_addr: 127.0.0.1:0\nstate_dir: state\ntls_cert_path: $vectors/$2\ntls_key_path: $vectors/ec.key\n" >t.yaml
+    run 1 coordinator configtest -c t.yaml && one_sentence && said "$1" && said "nodes don't take it"
+}
+check "a certificate that has ended" nodes_refuse "ended on 2021-01-01" leaf-expired.pem host.test
+check "a certificate that has not begun" nodes_refuse "begins on 2090-01-01" leaf-future.pem host.test
+check "another host's certificate" nodes_refuse "is no certificate of other.test" leaf-ec.pem other.test
+of_host() { sed -i s/other.test/host.test/ t.yaml && run 0 coordinator configtest -c t.yaml; }
+check "the host's certificate" of_host
 check "a DERP map that is not there" refused "none.yaml" 'derp: {paths: [none.yaml]}\n'
 echo 'privkey:00' >short.key
 chmod 600 short.key
