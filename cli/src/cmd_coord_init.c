@@ -156,10 +156,14 @@ static bool make_dir(init *n)
 {
     struct stat st;
     cli_make_private_dir(n->config);
-    if (stat(n->dir, &st) == 0 && !S_ISDIR(st.st_mode)) {
-        errno = ENOTDIR;
-    } else if (stat(n->dir, &st) == 0) {
+    if (mkdir(n->dir, 0700) == 0) { /* it was not made: errno says why */
         return true;
+    }
+    if (errno == EEXIST && stat(n->dir, &st) == 0 && S_ISDIR(st.st_mode)) {
+        return true;
+    }
+    if (errno == EEXIST) {
+        errno = ENOTDIR;
     }
     (void)snprintf(n->error, sizeof n->error,
                    "can't make the directory %.800s: %s", n->dir,

@@ -95,6 +95,8 @@ refused() { # refused WORDS TEXT
     run 1 coordinator configtest -c c.yaml && one_sentence && said "$1"
 }
 fine() { config "$1" && run 0 coordinator configtest -c c.yaml && printed "c.yaml: nothing is wrong"; }
+no_default() { [ -e /etc/remora/coordinator.yaml ] || { run 1 coordinator configtest && one_sentence && said "remora coordinator init"; }; }
+check "no configuration at all" no_default
 check "a good configuration" fine ""
 check "a file that is not there" run 1 coordinator configtest -c none.yaml
 names_file() { said "can't read none.yaml"; }
@@ -149,7 +151,9 @@ check "configtest made nothing" no_state
 
 # ---- serve -------------------------------------------------------------------
 start() { # start CONFIG: serve in the background; events in serve.out
-    "$remora" coordinator serve --config "$1" --json >serve.out 2>serve.err </dev/null &
+    : >serve.out # not the one before is waited for
+    : >serve.err
+    "$remora" coordinator serve --config "$1" --json >>serve.out 2>>serve.err </dev/null &
     server=$!
     until_ok grep -q '"event":"ready"' serve.out
     port=$(jq -r 'select(.what == "nodes") | .at | sub(".*:"; "")' serve.out)
