@@ -64,6 +64,10 @@ static bool check(checks *t)
         cli_complain("%s", t->files.error);
         ok = false;
     }
+    if (!cli_coord_files_dns(&t->files, c)) {
+        cli_complain("%s", t->files.error);
+        ok = false;
+    }
     if (!cli_coord_files_socket_dir(&t->files, c, dir, sizeof dir)) {
         cli_complain("%s", t->files.error);
         ok = false;

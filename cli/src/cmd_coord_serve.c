@@ -56,7 +56,8 @@ static bool read_all(server *s)
         return false;
     }
     if (!cli_coord_files_certificate(&s->files, c) ||
-        !cli_coord_files_policy(&s->files, c)) {
+        !cli_coord_files_policy(&s->files, c) ||
+        !cli_coord_files_dns(&s->files, c)) {
         cli_complain("%s", s->files.error);
         return false;
     }
@@ -154,7 +155,7 @@ static rmr_err make_server(server *s)
     cc.base_domain = c->base_domain;
     cc.v4 = c->v4;
     cc.v6 = c->v6;
-    cc.dns = &c->dns;
+    cc.dns = &s->files.dns;
     cc.derp_map = rmr_bytes_of(s->files.derp_map.data, s->files.derp_map.len);
     cc.policy_mode = c->policy_in_database ? RMR_COORD_POLICY_DATABASE
                                            : RMR_COORD_POLICY_FILE;
@@ -265,6 +266,21 @@ static bool reload_policy(server *s)
     return err == RMR_OK;
 }
 
+static bool reload_dns(server *s)
+{
+    if (!cli_coord_files_dns(&s->files, &s->cfg)) {
+        cli_complain("%s; nothing is changed by it", s->files.error);
+        return false;
+    }
+    rmr_err err = rmr_coord_set_dns(s->coord, &s->files.dns);
+    if (err != RMR_OK) {
+        cli_complain("the new DNS records are not taken: %s",
+                     err == RMR_E_TOOBIG ? "they are too many"
+                                         : rmr_err_name(err));
+    }
+    return err == RMR_OK;
+}
+
 /* SIGHUP: what the files say now; what is wrong stays as it was.  The
  * configuration itself is read at the start alone. */
 static void reload(server *s)
@@ -272,6 +288,7 @@ static void reload(server *s)
     bool ok = reload_certificate(s);
     ok = reload_policy(s) && ok;
     ok = refresh_map(s) && ok;
+    ok = reload_dns(s) && ok;
     cli_coord_events_reloaded(&s->events, ok);
 }
 

@@ -208,6 +208,19 @@ bool cli_coord_config_read(cli_coord_config *c, const char *file)
     return ok;
 }
 
+bool cli_coord_config_read_records(cli_coord_config *c, const char *file)
+{
+    cli_file f;
+    cli_coord_config_init(c, file);
+    if (!cli_file_read(&f, file, FILE_MAX, c->error, sizeof c->error)) {
+        return false;
+    }
+    bool ok = cli_coord_yaml_records(c, rmr_bytes_of(f.data, f.len)) &&
+              cli_coord_check_records(c);
+    cli_file_free(&f);
+    return ok;
+}
+
 void cli_coord_config_free(cli_coord_config *c)
 {
     for (size_t i = 0; i < c->n_kept; i++) {

@@ -2,6 +2,7 @@
 #include "coord_files.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -148,6 +149,38 @@ bool cli_coord_files_derp_map(cli_coord_files *f, const cli_coord_config *c,
     return cli_coord_derp_map(c, own, &f->derp_map, f->error, sizeof f->error);
 }
 
+/* ---- DNS records --------------------------------------------------------- */
+
+static void drop_records(cli_coord_files *f)
+{
+    if (f->records != NULL) {
+        cli_coord_config_free(f->records);
+        free(f->records);
+    }
+    f->records = NULL;
+}
+
+bool cli_coord_files_dns(cli_coord_files *f, const cli_coord_config *c)
+{
+    drop_records(f);
+    f->dns = c->dns;
+    if (c->records_path == NULL) {
+        return true;
+    }
+    f->records = calloc(1, sizeof *f->records);
+    if (f->records == NULL) {
+        (void)snprintf(f->error, sizeof f->error, "out of memory");
+        return false;
+    }
+    if (!cli_coord_config_read_records(f->records, c->records_path)) {
+        (void)snprintf(f->error, sizeof f->error, "%s", f->records->error);
+        return false;
+    }
+    f->dns.records = f->records->records;
+    f->dns.n_records = f->records->n_records;
+    return true;
+}
+
 /* ---- the local socket's directory ---------------------------------------- */
 
 static void dir_of(const char *path, char *dir, size_t cap)
@@ -189,4 +222,5 @@ void cli_coord_files_free(cli_coord_files *f)
     cli_file_free(&f->key);
     cli_file_free(&f->policy);
     cli_file_free(&f->derp_map);
+    drop_records(f);
 }

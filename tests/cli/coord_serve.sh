@@ -137,6 +137,16 @@ check "the host's certificate" of_host
 check "a DERP map that is not there" refused "none.yaml" 'derp: {paths: [none.yaml]}\n'
 echo 'privkey:00' >short.key
 chmod 600 short.key
+dns='dns: {extra_records_path: records.json}\n'
+check "DNS records that are not there" refused "can't read records.json" "$dns"
+echo '[{"name": "wiki.test", "type": "A", "value": "100.64.0.9"}, {"name": "wiki.test", "type": "AAAA", "value": "::1"}]' >records.json
+check "DNS records of a file" fine "$dns"
+printf '[\n{"name": "wiki.test", "type": "MX", "value": "a"}]' >records.json
+check "DNS records of another type" refused "records.json, line 2: a record's type is A or AAAA" "$dns"
+printf '[{"name": "wiki.test", "type": "A", "value": "a"}]' >records.json
+check "a DNS record without an address" refused "records.json: the record of wiki.test needs an address" "$dns"
+echo '{"name": "wiki.test"}' >records.json
+check "DNS records that are no list" refused "records.json, line 1: 'dns.extra_records' takes a list" "$dns"
 check "a damaged Noise key" refused "short.key holds no private key" 'noise: {private_key_path: short.key}\n'
 printf 'privkey:%064d' 7 >open.key
 chmod 644 open.key
