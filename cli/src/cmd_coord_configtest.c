@@ -1,8 +1,9 @@
-/* remora coordinator configtest: all that serve would refuse, without making or
- * changing anything. */
+/* remora coordinator configtest: all that serve would refuse, and a certificate
+ * that nodes would, without making or changing anything. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <remora/posix.h>
 
@@ -42,6 +43,7 @@ static bool check_key(const char *path)
 static bool check(checks *t)
 {
     const cli_coord_config *c = &t->cfg;
+    char dir[CLI_COORD_PATH_MAX];
     bool ok = true;
     if (!cli_coord_config_read(&t->cfg, t->args.config)) {
         cli_complain("%s", t->cfg.error);
@@ -50,12 +52,23 @@ static bool check(checks *t)
     if (!cli_coord_files_certificate(&t->files, c)) {
         cli_complain("%s", t->files.error);
         ok = false;
+    } else if (!cli_coord_files_doubts(&t->files, c, (uint64_t)time(NULL))) {
+        cli_complain("%s", t->files.error);
+        ok = false;
     }
     if (!cli_coord_files_policy(&t->files, c)) {
         cli_complain("%s", t->files.error);
         ok = false;
     }
     if (!cli_coord_files_derp_map(&t->files, c, NULL)) {
+        cli_complain("%s", t->files.error);
+        ok = false;
+    }
+    if (!cli_coord_files_dns(&t->files, c)) {
+        cli_complain("%s", t->files.error);
+        ok = false;
+    }
+    if (!cli_coord_files_socket_dir(&t->files, c, dir, sizeof dir)) {
         cli_complain("%s", t->files.error);
         ok = false;
     }

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <remora/http1.h>
+
 #include "commands.h"
 #include "coord_args.h"
 #include "coord_config.h"
@@ -41,7 +43,8 @@ static const char policy_text[] =
     "[\"tag:server\"]}},\n"
     "}\n";
 
-/* %1: URL, %2: address, %3: directory with its slash (or nothing). */
+/* With the URL, where it listens, the state's directory, and where the relay
+ * and STUN listen. */
 static const char config_text[] =
     "# The configuration of remora coordinator. What is commented out shows "
     "the\n"
@@ -100,7 +103,7 @@ static const char config_text[] =
     "  server:\n"
     "    # Open these two ports to the nodes: TCP for the relay, UDP for "
     "STUN.\n"
-    "    enabled: %s\n"
+    "    enabled: true\n"
     "    listen_addr: \"%s\"\n"
     "    stun_listen_addr: \"%s\"\n"
     "    # region_id: 999\n"
@@ -153,10 +156,14 @@ static bool make_dir(init *n)
 {
     struct stat st;
     cli_make_private_dir(n->config);
-    if (stat(n->dir, &st) == 0 && !S_ISDIR(st.st_mode)) {
-        errno = ENOTDIR;
-    } else if (stat(n->dir, &st) == 0) {
+    if (mkdir(n->dir, 0700) == 0) { /* it was not made: errno says why */
         return true;
+    }
+    if (errno == EEXIST && stat(n->dir, &st) == 0 && S_ISDIR(st.st_mode)) {
+        return true;
+    }
+    if (errno == EEXIST) {
+        errno = ENOTDIR;
     }
     (void)snprintf(n->error, sizeof n->error,
                    "can't make the directory %.800s: %s", n->dir,
@@ -166,10 +173,25 @@ static bool make_dir(init *n)
 
 /* ---- what ---------------------------------------------------------------- */
 
-/* The relay and STUN listen beside the server, at the same address. */
-static void beside(const rmr_addr *at, uint16_t port, char *dst)
+static bool is_loopback(const rmr_url *url)
 {
+    rmr_addr a;
+    return strcmp(url->host, "localhost") == 0 ||
+           (rmr_addr_parse_ip(rmr_bytes_str(url->host), &a) == RMR_OK &&
+            rmr_addr_is_loopback(&a));
+}
+
+/* The relay and STUN listen beside the server; but everywhere, where that is
+ * on loopback behind a proxy: nodes reach them without it. */
+static void beside(const rmr_addr *at, const char *url, uint16_t port,
+                   char *dst)
+{
+    rmr_url u;
     rmr_addr a = *at;
+    if (rmr_addr_is_loopback(at) &&
+        rmr_url_parse(rmr_bytes_str(url), &u) == RMR_OK && !is_loopback(&u)) {
+        memset(a.ip, 0, sizeof a.ip);
+    }
     a.port = port;
     (void)rmr_addr_text(&a, dst);
 }
@@ -185,12 +207,12 @@ static bool compose(init *n, const char *listen)
         return false;
     }
     (void)rmr_addr_parse(rmr_bytes_str(listen), &at); /* args looked at it */
-    beside(&at, 3340, relay);
-    beside(&at, 3478, stun);
+    beside(&at, url, 3340, relay);
+    beside(&at, url, 3478, stun);
     (void)snprintf(n->text, sizeof n->text, config_text, url, listen,
                    n->args.dir != NULL ? "state"
                                        : "/var/lib/remora/coordinator",
-                   "true", relay, stun);
+                   relay, stun);
     /* It must be one that serve takes: a wrong URL is told before there is a
      * file of it. */
     cli_coord_config_init(&n->cfg, n->config);

@@ -1,10 +1,10 @@
 /* remora coordinator serve: the server on the poll adapter, until it is asked
  * to end. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <remora/coord.h>
 #include <remora/posix.h>
@@ -20,6 +20,7 @@
 #include "help.h"
 #include "print.h"
 #include "signals.h"
+#include "usage.h"
 
 typedef struct server {
     cli_coord_args args;
@@ -38,6 +39,14 @@ typedef struct server {
 
 /* ---- beginning ----------------------------------------------------------- */
 
+/* It is served all the same: a proxy may look at it in another way. */
+static void complain_of_certificate(server *s)
+{
+    if (!cli_coord_files_doubts(&s->files, &s->cfg, (uint64_t)time(NULL))) {
+        cli_complain("%s", s->files.error);
+    }
+}
+
 static bool read_all(server *s)
 {
     char error[1024];
@@ -47,10 +56,12 @@ static bool read_all(server *s)
         return false;
     }
     if (!cli_coord_files_certificate(&s->files, c) ||
-        !cli_coord_files_policy(&s->files, c)) {
+        !cli_coord_files_policy(&s->files, c) ||
+        !cli_coord_files_dns(&s->files, c)) {
         cli_complain("%s", s->files.error);
         return false;
     }
+    complain_of_certificate(s);
     s->env = rmr_posix_env();
     cli_make_parents(c->state_dir);
     (void)mkdir(c->state_dir, 0700);
@@ -100,57 +111,30 @@ static bool open_database(server *s)
     return err == RMR_OK;
 }
 
-static void find_socket_dir(server *s)
-{
-    const char *slash = strrchr(s->cfg.unix_socket, '/');
-    int n = slash == NULL                 ? 0
-            : slash == s->cfg.unix_socket ? 1
-                                          : (int)(slash - s->cfg.unix_socket);
-    (void)snprintf(s->socket_dir, sizeof s->socket_dir, "%.*s", n,
-                   s->cfg.unix_socket);
-    if (n == 0) {
-        (void)strcpy(s->socket_dir, ".");
-    }
-}
-
-static void complain_of_socket_dir(const server *s, bool shared)
-{
-    struct stat st;
-    if (stat(s->socket_dir, &st) != 0) {
-        cli_complain("can't make %s, the directory of 'unix_socket': %s",
-                     s->socket_dir, strerror(errno));
-        return;
-    }
-    cli_complain("%s, the directory of 'unix_socket', must be this user's, "
-                 "and not %s: chmod %s",
-                 s->socket_dir,
-                 shared ? "writable for others" : "open to others",
-                 shared ? "755" : "700");
-}
-
 /* The adapter has the directory of the local socket. */
 static bool start_adapter(server *s)
 {
     rmr_posix_config pc;
     bool shared = (s->cfg.unix_socket_mode & 077) != 0;
-    find_socket_dir(s);
     if (shared) {
         cli_make_shared_dir(s->cfg.unix_socket);
     } else {
         cli_make_private_dir(s->cfg.unix_socket);
+    }
+    if (!cli_coord_files_socket_dir(&s->files, &s->cfg, s->socket_dir,
+                                    sizeof s->socket_dir)) {
+        cli_complain("%s", s->files.error);
+        return false;
     }
     rmr_posix_config_init(&pc, sizeof pc);
     pc.dir = s->socket_dir;
     pc.dir_shared = shared;
     pc.log = s->env.log;
     pc.no_links = true;
-    s->quiet = true;
     rmr_err err = rmr_posix_new(&s->posix, &pc);
-    s->quiet = false;
-    if (err == RMR_E_DENIED) {
-        complain_of_socket_dir(s, shared);
-    } else if (err != RMR_OK) {
-        cli_complain("can't start: %s", rmr_err_name(err));
+    if (err != RMR_OK) {
+        cli_complain("can't use %s, the directory of 'unix_socket': %s",
+                     s->socket_dir, rmr_err_name(err));
     }
     return err == RMR_OK;
 }
@@ -171,7 +155,7 @@ static rmr_err make_server(server *s)
     cc.base_domain = c->base_domain;
     cc.v4 = c->v4;
     cc.v6 = c->v6;
-    cc.dns = &c->dns;
+    cc.dns = &s->files.dns;
     cc.derp_map = rmr_bytes_of(s->files.derp_map.data, s->files.derp_map.len);
     cc.policy_mode = c->policy_in_database ? RMR_COORD_POLICY_DATABASE
                                            : RMR_COORD_POLICY_FILE;
@@ -246,6 +230,7 @@ static bool reload_certificate(server *s)
         cli_complain("%s; nothing is changed by it", s->files.error);
         return false;
     }
+    complain_of_certificate(s);
     if (s->cfg.tls_cert != NULL) {
         err = rmr_coord_set_certificate(
             s->coord, rmr_bytes_of(s->files.cert.data, s->files.cert.len),
@@ -281,6 +266,21 @@ static bool reload_policy(server *s)
     return err == RMR_OK;
 }
 
+static bool reload_dns(server *s)
+{
+    if (!cli_coord_files_dns(&s->files, &s->cfg)) {
+        cli_complain("%s; nothing is changed by it", s->files.error);
+        return false;
+    }
+    rmr_err err = rmr_coord_set_dns(s->coord, &s->files.dns);
+    if (err != RMR_OK) {
+        cli_complain("the new DNS records are not taken: %s",
+                     err == RMR_E_TOOBIG ? "they are too many"
+                                         : rmr_err_name(err));
+    }
+    return err == RMR_OK;
+}
+
 /* SIGHUP: what the files say now; what is wrong stays as it was.  The
  * configuration itself is read at the start alone. */
 static void reload(server *s)
@@ -288,6 +288,7 @@ static void reload(server *s)
     bool ok = reload_certificate(s);
     ok = reload_policy(s) && ok;
     ok = refresh_map(s) && ok;
+    ok = reload_dns(s) && ok;
     cli_coord_events_reloaded(&s->events, ok);
 }
 
@@ -295,6 +296,7 @@ static int run(server *s)
 {
     size_t running = 1;
     rmr_err err = RMR_OK;
+    cli_raise_open_files();
     cli_signals_catch(s->posix, true);
     while (running > 0 && err == RMR_OK) {
         if (cli_signals_reload()) {

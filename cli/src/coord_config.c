@@ -188,6 +188,12 @@ bool cli_coord_config_parse(cli_coord_config *c, rmr_bytes text)
 static bool read_file(cli_coord_config *c, const char *file, cli_file *f)
 {
     cli_coord_config_init(c, file != NULL ? file : CLI_COORD_CONFIG_DEFAULT);
+    if (file == NULL && access(c->file, F_OK) != 0) {
+        return cli_coord_wrong(c,
+                               "there is no %s: name a file with --config, "
+                               "or write one with remora coordinator init",
+                               c->file);
+    }
     return cli_file_read(f, c->file, FILE_MAX, c->error, sizeof c->error);
 }
 
@@ -198,6 +204,19 @@ bool cli_coord_config_read(cli_coord_config *c, const char *file)
         return false;
     }
     bool ok = cli_coord_config_parse(c, rmr_bytes_of(f.data, f.len));
+    cli_file_free(&f);
+    return ok;
+}
+
+bool cli_coord_config_read_records(cli_coord_config *c, const char *file)
+{
+    cli_file f;
+    cli_coord_config_init(c, file);
+    if (!cli_file_read(&f, file, FILE_MAX, c->error, sizeof c->error)) {
+        return false;
+    }
+    bool ok = cli_coord_yaml_records(c, rmr_bytes_of(f.data, f.len)) &&
+              cli_coord_check_records(c);
     cli_file_free(&f);
     return ok;
 }

@@ -73,6 +73,7 @@ typedef struct cli_coord_config {
     cli_coord_texts resolvers, search;
     cli_coord_route *routes;
     rmr_coord_dns_record *records;
+    const char *records_path; /* a file of more of them, or NULL */
     size_t n_routes, n_records;
     rmr_coord_dns dns; /* all of it as the server takes it, behind parse */
     cli_coord_derp derp;
@@ -94,6 +95,9 @@ void cli_coord_config_init(cli_coord_config *c, const char *file);
 bool cli_coord_config_parse(cli_coord_config *c, rmr_bytes text);
 /** init, read the file, parse.  \param file  NULL: CLI_COORD_CONFIG_DEFAULT. */
 bool cli_coord_config_read(cli_coord_config *c, const char *file);
+/** init, and the file of dns.extra_records_path: a list of records, JSON or
+ *  YAML, into `records`.  False: `error` is set. */
+bool cli_coord_config_read_records(cli_coord_config *c, const char *file);
 /** Behind init; also after a failure. */
 void cli_coord_config_free(cli_coord_config *c);
 

@@ -156,7 +156,7 @@ static bool names(cli_coord_config *c, const rmr_url *u)
     return true;
 }
 
-static bool records(cli_coord_config *c)
+bool cli_coord_check_records(cli_coord_config *c)
 {
     for (size_t i = 0; i < c->n_records; i++) {
         const rmr_coord_dns_record *r = &c->records[i];
@@ -165,10 +165,11 @@ static bool records(cli_coord_config *c)
         bool is_v6 = strcmp(r->type, "AAAA") == 0;
         if (rmr_addr_parse_ip(rmr_bytes_str(r->value), &a) != RMR_OK ||
             (a.family == RMR_AF_INET6) != is_v6) {
-            (void)snprintf(why, sizeof why,
-                           "the record of %.80s in 'dns.extra_records' needs "
-                           "an address of IPv%c as its value",
-                           r->name, is_v6 ? '6' : '4');
+            (void)snprintf(
+                why, sizeof why,
+                "the record of %.80s needs an address of IPv%c as its "
+                "value",
+                r->name, is_v6 ? '6' : '4');
             return refuse(c, why);
         }
     }
@@ -180,8 +181,12 @@ bool cli_coord_check(cli_coord_config *c)
     rmr_url u;
     memset(&u, 0, sizeof u);
     if (!url(c, &u) || !sockets(c) || !prefixes(c) || !names(c, &u) ||
-        !records(c)) {
+        !cli_coord_check_records(c)) {
         return false;
+    }
+    if (c->n_records > 0 && c->records_path != NULL) {
+        return refuse(c, "give 'dns.extra_records' or "
+                         "'dns.extra_records_path', not both");
     }
     if (!cli_coord_key_seen(c, "policy.mode")) {
         c->policy_in_database = c->policy == NULL;
@@ -195,6 +200,10 @@ bool cli_coord_check(cli_coord_config *c)
         return refuse(c, "'derp.server.enabled' needs "
                          "'derp.server.listen_addr', where nodes reach the "
                          "relay, such as 0.0.0.0:3340");
+    }
+    if (c->derp.server.enabled && c->derp.server.listen_addr.port == 0) {
+        return refuse(c, "'derp.server.listen_addr' needs a port that nodes "
+                         "can be told of, not 0");
     }
     if (c->ephemeral_timeout == 0) {
         return refuse(c, "'node.ephemeral.inactivity_timeout' must be more "

@@ -79,6 +79,7 @@ const cli_coord_key cli_coord_keys[] = {
     {"dns.search_domains", COORD_TEXTS, AT(search), "domains"},
     {"dns.extra_records", COORD_RECORDS, 0,
      "a list of records, each with name, type and value"},
+    {"dns.extra_records_path", COORD_PATH, AT(records_path), file},
     {"policy.mode", COORD_POLICY_MODE, AT(policy_in_database),
      "file or database"},
     {"policy.path", COORD_PATH, AT(policy), file},

@@ -68,6 +68,8 @@ bool cli_coord_wrong(cli_coord_config *c, const char *fmt, ...)
 
 /** coord_config_yaml.c: the file's text into the fields. */
 bool cli_coord_yaml(cli_coord_config *c, rmr_bytes text);
+/** Its text is the list of dns.extra_records alone. */
+bool cli_coord_yaml_records(cli_coord_config *c, rmr_bytes text);
 /** coord_config_values.c: one value, not empty.  False: `error` is a sentence
  *  without the place. */
 bool cli_coord_value(cli_coord_config *c, const cli_coord_key *k,
@@ -81,5 +83,6 @@ bool cli_coord_record_member(cli_coord_config *c, const char *name,
                              const char *v);
 /** coord_config_check.c: what only the whole shows. */
 bool cli_coord_check(cli_coord_config *c);
+bool cli_coord_check_records(cli_coord_config *c);
 
 #endif

@@ -17,6 +17,7 @@ typedef struct reader {
     yaml_parser_t yaml;
     yaml_event_t ev;
     bool has_event;
+    bool records_alone; /* the document is dns.extra_records */
 } reader;
 
 /* ---- events -------------------------------------------------------------- */
@@ -367,6 +368,9 @@ static bool document(reader *r)
     if (is_nothing(r)) {
         return true;
     }
+    if (r->records_alone) {
+        return records(r, cli_coord_key_find("dns.extra_records"));
+    }
     if (r->ev.type != YAML_MAPPING_START_EVENT) {
         return wrong(r, "settings are lines such as %s",
                      "listen_addr: 127.0.0.1:8080");
@@ -396,12 +400,13 @@ static bool stream(reader *r)
     }
 }
 
-bool cli_coord_yaml(cli_coord_config *c, rmr_bytes text)
+static bool read_text(cli_coord_config *c, rmr_bytes text, bool records_alone)
 {
     reader r;
     bool ok;
     memset(&r, 0, sizeof r);
     r.c = c;
+    r.records_alone = records_alone;
     if (!yaml_parser_initialize(&r.yaml)) {
         return cli_coord_wrong(c, "out of memory");
     }
@@ -410,4 +415,14 @@ bool cli_coord_yaml(cli_coord_config *c, rmr_bytes text)
     drop_event(&r);
     yaml_parser_delete(&r.yaml);
     return ok;
+}
+
+bool cli_coord_yaml(cli_coord_config *c, rmr_bytes text)
+{
+    return read_text(c, text, false);
+}
+
+bool cli_coord_yaml_records(cli_coord_config *c, rmr_bytes text)
+{
+    return read_text(c, text, true);
 }

@@ -30,9 +30,8 @@ const char cli_help_coord_serve[] =
     "  --json              one object a line on stdout\n"
     "\n"
     "The file needs server_url and listen_addr; the names of the others are\n"
-    "Headscale's. SIGHUP reads the policy, the certificate and the DERP map "
-    "anew.\n"
-    "SIGTERM ends it in order.\n"
+    "Headscale's. SIGHUP reads the policy, the certificate, DERP maps and\n"
+    "DNS records anew. SIGTERM ends it in order.\n"
     "\n"
     "Example:\n"
     "  remora coordinator serve --config coordinator.yaml\n";

@@ -22,6 +22,15 @@ bool cli_usage_files(uint64_t *n)
     return true;
 }
 
+void cli_raise_open_files(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur != r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &r);
+    }
+}
+
 #ifdef __linux__
 bool cli_usage_memory(uint64_t *bytes)
 {

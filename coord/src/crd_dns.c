@@ -57,16 +57,11 @@ static void put_domains(rmr_jw *w, const rmr_coord *c, const rmr_coord_dns *d)
     rmr_jw_array_end(w);
 }
 
-rmr_err rmri_crd_dns_take(rmr_coord *c, const rmr_coord_dns *given)
+static rmr_err write_all(const rmr_coord *c, const rmr_coord_dns *d, rmr_buf to,
+                         size_t *len)
 {
-    static const rmr_coord_dns none;
-    const rmr_coord_dns *d = given ? given : &none;
-    size_t len;
     rmr_jw w;
-    uint8_t *text = rmr_alloc_zero(&c->env.alloc, DNS_MAX, 1);
-    if (!text)
-        return RMR_E_NOMEM;
-    rmr_jw_init(&w, rmr_buf_of(text, DNS_MAX));
+    rmr_jw_init(&w, to);
     rmr_jw_object(&w);
     if (d->n_resolvers)
         put_resolvers(&w, d->fallback ? "FallbackResolvers" : "Resolvers",
@@ -79,11 +74,49 @@ rmr_err rmri_crd_dns_take(rmr_coord *c, const rmr_coord_dns *given)
     if (d->n_records)
         put_records(&w, d);
     rmr_jw_object_end(&w);
-    rmr_err e = rmr_jw_end(&w, &len);
+    return rmr_jw_end(&w, len);
+}
+
+rmr_err rmri_crd_dns_take(rmr_coord *c, const rmr_coord_dns *given)
+{
+    static const rmr_coord_dns none;
+    size_t len;
+    char *fresh = NULL;
+    uint8_t *text = rmr_alloc_zero(&c->env.alloc, DNS_MAX, 1);
+    if (!text)
+        return RMR_E_NOMEM;
+    rmr_err e =
+        write_all(c, given ? given : &none, rmr_buf_of(text, DNS_MAX), &len);
     if (e == RMR_OK)
-        c->dns = rmri_crd_text(c, rmr_bytes_of(text, len));
+        fresh = rmri_crd_text(c, rmr_bytes_of(text, len));
     rmr_release(&c->env.alloc, text, DNS_MAX);
     if (e != RMR_OK)
         return RMR_E_TOOBIG;
-    return c->dns ? RMR_OK : RMR_E_NOMEM;
+    if (!fresh)
+        return RMR_E_NOMEM;
+    rmri_crd_text_free(c, c->dns);
+    c->dns = fresh;
+    return RMR_OK;
+}
+
+static bool is_same(const rmr_coord *c, rmr_bytes before)
+{
+    return rmr_bytes_eq(rmr_bytes_str(c->dns), before);
+}
+
+rmr_err rmr_coord_set_dns(rmr_coord *c, const rmr_coord_dns *dns)
+{
+    char *before = rmri_crd_text(c, rmr_bytes_str(c->dns));
+    if (!before)
+        return RMR_E_NOMEM;
+    rmr_err e = rmri_crd_dns_take(c, dns);
+    bool tell = e == RMR_OK && !is_same(c, rmr_bytes_str(before));
+    rmri_crd_text_free(c, before);
+    for (crd_stream *s = c->streams; s && tell; s = s->next) {
+        if (!s->began)
+            continue; /* its first frame says all */
+        s->self = s->any = true;
+        rmri_crd_stream_stir(s);
+    }
+    return e;
 }

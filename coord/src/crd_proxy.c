@@ -1,5 +1,6 @@
 /* Who asks, where a proxy stands in between: what it says is believed of
- * trusted ones alone. */
+ * trusted ones alone.  X-Forwarded-For counts first: nearly all proxies write
+ * it, and many of them pass on an X-Real-IP that the client made up. */
 #include "crd_internal.h"
 
 #include <string.h>

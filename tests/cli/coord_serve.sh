@@ -9,6 +9,7 @@ for tool in jq curl openssl; do
         exit 1
     }
 done
+vectors=$(cd "$(dirname "$0")/../vectors/tls" && pwd)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null; wait; rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -65,6 +66,14 @@ never_over() {
         cmp -s before a/b/coordinator.yaml
 }
 check "init never writes over a file" never_over
+relay_at() { # relay_at ADDRESS URL LISTEN: where init has the relay listen
+    rm -rf r && run 0 coordinator init --dir r --server-url "$2" --listen "$3" && grep -q "  listen_addr: \"$1:3340\"" r/coordinator.yaml &&
+        grep -q "stun_listen_addr: \"$1:3478\"" r/coordinator.yaml
+}
+check "the relay listens beside the server" relay_at 192.0.2.1 http://192.0.2.1:8080 192.0.2.1:8080
+check "... on loopback too" relay_at 127.0.0.1 http://localhost:8080 127.0.0.1:8080
+check "... but not behind a proxy" relay_at 0.0.0.0 https://tailnet.example.com 127.0.0.1:8080
+check "... of IPv6" relay_at '\[::\]' https://tailnet.example.com '[::1]:8080'
 keeps_policy() {
     rm a/b/coordinator.yaml && echo '{"acls": []}' >a/b/policy.hujson && run 0 coordinator init --dir a/b/ &&
         [ "$(cat a/b/policy.hujson)" = '{"acls": []}' ]
@@ -86,6 +95,8 @@ refused() { # refused WORDS TEXT
     run 1 coordinator configtest -c c.yaml && one_sentence && said "$1"
 }
 fine() { config "$1" && run 0 coordinator configtest -c c.yaml && printed "c.yaml: nothing is wrong"; }
+no_default() { [ -e /etc/remora/coordinator.yaml ] || { run 1 coordinator configtest && one_sentence && said "remora coordinator init"; }; }
+check "no configuration at all" no_default
 check "a good configuration" fine ""
 check "a file that is not there" run 1 coordinator configtest -c none.yaml
 names_file() { said "can't read none.yaml"; }
@@ -114,9 +125,28 @@ check "a certificate with another's key" mismatch
 printf "${tls_config}tls_cert_path: one.pem\ntls_key_path: none.key\n" >t.yaml
 no_key() { run 1 coordinator configtest -c t.yaml && one_sentence && said "can't read none.key"; }
 check "a key that is not there" no_key
+nodes_refuse() { # nodes_refuse WORDS CERTIFICATE HOST
+    printf "server_url: https://$3\nlisten_addr: 127.0.0.1:0\nstate_dir: state\ntls_cert_path: $vectors/$2\ntls_key_path: $vectors/ec.key\n" >t.yaml
+    run 1 coordinator configtest -c t.yaml && one_sentence && said "$1" && said "nodes don't take it"
+}
+check "a certificate that has ended" nodes_refuse "ended on 2021-01-01" leaf-expired.pem host.test
+check "a certificate that has not begun" nodes_refuse "begins on 2090-01-01" leaf-future.pem host.test
+check "another host's certificate" nodes_refuse "is no certificate of other.test" leaf-ec.pem other.test
+of_host() { sed -i s/other.test/host.test/ t.yaml && run 0 coordinator configtest -c t.yaml; }
+check "the host's certificate" of_host
 check "a DERP map that is not there" refused "none.yaml" 'derp: {paths: [none.yaml]}\n'
 echo 'privkey:00' >short.key
 chmod 600 short.key
+dns='dns: {extra_records_path: records.json}\n'
+check "DNS records that are not there" refused "can't read records.json" "$dns"
+echo '[{"name": "wiki.test", "type": "A", "value": "100.64.0.9"}, {"name": "wiki.test", "type": "AAAA", "value": "::1"}]' >records.json
+check "DNS records of a file" fine "$dns"
+printf '[\n{"name": "wiki.test", "type": "MX", "value": "a"}]' >records.json
+check "DNS records of another type" refused "records.json, line 2: a record's type is A or AAAA" "$dns"
+printf '[{"name": "wiki.test", "type": "A", "value": "a"}]' >records.json
+check "a DNS record without an address" refused "records.json: the record of wiki.test needs an address" "$dns"
+echo '{"name": "wiki.test"}' >records.json
+check "DNS records that are no list" refused "records.json, line 1: 'dns.extra_records' takes a list" "$dns"
 check "a damaged Noise key" refused "short.key holds no private key" 'noise: {private_key_path: short.key}\n'
 printf 'privkey:%064d' 7 >open.key
 chmod 644 open.key
@@ -131,7 +161,9 @@ check "configtest made nothing" no_state
 
 # ---- serve -------------------------------------------------------------------
 start() { # start CONFIG: serve in the background; events in serve.out
-    "$remora" coordinator serve --config "$1" --json >serve.out 2>serve.err </dev/null &
+    : >serve.out # not the one before is waited for
+    : >serve.err
+    "$remora" coordinator serve --config "$1" --json >>serve.out 2>>serve.err </dev/null &
     server=$!
     until_ok grep -q '"event":"ready"' serve.out
     port=$(jq -r 'select(.what == "nodes") | .at | sub(".*:"; "")' serve.out)
@@ -195,7 +227,7 @@ check "it ends" stop
 mkdir -m 777 everybody
 chmod 777 everybody
 config 'unix_socket: everybody/c.sock\n'
-open_dir() { run 1 coordinator serve -c c.yaml && said "everybody"; }
+open_dir() { run 1 coordinator serve -c c.yaml && one_sentence && said "everybody" && run 1 coordinator configtest -c c.yaml && one_sentence && said "chmod 700"; }
 check "a socket where others may write" open_dir
 
 # a policy of the database

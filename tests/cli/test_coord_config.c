@@ -333,6 +333,9 @@ static const struct {
     {BASE "dns: {extra_records: [{nam: a.test}]}\n", "not 'nam'"},
     {BASE "dns: {extra_records: {a: b}}\n", "takes a list of records"},
     {BASE "dns: {extra_records: [x]}\n", "takes a list of records"},
+    {BASE "dns: {extra_records: [{name: a.test, type: A, value: 1.2.3.4}], "
+          "extra_records_path: b}\n",
+     "not both"},
     {BASE "derp: {server: {enabled: true}}\n",
      "needs 'derp.server.listen_addr'"},
     {BASE "derp: {server: {region_id: 0}}\n", "from 1 to 65535, not '0'"},

@@ -164,6 +164,40 @@ static void test_the_local_socket_knows_no_proxies(void **state)
     assert_int_equal(c.count.forwarded, 0);
 }
 
+/* Among the strangers that share places a connection counts for its client: one
+ * that asks too often does not use up the proxy's. */
+static void test_a_client_has_a_share_of_its_own(void **state)
+{
+    static rmr_coord c;
+    test_rng rng;
+    rmr_header h = {rmr_bytes_str("X-Forwarded-For"),
+                    rmr_bytes_str("198.51.100.7")};
+    rmr_h1_head head;
+    crd_conn n;
+    (void)state;
+    server(&c);
+    test_rng_seed(&rng, 1);
+    rmr_rng table = test_rng_table(&rng);
+    assert_int_equal(rmri_crd_fair_init(&c.strangers, &table), RMR_OK);
+    memset(&head, 0, sizeof head);
+    memset(&n, 0, sizeof n);
+    n.c = &c;
+    n.remote = n.client = ip("10.0.0.1");
+    head.headers = &h;
+    head.n_headers = 1;
+    rmri_crd_fair_enter(&c.strangers, &n.place, &n.client);
+    assert_int_equal(rmri_crd_fair_count(&c.strangers, &n.remote), 1);
+    rmri_crd_client(&n, &head);
+    assert_int_equal(rmri_crd_fair_count(&c.strangers, &n.remote), 0);
+    /* The connection enters again as it settles. */
+    rmri_crd_fair_enter(&c.strangers, &n.place, &n.client);
+    assert_int_equal(rmri_crd_fair_count(&c.strangers, &n.client), 1);
+    assert_int_equal(c.strangers.all, 1);
+    /* The same client again: it keeps its place. */
+    rmri_crd_client(&n, &head);
+    assert_int_equal(rmri_crd_fair_count(&c.strangers, &n.client), 1);
+}
+
 /* The trust of everybody is a mistake, and refused at the start. */
 static void test_everybody_is_no_proxy(void **state)
 {
@@ -196,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_the_table),
         cmocka_unit_test(test_the_next_request_is_another_clients),
         cmocka_unit_test(test_the_local_socket_knows_no_proxies),
+        cmocka_unit_test(test_a_client_has_a_share_of_its_own),
         cmocka_unit_test(test_everybody_is_no_proxy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -501,6 +501,44 @@ static void another_derp_map_reaches_open_streams(void **s)
     rig_free(&r);
 }
 
+static void another_dns_reaches_open_streams(void **s)
+{
+    static const rmr_coord_dns_record record = {"wiki.test", "A", "100.64.0.9"};
+    static char many[17 * 1024];
+    rmr_coord_config cfg;
+    rmr_coord_dns dns;
+    rmr_coord_dns_record long_one = {many, "A", "100.64.0.9"};
+    char key[RMR_COORD_KEY_TEXT];
+    (void)s;
+    memset(&dns, 0, sizeof dns);
+    rig_config(&cfg);
+    cfg.dns = &dns;
+    set_up_with(&cfg);
+    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
+    auth_key(&wish, key);
+    join(&a, 1, KEY1, key);
+    rig_answer *x = stream(&a, KEY1);
+    assert_null(strstr(frames(x), "wiki.test"));
+    /* The same, and one that is too long. */
+    assert_int_equal(rmr_coord_set_dns(r.coord, &dns), RMR_OK);
+    memset(many, 'a', sizeof many - 1);
+    dns.records = &long_one;
+    dns.n_records = 1;
+    assert_int_equal(rmr_coord_set_dns(r.coord, &dns), RMR_E_TOOBIG);
+    rig_turn(&r);
+    rig_pump(&a);
+    assert_int_equal(x->len, 0);
+    dns.records = &record;
+    assert_int_equal(rmr_coord_set_dns(r.coord, &dns), RMR_OK);
+    rig_turn(&r);
+    rig_pump(&a);
+    assert_non_null(strstr(frames(x), "\"ExtraRecords\":[{\"Name\":"
+                                      "\"wiki.test\",\"Type\":\"A\","
+                                      "\"Value\":\"100.64.0.9\"}]"));
+    rig_part(&a);
+    rig_free(&r);
+}
+
 static void node_keys_are_known(void **s)
 {
     char key[RMR_COORD_KEY_TEXT];
@@ -941,6 +979,7 @@ int main(void)
         cmocka_unit_test(logins_that_wait_are_bounded),
         cmocka_unit_test(a_stream_tells_all_and_then_what_changes),
         cmocka_unit_test(another_derp_map_reaches_open_streams),
+        cmocka_unit_test(another_dns_reaches_open_streams),
         cmocka_unit_test(node_keys_are_known),
         cmocka_unit_test(a_silent_stream_is_kept_alive),
         cmocka_unit_test(

@@ -14,11 +14,12 @@ state_dir: $d/state/coordinator
 tls_cert_path: live.pem
 tls_key_path: live.key
 policy: {path: policy.hujson}
-dns: {base_domain: lab.test}
+dns: {base_domain: lab.test, extra_records_path: records.json}
 derp: {server: {enabled: true, listen_addr: 127.0.0.1:3340, stun_listen_addr: 127.0.0.1:3478}}
 Y
 cp "$d/control.pem" "$d/live.pem"
 cp "$d/control.key" "$d/live.key"
+echo '[]' >"$d/records.json"
 policy() { printf '{"acls": [%s]}\n' "$1" >"$d/policy.hujson"; }
 policy '{"action": "accept", "src": ["*"], "dst": ["*:*"]}'
 serve() {
@@ -63,6 +64,11 @@ renew() {
         reload true && [ "$(serial)" != "$before" ] && key
 }
 step "a renewed certificate" renew
+named() { # a record for n1, told to nodes that are there
+    printf '[{"name": "wiki.lab.test", "type": "A", "value": "%s"}]\n' "$(ts_ip 1 4)" >"$d/records.json"
+    reload true && until_ok 20 hello 127.0.0.1:1091 http://wiki.lab.test:8088/
+}
+step "another DNS record" named
 online() { admin nodes list --output json | jq -e --argjson n "$1" '[.[] | select(.online)] | length == $n'; }
 step "the nodes stayed" online 2
 mismatch() {

@@ -206,6 +206,12 @@ RMR_API rmr_err rmr_coord_set_certificate(rmr_coord *c, rmr_bytes cert_pem,
  *  Source: none. */
 RMR_API rmr_err rmr_coord_commit(rmr_coord *c);
 
+/** Another DNS configuration.
+ *  Effects: open streams are told, where it is another one.
+ *  Errors: TOOBIG (16 KiB as JSON), NOMEM; the old one stays then.
+ *  Source: tailcfg.MapResponse.DNSConfig. */
+RMR_API rmr_err rmr_coord_set_dns(rmr_coord *c, const rmr_coord_dns *dns);
+
 /** Another DERP map.
  *
  *  \param json  As clients get it, copied; {"Regions":{}} takes all relays
