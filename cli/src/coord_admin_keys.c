@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "coord_admin_internal.h"
+#include "print.h"
 
 #define SEE_KEYS "; remora coordinator preauthkeys list shows them all"
 #define SEE_API_KEYS "; remora coordinator apikeys list shows them all"
@@ -11,7 +12,7 @@
 /* The key alone, so that it can go to a file or a variable. */
 static bool print_key(adm *a, rmr_bytes key)
 {
-    cli_print_cell(stdout, key);
+    cli_print_clean(stdout, key);
     return putc('\n', stdout) != EOF || adm_wrong(a, "can't write the output");
 }
 

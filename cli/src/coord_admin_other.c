@@ -24,13 +24,13 @@ static void print_policy(rmr_bytes text)
     }
     for (size_t i = 0; is_terminal && i < text.len; i++) {
         if (text.ptr[i] == '\n' || text.ptr[i] == '\t') {
-            cli_print_cell(stdout, rmr_bytes_of(text.ptr + from, i - from));
+            cli_print_clean(stdout, rmr_bytes_of(text.ptr + from, i - from));
             (void)putc(text.ptr[i], stdout);
             from = i + 1;
         }
     }
     if (is_terminal) {
-        cli_print_cell(stdout, rmr_bytes_of(text.ptr + from, text.len - from));
+        cli_print_clean(stdout, rmr_bytes_of(text.ptr + from, text.len - from));
     }
     if (!has_end) {
         (void)putc('\n', stdout);

@@ -10,11 +10,15 @@
 #define ENV_ADDRESS "REMORA_COORDINATOR_ADDRESS"
 #define ENV_KEY "REMORA_COORDINATOR_API_KEY"
 
-/* Names of this machine itself: what is sent there, nobody else sees. */
+/* This machine itself: what is sent there, nobody else sees.  A name that only
+ * looks like such an address is somebody else's. */
 static bool is_here(const char *host)
 {
-    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-           strncmp(host, "127.", 4) == 0;
+    rmr_addr a;
+    if (rmr_addr_parse_ip(rmr_bytes_str(host), &a) != RMR_OK) {
+        return strcmp(host, "localhost") == 0;
+    }
+    return rmr_addr_is_loopback(&a);
 }
 
 static bool read_url(adm *a, const char *address)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "coord_admin_internal.h"
+#include "print.h"
 
 bool adm_confirm(adm *a, const char *question, rmr_bytes about,
                  const char *undone)
@@ -19,7 +20,7 @@ bool adm_confirm(adm *a, const char *question, rmr_bytes about,
                          undone);
     }
     (void)fputs(question, stderr);
-    cli_print_cell(stderr, about);
+    cli_print_clean(stderr, about);
     (void)fputs("? [y/n] ", stderr);
     if (fgets(answer, sizeof answer, stdin) == NULL) {
         answer[0] = '\0';
@@ -71,7 +72,7 @@ void adm_complain(const adm *a)
     rmr_bytes text = rmr_bytes_str(a->error);
     if (adm_is_table(a)) {
         (void)fputs("remora: ", stderr);
-        cli_print_cell(stderr, text);
+        cli_print_clean(stderr, text);
         (void)putc('\n', stderr);
         return;
     }

@@ -8,6 +8,8 @@
 
 #include <remora/text.h>
 
+#include "print.h"
+
 /* What Headscale's command prints where there is no user or no pre-auth key;
  * scripts look into them without asking. */
 #define NO_USER                                                                \
@@ -67,27 +69,6 @@ static uint32_t next_char(rmr_bytes text, size_t *i)
     return c;
 }
 
-/* C0, DEL and C1 steer a terminal; the others turn the direction of a line, so
- * that it reads as another, or end it. */
-static bool is_harmful(uint32_t c)
-{
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e ||
-           c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
-           (c >= 0x2066 && c <= 0x2069);
-}
-
-void cli_print_cell(FILE *to, rmr_bytes text)
-{
-    for (size_t i = 0; i < text.len;) {
-        size_t from = i;
-        if (is_harmful(next_char(text, &i))) {
-            (void)putc('?', to);
-        } else {
-            (void)fwrite(text.ptr + from, 1, i - from, to);
-        }
-    }
-}
-
 /* ---- JSON ---------------------------------------------------------------- */
 
 static void json_escape(FILE *to, uint32_t c)
@@ -111,7 +92,7 @@ static void json_string(FILE *to, rmr_bytes text)
         uint32_t c = next_char(text, &i);
         if (c == '"' || c == '\\') {
             (void)fprintf(to, "\\%c", (int)c);
-        } else if (is_harmful(c) || c == '<' || c == '>' || c == '&') {
+        } else if (cli_is_harmful(c) || c == '<' || c == '>' || c == '&') {
             json_escape(to, c);
         } else {
             (void)fwrite(text.ptr + from, 1, i - from, to);
@@ -202,7 +183,7 @@ static bool has_harmful(rmr_bytes text, uint32_t from)
 {
     for (size_t i = 0; i < text.len;) {
         uint32_t c = next_char(text, &i);
-        if (c >= from && is_harmful(c)) {
+        if (c >= from && cli_is_harmful(c)) {
             return true;
         }
     }

@@ -79,7 +79,4 @@ bool cli_time_is_past(const cli_node *time);
 /** Is it null, or the year 1, as Go says "none"? */
 bool cli_time_is_none(const cli_node *time);
 
-/** As cli_print_clean, and without what turns the direction of text. */
-void cli_print_cell(FILE *to, rmr_bytes text);
-
 #endif

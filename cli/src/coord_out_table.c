@@ -7,6 +7,8 @@
 
 #include <remora/text.h>
 
+#include "print.h"
+
 void cli_table_begin(cli_table *t, const char *const *head)
 {
     memset(t, 0, sizeof *t);
@@ -48,9 +50,9 @@ static char *lines_of(const cli_node *first, rmr_bytes alone)
     if (to == NULL) {
         return NULL;
     }
-    cli_print_cell(to, alone);
+    cli_print_clean(to, alone);
     for (const cli_node *n = first; n != NULL; n = n->next) {
-        cli_print_cell(to, n->text);
+        cli_print_clean(to, n->text);
         if (n->next != NULL) {
             (void)putc('\n', to);
         }

@@ -2,6 +2,7 @@
 #include "print.h"
 
 #include <stdarg.h>
+#include <string.h>
 #include <time.h>
 
 #include <remora/json.h>
@@ -9,31 +10,61 @@
 
 #define LOG_TEXT_MAX 2048 /* longer ones are cut */
 
-/* C0 and DEL steer a terminal, and so do the C1 controls, which are U+0080 to
- * U+009F: 0xc2 and one byte more in UTF-8. */
-static uint8_t clean_byte(rmr_bytes text, size_t *i)
+/* C0, DEL and C1 steer a terminal; the others turn the direction of a line, so
+ * that it reads as another, or end it. */
+bool cli_is_harmful(uint32_t c)
 {
-    uint8_t c = text.ptr[*i];
-    bool c1 = c == 0xc2 && *i + 1 < text.len && text.ptr[*i + 1] >= 0x80 &&
-              text.ptr[*i + 1] < 0xa0;
-    *i += c1 ? 2 : 1;
-    return c < 0x20 || c == 0x7f || c1 ? '?' : c;
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e ||
+           c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+           (c >= 0x2066 && c <= 0x2069);
+}
+
+/* The length of the character that text has at i; a byte that begins none is
+ * one that is harmful. */
+static size_t next_char(rmr_bytes text, size_t i, bool *harmful)
+{
+    const uint8_t *p = text.ptr + i;
+    size_t n = p[0] < 0x80                   ? 1
+               : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+               : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+               : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                             : 0;
+    uint32_t c = n > 1 ? p[0] & (0x7fU >> n) : p[0];
+    for (size_t k = 1; k < n; k++) {
+        if (k == text.len - i || (p[k] & 0xc0) != 0x80) {
+            n = 0;
+        } else {
+            c = c << 6 | (p[k] & 0x3fU);
+        }
+    }
+    *harmful = n == 0 || cli_is_harmful(c);
+    return n == 0 ? 1 : n;
 }
 
 void cli_print_clean(FILE *to, rmr_bytes text)
 {
-    for (size_t i = 0; i < text.len;) {
-        (void)putc(clean_byte(text, &i), to);
+    bool harmful;
+    for (size_t i = 0, n; i < text.len; i += n) {
+        n = next_char(text, i, &harmful);
+        (void)fwrite(harmful ? (const void *)"?" : text.ptr + i, 1,
+                     harmful ? 1 : n, to);
     }
 }
 
 void cli_clean_copy(char *dst, size_t cap, rmr_bytes text)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < text.len && n + 1 < cap;) {
-        dst[n++] = (char)clean_byte(text, &i);
+    size_t len = 0;
+    bool harmful;
+    for (size_t i = 0, n; i < text.len; i += n) {
+        n = next_char(text, i, &harmful);
+        if (cap - len <= n) {
+            break;
+        }
+        memcpy(dst + len, harmful ? (const void *)"?" : text.ptr + i,
+               harmful ? 1 : n);
+        len += harmful ? 1 : n;
     }
-    dst[n] = '\0';
+    dst[len] = '\0';
 }
 
 /* ---- stderr ------------------------------------------------------------ */

@@ -16,7 +16,11 @@ void cli_complain(const char *fmt, ...) RMR_PRINTF(1, 2);
  *  and msg: complaints too. */
 void cli_print_json(void);
 
-/** Text from outside: bytes that would steer a terminal become '?'. */
+/** Does this character steer a terminal, end a line, or turn its direction, so
+ *  that it reads as another? */
+bool cli_is_harmful(uint32_t c);
+
+/** Text from outside: such characters, and what is no UTF-8, become '?'. */
 void cli_print_clean(FILE *to, rmr_bytes text);
 
 /** The same into dst, cut to fit, NUL-terminated. */

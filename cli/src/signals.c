@@ -55,7 +55,9 @@ void cli_signals_release(void)
 
 bool cli_signals_reload(void)
 {
-    bool wanted = reload_wanted != 0;
-    reload_wanted = 0;
-    return wanted;
+    if (reload_wanted == 0) {
+        return false;
+    }
+    reload_wanted = 0; /* one that comes just before is this one */
+    return true;
 }

@@ -123,8 +123,11 @@ static rmr_err open_to_all(rmr_coord *c)
 {
     rmr_pol *pol;
     rmr_err e = rmr_pol_parse(&pol, &c->env.alloc, rmr_bytes_str(OPEN), NULL);
-    if (e == RMR_OK)
-        e = rmr_pol_net_set(c->policy.net, pol);
+    if (e != RMR_OK)
+        return e;
+    e = rmr_pol_net_set(c->policy.net, pol);
+    if (e != RMR_OK)
+        rmr_pol_free(pol);
     return e;
 }
 

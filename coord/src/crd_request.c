@@ -62,11 +62,13 @@ static const rmr_json_field fields[] = {
 
 /* ---- values -------------------------------------------------------------- */
 
-/* They come to peers, logs and terminals. */
+/* C0, DEL, C1: they come to peers, logs and terminals.  It is UTF-8. */
 static bool has_control(rmr_bytes text)
 {
     for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+        const uint8_t *p = text.ptr + i;
+        bool c1 = p[0] == 0xc2 && i + 1 < text.len && p[1] < 0xa0;
+        if (p[0] < 0x20 || p[0] == 0x7f || c1)
             return true;
     }
     return false;

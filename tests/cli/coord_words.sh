@@ -64,6 +64,7 @@ check "a socket and an address"     wrong "not both" users list --socket s --add
 check "an address that is none"     wrong "--address takes" users list --address hs.example.com
 check "an address with a path"      wrong "--address takes" users list --address https://hs.example.com/api
 check "a key in the clear"          wrong "--insecure-http" users list --address http://192.0.2.1:80 --api-key-file /dev/null
+check "a name that looks like here" wrong "--insecure-http" users list --address http://127.0.0.1.example.com --api-key-file /dev/null
 check "a key without an address"    wrong "needs --address too" users list --api-key-file /dev/null
 check "an address without a key"    wrong "needs --api-key-file" users list --address https://192.0.2.1
 fails() { # fails WORDS ARGUMENTS...

@@ -11,6 +11,9 @@ wrong() {
 }
 check "no command"              wrong "see remora help"
 check "an unknown command"      wrong "no command 'frob'" frob
+check "... that would steer a terminal" wrong "no command 'f?r?o?b'" $'f\x1br\xc2\x9bo\x9bb'
+check "... that would turn the line" wrong "no command 'f?rob'" $'f\xe2\x80\xaerob'
+check "... that is neither"      wrong $'no command \'fr\xc3\xb6b \xf0\x9f\x9a\x80' $'fr\xc3\xb6b \xf0\x9f\x9a\x80'
 check "an unknown help topic"   wrong "no command 'frob'" help frob
 check "an unknown option"       wrong "no option '--bogus'" up --bogus=x
 check "an option of another command" wrong "not an option of ping" ping --ephemeral n2

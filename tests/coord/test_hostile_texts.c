@@ -101,6 +101,9 @@ static const struct {
     {H("\\u001b[31mred\\u001b[0m"), "", "node"},
     {H("bell\\u0007"), "", "node"},
     {H("del\\u007f"), "", "node"},
+    {H("\\u009b31mred"), "", "node"}, /* a terminal's CSI in one character */
+    {H("\xc2\x85"), "", "node"},
+    {H("\xc2\xa0"), "\xc2\xa0", "node"},
     {H("a\nb"), NULL, NULL},         /* raw: no JSON */
     {H("a\xff\xfe"), NULL, NULL},    /* no UTF-8 */
     {H("\xc0\xaf"), NULL, NULL},     /* overlong */

@@ -617,6 +617,34 @@ static void a_load_without_memory_fails_in_order(void **s)
     fake_free(&disk);
 }
 
+static void an_open_start_without_memory_fails_in_order(void **s)
+{
+    static const uint8_t private_key[RMR_KEY_LEN] = {8, [31] = 64};
+    rmr_addr at = rmr_addr_v4(127, 0, 0, 1, 80);
+    rmr_coord_config cfg;
+    test_rng rng;
+    rmr_err e = RMR_E_NOMEM;
+    (void)s;
+    rmr_coord_config_init(&cfg, sizeof cfg);
+    cfg.listen = &at;
+    cfg.n_listen = 1;
+    cfg.server_url = "http://127.0.0.1";
+    cfg.private_key = private_key;
+    cfg.open = true;
+    for (size_t n = 1; e != RMR_OK; n++) {
+        test_alloc heap = {0};
+        rmr_env env = test_env(&heap, &rng, NULL);
+        rmr_coord *c;
+        test_rng_seed(&rng, 3);
+        heap.fail_at = n;
+        e = rmr_coord_new(&c, &env, &cfg, RMR_SEC);
+        assert_true(e == RMR_OK || e == RMR_E_NOMEM);
+        rmr_coord_free(c);
+        assert_int_equal(heap.live_blocks, 0);
+        assert_true(n < 1000);
+    }
+}
+
 /* ---- rows that are none -------------------------------------------------- */
 
 static rmr_coord_row user_row(uint64_t id, const char *name)
@@ -713,6 +741,7 @@ int main(void)
         cmocka_unit_test(each_change_is_stored_by_itself),
         cmocka_unit_test(any_call_of_the_store_may_fail),
         cmocka_unit_test(a_load_without_memory_fails_in_order),
+        cmocka_unit_test(an_open_start_without_memory_fails_in_order),
         cmocka_unit_test(rows_that_contradict_are_refused),
         cmocka_unit_test(a_store_without_a_function_is_refused),
     };
