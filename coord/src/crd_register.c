@@ -225,18 +225,18 @@ static void use_key(rmr_coord *c, crd_key *k, crd_node *n)
     rmri_crd_mark(c, &n->row, CRD_DIRTY);
 }
 
-/* The node that this machine has by such a key already. */
+/* The node that this machine has by such a key already.  One that was tagged
+ * since is still it, and keeps its tags. */
 static crd_node *known(const crd_rpc *r, const crd_request *q, const crd_key *k)
 {
     const rmr_coord *c = r->conn->c;
     const uint8_t *machine = r->conn->machine;
     const crd_user *user = rmri_crd_user(c, k->user);
-    if (!k->tags.n)
-        return rmri_crd_node_of(c, machine, user);
-    crd_node *n = rmri_crd_node_tagged(c, machine, NULL, q->key);
+    crd_node *n = k->tags.n ? rmri_crd_node_tagged(c, machine, NULL, q->key)
+                            : rmri_crd_node_of(c, machine, user);
     if (!n)
         n = rmri_crd_node_tagged(c, machine, user, NULL);
-    return n ? n : rmri_crd_node_of(c, machine, NULL);
+    return n || !k->tags.n ? n : rmri_crd_node_of(c, machine, NULL);
 }
 
 static void by_auth_key(crd_rpc *r, const crd_request *q)

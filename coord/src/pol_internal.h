@@ -506,9 +506,10 @@ bool rmri_pol_via_has(const pol_comp *c, const pol_line *l, const pol_node *n);
 rmr_err rmri_pol_self_srcs(const pol_comp *c, const rmr_pol_net *net,
                            const pol_line *l, uint64_t user_id, pol_set *out);
 
-/* pol_ssh.c: the two halves of one rule: whom it lets in as this local user, and
- * where to. */
+/* Whether some SSH rule goes by people's e-mail addresses. */
 bool rmri_pol_ssh_has_localpart(const rmr_pol *pol);
+/* pol_ssh.c: the two halves of one rule: whom it lets in as this local user,
+ * and where to. */
 bool rmri_pol_ssh_lets(const pol_comp *c, const rmr_pol_net *net,
                        const pol_ssh *s, const pol_node *from, rmr_bytes user);
 bool rmri_pol_ssh_to(const pol_comp *c, const pol_ssh *s, const pol_node *from,

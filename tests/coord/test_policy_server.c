@@ -351,6 +351,37 @@ static void tagged_nodes_of_one_machine_are_two(void **s)
     pr_free(&p);
 }
 
+/* It comes again by its user's key, as a container does at each start. */
+static void a_node_that_was_tagged_comes_back_as_itself(void **s)
+{
+    char key[RMR_COORD_KEY_TEXT], text[512];
+    uint64_t id;
+    rmr_coord_node n;
+    (void)s;
+    begin();
+    pr_policy(&p, "{" TAGS ",\"acls\":[]}");
+    pr_member *a = pr_join(&p, "a1", alice, NULL, "");
+    assert_int_equal(tag(a, "tag:server"), RMR_OK);
+    rmr_coord_key_wish w = {.user = alice, .reusable = true};
+    assert_int_equal(rmr_coord_key_add(p.r.coord, &w, key, &id), RMR_OK);
+    for (unsigned i = 11; i < 13; i++) { /* its node key, and another */
+        (void)snprintf(text, sizeof text,
+                       "{\"Version\":138,\"NodeKey\":\"nodekey:%064u\","
+                       "\"Auth\":{\"AuthKey\":\"%s\"},\"Hostinfo\":{"
+                       "\"Hostname\":\"a1\"}}",
+                       i, key);
+        rig_answer *x = rig_ask(&a->cl, "/machine/register", text);
+        x->body[x->len] = '\0';
+        assert_non_null(strstr(x->body, "\"MachineAuthorized\":true"));
+        assert_int_equal(rmr_coord_node_next(p.r.coord, 0, &n), RMR_OK);
+        assert_int_equal(n.id, a->id);
+        assert_int_equal(n.n_tags, 1);
+        assert_int_equal(rmr_coord_node_next(p.r.coord, a->id, &n),
+                         RMR_E_NOTFOUND);
+    }
+    pr_free(&p);
+}
+
 /* A client that comes as another user with the key that it has: two nodes of
  * one key could not be told apart, nor loaded. */
 static void a_nodes_key_is_of_one_node(void **s)
@@ -1097,6 +1128,7 @@ int main(void)
         cmocka_unit_test(tags_are_those_of_the_policy),
         cmocka_unit_test(tags_that_are_asked_for_need_an_owner),
         cmocka_unit_test(tagged_nodes_of_one_machine_are_two),
+        cmocka_unit_test(a_node_that_was_tagged_comes_back_as_itself),
         cmocka_unit_test(a_nodes_key_is_of_one_node),
         cmocka_unit_test(routes_are_approved_by_the_policy),
         cmocka_unit_test(routes_are_seen_by_those_who_may_use_them),
