@@ -91,7 +91,7 @@ bool crowd_all_heard(const crowd *a);
 
 double meter_cpu(int pid);                    /* seconds */
 long meter_kib(int pid, const char *what);    /* "VmRSS", "VmHWM" */
-double meter_stop(int pid, double most);      /* seconds from SIGTERM to its end */
+double meter_stop(int pid, double most);      /* s, SIGTERM until its end */
 double meter_rank(double *ms, size_t n, double share); /* sorts */
 _Noreturn void die(const char *what, const char *why);
 
