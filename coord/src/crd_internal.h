@@ -495,8 +495,9 @@ void rmri_crd_conn_finish(crd_conn *n, rmr_time now);
 void rmri_crd_conn_settle(crd_conn *n, rmr_time now);
 /* A request of it came to its end: it is no idler. */
 void rmri_crd_conn_got_on(crd_conn *n);
-/* Ends some that have not shown whose they are, for others' sake. */
-void rmri_crd_conns_thin_out(rmr_coord *c, rmr_time now);
+/* Ends some that have not shown whose they are, for others' sake; false: there
+ * were none. */
+bool rmri_crd_conns_thin_out(rmr_coord *c, rmr_time now);
 void rmri_crd_conns_reap(rmr_coord *c);
 void rmri_crd_conns_free(rmr_coord *c);
 static inline bool rmri_crd_conn_reads(const crd_conn *n)
