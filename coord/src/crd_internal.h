@@ -752,6 +752,7 @@ struct rmr_coord {
     rmr_time now;
     rmr_time stop_deadline;
     rmr_err stop_err;
+    rmr_time warn_at; /* a warning that strangers can cause is given again */
     bool dirty, ready_told;
 
     /* configuration, copied */

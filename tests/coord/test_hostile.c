@@ -584,6 +584,38 @@ static void no_client_chooses_a_longer_life(void **s)
     rig_free(&r);
 }
 
+/* ---- the log ---------------------------------------------------------------- */
+
+static size_t lines_with(const char *words)
+{
+    size_t n = 0;
+    for (const char *p = r.log.text; (p = strstr(p, words)); p++)
+        n++;
+    return n;
+}
+
+/* Strangers don't fill the disk by it. */
+static void what_strangers_do_is_logged_once_an_hour(void **s)
+{
+    static const char ask[] = "POST /ts2021 HTTP/1.1\r\nHost: h\r\n"
+                              "Content-Length: 0\r\n\r\n";
+    (void)s;
+    set_up();
+    for (int i = 0; i < 100; i++) {
+        rig_conn *c = rig_open(&r);
+        rig_text(&r, c, ask);
+        assert_memory_equal(c->got, "HTTP/1.1 400", 12);
+        rig_leave(&r, c, true);
+    }
+    assert_int_equal(lines_with("without an Upgrade"), 1);
+    rig_wait(&r, 3601 * RMR_SEC);
+    rig_conn *c = rig_open(&r);
+    rig_text(&r, c, ask);
+    rig_leave(&r, c, true);
+    assert_int_equal(lines_with("without an Upgrade"), 2);
+    rig_free(&r);
+}
+
 /* ---- floods inside HTTP/2 ------------------------------------------------- */
 
 /* Each is one frame; the client reads nothing of what the server says. */
@@ -595,17 +627,22 @@ static void frames_without_end_take_no_memory(void **s)
         uint8_t len;
         const char *payload;
         bool new_streams, may_stay;
+        uint8_t head; /* of stream 1, in front: its flags and 128; 0: none */
     } t[] = {
         {"streams above the limit", 1, 4, sizeof REGISTER - 1, REGISTER, true,
-         false},
-        {"... that are whole", 1, 5, sizeof REGISTER - 1, REGISTER, true,
-         false},
-        {"heads that are none", 1, 5, 1, "\x86", true, false},
-        {"pings", 6, 0, 8, "12345678", false, false},
-        {"settings", 4, 0, 0, "", false, false},
-        {"priorities", 2, 0, 5, "\0\0\0\0\1", true, true},
-        {"windows", 8, 0, 4, "\0\0\0\1", false, true},
-        {"unknown frames", 99, 0, 4, "abcd", false, true},
+         false, 0},
+        {"... that are whole", 1, 5, sizeof REGISTER - 1, REGISTER, true, false,
+         0},
+        {"heads that are none", 1, 5, 1, "\x86", true, false, 0},
+        {"pings", 6, 0, 8, "12345678", false, false, 0},
+        {"settings", 4, 0, 0, "", false, false, 0},
+        {"priorities", 2, 0, 5, "\0\0\0\0\1", true, true, 0},
+        {"windows", 8, 0, 4, "\0\0\0\1", false, true, 0},
+        {"unknown frames", 99, 0, 4, "abcd", false, true, 0},
+        {"a head by continuations", 9, 0, 5, "\0\1a\1b", false, true, 128},
+        {"... that are empty", 9, 0, 0, "", false, true, 128},
+        {"data of nothing", 0, 0, 0, "", false, true, 132},
+        {"resets", 3, 0, 4, "\0\0\0\10", true, false, 0},
     };
     (void)s;
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
@@ -614,10 +651,15 @@ static void frames_without_end_take_no_memory(void **s)
         begins(65535);
         r.stands = true;
         size_t before = r.heap.live_bytes;
+        uint32_t own = t[i].head ? 1 : 0;
+        if (own)
+            rig_inside(&a, text,
+                       frame(text, sizeof REGISTER - 1, 1, t[i].head & 127, 1,
+                             REGISTER));
         for (uint32_t k = 0; k < 20000 && !a.c->closed; k++)
             rig_inside(&a, text,
                        frame(text, t[i].len, t[i].type, t[i].flags,
-                             t[i].new_streams ? 1 + 2 * k : 0, t[i].payload));
+                             t[i].new_streams ? 1 + 2 * k : own, t[i].payload));
         size_t took =
             r.heap.live_bytes > before ? r.heap.live_bytes - before : 0;
         r.stands = false;
@@ -648,6 +690,7 @@ int main(void)
         cmocka_unit_test(updates_keep_a_connection),
         cmocka_unit_test(slow_clients_end_at_each_layer),
         cmocka_unit_test(no_client_chooses_a_longer_life),
+        cmocka_unit_test(what_strangers_do_is_logged_once_an_hour),
         cmocka_unit_test(frames_without_end_take_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
