@@ -284,6 +284,7 @@ struct crd_node {
     size_t n_announced, n_approved;
     uint64_t key_id; /* of the pre-auth key */
     uint64_t created, last_seen, expiry;
+    rmr_time busy_until; /* by what its requests cost */
     uint16_t home_derp, cap;
     bool online, ephemeral, expired;
     rmr_addr client; /* who registered it */

@@ -302,6 +302,55 @@ static void a_node_has_few_streams(void **s)
     rig_free(&r);
 }
 
+/* Each update may be a patch to every peer, each stream a whole map. */
+static void a_node_that_asks_without_end_is_held_back(void **s)
+{
+    char key[RMR_COORD_KEY_TEXT], text[256];
+    rmr_coord_node n;
+    unsigned taken = 0;
+    (void)s;
+    set_up();
+    auth_key(user("alice"), key);
+    assert_true(rig_join(&a, &r, 1, 138));
+    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
+    assert_true(rig_join(&b, &r, 2, 138));
+    assert_true(has(ask_in(&b, KEY2, key), "\"MachineAuthorized\":true"));
+    for (unsigned i = 0; i < 1000; i++) {
+        (void)snprintf(text, sizeof text,
+                       "{\"Version\":138,\"NodeKey\":\"" KEY1
+                       "\",\"Endpoints\":[\"192.0.2.1:%u\"]}",
+                       1 + i);
+        rig_answer *x = rig_ask(&a, "/machine/map", text);
+        assert_true(x->status == (taken < 50 ? 200 : 429));
+        taken += x->status == 200;
+    }
+    assert_int_equal(taken, 50);
+    /* What was refused was not done; others are not held back. */
+    assert_int_equal(rmr_coord_node_get(r.coord, 1, &n), RMR_OK);
+    assert_int_equal(n.endpoints[0].port, 50);
+    assert_int_equal(rig_ask(&b, "/machine/map",
+                             "{\"Version\":138,\"NodeKey\":\"" KEY2 "\"}")
+                         ->status,
+                     200);
+    /* Ten updates a second, or two streams. */
+    taken = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        rig_wait(&r, RMR_SEC / 20);
+        taken += rig_ask(&a, "/machine/map", text)->status == 200;
+    }
+    assert_in_range(taken, 49, 51);
+    rig_wait(&r, 2 * RMR_SEC);
+    (void)snprintf(text, sizeof text,
+                   "{\"Version\":138,\"NodeKey\":\"" KEY1
+                   "\",\"Stream\":true}");
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(rig_ask(&a, "/machine/map", text)->status,
+                         i < 4 ? 200 : 429);
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
 /* 10,000 connections of four addresses that say nothing, or half of something:
  * who is in stays in, who comes gets in, and memory is bounded. */
 static void half_open_connections_displace_each_other(void **s)
@@ -682,6 +731,7 @@ int main(void)
         cmocka_unit_test(one_stranger_does_not_keep_logins_from_others),
         cmocka_unit_test(few_requests_wait_for_a_login),
         cmocka_unit_test(a_node_has_few_streams),
+        cmocka_unit_test(a_node_that_asks_without_end_is_held_back),
         cmocka_unit_test(half_open_connections_displace_each_other),
         cmocka_unit_test(descriptors_that_run_out_come_back),
         cmocka_unit_test(it_may_be_freed_while_they_wait),
