@@ -110,6 +110,9 @@ static void on_event(void *user, const rmr_coord_event *ev)
 static void start(world *w)
 {
     static const uint8_t key[RMR_KEY_LEN] = {8, 1, [31] = 64};
+    static const rmr_prefix proxies[] = {
+        {.ip = {127, 0, 0, 1}, .family = RMR_AF_INET, .bits = 32},
+        {.ip = {10}, .family = RMR_AF_INET, .bits = 8}};
     rmr_addr at = rmr_addr_v4(127, 0, 0, 1, 8080);
     rmr_coord_callbacks cb = {sizeof cb, w, on_event};
     rmr_coord_store table = fake_table(&w->store);
@@ -131,6 +134,8 @@ static void start(world *w)
     cfg.max_connections = CONNECTIONS_MAX;
     cfg.node_expiry = 3600 * RMR_SEC;
     cfg.store = w->stores ? &table : NULL;
+    cfg.proxies = w->trusts ? proxies : NULL;
+    cfg.n_proxies = w->trusts ? 2 : 0;
     w->n_doors = 0;
     memset(&w->seen, 0, sizeof w->seen);
     w->stopped = false;
@@ -161,6 +166,7 @@ void fw_begin(world *w, uint8_t options)
     w->last_child = RMR_IO_ADAPTER_ID;
     w->open = options & 1;
     w->stores = options & 2;
+    w->trusts = options & 4;
     test_rng_seed(&w->rng, 5);
     for (int i = 0; i < CLIENTS; i++)
         w->c[i].w = w;

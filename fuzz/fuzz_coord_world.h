@@ -70,7 +70,7 @@ struct world {
     rmr_time now;
     uint64_t door[DOORS], last_child;
     int n_doors;
-    bool stopped, open, stores;
+    bool stopped, open, stores, trusts;
     bool lags; /* somebody stood still: frames may be old when they come */
     uint64_t wall;
     fw_policy policy;

@@ -78,10 +78,12 @@ static bool displace_one(rmr_coord *c, rmr_time now)
     return true;
 }
 
-void rmri_crd_conns_thin_out(rmr_coord *c, rmr_time now)
+bool rmri_crd_conns_thin_out(rmr_coord *c, rmr_time now)
 {
+    bool some = false;
     for (size_t n = c->strangers.all / 8 + 1; n > 0; n--)
-        (void)displace_one(c, now);
+        some |= displace_one(c, now);
+    return some;
 }
 
 /* Who can open the local endpoint is none. */

@@ -6,6 +6,7 @@
 
 #define HEAD_MAX ((size_t)8 * 1024)
 #define BODY_MAX ((uint64_t)CRD_API_POLICY_MAX) /* the longest of all */
+#define WARN_PAUSE (3600 * RMR_SEC)
 #define PROTOCOL "tailscale-control-protocol"
 
 /* ---- answers ------------------------------------------------------------- */
@@ -174,6 +175,17 @@ static bool decode(rmr_bytes in, uint8_t hello[RMR_TS_INIT_LEN + 4],
     return true;
 }
 
+/* Now and then: anybody can send such requests. */
+static void warn_of_proxy(rmr_coord *c)
+{
+    if (c->now < c->warn_at)
+        return;
+    c->warn_at = rmr_time_add(c->now, WARN_PAUSE);
+    rmr_logf(&c->env.log, RMR_LOG_WARN, CRD_LAYER,
+             "POST /ts2021 came without an Upgrade header: does a proxy in "
+             "front strip it?");
+}
+
 static bool upgrade(crd_conn *n, const rmr_h1_head *head)
 {
     uint8_t raw[RMR_TS_INIT_LEN + 4];
@@ -181,9 +193,7 @@ static bool upgrade(crd_conn *n, const rmr_h1_head *head)
     rmr_bytes up = rmr_h1_header(head, "Upgrade");
     rmr_bytes in = rmr_h1_header(head, "X-Tailscale-Handshake");
     if (!up.len) {
-        rmr_logf(&n->c->env.log, RMR_LOG_WARN, CRD_LAYER,
-                 "POST /ts2021 came without an Upgrade header: does a proxy in "
-                 "front strip it?");
+        warn_of_proxy(n->c);
         return text(n, 400, "Bad Request", "missing next protocol\n");
     }
     if (!rmr_bytes_eq_nocase(up, rmr_bytes_str(PROTOCOL)))

@@ -284,6 +284,7 @@ struct crd_node {
     size_t n_announced, n_approved;
     uint64_t key_id; /* of the pre-auth key */
     uint64_t created, last_seen, expiry;
+    rmr_time busy_until; /* by what its requests cost */
     uint16_t home_derp, cap;
     bool online, ephemeral, expired;
     rmr_addr client; /* who registered it */
@@ -495,8 +496,9 @@ void rmri_crd_conn_finish(crd_conn *n, rmr_time now);
 void rmri_crd_conn_settle(crd_conn *n, rmr_time now);
 /* A request of it came to its end: it is no idler. */
 void rmri_crd_conn_got_on(crd_conn *n);
-/* Ends some that have not shown whose they are, for others' sake. */
-void rmri_crd_conns_thin_out(rmr_coord *c, rmr_time now);
+/* Ends some that have not shown whose they are, for others' sake; false: there
+ * were none. */
+bool rmri_crd_conns_thin_out(rmr_coord *c, rmr_time now);
 void rmri_crd_conns_reap(rmr_coord *c);
 void rmri_crd_conns_free(rmr_coord *c);
 static inline bool rmri_crd_conn_reads(const crd_conn *n)
@@ -751,6 +753,7 @@ struct rmr_coord {
     rmr_time now;
     rmr_time stop_deadline;
     rmr_err stop_err;
+    rmr_time warn_at; /* a warning that strangers can cause is given again */
     bool dirty, ready_told;
 
     /* configuration, copied */

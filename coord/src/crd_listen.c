@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REST RMR_SEC /* after the descriptors ran out */
+/* After the descriptors ran out: until some that were given up are closed, or
+ * until others are. */
+#define REST_SHORT (20 * RMR_MS)
+#define REST RMR_SEC
 /* A client that vanished has the next keep-alive unacknowledged. */
 #define UNACKED_MAX (15 * RMR_SEC)
 
@@ -59,9 +62,9 @@ static void accept_failed(void *owner, rmr_time now, rmr_err why)
 {
     crd_listener *l = owner;
     (void)why;
-    rmri_crd_conns_thin_out(l->c, now);
+    bool some = rmri_crd_conns_thin_out(l->c, now);
     rmr_mc_io_pause(l->io, true);
-    l->resume_at = rmr_time_add(now, REST);
+    l->resume_at = rmr_time_add(now, some ? REST_SHORT : REST);
 }
 
 static const rmr_mc_io_ops ops = {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define FRONT "hskey-authreq-"
-#define FOLLOW_UP (10 * RMR_SEC)
+#define FOLLOW_UP (60 * RMR_SEC)
 #define WAITING_MAX 4 /* for one login */
 
 /* place is its first member, link that one's. */

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+/* Of a node's requests: ten updates a second, or two streams, after so many at
+ * once as take five seconds. */
+#define UPDATE_COST (100 * RMR_MS)
+#define STREAM_COST (500 * RMR_MS)
+#define COST_MAX (5 * RMR_SEC)
 #define STREAMS_MAX 4            /* of one node */
 #define KEEPALIVE (50 * RMR_SEC) /* and up to 9 s of chance */
 
@@ -185,6 +190,18 @@ static rmr_err update(rmr_coord *c, crd_node *n, const crd_request *q)
 
 /* ---- the request --------------------------------------------------------- */
 
+/* A node that is in could make the server tell all its peers of it without
+ * end, or make whole maps. */
+static bool may_ask(crd_node *n, rmr_time now, bool stream)
+{
+    rmr_time from = n->busy_until > now ? n->busy_until : now;
+    rmr_time until = rmr_time_add(from, stream ? STREAM_COST : UPDATE_COST);
+    if (rmr_time_since(until, now) > COST_MAX)
+        return false;
+    n->busy_until = until;
+    return true;
+}
+
 void rmri_crd_map(crd_rpc *r, rmr_time now, const crd_request *q)
 {
     rmr_coord *c = r->conn->c;
@@ -195,6 +212,11 @@ void rmri_crd_map(crd_rpc *r, rmr_time now, const crd_request *q)
                           n ? "node key in request does not match the "
                               "one associated with this machine key\n"
                             : "node not found\n");
+        return;
+    }
+    if (!may_ask(n, now, q->stream)) {
+        c->count.bad_requests++;
+        rmri_crd_rpc_text(r, 429, "too many requests; try again later\n");
         return;
     }
     if (!q->read_only && update(c, n, q) != RMR_OK) {

@@ -5,14 +5,18 @@
  * TS2021, one at a time, while nodes hold map streams and send updates.  What
  * the first says after each start is what the second says: without the last
  * change, if that was not acknowledged and no map stream had shown it.
- *   killed [--times N] [--seed N] */
+ *   killed [--times N] [--seed N] [--remora PATH]
+ * With a command it is `remora coordinator serve` which dies, some time after a
+ * request was sent to it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -33,11 +37,26 @@ static int said; /* by the twin */
 static wire_node watcher;
 static unsigned number, acknowledged, later, killed_between, stillborn;
 
+static const char *remora;
+
 typedef struct fate {
     unsigned cut; /* at that call; 0: between requests */
     dying_how how;
     unsigned requests;
+    long pause_ns; /* of the command: behind the last one's sending */
 } fate;
+
+static unsigned until; /* so many requests; 0: no end is near */
+static long pause_ns;
+
+static void one_was_sent(void)
+{
+    struct timespec t = {0, pause_ns};
+    if (until == 0 || --until > 0)
+        return;
+    (void)nanosleep(&t, NULL);
+    (void)kill(victim.server.pid, SIGKILL);
+}
 
 static void choose(void *user)
 {
@@ -67,6 +86,7 @@ static void set_up(void)
     assert_non_null(mkdtemp(home));
     set_up_side(&twin, "twin", true);
     set_up_side(&victim, "victim", false);
+    victim.server.remora = remora;
     assert_true(wire_server_start(&twin.server));
     assert_true(wire_state_get(&is, twin.socket));
     assert_true(wire_state_get(&was, twin.socket));
@@ -74,8 +94,14 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    static const char *const files[] = {"victim/db", "victim/db-wal",
-                                        "victim/db-shm", "victim/s", "twin/s"};
+    static const char *const files[] = {"victim/db",
+                                        "victim/db-wal",
+                                        "victim/db-shm",
+                                        "victim/s",
+                                        "victim/coordinator.yaml",
+                                        "victim/log",
+                                        "victim/noise_private.key",
+                                        "twin/s"};
     char path[96];
     wire_server_kill(&twin.server);
     wire_state_free(&was);
@@ -169,7 +195,9 @@ static void chatter(void)
 /* The last change, where the victim has not got it.  False: it died. */
 static bool change_victim(void)
 {
+    wire_sent = one_was_sent;
     int status = op_do(&last, &victim);
+    wire_sent = NULL;
     if (status == 0)
         return false;
     if (status != said)
@@ -196,7 +224,9 @@ static void live(const fate *f, unsigned life, test_rng *r)
     if (!look(life) || (pending && !change_victim()))
         return;
     watch();
-    for (unsigned n = 0; f->cut || n < f->requests; n++) {
+    until = remora ? 1 + f->requests : 0;
+    pause_ns = f->pause_ns;
+    for (unsigned n = 0; remora || f->cut || n < f->requests; n++) {
         chatter();
         change_twin(r);
         if (!change_victim())
@@ -213,8 +243,10 @@ static void nothing_acknowledged_is_lost(void **s)
     for (unsigned life = 0; life < times; life++) {
         uint64_t bits = test_rng_u64(&r);
         fate f = {0, (dying_how)((bits >> 4) % DYING_HOWS),
-                  (unsigned)(bits >> 16) % 20};
-        if (bits % 8)
+                  (unsigned)(bits >> 16) % 20, 0};
+        f.pause_ns = (long)((bits >> 40) % 3000) * 1000;
+        until = 0;
+        if (bits % 8 && !remora)
             f.cut = 1 + (unsigned)(bits >> 32) % (bits & 8 ? 40 : 400);
         victim.server.begin = choose;
         victim.server.user = &f;
@@ -222,7 +254,7 @@ static void nothing_acknowledged_is_lost(void **s)
             live(&f, life, &r);
         else
             stillborn++;
-        killed_between += !f.cut;
+        killed_between += !f.cut && !remora;
         wire_server_kill(&victim.server);
     }
     victim.server.begin = NULL;
@@ -245,6 +277,8 @@ int main(int argc, char **argv)
             times = (unsigned)n;
         else if (strcmp(argv[i], "--seed") == 0)
             seed = n;
+        else if (strcmp(argv[i], "--remora") == 0)
+            remora = argv[i + 1];
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_acknowledged_is_lost),

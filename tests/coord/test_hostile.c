@@ -302,6 +302,55 @@ static void a_node_has_few_streams(void **s)
     rig_free(&r);
 }
 
+/* Each update may be a patch to every peer, each stream a whole map. */
+static void a_node_that_asks_without_end_is_held_back(void **s)
+{
+    char key[RMR_COORD_KEY_TEXT], text[256];
+    rmr_coord_node n;
+    unsigned taken = 0;
+    (void)s;
+    set_up();
+    auth_key(user("alice"), key);
+    assert_true(rig_join(&a, &r, 1, 138));
+    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
+    assert_true(rig_join(&b, &r, 2, 138));
+    assert_true(has(ask_in(&b, KEY2, key), "\"MachineAuthorized\":true"));
+    for (unsigned i = 0; i < 1000; i++) {
+        (void)snprintf(text, sizeof text,
+                       "{\"Version\":138,\"NodeKey\":\"" KEY1
+                       "\",\"Endpoints\":[\"192.0.2.1:%u\"]}",
+                       1 + i);
+        rig_answer *x = rig_ask(&a, "/machine/map", text);
+        assert_true(x->status == (taken < 50 ? 200 : 429));
+        taken += x->status == 200;
+    }
+    assert_int_equal(taken, 50);
+    /* What was refused was not done; others are not held back. */
+    assert_int_equal(rmr_coord_node_get(r.coord, 1, &n), RMR_OK);
+    assert_int_equal(n.endpoints[0].port, 50);
+    assert_int_equal(rig_ask(&b, "/machine/map",
+                             "{\"Version\":138,\"NodeKey\":\"" KEY2 "\"}")
+                         ->status,
+                     200);
+    /* Ten updates a second, or two streams. */
+    taken = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        rig_wait(&r, RMR_SEC / 20);
+        taken += rig_ask(&a, "/machine/map", text)->status == 200;
+    }
+    assert_in_range(taken, 49, 51);
+    rig_wait(&r, 2 * RMR_SEC);
+    (void)snprintf(text, sizeof text,
+                   "{\"Version\":138,\"NodeKey\":\"" KEY1
+                   "\",\"Stream\":true}");
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(rig_ask(&a, "/machine/map", text)->status,
+                         i < 4 ? 200 : 429);
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
 /* 10,000 connections of four addresses that say nothing, or half of something:
  * who is in stays in, who comes gets in, and memory is bounded. */
 static void half_open_connections_displace_each_other(void **s)
@@ -362,7 +411,8 @@ static void descriptors_that_run_out_come_back(void **s)
     assert_int_equal(r.m.event(r.m.self, r.now, &ev), RMR_OK);
     rig_turn(&r);
     assert_int_equal(stats().connections, 87);
-    rig_wait(&r, 2 * RMR_SEC);
+    assert_true(r.m.next_deadline(r.m.self) <= r.now + RMR_SEC / 10);
+    rig_wait(&r, RMR_SEC / 10);
     assert_true(rig_join(&a, &r, 1, 138));
     rig_part(&a);
     rig_free(&r);
@@ -583,6 +633,38 @@ static void no_client_chooses_a_longer_life(void **s)
     rig_free(&r);
 }
 
+/* ---- the log ---------------------------------------------------------------- */
+
+static size_t lines_with(const char *words)
+{
+    size_t n = 0;
+    for (const char *p = r.log.text; (p = strstr(p, words)); p++)
+        n++;
+    return n;
+}
+
+/* Strangers don't fill the disk by it. */
+static void what_strangers_do_is_logged_once_an_hour(void **s)
+{
+    static const char ask[] = "POST /ts2021 HTTP/1.1\r\nHost: h\r\n"
+                              "Content-Length: 0\r\n\r\n";
+    (void)s;
+    set_up();
+    for (int i = 0; i < 100; i++) {
+        rig_conn *c = rig_open(&r);
+        rig_text(&r, c, ask);
+        assert_memory_equal(c->got, "HTTP/1.1 400", 12);
+        rig_leave(&r, c, true);
+    }
+    assert_int_equal(lines_with("without an Upgrade"), 1);
+    rig_wait(&r, 3601 * RMR_SEC);
+    rig_conn *c = rig_open(&r);
+    rig_text(&r, c, ask);
+    rig_leave(&r, c, true);
+    assert_int_equal(lines_with("without an Upgrade"), 2);
+    rig_free(&r);
+}
+
 /* ---- floods inside HTTP/2 ------------------------------------------------- */
 
 /* Each is one frame; the client reads nothing of what the server says. */
@@ -594,17 +676,22 @@ static void frames_without_end_take_no_memory(void **s)
         uint8_t len;
         const char *payload;
         bool new_streams, may_stay;
+        uint8_t head; /* of stream 1, in front: its flags and 128; 0: none */
     } t[] = {
         {"streams above the limit", 1, 4, sizeof REGISTER - 1, REGISTER, true,
-         false},
-        {"... that are whole", 1, 5, sizeof REGISTER - 1, REGISTER, true,
-         false},
-        {"heads that are none", 1, 5, 1, "\x86", true, false},
-        {"pings", 6, 0, 8, "12345678", false, false},
-        {"settings", 4, 0, 0, "", false, false},
-        {"priorities", 2, 0, 5, "\0\0\0\0\1", true, true},
-        {"windows", 8, 0, 4, "\0\0\0\1", false, true},
-        {"unknown frames", 99, 0, 4, "abcd", false, true},
+         false, 0},
+        {"... that are whole", 1, 5, sizeof REGISTER - 1, REGISTER, true, false,
+         0},
+        {"heads that are none", 1, 5, 1, "\x86", true, false, 0},
+        {"pings", 6, 0, 8, "12345678", false, false, 0},
+        {"settings", 4, 0, 0, "", false, false, 0},
+        {"priorities", 2, 0, 5, "\0\0\0\0\1", true, true, 0},
+        {"windows", 8, 0, 4, "\0\0\0\1", false, true, 0},
+        {"unknown frames", 99, 0, 4, "abcd", false, true, 0},
+        {"a head by continuations", 9, 0, 5, "\0\1a\1b", false, true, 128},
+        {"... that are empty", 9, 0, 0, "", false, true, 128},
+        {"data of nothing", 0, 0, 0, "", false, true, 132},
+        {"resets", 3, 0, 4, "\0\0\0\10", true, false, 0},
     };
     (void)s;
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
@@ -613,10 +700,15 @@ static void frames_without_end_take_no_memory(void **s)
         begins(65535);
         r.stands = true;
         size_t before = r.heap.live_bytes;
+        uint32_t own = t[i].head ? 1 : 0;
+        if (own)
+            rig_inside(&a, text,
+                       frame(text, sizeof REGISTER - 1, 1, t[i].head & 127, 1,
+                             REGISTER));
         for (uint32_t k = 0; k < 20000 && !a.c->closed; k++)
             rig_inside(&a, text,
                        frame(text, t[i].len, t[i].type, t[i].flags,
-                             t[i].new_streams ? 1 + 2 * k : 0, t[i].payload));
+                             t[i].new_streams ? 1 + 2 * k : own, t[i].payload));
         size_t took =
             r.heap.live_bytes > before ? r.heap.live_bytes - before : 0;
         r.stands = false;
@@ -639,6 +731,7 @@ int main(void)
         cmocka_unit_test(one_stranger_does_not_keep_logins_from_others),
         cmocka_unit_test(few_requests_wait_for_a_login),
         cmocka_unit_test(a_node_has_few_streams),
+        cmocka_unit_test(a_node_that_asks_without_end_is_held_back),
         cmocka_unit_test(half_open_connections_displace_each_other),
         cmocka_unit_test(descriptors_that_run_out_come_back),
         cmocka_unit_test(it_may_be_freed_while_they_wait),
@@ -647,6 +740,7 @@ int main(void)
         cmocka_unit_test(updates_keep_a_connection),
         cmocka_unit_test(slow_clients_end_at_each_layer),
         cmocka_unit_test(no_client_chooses_a_longer_life),
+        cmocka_unit_test(what_strangers_do_is_logged_once_an_hour),
         cmocka_unit_test(frames_without_end_take_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

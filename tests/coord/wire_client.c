@@ -17,6 +17,14 @@
 
 #define PATIENCE 20000 /* ms: longer means that the server hangs */
 
+void (*wire_sent)(void);
+
+static void sent(void)
+{
+    if (wire_sent)
+        wire_sent();
+}
+
 static void need(bool ok, const char *what)
 {
     if (ok)
@@ -133,6 +141,7 @@ int wire_rest(const char *socket_path, const char *method, const char *path,
                    "\r\n",
                    method, path, strlen(body));
     if (send_all(fd, head, strlen(head)) && send_all(fd, body, strlen(body))) {
+        sent();
         while ((n = receive(fd, text + len, sizeof text - 1 - len, PATIENCE)))
             len += n;
     }
@@ -362,6 +371,7 @@ int wire_ask(wire_node *n, const char *path, const char *body)
                         n, &id) == RMR_OK,
          "request");
     bool alive = write_out(n);
+    sent();
     while (alive && !n->over)
         alive = read_in(n, PATIENCE);
     if (alive)

@@ -18,6 +18,9 @@
 int wire_rest(const char *socket_path, const char *method, const char *path,
               const char *body, const char **answer);
 
+/* Called behind each request that was sent, in front of its answer. */
+extern void (*wire_sent)(void);
+
 typedef struct wire_node { /* a connection inside Noise */
     int fd;
     uint8_t machine;

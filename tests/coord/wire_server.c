@@ -4,12 +4,18 @@
 #include <remora/posix.h>
 #include <remora/store_sqlite.h>
 
+#include "wire_client.h"
+
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
@@ -85,15 +91,20 @@ static int serve(const wire_server *s, running *r, rmr_store_sqlite *db)
     return e == RMR_OK ? 0 : 7;
 }
 
+static void die_with_parent(void)
+{
+#ifdef __linux__
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves none */
+#endif
+}
+
 static void child(const wire_server *s, int told)
 {
     char path[256], why[RMR_STORE_SQLITE_WHY];
     running r = {told, 0};
     rmr_store_sqlite *db = NULL;
     rmr_store_sqlite_config cfg;
-#ifdef __linux__
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves none */
-#endif
+    die_with_parent();
     if (s->begin)
         s->begin(s->user);
     (void)snprintf(path, sizeof path, "%s/db", s->dir);
@@ -108,9 +119,82 @@ static void child(const wire_server *s, int told)
     _exit(serve(s, &r, db));
 }
 
+/* ---- the command --------------------------------------------------------- */
+
+static uint16_t free_port(void)
+{
+    struct sockaddr_in a;
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&a, sizeof a) != 0 ||
+        getsockname(fd, (struct sockaddr *)&a, &n) != 0)
+        abort();
+    (void)close(fd);
+    return ntohs(a.sin_port);
+}
+
+static void write_config(const wire_server *s, const char *path)
+{
+    FILE *f = fopen(path, "w");
+    if (!f)
+        abort();
+    (void)fprintf(f,
+                  "server_url: \"http://127.0.0.1:%u\"\n"
+                  "listen_addr: \"127.0.0.1:%u\"\n"
+                  "state_dir: \"%s\"\n"
+                  "unix_socket: \"%s/s\"\n"
+                  "database:\n  sqlite:\n    path: \"%s/db\"\n"
+                  "policy:\n  mode: database\n"
+                  "dns:\n  base_domain: \"t.test\"\n",
+                  s->port, s->port, s->dir, s->dir, s->dir);
+    (void)fclose(f);
+}
+
+static bool answers(const wire_server *s)
+{
+    struct timespec t = {0, 5000000};
+    char path[108];
+    (void)snprintf(path, sizeof path, "%s/s", s->dir);
+    for (int i = 0; i < 4000; i++) {
+        if (waitpid(s->pid, NULL, WNOHANG) != 0)
+            abort(); /* it said why */
+        if (wire_rest(path, "GET", "/api/v1/health", "", NULL) == 200)
+            return true;
+        (void)nanosleep(&t, NULL);
+    }
+    return false;
+}
+
+static bool run_command(wire_server *s)
+{
+    char config[128], log[128];
+    (void)snprintf(config, sizeof config, "%s/coordinator.yaml", s->dir);
+    (void)snprintf(log, sizeof log, "%s/log", s->dir);
+    if (!s->port)
+        s->port = free_port();
+    write_config(s, config);
+    s->pid = fork();
+    if (s->pid < 0)
+        abort();
+    if (s->pid == 0) {
+        die_with_parent();
+        if (freopen(log, "a", stdout))
+            (void)execl(s->remora, "remora", "coordinator", "serve", "--config",
+                        config, (char *)NULL);
+        perror(s->remora);
+        _exit(10);
+    }
+    return answers(s);
+}
+
 bool wire_server_start(wire_server *s)
 {
     int ends[2];
+    if (s->remora)
+        return run_command(s);
     if (pipe(ends) != 0 || (s->pid = fork()) < 0) {
         perror("wire_server");
         abort();

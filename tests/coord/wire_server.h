@@ -13,6 +13,8 @@ typedef struct wire_server {
     const char *dir;    /* its folder: the database "db", the endpoint "s" */
     bool forgets;       /* it has no store                                 */
     uint64_t max_bytes; /* of the database; 0: as the disk has             */
+    const char *remora; /* NULL, or the command: `coordinator serve` of it
+                           is run in the place of all this                 */
     void (*begin)(void *user); /* in the process, before anything; or NULL */
     void *user;
     pid_t pid;     /* 0: none runs */
