@@ -770,7 +770,7 @@ struct rmr_coord {
 
     rmr_mc *mc;
     rmr_tls_identity *identity;
-    rmr_tls_pool *pool;
+    rmr_h2_frame *h2_frame; /* that all connections write by */
     rmr_timers timers;
     rmr_mc_key *key; /* while it is loaded */
 
