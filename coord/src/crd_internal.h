@@ -161,6 +161,11 @@ const crd_share *rmri_crd_fair_fullest(const crd_fair *f);
 char *rmri_crd_text(rmr_coord *c, rmr_bytes text);
 void rmri_crd_text_free(rmr_coord *c, char *text);
 
+/* An array with room for one more behind its n: the same, or a longer one in its
+ * place.  NULL: no memory, and it is as it was. */
+void *rmri_crd_room(rmr_coord *c, void *array, size_t n, size_t *cap,
+                    size_t size);
+
 typedef struct crd_buf { /* bytes in one piece, a queue */
     uint8_t *p;
     size_t off, len, cap; /* len: with what was consumed */
