@@ -24,6 +24,7 @@
  *   crd_users.c     users
  *   crd_keys.c      pre-auth keys
  *   crd_nodes.c     nodes: the table and its indexes
+ *   crd_nodes_admin.c  what the program does with them
  *   crd_change.c    what a change of a node means to the streams
  *   crd_sight.c     what a stream's client may see, when a frame is made
  *   crd_names.c     DNS labels
@@ -305,6 +306,8 @@ enum { CRD_TIMER_PRESENCE = 100, CRD_TIMER_EXPIRY, CRD_TIMER_KEEPALIVE,
 rmr_err rmri_crd_nodes_init(rmr_coord *c);
 void rmri_crd_nodes_free(rmr_coord *c);
 crd_node *rmri_crd_node(const rmr_coord *c, uint64_t id);
+/* The first one with an id above that; NULL: none. */
+crd_node *rmri_crd_node_behind(const rmr_coord *c, uint64_t id);
 crd_node *rmri_crd_node_by_key(const rmr_coord *c,
                                const uint8_t key[RMR_KEY_LEN]);
 /* Of that machine and user (NULL: a tagged one); NULL: none. */
