@@ -386,7 +386,10 @@ static bool stream(reader *r)
             return false;
         }
         if (r->ev.type == YAML_STREAM_END_EVENT) {
-            return true;
+            /* A list that is empty is being written, rather. */
+            return seen || !r->records_alone ||
+                   wrong(r, "the file is empty; %s is a list without records",
+                         "[]");
         }
         if (r->ev.type == YAML_DOCUMENT_START_EVENT) {
             if (seen) {

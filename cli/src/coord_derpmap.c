@@ -509,8 +509,12 @@ static bool load(maker *m, yaml_parser_t *yaml)
                            yaml->problem != NULL ? yaml->problem
                                                  : "unreadable");
     }
+    /* One that is empty is being written, rather: its relays are not to go. */
     const yaml_node_t *root = yaml_document_get_root_node(&m->doc);
-    bool ok = root == NULL || is_null(root) || put_map(m, root);
+    bool ok = root == NULL ? wrong(m, 0,
+                                   "the file is empty; {} is a map "
+                                   "without regions")
+                           : is_null(root) || put_map(m, root);
     yaml_document_delete(&m->doc);
     return ok;
 }

@@ -34,6 +34,8 @@ static rmr_err init(rmr_coord *c, const rmr_coord_config *cfg)
     if (e == RMR_OK)
         e = mc_new(c);
     if (e == RMR_OK)
+        e = rmr_h2_frame_new(&c->h2_frame, &c->env);
+    if (e == RMR_OK)
         e = rmr_timers_init(&c->timers, &c->env.alloc, 64);
     if (e == RMR_OK)
         e = rmri_crd_fair_init(&c->strangers, &c->env.rng);
@@ -80,6 +82,7 @@ void rmr_coord_free(rmr_coord *c)
         return;
     rmr_alloc alloc = c->env.alloc;
     rmri_crd_conns_free(c);
+    rmr_h2_frame_free(c->h2_frame);
     rmri_crd_logins_free(c);
     rmri_crd_store_free(c);
     rmri_crd_policy_free(c);

@@ -23,18 +23,11 @@ void rmri_crd_api_keys_free(rmr_coord *c)
 static rmr_err grow(rmr_coord *c)
 {
     crd_api *a = c->api;
-    if (a->n_keys < a->cap_keys)
-        return RMR_OK;
-    size_t cap = a->cap_keys ? a->cap_keys * 2 : 4;
     crd_api_key **p =
-        rmr_alloc_zero(&c->env.alloc, cap * sizeof *p, _Alignof(crd_api_key *));
+        rmri_crd_room(c, a->keys, a->n_keys, &a->cap_keys, sizeof *p);
     if (!p)
         return RMR_E_NOMEM;
-    if (a->n_keys)
-        memcpy(p, a->keys, a->n_keys * sizeof *p);
-    rmr_release(&c->env.alloc, a->keys, a->cap_keys * sizeof *p);
     a->keys = p;
-    a->cap_keys = cap;
     return RMR_OK;
 }
 

@@ -62,19 +62,11 @@ rmr_err rmri_crd_say(crd_stream *s, const crd_node *n, crd_what what)
 
 static rmr_err add_gone(crd_stream *s, uint64_t id)
 {
-    rmr_coord *c = s->rpc->conn->c;
-    if (s->n_gone == s->cap_gone) {
-        size_t cap = s->cap_gone ? s->cap_gone * 2 : 4;
-        uint64_t *p =
-            rmr_alloc_zero(&c->env.alloc, cap * sizeof *p, _Alignof(uint64_t));
-        if (!p)
-            return RMR_E_NOMEM;
-        if (s->n_gone)
-            memcpy(p, s->gone, s->n_gone * sizeof *p);
-        rmr_release(&c->env.alloc, s->gone, s->cap_gone * sizeof *p);
-        s->gone = p;
-        s->cap_gone = cap;
-    }
+    uint64_t *p = rmri_crd_room(s->rpc->conn->c, s->gone, s->n_gone,
+                                &s->cap_gone, sizeof *p);
+    if (!p)
+        return RMR_E_NOMEM;
+    s->gone = p;
     s->gone[s->n_gone++] = id;
     s->any = true;
     return RMR_OK;

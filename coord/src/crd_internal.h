@@ -24,6 +24,7 @@
  *   crd_users.c     users
  *   crd_keys.c      pre-auth keys
  *   crd_nodes.c     nodes: the table and its indexes
+ *   crd_nodes_admin.c  what the program does with them
  *   crd_change.c    what a change of a node means to the streams
  *   crd_sight.c     what a stream's client may see, when a frame is made
  *   crd_names.c     DNS labels
@@ -160,6 +161,11 @@ const crd_share *rmri_crd_fair_fullest(const crd_fair *f);
 /* A copy with a NUL behind it; NULL: no memory. */
 char *rmri_crd_text(rmr_coord *c, rmr_bytes text);
 void rmri_crd_text_free(rmr_coord *c, char *text);
+
+/* An array with room for one more behind its n: the same, or a longer one in its
+ * place.  NULL: no memory, and it is as it was. */
+void *rmri_crd_room(rmr_coord *c, void *array, size_t n, size_t *cap,
+                    size_t size);
 
 typedef struct crd_buf { /* bytes in one piece, a queue */
     uint8_t *p;
@@ -301,6 +307,8 @@ enum { CRD_TIMER_PRESENCE = 100, CRD_TIMER_EXPIRY, CRD_TIMER_KEEPALIVE,
 rmr_err rmri_crd_nodes_init(rmr_coord *c);
 void rmri_crd_nodes_free(rmr_coord *c);
 crd_node *rmri_crd_node(const rmr_coord *c, uint64_t id);
+/* The first one with an id above that; NULL: none. */
+crd_node *rmri_crd_node_behind(const rmr_coord *c, uint64_t id);
 crd_node *rmri_crd_node_by_key(const rmr_coord *c,
                                const uint8_t key[RMR_KEY_LEN]);
 /* Of that machine and user (NULL: a tagged one); NULL: none. */
@@ -773,7 +781,7 @@ struct rmr_coord {
 
     rmr_mc *mc;
     rmr_tls_identity *identity;
-    rmr_tls_pool *pool;
+    rmr_h2_frame *h2_frame; /* that all connections write by */
     rmr_timers timers;
     rmr_mc_key *key; /* while it is loaded */
 

@@ -33,18 +33,10 @@ void rmri_crd_keys_free(rmr_coord *c)
 
 static rmr_err grow(rmr_coord *c)
 {
-    if (c->n_keys < c->cap_keys)
-        return RMR_OK;
-    size_t cap = c->cap_keys ? c->cap_keys * 2 : 8;
-    crd_key **p =
-        rmr_alloc_zero(&c->env.alloc, cap * sizeof *p, _Alignof(crd_key *));
+    crd_key **p = rmri_crd_room(c, c->keys, c->n_keys, &c->cap_keys, sizeof *p);
     if (!p)
         return RMR_E_NOMEM;
-    if (c->n_keys)
-        memcpy(p, c->keys, c->n_keys * sizeof *p);
-    rmr_release(&c->env.alloc, c->keys, c->cap_keys * sizeof *p);
     c->keys = p;
-    c->cap_keys = cap;
     return RMR_OK;
 }
 

@@ -86,6 +86,7 @@ static rmr_err h2_new(crd_conn *n)
     memset(&cfg, 0, sizeof cfg);
     cfg.max_streams = STREAMS;
     cfg.max_body = BODY_MAX;
+    cfg.frame = n->c->h2_frame;
     cfg.callbacks = rmri_crd_rpc_callbacks;
     cfg.callbacks.user = n;
     return rmr_h2s_new(&n->h2, &n->c->env, &cfg);

@@ -1,6 +1,7 @@
-/* Texts that are kept, alone and in lists; bytes that wait. */
+/* Texts that are kept, alone and in lists; arrays that grow; bytes that wait. */
 #include "crd_internal.h"
 
+#include <stddef.h>
 #include <string.h>
 
 char *rmri_crd_text(rmr_coord *c, rmr_bytes text)
@@ -44,6 +45,22 @@ rmr_err rmri_crd_list_set(rmr_coord *c, crd_list *l, const char *const *p,
     rmri_crd_list_free(c, l);
     *l = fresh;
     return RMR_OK;
+}
+
+void *rmri_crd_room(rmr_coord *c, void *array, size_t n, size_t *cap,
+                    size_t size)
+{
+    if (n < *cap)
+        return array;
+    size_t more = *cap ? *cap * 2 : 4;
+    void *p = rmr_alloc_zero(&c->env.alloc, more * size, _Alignof(max_align_t));
+    if (!p)
+        return NULL;
+    if (n)
+        memcpy(p, array, n * size);
+    rmr_release(&c->env.alloc, array, *cap * size);
+    *cap = more;
+    return p;
 }
 
 /* ---- bytes --------------------------------------------------------------- */

@@ -53,18 +53,11 @@ void rmri_crd_users_free(rmr_coord *c)
 
 static rmr_err grow(rmr_coord *c)
 {
-    if (c->n_users < c->cap_users)
-        return RMR_OK;
-    size_t cap = c->cap_users ? c->cap_users * 2 : 8;
     crd_user **p =
-        rmr_alloc_zero(&c->env.alloc, cap * sizeof *p, _Alignof(crd_user *));
+        rmri_crd_room(c, c->users, c->n_users, &c->cap_users, sizeof *p);
     if (!p)
         return RMR_E_NOMEM;
-    if (c->n_users)
-        memcpy(p, c->users, c->n_users * sizeof *p);
-    rmr_release(&c->env.alloc, c->users, c->cap_users * sizeof *p);
     c->users = p;
-    c->cap_users = cap;
     return RMR_OK;
 }
 

@@ -287,6 +287,7 @@ static rmr_time m_next_deadline(const void *self)
     at = rmr_time_min(at, rmri_relay_listen_deadline(r));
     at = rmr_time_min(at, rmri_relay_verify_deadline(r));
     at = rmr_time_min(at, rmri_relay_mesh_deadline(r));
+    at = rmr_time_min(at, rmri_relay_review_deadline(r));
     if (r->sw)
         at = rmr_time_min(at, rmr_dsw_next_deadline(r->sw));
     return at;
@@ -305,6 +306,7 @@ static rmr_err m_handle_deadline(void *self, rmr_time now)
     rmri_relay_listen_handle_deadline(r, now);
     rmri_relay_verify_handle_deadline(r, now);
     rmri_relay_mesh_handle_deadline(r, now);
+    rmri_relay_review(r, now);
     if (r->sw)
         return rmr_dsw_handle_deadline(r->sw, now);
     return RMR_OK;

@@ -181,6 +181,9 @@ rmr_err rmri_relay_switch_read(rl_conn *c, rmr_time now, rmr_buf data,
 size_t rmri_relay_switch_write(rl_conn *c, rmr_time now, rmr_buf dst);
 /* Does what the switch wants. */
 void rmri_relay_switch_pump(rmr_relay *r, rmr_time now);
+/* Asks the host again whether those who are here still may be. */
+rmr_time rmri_relay_review_deadline(const rmr_relay *r);
+void rmri_relay_review(rmr_relay *r, rmr_time now);
 
 /* ---- relay_websocket.c ------------------------------------------------- */
 
@@ -282,6 +285,7 @@ struct rmr_relay {
     rmr_tls_pool *pool;
     rmr_timers timers;
     rmr_dsw *sw;
+    rmr_time review_at;
     uint8_t public_key[RMR_KEY_LEN];
 
     rl_conn *conns;

@@ -6,16 +6,21 @@
 
 #define MAX_WISHES 4096 /* in one pump; the others come with the next */
 
+#define REVIEW_EVERY (60 * RMR_SEC)
+
+static bool ask_host(rmr_relay *r, const rmr_dsw_info *info)
+{
+    r->in_callback++;
+    bool yes = r->cb.may_enter(r->cb.user, info->key, &info->addr);
+    r->in_callback--;
+    return yes;
+}
+
 static void on_admit(void *user, rmr_dsw_client client,
                      const rmr_dsw_info *info)
 {
     rmr_relay *r = user;
-    bool yes = true;
-    if (r->cb.may_enter) {
-        r->in_callback++;
-        yes = r->cb.may_enter(r->cb.user, info->key, &info->addr);
-        r->in_callback--;
-    }
+    bool yes = !r->cb.may_enter || ask_host(r, info);
     if (yes && r->verify) {
         rmri_relay_verify_ask(info->tag, r->now, info);
         return;
@@ -42,6 +47,7 @@ rmr_err rmri_relay_switch_new(rmr_relay *r, rmr_time now)
     cb.user = r;
     cb.on_admit = r->verify || r->cb.may_enter ? on_admit : NULL;
     cb.on_forward = on_forward;
+    r->review_at = rmr_time_add(now, REVIEW_EVERY);
     rmr_dsw_config_init(&cfg, sizeof cfg);
     memcpy(cfg.private_key, r->private_key, RMR_KEY_LEN);
     memcpy(cfg.mesh_key, r->mesh_key, RMR_KEY_LEN);
@@ -117,4 +123,34 @@ void rmri_relay_switch_pump(rmr_relay *r, rmr_time now)
         grant(&want, now);
     }
     rmri_relay_stir(r);
+}
+
+/* ---- who may no longer --------------------------------------------------- */
+
+rmr_time rmri_relay_review_deadline(const rmr_relay *r)
+{
+    return r->cb.may_enter && r->sw ? r->review_at : RMR_TIME_NEVER;
+}
+
+static void review(rl_conn *c, rmr_time now)
+{
+    rmr_relay *r = c->r;
+    rmr_dsw_info info;
+    if (c->client.id == 0 ||
+        rmr_dsw_client_get(r->sw, c->client, &info) != RMR_OK || !info.is_up ||
+        info.is_mesh || ask_host(r, &info))
+        return;
+    r->count.refused++;
+    rmri_relay_conn_leave(c, now, RMR_E_DENIED);
+}
+
+void rmri_relay_review(rmr_relay *r, rmr_time now)
+{
+    if (now < rmri_relay_review_deadline(r))
+        return;
+    r->review_at = rmr_time_add(now, REVIEW_EVERY);
+    for (rl_conn *c = r->conns, *next; c; c = next) {
+        next = c->next;
+        review(c, now);
+    }
 }

@@ -1,6 +1,6 @@
-/* Admission by URL, for those whom the host lets in: each client that proved its key is asked for by a POST.
- * A few askers keep their connections; the clients wait in a list, at most 5 s
- * each, and then at most 5 s for their answer. */
+/* Admission by URL, for those whom the host lets in: each client that proved its
+ * key is asked for by a POST.  A few askers keep their connections; the clients
+ * wait in a list, at most 5 s each, and then at most 5 s for their answer. */
 #include "relay_internal.h"
 
 #include <remora/json.h>

@@ -147,6 +147,8 @@ printf '[{"name": "wiki.test", "type": "A", "value": "a"}]' >records.json
 check "a DNS record without an address" refused "records.json: the record of wiki.test needs an address" "$dns"
 echo '{"name": "wiki.test"}' >records.json
 check "DNS records that are no list" refused "records.json, line 1: 'dns.extra_records' takes a list" "$dns"
+: >records.json
+check "DNS records that are just being written" refused "records.json, line 1: the file is empty" "$dns"
 check "a damaged Noise key" refused "short.key holds no private key" 'noise: {private_key_path: short.key}\n'
 printf 'privkey:%064d' 7 >open.key
 chmod 644 open.key

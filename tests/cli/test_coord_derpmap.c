@@ -88,7 +88,7 @@ static void without_files_there_is_no_region(void **state)
 {
     (void)state;
     expect(0, NULL, "{\"Regions\":{}}");
-    write_file(0, "");
+    write_file(0, "{}");
     expect(1, NULL, "{\"Regions\":{}}");
     write_file(0, "---\nregions:\n");
     expect(1, NULL, "{\"Regions\":{}}");
@@ -248,6 +248,7 @@ static void faults_are_told_with_their_lines(void **state)
     } cases[] = {
         {"regions: [1]", ", line 1: 'regions' is a mapping by numbers"},
         {"- a", ", line 1: a DERP map is a mapping of fields"},
+        {"", ", line 1: the file is empty; {} is a map without regions"},
         {"\nregion: {}", ", line 2: a DERP map has no field 'region'"},
         {"regions:\n  x: {}",
          ", line 2: a region's key is its number, 1 to 65535"},

@@ -20,6 +20,7 @@
 
 static rig r;
 static rig_client a, b;
+static char key_text[RMR_COORD_KEY_TEXT];
 
 static void set_up_with(const rmr_coord_config *cfg)
 {
@@ -928,6 +929,39 @@ static void a_connection_that_asks_for_nothing_ends(void **s)
     rig_free(&r);
 }
 
+static size_t stream_of(rig_client *cl, uint8_t machine, const char *node_key)
+{
+    char text[512];
+    size_t before = r.heap.live_bytes;
+    assert_true(rig_join(cl, &r, machine, 138));
+    (void)rig_ask(cl, "/machine/register",
+                  registration(node_key, key_text, ""));
+    (void)snprintf(text, sizeof text,
+                   "{\"Version\":138,\"Compress\":\"zstd\","
+                   "\"NodeKey\":\"%s\",\"Stream\":true}",
+                   node_key);
+    (void)rig_ask(cl, "/machine/map", text);
+    rig_wait(&r, RMR_SEC);
+    return r.heap.live_bytes - before;
+}
+
+/* What remora/coord.h says, with its node and its map stream. */
+static void a_connected_node_takes_less_than_14_kib(void **s)
+{
+    rmr_coord_key_wish wish = {.user = 1, .reusable = true};
+    (void)s;
+    set_up();
+    wish.user = alice();
+    auth_key(&wish, key_text);
+    (void)stream_of(&a, 1, KEY1); /* and what all share */
+    size_t took = stream_of(&b, 2, KEY2);
+    if (took > 14 * 1024)
+        fail_msg("%zu bytes", took);
+    rig_part(&a);
+    rig_part(&b);
+    rig_free(&r);
+}
+
 static void every_allocation_may_fail(void **s)
 {
     char key[RMR_COORD_KEY_TEXT];
@@ -993,6 +1027,7 @@ int main(void)
         cmocka_unit_test(damaged_records_end_the_connection),
         cmocka_unit_test(half_open_connections_are_bounded_and_end),
         cmocka_unit_test(a_connection_that_asks_for_nothing_ends),
+        cmocka_unit_test(a_connected_node_takes_less_than_14_kib),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,6 +110,23 @@ static void the_host_says_who_may_enter(void **st)
     rig_end(&r);
 }
 
+/* Its node was removed, say. */
+static void who_may_no_longer_is_sent_away_within_a_minute(void **st)
+{
+    (void)st;
+    start_with_host(NULL);
+    rig_client_open(&r, &a, 1, false);
+    rig_run(&r, 90 * RMR_SEC);
+    rig_client_run(&a);
+    assert_false(a.s->closed);
+    memset(known, 0, sizeof known);
+    rig_run(&r, 60 * RMR_SEC);
+    assert_true(a.s->closed);
+    assert_non_null(strstr(metrics(), "verifications{result=\"refused\"} 2\n"));
+    rig_client_free(&a);
+    rig_end(&r);
+}
+
 /* Who is refused by the host is not asked for; who is not is. */
 static void a_url_is_asked_behind_the_host(void **st)
 {
@@ -630,6 +647,7 @@ int main(void)
 #define T cmocka_unit_test
         T(a_client_waits_for_its_admission),
         T(the_host_says_who_may_enter),
+        T(who_may_no_longer_is_sent_away_within_a_minute),
         T(a_url_is_asked_behind_the_host),
         T(answers_other_than_yes_refuse),
         T(a_url_that_is_away_does_as_configured),

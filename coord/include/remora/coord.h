@@ -11,7 +11,7 @@
  * Threading: one server, one thread.  Time: `now` of the machine's calls; time
  * of day by the event WALL.
  * Memory: from rmr_env; a node that is known takes about 1.3 KiB, one that is
- * connected some 30 KiB, most of it for HTTP/2.
+ * connected some 14 KiB, most of it for HTTP/2; 37 KiB more with TLS.
  *
  *     rmr_coord_config cfg;
  *     rmr_coord_config_init(&cfg, sizeof cfg);
@@ -128,7 +128,7 @@ typedef struct rmr_coord_config {
     bool open;               /* where there is no policy: all reach all;
                                 false: users reach their own nodes alone     */
     const uint8_t *private_key; /* 32 bytes; NULL: the blob
-                                   RMR_COORD_KEY_BLOB, made where there is none */
+                                   RMR_COORD_KEY_BLOB, made if there is none */
     rmr_dur node_expiry;       /* of nodes' keys, tags excepted; 0: never    */
     rmr_dur ephemeral_timeout; /* offline, until such a node goes; 120 s     */
     rmr_dur offline_grace;     /* until a lost node is called offline; 10 s  */
@@ -136,7 +136,7 @@ typedef struct rmr_coord_config {
     uint32_t max_connections;  /* 65,536; a quarter (256 at least) without a
                                   map stream.  When it is full, the address
                                   that has most of these loses its oldest    */
-    uint32_t max_logins;       /* that wait for approval; 1,024; full: likewise */
+    uint32_t max_logins; /* that wait for approval; 1,024; full: likewise    */
     const rmr_coord_callbacks *callbacks; /* copied; may be NULL             */
     const rmr_coord_store *store; /* copied; NULL: memory alone              */
     /* The REST API is served on `listen`, to those with an API key; here, on a
@@ -162,10 +162,10 @@ RMR_API void rmr_coord_config_init(rmr_coord_config *cfg, size_t struct_size);
  *  Effects: allocates; draws randomness; reads the store.
  *  Errors: INVAL (nothing to listen at, no URL or one that is none, prefixes
  *  that are too small, a certificate without its key, a store without one of
- *  its functions), TOOBIG (dns: 16 KiB as JSON), what rmr_tls_identity_new says,
- *  MALFORMED (derp_map is no JSON, a stored row is none, the policy is bad: the
- *  log says which and why),
- *  FULL (more nodes are stored than max_nodes), what the store says, NOMEM, RNG.
+ *  its functions), TOOBIG (dns: 16 KiB as JSON), what rmr_tls_identity_new
+ *  says, MALFORMED (derp_map is no JSON, a stored row is none, the policy is
+ *  bad: the log says which and why), FULL (more nodes are stored than
+ *  max_nodes), what the store says, NOMEM, RNG.
  *  Lifetime: env and cfg are copied; the caller wipes its own key.  What the
  *  store's `user` is outlives the server.
  *  Source: none. */

@@ -21,10 +21,10 @@
  *     disco key, relay, offered routes), is written with the next commit of
  *     that node, or a minute later.
  *   - A commit that fails: the change stays in memory and is written with the
- *     next try, a second later; who waits for it is told of the failure (and may
- *     ask again), RMR_COORD_EV_TROUBLE says why.  Until a try succeeds, what
- *     would change more is refused (RMR_E_IO), what reads goes on, map streams
- *     too.
+ *     next try, a second later; who waits for it is told of the failure (and
+ *     may ask again), RMR_COORD_EV_TROUBLE says why.  Until a try succeeds,
+ *     what would change more is refused (RMR_E_IO), what reads goes on, map
+ *     streams too.
  *
  *     static rmr_err begin(void *user) { ... }
  *     ...
@@ -118,11 +118,12 @@ typedef struct rmr_coord_row {
 typedef rmr_err (*rmr_coord_row_sink)(void *ctx, const rmr_coord_row *row);
 
 /* Between begin and commit or rollback come put and del alone.  Any error but
- * one of rollback's (it has none) is followed by rollback, which leaves what the
- * last commit left. */
+ * one of rollback's (it has none) is followed by rollback, which leaves what
+ * the last commit left. */
 struct rmr_coord_store {
     uint32_t struct_size;
-    void *user; /* stays the host's, as what it points to; outlives the server */
+    void *user; /* stays the host's, with what it points to; outlives the
+                   server                                                    */
     /* All rows, by kinds in the order of their numbers, ids rising. */
     rmr_err (*load)(void *user, rmr_coord_row_sink sink, void *ctx);
     rmr_err (*begin)(void *user);

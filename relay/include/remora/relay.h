@@ -76,7 +76,8 @@ typedef struct rmr_relay_callbacks {
      * those metrics are left out then.  It calls nothing of the relay. */
     bool (*on_usage)(void *user, rmr_relay_usage *out);
     /* May this client, who proved its key, use the relay?  Asked before a URL
-     * is; not for mesh peers.  NULL: yes.  It calls nothing of the relay. */
+     * is, and again each minute, when no ends its connection; not for mesh
+     * peers.  NULL: yes.  It calls nothing of the relay. */
     bool (*may_enter)(void *user, const uint8_t key[RMR_KEY_LEN],
                       const rmr_addr *from);
 } rmr_relay_callbacks;

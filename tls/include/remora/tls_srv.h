@@ -9,8 +9,8 @@
  *
  * Threading: an identity and all that have it belong to one thread.  Memory:
  * below 6 KiB a connection (2.3 KiB more with a table for AES-GCM) and, in use,
- * one or two buffers of the pool; without a pool 33 KiB more.  Time: none is needed.  Randomness: one seed a connection
- * from rmr_env.rng.
+ * one or two buffers of the pool; without a pool 33 KiB more.  Time: none is
+ * needed.  Randomness: one seed a connection from rmr_env.rng.
  *
  *     rmr_tls_identity_new(&id, &env, chain_pem, key_pem);
  *     rmr_tls_pool_new(&pool, &env, 1024);
