@@ -13,6 +13,8 @@
  * and a large tailnet changes without end. */
 #define FIRST_DELAY (2 * RMR_SEC)
 #define SAVE_DELAY (60 * RMR_SEC)
+/* Peers that go and come, and move: without them the netmap is as good. */
+#define LATE_DELAY (900 * RMR_SEC)
 static const char tail_word[] = "\n#blake2s ";
 #define TAIL_LEN (sizeof tail_word - 1 + 2 * RMR_HASH_LEN + 1)
 
@@ -199,7 +201,7 @@ static void save_done(void *owner, rmr_time now)
     io_over(n);
     n->cache_saved = true;
     if (n->cache_dirty)
-        rmri_node_cache_changed(n, now);
+        rmri_node_cache_changed(n, now, true);
 }
 
 /* The line at the end; its length. */
@@ -266,8 +268,9 @@ void rmri_node_cache_save(rmr_node *n)
 /* Called with each frame that changed something.  The parts of a save are made
  * one operation after the other, with frames in between: such a save would be
  * of two netmaps, so it is begun anew. */
-void rmri_node_cache_changed(rmr_node *n, rmr_time now)
+void rmri_node_cache_changed(rmr_node *n, rmr_time now, bool matters)
 {
+    rmr_dur delay = matters ? SAVE_DELAY : LATE_DELAY;
     n->cache_dirty = true;
     if (n->cache_io) {
         if (rmr_mc_io_kind_of(n->cache_io) == RMR_MC_STORE) {
@@ -277,9 +280,8 @@ void rmri_node_cache_changed(rmr_node *n, rmr_time now)
             return;
         }
     }
-    if (n->cache_at == RMR_TIME_NEVER)
-        n->cache_at =
-            rmr_time_add(now, n->cache_saved ? SAVE_DELAY : FIRST_DELAY);
+    n->cache_at = rmr_time_min(
+        n->cache_at, rmr_time_add(now, n->cache_saved ? delay : FIRST_DELAY));
 }
 
 void rmri_node_cache_free(rmr_node *n)

@@ -798,6 +798,7 @@ struct rmr_node {
     uint8_t cache_tail[128];
     size_t cache_tail_len;
     bool cache_dirty, cache_saved /* once, at least */;
+    bool peers_differ; /* others than before, in the frame that is read */
     rmr_time cache_at;
 
     /* layers */
@@ -965,7 +966,7 @@ rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now);
 void rmri_node_state_ready(rmr_node *n, rmr_time now);
 /* node_cache.c */
 void rmri_node_cache_load(rmr_node *n);
-void rmri_node_cache_changed(rmr_node *n, rmr_time now);
+void rmri_node_cache_changed(rmr_node *n, rmr_time now, bool matters);
 void rmri_node_cache_save(rmr_node *n);
 void rmri_node_cache_free(rmr_node *n);
 /* The server's netmap begins: the cached one is not read further. */

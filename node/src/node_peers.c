@@ -130,9 +130,10 @@ static void on_peer(void *user, rmr_nm_change change, const rmr_nm_node *peer,
         rmri_node_stamps_drop(n, peer->key);
     else if (change == RMR_NM_PEER_ADDED && rmr_nm_peer_count(n->nm) == 1)
         rmri_node_netcheck_want(n, n->now, RMR_NETCHECK_WHY_PEERS);
+    bool rotated = old_key && memcmp(old_key, peer->key, RMR_KEY_LEN) != 0;
+    n->peers_differ |= change != RMR_NM_PEER_CHANGED || rotated;
     if (!wp.id)
         return;
-    bool rotated = old_key && memcmp(old_key, peer->key, RMR_KEY_LEN) != 0;
     if (change == RMR_NM_PEER_REMOVED || rotated || !is_usable(n, peer))
         rmr_wg_peer_remove(n->wg, n->now, wp);
     else if (configure(n, wp, peer) != RMR_OK)
@@ -283,7 +284,9 @@ static void on_frame(void *user, uint32_t changed)
     if (!(changed & RMR_NM_KEEPALIVE)) {
         n->live = true;
         if (changed)
-            rmri_node_cache_changed(n, n->now);
+            rmri_node_cache_changed(n, n->now,
+                                    changed != RMR_NM_PEERS || n->peers_differ);
+        n->peers_differ = false;
         tell_running(n);
         rmri_node_login_check(n, n->now);
     }

@@ -174,11 +174,21 @@ static void a_netmap_that_changes_always_is_saved_now_and_then(void **st)
     save_a_netmap();
     size_t before = l.stores;
     for (int i = 0; i < 600; i++) {
-        rmri_node_cache_changed(l.node, l.now);
+        rmri_node_cache_changed(l.node, l.now, true);
         lab_run(&l, RMR_SEC);
     }
     assert_true(l.stores - before >= 9);
     assert_true(l.stores - before <= 11);
+    lab_run(&l, 61 * RMR_SEC);
+    before = l.stores;
+    for (int i = 0; i < 890; i++) { /* peers that only move can wait ... */
+        rmri_node_cache_changed(l.node, l.now, false);
+        lab_run(&l, RMR_SEC);
+    }
+    assert_int_equal(l.stores, before);
+    rmri_node_cache_changed(l.node, l.now + 30 * RMR_SEC, true);
+    lab_run(&l, 20 * RMR_SEC); /* ... and are not put off */
+    assert_int_equal(l.stores, before + 1);
 }
 
 /* ---- local clients ------------------------------------------------------ */
