@@ -877,7 +877,7 @@ static void a_stream_that_nobody_takes_is_reset(void **st)
 
 static void a_listener_has_room_for_all_that_is_refused(void **st)
 {
-    static const rmr_mc_io_ops none = {NULL};
+    static const rmr_mc_io_ops none;
     rmr_addr at = rmr_addr_v4(127, 0, 0, 1, 80);
     rmr_io_op op;
     rig r;
