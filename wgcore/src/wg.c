@@ -137,8 +137,8 @@ void rmr_wg_free(rmr_wg *wg)
     rmr_hash_wipe(&wg->by_pub);
     rmr_slots_wipe(&wg->peers);
     rmr_aead_wipe(&wg->own_aead);
+    rmr_release(&wg->alloc, wg->replies, WG_REPLIES_SIZE);
     rmr_alloc a = wg->env.alloc;
-    rmr_release(&a, wg->replies, WG_REPLIES_SIZE);
     rmr_release_wiped(&a, wg, sizeof *wg);
 }
 

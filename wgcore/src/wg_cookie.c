@@ -81,7 +81,7 @@ static rmr_err send_cookie(rmr_wg *wg, const rmr_wg_endpoint *from,
     uint8_t cookie[WG_MAC_LEN];
     if (!wg->replies)
         wg->replies =
-            rmr_alloc_zero(&wg->env.alloc, WG_REPLIES_SIZE, _Alignof(wg_reply));
+            rmr_alloc_zero(&wg->alloc, WG_REPLIES_SIZE, _Alignof(wg_reply));
     if (!wg->replies || wg->n_replies == WG_REPLIES)
         return RMR_OK;
     if (!secret_is_fresh(wg)) {
