@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -111,6 +112,16 @@ static bool open_database(server *s)
     return err == RMR_OK;
 }
 
+/* A descriptor for each node: most hosts give 1,024, and more to who asks. */
+static void take_descriptors(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == r.rlim_max)
+        return;
+    r.rlim_cur = r.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &r); /* else as many as there are */
+}
+
 /* The adapter has the directory of the local socket. */
 static bool start_adapter(server *s)
 {
@@ -126,6 +137,7 @@ static bool start_adapter(server *s)
         cli_complain("%s", s->files.error);
         return false;
     }
+    take_descriptors();
     rmr_posix_config_init(&pc, sizeof pc);
     pc.dir = s->socket_dir;
     pc.dir_shared = shared;

@@ -73,7 +73,11 @@ static bool displace_one(rmr_coord *c, rmr_time now)
     const crd_share *most = rmri_crd_fair_fullest(&c->strangers);
     if (!most->n)
         return false;
-    rmri_crd_conn_end(conn_at(most->ring.next), now);
+    crd_conn *n = conn_at(most->ring.next);
+    if (n->io)
+        rmr_mc_io_abort(n->io); /* its descriptor is wanted now */
+    n->io = NULL;
+    rmri_crd_conn_end(n, now);
     c->count.displaced++;
     return true;
 }

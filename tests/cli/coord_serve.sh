@@ -181,9 +181,14 @@ socket() { curl -fsS --unix-socket state/coordinator.sock "http://x/api/v1/$1" "
 no_complaint() { [ ! -s serve.err ] || { cat serve.err; return 1; }; }
 
 config ''
+ulimit -Sn 256
 check "serve with three lines" start c.yaml
 answers() { curl -fsS "http://127.0.0.1:$port/health" | grep -q pass; }
 check "it answers" answers
+all_descriptors() { # where the kernel tells
+    [ ! -r "/proc/$server/limits" ] || awk '/^Max open files/ {exit $4 != $5}' "/proc/$server/limits"
+}
+check "it takes all descriptors that it may" all_descriptors
 modes() {
     mode_is 700 state && mode_is 600 state/coordinator.db && mode_is 600 state/noise_private.key &&
         mode_is 700 state/coordinator.sock
