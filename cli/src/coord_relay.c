@@ -260,7 +260,8 @@ bool cli_coord_relay_renew(cli_coord_relay *r, const cli_coord_files *files)
         return false;
     }
     rmr_err err = RMR_OK;
-    if (memcmp(before.pin, r->own.pin, sizeof before.pin) != 0) {
+    /* Of files another chain may stand behind the same certificate. */
+    if (!r->made || memcmp(before.pin, r->own.pin, sizeof before.pin) != 0) {
         err = rmr_relay_set_certificate(r->relay, cert, key);
     }
     cli_file_free(&made);

@@ -33,6 +33,7 @@ static void conn_free(crd_conn *n)
     rmr_timers_cancel(&n->c->timers, &n->timer);
     rmri_crd_noise_free(n);
     rmr_tls_free(n->tls);
+    rmr_tls_pool_free(n->tls_pool);
     rmr_h1_free(n->h1);
     rmri_crd_call_free(n);
     rmri_crd_reply_free(n);
@@ -49,8 +50,22 @@ static bool conn_tls(crd_conn *n)
     if (!c->identity || n->role != CRD_MAIN)
         return true;
     rmr_tls_server_config_init(&cfg, sizeof cfg);
+    /* One buffer each way: it runs out of them only with the memory. */
+    if (rmr_tls_pool_new(&n->tls_pool, &c->env, 2) != RMR_OK)
+        return false;
     cfg.identity = c->identity;
+    cfg.pool = n->tls_pool;
     return rmr_tls_server_new(&n->tls, &c->env, &cfg) == RMR_OK;
+}
+
+/* What a turn did not need any more goes; false: there was no memory for what it
+ * needed. */
+static bool settle_tls(crd_conn *n)
+{
+    if (!n->tls)
+        return true;
+    rmr_tls_pool_trim(n->tls_pool, 0);
+    return !rmr_tls_is_starved(n->tls);
 }
 
 /* ---- strangers ----------------------------------------------------------- */
@@ -179,6 +194,10 @@ void rmri_crd_conn_settle(crd_conn *n, rmr_time now)
 {
     if (n->stage == CRD_DEAD)
         return;
+    if (!settle_tls(n)) {
+        rmri_crd_conn_end(n, now);
+        return;
+    }
     place(n);
     watch_idle(n, now);
     if (!n->finishing)

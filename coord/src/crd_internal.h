@@ -470,6 +470,7 @@ struct crd_conn {
     crd_conn *prev, *next;
     rmr_mc_io *io;
     rmr_tls *tls;
+    rmr_tls_pool *tls_pool; /* its record buffers, while they are in use */
     rmr_h1 *h1;
     rmr_ws *ws; /* Noise in WebSocket frames */
     rmr_h2s *h2;

@@ -239,6 +239,18 @@ static crd_node *known(const crd_rpc *r, const crd_request *q, const crd_key *k)
     return n || !k->tags.n ? n : rmri_crd_node_of(c, machine, NULL);
 }
 
+/* The node is one by now: what finds no memory its client says again, with its
+ * maps. */
+static void describe(rmr_coord *c, crd_node *n, const crd_request *q,
+                     crd_what *what)
+{
+    rmr_err e = rmri_crd_host_info(c, n, q, what);
+    if (e == RMR_OK)
+        e = rmri_crd_approve(c, n);
+    if (e != RMR_OK)
+        rmri_crd_trouble(c, e, "what a node says of its host is left out");
+}
+
 static void by_auth_key(crd_rpc *r, const crd_request *q)
 {
     rmr_coord *c = r->conn->c;
@@ -268,9 +280,7 @@ static void by_auth_key(crd_rpc *r, const crd_request *q)
     else if (!same)
         e = renew(c, n, q);
     if (e == RMR_OK)
-        e = rmri_crd_host_info(c, n, q, &what);
-    if (e == RMR_OK)
-        e = rmri_crd_approve(c, n);
+        describe(c, n, q, &what);
     if (e == RMR_E_INUSE) {
         rmri_crd_register_error(r, "node key already in use by another node");
     } else if (e != RMR_OK) {

@@ -301,6 +301,17 @@ put_policy() {
 }
 check "a policy of a file is not replaced by the API" put_policy
 check "it ends" stop
+relay_port=$port # it is free again
+printf "${tls_config}tls_cert_path: cert.pem\ntls_key_path: cert.key\nderp: {server: {enabled: true, listen_addr: \"127.0.0.1:$relay_port\"}}\n" >r.yaml
+cp one.pem cert.pem
+cp one.key cert.key
+chain() { [ "$(openssl s_client -connect "127.0.0.1:$relay_port" -showcerts </dev/null 2>"$err" | grep -c BEGIN)" = "$1" ]; }
+check "serve with TLS and a relay" start r.yaml
+check "the relay has its certificate" chain 1
+cat one.pem two.pem >cert.pem
+check "SIGHUP" hup 1
+check "another chain behind the same certificate" chain 2
+check "it ends" stop
 no_secret() { ! grep -rqE 'privkey:|PRIVATE KEY' serve.out serve.err; }
 check "no key was printed" no_secret
 

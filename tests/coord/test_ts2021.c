@@ -964,6 +964,8 @@ static void a_connected_node_takes_less_than_14_kib(void **s)
 
 static void every_allocation_may_fail(void **s)
 {
+    static const char host[] = ",\"Hostinfo\":{\"OS\":\"linux\","
+                               "\"RoutableIPs\":[\"192.0.2.0/24\"]}";
     char key[RMR_COORD_KEY_TEXT];
     rmr_coord_key_wish wish = {.user = 1, .reusable = true};
     (void)s;
@@ -974,7 +976,11 @@ static void every_allocation_may_fail(void **s)
         r.heap.fail_at = r.heap.calls + n;
         bool on = rig_join(&a, &r, 1, 138);
         if (on) {
-            (void)rig_ask(&a, "/machine/register", registration(KEY1, key, ""));
+            rig_answer *x =
+                rig_ask(&a, "/machine/register", registration(KEY1, key, host));
+            /* Who is told that it failed is no node. */
+            if (has(x, "no memory"))
+                assert_int_equal(stats().nodes, 0);
             if (!a.c->closed)
                 (void)rig_ask(&a, "/machine/map",
                               "{\"Version\":138,\"Compress\":\"zstd\","

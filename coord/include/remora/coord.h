@@ -11,7 +11,8 @@
  * Threading: one server, one thread.  Time: `now` of the machine's calls; time
  * of day by the event WALL.
  * Memory: from rmr_env; a node that is known takes about 1.3 KiB, one that is
- * connected some 14 KiB, most of it for HTTP/2; 37 KiB more with TLS.
+ * connected some 14 KiB, most of it for HTTP/2; TLS 4 KiB more, and up to 38
+ * while it is in use.
  *
  *     rmr_coord_config cfg;
  *     rmr_coord_config_init(&cfg, sizeof cfg);
