@@ -271,6 +271,9 @@ void sc_start(sc_member *m)
     c.keep_auth_key = true;
     c.hostname = m->hostname;
     c.callbacks = &cb;
+    c.aead = &w->aead;
+    c.gcm = w->gcm.name ? &w->gcm : NULL;
+    c.h2_frame = w->frame;
     m->has_left = m->is_running = false;
     sc_need(rmr_node_new(&m->node, &env, &c, rmr_sim_now(w->sim)), "node");
     rmr_machine x = rmr_node_machine(m->node);
@@ -346,6 +349,15 @@ uint32_t sc_running(const scale *w)
 
 /* ---- the world ----------------------------------------------------------- */
 
+static void share(scale *w)
+{
+    rmr_env env = env_of(&w->shared_heap, NULL);
+    sc_need(rmr_crypto_init(), "crypto");
+    sc_need(rmr_aead_new(&w->aead, &env.alloc, NULL), "aead");
+    (void)rmr_gcm_new(&w->gcm, &env.alloc); /* not on every processor */
+    sc_need(rmr_h2_frame_new(&w->frame, &env), "frame");
+}
+
 void sc_init(scale *w, uint64_t seed, uint32_t members, uint32_t users,
              uint32_t relays)
 {
@@ -359,6 +371,7 @@ void sc_init(scale *w, uint64_t seed, uint32_t members, uint32_t users,
     w->keys = calloc(users, sizeof *w->keys);
     w->user_ids = calloc(users, sizeof *w->user_ids);
     test_rng_seed(&w->dice, seed);
+    share(w);
     rmr_sim_config_init(&c, sizeof c);
     c.alloc = table(&w->sim_heap);
     c.seed = seed;
@@ -376,11 +389,15 @@ void sc_free(scale *w)
     rmr_coord_free(w->coord);
     for (uint32_t i = 0; i < w->n_relays; i++)
         rmr_relay_free(w->relays[i]);
+    rmr_aead_wipe(&w->aead);
+    rmr_gcm_wipe(&w->gcm);
+    rmr_h2_frame_free(w->frame);
     free(w->members);
     free(w->keys);
     free(w->user_ids);
     free(w->pairs);
     if (w->node_heap.live_blocks || w->coord_heap.live_blocks ||
-        w->relay_heap.live_blocks || w->sim_heap.live_blocks)
+        w->relay_heap.live_blocks || w->sim_heap.live_blocks ||
+        w->shared_heap.live_blocks)
         sc_need(RMR_E_INTERNAL, "memory was not given back");
 }

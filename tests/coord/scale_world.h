@@ -4,6 +4,8 @@
 #define REMORA_TESTS_COORD_SCALE_WORLD_H
 
 #include <remora/coord.h>
+#include <remora/crypto.h>
+#include <remora/h2.h>
 #include <remora/node.h>
 #include <remora/relay.h>
 #include <remora/sim.h>
@@ -60,7 +62,10 @@ struct scale {
     uint32_t n_members, n_users, n_relays;
     uint64_t seed;
     rmr_sim *sim;
-    sc_heap node_heap, coord_heap, relay_heap, sim_heap;
+    sc_heap node_heap, coord_heap, relay_heap, sim_heap, shared_heap;
+    rmr_aead aead; /* what the nodes share */
+    rmr_gcm gcm;
+    rmr_h2_frame *frame;
     test_rng coord_rng, relay_rng[SC_RELAYS], dice;
     rmr_coord *coord;
     rmr_sim_program coord_program;
