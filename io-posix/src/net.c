@@ -19,7 +19,7 @@
 #define READS_A_TURN 4
 #define ACCEPTS_A_TURN 16
 
-#define BACKLOG 4096 /* all of a server's clients come back at once */
+#define BACKLOG 512 /* a server's clients may all come back at once */
 #define CONNECT_TIMEOUT (30 * RMR_SEC)
 #define CLOSE_SEND (10 * RMR_SEC) /* without progress                       */
 #define CLOSE_READ (2 * RMR_SEC)  /* for what is still coming, see linger() */
