@@ -77,7 +77,8 @@ static void set_up_side(side *s, const char *name, bool forgets)
     assert_int_equal(mkdir(dir, 0700), 0);
     s->server.dir = dir;
     s->server.forgets = forgets;
-    (void)snprintf(s->socket, sizeof s->socket, "%s/s", dir);
+    int n = snprintf(s->socket, sizeof s->socket, "%s/s", dir);
+    assert_in_range(n, 1, sizeof s->socket - 1);
 }
 
 static void set_up(void)
