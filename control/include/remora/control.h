@@ -15,7 +15,8 @@
  * Memory: through rmr_env.alloc, bounded: about 6 KiB, 13 more while a
  * connection is set up or a registration read, HTTP/2's (remora/h2.h) while
  * there is one; the zstd window (at most 8 MiB) lives only while a compressed
- * frame is read (a smaller one in a shared rmr_ctl_decoder for longer), and a larger one is asked for again without compression.
+ * frame is read (a small one in a shared rmr_ctl_decoder for longer), and a
+ * larger one is asked for again without compression.
  * Time: `now` monotonic; wall time by rmr_ctl_set_wall.
  * Randomness: ephemeral keys and the spread of the back-off; a failure of it
  * ends in FAILED with RMR_E_RNG.
@@ -117,11 +118,11 @@ typedef struct rmr_ctl_callbacks {
 } rmr_ctl_callbacks;
 
 /*
- * A decoder of compressed maps.  A client needs one only while it reads a frame,
- * and making one takes 100 KiB and 10 us or more (it asks the processor what it
- * is, which a virtual machine's host has to answer).  The clients of one thread
- * can share it.  Where a frame begins while another client is within one, a
- * second decoder lives until then.
+ * A decoder of compressed maps.  A client needs one only while it reads a
+ * frame, and making one takes 100 KiB and 10 us or more (it asks the processor
+ * what it is, which a virtual machine's host has to answer).  The clients of
+ * one thread can share it.  Where a frame begins while another client is within
+ * one, a second decoder lives until that frame is over.
  */
 typedef struct rmr_ctl_decoder rmr_ctl_decoder;
 
@@ -185,8 +186,8 @@ typedef struct rmr_ctl_config {
     /* Shared by the sessions of one thread (remora/h2.h); retained; NULL: one
      * of its own. */
     struct rmr_h2_frame *h2_frame;
-    /* Shared by the clients of one thread; retained; NULL: each frame has one of
-     * its own. */
+    /* Shared by the clients of one thread; retained; NULL: each frame has one
+     * of its own. */
     rmr_ctl_decoder *decoder;
 } rmr_ctl_config;
 
