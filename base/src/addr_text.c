@@ -206,18 +206,15 @@ rmr_err rmr_prefix_parse(rmr_bytes text, rmr_prefix *out)
 
 /* RFC 5952 4.2.3: the longest run of two or more zero groups, the first of
  * equals; its length is 0 when there is none. */
-static size_t longest_zeros(const uint8_t *ip, size_t *start)
+static size_t longest_zeros(const uint16_t group[8], size_t *start)
 {
-    size_t best = 1;
+    size_t best = 1, n = 0;
     for (size_t i = 0; i < 8; i++) {
-        size_t n = 0;
-        while (i + n < 8 && ip[2 * (i + n)] == 0 && ip[2 * (i + n) + 1] == 0)
-            n++;
+        n = group[i] ? 0 : n + 1;
         if (n > best) {
             best = n;
-            *start = i;
+            *start = i + 1 - n;
         }
-        i += n;
     }
     return best > 1 ? best : 0;
 }
@@ -225,20 +222,20 @@ static size_t longest_zeros(const uint8_t *ip, size_t *start)
 /* Up to four hexadecimal digits, without zeros in front. */
 static size_t write_group(char *dst, unsigned v)
 {
-    size_t len = 0;
-    for (int shift = 12; shift >= 0; shift -= 4) {
-        unsigned digit = v >> shift & 15;
-        if (digit || len || shift == 0)
-            dst[len++] = "0123456789abcdef"[digit];
-    }
-    return len;
+    size_t n = v > 0xfff ? 4 : v > 0xff ? 3 : v > 0xf ? 2 : 1;
+    for (size_t i = n; i-- > 0; v >>= 4)
+        dst[i] = "0123456789abcdef"[v & 15];
+    return n;
 }
 
 /* `dst` holds RMR_ADDR_TEXT_MAX; the longest text made here is 45 bytes. */
 static size_t write_v6(const uint8_t *ip, char *dst)
 {
+    uint16_t group[8];
+    for (size_t i = 0; i < 8; i++)
+        group[i] = (uint16_t)((uint32_t)ip[2 * i] << 8 | ip[2 * i + 1]);
     size_t start = 8, len = 0;
-    size_t zeros = longest_zeros(ip, &start);
+    size_t zeros = longest_zeros(group, &start);
     for (size_t i = 0; i < 8;) {
         if (zeros && i == start) {
             dst[len++] = ':';
@@ -248,10 +245,19 @@ static size_t write_v6(const uint8_t *ip, char *dst)
         }
         if (i > 0 && !(zeros && i == start + zeros))
             dst[len++] = ':';
-        len += write_group(dst + len, (unsigned)ip[2 * i] << 8 | ip[2 * i + 1]);
+        len += write_group(dst + len, group[i]);
         i++;
     }
     return len;
+}
+
+/* Up to three decimal digits. */
+static size_t write_byte(char *dst, unsigned v)
+{
+    size_t n = v > 99 ? 3 : v > 9 ? 2 : 1;
+    for (size_t i = n; i-- > 0; v /= 10)
+        dst[i] = (char)('0' + v % 10);
+    return n;
 }
 
 static size_t write_v4(const uint8_t *p, char *dst)
@@ -260,7 +266,7 @@ static size_t write_v4(const uint8_t *p, char *dst)
     for (size_t i = 0; i < 4; i++) {
         if (i)
             dst[len++] = '.';
-        len += rmri_base_dec(dst + len, p[i]);
+        len += write_byte(dst + len, p[i]);
     }
     return len;
 }

@@ -3,13 +3,18 @@
 
 #include <string.h>
 
-char *rmr_hex(char *dst, const void *src, size_t len)
+/* Sums instead of a table: a compiler makes vectors of them. */
+static char hex_digit(unsigned v)
 {
-    static const char digits[] = "0123456789abcdef";
+    return (char)('0' + v + (v > 9 ? 'a' - '0' - 10 : 0));
+}
+
+char *rmr_hex(char *restrict dst, const void *restrict src, size_t len)
+{
     const uint8_t *p = (const uint8_t *)src;
     for (size_t i = 0; i < len; i++) {
-        dst[2 * i] = digits[p[i] >> 4];
-        dst[2 * i + 1] = digits[p[i] & 15];
+        dst[2 * i] = hex_digit(p[i] >> 4);
+        dst[2 * i + 1] = hex_digit(p[i] & 15);
     }
     dst[2 * len] = '\0';
     return dst;

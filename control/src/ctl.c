@@ -188,6 +188,7 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
         return e;
     c->is_held = cfg->hold;
     c->h2_frame = cfg->h2_frame;
+    c->decoder = cfg->decoder;
     if (cfg->callbacks) {
         size_t n = cfg->callbacks->struct_size;
         memcpy(&c->cb, cfg->callbacks, n < sizeof c->cb ? n : sizeof c->cb);

@@ -196,6 +196,7 @@ struct rmr_ctl {
     uint32_t early_skip;
     rmr_h2 *h2;
     rmr_h2_frame *h2_frame; /* of the host; NULL: none */
+    rmr_ctl_decoder *decoder; /* likewise */
     uint8_t *out; /* RMR_TS_FRAME_MAX, or NULL: nothing waits to be sent */
     size_t out_len, out_pos;
 

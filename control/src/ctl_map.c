@@ -85,7 +85,10 @@ void rmri_ctl_update_end(rmr_ctl *c, bool ok)
 
 static void drop_frame(rmr_ctl *c)
 {
-    rmri_ctl_zstd_free(c->zstd);
+    if (c->decoder)
+        rmri_ctl_zstd_return(c->zstd, c->decoder);
+    else
+        rmri_ctl_zstd_free(c->zstd);
     c->zstd = NULL;
     c->in_frame = c->frame_begun = c->frame_raw = false;
     c->frame_head_len = 0;
@@ -201,7 +204,8 @@ static void ask_plain(rmr_ctl *c)
 
 static bool begin_zstd(rmr_ctl *c)
 {
-    rmr_err e = rmri_ctl_zstd_new(&c->zstd, &c->env.alloc);
+    rmr_err e = c->decoder ? rmri_ctl_zstd_borrow(&c->zstd, c->decoder)
+                           : rmri_ctl_zstd_new(&c->zstd, &c->env.alloc);
     if (e && c->compress)
         ask_plain(c);
     else if (e)

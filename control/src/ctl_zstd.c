@@ -79,6 +79,61 @@ void rmri_ctl_zstd_free(rmri_ctl_zstd *z)
     rmr_release(&a, z, sizeof *z);
 }
 
+/* ---- one for many clients ------------------------------------------------- */
+
+/* A decoder and a window of 512 KiB with its margin.  What is more is given
+ * back as it would be without sharing. */
+#define KEEP_MAX ((size_t)1 << 20)
+
+struct rmr_ctl_decoder {
+    rmr_alloc alloc;
+    rmri_ctl_zstd *idle; /* NULL: none yet, or lent */
+};
+
+rmr_err rmr_ctl_decoder_new(rmr_ctl_decoder **out, const rmr_env *env)
+{
+    rmr_ctl_decoder *d =
+        rmr_alloc_raw(&env->alloc, sizeof *d, _Alignof(rmr_ctl_decoder));
+    *out = d;
+    if (!d)
+        return RMR_E_NOMEM;
+    d->alloc = env->alloc;
+    d->idle = NULL;
+    return RMR_OK;
+}
+
+void rmr_ctl_decoder_free(rmr_ctl_decoder *d)
+{
+    if (!d)
+        return;
+    rmr_alloc a = d->alloc;
+    rmri_ctl_zstd_free(d->idle);
+    rmr_release(&a, d, sizeof *d);
+}
+
+rmr_err rmri_ctl_zstd_borrow(rmri_ctl_zstd **out, rmr_ctl_decoder *d)
+{
+    if (!d->idle)
+        return rmri_ctl_zstd_new(out, &d->alloc);
+    *out = d->idle;
+    d->idle = NULL;
+    return RMR_OK;
+}
+
+void rmri_ctl_zstd_return(rmri_ctl_zstd *z, rmr_ctl_decoder *d)
+{
+    if (!z)
+        return;
+    size_t code = ZSTD_DCtx_reset(z->stream, ZSTD_reset_session_only);
+    if (d->idle || ZSTD_isError(code) ||
+        ZSTD_sizeof_DStream(z->stream) > KEEP_MAX) {
+        rmri_ctl_zstd_free(z);
+        return;
+    }
+    z->done = false;
+    d->idle = z;
+}
+
 /* ---- frames of a few bytes ------------------------------------------------ */
 
 /* XXH64 of at most FEW bytes, without a seed (its specification: steps 1 for

@@ -4,6 +4,7 @@
 #define REMORA_CONTROL_ZSTD_H
 
 #include <remora/base.h>
+#include <remora/control.h>
 
 /* Decisions 11: a window of at most 8 MiB. */
 #define RMRI_CTL_WINDOW_LOG 23
@@ -15,6 +16,11 @@ typedef rmr_err (*rmri_ctl_zstd_out)(void *user, rmr_bytes data);
 /* Errors: NOMEM. */
 rmr_err rmri_ctl_zstd_new(rmri_ctl_zstd **out, const rmr_alloc *a);
 void rmri_ctl_zstd_free(rmri_ctl_zstd *z);
+/* That which rests with `d`, or one of the same memory.  Errors: NOMEM. */
+rmr_err rmri_ctl_zstd_borrow(rmri_ctl_zstd **out, rmr_ctl_decoder *d);
+/* Back to `d`, wherever in its frame it is; freed where `d` has one already or
+ * this one is large.  NULL is allowed. */
+void rmri_ctl_zstd_return(rmri_ctl_zstd *z, rmr_ctl_decoder *d);
 /* Takes all of `in`.  Errors: MALFORMED (also bytes behind the frame), TOOBIG
  * (the window), NOMEM, or what `out` said. */
 rmr_err rmri_ctl_zstd_feed(rmri_ctl_zstd *z, rmr_bytes in,

@@ -43,28 +43,39 @@ static void read_vectors_free(rmr_nm *nm)
     rmri_nm_draft_free(&nm->read->work, &nm->alloc);
 }
 
+/* What was written is wiped, as a frame is short and the room for it is not. */
 static void read_free(rmr_nm *nm)
 {
-    if (!nm->read)
+    nm_read *r = nm->read;
+    if (!r)
         return;
     read_vectors_free(nm);
-    rmr_release_wiped(&nm->alloc, nm->read, sizeof *nm->read);
+    rmr_wipe(r->scratch, r->fed);
+    if (r->raw.used)
+        rmr_wipe(&r->raw, sizeof r->raw);
+    if (r->pinged)
+        rmr_wipe(&r->ping, sizeof r->ping);
+    rmr_wipe(r, offsetof(nm_read, ping));
+    rmr_release(&nm->alloc, r, sizeof *r);
     nm->read = NULL;
 }
 
-/* False: no memory. */
-static bool read_new(rmr_nm *nm)
+/* Errors: NOMEM. */
+static rmr_err read_new(rmr_nm *nm)
 {
-    if (!nm->read)
-        nm->read =
-            rmr_alloc_raw(&nm->alloc, sizeof *nm->read, _Alignof(nm_read));
-    else
-        read_vectors_free(nm);
-    if (!nm->read)
-        return false;
-    memset(nm->read, 0, offsetof(nm_read, ping));
-    nm->read->raw.depth = 0;
-    return true;
+    const rmr_json_bind_callbacks cb = {nm, rmri_nm_nest, rmri_nm_value};
+    nm_read *r = rmr_alloc_raw(&nm->alloc, sizeof *r, _Alignof(nm_read));
+    if (!r)
+        return RMR_E_NOMEM;
+    memset(r, 0, offsetof(nm_read, ping));
+    r->raw.depth = 0;
+    r->raw.used = false;
+    rmr_json_bind_init(&r->json, rmr_buf_of(r->scratch, sizeof r->scratch),
+                       rmri_nm_root, rmri_nm_n_root, &cb);
+    rmr_json_bind_may_drop(&r->json, rmri_nm_may_drop);
+    rmri_nm_draft_begin(&r->draft);
+    nm->read = r;
+    return RMR_OK;
 }
 
 static rmr_err init_parts(rmr_nm *nm)
@@ -179,14 +190,15 @@ void rmr_nm_stream_begin(rmr_nm *nm)
 
 void rmr_nm_frame_begin(rmr_nm *nm, uint64_t now_unix_ns)
 {
-    const rmr_json_bind_callbacks cb = {nm, rmri_nm_nest, rmri_nm_value};
     if (nm->busy)
         return;
+    read_free(nm);
+    nm->beat = false;
     rmri_nm_derp_discard(nm);
     rmri_nm_rules_discard(nm);
     rmri_nm_dns_discard(nm);
     nm->in_frame = true;
-    nm->frame_err = read_new(nm) ? RMR_OK : RMR_E_NOMEM;
+    nm->frame_err = RMR_OK;
     nm->keepalive = nm->full_list = nm->had_node = false;
     nm->saw_dns = nm->saw_health = false;
     nm->changed = 0;
@@ -198,13 +210,35 @@ void rmr_nm_frame_begin(rmr_nm *nm, uint64_t now_unix_ns)
     nm->frame = nm->frame >= UINT32_MAX - 1 ? 1 : nm->frame + 1;
     nm->message_frame++;
     nm->now = now_unix_ns;
-    if (nm->frame_err)
-        return;
-    rmr_json_bind_init(&nm->read->json,
-                       rmr_buf_of(nm->read->scratch, sizeof nm->read->scratch),
-                       rmri_nm_root, rmri_nm_n_root, &cb);
-    rmr_json_bind_may_drop(&nm->read->json, rmri_nm_may_drop);
-    rmri_nm_draft_begin(&nm->read->draft);
+}
+
+/* What a server writes each minute to say that it is there. */
+static const char beat[] = "{\"KeepAlive\":true}";
+
+static bool is_beat(rmr_bytes json)
+{
+    return json.len == sizeof beat - 1 &&
+           memcmp(json.ptr, beat, sizeof beat - 1) == 0;
+}
+
+static rmr_err feed(rmr_nm *nm, rmr_bytes json)
+{
+    nm_read *r = nm->read;
+    size_t room = sizeof r->scratch - r->fed;
+    r->fed += json.len < room ? json.len : room;
+    return rmr_json_bind_feed(&r->json, json);
+}
+
+/* The reader, from the frame's first byte on. */
+static rmr_err need_reader(rmr_nm *nm)
+{
+    if (nm->read)
+        return RMR_OK;
+    rmr_err e = read_new(nm);
+    if (e || !nm->beat)
+        return e;
+    nm->beat = false;
+    return feed(nm, rmr_bytes_str(beat));
 }
 
 rmr_err rmr_nm_frame_feed(rmr_nm *nm, rmr_bytes json)
@@ -216,7 +250,13 @@ rmr_err rmr_nm_frame_feed(rmr_nm *nm, rmr_bytes json)
     if (nm->frame_err)
         return nm->frame_err;
     nm->stats.bytes += json.len;
-    nm->frame_err = rmr_json_bind_feed(&nm->read->json, json);
+    if (!nm->read && !nm->beat && is_beat(json)) {
+        nm->beat = true;
+        return RMR_OK;
+    }
+    nm->frame_err = need_reader(nm);
+    if (!nm->frame_err)
+        nm->frame_err = feed(nm, json);
     return nm->frame_err;
 }
 
@@ -258,7 +298,10 @@ rmr_err rmr_nm_frame_end(rmr_nm *nm)
         return RMR_E_STATE;
     nm->in_frame = false;
     rmri_nm_ghosts_free(nm);
-    if (!nm->frame_err)
+    nm->keepalive = nm->keepalive || nm->beat;
+    if (!nm->frame_err && !nm->beat)
+        nm->frame_err = need_reader(nm);
+    if (!nm->frame_err && !nm->beat)
         nm->frame_err = rmr_json_bind_end(&nm->read->json);
     read_free(nm);
     if (nm->frame_err) {

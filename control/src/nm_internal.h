@@ -165,6 +165,7 @@ typedef struct nm_rule_draft {
 typedef struct nm_raw {
     rmr_jw w;
     uint32_t depth; /* 0: nothing is open */
+    bool used;      /* since the frame began */
     size_t len;
     uint8_t text[NM_CAP_VALUE_MAX];
 } nm_raw;
@@ -228,6 +229,8 @@ typedef struct nm_plan { /* ControlDialPlan, in its order of trying */
 /* What a frame needs only while it is read. */
 typedef struct nm_read {
     rmr_json_bind json;
+    size_t fed;  /* bytes of the frame, until they are NM_SCRATCH */
+    bool pinged; /* `ping` was written */
     nm_draft draft, work;
     nm_plan new_plan;
     char user_login[NM_TEXT_MAX], user_display[NM_TEXT_MAX];
@@ -276,7 +279,8 @@ struct rmr_nm {
     bool lock_warned;
 
     /* the frame that is read */
-    nm_read *read; /* NULL: between frames, or no memory */
+    nm_read *read; /* NULL: nothing was fed that needs it, or no memory */
+    bool beat;     /* a whole keep-alive was fed, and no reader made */
     bool in_frame, keepalive, full_list, had_node;
     bool stream_pending; /* the stream's first frame is still to come */
     bool first_frame;    /* the frame that ends is that one */

@@ -420,6 +420,7 @@ rmr_err rmri_nm_misc_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
     case F_PING:
         if (object) {
             memset(&nm->read->ping, 0, sizeof nm->read->ping);
+            nm->read->pinged = true;
         } else if (end) {
             ping_end(nm);
         }

@@ -5,6 +5,7 @@
 void rmri_nm_raw_begin(nm_raw *r)
 {
     rmr_jw_init(&r->w, rmr_buf_of(r->text, sizeof r->text - 1));
+    r->used = true;
     r->depth = 0;
     r->len = 0;
     r->text[0] = '\0';

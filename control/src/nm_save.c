@@ -5,10 +5,8 @@
  */
 #include "nm_internal.h"
 
-#include <remora/cursor.h>
-#include <remora/text.h>
+#include "nm_text.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* No unit is longer: a user of all groups, each character escaped. */
@@ -61,58 +59,41 @@ static void next_index(place *p)
 
 static void put_json_str(rmr_wr *w, const char *s)
 {
-    rmr_jw j;
-    size_t len = 0;
-    rmr_jw_init(&j, rmr_buf_of(w->base + w->len, w->cap - w->len));
-    rmr_jw_str(&j, s);
-    if (rmr_jw_end(&j, &len))
-        w->failed = true;
-    else
-        w->len += len;
+    nm_put_string(w, s, strlen(s));
 }
 
-static void put_name(rmr_wr *w, const char *key)
-{
-    rmr_wr_str(w, ",\"");
-    rmr_wr_str(w, key);
-    rmr_wr_str(w, "\":");
-}
-
+/* A member of text that is not in a node. */
 static void put_kstr(rmr_wr *w, const char *key, const char *s)
 {
-    put_name(w, key);
+    NM_PUT(w, ",\"");
+    nm_put_mem(w, key, strlen(key));
+    NM_PUT(w, "\":");
     put_json_str(w, s);
 }
 
-static void put_quoted(rmr_wr *w, const char *plain)
+static void put_key(rmr_wr *w, const uint8_t k[RMR_KEY_LEN])
 {
-    rmr_wr_str(w, "\"");
-    rmr_wr_str(w, plain);
-    rmr_wr_str(w, "\"");
+    char *at = nm_text_begin(w, 2 * RMR_KEY_LEN + 1);
+    if (!at)
+        return;
+    (void)rmr_hex(at, k, RMR_KEY_LEN);
+    w->len += 2 * (size_t)RMR_KEY_LEN;
+    NM_PUT(w, "\"");
 }
 
-static void put_number(rmr_wr *w, const char *before, uint64_t v)
+static void put_flag(rmr_wr *w, const char *key, bool on)
 {
-    rmr_wr_str(w, before);
-    rmr_wr_dec(w, v);
+    if (!on)
+        return;
+    NM_PUT(w, ",\"");
+    nm_put_mem(w, key, strlen(key));
+    NM_PUT(w, "\":true");
 }
 
-static void put_key(rmr_wr *w, const char *key, const char *prefix,
-                    const uint8_t k[RMR_KEY_LEN])
-{
-    char hex[2 * RMR_KEY_LEN + 1];
-    put_name(w, key);
-    rmr_wr_str(w, "\"");
-    rmr_wr_str(w, prefix);
-    rmr_wr_str(w, rmr_hex(hex, k, RMR_KEY_LEN));
-    rmr_wr_str(w, "\"");
-}
-
-static void put_double(rmr_wr *w, const char *before, double v)
+static void put_double(rmr_wr *w, double v)
 {
     rmr_jw j;
     size_t len = 0;
-    rmr_wr_str(w, before);
     rmr_jw_init(&j, rmr_buf_of(w->base + w->len, w->cap - w->len));
     rmr_jw_double(&j, v);
     if (rmr_jw_end(&j, &len))
@@ -121,31 +102,19 @@ static void put_double(rmr_wr *w, const char *before, double v)
         w->len += len;
 }
 
-/* With all nine digits, unlike rmr_time_text. */
-static void put_time(rmr_wr *w, const char *key, uint64_t unix_ns)
+/* With all nine digits, unlike rmr_time_text, which writes milliseconds. */
+static void put_time(rmr_wr *w, uint64_t unix_ns)
 {
-    char text[RMR_TIME_TEXT_MAX];
-    size_t n = 0;
-    if (unix_ns == 0)
+    char *text = nm_text_begin(w, RMR_TIME_TEXT_MAX + 8);
+    if (!text)
         return;
     (void)rmr_time_text(unix_ns, text);
-    while (text[n] && text[n] != '.')
-        n++;
-    text[n++] = '.';
-    for (uint64_t unit = RMR_SEC / 10; unit; unit /= 10)
-        text[n++] = (char)('0' + unix_ns / unit % 10);
-    text[n++] = 'Z';
-    text[n] = '\0';
-    put_name(w, key);
-    put_quoted(w, text);
-}
-
-static void put_flag(rmr_wr *w, const char *key, bool on)
-{
-    if (!on)
-        return;
-    put_name(w, key);
-    rmr_wr_str(w, "true");
+    size_t n = strlen(text) - 4; /* "mmmZ" */
+    uint32_t fraction = (uint32_t)(unix_ns % RMR_SEC);
+    for (size_t i = 9; i-- > 0; fraction /= 10)
+        text[n + i] = (char)('0' + fraction % 10);
+    w->len += n + 9;
+    NM_PUT(w, "Z\"");
 }
 
 /* ---- nodes ------------------------------------------------------------ */
@@ -154,41 +123,82 @@ static void put_services(rmr_wr *w, const rmr_nm_service *s, size_t n)
 {
     static const char *const name[] = {
         "", "tcp", "udp", "peerapi4", "peerapi6", "peerapi-dns-proxy"};
-    for (size_t i = 0; i < n; i++)
-        rmr_wr_fmt(w, "%s{\"Proto\":\"%s\",\"Port\":%u}",
-                   i ? "," : ",\"Services\":[", name[s[i].proto], s[i].port);
-    rmr_wr_str(w, n ? "]" : "");
+    if (n == 0)
+        return;
+    NM_KEY(w, "Services");
+    for (size_t i = 0; i < n; i++) {
+        nm_put_mem(w, i ? "," : "[", 1);
+        NM_PUT(w, "{\"Proto\":");
+        put_json_str(w, name[s[i].proto]);
+        NM_KEY(w, "Port");
+        nm_put_dec(w, s[i].port);
+        NM_PUT(w, "}");
+    }
+    NM_PUT(w, "]");
 }
 
-static void put_scalars(rmr_wr *w, const nm_peer *p)
+static void put_flags(rmr_wr *w, unsigned flags)
 {
-    nm_parts k;
-    rmri_nm_parts(p, &k);
-    put_number(w, "{\"ID\":", p->id);
-    put_number(w, p->user < 0 ? ",\"User\":-" : ",\"User\":",
-               p->user < 0 ? 0 - (uint64_t)p->user : (uint64_t)p->user);
-    put_kstr(w, "StableID", k.stable);
-    rmr_wr_str(w, ",\"Name\":");
-    put_json_str(w, k.name);
-    put_key(w, "Key", "nodekey:", p->key);
-    put_key(w, "DiscoKey", "discokey:", p->disco);
-    put_time(w, "KeyExpiry", p->key_expiry);
-    put_time(w, "Created", p->created);
-    put_time(w, "LastSeen", p->last_seen);
-    put_number(w, ",\"HomeDERP\":", p->home_derp);
-    put_number(w, ",\"Cap\":", p->cap);
-    if (p->online >= 0)
-        rmr_wr_str(w, p->online ? ",\"Online\":true" : ",\"Online\":false");
-    put_flag(w, "Expired", p->flags & NM_F_EXPIRED);
-    put_flag(w, "MachineAuthorized", p->flags & NM_F_AUTHORIZED);
-    put_flag(w, "IsWireGuardOnly", p->flags & NM_F_WIREGUARD_ONLY);
-    put_flag(w, "IsJailed", p->flags & NM_F_JAILED);
-    put_flag(w, "UnsignedPeerAPIOnly", p->flags & NM_F_UNSIGNED);
-    rmr_wr_str(w, ",\"Hostinfo\":{\"OS\":");
-    put_json_str(w, k.os);
-    put_kstr(w, "Hostname", k.host);
-    put_services(w, k.services, p->n_services);
-    rmr_wr_str(w, "}");
+    if (flags & NM_F_EXPIRED)
+        NM_PUT(w, ",\"Expired\":true");
+    if (flags & NM_F_AUTHORIZED)
+        NM_PUT(w, ",\"MachineAuthorized\":true");
+    if (flags & NM_F_WIREGUARD_ONLY)
+        NM_PUT(w, ",\"IsWireGuardOnly\":true");
+    if (flags & NM_F_JAILED)
+        NM_PUT(w, ",\"IsJailed\":true");
+    if (flags & NM_F_UNSIGNED)
+        NM_PUT(w, ",\"UnsignedPeerAPIOnly\":true");
+}
+
+static void put_times(rmr_wr *w, const nm_peer *p)
+{
+    if (p->key_expiry) {
+        NM_PUT(w, ",\"KeyExpiry\":\"");
+        put_time(w, p->key_expiry);
+    }
+    if (p->created) {
+        NM_PUT(w, ",\"Created\":\"");
+        put_time(w, p->created);
+    }
+    if (p->last_seen) {
+        NM_PUT(w, ",\"LastSeen\":\"");
+        put_time(w, p->last_seen);
+    }
+}
+
+static void put_scalars(rmr_wr *w, const nm_peer *p, const nm_parts *k)
+{
+    NM_PUT(w, "{\"ID\":");
+    nm_put_dec(w, p->id);
+    NM_KEY(w, "User");
+    if (p->user < 0)
+        NM_PUT(w, "-");
+    nm_put_dec(w, p->user < 0 ? 0 - (uint64_t)p->user : (uint64_t)p->user);
+    NM_KEY(w, "StableID");
+    nm_put_string(w, k->stable, p->stable_len);
+    NM_KEY(w, "Name");
+    nm_put_string(w, k->name, p->name_len);
+    NM_PUT(w, ",\"Key\":\"nodekey:");
+    put_key(w, p->key);
+    NM_PUT(w, ",\"DiscoKey\":\"discokey:");
+    put_key(w, p->disco);
+    put_times(w, p);
+    NM_KEY(w, "HomeDERP");
+    nm_put_dec(w, p->home_derp);
+    NM_KEY(w, "Cap");
+    nm_put_dec(w, p->cap);
+    if (p->online > 0)
+        NM_PUT(w, ",\"Online\":true");
+    else if (p->online == 0)
+        NM_PUT(w, ",\"Online\":false");
+    put_flags(w, p->flags);
+    NM_PUT(w, ",\"Hostinfo\":{\"OS\":");
+    nm_put_string(w, k->os, p->os_len);
+    NM_KEY(w, "Hostname");
+    nm_put_string(w, k->host, p->host_len);
+    put_services(w, k->services, p->n_services);
+    NM_PUT(w, "}");
 }
 
 enum { L_ADDRS, L_ALLOWED, L_PRIMARY, L_ENDPOINTS, L_TAGS, L_CAPS, LISTS };
@@ -200,63 +210,116 @@ static size_t list_len(const nm_peer *p, unsigned list)
     return n[list];
 }
 
-static void put_item(const rmr_nm *nm, rmr_wr *w, const nm_peer *p,
+static void put_prefix(rmr_wr *w, const rmr_prefix *p)
+{
+    NM_PUT(w, "\"");
+    char *at = nm_text_begin(w, RMR_PREFIX_TEXT_MAX);
+    if (at)
+        nm_text_end(w, rmr_prefix_text(p, at));
+    NM_PUT(w, "\"");
+}
+
+static void put_endpoint(rmr_wr *w, const rmr_addr *a)
+{
+    NM_PUT(w, "\"");
+    char *at = nm_text_begin(w, RMR_ADDR_TEXT_MAX);
+    if (at)
+        nm_text_end(w, rmr_addr_text(a, at));
+    NM_PUT(w, "\"");
+}
+
+static void put_cap(const rmr_nm *nm, rmr_wr *w, const nm_parts *k, size_t i)
+{
+    const char *values = rmri_nm_string_at(k->values, i);
+    put_json_str(w, rmri_nm_cap_name(nm, k->caps[i]));
+    NM_PUT(w, ":");
+    if (values[0])
+        nm_put_mem(w, values, strlen(values));
+    else
+        NM_PUT(w, "[]");
+}
+
+static void put_item(const rmr_nm *nm, rmr_wr *w, const nm_parts *k,
                      unsigned list, size_t i)
 {
-    char text[RMR_ADDR_TEXT_MAX];
-    nm_parts k;
-    rmri_nm_parts(p, &k);
-    if (list == L_CAPS) {
-        const char *values = rmri_nm_string_at(k.values, i);
-        put_json_str(w, rmri_nm_cap_name(nm, k.caps[i]));
-        rmr_wr_fmt(w, ":%s", values[0] ? values : "[]");
-    } else if (list == L_TAGS) {
-        put_json_str(w, rmri_nm_string_at(k.tags, i));
-    } else if (list == L_ENDPOINTS) {
-        put_quoted(w, rmr_addr_text(&k.endpoints[i], text));
-    } else {
-        const rmr_prefix *v = list == L_ADDRS     ? k.addrs
-                              : list == L_ALLOWED ? k.allowed
-                                                  : k.primary;
-        put_quoted(w, rmr_prefix_text(&v[i], text));
+    switch (list) {
+    case L_ADDRS:
+        put_prefix(w, &k->addrs[i]);
+        break;
+    case L_ALLOWED:
+        put_prefix(w, &k->allowed[i]);
+        break;
+    case L_PRIMARY:
+        put_prefix(w, &k->primary[i]);
+        break;
+    case L_ENDPOINTS:
+        put_endpoint(w, &k->endpoints[i]);
+        break;
+    case L_TAGS:
+        put_json_str(w, rmri_nm_string_at(k->tags, i));
+        break;
+    default:
+        put_cap(nm, w, k, i);
+        break;
     }
 }
 
-/* Step 0: the scalars; then each list as an opening, its items, a closing.
- * \return false after the last step. */
-static bool put_node(const rmr_nm *nm, rmr_wr *w, const nm_peer *p,
-                     uint32_t *step)
+static bool has_room(const rmr_wr *w)
+{
+    return w->cap - w->len >= UNIT_MAX;
+}
+
+/* A list from its step `at` on: 0 opens it, then its items, n + 1 closes it.
+ * \return the step that comes next; n + 2: it is whole. */
+static size_t put_list(const rmr_nm *nm, rmr_wr *w, const nm_peer *p,
+                       const nm_parts *k, unsigned list, size_t at)
 {
     static const char *const open[LISTS] = {
         ",\"Addresses\":[", ",\"AllowedIPs\":[", ",\"PrimaryRoutes\":[",
         ",\"Endpoints\":[", ",\"Tags\":[",       ",\"CapMap\":{"};
-    size_t at = *step;
-    if (at == 0) {
-        put_scalars(w, p);
-        (*step)++;
-        return true;
+    size_t n = list_len(p, list);
+    for (; at < n + 2 && has_room(w); at++) {
+        if (at == 0) {
+            nm_put_mem(w, open[list], strlen(open[list]));
+        } else if (at == n + 1) {
+            nm_put_mem(w, list == L_CAPS ? "}" : "]", 1);
+        } else {
+            if (at > 1)
+                NM_PUT(w, ",");
+            put_item(nm, w, k, list, at - 1);
+        }
     }
-    at--;
+    return at;
+}
+
+/* Step 0: the scalars; then each list as an opening, its items, a closing.  As
+ * many steps as there is room for.
+ * \return false after the last step. */
+static bool put_node(const rmr_nm *nm, rmr_wr *w, const nm_peer *p,
+                     uint32_t *step)
+{
+    size_t first = 1; /* step of the list */
+    nm_parts k;
+    rmri_nm_parts(p, &k);
+    if (*step == 0) {
+        put_scalars(w, p, &k);
+        *step = 1;
+    }
     for (unsigned list = 0; list < LISTS; list++) {
         size_t n = list_len(p, list);
-        bool wanted = n || (list == L_ALLOWED && (p->flags & NM_F_OWN_ALLOWED));
-        if (!wanted)
+        if (n == 0 && (list != L_ALLOWED || !(p->flags & NM_F_OWN_ALLOWED)))
             continue;
-        if (at <= n + 1) {
-            if (at == 0)
-                rmr_wr_str(w, open[list]);
-            else if (at == n + 1)
-                rmr_wr_str(w, list == L_CAPS ? "}" : "]");
-            else {
-                rmr_wr_str(w, at > 1 ? "," : "");
-                put_item(nm, w, p, list, at - 1);
-            }
-            (*step)++;
-            return true;
+        if (*step < first + n + 2) {
+            size_t at = put_list(nm, w, p, &k, list, *step - first);
+            *step = (uint32_t)(first + at);
+            if (at < n + 2)
+                return true;
         }
-        at -= n + 2;
+        first += n + 2;
     }
-    rmr_wr_str(w, "}");
+    if (!has_room(w))
+        return true;
+    NM_PUT(w, "}");
     return false;
 }
 
@@ -269,7 +332,7 @@ static void unit_self(const rmr_nm *nm, rmr_wr *w, place *p)
         return;
     }
     if (p->step == 0)
-        rmr_wr_str(w, ",\"Node\":");
+        NM_PUT(w, ",\"Node\":");
     if (!put_node(nm, w, nm->self, &p->step))
         next_section(p);
 }
@@ -277,7 +340,7 @@ static void unit_self(const rmr_nm *nm, rmr_wr *w, place *p)
 static void put_derp_node(rmr_wr *w, const rmr_nm_derp_node *d)
 {
     char text[RMR_ADDR_TEXT_MAX];
-    rmr_wr_str(w, "{\"Name\":");
+    NM_PUT(w, "{\"Name\":");
     put_json_str(w, d->name);
     put_kstr(w, "HostName", d->dial.host);
     put_kstr(w, "CertName", d->dial.cert_name);
@@ -290,14 +353,19 @@ static void put_derp_node(rmr_wr *w, const rmr_nm_derp_node *d)
         put_kstr(w, "IPv4", "none");
     if (d->dial.no_v6)
         put_kstr(w, "IPv6", "none");
-    rmr_wr_fmt(w, ",\"STUNPort\":%ld,\"DERPPort\":%u", (long)d->stun_port,
-               d->dial.port);
+    NM_KEY(w, "STUNPort");
+    if (d->stun_port < 0)
+        NM_PUT(w, "-");
+    nm_put_dec(w, d->stun_port < 0 ? 0 - (uint64_t)(int64_t)d->stun_port
+                                   : (uint64_t)d->stun_port);
+    NM_KEY(w, "DERPPort");
+    nm_put_dec(w, d->dial.port);
     put_flag(w, "STUNOnly", d->stun_only);
     put_flag(w, "CanPort80", d->can_port80);
     if (d->stun_test_ip.family != RMR_AF_NONE)
         put_kstr(w, "STUNTestIP", rmr_addr_ip_text(&d->stun_test_ip, text));
     put_flag(w, "InsecureForTests", d->dial.insecure);
-    rmr_wr_str(w, "}");
+    NM_PUT(w, "}");
 }
 
 /* The map begins here where it has scores, else in unit_derp. */
@@ -315,7 +383,7 @@ static void unit_scores(const rmr_nm *nm, rmr_wr *w, place *p)
                p->index ? ","
                         : ",\"DERPMap\":{\"HomeParams\":{\"RegionScore\":{",
                s->region);
-    put_double(w, "", s->factor);
+    put_double(w, s->factor);
     next_index(p);
 }
 
@@ -336,23 +404,28 @@ static void unit_derp(const rmr_nm *nm, rmr_wr *w, place *p)
         rmr_wr_str(w, p->index ? ","
                       : begun  ? ",\"Regions\":{"
                                : ",\"DERPMap\":{\"Regions\":{");
-        rmr_wr_fmt(w, "\"%u\":{\"RegionID\":%u", r->id, r->id);
+        NM_PUT(w, "\"");
+        nm_put_dec(w, r->id);
+        NM_PUT(w, "\":{\"RegionID\":");
+        nm_put_dec(w, r->id);
         put_kstr(w, "RegionCode", r->code);
         put_kstr(w, "RegionName", r->name);
         if (r->latitude != 0 || r->longitude != 0) {
-            put_double(w, ",\"Latitude\":", r->latitude);
-            put_double(w, ",\"Longitude\":", r->longitude);
+            NM_KEY(w, "Latitude");
+            put_double(w, r->latitude);
+            NM_KEY(w, "Longitude");
+            put_double(w, r->longitude);
         }
         put_flag(w, "Avoid", r->avoid);
         put_flag(w, "NoMeasureNoHome", r->no_measure_no_home);
-        rmr_wr_str(w, ",\"Nodes\":[");
+        NM_PUT(w, ",\"Nodes\":[");
         p->step++;
     } else if (p->step <= n) {
         rmr_wr_str(w, p->step > 1 ? "," : "");
         put_derp_node(w, &d[p->step - 1]);
         p->step++;
     } else {
-        rmr_wr_str(w, "]}");
+        NM_PUT(w, "]}");
         next_index(p);
     }
 }
@@ -360,7 +433,7 @@ static void unit_derp(const rmr_nm *nm, rmr_wr *w, place *p)
 static void put_resolver(rmr_wr *w, const rmr_nm_resolver *r)
 {
     char text[RMR_ADDR_TEXT_MAX];
-    rmr_wr_str(w, "{\"Addr\":");
+    NM_PUT(w, "{\"Addr\":");
     put_json_str(w, r->text);
     put_flag(w, "UseWithExitNode", r->with_exit_node);
     for (size_t i = 0; i < r->n_bootstrap; i++)
@@ -372,10 +445,10 @@ static void put_resolver(rmr_wr *w, const rmr_nm_resolver *r)
 static void put_record(rmr_wr *w, const rmr_nm_dns_record *r)
 {
     char text[RMR_ADDR_TEXT_MAX];
-    rmr_wr_str(w, "{\"Name\":");
+    NM_PUT(w, "{\"Name\":");
     put_json_str(w, r->name);
     put_kstr(w, "Value", rmr_addr_ip_text(&r->addr, text));
-    rmr_wr_str(w, "}");
+    NM_PUT(w, "}");
 }
 
 /* The lists of DNSConfig; a route is a list of its own, behind the others. */
@@ -426,7 +499,7 @@ static void open_dns_list(const rmr_nm_dns_config *c, rmr_wr *w, size_t list)
     }
     rmr_wr_str(w, list == D_LISTS ? ",\"Routes\":{" : ",");
     put_json_str(w, c->routes[list - D_LISTS].suffix);
-    rmr_wr_str(w, ":[");
+    NM_PUT(w, ":[");
 }
 
 /* Index 0: the head; then a list each, element by element: the step is 0 where
@@ -461,44 +534,53 @@ static void unit_dns(const rmr_nm *nm, rmr_wr *w, place *p)
         else
             put_resolver(w, &l.resolvers[i]);
     } else {
-        rmr_wr_str(w, "]");
+        NM_PUT(w, "]");
         next_index(p);
         return;
     }
     p->step++;
 }
 
-/* The prefix that a range is; -1: none. */
+/* The prefix that a range is; -1: none.  Behind the bytes that both ends share
+ * the first has zeros and the last has ones. */
 static int range_bits(const rmr_ip_range *r)
 {
-    size_t n = r->family == RMR_AF_INET ? 32 : 128, bits = 0;
-    while (bits < n &&
-           !((r->first[bits / 8] ^ r->last[bits / 8]) & 0x80u >> bits % 8))
-        bits++;
-    for (size_t i = bits; i < n; i++) {
-        unsigned m = 0x80u >> i % 8;
-        if ((r->first[i / 8] & m) || !(r->last[i / 8] & m))
+    size_t n = r->family == RMR_AF_INET ? 4 : 16, i = 0;
+    while (i < n && r->first[i] == r->last[i])
+        i++;
+    int bits = (int)i * 8;
+    if (i == n)
+        return bits;
+    unsigned differ = r->first[i] ^ r->last[i];
+    if ((differ & (differ + 1)) || (r->first[i] & differ))
+        return -1;
+    for (size_t k = i + 1; k < n; k++) {
+        if (r->first[k] != 0 || r->last[k] != 0xff)
             return -1;
     }
-    return (int)bits;
+    for (unsigned shared = ~differ & 0xff; shared & 0x80; shared <<= 1)
+        bits++;
+    return bits;
 }
 
 static void put_range(rmr_wr *w, const rmr_ip_range *r)
 {
-    char text[RMR_ADDR_TEXT_MAX];
     rmr_addr a;
     int bits = range_bits(r);
     memset(&a, 0, sizeof a);
     a.family = r->family;
     memcpy(a.ip, r->first, sizeof a.ip);
-    rmr_wr_str(w, "\"");
-    rmr_wr_str(w, rmr_addr_ip_text(&a, text));
-    memcpy(a.ip, r->last, sizeof a.ip);
-    if (bits < 0)
-        rmr_wr_fmt(w, "-%s", rmr_addr_ip_text(&a, text));
-    else if (bits < (r->family == RMR_AF_INET ? 32 : 128))
-        rmr_wr_fmt(w, "/%d", bits);
-    rmr_wr_str(w, "\"");
+    NM_PUT(w, "\"");
+    nm_put_ip(w, &a);
+    if (bits < 0) {
+        memcpy(a.ip, r->last, sizeof a.ip);
+        NM_PUT(w, "-");
+        nm_put_ip(w, &a);
+    } else if (bits < (r->family == RMR_AF_INET ? 32 : 128)) {
+        NM_PUT(w, "/");
+        nm_put_dec(w, (unsigned)bits);
+    }
+    NM_PUT(w, "\"");
 }
 
 static bool is_opening(uint8_t op)
@@ -515,71 +597,76 @@ static void put_op(const rmr_nm *nm, rmr_wr *w, const nm_op *o, uint8_t prev)
     bool item = o->op == OP_GRANT || (!is_opening(o->op) && o->op != OP_END &&
                                       o->op != OP_GRANT_END);
     if ((item && prev == BEFORE_ITEM) || (o->op == OP_RULE && prev))
-        rmr_wr_str(w, ",");
+        NM_PUT(w, ",");
     switch (o->op) {
     case OP_RULE:
-        rmr_wr_str(w, "{\"SrcIPs\":[");
+        NM_PUT(w, "{\"SrcIPs\":[");
         break;
     case OP_PROTOS:
-        rmr_wr_str(w, "],\"IPProto\":[");
+        NM_PUT(w, "],\"IPProto\":[");
         break;
     case OP_DSTS:
-        rmr_wr_str(w, "],\"DstPorts\":[");
+        NM_PUT(w, "],\"DstPorts\":[");
         break;
     case OP_END:
-        rmr_wr_str(w, "]}");
+        NM_PUT(w, "]}");
         break;
     case OP_REJECT:
-        rmr_wr_str(w, "{\"SrcBits\":[1]}");
+        NM_PUT(w, "{\"SrcBits\":[1]}");
         break;
     case OP_GRANTS:
-        rmr_wr_str(w, "],\"CapGrant\":[");
+        NM_PUT(w, "],\"CapGrant\":[");
         break;
     case OP_GRANT:
-        rmr_wr_str(w, "{\"Dsts\":[");
+        NM_PUT(w, "{\"Dsts\":[");
         break;
     case OP_GRANT_CAPS:
-        rmr_wr_str(w, "],\"CapMap\":{");
+        NM_PUT(w, "],\"CapMap\":{");
         break;
     case OP_GRANT_CAP:
         put_json_str(w, rmri_nm_cap_name(nm, o->cap));
-        rmr_wr_str(w, ":");
+        NM_PUT(w, ":");
         if (o->text.len)
             rmr_wr_bytes(w, o->text.ptr, o->text.len);
         else
-            rmr_wr_str(w, "[]");
+            NM_PUT(w, "[]");
         break;
     case OP_GRANT_END:
-        rmr_wr_str(w, "}}");
+        NM_PUT(w, "}}");
         break;
     case OP_SRC4:
     case OP_SRC6:
         put_range(w, &o->range);
         break;
     case OP_SRC_ANY:
-        rmr_wr_str(w, "\"*\"");
+        NM_PUT(w, "\"*\"");
         break;
     case OP_SRC_CAP: {
-        char text[NM_TEXT_MAX + 4];
-        (void)snprintf(text, sizeof text, "cap:%s",
-                       rmri_nm_cap_name(nm, o->cap));
-        put_json_str(w, text);
+        /* "cap:" belongs into the quotes. */
+        const char *name = rmri_nm_cap_name(nm, o->cap);
+        char text[NM_TEXT_MAX + 4] = "cap:";
+        size_t n = strlen(name);
+        memcpy(text + 4, name, n);
+        nm_put_string(w, text, 4 + n);
         break;
     }
     case OP_PROTO:
-        rmr_wr_fmt(w, "%u", o->proto);
+        nm_put_dec(w, o->proto);
         break;
     case OP_PROTO_NONE:
-        rmr_wr_str(w, "256"); /* any number that is none */
+        NM_PUT(w, "256"); /* any number that is none */
         break;
     default: /* destinations */
-        rmr_wr_str(w, "{\"IP\":");
+        NM_PUT(w, "{\"IP\":");
         if (o->op == OP_DST_ANY)
-            rmr_wr_str(w, "\"*\"");
+            NM_PUT(w, "\"*\"");
         else
             put_range(w, &o->range);
-        rmr_wr_fmt(w, ",\"Ports\":{\"First\":%u,\"Last\":%u}}", o->first,
-                   o->last);
+        NM_PUT(w, ",\"Ports\":{\"First\":");
+        nm_put_dec(w, o->first);
+        NM_KEY(w, "Last");
+        nm_put_dec(w, o->last);
+        NM_PUT(w, "}}");
         break;
     }
 }
@@ -600,7 +687,7 @@ static void unit_filters(const rmr_nm *nm, rmr_wr *w, place *p)
     if (p->step == 0 && !grants) {
         rmr_wr_str(w, p->index ? "," : ",\"PacketFilters\":{");
         put_json_str(w, s->name);
-        rmr_wr_str(w, ":[");
+        NM_PUT(w, ":[");
         p->step = 1;
         return;
     }
@@ -628,7 +715,10 @@ static void unit_users(const rmr_nm *nm, rmr_wr *w, place *p)
     }
     const nm_user *u = nm->users[p->index];
     rmr_wr_str(w, p->index ? "," : ",\"UserProfiles\":[");
-    rmr_wr_fmt(w, "{\"ID\":%lld", (long long)u->id);
+    NM_PUT(w, "{\"ID\":");
+    if (u->id < 0)
+        NM_PUT(w, "-");
+    nm_put_dec(w, u->id < 0 ? 0 - (uint64_t)u->id : (uint64_t)u->id);
     rmr_nm_user v;
     rmri_nm_user_view(u, &v);
     put_kstr(w, "LoginName", v.login);
@@ -653,12 +743,12 @@ static void put_message(rmr_wr *w, const nm_message *m)
     put_kstr(w, "Text", m->body);
     put_flag(w, "ImpactsConnectivity", m->impacts);
     if (m->url[0] || m->label[0]) {
-        rmr_wr_str(w, ",\"PrimaryAction\":{\"URL\":");
+        NM_PUT(w, ",\"PrimaryAction\":{\"URL\":");
         put_json_str(w, m->url);
         put_kstr(w, "Label", m->label);
-        rmr_wr_str(w, "}");
+        NM_PUT(w, "}");
     }
-    rmr_wr_str(w, "}");
+    NM_PUT(w, "}");
 }
 
 /* Step 0: the legacy list; step 1: the messages. */
@@ -677,7 +767,7 @@ static void unit_health(const rmr_nm *nm, rmr_wr *w, place *p)
             rmr_wr_str(w, first ? "" : ",");
             put_json_str(w, m->text);
         } else if (p->step == 1 && m->id[0]) {
-            rmr_wr_str(w, ",");
+            NM_PUT(w, ",");
             put_message(w, m);
         }
         p->index++;
@@ -707,7 +797,7 @@ static void unit(const rmr_nm *nm, rmr_wr *w, place *p)
 {
     switch (p->section) {
     case S_BEGIN:
-        rmr_wr_str(w, "{\"KeepAlive\":false");
+        NM_PUT(w, "{\"KeepAlive\":false");
         next_section(p);
         break;
     case S_SELF:
@@ -735,7 +825,7 @@ static void unit(const rmr_nm *nm, rmr_wr *w, place *p)
         unit_peers(nm, w, p);
         break;
     default:
-        rmr_wr_str(w, "}");
+        NM_PUT(w, "}");
         next_section(p);
         break;
     }
@@ -750,7 +840,7 @@ rmr_err rmr_nm_save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst, size_t *len)
     if (p.section > S_DONE)
         return RMR_E_INVAL;
     rmr_wr w = rmr_wr_of(dst);
-    while (p.section < S_DONE && w.cap - w.len >= UNIT_MAX)
+    while (p.section < S_DONE && has_room(&w))
         unit(nm, &w, &p);
     if (w.failed)
         return RMR_E_INTERNAL;

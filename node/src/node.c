@@ -137,6 +137,7 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     n->take_plain = cfg->take_plain_state;
     n->aead = cfg->aead;
     n->h2_frame = cfg->h2_frame;
+    n->decoder = cfg->decoder;
     n->ephemeral = cfg->ephemeral;
     n->keep_auth_key = cfg->keep_auth_key;
     n->accept_control_key = cfg->accept_control_key;

@@ -219,6 +219,7 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     cfg.hold = n->keys_wait; /* for keys that a death now would lose */
     cfg.netmap = n->nm;
     cfg.h2_frame = n->h2_frame;
+    cfg.decoder = n->decoder;
     cfg.callbacks = &cb;
     n->ctl_link = rmr_mc_link_new(n->mc, &ctl_link_ops, n);
     rmr_err err =

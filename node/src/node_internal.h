@@ -758,6 +758,7 @@ struct rmr_node {
     rmr_tls_anchors *anchors; /* own; NULL: the program's are used */
     const rmr_aead *aead;     /* NULL: WireGuard has its own */
     struct rmr_h2_frame *h2_frame; /* NULL: control has its own */
+    struct rmr_ctl_decoder *decoder; /* likewise */
     rmr_gcm gcm; /* without a name: none on this machine */
 
     nd_phase phase;

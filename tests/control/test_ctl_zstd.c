@@ -111,11 +111,157 @@ static void no_changed_frame_is_taken_that_the_decoder_refuses(void **state)
     }
 }
 
+/* ---- one for many clients ------------------------------------------------ */
+
+static size_t pack(uint8_t *frame, size_t cap, const char *s, int window_log)
+{
+    size_t len = strlen(s);
+    ZSTD_CCtx *ctx = ZSTD_createCCtx();
+    ZSTD_inBuffer in = {s, len, 0};
+    ZSTD_outBuffer out = {frame, cap, 0};
+    ZSTD_CCtx_setParameter(ctx, ZSTD_c_windowLog, window_log);
+    /* In two steps, so that the frame says a window and no size. */
+    (void)ZSTD_compressStream2(ctx, &out, &in, ZSTD_e_flush);
+    assert_int_equal(ZSTD_compressStream2(ctx, &out, &in, ZSTD_e_end), 0);
+    ZSTD_freeCCtx(ctx);
+    return out.pos;
+}
+
+static void read_one(rmr_ctl_decoder *d, rmr_bytes frame, const char *want)
+{
+    rmri_ctl_zstd *z;
+    text t = {.len = 0};
+    assert_int_equal(rmri_ctl_zstd_borrow(&z, d), RMR_OK);
+    assert_int_equal(rmri_ctl_zstd_feed(z, frame, take, &t), RMR_OK);
+    assert_true(rmri_ctl_zstd_is_done(z));
+    assert_int_equal(t.len, strlen(want));
+    assert_memory_equal(t.bytes, want, t.len);
+    rmri_ctl_zstd_return(z, d);
+}
+
+static void a_decoder_is_made_once_and_read_by_many(void **state)
+{
+    (void)state;
+    static const char one[] = "one one one one one", two[] = "two two two two";
+    uint8_t a[128], b[128];
+    test_alloc heap = {0};
+    rmr_env env = test_env(&heap, NULL, NULL);
+    rmr_ctl_decoder *d;
+    rmri_ctl_zstd *x, *y;
+    text t = {.len = 0}, u = {.len = 0};
+    size_t na = pack(a, sizeof a, one, 17), nb = pack(b, sizeof b, two, 17);
+    assert_int_equal(rmr_ctl_decoder_new(&d, &env), RMR_OK);
+    read_one(d, rmr_bytes_of(a, na), one);
+    size_t calls = heap.calls;
+    read_one(d, rmr_bytes_of(b, nb), two);
+    read_one(d, rmr_bytes_of(a, na), one);
+    assert_int_equal(heap.calls, calls);
+    /* One within the other. */
+    assert_int_equal(rmri_ctl_zstd_borrow(&x, d), RMR_OK);
+    assert_int_equal(rmri_ctl_zstd_feed(x, rmr_bytes_of(a, 9), take, &t),
+                     RMR_OK);
+    assert_int_equal(rmri_ctl_zstd_borrow(&y, d), RMR_OK);
+    assert_int_equal(rmri_ctl_zstd_feed(y, rmr_bytes_of(b, nb), take, &u),
+                     RMR_OK);
+    assert_int_equal(
+        rmri_ctl_zstd_feed(x, rmr_bytes_of(a + 9, na - 9), take, &t), RMR_OK);
+    assert_int_equal(t.len, strlen(one));
+    assert_int_equal(u.len, strlen(two));
+    rmri_ctl_zstd_return(y, d);
+    rmri_ctl_zstd_return(x, d);
+    rmr_ctl_decoder_free(d);
+    assert_int_equal(heap.live_blocks, 0);
+}
+
+/* Cut short or broken: the next frame knows nothing of it. */
+static void a_decoder_comes_back_whatever_became_of_its_frame(void **state)
+{
+    (void)state;
+    static const char one[] = "one one one one one";
+    uint8_t a[128], broken[128];
+    test_alloc heap = {0};
+    rmr_env env = test_env(&heap, NULL, NULL);
+    rmr_ctl_decoder *d;
+    size_t n = pack(a, sizeof a, one, 17);
+    assert_int_equal(rmr_ctl_decoder_new(&d, &env), RMR_OK);
+    for (size_t cut = 0; cut <= n; cut++) {
+        rmri_ctl_zstd *z;
+        text t = {.len = 0};
+        assert_int_equal(rmri_ctl_zstd_borrow(&z, d), RMR_OK);
+        (void)rmri_ctl_zstd_feed(z, rmr_bytes_of(a, cut), take, &t);
+        rmri_ctl_zstd_return(z, d);
+        read_one(d, rmr_bytes_of(a, n), one);
+        memcpy(broken, a, n);
+        broken[cut % n] ^= 0x55;
+        t.len = 0;
+        assert_int_equal(rmri_ctl_zstd_borrow(&z, d), RMR_OK);
+        (void)rmri_ctl_zstd_feed(z, rmr_bytes_of(broken, n), take, &t);
+        rmri_ctl_zstd_return(z, d);
+        read_one(d, rmr_bytes_of(a, n), one);
+    }
+    rmr_ctl_decoder_free(d);
+    assert_int_equal(heap.live_blocks, 0);
+}
+
+static void a_large_window_goes_with_its_frame(void **state)
+{
+    (void)state;
+    static const char one[] = "one one one one one";
+    uint8_t small[128], large[128];
+    test_alloc heap = {0};
+    rmr_env env = test_env(&heap, NULL, NULL);
+    rmr_ctl_decoder *d;
+    size_t ns = pack(small, sizeof small, one, 17);
+    size_t nl = pack(large, sizeof large, one, RMRI_CTL_WINDOW_LOG);
+    assert_int_equal(rmr_ctl_decoder_new(&d, &env), RMR_OK);
+    read_one(d, rmr_bytes_of(large, nl), one);
+    assert_true(heap.peak_bytes >= (size_t)1 << RMRI_CTL_WINDOW_LOG);
+    assert_int_equal(heap.live_blocks, 1);
+    read_one(d, rmr_bytes_of(small, ns), one);
+    assert_true(heap.live_blocks > 1);
+    assert_true(heap.live_bytes <= (size_t)1 << 20);
+    rmr_ctl_decoder_free(d);
+    assert_int_equal(heap.live_blocks, 0);
+}
+
+static void without_memory_a_frame_is_refused_and_the_next_one_read(void **st)
+{
+    (void)st;
+    static const char one[] = "one one one one one";
+    uint8_t a[128];
+    size_t n = pack(a, sizeof a, one, 17);
+    bool done = false;
+    for (size_t fail = 1; !done; fail++) {
+        test_alloc heap = {.fail_at = fail};
+        rmr_env env = test_env(&heap, NULL, NULL);
+        rmr_ctl_decoder *d;
+        rmri_ctl_zstd *z;
+        text t = {.len = 0};
+        rmr_err e = rmr_ctl_decoder_new(&d, &env);
+        if (!e && !(e = rmri_ctl_zstd_borrow(&z, d))) {
+            e = rmri_ctl_zstd_feed(z, rmr_bytes_of(a, n), take, &t);
+            rmri_ctl_zstd_return(z, d);
+        }
+        assert_int_equal(e, heap.failed ? RMR_E_NOMEM : RMR_OK);
+        done = !heap.failed;
+        heap.fail_at = 0;
+        if (d)
+            read_one(d, rmr_bytes_of(a, n), one);
+        rmr_ctl_decoder_free(d);
+        assert_int_equal(heap.live_blocks, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(short_frames_are_read_as_the_decoder_reads_them),
         cmocka_unit_test(no_changed_frame_is_taken_that_the_decoder_refuses),
+        cmocka_unit_test(a_decoder_is_made_once_and_read_by_many),
+        cmocka_unit_test(a_decoder_comes_back_whatever_became_of_its_frame),
+        cmocka_unit_test(a_large_window_goes_with_its_frame),
+        cmocka_unit_test(
+            without_memory_a_frame_is_refused_and_the_next_one_read),
     };
     return cmocka_run_group_tests_name("control.ctl_zstd", tests, NULL, NULL);
 }

@@ -250,6 +250,45 @@ an_empty_list_is_no_change_but_a_new_stream_begins_anew(void **state)
     rmr_nm_free(nm);
 }
 
+/* It is known by its bytes, and yet a frame like any other. */
+static void a_bare_keep_alive_is_read_without_a_reader(void **state)
+{
+    (void)state;
+    static const char beat[] = "{\"KeepAlive\":true}";
+    nm_seen s;
+    test_alloc a = {0};
+    rmr_nm *nm = nm_make(&s, &a, NULL);
+    assert_string_equal(nm_frame(&s, "{" SELF "}"), "[S]");
+    size_t blocks = a.calls;
+    assert_string_equal(nm_frame(&s, beat), "[K]");
+    assert_int_equal(a.calls, blocks);
+    assert_string_equal(nm_frame(&s, "{\"KeepAlive\":false}"), "[]");
+    assert_true(a.calls > blocks);
+    static const struct {
+        const char *more;
+        rmr_err err;
+    } then[] = {{"", RMR_OK},
+                {" ", RMR_OK},
+                {"}", RMR_E_MALFORMED},
+                {"{\"KeepAlive\":true}", RMR_E_MALFORMED}};
+    for (size_t i = 0; i < sizeof then / sizeof *then; i++) {
+        rmr_nm_frame_begin(nm, NM_NOW);
+        assert_int_equal(rmr_nm_frame_feed(nm, rmr_bytes_str(beat)), RMR_OK);
+        (void)rmr_nm_frame_feed(nm, rmr_bytes_str(then[i].more));
+        assert_int_equal(rmr_nm_frame_end(nm), then[i].err);
+    }
+    /* In front of it, and none at all. */
+    rmr_nm_frame_begin(nm, NM_NOW);
+    assert_int_equal(rmr_nm_frame_feed(nm, rmr_bytes_str("{")), RMR_OK);
+    assert_int_equal(rmr_nm_frame_feed(nm, rmr_bytes_str(beat)),
+                     RMR_E_MALFORMED);
+    assert_int_equal(rmr_nm_frame_end(nm), RMR_E_MALFORMED);
+    rmr_nm_frame_begin(nm, NM_NOW);
+    assert_int_equal(rmr_nm_frame_end(nm), RMR_E_MALFORMED);
+    rmr_nm_free(nm);
+    assert_int_equal(a.live_blocks, 0);
+}
+
 static void a_full_list_overrules_the_other_peer_fields(void **state)
 {
     (void)state;
@@ -695,6 +734,7 @@ int main(void)
         cmocka_unit_test(headscale_deltas_are_understood),
         cmocka_unit_test(a_restrictive_policy_compiles_to_its_rules),
         cmocka_unit_test(testcontrol_frames_are_understood),
+        cmocka_unit_test(a_bare_keep_alive_is_read_without_a_reader),
         cmocka_unit_test(
             an_empty_list_is_no_change_but_a_new_stream_begins_anew),
         cmocka_unit_test(a_full_list_overrules_the_other_peer_fields),

@@ -5,6 +5,7 @@
 #include "support.h"
 #include "vectors.h"
 
+#include <remora/control.h>
 #include <remora/crypto.h>
 #include <remora/h2.h>
 #include <remora/node.h>
@@ -60,6 +61,7 @@ struct lab {
     rmr_aead aead;
     rmr_gcm gcm;
     rmr_h2_frame *frame;
+    rmr_ctl_decoder *decoder;
     host hosts[NODES];
 };
 
@@ -219,6 +221,7 @@ static void start(host *h)
     c.anchors = h->l->anchors;
     c.aead = &h->l->aead;
     c.h2_frame = h->l->frame;
+    c.decoder = h->l->decoder;
     c.gcm = h->l->gcm.name ? &h->l->gcm : NULL;
     c.tcp_buffer = (size_t)32 * 1024;
     c.udp_port = 0;
@@ -319,6 +322,7 @@ static void share(lab *l)
     free(ca);
     assert_int_equal(rmr_aead_new(&l->aead, &l->env.alloc, NULL), RMR_OK);
     assert_int_equal(rmr_h2_frame_new(&l->frame, &l->env), RMR_OK);
+    assert_int_equal(rmr_ctl_decoder_new(&l->decoder, &l->env), RMR_OK);
     rmr_err e = rmr_gcm_new(&l->gcm, &l->env.alloc);
     assert_true(e == RMR_OK || e == RMR_E_UNSUPPORTED);
 }
@@ -358,6 +362,7 @@ static int lab_free(void **state)
     rmr_aead_wipe(&l->aead);
     rmr_gcm_wipe(&l->gcm);
     rmr_h2_frame_free(l->frame);
+    rmr_ctl_decoder_free(l->decoder);
     size_t left = l->heap.live_blocks;
     free(l);
     return left ? -1 : 0;

@@ -15,7 +15,8 @@
  * Memory: through rmr_env.alloc, bounded: about 6 KiB, 13 more while a
  * connection is set up or a registration read, HTTP/2's (remora/h2.h) while
  * there is one; the zstd window (at most 8 MiB) lives only while a compressed
- * frame is read, and a larger one is asked for again without compression.
+ * frame is read (a small one in a shared rmr_ctl_decoder for longer), and a
+ * larger one is asked for again without compression.
  * Time: `now` monotonic; wall time by rmr_ctl_set_wall.
  * Randomness: ephemeral keys and the spread of the back-off; a failure of it
  * ends in FAILED with RMR_E_RNG.
@@ -116,6 +117,36 @@ typedef struct rmr_ctl_callbacks {
     void (*on_upgrade_form)(void *user, bool websocket);
 } rmr_ctl_callbacks;
 
+/*
+ * A decoder of compressed maps.  A client needs one only while it reads a
+ * frame, and making one takes 100 KiB and 10 us or more (it asks the processor
+ * what it is, which a virtual machine's host has to answer).  The clients of
+ * one thread can share it.  Where a frame begins while another client is within
+ * one, a second decoder lives until that frame is over.
+ */
+typedef struct rmr_ctl_decoder rmr_ctl_decoder;
+
+/**
+ * A decoder for clients to share.                                   [submit]
+ *
+ * Effects: allocates; the first frame allocates more, at most 1 MiB of which
+ *          stay between frames.
+ * Errors:  NOMEM.
+ * Lifetime: until rmr_ctl_decoder_free(); env is copied, and is what frames are
+ *          decoded in.
+ * Source:  none.
+ */
+RMR_API rmr_err rmr_ctl_decoder_new(rmr_ctl_decoder **out, const rmr_env *env);
+
+/**
+ * Frees; NULL is allowed.  No client may have it any more.          [submit]
+ *
+ * Effects: it is gone.
+ * Errors:  none.
+ * Source:  none.
+ */
+RMR_API void rmr_ctl_decoder_free(rmr_ctl_decoder *d);
+
 typedef struct rmr_ctl_config {
     uint32_t struct_size;
     const char *url;      /* copied; http or https */
@@ -155,6 +186,9 @@ typedef struct rmr_ctl_config {
     /* Shared by the sessions of one thread (remora/h2.h); retained; NULL: one
      * of its own. */
     struct rmr_h2_frame *h2_frame;
+    /* Shared by the clients of one thread; retained; NULL: each frame has one
+     * of its own. */
+    rmr_ctl_decoder *decoder;
 } rmr_ctl_config;
 
 #define RMR_CTL_MAX_ROUTES 128

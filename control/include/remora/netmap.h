@@ -16,9 +16,9 @@
  *
  * Threading: one object, one thread.  Inside a callback look functions alone
  * are allowed.  Memory: through rmr_env.alloc, one block a peer (400 to 580
- * bytes with its indexes), 3 KiB for the rest and 2 for the filter, 20 more
- * from rmr_nm_frame_begin to frame_end; bounded by max_peers.  Time: none but
- * the wall time of each frame.
+ * bytes with its indexes), 3 KiB for the rest and 2 for the filter, 26 more
+ * from a frame's first byte to frame_end (none for a bare keep-alive); bounded
+ * by max_peers.  Time: none but the wall time of each frame.
  *
  *     rmr_nm_new(&nm, &env, &cfg);
  *     rmr_nm_stream_begin(nm);

@@ -253,6 +253,8 @@ typedef struct rmr_node_config {
                                     a system's 140 certificates              */
     struct rmr_h2_frame *h2_frame; /* rmr_h2_frame_new: 16 KiB in which the
                                     connection to the control server packs    */
+    struct rmr_ctl_decoder *decoder; /* rmr_ctl_decoder_new: of compressed maps;
+                                    up to 1 MiB, not made for each frame      */
 } rmr_node_config;
 
 /**
