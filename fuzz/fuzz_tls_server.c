@@ -84,7 +84,7 @@ static void look(const world *w)
 static void give_back(world *w)
 {
     while (w->n_taken)
-        rmri_tls_pool_give(w->pool, w->taken[--w->n_taken], false);
+        rmri_tls_pool_give(w->pool, w->taken[--w->n_taken], 0, false);
 }
 
 static void tear_down(world *w)

@@ -103,9 +103,9 @@ static bool fill_record(crd_conn *n, rmr_time now)
     while (rmr_tls_is_open(n->tls) && !n->tls_shut &&
            rmr_tls_reserve(n->tls, &place) == RMR_OK && place.len > 0) {
         size_t len = from_app(n, now, place);
+        (void)rmr_tls_commit(n->tls, len);
         if (len == 0)
             break;
-        (void)rmr_tls_commit(n->tls, len);
         filled = true;
     }
     return filled;

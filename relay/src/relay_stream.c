@@ -201,9 +201,9 @@ static bool fill_record(rl_conn *c, rmr_time now)
     while (rmr_tls_is_open(c->tls) && !c->tls_shut &&
            rmr_tls_reserve(c->tls, &place) == RMR_OK && place.len > 0) {
         size_t len = from_app(c, now, place);
+        rmr_tls_commit(c->tls, len);
         if (len == 0)
             break;
-        rmr_tls_commit(c->tls, len);
         filled = true;
     }
     return filled;

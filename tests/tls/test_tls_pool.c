@@ -350,8 +350,8 @@ static void a_dead_connection_does_not_starve(void **state)
     assert_true(rmr_tls_is_starved(p.s.t));
     assert_int_equal(rmr_tls_read_eof(p.s.t), RMR_OK);
     assert_false(rmr_tls_is_starved(p.s.t));
-    rmri_tls_pool_give(p.pool, taken[0], true);
-    rmri_tls_pool_give(p.pool, taken[1], false);
+    rmri_tls_pool_give(p.pool, taken[0], 0, true);
+    rmri_tls_pool_give(p.pool, taken[1], 0, false);
     assert_false(rmr_tls_can_retry(p.s.t));
     pair_free(&p);
 }
@@ -368,11 +368,11 @@ static void a_close_waits_for_a_buffer(void **state)
     assert_false(rmr_tls_is_closed(p.c.t));
     size_t n;
     assert_int_equal(rmr_tls_send(p.s.t, rmr_bytes_str("x"), &n), RMR_E_CLOSED);
-    rmri_tls_pool_give(p.pool, taken[0], false);
+    rmri_tls_pool_give(p.pool, taken[0], 0, false);
     assert_true(rmr_tls_can_retry(p.s.t));
     assert_int_equal(pair_pump(&p, 4096), RMR_OK);
     assert_true(rmr_tls_is_closed(p.c.t));
-    rmri_tls_pool_give(p.pool, taken[1], false);
+    rmri_tls_pool_give(p.pool, taken[1], 0, false);
     pair_free(&p);
 }
 
@@ -385,8 +385,8 @@ static void a_client_is_not_made_without_a_buffer_for_its_hello(void **state)
                          rmri_tls_pool_take(p.pool, false)};
     assert_int_equal(pair_new_client(&p, true), RMR_E_FULL);
     assert_null(p.c.t);
-    rmri_tls_pool_give(p.pool, taken[0], false);
-    rmri_tls_pool_give(p.pool, taken[1], false);
+    rmri_tls_pool_give(p.pool, taken[0], 0, false);
+    rmri_tls_pool_give(p.pool, taken[1], 0, false);
     assert_int_equal(pair_new_client(&p, true), RMR_OK);
     assert_int_equal(pair_pump(&p, 4096), RMR_OK);
     assert_true(rmr_tls_is_open(p.s.t));
@@ -431,7 +431,7 @@ static void trimming_keeps_what_is_in_use_and_what_was_asked(void **state)
         b[i] = rmri_tls_pool_take(p.pool, i < 2);
     assert_null(rmri_tls_pool_take(p.pool, false));
     for (int i = 0; i < 3; i++)
-        rmri_tls_pool_give(p.pool, b[i], i < 2);
+        rmri_tls_pool_give(p.pool, b[i], 0, i < 2);
     rmr_tls_pool_trim(p.pool, 1);
     rmr_tls_pool_stats st = rmr_tls_pool_stats_get(p.pool);
     assert_int_equal(st.max, 4);
@@ -439,7 +439,64 @@ static void trimming_keeps_what_is_in_use_and_what_was_asked(void **state)
     assert_int_equal(st.in_use, 1);
     assert_int_equal(st.in_use_input, 0);
     assert_int_equal(st.refused, 1);
-    rmri_tls_pool_give(p.pool, b[3], false);
+    rmri_tls_pool_give(p.pool, b[3], 0, false);
+    pair_free(&p);
+}
+
+/* Only as much of a buffer is wiped as was written to; all of that. */
+static void what_lay_in_a_buffer_is_wiped(void **state)
+{
+    static const uint8_t secret[] = "a secret of twenty-four bytes";
+    (void)state;
+    for (int how = 0; how < 5; how++) {
+        pair_open(&p, &(pair_config){.pool = 4}, 4096);
+        rmr_tls_pool_trim(p.pool, 0);
+        p.a.secret = secret;
+        p.a.secret_len = sizeof secret;
+        rmr_buf place;
+        size_t n;
+        if (how == 0) { /* came, and is read */
+            pair_send(&p, &p.c, secret, sizeof secret, 4096);
+            assert_int_equal(pair_pump(&p, 4096), RMR_OK);
+        } else if (how == 1) { /* waits to be sent, for ever */
+            assert_int_equal(
+                rmr_tls_send(p.s.t, rmr_bytes_of(secret, sizeof secret), &n),
+                RMR_OK);
+        } else { /* was put far behind, and ... */
+            assert_int_equal(rmr_tls_reserve(p.s.t, &place), RMR_OK);
+            memcpy(place.ptr + 9000, secret, sizeof secret);
+        }
+        if (how == 2) /* ... goes */
+            assert_int_equal(rmr_tls_commit(p.s.t, 9000 + sizeof secret),
+                             RMR_OK);
+        if (how < 4) /* ... is forgotten */
+            assert_int_equal(pair_pump(&p, 4096), RMR_OK);
+        else /* ... the connection ends */
+            (void)rmr_tls_read_eof(p.s.t);
+        rmr_tls_pool_trim(p.pool, 0);
+        pair_free(&p);
+        assert_int_equal(p.a.leaks, 0);
+    }
+}
+
+static size_t dirty_after_a_byte(void)
+{
+    size_t n;
+    rmr_buf place;
+    rmr_tls_pool_trim(p.pool, 0);
+    assert_int_equal(rmr_tls_reserve(p.s.t, &place), RMR_OK);
+    assert_int_equal(rmr_tls_commit(p.s.t, 0), RMR_OK);
+    assert_int_equal(p.pool->dirty, 0);
+    assert_int_equal(rmr_tls_send(p.s.t, rmr_bytes_str("x"), &n), RMR_OK);
+    assert_int_equal(pair_pump(&p, 4096), RMR_OK);
+    return p.pool->dirty;
+}
+
+static void a_short_record_leaves_little_to_wipe(void **state)
+{
+    (void)state;
+    pair_open(&p, &(pair_config){.pool = 4}, 4096);
+    assert_in_range(dirty_after_a_byte(), 1, 100);
     pair_free(&p);
 }
 
@@ -457,6 +514,8 @@ int main(void)
         cmocka_unit_test(a_client_is_not_made_without_a_buffer_for_its_hello),
         cmocka_unit_test(buffers_come_back_whatever_happens),
         cmocka_unit_test(trimming_keeps_what_is_in_use_and_what_was_asked),
+        cmocka_unit_test(what_lay_in_a_buffer_is_wiped),
+        cmocka_unit_test(a_short_record_leaves_little_to_wipe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

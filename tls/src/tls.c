@@ -180,6 +180,7 @@ rmr_err rmr_tls_read(rmr_tls *t, rmr_bytes in, size_t *consumed)
         if (n > room)
             n = room;
         memcpy(to, in.ptr + *consumed, n);
+        rmri_tls_lease_wrote_in(&t->lease, to, n);
         br_ssl_engine_recvrec_ack(t->eng, n);
         *consumed += n;
         (void)update(t);
@@ -230,6 +231,7 @@ rmr_err rmr_tls_write(rmr_tls *t, rmr_buf dst, size_t *len)
         if (n > dst.len - *len)
             n = dst.len - *len;
         memcpy(dst.ptr + *len, from, n);
+        rmri_tls_lease_wrote_out(&t->lease, from, n);
         *len += n;
         br_ssl_engine_sendrec_ack(eng, n);
         (void)update(t);
@@ -258,8 +260,10 @@ rmr_err rmr_tls_reserve(rmr_tls *t, rmr_buf *place)
         return RMR_OK;
     size_t room;
     uint8_t *to = br_ssl_engine_sendapp_buf(t->eng, &room);
-    if (to)
+    if (to) {
         *place = rmr_buf_of(to, room);
+        t->lease.lent = true;
+    }
     return RMR_OK;
 }
 
@@ -271,6 +275,7 @@ rmr_err rmr_tls_commit(rmr_tls *t, size_t n)
     size_t room = 0;
     if (n > 0 && (!br_ssl_engine_sendapp_buf(t->eng, &room) || n > room))
         return RMR_E_STATE;
+    t->lease.lent = false;
     if (n > 0)
         br_ssl_engine_sendapp_ack(t->eng, n);
     e = update(t);

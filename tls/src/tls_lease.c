@@ -79,6 +79,8 @@ bool rmri_tls_lease_for_output(rmri_tls_lease *l, br_ssl_engine_context *eng)
     l->lacks_out = !l->out;
     if (!l->out)
         return false;
+    l->out_used = 0;
+    l->lent = false;
     eng->obuf = l->out;
     eng->oxa = eng->oxc = l->oxa;
     eng->oxb = l->oxb;
@@ -95,13 +97,14 @@ bool rmri_tls_lease_for_read(rmri_tls_lease *l, br_ssl_engine_context *eng)
         l->lacks_in = !l->in;
         if (!l->in)
             return false;
+        l->in_used = 0;
     }
     /* Anything else than data wakes the handshake. */
     if (eng->record_type_in != APPLICATION_DATA &&
         !rmri_tls_lease_for_output(l, eng)) {
         l->lacks_in = got_in; /* again, for it goes back: */
         if (got_in) {         /* one who waits holds nothing */
-            rmri_tls_pool_give(l->pool, l->in, true);
+            rmri_tls_pool_give(l->pool, l->in, 0, true);
             l->in = NULL;
         }
         return false;
@@ -110,21 +113,47 @@ bool rmri_tls_lease_for_read(rmri_tls_lease *l, br_ssl_engine_context *eng)
     return true;
 }
 
+static size_t reach(const uint8_t *buf, size_t used, const uint8_t *p, size_t n)
+{
+    size_t end = (size_t)(p - buf) + n;
+    return end > used ? end : used;
+}
+
+void rmri_tls_lease_wrote_in(rmri_tls_lease *l, const uint8_t *p, size_t n)
+{
+    if (l->in)
+        l->in_used = reach(l->in, l->in_used, p, n);
+}
+
+void rmri_tls_lease_wrote_out(rmri_tls_lease *l, const uint8_t *p, size_t n)
+{
+    if (l->out)
+        l->out_used = reach(l->out, l->out_used, p, n);
+}
+
 static void give_in(rmri_tls_lease *l, br_ssl_engine_context *eng)
 {
     if (eng->ixa <= HEAD_LEN)
         memcpy(l->head, l->in, eng->ixa);
     eng->ibuf = l->head;
-    rmri_tls_pool_give(l->pool, l->in, true);
+    rmri_tls_pool_give(l->pool, l->in, l->in_used, true);
     l->in = NULL;
+}
+
+/* Whether all that was in the output was sent. */
+static bool is_sent(const br_ssl_engine_context *eng)
+{
+    return eng->oxa == eng->oxc && eng->oxa < eng->oxb;
 }
 
 static void give_out(rmri_tls_lease *l, br_ssl_engine_context *eng)
 {
+    if (l->lent || !is_sent(eng)) /* where that ends is not known */
+        l->out_used = RMR_TLS_POOL_BUF;
     l->oxa = eng->oxa;
     l->oxb = eng->oxb;
     take_out_away(l, eng);
-    rmri_tls_pool_give(l->pool, l->out, false);
+    rmri_tls_pool_give(l->pool, l->out, l->out_used, false);
     l->out = NULL;
 }
 
@@ -139,6 +168,6 @@ void rmri_tls_lease_settle(rmri_tls_lease *l, br_ssl_engine_context *eng,
     l->lacks_out = l->lacks_out && !out_dead;
     if (l->in && eng->ixa == eng->ixb && eng->ixa <= HEAD_LEN)
         give_in(l, eng);
-    if (l->out && (out_dead || (eng->oxa == eng->oxc && eng->oxa < eng->oxb)))
+    if (l->out && (out_dead || is_sent(eng)))
         give_out(l, eng);
 }

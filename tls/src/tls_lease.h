@@ -24,6 +24,9 @@ typedef struct rmri_tls_lease {
      * there. */
     uint8_t head[8];
     bool lacks_in, lacks_out; /* asked for and not had since */
+    /* How far the buffers were written to: so much of them is wiped. */
+    size_t in_used, out_used;
+    bool lent; /* someone may write to the output's place, how far we know not */
 } rmri_tls_lease;
 
 /* Gives the engine its buffers for the first time: `own` (RMRI_TLS_OWN_LEN
@@ -37,6 +40,10 @@ void rmri_tls_lease_after_reset(rmri_tls_lease *l, br_ssl_engine_context *eng);
  * writes output; false: the pool has none, and nothing changed. */
 bool rmri_tls_lease_for_read(rmri_tls_lease *l, br_ssl_engine_context *eng);
 bool rmri_tls_lease_for_output(rmri_tls_lease *l, br_ssl_engine_context *eng);
+
+/* That the n bytes at p of the one that has them were written. */
+void rmri_tls_lease_wrote_in(rmri_tls_lease *l, const uint8_t *p, size_t n);
+void rmri_tls_lease_wrote_out(rmri_tls_lease *l, const uint8_t *p, size_t n);
 
 /* Gives back what is not in use; `in_dead` and `out_dead` say that what lies
  * there will never be asked for. */

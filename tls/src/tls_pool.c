@@ -26,9 +26,13 @@ rmr_err rmr_tls_pool_new(rmr_tls_pool **out, const rmr_env *env,
 void rmr_tls_pool_trim(rmr_tls_pool *p, size_t keep)
 {
     while (p->n_idle > keep) {
-        rmr_release_wiped(&p->alloc, p->idle[--p->n_idle], RMR_TLS_POOL_BUF);
+        uint8_t *buf = p->idle[--p->n_idle];
+        rmr_wipe(buf, p->dirty);
+        rmr_release(&p->alloc, buf, RMR_TLS_POOL_BUF);
         p->stats.allocated--;
     }
+    if (p->stats.allocated == 0)
+        p->dirty = 0;
 }
 
 void rmr_tls_pool_free(rmr_tls_pool *p)
@@ -80,8 +84,10 @@ uint8_t *rmri_tls_pool_take(rmr_tls_pool *p, bool input)
     return buf;
 }
 
-void rmri_tls_pool_give(rmr_tls_pool *p, uint8_t *buf, bool input)
+void rmri_tls_pool_give(rmr_tls_pool *p, uint8_t *buf, size_t used, bool input)
 {
+    if (used > p->dirty)
+        p->dirty = used;
     p->idle[p->n_idle++] = buf;
     p->stats.in_use--;
     p->stats.in_use_input -= input;

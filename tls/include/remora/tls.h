@@ -311,7 +311,9 @@ RMR_API rmr_err rmr_tls_send(rmr_tls *t, rmr_bytes data, size_t *taken);
 RMR_API rmr_err rmr_tls_reserve(rmr_tls *t, rmr_buf *place);
 
 /**
- * Sends the first n bytes of what was reserved.                     [submit]
+ * Sends the first n bytes of what was reserved; nothing behind them was
+ * written.  0 gives the place back: a pool's buffer that is not wiped as a
+ * whole then.                                                       [submit]
  *
  * Effects: output.
  * Errors: STATE (more than was reserved); as rmr_tls_send.
