@@ -120,6 +120,82 @@ struct rmr_ctl {
     bool busy; /* within a pump */
     rmr_time now;
 
+    /* the connection */
+    ctl_phase phase;
+    bool has_stream; /* the host has one open */
+    bool want_close;
+    bool redial;   /* close, and go on with another stream at once */
+    rmr_err dying; /* the pump ends with this failure */
+    rmr_time setup_deadline, retry_at;
+    uint32_t failures[LOOPS]; /* in a row */
+    rmr_h1 *h1;
+    uint16_t h1_status;
+    bool h1_keep_alive, h1_done;
+    /* The form of the upgrade: POST, or a WebSocket where a proxy breaks that.
+     * What worked last is tried first; the other one once, at once. */
+    bool by_ws, ws_worked, other_tried;
+    /* The attempt goes by the dial plan; it has, and the name is next. */
+    bool by_plan, plan_tried;
+    bool ws_accepted;   /* by the head of the answer */
+    rmr_err form_err;   /* of the first form; told when both fail */
+    ctl_ws *ws; /* NULL: not in that form */
+    ctl_work *work;         /* NULL: not needed now */
+    rmr_err json_err;
+    size_t json_len;
+    bool found;
+    size_t body_len; /* of work->body */
+    size_t hello_len; /* of work->hello */
+    rmr_ts_record record;
+    uint8_t early[9];
+    size_t early_len;
+    uint32_t early_skip;
+    rmr_h2 *h2;
+    rmr_h2_frame *h2_frame; /* of the host; NULL: none */
+    rmr_ctl_decoder *decoder; /* likewise */
+    uint8_t *out; /* RMR_TS_FRAME_MAX, or NULL: nothing waits to be sent */
+    size_t out_len, out_pos;
+
+    /* requests */
+    ctl_request req[REQS];
+    bool registered, need_register, told_login;
+    bool is_held; /* no registration yet */
+    bool sent_auth_key;   /* in the register request that runs */
+    rmr_time register_at; /* not before this (429, the same AuthURL again) */
+    uint32_t same_url;
+    char *auth_url; /* awaited login, CTL_URL_MAX; NULL or "": none */
+    bool login_is_old; /* it is of before the start, and not confirmed yet */
+    bool map_refused;           /* the map request was, since registration */
+    bool update_due;
+    rmr_time update_at;
+    uint32_t update_failures;
+
+    ctl_ping *ping;      /* NULL: no answer is due */
+
+    /* the map stream */
+    bool map_open;      /* its head came */
+    rmr_time map_since; /* first netmap of the stream; NEVER: none yet */
+    uint8_t frame_head[4];
+    size_t frame_head_len;
+    uint32_t frame_left;
+    uint64_t frame_out; /* decoded bytes of this frame */
+    bool in_frame, frame_plain, frame_raw, frame_begun;
+    rmri_ctl_zstd *zstd;
+    /* The server asks to be left alone: what comes meanwhile is held, and no
+     * window given for it (ctl_sleep.c). */
+    rmr_time sleep_until;
+    rmri_ctl_vec held;
+    bool ask_plain;     /* the window was too large: ask again uncompressed */
+    rmr_dur last_quiet; /* silence before the last two ends: a proxy's limit? */
+
+    /* seldom looked at: behind what each turn needs, which is not in the cache
+     * of an idle program */
+    char text[CTL_TEXT];
+    rmr_dial_plan plan; /* with the port */
+    char form_text[CTL_TEXT];
+    char ws_key[RMR_WS_KEY_LEN + 1];
+    uint8_t found_key[RMR_KEY_LEN];
+    uint8_t ping_url[RMR_HASH_LEN]; /* hash of the last that was asked for */
+
     /* configuration */
     rmr_url url;
     char authority[272];
@@ -159,79 +235,6 @@ struct rmr_ctl {
     bool key_is_fresh; /* fetched since the last failure */
     rmr_err held_err;  /* a failed handshake, told if the key did not change */
     char held_text[CTL_TEXT];
-
-    /* the connection */
-    ctl_phase phase;
-    bool has_stream; /* the host has one open */
-    bool want_close;
-    bool redial;   /* close, and go on with another stream at once */
-    rmr_err dying; /* the pump ends with this failure */
-    char text[CTL_TEXT];
-    rmr_time setup_deadline, retry_at;
-    uint32_t failures[LOOPS]; /* in a row */
-    rmr_h1 *h1;
-    uint16_t h1_status;
-    bool h1_keep_alive, h1_done;
-    /* The form of the upgrade: POST, or a WebSocket where a proxy breaks that.
-     * What worked last is tried first; the other one once, at once. */
-    bool by_ws, ws_worked, other_tried;
-    /* The attempt goes by the dial plan; it has, and the name is next. */
-    bool by_plan, plan_tried;
-    rmr_dial_plan plan; /* with the port */
-    bool ws_accepted;   /* by the head of the answer */
-    rmr_err form_err;   /* of the first form; told when both fail */
-    char form_text[CTL_TEXT];
-    char ws_key[RMR_WS_KEY_LEN + 1];
-    ctl_ws *ws; /* NULL: not in that form */
-    ctl_work *work;         /* NULL: not needed now */
-    rmr_err json_err;
-    size_t json_len;
-    uint8_t found_key[RMR_KEY_LEN];
-    bool found;
-    size_t body_len; /* of work->body */
-    size_t hello_len; /* of work->hello */
-    rmr_ts_record record;
-    uint8_t early[9];
-    size_t early_len;
-    uint32_t early_skip;
-    rmr_h2 *h2;
-    rmr_h2_frame *h2_frame; /* of the host; NULL: none */
-    rmr_ctl_decoder *decoder; /* likewise */
-    uint8_t *out; /* RMR_TS_FRAME_MAX, or NULL: nothing waits to be sent */
-    size_t out_len, out_pos;
-
-    /* requests */
-    ctl_request req[REQS];
-    bool registered, need_register, told_login;
-    bool is_held; /* no registration yet */
-    bool sent_auth_key;   /* in the register request that runs */
-    rmr_time register_at; /* not before this (429, the same AuthURL again) */
-    uint32_t same_url;
-    char *auth_url; /* awaited login, CTL_URL_MAX; NULL or "": none */
-    bool login_is_old; /* it is of before the start, and not confirmed yet */
-    bool map_refused;           /* the map request was, since registration */
-    bool update_due;
-    rmr_time update_at;
-    uint32_t update_failures;
-
-    uint8_t ping_url[RMR_HASH_LEN]; /* hash of the last that was asked for */
-    ctl_ping *ping;      /* NULL: no answer is due */
-
-    /* the map stream */
-    bool map_open;      /* its head came */
-    rmr_time map_since; /* first netmap of the stream; NEVER: none yet */
-    uint8_t frame_head[4];
-    size_t frame_head_len;
-    uint32_t frame_left;
-    uint64_t frame_out; /* decoded bytes of this frame */
-    bool in_frame, frame_plain, frame_raw, frame_begun;
-    rmri_ctl_zstd *zstd;
-    /* The server asks to be left alone: what comes meanwhile is held, and no
-     * window given for it (ctl_sleep.c). */
-    rmr_time sleep_until;
-    rmri_ctl_vec held;
-    bool ask_plain;     /* the window was too large: ask again uncompressed */
-    rmr_dur last_quiet; /* silence before the last two ends: a proxy's limit? */
 };
 
 /* ---- ctl.c ------------------------------------------------------------ */

@@ -25,13 +25,6 @@ struct rmr_mc_io {
     const rmr_mc_io_ops *ops;
     void *owner; /* NULL: closing, nobody listens */
     rmr_mc_io *prev, *next; /* in the ready list */
-    rmr_mc_io *all_prev, *all_next;
-    uint64_t id;
-    size_t credit; /* to be given to the adapter */
-    size_t credit_out; /* given, not used yet */
-    rmr_addr addr;
-    rmr_dur timeout;
-    char name[64]; /* local endpoint or blob */
     rmr_mc_io_kind kind;
     bool in_ready, asked /* the opening operation went out */, open;
     bool want_shutdown, want_close, want_abort, want_pause, want_resume;
@@ -39,6 +32,13 @@ struct rmr_mc_io {
     bool has_output; /* produce may have something */
     bool shut, last_part;
     bool dont_fragment, is_whole; /* UDP: wished for; given */
+    uint64_t id;
+    size_t credit; /* to be given to the adapter */
+    size_t credit_out; /* given, not used yet */
+    rmr_mc_io *all_prev, *all_next;
+    rmr_addr addr;
+    rmr_dur timeout;
+    char name[64]; /* local endpoint or blob */
 };
 
 rmr_err rmri_mc_io_event(rmr_mc *mc, rmr_time now, const rmr_io_event *ev);
@@ -76,20 +76,14 @@ struct rmr_mc_link {
     const rmr_mc_link_ops *ops;
     void *owner;
     rmr_mc_link *next; /* all links of the kit */
+    rmr_time next_lane_at; /* when the next lane begins; NEVER: none waits */
+    rmr_time deadline; /* of the whole attempt */
     link_state state;
-    rmr_dial dial;
     rmr_mc_io *io;
     rmr_tls *tls;
     rmr_tls_pool *tls_pool; /* its record buffers */
     rmr_time tls_turn;      /* when it was in use last */
     uint32_t tls_turns;     /* ... and how often of late, at most MC_BUSY */
-    mc_race *race; /* while connecting, else NULL */
-    size_t n_addrs, n_lanes; /* of the race */
-    rmr_time next_lane_at; /* when the next lane begins; NEVER: none waits */
-    rmr_addr remote, local;
-    rmr_time deadline; /* of the whole attempt */
-    uint64_t query;
-    rmr_err last_err;
     rmr_ring held; /* ciphertext that TLS could not take yet */
     bool by_proxy;
     bool asked_proxy; /* the request went out */
@@ -97,6 +91,12 @@ struct rmr_mc_link {
      * the blank line at its end is there. */
     char answer[16];
     uint32_t answer_len, answer_end;
+    mc_race *race; /* while connecting, else NULL */
+    size_t n_addrs, n_lanes; /* of the race */
+    rmr_addr remote, local;
+    uint64_t query;
+    rmr_err last_err;
+    rmr_dial dial;
 };
 
 void rmri_mc_link_resolved(rmr_mc_link *l, rmr_time now, rmr_err err,

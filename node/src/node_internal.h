@@ -728,6 +728,48 @@ void rmri_node_peerapi_conn_free(nd_conn *c);
 void rmri_node_peerapi_free(rmr_node *n);
 
 struct rmr_node {
+    /* What each turn looks at, side by side: a node at rest is not in the
+     * cache. */
+    nd_phase phase;
+    rmr_node_state state;
+    rmr_time started, now; /* now: the latest seen (T3) */
+    bool has_wall, has_links, running_told, dirty;
+    uint32_t in_callback; /* R2: how deep */
+    bool data_due;    /* there may be packets to send */
+    bool data_last;   /* the last operation was node_out.c's */
+    bool state_dirty /* save once more */, state_wanted /* save this turn */,
+        state_seen;
+    rmr_time stop_deadline;
+    rmr_time again_at; /* a pump was cut short: it goes on then */
+    rmr_time state_at; /* when rmri_node_state_soon() is to have its way */
+    rmr_time cache_at;
+    rmr_time renew_at; /* looked at again, or a rest after a refusal */
+    rmr_time peer_expiry_at; /* when to look; NEVER: not */
+    rmr_mc *mc; /* objects, links, names */
+    rmr_timers timers;
+    rmr_nm *nm;
+    rmr_ctl *ctl;
+    rmr_mc_link *ctl_link;
+    rmr_wg *wg;
+    rmr_ns *ns;
+    nd_dns *dns;
+    nd_region *regions;
+    uint16_t home;       /* 0: none */
+    uint16_t home_told;  /* to the control server */
+    uint16_t home_shunned; /* it could not be reached; 0: none */
+    rmr_paths *paths;
+    rmr_netcheck *netcheck;
+    rmr_netcheck_sched sched;
+    nd_probe *probes;
+    nd_name *names;
+    rmr_portmap *portmap; /* NULL: off */
+    rmr_mc_io *portmap_udp;
+    rmr_mc_link *portmap_link;
+    nd_ask *asks;
+    rmr_ring expired; /* rmr_wg_peer each: to be forgotten */
+    size_t left_len;  /* its length; 0: none */
+    nd_peerapi peerapi;
+
     rmr_env env;
     rmr_node_callbacks cb;
     /* configuration, copied */
@@ -761,17 +803,7 @@ struct rmr_node {
     struct rmr_ctl_decoder *decoder; /* likewise */
     rmr_gcm gcm; /* without a name: none on this machine */
 
-    nd_phase phase;
-    rmr_node_state state;
-    rmr_time started, now; /* now: the latest seen (T3) */
-    bool has_wall, has_links, running_told, dirty;
-    uint32_t in_callback; /* R2: how deep */
     rmr_err stop_err;
-    rmr_time stop_deadline;
-    rmr_time again_at; /* a pump was cut short: it goes on then */
-
-    rmr_mc *mc; /* objects, links, names */
-    rmr_timers timers;
 
     /* state */
     nd_keys keys;
@@ -786,9 +818,6 @@ struct rmr_node {
     rmr_mc_io *state_io;
     uint8_t *state_text; /* being loaded or stored */
     size_t state_len, state_cap;
-    bool state_dirty /* save once more */, state_wanted /* save this turn */,
-        state_seen;
-    rmr_time state_at; /* when rmri_node_state_soon() is to have its way */
     /* cache of the netmap */
     rmr_mc_io *cache_io;
     uint64_t cache_pos;
@@ -800,7 +829,6 @@ struct rmr_node {
     size_t cache_tail_len;
     bool cache_dirty, cache_saved /* once, at least */;
     bool peers_differ; /* others than before, in the frame that is read */
-    rmr_time cache_at;
 
     /* layers */
     /* The node key in use.  keys.node is its successor while one is being
@@ -813,52 +841,33 @@ struct rmr_node {
     bool has_auth_key; /* control keeps it for the next node key */
     uint64_t expiry_seen; /* which end `renew_ahead` is for */
     rmr_dur renew_ahead;
-    rmr_time renew_at; /* looked at again, or a rest after a refusal */
     rmr_time rests_until; /* no key for one that has ended before; 0: none */
     uint8_t login_url[RMR_HASH_LEN]; /* hash of what was told last; 0: none */
     uint8_t disco_private[RMR_KEY_LEN], disco_public[RMR_KEY_LEN];
-    rmr_nm *nm;
-    rmr_ctl *ctl;
-    rmr_mc_link *ctl_link;
     rmr_ctl_state ctl_state;
     char ctl_text[512];
-    rmr_wg *wg;
-    rmr_ns *ns;
-    nd_dns *dns;
-    nd_peerapi peerapi;
     rmr_addr ips[ND_MAX_IPS]; /* own, on the tailnet */
     size_t n_ips;
-    rmr_ring expired; /* rmr_wg_peer each: to be forgotten */
     rmr_slots stamps; /* node_stamps.c */
     rmr_hash stamp_ids;
     bool from_server; /* inside rmr_ctl_read */
     bool live; /* a netmap came from the server, not from the cache */
     bool has_jailed, approval_told, expiry_told;
-    nd_ask *asks;
     nd_tsmp *tsmp; /* ND_TSMP_QUEUE; NULL until the first */
     size_t n_tsmp;
     bool barred; /* ended, or not approved: no packet goes or comes */
     uint64_t peer_expiry; /* of a peer's key, the next, server time; 0: none */
-    rmr_time peer_expiry_at; /* when to look; NEVER: not */
     bool stopgap_told; /* it was looked at whether the cache can do */
 
-    nd_region *regions;
-    uint16_t home;       /* 0: none */
-    uint16_t home_told;  /* to the control server */
-    uint16_t home_shunned; /* it could not be reached; 0: none */
     rmr_time home_shunned_until;
 
     /* paths */
-    rmr_paths *paths;
     uint32_t path_switches;
     uint64_t last_ping; /* tag of a ping of ours */
     nd_sock udp[2]; /* v4, v6 */
     nd_sock **extra; /* RMR_PATH_MAX_SOCKET + 1; NULL: there was no punch */
     rmr_time rebound_at;
     uint8_t *pkt_buf; /* a packet that did not fit into its run, or NULL */
-    size_t left_len;  /* its length; 0: none */
-    bool data_due;    /* there may be packets to send */
-    bool data_last;   /* the last operation was node_out.c's */
     rmr_wg_peer rx_moved; /* on_endpoint named it, in the read that runs */
     nd_sender rx_sender;  /* of the relay's last packet, in its read */
     uint64_t rx_udp, tx_udp, dropped_no_path, dropped_filter, dropped_stranger;
@@ -869,10 +878,6 @@ struct rmr_node {
     uint64_t host_rx_pkts, host_tx_pkts, host_rx_bytes, host_tx_bytes;
 
     /* the network */
-    rmr_netcheck *netcheck;
-    rmr_netcheck_sched sched;
-    nd_probe *probes;
-    nd_name *names;
     rmr_mc_io *icmp; /* echo messages, during a run */
     rmr_ring icmp_out; /* an address before each */
     bool icmp_denied; /* by the host: not asked again */
@@ -883,9 +888,6 @@ struct rmr_node {
     rmr_addr *link_addrs;
     rmr_io_link *link_of; /* what they are on */
     size_t n_link_addrs;
-    rmr_portmap *portmap; /* NULL: off */
-    rmr_mc_io *portmap_udp;
-    rmr_mc_link *portmap_link;
     bool portmap_udp_failed; /* not again in this exchange */
     rmr_addr gateways[2]; /* v4, v6; family NONE: none */
 
