@@ -274,6 +274,7 @@ void sc_start(sc_member *m)
     c.aead = &w->aead;
     c.gcm = w->gcm.name ? &w->gcm : NULL;
     c.h2_frame = w->frame;
+    c.decoder = w->decoder;
     m->has_left = m->is_running = false;
     sc_need(rmr_node_new(&m->node, &env, &c, rmr_sim_now(w->sim)), "node");
     rmr_machine x = rmr_node_machine(m->node);
@@ -356,6 +357,7 @@ static void share(scale *w)
     sc_need(rmr_aead_new(&w->aead, &env.alloc, NULL), "aead");
     (void)rmr_gcm_new(&w->gcm, &env.alloc); /* not on every processor */
     sc_need(rmr_h2_frame_new(&w->frame, &env), "frame");
+    sc_need(rmr_ctl_decoder_new(&w->decoder, &env), "decoder");
 }
 
 void sc_init(scale *w, uint64_t seed, uint32_t members, uint32_t users,
@@ -392,6 +394,7 @@ void sc_free(scale *w)
     rmr_aead_wipe(&w->aead);
     rmr_gcm_wipe(&w->gcm);
     rmr_h2_frame_free(w->frame);
+    rmr_ctl_decoder_free(w->decoder);
     free(w->members);
     free(w->keys);
     free(w->user_ids);

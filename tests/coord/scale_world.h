@@ -66,6 +66,7 @@ struct scale {
     rmr_aead aead; /* what the nodes share */
     rmr_gcm gcm;
     rmr_h2_frame *frame;
+    rmr_ctl_decoder *decoder;
     test_rng coord_rng, relay_rng[SC_RELAYS], dice;
     rmr_coord *coord;
     rmr_sim_program coord_program;
