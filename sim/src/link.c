@@ -57,15 +57,17 @@ static uint64_t queued(const rmr_sim_link *l, rmr_time now)
                                : 0;
 }
 
-/* When the packet has left the queue; NEVER: there was no room for it. */
-static rmr_time through_queue(rmr_sim_link *l, rmr_time now, size_t len)
+/* When the packet has left the queue, which has so much room (0: no bound);
+ * NEVER: it found none. */
+static rmr_time through_queue(rmr_sim_link *l, rmr_time now, uint64_t room,
+                              size_t len)
 {
     uint64_t rate = l->config.rate;
     if (!rate)
         return now;
     rmr_time from = l->busy_until > now ? l->busy_until : now;
     uint64_t waiting = queued(l, now);
-    if (l->config.queue && waiting + len > l->config.queue)
+    if (room && waiting + len > room)
         return RMR_TIME_NEVER;
     if (waiting + len > l->stats.queue_max)
         l->stats.queue_max = waiting + len;
@@ -110,17 +112,13 @@ static rmr_time arrival(rmr_sim_link *l, rmr_time sent)
 bool rmri_sim_link_carry(rmr_sim_link *l, rmr_time now, size_t len,
                          rmr_time *at)
 {
-    uint64_t queue = l->config.queue;
     l->n++;
     l->stats.in++;
     if (is_lost(l)) {
         l->stats.lost++;
         return false;
     }
-    l->config.queue = 0;
-    rmr_time sent = through_queue(l, now, len);
-    l->config.queue = queue;
-    *at = arrival(l, sent);
+    *at = arrival(l, through_queue(l, now, 0, len));
     l->stats.out++;
     return true;
 }
@@ -136,7 +134,7 @@ void rmr_sim_link_pass(rmr_sim_link *l, rmr_time now, size_t len,
         return;
     }
     bool is_marked = l->config.mark && queued(l, now) + len > l->config.mark;
-    rmr_time sent = through_queue(l, now, len);
+    rmr_time sent = through_queue(l, now, l->config.queue, len);
     if (sent == RMR_TIME_NEVER) {
         l->stats.overflow++;
         return;
