@@ -39,6 +39,25 @@ static bool get_file(cli_file *f, const char *path, bool *there, char *error,
     return true;
 }
 
+/* In the place of one that is there, which stays until the new one is whole: a
+ * full disk must not change what the DERP map pins. */
+static bool put_file(const char *path, rmr_bytes data, char *error, size_t cap)
+{
+    char next[4096 + 8];
+    (void)snprintf(next, sizeof next, "%s.next", path);
+    cli_make_private_dir(path);
+    (void)unlink(next);
+    if (!cli_file_create(next, data, error, cap)) {
+        return false;
+    }
+    if (rename(next, path) == 0) {
+        return true;
+    }
+    (void)snprintf(error, cap, "can't write %s: %s", path, strerror(errno));
+    (void)unlink(next);
+    return false;
+}
+
 /* ---- a certificate ------------------------------------------------------- */
 
 static bool make_cert(const char *path, const char *host, const rmr_env *env,
@@ -53,10 +72,7 @@ static bool make_cert(const char *path, const char *host, const rmr_env *env,
     bool ok = err == RMR_OK;
     if (ok) {
         memcpy(text + n_cert, key, n_key);
-        cli_make_private_dir(path);
-        (void)unlink(path);
-        ok = cli_file_create(path, rmr_bytes_of(text, n_cert + n_key), error,
-                             cap);
+        ok = put_file(path, rmr_bytes_of(text, n_cert + n_key), error, cap);
     } else {
         (void)snprintf(
             error, cap, "can't make a certificate for '%s': %s", host,

@@ -133,11 +133,26 @@ static void what_can_not_be_written_is_told(void **state)
     assert_non_null(strstr(error, "/dev/null/x"));
 }
 
+static void the_old_one_stays_where_the_new_one_can_not_be_written(void **state)
+{
+    uint8_t a[32], b[32];
+    char next[sizeof path + 8];
+    (void)state;
+    assert_true(cert("relay.test", NOW, a));
+    (void)snprintf(next, sizeof next, "%s.next", path);
+    assert_int_equal(mkdir(next, 0700), 0); /* in the way */
+    assert_false(cert("relay.test", NOW + 336 * DAY, b));
+    assert_int_equal(rmdir(next), 0);
+    assert_true(cert("relay.test", NOW, b));
+    assert_memory_equal(a, b, sizeof a);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(what_others_can_read_is_refused),
+        T(the_old_one_stays_where_the_new_one_can_not_be_written),
         T(a_certificate_lasts_until_it_ends_soon),
         T(another_host_gets_another),
         T(one_that_is_not_valid_yet_is_replaced),
