@@ -561,7 +561,7 @@ typedef struct crd_request {
     rmr_addr endpoints[RMR_COORD_MAX_ENDPOINTS];
     size_t n_endpoints;
     uint16_t home_derp;
-    bool has_expiry, ephemeral, stream, omit_peers, read_only, zstd;
+    bool has_expiry, ephemeral, stream, read_only, zstd;
     bool has_hostinfo, has_endpoints, has_net_info, bad_key;
 } crd_request;
 

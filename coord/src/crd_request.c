@@ -16,7 +16,6 @@ enum {
     Q_FOLLOWUP,
     Q_EPHEMERAL,
     Q_STREAM,
-    Q_OMIT_PEERS,
     Q_READ_ONLY,
     Q_COMPRESS,
     Q_ENDPOINTS,
@@ -55,7 +54,6 @@ static const rmr_json_field fields[] = {
     {"Followup", Q_FOLLOWUP, NULL, 0},
     {"Ephemeral", Q_EPHEMERAL, NULL, 0},
     {"Stream", Q_STREAM, NULL, 0},
-    {"OmitPeers", Q_OMIT_PEERS, NULL, 0},
     {"ReadOnly", Q_READ_ONLY, NULL, 0},
     {"Endpoints", Q_ENDPOINTS, NULL, 0},
     {"Hostinfo", Q_HOSTINFO, host_fields, 6}};
@@ -205,8 +203,6 @@ static void bool_value(crd_request *q, uint32_t id, bool on)
         q->ephemeral = on;
     else if (id == Q_STREAM)
         q->stream = on;
-    else if (id == Q_OMIT_PEERS)
-        q->omit_peers = on;
     else if (id == Q_READ_ONLY)
         q->read_only = on;
 }
