@@ -98,6 +98,16 @@ static void take_prefs(rmr_node_prefs *p, const cli_args *a)
     }
 }
 
+static void on_event(void *user, const rmr_node_event *ev)
+{
+    up *u = user;
+    cli_up_event(&u->events, ev);
+    /* Before the connection of who asked for the end tells of it. */
+    if (ev->kind == RMR_NODE_EV_STATE && ev->state == RMR_NODE_STOPPED) {
+        cli_metrics_file_end(&u->metrics);
+    }
+}
+
 static rmr_err make_node(up *u, const cli_args *a)
 {
     rmr_node_config cfg;
@@ -106,8 +116,8 @@ static rmr_err make_node(up *u, const cli_args *a)
 
     memset(&cb, 0, sizeof cb);
     cb.struct_size = (uint32_t)sizeof cb;
-    cb.user = &u->events;
-    cb.on_event = cli_up_event;
+    cb.user = u;
+    cb.on_event = on_event;
 
     rmr_node_config_init(&cfg, sizeof cfg);
     cfg.control_url = a->control_url;

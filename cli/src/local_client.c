@@ -18,8 +18,7 @@
 #define LINE_MAX_BYTES ((size_t)256 * 1024 * 1024)
 
 /* The node closes what is open in order, which a dead peer can delay. */
-#define LOOK_EVERY_MS 20
-#define LOOKS 1000
+#define END_MS (20 * 1000)
 
 static int connect_here(void)
 {
@@ -87,23 +86,25 @@ bool cli_local_open(cli_local *c, const char *state_dir)
     return found == CLI_FOUND;
 }
 
-bool cli_local_reopen(cli_local *c)
-{
-    cli_local_close(c);
-    c->fd = connect_here();
-    return c->fd >= 0;
-}
-
 bool cli_local_wait_end(cli_local *c)
 {
-    for (int i = 0; i < LOOKS; i++) {
-        if (!cli_local_reopen(c)) {
-            return true;
+    uint8_t rest[64];
+    for (;;) {
+        struct pollfd p = {.fd = c->fd, .events = POLLIN};
+        int ready = poll(&p, 1, END_MS);
+        if (ready < 0 && errno == EINTR) {
+            continue;
         }
-        (void)poll(NULL, 0, LOOK_EVERY_MS);
+        if (ready <= 0) {
+            cli_complain("the node is still stopping; look again with remora "
+                         "status");
+            return false;
+        }
+        ssize_t n = read(c->fd, rest, sizeof rest);
+        if (n == 0 || (n < 0 && errno != EINTR)) {
+            return true; /* reset: it has ended as well */
+        }
     }
-    cli_complain("the node is still stopping; look again with remora status");
-    return false;
 }
 
 void cli_local_close(cli_local *c)

@@ -29,10 +29,8 @@ typedef enum cli_found {
 /** As cli_local_open, for those that can do without a node.  See
  *  in_dir. */
 cli_found cli_local_find(cli_local *c, const char *state_dir);
-/** False where nothing listens any more; never complains. */
-bool cli_local_reopen(cli_local *c);
-/** The node was asked to end: waits until nothing listens any more.  False: it
- *  has complained. */
+/** The node agreed to end: waits until it has, which the end of the connection
+ *  tells.  False: it has complained. */
 bool cli_local_wait_end(cli_local *c);
 void cli_local_close(cli_local *c);
 

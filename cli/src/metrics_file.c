@@ -114,5 +114,6 @@ void cli_metrics_file_end(cli_metrics_file *f)
 {
     if (f->path != NULL) {
         put(f, down, sizeof down - 1);
+        f->path = NULL;
     }
 }

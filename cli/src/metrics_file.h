@@ -20,7 +20,7 @@ rmr_dur cli_metrics_file_wait(const cli_metrics_file *f, rmr_time now);
 /** Writes it where it is due, atomically; complains once where it can't. */
 void cli_metrics_file_tick(cli_metrics_file *f, const rmr_node *n,
                            rmr_time now);
-/** The node has ended: the file says so from now on. */
+/** The node has ended: the file says so, and is not written again. */
 void cli_metrics_file_end(cli_metrics_file *f);
 
 /** What there is to say of a node that does not answer. */

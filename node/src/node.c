@@ -479,9 +479,19 @@ void rmr_node_stop(rmr_node *n, rmr_time now)
     n->phase = ND_PHASE_STOPPING;
 }
 
+/* Who asked for the end has nothing else to come than that. */
+static bool has_conns(const rmr_node *n)
+{
+    uint32_t pos = 0;
+    for (const nd_conn *c; (c = rmr_slots_next(&n->conns, &pos, NULL));)
+        if (!rmri_node_local_awaits_end(c))
+            return true;
+    return false;
+}
+
 static bool is_quiet(const rmr_node *n)
 {
-    if (n->state_io || n->cache_io || n->conns.used > 0 ||
+    if (n->state_io || n->cache_io || has_conns(n) ||
         !rmri_node_portmap_is_idle(n))
         return false;
     if (!n->ns)

@@ -334,6 +334,7 @@ typedef enum nd_local_mode {
     ND_LOCAL_NC_DIAL, /* waits for the tailnet side  */
     ND_LOCAL_CAPTURE, /* writing packets, until the client ends */
     ND_LOCAL_LOGOUT,  /* waits for the control server */
+    ND_LOCAL_ENDING,  /* answered; its end tells that the node has ended */
     ND_LOCAL_CLOSING
 } nd_local_mode;
 
@@ -605,6 +606,8 @@ void rmri_node_local_icmp_pong(rmr_node *n, rmr_time now,
                                uint16_t seq, rmr_bytes payload);
 /* The answer to a logout; text: what the server has against it. */
 void rmri_node_local_logged_out(rmr_node *n, rmr_err err, const char *text);
+/* Nothing is left to do for it but to tell, by its end, that of the node. */
+bool rmri_node_local_awaits_end(const nd_conn *c);
 void rmri_node_local_free(nd_conn *c);
 /* The next piece of the status object; 0: it is complete. */
 size_t rmri_node_status_piece(rmr_node *n, rmr_time now, nd_local *l,

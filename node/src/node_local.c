@@ -221,8 +221,15 @@ void rmri_node_local_logged_out(rmr_node *n, rmr_err err, const char *text)
             say_ok(c);
         else
             say_error(c, text);
-        c->local->mode = ND_LOCAL_CLOSING;
+        c->local->mode = err == RMR_OK ? ND_LOCAL_ENDING : ND_LOCAL_CLOSING;
     }
+}
+
+bool rmri_node_local_awaits_end(const nd_conn *c)
+{
+    return c->kind == ND_CONN_LOCAL && c->local && c->io &&
+           c->local->mode == ND_LOCAL_ENDING && c->local->out.len == 0 &&
+           !rmr_mc_io_is_sending(c->io);
 }
 
 /* ---- ping -------------------------------------------------------------- */
@@ -564,7 +571,7 @@ static void run(nd_conn *c, rmr_time now, const request *r, rmr_bytes rest)
         logout(c, now);
     } else if (rmr_bytes_eq_str(op, "down")) {
         say_ok(c);
-        c->local->mode = ND_LOCAL_CLOSING;
+        c->local->mode = ND_LOCAL_ENDING;
         rmr_node_stop(c->n, now);
     } else {
         say_error(

@@ -70,7 +70,9 @@ case $line in
     ;;
 *'"down"'*)
     echo '{"ok":true}'
-    kill "$(cat "$1/pid")"
+    kill "$(cat "$1/pid")" # nothing listens any more, and there is more to do
+    sleep 0.2
+    : >"$1/ended"
     ;;
 esac
 NODE
@@ -182,7 +184,7 @@ nc_cut() {
 check "nc gives out what came with the answer" nc_cut
 nc_refused() { run 1 nc n3 9 --state-dir "$state" && one_sentence && said "refused port 9"; }
 check "nc that is refused" nc_refused
-down() { run 0 down --state-dir "$state" && run 1 down --state-dir "$state" && said "no node runs"; }
+down() { run 0 down --state-dir "$state" && [ -e "$work/ended" ] && run 1 down --state-dir "$state" && said "no node runs"; }
 check "down waits for the end" down
 node_start
 logout_refused() { : >"$work/refuses" && run 1 logout --state-dir "$state" && one_sentence && said "not you" && rm "$work/refuses"; }

@@ -122,6 +122,19 @@ static void op_listen(pair *p, int i, const rmr_io_op *op)
     abort();
 }
 
+/* Behind what it still sends. */
+static void close_end(pair_conn *c, int side)
+{
+    pair_end *e = &c->end[side];
+    e->closed = e->shut = true;
+    if (!e->sending)
+        c->pipe[side].fin = true;
+    c->pipe[1 - side].sink = true;
+    c->pipe[1 - side].len = 0;
+    if (!e->open)
+        pairi_break_from(c, side);
+}
+
 static void op_stream(pair *p, int i, const rmr_io_op *op)
 {
     pair_conn *c = NULL;
@@ -159,18 +172,25 @@ static void op_stream(pair *p, int i, const rmr_io_op *op)
             c->pipe[side].fin = true;
         break;
     case RMR_IO_CLOSE:
-        e->closed = e->shut = true;
-        if (!e->sending)
-            c->pipe[side].fin = true;
-        c->pipe[1 - side].sink = true;
-        c->pipe[1 - side].len = 0;
-        if (!e->open)
-            pairi_break_from(c, side);
+        close_end(c, side);
         break;
     default:
         pairi_break_from(c, side);
         break;
     }
+}
+
+/* The node has ended: what it left open is closed in order. */
+static void stop(pair *p, int i)
+{
+    p->node[i].stopped = true;
+    for (size_t k = 0; k < PAIR_CONNS; k++)
+        for (int s = 0; s < 2; s++) {
+            const pair_end *e = &p->conns[k].end[s];
+            if (p->conns[k].used && e->node == i && e->kind == PAIR_NODE &&
+                !e->dead && !e->closed)
+                close_end(&p->conns[k], s);
+        }
 }
 
 static void perform(pair *p, int i, const rmr_io_op *op)
@@ -180,7 +200,9 @@ static void perform(pair *p, int i, const rmr_io_op *op)
         pairi_tell(p, i, RMR_IO_FAILED, op->id, RMR_E_NOTFOUND);
         break;
     case RMR_IO_STORE:
-        if (!op->more)
+        if (!op->more && p->node[i].late_stores)
+            p->node[i].stored[p->node[i].stored[0] ? 1 : 0] = op->id;
+        else if (!op->more)
             pairi_tell(p, i, RMR_IO_STORED, op->id, RMR_OK);
         break;
     case RMR_IO_LISTEN:
@@ -206,14 +228,7 @@ static void perform(pair *p, int i, const rmr_io_op *op)
         op_stream(p, i, op);
         break;
     case RMR_IO_STOP:
-        p->node[i].stopped = true;
-        for (size_t k = 0; k < PAIR_CONNS; k++)
-            for (int s = 0; s < 2; s++)
-                if (p->conns[k].used && p->conns[k].end[s].node == i &&
-                    p->conns[k].end[s].kind == PAIR_NODE &&
-                    !p->conns[k].end[s].dead &&
-                    !p->conns[k].end[s].closed) /* that still sends */
-                    pairi_break_from(&p->conns[k], s);
+        stop(p, i);
         break;
     default:
         break;
@@ -342,6 +357,22 @@ static bool is_over(const pair_conn *c)
     return true;
 }
 
+static bool step_store(pair *p)
+{
+    for (int i = 0; i < 2; i++) {
+        uint64_t *ids = p->node[i].stored;
+        uint64_t *id = ids[0] ? &ids[0] : &ids[1];
+        if (!*id)
+            continue;
+        uint64_t done = *id;
+        *id = 0;
+        pairi_tell(p, i, RMR_IO_STORED, done, RMR_OK);
+        pair_drain(p, i);
+        return true;
+    }
+    return false;
+}
+
 bool pair_step(pair *p)
 {
     size_t first = pair_random(p, 2 * PAIR_CONNS);
@@ -357,7 +388,7 @@ bool pair_step(pair *p)
             pair_drain(p, c->end[side].node);
         return true;
     }
-    if (pairi_step_datagram(p))
+    if (pairi_step_datagram(p) || step_store(p))
         return true;
     for (size_t k = 0; k < PAIR_CONNS; k++)
         if (p->conns[k].used && is_over(&p->conns[k]) &&

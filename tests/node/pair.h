@@ -70,6 +70,8 @@ typedef struct pair_node {
     rmr_machine m;
     bool stopped;
     rmr_addr addr;    /* its only one */
+    bool late_stores; /* done when the streams have nothing more to do */
+    uint64_t stored[2]; /* ... these; 0: none */
     size_t udp_opens; /* operations */
     rmr_err send_err; /* each UDP_SEND fails so */
     rmr_addr refused; /* ... or DENIED, those to this address alone */

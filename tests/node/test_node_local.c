@@ -698,6 +698,30 @@ static void logout_is_answered_when_the_server_has_answered(void **st)
     stop();
 }
 
+static void who_asks_for_the_end_hears_of_it_when_all_is_stored(void **st)
+{
+    (void)st;
+    static const char request[] = "{\"op\":\"down\"}\n";
+    start(33);
+    p.node[0].late_stores = true;
+    pair_conn *c = pair_dial(&p, 0, 0, "remora.sock");
+    assert_non_null(c);
+    assert_int_equal(pair_write(c, request, sizeof request - 1),
+                     sizeof request - 1);
+    answer_len = 0;
+    rmr_time asked = p.now;
+    while (!read_more(c) && !pair_is_reset(c)) {
+        assert_false(p.node[0].stopped && answer_len == 0);
+        if (!pair_step(&p))
+            pair_wait(&p, RMR_SEC);
+    }
+    ANSWERED("{\"ok\":true}\n");
+    assert_true(p.node[0].stopped);
+    assert_true(p.now < asked + RMR_SEC);
+    pair_close(c);
+    stop();
+}
+
 static void a_logout_that_is_refused_says_why_and_the_node_goes_on(void **st)
 {
     (void)st;
@@ -856,6 +880,7 @@ int main(void)
         cmocka_unit_test(status_tells_the_exit_node),
         cmocka_unit_test(preferences_are_set_and_shown),
         cmocka_unit_test(logout_is_answered_when_the_server_has_answered),
+        cmocka_unit_test(who_asks_for_the_end_hears_of_it_when_all_is_stored),
         cmocka_unit_test(
             a_logout_that_is_refused_says_why_and_the_node_goes_on),
         cmocka_unit_test(a_logout_without_a_server_is_told_of_in_time),
