@@ -7,12 +7,10 @@
 #define REMORA_FUZZ_COORD_WORLD_H
 
 #include <remora/coord.h>
-#include <remora/h2.h>
-#include <remora/noise.h>
-#include <remora/ts2021.h>
 
 #include "fake_store.h"
 #include "support.h"
+#include "ts_client.h"
 
 #define CLIENTS 6
 #define DOORS 3
@@ -52,8 +50,7 @@ struct client {
     uint8_t machine; /* its key's number */
     bool inside;     /* Noise */
     bool wraps;      /* ... in WebSocket frames, which it does not read */
-    rmr_noise noise;
-    rmr_ts_record record;
+    ts_client ts;
     rmr_h2 *h2; /* NULL: its frames are the fuzzer's */
     uint8_t got[1024]; /* in front of the records */
     size_t n_got;

@@ -194,7 +194,8 @@ static void a_record_is_good_once(void **s)
         assert_true(rig_join(&b, &r, 1, 138)); /* the same keys */
         memcpy(text, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
         memcpy(copy + RMR_TS_HEAD, text, 33);
-        assert_int_equal(rmr_ts_record_seal(&a.record, copy, 33, &len), RMR_OK);
+        assert_int_equal(rmr_ts_record_seal(&a.ts.record, copy, 33, &len),
+                         RMR_OK);
         if (!other)
             rig_send(&r, a.c, copy, len);
         assert_false(a.c->closed || b.c->closed);

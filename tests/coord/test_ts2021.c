@@ -194,7 +194,7 @@ static void a_replayed_handshake_gives_nothing(void **s)
                    "POST /ts2021 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\n"
                    "Upgrade: tailscale-control-protocol\r\n"
                    "X-Tailscale-Handshake: %s\r\n\r\n",
-                   rmr_base64(text, a.hello, sizeof a.hello));
+                   rmr_base64(text, a.ts.hello, sizeof a.ts.hello));
     rig_text(&r, c, head);
     rig_send(&r, c, junk, sizeof junk);
     assert_true(c->closed);
