@@ -11,65 +11,17 @@
 
 #include <remora/text.h>
 
-#include "crd_rig.h"
-
-#define KEY1 "nodekey:" SIXTY_TWO "11"
-#define KEY2 "nodekey:" SIXTY_TWO "22"
-#define SIXTY_TWO                                                              \
-    "00000000000000000000000000000000000000000000000000000000000000"
+#include "crd_say.h"
 
 static rig r;
 static rig_client a, b;
 static char key_text[RMR_COORD_KEY_TEXT];
 
-static void set_up_with(const rmr_coord_config *cfg)
-{
-    rig_init(&r, cfg);
-}
-
 static void set_up(void)
 {
     rmr_coord_config cfg;
     rig_config(&cfg);
-    set_up_with(&cfg);
-}
-
-static void auth_key(const rmr_coord_key_wish *wish,
-                     char text[RMR_COORD_KEY_TEXT])
-{
-    uint64_t id;
-    assert_int_equal(rmr_coord_key_add(r.coord, wish, text, &id), RMR_OK);
-}
-
-static uint64_t alice(void)
-{
-    uint64_t id;
-    assert_int_equal(rmr_coord_user_add(r.coord, "alice", &id), RMR_OK);
-    return id;
-}
-
-static const char *registration(const char *key, const char *auth,
-                                const char *more)
-{
-    static char text[2048];
-    (void)snprintf(text, sizeof text,
-                   "{\"Version\":138,\"NodeKey\":\"%s\"%s%s%s%s,\"Hostinfo\":{"
-                   "\"Hostname\":\"h\"}}",
-                   key, auth ? ",\"Auth\":{\"AuthKey\":\"" : "",
-                   auth ? auth : "", auth ? "\"}" : "", more);
-    return text;
-}
-
-static rmr_coord_stats stats(void)
-{
-    rmr_coord_stats s;
-    rmr_coord_get_stats(r.coord, &s);
-    return s;
-}
-
-static bool has(const rig_answer *x, const char *text)
-{
-    return strstr(x->body, text) != NULL;
+    rig_init(&r, &cfg);
 }
 
 /* ---- HTTP/1.1 ------------------------------------------------------------ */
@@ -136,8 +88,8 @@ static void upgrades_that_are_none_are_told_why(void **s)
             fail_msg("%s: %s", t[i].says, raw);
         rig_leave(&r, c, true);
     }
-    assert_int_equal(stats().bad_handshakes, 1);
-    assert_int_equal(stats().handshakes, 0);
+    assert_int_equal(server_stats(r.coord).bad_handshakes, 1);
+    assert_int_equal(server_stats(r.coord).handshakes, 0);
     rig_free(&r);
 }
 
@@ -210,29 +162,28 @@ static void a_key_registers_once_or_more(void **s)
     char once[RMR_COORD_KEY_TEXT];
     (void)s;
     set_up();
-    rmr_coord_key_wish wish = {.user = alice()};
-    auth_key(&wish, once);
+    rmr_coord_key_wish wish = {.user = server_user(r.coord, "alice")};
+    server_key(r.coord, &wish, once);
     assert_true(rig_join(&a, &r, 1, 138));
-    rig_answer *x =
-        rig_ask(&a, "/machine/register", registration(KEY1, once, ""));
+    rig_answer *x = rig_register(&a, KEY1, once, "");
     assert_int_equal(x->status, 200);
-    assert_true(has(x, "\"MachineAuthorized\":true"));
-    assert_true(has(x, "\"LoginName\":\"alice\""));
+    assert_true(rig_says(x, "\"MachineAuthorized\":true"));
+    assert_true(rig_says(x, "\"LoginName\":\"alice\""));
     /* The same machine with the same key: it was restarted. */
-    x = rig_ask(&a, "/machine/register", registration(KEY1, once, ""));
-    assert_true(has(x, "\"MachineAuthorized\":true"));
-    x = rig_ask(&a, "/machine/register", registration(KEY1, NULL, ""));
-    assert_true(has(x, "\"MachineAuthorized\":true"));
+    x = rig_register(&a, KEY1, once, "");
+    assert_true(rig_says(x, "\"MachineAuthorized\":true"));
+    x = rig_register(&a, KEY1, NULL, "");
+    assert_true(rig_says(x, "\"MachineAuthorized\":true"));
     /* Another machine */
     assert_true(rig_join(&b, &r, 2, 138));
-    x = rig_ask(&b, "/machine/register", registration(KEY2, once, ""));
+    x = rig_register(&b, KEY2, once, "");
     assert_int_equal(x->status, 200);
-    assert_true(has(x, "\"Error\":\"authkey already used\""));
-    x = rig_ask(&b, "/machine/register", registration(KEY2, "nonsense", ""));
-    assert_true(has(x, "\"Error\":\"invalid pre auth key\""));
-    x = rig_ask(&b, "/machine/register", registration(KEY1, NULL, ""));
-    assert_true(has(x, "node exists with a different machine key"));
-    assert_int_equal(stats().nodes, 1);
+    assert_true(rig_says(x, "\"Error\":\"authkey already used\""));
+    x = rig_register(&b, KEY2, "nonsense", "");
+    assert_true(rig_says(x, "\"Error\":\"invalid pre auth key\""));
+    x = rig_register(&b, KEY1, NULL, "");
+    assert_true(rig_says(x, "node exists with a different machine key"));
+    assert_int_equal(server_stats(r.coord).nodes, 1);
     rig_part(&a);
     rig_part(&b);
     rig_free(&r);
@@ -244,17 +195,14 @@ static void another_key_of_a_machine_is_the_same_node(void **s)
     rmr_coord_node n;
     (void)s;
     set_up();
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
     assert_true(rig_join(&a, &r, 1, 138));
-    rig_ask(&a, "/machine/register", registration(KEY1, key, ""));
+    rig_register(&a, KEY1, key, "");
     assert_int_equal(rmr_coord_node_get(r.coord, 1, &n), RMR_OK);
     rmr_addr was = n.v4;
-    rig_answer *x =
-        rig_ask(&a, "/machine/register",
-                registration(KEY2, key, ",\"OldNodeKey\":\"" KEY1 "\""));
-    assert_true(has(x, "\"MachineAuthorized\":true"));
-    assert_int_equal(stats().nodes, 1);
+    rig_answer *x = rig_register(&a, KEY2, key, ",\"OldNodeKey\":\"" KEY1 "\"");
+    assert_true(rig_says(x, "\"MachineAuthorized\":true"));
+    assert_int_equal(server_stats(r.coord).nodes, 1);
     assert_int_equal(rmr_coord_node_get(r.coord, 1, &n), RMR_OK);
     assert_true(rmr_addr_eq(&n.v4, &was));
     assert_int_equal(n.node_key[31], 0x22);
@@ -272,26 +220,26 @@ static void a_logout_ends_the_key(void **s)
     rmr_coord_node n;
     (void)s;
     set_up();
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
+    rmr_coord_key_wish wish = {.user = server_user(r.coord, "alice"),
+                               .reusable = true};
+    server_key(r.coord, &wish, key);
     wish.ephemeral = true;
     char ephemeral[RMR_COORD_KEY_TEXT];
-    auth_key(&wish, ephemeral);
+    server_key(r.coord, &wish, ephemeral);
     assert_true(rig_join(&a, &r, 1, 138));
     assert_true(rig_join(&b, &r, 2, 138));
-    rig_ask(&a, "/machine/register", registration(KEY1, key, ""));
-    rig_ask(&b, "/machine/register", registration(KEY2, ephemeral, ""));
+    rig_register(&a, KEY1, key, "");
+    rig_register(&b, KEY2, ephemeral, "");
     const char *past = ",\"Expiry\":\"1970-01-01T00:02:03Z\"";
-    rig_answer *x =
-        rig_ask(&a, "/machine/register", registration(KEY1, NULL, past));
-    assert_true(has(x, "\"NodeKeyExpired\":true"));
+    rig_answer *x = rig_register(&a, KEY1, NULL, past);
+    assert_true(rig_says(x, "\"NodeKeyExpired\":true"));
     assert_int_equal(rmr_coord_node_get(r.coord, 1, &n), RMR_OK);
     assert_true(n.expired);
-    x = rig_ask(&a, "/machine/register", registration(KEY1, NULL, ""));
-    assert_true(has(x, "\"NodeKeyExpired\":true"));
-    assert_true(has(x, "\"MachineAuthorized\":false"));
+    x = rig_register(&a, KEY1, NULL, "");
+    assert_true(rig_says(x, "\"NodeKeyExpired\":true"));
+    assert_true(rig_says(x, "\"MachineAuthorized\":false"));
     /* An ephemeral node goes at once. */
-    (void)rig_ask(&b, "/machine/register", registration(KEY2, NULL, past));
+    (void)rig_register(&b, KEY2, NULL, past);
     assert_int_equal(rmr_coord_node_get(r.coord, 2, &n), RMR_E_NOTFOUND);
     rig_part(&a);
     rig_part(&b);
@@ -304,17 +252,16 @@ static void a_login_is_approved_while_the_client_waits(void **s)
     uint64_t id;
     (void)s;
     set_up();
-    uint64_t user = alice();
+    uint64_t user = server_user(r.coord, "alice");
     assert_true(rig_join(&a, &r, 1, 138));
-    rig_answer *x =
-        rig_ask(&a, "/machine/register", registration(KEY1, NULL, ""));
-    assert_true(has(x, "\"AuthURL\":\"http://127.0.0.1:8080/register/hskey-"
-                       "authreq-"));
+    rig_answer *x = rig_register(&a, KEY1, NULL, "");
+    assert_true(rig_says(x,
+                         "\"AuthURL\":\"http://127.0.0.1:8080/register/hskey-"
+                         "authreq-"));
     (void)snprintf(more, sizeof more,
                    ",\"Followup\":\"http://127.0.0.1:8080/register/%s\"",
                    r.login);
-    rig_answer *wait =
-        rig_ask(&a, "/machine/register", registration(KEY1, NULL, more));
+    rig_answer *wait = rig_register(&a, KEY1, NULL, more);
     assert_int_equal(wait->status, 0); /* it is held */
     assert_int_equal(
         rmr_coord_login_approve(r.coord, "hskey-authreq-x", user, &id),
@@ -326,7 +273,7 @@ static void a_login_is_approved_while_the_client_waits(void **s)
     rig_turn(&r);
     rig_pump(&a);
     assert_int_equal(wait->status, 200);
-    assert_true(has(wait, "\"MachineAuthorized\":true"));
+    assert_true(rig_says(wait, "\"MachineAuthorized\":true"));
     rig_part(&a);
     rig_free(&r);
 }
@@ -337,18 +284,16 @@ static void a_login_that_nobody_approves_ends(void **s)
     (void)s;
     set_up();
     assert_true(rig_join(&a, &r, 1, 138));
-    rig_ask(&a, "/machine/register", registration(KEY1, NULL, ""));
+    rig_register(&a, KEY1, NULL, "");
     memcpy(first, r.login, sizeof first);
     (void)snprintf(more, sizeof more, ",\"Followup\":\"http://h/register/%s\"",
                    first);
-    rig_answer *wait =
-        rig_ask(&a, "/machine/register", registration(KEY1, NULL, more));
+    rig_answer *wait = rig_register(&a, KEY1, NULL, more);
     rig_wait(&r, 16 * 60 * RMR_SEC);
     rig_pump(&a);
-    assert_true(has(wait, "not approved in time"));
-    rig_answer *x =
-        rig_ask(&a, "/machine/register", registration(KEY1, NULL, more));
-    assert_true(has(x, "\"AuthURL\":\"http"));
+    assert_true(rig_says(wait, "not approved in time"));
+    rig_answer *x = rig_register(&a, KEY1, NULL, more);
+    assert_true(rig_says(x, "\"AuthURL\":\"http"));
     assert_string_not_equal(first, r.login);
     rig_part(&a);
     rig_free(&r);
@@ -360,15 +305,14 @@ static void logins_that_wait_are_bounded(void **s)
     (void)s;
     rig_config(&cfg);
     cfg.max_logins = 3;
-    set_up_with(&cfg);
+    rig_init(&r, &cfg);
     assert_true(rig_join(&a, &r, 1, 138));
     for (int i = 0; i < 5; i++) {
         char key[96];
         (void)snprintf(key, sizeof key, "nodekey:" SIXTY_TWO "%02d", 30 + i);
-        rig_answer *x =
-            rig_ask(&a, "/machine/register", registration(key, NULL, ""));
+        rig_answer *x = rig_register(&a, key, NULL, "");
         assert_true(
-            has(x, i < 3 ? "\"AuthURL\":\"http" : "too many logins wait"));
+            rig_says(x, i < 3 ? "\"AuthURL\":\"http" : "too many logins wait"));
     }
     rig_part(&a);
     rig_free(&r);
@@ -376,64 +320,24 @@ static void logins_that_wait_are_bounded(void **s)
 
 /* ---- the map ------------------------------------------------------------- */
 
-static void join(rig_client *cl, uint8_t machine, const char *node,
-                 const char *key)
-{
-    assert_true(rig_join(cl, &r, machine, 138));
-    rig_answer *x =
-        rig_ask(cl, "/machine/register", registration(node, key, ""));
-    assert_true(has(x, "\"MachineAuthorized\":true"));
-}
-
-static rig_answer *stream(rig_client *cl, const char *node)
-{
-    char text[512];
-    (void)snprintf(text, sizeof text,
-                   "{\"Version\":138,\"NodeKey\":\"%s\",\"Stream\":true}",
-                   node);
-    rig_answer *x = rig_ask(cl, "/machine/map", text);
-    assert_int_equal(x->status, 200);
-    return x;
-}
-
-/* The frames so far, taken out: each with its length in front. */
-static const char *frames(rig_answer *x)
-{
-    static char text[8192];
-    size_t n = 0;
-    for (size_t at = 0; at + 4 <= x->len;) {
-        const uint8_t *p = (const uint8_t *)x->body + at;
-        size_t len = p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16;
-        assert_true(at + 4 + len <= x->len && n + len + 2 < sizeof text);
-        memcpy(text + n, p + 4, len);
-        n += len;
-        text[n++] = '\n';
-        at += 4 + len;
-    }
-    text[n] = '\0';
-    x->len = 0;
-    return text;
-}
-
 static void a_stream_tells_all_and_then_what_changes(void **s)
 {
     char key[RMR_COORD_KEY_TEXT];
     (void)s;
     set_up();
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
-    join(&a, 1, KEY1, key);
-    rig_answer *x = stream(&a, KEY1);
-    const char *t = frames(x);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
+    rig_answer *x = rig_stream(&a, KEY1, false);
+    const char *t = rig_frames(x);
     assert_non_null(strstr(t, "\"Node\":{\"ID\":1"));
     assert_non_null(strstr(t, "\"Name\":\"h.tail.test.\""));
     assert_non_null(strstr(t, "\"Addresses\":[\"100.64.0.1/32\",\"fd7a:115c:"
                               "a1e0::1/128\"]"));
     assert_non_null(strstr(t, "\"PacketFilters\":{\"base\":[{\"SrcIPs\":["));
     assert_null(strstr(t, "\"Peers\""));
-    join(&b, 2, KEY2, key);
+    rig_enter(&b, &r, 2, KEY2, key);
     rig_pump(&a);
-    t = frames(x);
+    t = rig_frames(x);
     assert_non_null(strstr(t, "\"PeersChanged\":[{\"ID\":2"));
     assert_non_null(strstr(t, "100.64.0.2"));
     /* An update is a patch; one that says nothing new is none. */
@@ -446,7 +350,7 @@ static void a_stream_tells_all_and_then_what_changes(void **s)
     assert_int_equal(u->status, 200);
     assert_int_equal(u->len, 0);
     rig_pump(&a);
-    t = frames(x);
+    t = rig_frames(x);
     assert_non_null(strstr(t, "\"PeersChangedPatch\":[{\"NodeID\":2,"
                               "\"DERPRegion\":7"));
     assert_non_null(strstr(t, "\"Endpoints\":[\"1.2.3.4:5\"]"));
@@ -456,7 +360,7 @@ static void a_stream_tells_all_and_then_what_changes(void **s)
     assert_int_equal(rmr_coord_node_remove(r.coord, 2), RMR_OK);
     rig_turn(&r);
     rig_pump(&a);
-    assert_non_null(strstr(frames(x), "\"PeersRemoved\":[2]"));
+    assert_non_null(strstr(rig_frames(x), "\"PeersRemoved\":[2]"));
     rig_part(&a);
     rig_part(&b);
     rig_free(&r);
@@ -471,12 +375,11 @@ static void another_derp_map_reaches_open_streams(void **s)
     (void)s;
     rig_config(&cfg);
     cfg.derp_map = rmr_bytes_str(old);
-    set_up_with(&cfg);
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
-    join(&a, 1, KEY1, key);
-    rig_answer *x = stream(&a, KEY1);
-    assert_non_null(strstr(frames(x), "\"DERPMap\":{\"Regions\":{\"1\":"));
+    rig_init(&r, &cfg);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
+    rig_answer *x = rig_stream(&a, KEY1, false);
+    assert_non_null(strstr(rig_frames(x), "\"DERPMap\":{\"Regions\":{\"1\":"));
     /* The same, and none. */
     assert_int_equal(rmr_coord_set_derp_map(r.coord, rmr_bytes_str(old)),
                      RMR_OK);
@@ -491,7 +394,7 @@ static void another_derp_map_reaches_open_streams(void **s)
                      RMR_OK);
     rig_turn(&r);
     rig_pump(&a);
-    const char *t = frames(x);
+    const char *t = rig_frames(x);
     assert_non_null(strstr(t, "\"DERPMap\":{\"Regions\":{\"2\":null}}"));
     assert_null(strstr(t, "\"Node\""));
     assert_null(strstr(t, "\"Domain\""));
@@ -514,12 +417,11 @@ static void another_dns_reaches_open_streams(void **s)
     memset(&dns, 0, sizeof dns);
     rig_config(&cfg);
     cfg.dns = &dns;
-    set_up_with(&cfg);
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
-    join(&a, 1, KEY1, key);
-    rig_answer *x = stream(&a, KEY1);
-    assert_null(strstr(frames(x), "wiki.test"));
+    rig_init(&r, &cfg);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
+    rig_answer *x = rig_stream(&a, KEY1, false);
+    assert_null(strstr(rig_frames(x), "wiki.test"));
     /* The same, and one that is too long. */
     assert_int_equal(rmr_coord_set_dns(r.coord, &dns), RMR_OK);
     memset(many, 'a', sizeof many - 1);
@@ -533,9 +435,9 @@ static void another_dns_reaches_open_streams(void **s)
     assert_int_equal(rmr_coord_set_dns(r.coord, &dns), RMR_OK);
     rig_turn(&r);
     rig_pump(&a);
-    assert_non_null(strstr(frames(x), "\"ExtraRecords\":[{\"Name\":"
-                                      "\"wiki.test\",\"Type\":\"A\","
-                                      "\"Value\":\"100.64.0.9\"}]"));
+    assert_non_null(strstr(rig_frames(x), "\"ExtraRecords\":[{\"Name\":"
+                                          "\"wiki.test\",\"Type\":\"A\","
+                                          "\"Value\":\"100.64.0.9\"}]"));
     rig_part(&a);
     rig_free(&r);
 }
@@ -548,9 +450,8 @@ static void node_keys_are_known(void **s)
     set_up();
     own[RMR_KEY_LEN - 1] = 0x11; /* KEY1 */
     assert_false(rmr_coord_has_node_key(r.coord, own));
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
-    join(&a, 1, KEY1, key);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
     assert_true(rmr_coord_has_node_key(r.coord, own));
     assert_int_equal(rmr_coord_node_remove(r.coord, 1), RMR_OK);
     assert_false(rmr_coord_has_node_key(r.coord, own));
@@ -563,20 +464,19 @@ static void a_silent_stream_is_kept_alive(void **s)
     char key[RMR_COORD_KEY_TEXT];
     (void)s;
     set_up();
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
-    join(&a, 1, KEY1, key);
-    rig_answer *x = stream(&a, KEY1);
-    (void)frames(x);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
+    rig_answer *x = rig_stream(&a, KEY1, false);
+    (void)rig_frames(x);
     rig_wait(&r, 49 * RMR_SEC);
     rig_pump(&a);
     assert_int_equal(x->len, 0);
     rig_wait(&r, 11 * RMR_SEC);
     rig_pump(&a);
-    assert_string_equal(frames(x), "{\"KeepAlive\":true}\n");
+    assert_string_equal(rig_frames(x), "{\"KeepAlive\":true}\n");
     rig_wait(&r, 60 * RMR_SEC); /* and on */
     rig_pump(&a);
-    assert_string_equal(frames(x), "{\"KeepAlive\":true}\n");
+    assert_string_equal(rig_frames(x), "{\"KeepAlive\":true}\n");
     rig_part(&a);
     rig_free(&r);
 }
@@ -586,9 +486,8 @@ static void a_keepalive_is_a_frame_of_zstd_where_that_is_asked_for(void **s)
     char key[RMR_COORD_KEY_TEXT], text[64];
     (void)s;
     set_up();
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
-    join(&a, 1, KEY1, key);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
     rig_answer *x = rig_ask(&a, "/machine/map",
                             "{\"Version\":138,\"Compress\":\"zstd\","
                             "\"NodeKey\":\"" KEY1 "\",\"Stream\":true}");
@@ -613,7 +512,7 @@ static size_t renamed(rig_answer *x, uint32_t number)
     assert_int_equal(rmr_coord_node_rename(r.coord, 2, label), RMR_OK);
     rig_turn(&r);
     rig_pump(&a);
-    const char *t = frames(x);
+    const char *t = rig_frames(x);
     size_t n = 0;
     for (const char *p = t; (p = strchr(p, '\n')); p++)
         n++;
@@ -628,12 +527,11 @@ static void many_changes_share_frames(void **s)
     size_t n = 0;
     (void)s;
     set_up();
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
-    join(&a, 1, KEY1, key);
-    join(&b, 2, KEY2, key);
-    rig_answer *x = stream(&a, KEY1);
-    (void)frames(x);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
+    rig_enter(&b, &r, 2, KEY2, key);
+    rig_answer *x = rig_stream(&a, KEY1, false);
+    (void)rig_frames(x);
     for (uint32_t i = 0; i < 50; i++)
         n += renamed(x, i);
     assert_int_equal(n, 7);            /* and the first one, which told all */
@@ -642,7 +540,7 @@ static void many_changes_share_frames(void **s)
     assert_int_equal(x->len, 0);
     rig_wait(&r, RMR_MS / 1000);
     rig_pump(&a);
-    assert_non_null(strstr(frames(x), "\"n49.tail.test.\"")); /* the last */
+    assert_non_null(strstr(rig_frames(x), "\"n49.tail.test.\"")); /* the last */
     /* What comes alone never waits, and a pause makes up for what went. */
     rig_wait(&r, RMR_SEC);
     for (uint32_t i = 50; i < 58; i++)
@@ -650,22 +548,12 @@ static void many_changes_share_frames(void **s)
     assert_int_equal(renamed(x, 58), 0);
     rig_wait(&r, 61 * RMR_SEC); /* the keep-alive goes on behind it */
     rig_pump(&a);
-    const char *t = frames(x);
+    const char *t = rig_frames(x);
     assert_non_null(strstr(t, "\"n58.tail.test.\""));
     assert_non_null(strstr(t, "{\"KeepAlive\":true}\n"));
     rig_part(&a);
     rig_part(&b);
     rig_free(&r);
-}
-
-static rig_answer *stream_zstd(rig_client *cl, const char *key)
-{
-    char body[256];
-    (void)snprintf(body, sizeof body,
-                   "{\"Version\":138,\"NodeKey\":\"%s\",\"Stream\":true,"
-                   "\"Compress\":\"zstd\"}",
-                   key);
-    return rig_ask(cl, "/machine/map", body);
 }
 
 /* What is large is not made for all in one turn; other requests go on. */
@@ -680,15 +568,14 @@ static void large_frames_wait_for_other_turns(void **s)
     map[sizeof map - 1] = '}';
     rig_config(&cfg);
     cfg.derp_map = rmr_bytes_of(map, sizeof map);
-    set_up_with(&cfg);
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
-    join(&a, 1, KEY1, key);
-    rig_answer *x = stream_zstd(&a, KEY1);
+    rig_init(&r, &cfg);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
+    rig_answer *x = rig_stream(&a, KEY1, true);
     assert_int_not_equal(x->len, 0);
     x->len = 0;
-    join(&b, 2, KEY2, key);
-    rig_answer *y = stream_zstd(&b, KEY2);
+    rig_enter(&b, &r, 2, KEY2, key);
+    rig_answer *y = rig_stream(&b, KEY2, true);
     rig_pump(&a);
     assert_int_equal(y->status, 200);
     assert_int_equal(x->len, 0);
@@ -711,17 +598,16 @@ static void routes_are_served_when_approved(void **s)
     set_up();
     assert_int_equal(rmr_coord_set_policy(r.coord, rmr_bytes_str("{}"), NULL),
                      RMR_OK);
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
-    join(&a, 1, KEY1, key);
-    rig_answer *x = stream(&a, KEY1);
-    join(&b, 2, KEY2, key);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
+    rig_answer *x = rig_stream(&a, KEY1, false);
+    rig_enter(&b, &r, 2, KEY2, key);
     rig_ask(&b, "/machine/map",
             "{\"Version\":138,\"NodeKey\":\"" KEY2
             "\",\"OmitPeers\":true,\"Hostinfo\":{\"Hostname\":\"h\","
             "\"RoutableIPs\":[\"10.1.0.0/16\",\"0.0.0.0/0\",\"::/0\"]}}");
     rig_pump(&a);
-    const char *t = frames(x);
+    const char *t = rig_frames(x);
     assert_non_null(strstr(t, "\"RoutableIPs\":[\"10.1.0.0/16\""));
     assert_null(strstr(t, "PrimaryRoutes"));
     assert_int_equal(rmr_prefix_parse(rmr_bytes_str("10.1.0.0/16"), &net),
@@ -732,7 +618,7 @@ static void routes_are_served_when_approved(void **s)
     assert_int_equal(rmr_coord_node_approve(r.coord, 2, &net, 1), RMR_OK);
     rig_turn(&r);
     rig_pump(&a);
-    t = frames(x);
+    t = rig_frames(x);
     assert_non_null(strstr(t, "\"AllowedIPs\":[\"100.64.0.2/32\","
                               "\"fd7a:115c:a1e0::2/128\",\"10.1.0.0/16\"]"));
     assert_non_null(strstr(t, "\"PrimaryRoutes\":[\"10.1.0.0/16\"]"));
@@ -743,7 +629,7 @@ static void routes_are_served_when_approved(void **s)
                      RMR_OK);
     rig_turn(&r);
     rig_pump(&a);
-    t = frames(x);
+    t = rig_frames(x);
     assert_non_null(strstr(t, "\"::/0\",\"0.0.0.0/0\"]"));
     assert_null(strstr(t, "PrimaryRoutes"));
     rig_part(&a);
@@ -784,7 +670,7 @@ static void requests_that_are_none_are_refused(void **s)
         if (x->status != t[i].status)
             fail_msg("%s %s: %u", t[i].path, t[i].body, x->status);
     }
-    assert_int_equal(stats().nodes, 0);
+    assert_int_equal(server_stats(r.coord).nodes, 0);
     rig_part(&a);
     rig_free(&r);
 }
@@ -798,10 +684,9 @@ static void hostile_texts_are_carried_or_left_out(void **s)
     char key[RMR_COORD_KEY_TEXT], body[1024];
     (void)s;
     set_up();
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
-    join(&a, 1, KEY1, key);
-    rig_answer *x = stream(&a, KEY1);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
+    rig_answer *x = rig_stream(&a, KEY1, false);
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
         assert_true(rig_join(&b, &r, (uint8_t)(10 + i), 138));
         (void)snprintf(body, sizeof body,
@@ -811,10 +696,10 @@ static void hostile_texts_are_carried_or_left_out(void **s)
                        "\"Proto\":\"%s\",\"Port\":1}]}}",
                        50 + i, key, hosts[i], hosts[i], hosts[i]);
         rig_answer *y = rig_ask(&b, "/machine/register", body);
-        assert_true(has(y, "\"MachineAuthorized\":true"));
+        assert_true(rig_says(y, "\"MachineAuthorized\":true"));
         rig_pump(&a);
         rig_part(&b);
-        const char *t = frames(x);
+        const char *t = rig_frames(x);
         assert_null(strstr(t, "{\"ID\":777"));
         assert_null(strstr(t, "u0000"));
     }
@@ -840,7 +725,7 @@ static void a_body_too_long_ends_the_request_alone(void **s)
     rig_answer *x = rig_ask(&a, "/machine/register", big);
     assert_int_equal(x->status, 0);
     assert_true(x->over && x->why == RMR_E_RESET);
-    x = rig_ask(&a, "/machine/register", registration(KEY1, NULL, ""));
+    x = rig_register(&a, KEY1, NULL, "");
     assert_int_equal(x->status, 200);
     rig_part(&a);
     rig_free(&r);
@@ -886,7 +771,7 @@ static void half_open_connections_are_bounded_and_end(void **s)
     (void)s;
     rig_config(&cfg);
     cfg.max_connections = 20;
-    set_up_with(&cfg);
+    rig_init(&r, &cfg);
     rig_conn *c[20];
     for (int i = 0; i < 20; i++) {
         c[i] = rig_open(&r);
@@ -895,14 +780,14 @@ static void half_open_connections_are_bounded_and_end(void **s)
     /* The oldest gives its place to the newest. */
     rig_conn *more = rig_open(&r);
     assert_true(c[0]->closed && !more->closed);
-    assert_int_equal(stats().displaced, 1);
-    assert_int_equal(stats().connections, 20);
+    assert_int_equal(server_stats(r.coord).displaced, 1);
+    assert_int_equal(server_stats(r.coord).connections, 20);
     size_t each = r.heap.live_bytes;
     rig_wait(&r, 31 * RMR_SEC);
     assert_true(more->closed);
     for (int i = 0; i < 20; i++)
         assert_true(c[i]->closed);
-    assert_int_equal(stats().connections, 0);
+    assert_int_equal(server_stats(r.coord).connections, 0);
     print_message("%zu bytes a half-open connection\n",
                   (each - r.heap.live_bytes) / 20);
     assert_true(rig_join(&a, &r, 1, 138));
@@ -915,12 +800,11 @@ static void a_connection_that_asks_for_nothing_ends(void **s)
     char key[RMR_COORD_KEY_TEXT];
     (void)s;
     set_up();
-    rmr_coord_key_wish wish = {.user = alice(), .reusable = true};
-    auth_key(&wish, key);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
     assert_true(rig_join(&a, &r, 2, 138));
     rig_pump(&a);
-    join(&b, 1, KEY1, key);
-    (void)stream(&b, KEY1);
+    rig_enter(&b, &r, 1, KEY1, key);
+    (void)rig_stream(&b, KEY1, false);
     rig_wait(&r, 130 * RMR_SEC);
     assert_true(a.c->closed);
     assert_false(b.c->closed); /* its map stream is a request */
@@ -934,8 +818,7 @@ static size_t stream_of(rig_client *cl, uint8_t machine, const char *node_key)
     char text[512];
     size_t before = r.heap.live_bytes;
     assert_true(rig_join(cl, &r, machine, 138));
-    (void)rig_ask(cl, "/machine/register",
-                  registration(node_key, key_text, ""));
+    (void)rig_register(cl, node_key, key_text, "");
     (void)snprintf(text, sizeof text,
                    "{\"Version\":138,\"Compress\":\"zstd\","
                    "\"NodeKey\":\"%s\",\"Stream\":true}",
@@ -948,11 +831,9 @@ static size_t stream_of(rig_client *cl, uint8_t machine, const char *node_key)
 /* What remora/coord.h says, with its node and its map stream. */
 static void a_connected_node_takes_less_than_14_kib(void **s)
 {
-    rmr_coord_key_wish wish = {.user = 1, .reusable = true};
     (void)s;
     set_up();
-    wish.user = alice();
-    auth_key(&wish, key_text);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key_text);
     (void)stream_of(&a, 1, KEY1); /* and what all share */
     size_t took = stream_of(&b, 2, KEY2);
     if (took > 14 * 1024)
@@ -967,20 +848,17 @@ static void every_allocation_may_fail(void **s)
     static const char host[] = ",\"Hostinfo\":{\"OS\":\"linux\","
                                "\"RoutableIPs\":[\"192.0.2.0/24\"]}";
     char key[RMR_COORD_KEY_TEXT];
-    rmr_coord_key_wish wish = {.user = 1, .reusable = true};
     (void)s;
     for (size_t n = 1; n < 400; n++) {
         set_up();
-        wish.user = alice();
-        auth_key(&wish, key);
+        server_user_key(r.coord, server_user(r.coord, "alice"), key);
         r.heap.fail_at = r.heap.calls + n;
         bool on = rig_join(&a, &r, 1, 138);
         if (on) {
-            rig_answer *x =
-                rig_ask(&a, "/machine/register", registration(KEY1, key, host));
+            rig_answer *x = rig_register(&a, KEY1, key, host);
             /* Who is told that it failed is no node. */
-            if (has(x, "no memory"))
-                assert_int_equal(stats().nodes, 0);
+            if (rig_says(x, "no memory"))
+                assert_int_equal(server_stats(r.coord).nodes, 0);
             if (!a.c->closed)
                 (void)rig_ask(&a, "/machine/map",
                               "{\"Version\":138,\"Compress\":\"zstd\","
@@ -991,9 +869,8 @@ static void every_allocation_may_fail(void **s)
         rig_part(&a);
         /* It goes on for the next one. */
         assert_true(rig_join(&b, &r, 2, 138));
-        rig_answer *x =
-            rig_ask(&b, "/machine/register", registration(KEY2, key, ""));
-        assert_true(has(x, "\"MachineAuthorized\":true"));
+        rig_answer *x = rig_register(&b, KEY2, key, "");
+        assert_true(rig_says(x, "\"MachineAuthorized\":true"));
         rig_part(&b);
         rig_free(&r);
         if (whole)
