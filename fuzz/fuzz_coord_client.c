@@ -14,33 +14,20 @@
 void fw_connect(client *c, unsigned door, unsigned from)
 {
     world *w = c->w;
-    rmr_io_event ev;
-    if (c->id || w->stopped)
+    rmr_addr at = rmr_addr_v4(127, 0, 0, (uint8_t)(1 + from % 3), 40000);
+    if (c->id || w->io.stopped)
         return;
-    memset(&ev, 0, sizeof ev);
-    ev.kind = RMR_IO_ACCEPTED;
-    ev.id = w->door[door % DOORS];
-    ev.child = c->id = ++w->last_child;
-    ev.addr = rmr_addr_v4(127, 0, 0, (uint8_t)(1 + from % 3), 40000);
-    need(w->m.event(w->m.self, w->now, &ev) == RMR_OK);
+    c->id = w->io.last_child + 1; /* it may end in there */
+    (void)fa_accept(&w->io, door, &at);
     fw_turn(w);
 }
 
 void fw_say(client *c, const uint8_t *p, size_t n)
 {
     world *w = c->w;
-    rmr_io_event ev;
-    if (!c->id || n == 0 || w->stopped)
+    if (!c->id || n == 0 || w->io.stopped)
         return;
-    uint8_t *exact = malloc(n); /* the server may write into it */
-    need(exact != NULL);
-    memcpy(exact, p, n);
-    memset(&ev, 0, sizeof ev);
-    ev.kind = RMR_IO_BYTES;
-    ev.id = c->id;
-    ev.data = rmr_buf_of(exact, n);
-    need(w->m.event(w->m.self, w->now, &ev) == RMR_OK);
-    free(exact);
+    fa_bytes(&w->io, c->id, p, n);
     fw_turn(w);
 }
 
