@@ -140,9 +140,13 @@ void rig_config(rmr_coord_config *cfg)
 
 void rig_init(rig *r, const rmr_coord_config *given)
 {
-    rmr_coord_config cfg = *given;
+    rmr_coord_config cfg;
     rmr_coord_callbacks cb = {sizeof cb, r, on_event};
     rmr_io_event wall;
+    if (given)
+        cfg = *given;
+    else
+        rig_config(&cfg);
     memset(r, 0, sizeof *r);
     r->now = RMR_SEC;
     r->next_child = RMR_IO_ADAPTER_ID;

@@ -38,9 +38,10 @@ typedef struct rig {
     bool stopped;
 } rig;
 
-void rig_init(rig *r, const rmr_coord_config *cfg);
 /* A config of a server at an address, without relays. */
 void rig_config(rmr_coord_config *cfg);
+/* cfg NULL: that one. */
+void rig_init(rig *r, const rmr_coord_config *cfg);
 void rig_free(rig *r);
 rig_conn *rig_open(rig *r);
 /* At another of its listeners. */

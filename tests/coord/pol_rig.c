@@ -9,12 +9,10 @@
 
 #include <cmocka.h>
 
-void pr_init(pol_rig *p, const rmr_coord_config *given)
+void pr_init(pol_rig *p, const rmr_coord_config *cfg)
 {
-    rmr_coord_config cfg;
-    rig_config(&cfg);
     memset(p, 0, sizeof *p);
-    rig_init(&p->r, given ? given : &cfg);
+    rig_init(&p->r, cfg);
 }
 
 static void forget(pr_member *m)
@@ -147,7 +145,8 @@ void pr_news(pol_rig *p)
 static const char *node_key(const pr_member *m, const pol_rig *p)
 {
     static char text[80];
-    (void)snprintf(text, sizeof text, "nodekey:%064d", p->base + (int)(m - p->m) + 11);
+    (void)snprintf(text, sizeof text, "nodekey:%064d",
+                   p->base + (int)(m - p->m) + 11);
     return text;
 }
 

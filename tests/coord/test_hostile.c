@@ -14,19 +14,6 @@
 static rig r;
 static rig_client a, b;
 
-static rmr_coord_config config(void)
-{
-    rmr_coord_config cfg;
-    rig_config(&cfg);
-    return cfg;
-}
-
-static void set_up(void)
-{
-    rmr_coord_config cfg = config();
-    rig_init(&r, &cfg);
-}
-
 /* ---- keys of others ------------------------------------------------------ */
 
 static size_t nodes_with(uint8_t last)
@@ -45,7 +32,7 @@ static void a_node_key_is_one_nodes_alone(void **s)
 {
     char alice[RMR_COORD_KEY_TEXT], bob[RMR_COORD_KEY_TEXT];
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     server_user_key(r.coord, server_user(r.coord, "alice"), alice);
     server_user_key(r.coord, server_user(r.coord, "bob"), bob);
     rig_enter(&a, &r, 1, KEY1, alice);
@@ -65,7 +52,7 @@ static void a_login_gives_no_key_away_twice(void **s)
     char first[RMR_COORD_LOGIN_TEXT], second[RMR_COORD_LOGIN_TEXT];
     uint64_t node;
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     uint64_t alice = server_user(r.coord, "alice");
     assert_true(rig_join(&a, &r, 1, 138));
     assert_true(rig_join(&b, &r, 2, 138));
@@ -105,7 +92,7 @@ static void another_machines_key_opens_nothing(void **s)
     char key[RMR_COORD_KEY_TEXT], text[512];
     rmr_coord_node n;
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     server_user_key(r.coord, server_user(r.coord, "alice"), key);
     rig_enter(&a, &r, 1, KEY1, key);
     assert_true(rig_join(&b, &r, 2, 138));
@@ -137,7 +124,7 @@ static void a_record_is_good_once(void **s)
     uint8_t copy[RMR_TS_FRAME_MAX], text[64];
     size_t len;
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     for (int other = 0; other < 2; other++) {
         assert_true(rig_join(&a, &r, 1, 138));
         assert_true(rig_join(&b, &r, 1, 138)); /* the same keys */
@@ -173,10 +160,11 @@ static rmr_addr stranger(unsigned i)
 /* One address fills the table; others get their places all the same. */
 static void one_stranger_does_not_keep_logins_from_others(void **s)
 {
-    rmr_coord_config cfg = config();
+    rmr_coord_config cfg;
     rmr_addr other = stranger(1);
     uint64_t node;
     (void)s;
+    rig_config(&cfg);
     cfg.max_logins = 8;
     rig_init(&r, &cfg);
     uint64_t alice = server_user(r.coord, "alice");
@@ -218,7 +206,7 @@ static void few_requests_wait_for_a_login(void **s)
 {
     rig_answer *x[6];
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     assert_true(rig_join(&a, &r, 1, 138));
     assert_true(rig_says(rig_register(&a, KEY1, NULL, ""), "AuthURL\":\"http"));
     for (int i = 0; i < 6; i++)
@@ -236,7 +224,7 @@ static void a_node_has_few_streams(void **s)
     char key[RMR_COORD_KEY_TEXT];
     rig_answer *x[8];
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     server_user_key(r.coord, server_user(r.coord, "alice"), key);
     rig_enter(&a, &r, 1, KEY1, key);
     for (int i = 0; i < 8; i++)
@@ -260,7 +248,7 @@ static void a_node_that_asks_without_end_is_held_back(void **s)
     rmr_coord_node n;
     unsigned taken = 0;
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     server_user_key(r.coord, server_user(r.coord, "alice"), key);
     rig_enter(&a, &r, 1, KEY1, key);
     rig_enter(&b, &r, 2, KEY2, key);
@@ -304,10 +292,11 @@ static void a_node_that_asks_without_end_is_held_back(void **s)
  * who is in stays in, who comes gets in, and memory is bounded. */
 static void half_open_connections_displace_each_other(void **s)
 {
-    rmr_coord_config cfg = config();
+    rmr_coord_config cfg;
     char key[RMR_COORD_KEY_TEXT];
     rmr_addr here = stranger(1), slow = stranger(2);
     (void)s;
+    rig_config(&cfg);
     cfg.max_connections = 4096;
     rig_init(&r, &cfg);
     server_user_key(r.coord, server_user(r.coord, "alice"), key);
@@ -351,7 +340,7 @@ static void descriptors_that_run_out_come_back(void **s)
 {
     rmr_io_event ev;
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     for (unsigned i = 0; i < 100; i++) {
         rmr_addr from = stranger(i);
         (void)rig_knock(&r, &from);
@@ -374,7 +363,7 @@ static void descriptors_that_run_out_come_back(void **s)
 static void it_may_be_freed_while_they_wait(void **s)
 {
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     for (unsigned i = 0; i < 20; i++) {
         rmr_addr from = stranger(i);
         (void)rig_knock(&r, &from);
@@ -434,7 +423,7 @@ static void asks_half(uint32_t stream, const char *body)
 static void a_request_that_never_ends_ends_its_connection(void **s)
 {
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     begins(65535);
     size_t before = r.heap.live_bytes;
     for (uint32_t i = 0; i < 16; i++)
@@ -459,7 +448,7 @@ static void an_answer_that_is_not_taken_ends_its_connection(void **s)
     uint8_t t[512];
     const char *body = rig_registration(KEY1, NULL, "");
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     begins(0); /* no byte of an answer's body may come */
     rig_inside(&a, t, frame(t, sizeof REGISTER - 1, 1, 4, 1, REGISTER));
     rig_inside(&a, t, frame(t, strlen(body), 0, 1, 1, body));
@@ -475,7 +464,7 @@ static void updates_keep_a_connection(void **s)
 {
     char key[RMR_COORD_KEY_TEXT];
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     server_user_key(r.coord, server_user(r.coord, "alice"), key);
     rig_enter(&a, &r, 1, KEY1, key);
     for (int i = 0; i < 4; i++) {
@@ -516,7 +505,7 @@ static void slow_clients_end_at_each_layer(void **s)
         "chunked\r\n\r\n1\r",
     };
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         rmr_time began = r.now;
         rig_conn *c = rig_open(&r);
@@ -549,11 +538,12 @@ static void slow_clients_end_at_each_layer(void **s)
 /* Nobody gives a node a longer life than the server does. */
 static void no_client_chooses_a_longer_life(void **s)
 {
-    rmr_coord_config cfg = config();
+    rmr_coord_config cfg;
     char key[RMR_COORD_KEY_TEXT], login[RMR_COORD_LOGIN_TEXT];
     uint64_t wall = (uint64_t)1800000000 * RMR_SEC, node;
     rmr_coord_node n;
     (void)s;
+    rig_config(&cfg);
     cfg.node_expiry = 3600 * RMR_SEC;
     rig_init(&r, &cfg);
     uint64_t alice = server_user(r.coord, "alice");
@@ -596,7 +586,7 @@ static void what_strangers_do_is_logged_once_an_hour(void **s)
     static const char ask[] = "POST /ts2021 HTTP/1.1\r\nHost: h\r\n"
                               "Content-Length: 0\r\n\r\n";
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     for (int i = 0; i < 100; i++) {
         rig_conn *c = rig_open(&r);
         rig_text(&r, c, ask);
@@ -643,7 +633,7 @@ static void frames_without_end_take_no_memory(void **s)
     (void)s;
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
         uint8_t text[64];
-        set_up();
+        rig_init(&r, NULL);
         begins(65535);
         r.stands = true;
         size_t before = r.heap.live_bytes;
