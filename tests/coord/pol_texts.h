@@ -7,7 +7,13 @@
     "\"autogroup:self:*\"]}"
 #define ACL(src, dst)                                                          \
     "{\"action\":\"accept\",\"src\":[" src "],\"dst\":[" dst "]}"
+/* proto: "\"proto\":...," or nothing; src, dst: of one word each. */
+#define RULE(proto, src, dst)                                                  \
+    "{\"action\":\"accept\"," proto "\"src\":[\"" src "\"],\"dst\":[\"" dst    \
+    "\"]}"
 #define ACLS(rules) "{\"acls\":[" rules "]}"
 #define TAGS "\"tagOwners\":{\"tag:server\":[\"alice@\"],\"tag:router\":[]}"
+/* In front of rules. */
+#define SERVER "\"tagOwners\":{\"tag:server\":[],\"tag:router\":[]},"
 
 #endif

@@ -1,4 +1,5 @@
-/* The policy's text: what is refused, what the API says of it, what is stored. */
+/* The policy's text: what is refused, what the API says of it, what is
+ * stored. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
