@@ -285,7 +285,7 @@ static void leave(client *c, rmr_io_event_kind how)
         return;
     if (how == RMR_IO_RESET)
         fw_gone(c);
-    fw_happens(w, how, id);
+    fa_happens(&w->io, how, id);
     fw_turn(w);
 }
 
@@ -297,7 +297,7 @@ static void stand(client *c, bool on)
     if (on || !c->sending)
         return;
     c->sending = false;
-    fw_happens(w, RMR_IO_SENT, c->id);
+    fa_happens(&w->io, RMR_IO_SENT, c->id);
     fw_turn(w);
 }
 
@@ -342,7 +342,7 @@ static void plain_step(world *w, client *c, unsigned op, const uint8_t *p)
         leave(c, p[0] & 1 ? RMR_IO_EOF : RMR_IO_RESET);
         break;
     case 13:
-        fw_pass(w, (p[0] + 60 * (rmr_dur)p[1]) * RMR_SEC);
+        fa_pass(&w->io, (p[0] + 60 * (rmr_dur)p[1]) * RMR_SEC);
         break;
     case 14:
         w->mem.fail_at = p[0] ? w->mem.calls + p[0] : 0;
@@ -364,19 +364,20 @@ static void plain_step(world *w, client *c, unsigned op, const uint8_t *p)
             (void)rmr_h2_cancel(c->h2, 1 + 2 * (p[0] % 16));
         break;
     case 20:
-        w->wall += (uint64_t)p[0] * 3600 * RMR_SEC;
-        fw_happens(w, RMR_IO_WALL, 0);
+        w->io.wall += (uint64_t)p[0] * 3600 * RMR_SEC;
+        fa_happens(&w->io, RMR_IO_WALL, 0);
         break;
     case 21:
         if (p[0] == 0xff)
-            fw_happens(w, RMR_IO_STOP_REQUEST, 0);
+            fa_happens(&w->io, RMR_IO_STOP_REQUEST, 0);
         break;
     case 23:
         set_policy(w, p[0]);
         break;
     case 22:
-        if (w->n_doors) {
-            fw_happens(w, RMR_IO_ACCEPT_FAILED, w->door[p[0] % DOORS]);
+        if (w->io.n_doors) {
+            fa_happens(&w->io, RMR_IO_ACCEPT_FAILED,
+                       w->io.door[p[0] % FA_DOORS]);
         }
         break;
     default:
@@ -418,7 +419,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fw_begin(&w, data[0]);
     data++;
     size--;
-    while (size > 1 && !w.stopped) {
+    while (size > 1 && !w.io.stopped) {
         size_t used = step(&w, data, size);
         fw_turn(&w);
         for (int i = 0; i < CLIENTS; i++)
@@ -428,7 +429,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size -= used;
     }
     w.mem.fail_at = 0;
-    if (!w.stopped)
+    if (!w.io.stopped)
         fw_restart(&w);
     fw_end(&w);
     return 0;

@@ -4,8 +4,7 @@
  * stands for the API's key.  Invariants: memory is bounded by what is open, no
  * key means no change, deadlines that were handled are gone, the end gives
  * everything back. */
-#include <remora/coord.h>
-
+#include "fuzz_coord_adapter.h"
 #include "support.h"
 
 #include <stdio.h>
@@ -15,16 +14,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CONNS 4
-#define LISTENERS 3
-#define need(ok) must((ok), __LINE__)
-
-static void must(bool ok, int line)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "fuzz_coord_api.c:%d: an invariant does not hold\n", line);
-    abort();
-}
 
 typedef struct conn {
     uint64_t id; /* 0: there is none */
@@ -35,28 +24,12 @@ typedef struct world {
     test_alloc mem;
     test_rng rng;
     rmr_coord *coord;
-    rmr_machine m;
-    rmr_time now;
-    uint64_t door[LISTENERS], last_child;
-    int n_doors;
+    fa_adapter io;
     conn c[CONNS];
-    bool stopped;
     char key[RMR_COORD_API_KEY_TEXT];
-    uint8_t scratch[RMR_IO_SCRATCH_MIN];
 } world;
 
 /* ---- the adapter ---------------------------------------------------------- */
-
-static void happens(world *w, rmr_io_event_kind kind, uint64_t id)
-{
-    rmr_io_event ev;
-    memset(&ev, 0, sizeof ev);
-    ev.kind = kind;
-    ev.id = id;
-    if (kind == RMR_IO_WALL)
-        ev.wall_unix_ns = (uint64_t)1800000000 * RMR_SEC;
-    need(w->m.event(w->m.self, w->now, &ev) == RMR_OK);
-}
 
 static conn *find(world *w, uint64_t id)
 {
@@ -67,76 +40,38 @@ static conn *find(world *w, uint64_t id)
     return NULL;
 }
 
-static void perform(world *w, const rmr_io_op *op)
+static void perform(void *user, const rmr_io_op *op)
 {
+    world *w = user;
     conn *c = find(w, op->id);
-    if (op->kind == RMR_IO_LISTEN) {
-        need(w->n_doors < LISTENERS);
-        w->door[w->n_doors++] = op->id;
-        happens(w, RMR_IO_OPENED, op->id);
-    } else if (op->kind == RMR_IO_STREAM_SEND) {
+    if (op->kind == RMR_IO_STREAM_SEND) {
         need(c && !c->sending);
         if (c->stands)
             c->sending = true;
         else
-            happens(w, RMR_IO_SENT, op->id);
+            fa_happens(&w->io, RMR_IO_SENT, op->id);
     } else if (op->kind == RMR_IO_CLOSE || op->kind == RMR_IO_ABORT) {
         if (c)
             memset(c, 0, sizeof *c);
-    } else if (op->kind == RMR_IO_STOP) {
-        w->stopped = true;
     }
-}
-
-static void turn(world *w)
-{
-    rmr_io_op op;
-    size_t n = 0;
-    do {
-        need(n++ < 100000);
-        need(w->m.next_op(w->m.self, w->now,
-                          rmr_buf_of(w->scratch, sizeof w->scratch),
-                          &op) == RMR_OK);
-        if (op.kind != RMR_IO_NONE)
-            perform(w, &op);
-    } while (op.kind != RMR_IO_NONE && !w->stopped);
-}
-
-static void pass(world *w, rmr_dur d)
-{
-    rmr_time end = rmr_time_add(w->now, d), at;
-    size_t n = 0;
-    while ((at = w->m.next_deadline(w->m.self)) <= end) {
-        need(n++ < 10000);
-        w->now = at > w->now ? at : w->now;
-        need(w->m.handle_deadline(w->m.self, w->now) == RMR_OK);
-        turn(w);
-        need(w->m.next_deadline(w->m.self) > w->now);
-    }
-    w->now = end;
 }
 
 /* ---- clients -------------------------------------------------------------- */
 
 static void open_one(world *w, conn *c, unsigned door)
 {
-    rmr_io_event ev;
-    if (c->id || w->stopped)
+    rmr_addr from = rmr_addr_v4(127, 0, 0, 1, 40000);
+    if (c->id || w->io.stopped)
         return;
-    memset(&ev, 0, sizeof ev);
-    ev.kind = RMR_IO_ACCEPTED;
-    ev.id = w->door[door % LISTENERS];
-    ev.child = c->id = ++w->last_child;
-    ev.addr = rmr_addr_v4(127, 0, 0, 1, 40000);
-    need(w->m.event(w->m.self, w->now, &ev) == RMR_OK);
-    turn(w);
+    c->id = w->io.last_child + 1; /* it may end in there */
+    (void)fa_accept(&w->io, door, &from);
+    fa_turn(&w->io);
 }
 
 static void say(world *w, conn *c, const uint8_t *text, size_t len)
 {
     uint8_t *p;
     size_t n = 0;
-    rmr_io_event ev;
     if (!c->id || len == 0)
         return;
     p = malloc(len * sizeof w->key);
@@ -149,17 +84,9 @@ static void say(world *w, conn *c, const uint8_t *text, size_t len)
         memcpy(p + n, w->key, strlen(w->key));
         n += strlen(w->key);
     }
-    uint8_t *exact = malloc(n);
-    need(exact != NULL);
-    memcpy(exact, p, n);
-    memset(&ev, 0, sizeof ev);
-    ev.kind = RMR_IO_BYTES;
-    ev.id = c->id;
-    ev.data = rmr_buf_of(exact, n);
-    need(w->m.event(w->m.self, w->now, &ev) == RMR_OK);
-    free(exact);
+    fa_bytes(&w->io, c->id, p, n);
     free(p);
-    turn(w);
+    fa_turn(&w->io);
 }
 
 static void taken(world *w, conn *c)
@@ -168,8 +95,8 @@ static void taken(world *w, conn *c)
     if (!c->sending)
         return;
     c->sending = false;
-    happens(w, RMR_IO_SENT, id);
-    turn(w);
+    fa_happens(&w->io, RMR_IO_SENT, id);
+    fa_turn(&w->io);
 }
 
 static void leave(world *w, conn *c, rmr_io_event_kind how)
@@ -179,37 +106,25 @@ static void leave(world *w, conn *c, rmr_io_event_kind how)
         return;
     if (how == RMR_IO_RESET)
         memset(c, 0, sizeof *c);
-    happens(w, how, id);
-    turn(w);
+    fa_happens(&w->io, how, id);
+    fa_turn(&w->io);
 }
 
 /* ---- the program ---------------------------------------------------------- */
 
 static void begin(world *w)
 {
-    static const uint8_t private_key[RMR_KEY_LEN] = {8, 1, [31] = 64};
-    rmr_addr at = rmr_addr_v4(127, 0, 0, 1, 8080);
     rmr_coord_config cfg;
     uint64_t id;
     char name[240];
     memset(w, 0, sizeof *w);
-    w->now = RMR_SEC;
-    w->last_child = RMR_IO_ADAPTER_ID;
+    fa_init(&w->io, perform, w);
     test_rng_seed(&w->rng, 5);
     rmr_env env = test_env(&w->mem, &w->rng, NULL);
-    rmr_coord_config_init(&cfg, sizeof cfg);
-    cfg.listen = &at;
-    cfg.n_listen = 1;
-    cfg.server_url = "http://127.0.0.1:8080";
-    cfg.private_key = private_key;
-    cfg.socket_name = "s";
-    cfg.metrics_listen = &at;
+    fa_config(&cfg);
     cfg.max_nodes = 64;
-    need(rmr_coord_new(&w->coord, &env, &cfg, w->now) == RMR_OK);
-    w->m = rmr_coord_machine(w->coord);
-    happens(w, RMR_IO_WALL, 0);
-    turn(w);
-    need(w->n_doors == LISTENERS);
+    need(rmr_coord_new(&w->coord, &env, &cfg, w->io.now) == RMR_OK);
+    fa_start(&w->io, w->coord);
     need(rmr_coord_api_key_add(w->coord, 0, w->key, &id) == RMR_OK);
     memset(name, 'u', sizeof name);
     for (int i = 0; i < 80; i++) { /* a list of several pieces */
@@ -256,14 +171,14 @@ static size_t step(world *w, const uint8_t *p, size_t left)
         leave(w, c, RMR_IO_RESET);
         break;
     case 8:
-        pass(w, n * RMR_SEC);
+        fa_pass(&w->io, n * RMR_SEC);
         break;
     case 9:
         w->mem.fail_at = n ? w->mem.calls + n : 0;
         break;
     case 10:
         (void)rmr_coord_user_remove(w->coord, n);
-        turn(w);
+        fa_turn(&w->io);
         break;
     default:
         break;
@@ -277,7 +192,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 8192)
         return 0;
     begin(&w);
-    while (size > 1 && !w.stopped) {
+    while (size > 1 && !w.io.stopped) {
         size_t used = step(&w, data, size);
         data += used;
         size -= used;
@@ -286,9 +201,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         need(w.mem.live_bytes < (size_t)8 * 1024 * 1024);
     }
     w.mem.fail_at = 0;
-    pass(&w, 120 * RMR_SEC);
+    fa_pass(&w.io, 120 * RMR_SEC);
     for (int i = 0; i < CONNS; i++)
-        need(!w.c[i].id || w.c[i].sending || w.stopped);
+        need(!w.c[i].id || w.c[i].sending || w.io.stopped);
     rmr_coord_free(w.coord);
     need(w.mem.live_blocks == 0);
     return 0;

@@ -14,33 +14,20 @@
 void fw_connect(client *c, unsigned door, unsigned from)
 {
     world *w = c->w;
-    rmr_io_event ev;
-    if (c->id || w->stopped)
+    rmr_addr at = rmr_addr_v4(127, 0, 0, (uint8_t)(1 + from % 3), 40000);
+    if (c->id || w->io.stopped)
         return;
-    memset(&ev, 0, sizeof ev);
-    ev.kind = RMR_IO_ACCEPTED;
-    ev.id = w->door[door % DOORS];
-    ev.child = c->id = ++w->last_child;
-    ev.addr = rmr_addr_v4(127, 0, 0, (uint8_t)(1 + from % 3), 40000);
-    need(w->m.event(w->m.self, w->now, &ev) == RMR_OK);
+    c->id = w->io.last_child + 1; /* it may end in there */
+    (void)fa_accept(&w->io, door, &at);
     fw_turn(w);
 }
 
 void fw_say(client *c, const uint8_t *p, size_t n)
 {
     world *w = c->w;
-    rmr_io_event ev;
-    if (!c->id || n == 0 || w->stopped)
+    if (!c->id || n == 0 || w->io.stopped)
         return;
-    uint8_t *exact = malloc(n); /* the server may write into it */
-    need(exact != NULL);
-    memcpy(exact, p, n);
-    memset(&ev, 0, sizeof ev);
-    ev.kind = RMR_IO_BYTES;
-    ev.id = c->id;
-    ev.data = rmr_buf_of(exact, n);
-    need(w->m.event(w->m.self, w->now, &ev) == RMR_OK);
-    free(exact);
+    fa_bytes(&w->io, c->id, p, n);
     fw_turn(w);
 }
 
@@ -48,10 +35,8 @@ void fw_inside(client *c, const uint8_t *p, size_t len)
 {
     uint8_t frame[RMR_TS_FRAME_MAX];
     while (len > 0 && c->inside) {
-        size_t n = 0, part = len < RMR_TS_PLAIN_MAX ? len : RMR_TS_PLAIN_MAX;
-        memcpy(frame + RMR_TS_HEAD, p, part);
-        need(rmr_ts_record_seal(&c->record, frame, part, &n) == RMR_OK);
-        fw_say(c, frame, n);
+        size_t part = len < RMR_TS_PLAIN_MAX ? len : RMR_TS_PLAIN_MAX;
+        fw_say(c, frame, ts_client_seal(&c->ts, frame, p, part));
         p += part;
         len -= part;
     }
@@ -63,7 +48,7 @@ void fw_gone(client *c)
     rmr_h2 *h2 = c->h2;
     c->h2 = NULL;
     rmr_h2_free(h2);
-    rmr_ts_record_wipe(&c->record);
+    rmr_ts_record_wipe(&c->ts.record);
     memset(c, 0, sizeof *c);
     c->w = w;
 }
@@ -267,28 +252,19 @@ static rmr_err on_plain(void *user, rmr_buf plain)
 /* Up to the end of the 101, and the answer to the handshake. */
 static void enter(client *c)
 {
-    uint8_t send[RMR_KEY_LEN], recv[RMR_KEY_LEN], none[1];
-    size_t len, at = 0;
+    size_t at = 0;
     while (at + 4 <= c->n_got && memcmp(c->got + at, "\r\n\r\n", 4) != 0)
         at++;
     at += 4;
-    if (at + RMR_TS_RESP_LEN > c->n_got || c->got[at] != RMR_TS_RESPONSE ||
-        c->inside)
+    if (c->inside || at + RMR_TS_RESP_LEN > c->n_got ||
+        !ts_client_welcome(&c->ts, c->got + at))
         return;
-    if (rmr_noise_read_2(
-            &c->noise,
-            rmr_bytes_of(c->got + at + RMR_TS_HEAD, RMR_NOISE_MSG2_LEN),
-            rmr_buf_of(none, 1), &len) != RMR_OK ||
-        rmr_noise_split(&c->noise, send, recv) != RMR_OK)
-        return;
-    rmr_alloc heap = test_alloc_table(NULL);
-    rmr_ts_record_init(&c->record, &heap, send, recv);
     c->inside = true;
     size_t rest = c->n_got - at - RMR_TS_RESP_LEN;
     uint8_t *p = malloc(rest + 1);
     need(p != NULL);
     memcpy(p, c->got + at + RMR_TS_RESP_LEN, rest);
-    need(rmr_ts_record_read(&c->record, rmr_buf_of(p, rest), on_plain, c) ==
+    need(rmr_ts_record_read(&c->ts.record, rmr_buf_of(p, rest), on_plain, c) ==
          RMR_OK);
     free(p);
 }
@@ -299,8 +275,8 @@ void fw_hears(client *c, rmr_bytes data)
         uint8_t *p = malloc(data.len);
         need(p != NULL);
         memcpy(p, data.ptr, data.len);
-        need(rmr_ts_record_read(&c->record, rmr_buf_of(p, data.len), on_plain,
-                                c) == RMR_OK);
+        need(rmr_ts_record_read(&c->ts.record, rmr_buf_of(p, data.len),
+                                on_plain, c) == RMR_OK);
         free(p);
         return;
     }
@@ -311,34 +287,6 @@ void fw_hears(client *c, rmr_bytes data)
 }
 
 /* ---- what a good client says ---------------------------------------------- */
-
-static void hello(client *c, uint16_t version, uint8_t out[RMR_TS_INIT_LEN])
-{
-    uint8_t priv[RMR_KEY_LEN] = {0}, eph[RMR_KEY_LEN] = {16, [31] = 64};
-    char prologue[48];
-    rmr_noise_config cfg;
-    size_t len;
-    priv[1] = c->machine;
-    rmr_key_clamp(priv);
-    eph[1] = c->machine;
-    memset(&cfg, 0, sizeof cfg);
-    (void)snprintf(prologue, sizeof prologue, "Tailscale Control Protocol v%u",
-                   version);
-    cfg.pattern = RMR_NOISE_IK;
-    cfg.initiator = true;
-    cfg.prologue = rmr_bytes_str(prologue);
-    cfg.local_private = priv;
-    cfg.remote_public = c->w->public_key;
-    need(rmr_noise_init(&c->noise, &cfg) == RMR_OK);
-    out[0] = (uint8_t)(version >> 8);
-    out[1] = (uint8_t)version;
-    out[2] = RMR_TS_INITIATION;
-    out[3] = 0;
-    out[4] = RMR_NOISE_MSG1_LEN;
-    need(rmr_noise_write_1(&c->noise, eph, rmr_bytes_of(NULL, 0),
-                           rmr_buf_of(out + 5, RMR_TS_INIT_LEN - 5),
-                           &len) == RMR_OK);
-}
 
 static void speak_h2(client *c)
 {
@@ -356,13 +304,12 @@ static void speak_h2(client *c)
  * WebSocket frames; 3: too old. */
 void fw_join(client *c, uint8_t machine, unsigned how)
 {
-    uint8_t init[RMR_TS_INIT_LEN];
     char text[RMR_BASE64_LEN(RMR_TS_INIT_LEN) + 1], head[640];
     if (!c->id || c->inside)
         return;
     c->machine = machine;
-    hello(c, how % 4 == 3 ? 112 : 138, init);
-    (void)rmr_base64(text, init, sizeof init);
+    ts_client_begin(&c->ts, c->w->public_key, machine,
+                    how % 4 == 3 ? 112 : 138);
     if (how % 4 == 2)
         (void)snprintf(head, sizeof head,
                        "GET /ts2021?X-Tailscale-Handshake=%s HTTP/1.1\r\n"
@@ -370,14 +317,9 @@ void fw_join(client *c, uint8_t machine, unsigned how)
                        "\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
                        "dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: "
                        "tailscale-control-protocol\r\n\r\n",
-                       text);
+                       rmr_base64(text, c->ts.hello, sizeof c->ts.hello));
     else
-        (void)snprintf(
-            head, sizeof head,
-            "POST /ts2021 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\n"
-            "Content-Length: 0\r\nUpgrade: tailscale-control-protocol\r\n"
-            "X-Tailscale-Handshake: %s\r\n\r\n",
-            text);
+        ts_client_head(&c->ts, head);
     c->n_got = 0;
     c->wraps = how % 4 == 2;
     if (how % 4 == 0 && !c->h2)
@@ -390,13 +332,10 @@ void fw_join(client *c, uint8_t machine, unsigned how)
 
 void fw_pump(client *c)
 {
-    uint8_t plain[RMR_TS_PLAIN_MAX];
-    size_t len = 0;
-    while (c->h2 && c->inside &&
-           rmr_h2_write(c->h2, rmr_buf_of(plain, sizeof plain), &len) ==
-               RMR_OK &&
-           len > 0)
-        fw_inside(c, plain, len);
+    uint8_t frame[RMR_TS_FRAME_MAX];
+    size_t n;
+    while (c->h2 && c->inside && (n = ts_client_say(&c->ts, c->h2, frame)) > 0)
+        fw_say(c, frame, n);
 }
 
 void fw_ask(client *c, const char *path, rmr_bytes body, const uint8_t *node,

@@ -1,28 +1,22 @@
 /* The coordination server in front of a fuzzer: what its files share.
  *   fuzz_coord.c         programs of steps, what is checked behind each
- *   fuzz_coord_world.c   the adapter, the server's beginning and end
+ *   fuzz_coord_adapter.c its listeners, turns, time
+ *   fuzz_coord_world.c   its streams, beginning and end
  *   fuzz_coord_client.c  clients: HTTP/1.1, Noise, requests, map streams
  */
 #ifndef REMORA_FUZZ_COORD_WORLD_H
 #define REMORA_FUZZ_COORD_WORLD_H
 
-#include <remora/coord.h>
-#include <remora/h2.h>
-#include <remora/noise.h>
-#include <remora/ts2021.h>
-
 #include "fake_store.h"
+#include "fuzz_coord_adapter.h"
 #include "support.h"
+#include "ts_client.h"
 
 #define CLIENTS 6
-#define DOORS 3
 #define ANSWERS 8
 #define NODES_MAX 12
 #define LOGINS_MAX 4
 #define CONNECTIONS_MAX 9
-
-#define need(ok) fw_must((ok), __FILE__, __LINE__)
-void fw_must(bool ok, const char *file, int line);
 
 typedef enum fw_policy { /* in force */
     FW_ISOLATED, /* there is none           */
@@ -52,8 +46,7 @@ struct client {
     uint8_t machine; /* its key's number */
     bool inside;     /* Noise */
     bool wraps;      /* ... in WebSocket frames, which it does not read */
-    rmr_noise noise;
-    rmr_ts_record record;
+    ts_client ts;
     rmr_h2 *h2; /* NULL: its frames are the fuzzer's */
     uint8_t got[1024]; /* in front of the records */
     size_t n_got;
@@ -66,19 +59,14 @@ struct world {
     test_rng rng;
     fake_store store;
     rmr_coord *coord;
-    rmr_machine m;
-    rmr_time now;
-    uint64_t door[DOORS], last_child;
-    int n_doors;
-    bool stopped, open, stores, trusts;
+    fa_adapter io;
+    bool open, stores, trusts;
     bool lags; /* somebody stood still: frames may be old when they come */
-    uint64_t wall;
     fw_policy policy;
     rmr_coord_stats seen;
     uint8_t public_key[RMR_KEY_LEN];
     char auth[4][RMR_COORD_KEY_TEXT], login[RMR_COORD_LOGIN_TEXT];
     client c[CLIENTS];
-    uint8_t scratch[RMR_IO_SCRATCH_MIN];
 };
 
 /* ---- fuzz_coord_world.c --------------------------------------------------- */
@@ -87,9 +75,8 @@ void fw_begin(world *w, uint8_t options);
 /* Ends the server and begins it again from its store. */
 void fw_restart(world *w);
 void fw_end(world *w);
+/* What is due now, too: commits are. */
 void fw_turn(world *w);
-void fw_pass(world *w, rmr_dur d);
-void fw_happens(world *w, rmr_io_event_kind kind, uint64_t id);
 
 /* ---- fuzz_coord_client.c -------------------------------------------------- */
 

@@ -1,72 +1,22 @@
 #include "coord_world.h"
 
 #include "node_internal.h"
+#include "server.h"
 #include "vectors.h"
 
-#define SERVER "203.0.113.250"
 #define PORT 80
-
-static void need(rmr_err err, const char *what)
-{
-    if (err == RMR_OK)
-        return;
-    (void)fprintf(stderr, "coord_world: %s: %s (%d)\n", what, rmr_err_name(err),
-                  (int)err);
-    abort();
-}
-
-static rmr_sim_host add_host(cw *w, const char *name, rmr_addr at)
-{
-    rmr_sim_host_config c;
-    rmr_sim_host host;
-    rmr_sim_host_config_init(&c, sizeof c);
-    c.name = name;
-    c.addrs = &at;
-    c.n_addrs = 1;
-    c.up.delay = c.down.delay = 5 * RMR_MS;
-    c.receive_runs = true;
-    need(rmr_sim_host_new(w->sim, RMR_SIM_INTERNET, &c, &host), name);
-    return host;
-}
+#define DELAY (5 * RMR_MS)
 
 /* ---- a relay ------------------------------------------------------------- */
 
-static char *read_file(const char *name)
-{
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/tls/%s", REMORA_VECTORS, name);
-    FILE *f = fopen(path, "rb");
-    char *text = calloc(1, 16384);
-    if (!f || !text || !fread(text, 1, 16383, f))
-        abort();
-    (void)fclose(f);
-    return text;
-}
-
 static void add_relay(cw *w)
 {
-    rmr_relay_config c;
-    rmr_addr tls = rmr_addr_v4(0, 0, 0, 0, 443);
-    rmr_addr stun = rmr_addr_v4(0, 0, 0, 0, 3478);
-    rmr_env env = test_env(&w->heap, &w->relay_rng, NULL);
-    char *cert = read_file("leaf-ec.pem"), *key = read_file("ec.key");
-    rmr_sim_host host = add_host(w, "relay", rmr_addr_v4(203, 0, 113, 241, 0));
+    static const parts_relay_kind kind = {"tls/leaf-ec.pem", 16, 64};
+    rmr_env env = test_env(&w->heap, &w->relay.rng, NULL);
     env.log.write = NULL;
-    test_rng_seed(&w->relay_rng, 5);
-    rmr_relay_config_init(&c, sizeof c);
-    c.listen = &tls;
-    c.n_listen = 1;
-    c.stun = &stun;
-    c.n_stun = 1;
-    c.cert_pem = rmr_bytes_str(cert);
-    c.key_pem = rmr_bytes_str(key);
-    c.tls_buffers = 16;
-    c.max_clients = 64;
-    need(rmr_relay_new(&w->relay, &env, &c, rmr_sim_now(w->sim)), "relay");
-    free(cert);
-    free(key);
-    rmr_machine m = rmr_relay_machine(w->relay);
-    need(rmr_sim_add(w->sim, host, &m, &w->relay_program), "relay");
+    test_rng_seed(&w->relay.rng, 5);
+    parts_relay_host(&w->relay, w->sim, 0, DELAY);
+    parts_relay_start(&w->relay, w->sim, &env, &kind);
 }
 
 /* ---- the server ---------------------------------------------------------- */
@@ -84,42 +34,23 @@ static void on_coord_event(void *user, const rmr_coord_event *ev)
         (void)snprintf(w->trouble, sizeof w->trouble, "%s", ev->text);
 }
 
-static void write_coord_log(void *user, rmr_log_level level, const char *layer,
-                            const char *msg, size_t len)
-{
-    const cw *w = user;
-    (void)level;
-    (void)len;
-    if (w->echo_log)
-        (void)fprintf(stderr, "%10.3f %s: %s\n",
-                      (double)rmr_sim_now(w->sim) / 1e9, layer, msg);
-}
-
 static void start(cw *w)
 {
-    static const uint8_t key[RMR_KEY_LEN] = {8, 1, 2, 3, [31] = 64};
     rmr_coord_config c;
-    rmr_addr at = rmr_addr_v4(0, 0, 0, 0, PORT);
+    char map[512];
     rmr_coord_callbacks cb = {sizeof cb, w, on_coord_event};
     rmr_env env = test_env(&w->coord_heap, &w->rng, NULL);
-    env.log = (rmr_log){write_coord_log, w,
-                        w->echo_log ? RMR_LOG_DEBUG : RMR_LOG_OFF};
-    rmr_coord_config_init(&c, sizeof c);
-    c.listen = &at;
-    c.n_listen = 1;
-    c.server_url = "http://" SERVER;
-    c.base_domain = "tail.test";
-    c.derp_map = rmr_bytes_str(
-        "{\"Regions\":{\"1\":{\"RegionID\":1,\"RegionCode\":\"r1\",\"Nodes\":[{"
-        "\"Name\":\"1a\",\"RegionID\":1,\"HostName\":\"r1.wild.test\",\"IPv4\":"
-        "\"203.0.113.241\",\"IPv6\":\"none\"}]}}}");
-    c.private_key = key;
+    env.log = parts_log_table(&w->log, w->sim, "coord", w->echo_log);
+    parts_derp_map(map, sizeof map, 1, NULL);
+    server_config(&c, rmr_addr_v4(0, 0, 0, 0, PORT), "http://" PARTS_SERVER);
+    c.derp_map = rmr_bytes_str(map);
     c.callbacks = &cb;
     if (w->configure)
         w->configure(&c);
-    need(rmr_coord_new(&w->coord, &env, &c, rmr_sim_now(w->sim)), "coord");
+    parts_need(rmr_coord_new(&w->coord, &env, &c, rmr_sim_now(w->sim)),
+               "coord");
     rmr_machine m = rmr_coord_machine(w->coord);
-    need(rmr_sim_add(w->sim, w->host, &m, &w->program), "coord");
+    parts_need(rmr_sim_add(w->sim, w->host, &m, &w->program), "coord");
 }
 
 void cw_init(cw *w, void (*configure)(rmr_coord_config *cfg))
@@ -132,10 +63,11 @@ void cw_init(cw *w, void (*configure)(rmr_coord_config *cfg))
     rmr_sim_config_init(&c, sizeof c);
     c.alloc = test_alloc_table(&w->sim_heap);
     c.seed = 7;
-    need(rmr_sim_new(&w->sim, &c), "sim");
-    w->ca = read_file("ca-ec.pem");
+    parts_need(rmr_sim_new(&w->sim, &c), "sim");
+    w->ca = tv_text("tls/ca-ec.pem");
     add_relay(w);
-    w->host = add_host(w, "coord", rmr_addr_v4(203, 0, 113, 250, 0));
+    rmr_addr at = rmr_addr_v4(203, 0, 113, 250, 0);
+    w->host = parts_host(w->sim, RMR_SIM_INTERNET, "coord", &at, 1, DELAY);
     start(w);
     cw_run(w, RMR_SEC);
     assert_true(w->ready);
@@ -143,7 +75,7 @@ void cw_init(cw *w, void (*configure)(rmr_coord_config *cfg))
 
 void cw_restart(cw *w)
 {
-    need(rmr_sim_remove(w->sim, w->program, RMR_SIM_KILLED), "coord");
+    parts_need(rmr_sim_remove(w->sim, w->program, RMR_SIM_KILLED), "coord");
     rmr_coord_free(w->coord);
     w->ready = false;
     start(w);
@@ -153,10 +85,9 @@ void cw_free(cw *w)
 {
     for (int i = 0; i < w->n_nodes; i++)
         cw_stop(&w->nodes[i]);
-    need(rmr_sim_remove(w->sim, w->program, RMR_SIM_KILLED), "coord");
+    parts_need(rmr_sim_remove(w->sim, w->program, RMR_SIM_KILLED), "coord");
     rmr_coord_free(w->coord);
-    need(rmr_sim_remove(w->sim, w->relay_program, RMR_SIM_KILLED), "relay");
-    rmr_relay_free(w->relay);
+    parts_relay_stop(&w->relay, w->sim);
     free(w->ca);
     rmr_sim_free(w->sim);
     assert_int_equal(w->coord_heap.live_blocks, 0);
@@ -166,24 +97,17 @@ void cw_free(cw *w)
 
 void cw_poke(cw *w)
 {
-    need(rmr_sim_poke(w->sim, w->program), "poke");
+    parts_need(rmr_sim_poke(w->sim, w->program), "poke");
 }
 
 uint64_t cw_user(cw *w, const char *name)
 {
-    uint64_t id;
-    need(rmr_coord_user_add(w->coord, name, &id), name);
-    return id;
+    return server_user(w->coord, name);
 }
 
 void cw_key(cw *w, uint64_t user, char text[RMR_COORD_KEY_TEXT])
 {
-    uint64_t id;
-    rmr_coord_key_wish wish;
-    memset(&wish, 0, sizeof wish);
-    wish.user = user;
-    wish.reusable = true;
-    need(rmr_coord_key_add(w->coord, &wish, text, &id), "key");
+    server_user_key(w->coord, user, text);
 }
 
 rmr_coord_node cw_find(const cw *w, const char *label)
@@ -200,18 +124,6 @@ rmr_coord_node cw_find(const cw *w, const char *label)
 }
 
 /* ---- nodes --------------------------------------------------------------- */
-
-static void write_log(void *user, rmr_log_level level, const char *layer,
-                      const char *msg, size_t len)
-{
-    const cw_node *n = user;
-    (void)level;
-    (void)len;
-    if (n->w->echo_log)
-        (void)fprintf(stderr, "%10.3f n%d %s: %s\n",
-                      (double)rmr_sim_now(n->w->sim) / 1e9, n->number, layer,
-                      msg);
-}
 
 static void on_event(void *user, const rmr_node_event *ev)
 {
@@ -246,9 +158,9 @@ static void on_connected(void *user, void *tag, rmr_node_conn conn)
     size_t taken;
     (void)tag;
     n->is_connected = true;
-    need(rmr_node_send(n->node, rmr_sim_now(n->w->sim), conn,
-                       rmr_bytes_str("hello"), &taken),
-         "send");
+    parts_need(rmr_node_send(n->node, rmr_sim_now(n->w->sim), conn,
+                             rmr_bytes_str("hello"), &taken),
+               "send");
 }
 
 static void on_readable(void *user, void *tag, rmr_node_conn conn)
@@ -288,12 +200,12 @@ cw_node *cw_add(cw *w, const char *hostname, const char *key)
     n->number = w->n_nodes++;
     test_rng_seed(&n->rng, 100 + (uint64_t)n->number);
     n->env = test_env(&w->heap, &n->rng, NULL);
-    n->env.log =
-        (rmr_log){write_log, n, w->echo_log ? RMR_LOG_DEBUG : RMR_LOG_OFF};
-    n->host = add_host(w, hostname,
-                       rmr_addr_v4(198, 51, 100, (uint8_t)(n->number + 1), 0));
+    (void)snprintf(n->name, sizeof n->name, "n%d", n->number);
+    n->env.log = parts_log_table(&n->log, w->sim, n->name, w->echo_log);
+    rmr_addr at = rmr_addr_v4(198, 51, 100, (uint8_t)(n->number + 1), 0);
+    n->host = parts_host(w->sim, RMR_SIM_INTERNET, hostname, &at, 1, DELAY);
     rmr_node_config_init(&c, sizeof c);
-    c.control_url = "http://" SERVER;
+    c.control_url = "http://" PARTS_SERVER;
     c.auth_key = key;
     c.keep_auth_key = true;
     c.hostname = hostname;
@@ -301,9 +213,10 @@ cw_node *cw_add(cw *w, const char *hostname, const char *key)
     c.callbacks = &cb;
     if (w->shape)
         w->shape(&c);
-    need(rmr_node_new(&n->node, &n->env, &c, rmr_sim_now(w->sim)), hostname);
+    parts_need(rmr_node_new(&n->node, &n->env, &c, rmr_sim_now(w->sim)),
+               hostname);
     rmr_machine m = rmr_node_machine(n->node);
-    need(rmr_sim_add(w->sim, n->host, &m, &n->program), hostname);
+    parts_need(rmr_sim_add(w->sim, n->host, &m, &n->program), hostname);
     return n;
 }
 
@@ -321,9 +234,9 @@ void cw_stop(cw_node *n)
 
 void cw_run(cw *w, rmr_dur d)
 {
-    need(rmr_sim_run_until(w->sim, rmr_time_add(rmr_sim_now(w->sim), d), NULL,
-                           NULL),
-         "run");
+    parts_need(rmr_sim_run_until(w->sim, rmr_time_add(rmr_sim_now(w->sim), d),
+                                 NULL, NULL),
+               "run");
 }
 
 bool cw_until(cw *w, rmr_dur d, bool (*holds)(void *user), void *user)
@@ -331,7 +244,7 @@ bool cw_until(cw *w, rmr_dur d, bool (*holds)(void *user), void *user)
     rmr_err err = rmr_sim_run_until(
         w->sim, rmr_time_add(rmr_sim_now(w->sim), d), holds, user);
     if (err != RMR_E_TIMEOUT)
-        need(err, "run");
+        parts_need(err, "run");
     return err == RMR_OK;
 }
 
@@ -374,12 +287,12 @@ bool cw_reaches(cw_node *a, cw_node *b)
     rmr_addr at = rmr_prefix_addr(&self.addrs[0]);
     memset(b->got, 0, sizeof b->got);
     b->n_got = 0;
-    need(rmr_node_listen(b->node, now, 80, NULL, &listener), "listen");
-    need(rmr_node_dial(a->node, now, rmr_addr_ip_text(&at, ip), 80, NULL,
-                       &a->conn),
-         "dial");
-    need(rmr_sim_poke(a->w->sim, a->program), "poke");
-    need(rmr_sim_poke(a->w->sim, b->program), "poke");
+    parts_need(rmr_node_listen(b->node, now, 80, NULL, &listener), "listen");
+    parts_need(rmr_node_dial(a->node, now, rmr_addr_ip_text(&at, ip), 80, NULL,
+                             &a->conn),
+               "dial");
+    parts_need(rmr_sim_poke(a->w->sim, a->program), "poke");
+    parts_need(rmr_sim_poke(a->w->sim, b->program), "poke");
     bool ok = cw_until(a->w, 10 * RMR_SEC, has_word, b);
     now = rmr_sim_now(a->w->sim);
     (void)rmr_node_close(a->node, now, a->conn);
@@ -387,7 +300,7 @@ bool cw_reaches(cw_node *a, cw_node *b)
         (void)rmr_node_close(b->node, now, b->conn);
     b->is_connected = a->is_connected = false;
     (void)rmr_node_close(b->node, now, listener);
-    need(rmr_sim_poke(a->w->sim, a->program), "poke");
-    need(rmr_sim_poke(a->w->sim, b->program), "poke");
+    parts_need(rmr_sim_poke(a->w->sim, a->program), "poke");
+    parts_need(rmr_sim_poke(a->w->sim, b->program), "poke");
     return ok;
 }

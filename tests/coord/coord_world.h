@@ -13,9 +13,8 @@
 
 #include <remora/coord.h>
 #include <remora/node.h>
-#include <remora/relay.h>
-#include <remora/sim.h>
 
+#include "parts.h"
 #include "support.h"
 
 #define CW_NODES 12
@@ -23,6 +22,8 @@
 typedef struct cw_node {
     struct cw *w;
     int number;
+    char name[24];
+    parts_log log;
     rmr_sim_host host;
     rmr_sim_program program;
     test_rng rng;
@@ -43,9 +44,7 @@ typedef struct cw {
     rmr_coord *coord;
     rmr_sim_host host;
     rmr_sim_program program;
-    test_rng relay_rng;
-    rmr_relay *relay;
-    rmr_sim_program relay_program;
+    parts_relay relay;
     char *ca;
     bool ready;
     int joined, troubles;
@@ -54,6 +53,7 @@ typedef struct cw {
     cw_node nodes[CW_NODES];
     int n_nodes;
     bool echo_log;
+    parts_log log;
     void (*configure)(rmr_coord_config *cfg);
     void (*shape)(rmr_node_config *cfg); /* of nodes that are added; or NULL */
 } cw;

@@ -1,10 +1,10 @@
 #include "crd_rig.h"
 
-#include <remora/text.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "server.h"
 
 static void need(bool ok, const char *what)
 {
@@ -134,22 +134,19 @@ static void on_event(void *user, const rmr_coord_event *ev)
 
 void rig_config(rmr_coord_config *cfg)
 {
-    static const uint8_t key[RMR_KEY_LEN] = {8, 1, 2, 3, [31] = 64};
-    static rmr_addr at;
-    at = rmr_addr_v4(127, 0, 0, 1, 8080);
-    rmr_coord_config_init(cfg, sizeof *cfg);
-    cfg->listen = &at;
-    cfg->n_listen = 1;
-    cfg->server_url = "http://127.0.0.1:8080";
-    cfg->base_domain = "tail.test";
-    cfg->private_key = key;
+    server_config(cfg, rmr_addr_v4(127, 0, 0, 1, 8080),
+                  "http://127.0.0.1:8080");
 }
 
 void rig_init(rig *r, const rmr_coord_config *given)
 {
-    rmr_coord_config cfg = *given;
+    rmr_coord_config cfg;
     rmr_coord_callbacks cb = {sizeof cb, r, on_event};
     rmr_io_event wall;
+    if (given)
+        cfg = *given;
+    else
+        rig_config(&cfg);
     memset(r, 0, sizeof *r);
     r->now = RMR_SEC;
     r->next_child = RMR_IO_ADAPTER_ID;
@@ -288,39 +285,8 @@ static void on_close(void *user, void *tag, int32_t id, rmr_err why)
     a->why = why;
 }
 
-static void hello(rig_client *cl, uint8_t machine, uint16_t version)
-{
-    uint8_t priv[RMR_KEY_LEN] = {0}, eph[RMR_KEY_LEN] = {16, [31] = 64};
-    char prologue[48];
-    rmr_noise_config cfg;
-    size_t len;
-    priv[1] = machine;
-    rmr_key_clamp(priv);
-    eph[1] = machine;
-    memset(&cfg, 0, sizeof cfg);
-    (void)snprintf(prologue, sizeof prologue, "Tailscale Control Protocol v%u",
-                   version);
-    cfg.pattern = RMR_NOISE_IK;
-    cfg.initiator = true;
-    cfg.prologue = rmr_bytes_str(prologue);
-    cfg.local_private = priv;
-    cfg.remote_public = cl->r->public_key;
-    need(rmr_noise_init(&cl->noise, &cfg) == RMR_OK, "noise");
-    cl->hello[0] = (uint8_t)(version >> 8);
-    cl->hello[1] = (uint8_t)version;
-    cl->hello[2] = RMR_TS_INITIATION;
-    cl->hello[3] = 0;
-    cl->hello[4] = RMR_NOISE_MSG1_LEN;
-    need(rmr_noise_write_1(&cl->noise, eph, rmr_bytes_of(NULL, 0),
-                           rmr_buf_of(cl->hello + 5, sizeof cl->hello - 5),
-                           &len) == RMR_OK,
-         "message 1");
-}
-
 static bool welcome(rig_client *cl)
 {
-    uint8_t send[RMR_KEY_LEN], recv[RMR_KEY_LEN], none[1];
-    size_t len;
     rig_conn *c = cl->c;
     if (c->n_got >= RMR_TS_HEAD && c->got[0] == RMR_TS_ERROR) {
         size_t n = (size_t)c->got[1] << 8 | c->got[2];
@@ -328,14 +294,8 @@ static bool welcome(rig_client *cl)
                        (const char *)c->got + RMR_TS_HEAD);
         return false;
     }
-    if (c->n_got < RMR_TS_RESP_LEN || c->got[0] != RMR_TS_RESPONSE ||
-        rmr_noise_read_2(&cl->noise,
-                         rmr_bytes_of(c->got + RMR_TS_HEAD, RMR_NOISE_MSG2_LEN),
-                         rmr_buf_of(none, 1), &len) != RMR_OK ||
-        rmr_noise_split(&cl->noise, send, recv) != RMR_OK)
+    if (c->n_got < RMR_TS_RESP_LEN || !ts_client_welcome(&cl->ts, c->got))
         return false;
-    rmr_alloc heap = test_alloc_table(NULL);
-    rmr_ts_record_init(&cl->record, &heap, send, recv);
     rig_take(c, RMR_TS_RESP_LEN);
     return true;
 }
@@ -349,18 +309,13 @@ bool rig_join(rig_client *cl, rig *r, uint8_t machine, uint16_t version)
 bool rig_join_from(rig_client *cl, rig *r, uint8_t machine, uint16_t version,
                    const rmr_addr *from)
 {
-    char text[RMR_BASE64_LEN(RMR_TS_INIT_LEN) + 1], head[512];
+    char head[TS_CLIENT_HEAD];
     rmr_h2_config cfg;
     memset(cl, 0, sizeof *cl);
     cl->r = r;
     cl->c = rig_open_from(r, 0, from);
-    hello(cl, machine, version);
-    (void)snprintf(
-        head, sizeof head,
-        "POST /ts2021 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\n"
-        "Content-Length: 0\r\nUpgrade: tailscale-control-protocol\r\n"
-        "X-Tailscale-Handshake: %s\r\n\r\n",
-        rmr_base64(text, cl->hello, sizeof cl->hello));
+    ts_client_begin(&cl->ts, r->public_key, machine, version);
+    ts_client_head(&cl->ts, head);
     rig_text(r, cl->c, head);
     cl->c->got[cl->c->n_got] = 0;
     const char *end = strstr((const char *)cl->c->got, "\r\n\r\n");
@@ -387,13 +342,9 @@ static rmr_err on_plain(void *user, rmr_buf plain)
 static size_t say(rig_client *cl)
 {
     uint8_t frame[RMR_TS_FRAME_MAX];
-    size_t len = 0, n = 0;
-    if (rmr_h2_write(cl->h2, rmr_buf_of(frame + RMR_TS_HEAD, RMR_TS_PLAIN_MAX),
-                     &len) != RMR_OK ||
-        len == 0)
-        return 0;
-    need(rmr_ts_record_seal(&cl->record, frame, len, &n) == RMR_OK, "seal");
-    rig_send(cl->r, cl->c, frame, n);
+    size_t n = ts_client_say(&cl->ts, cl->h2, frame);
+    if (n)
+        rig_send(cl->r, cl->c, frame, n);
     return n;
 }
 
@@ -402,11 +353,9 @@ void rig_inside(rig_client *cl, const void *p, size_t len)
     uint8_t frame[RMR_TS_FRAME_MAX];
     const uint8_t *from = p;
     while (len > 0) {
-        size_t n = 0, part = len < RMR_TS_PLAIN_MAX ? len : RMR_TS_PLAIN_MAX;
-        memcpy(frame + RMR_TS_HEAD, from, part);
-        need(rmr_ts_record_seal(&cl->record, frame, part, &n) == RMR_OK,
-             "seal");
-        rig_send(cl->r, cl->c, frame, n);
+        size_t part = len < RMR_TS_PLAIN_MAX ? len : RMR_TS_PLAIN_MAX;
+        rig_send(cl->r, cl->c, frame,
+                 ts_client_seal(&cl->ts, frame, from, part));
         from += part;
         len -= part;
     }
@@ -419,8 +368,9 @@ void rig_pump(rig_client *cl)
         said = say(cl);
         heard = cl->c->n_got;
         if (heard) {
-            need(rmr_ts_record_read(&cl->record, rmr_buf_of(cl->c->got, heard),
-                                    on_plain, cl) == RMR_OK,
+            need(rmr_ts_record_read(&cl->ts.record,
+                                    rmr_buf_of(cl->c->got, heard), on_plain,
+                                    cl) == RMR_OK,
                  "the server's records");
             rig_take(cl->c, heard);
         }
@@ -444,6 +394,6 @@ void rig_part(rig_client *cl)
 {
     rmr_h2_free(cl->h2);
     cl->h2 = NULL;
-    rmr_ts_record_wipe(&cl->record);
+    rmr_ts_record_wipe(&cl->ts.record);
     rig_leave(cl->r, cl->c, true);
 }

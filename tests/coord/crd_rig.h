@@ -4,11 +4,9 @@
 #define REMORA_TESTS_CRD_RIG_H
 
 #include <remora/coord.h>
-#include <remora/h2.h>
-#include <remora/noise.h>
-#include <remora/ts2021.h>
 
 #include "support.h"
+#include "ts_client.h"
 
 #define RIG_CONNS 40
 #define RIG_BYTES ((size_t)1 << 20)
@@ -40,9 +38,10 @@ typedef struct rig {
     bool stopped;
 } rig;
 
-void rig_init(rig *r, const rmr_coord_config *cfg);
 /* A config of a server at an address, without relays. */
 void rig_config(rmr_coord_config *cfg);
+/* cfg NULL: that one. */
+void rig_init(rig *r, const rmr_coord_config *cfg);
 void rig_free(rig *r);
 rig_conn *rig_open(rig *r);
 /* At another of its listeners. */
@@ -78,13 +77,11 @@ typedef struct rig_answer {
 typedef struct rig_client {
     rig *r;
     rig_conn *c;
-    rmr_noise noise;
-    rmr_ts_record record;
+    ts_client ts;
     rmr_h2 *h2;
     rig_answer answers[RIG_ANSWERS];
     int n_answers;
     char refusal[128]; /* the error frame's text */
-    uint8_t hello[RMR_TS_INIT_LEN];
 } rig_client;
 
 /* The upgrade and the handshake with that machine key's first byte; false:

@@ -17,13 +17,15 @@
 #include <remora/coord.h>
 #include <remora/h2.h>
 #include <remora/node.h>
-#include <remora/relay.h>
-#include <remora/sim.h>
 
 #include "node_internal.h"
+#include "parts.h"
+#include "server.h"
 #include "support.h"
+#include "vectors.h"
 
-#define SERVER "203.0.113.250"
+#define RELAYS 8
+#define DELAY (10 * RMR_MS)
 #define FRAMES 12
 #define MAX_NODES 256
 
@@ -115,9 +117,9 @@ typedef struct member {
 static struct {
     rmr_sim *sim;
     rmr_coord *coord;
-    rmr_relay *relays[8];
-    rmr_sim_program coord_program, relay_programs[8];
-    test_rng coord_rng, relay_rng[8];
+    parts_relay relays[RELAYS];
+    rmr_sim_program coord_program;
+    test_rng coord_rng;
     uint32_t n_relays, n_members;
     member members[MAX_NODES];
     char key[RMR_COORD_KEY_TEXT];
@@ -128,99 +130,32 @@ static struct {
     rmr_h2_frame *frame;
 } w;
 
-static void need(rmr_err e, const char *what)
-{
-    if (e == RMR_OK)
-        return;
-    (void)fprintf(stderr, "coord_memory: %s: %s\n", what, rmr_err_name(e));
-    exit(1);
-}
-
-static char *read_file(const char *name)
-{
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/tls/%s", REMORA_VECTORS, name);
-    FILE *f = fopen(path, "rb");
-    char *text = calloc(1, 16384);
-    if (!f || !text || !fread(text, 1, 16383, f))
-        abort();
-    (void)fclose(f);
-    return text;
-}
-
-static rmr_sim_host add_host(const char *name, rmr_addr at)
-{
-    rmr_sim_host_config c;
-    rmr_sim_host host;
-    rmr_sim_host_config_init(&c, sizeof c);
-    c.name = name;
-    c.addrs = &at;
-    c.n_addrs = 1;
-    c.up.delay = c.down.delay = 10 * RMR_MS;
-    c.receive_runs = true;
-    need(rmr_sim_host_new(w.sim, RMR_SIM_INTERNET, &c, &host), name);
-    return host;
-}
-
 static void add_relay(uint32_t i)
 {
-    rmr_relay_config c;
-    rmr_addr tls = rmr_addr_v4(0, 0, 0, 0, 443);
-    rmr_addr stun = rmr_addr_v4(0, 0, 0, 0, 3478);
-    char name[24];
-    char *cert = read_file("leaf-ec.pem"), *key = read_file("ec.key");
-    (void)snprintf(name, sizeof name, "relay%u", i + 1);
-    rmr_sim_host host =
-        add_host(name, rmr_addr_v4(203, 0, 113, (uint8_t)(240 + i), 0));
-    test_rng_seed(&w.relay_rng[i], 50 + i);
-    rmr_env env = test_env(NULL, &w.relay_rng[i], NULL);
-    rmr_relay_config_init(&c, sizeof c);
-    c.listen = &tls;
-    c.n_listen = 1;
-    c.stun = &stun;
-    c.n_stun = 1;
-    c.cert_pem = rmr_bytes_str(cert);
-    c.key_pem = rmr_bytes_str(key);
-    c.tls_buffers = 64;
-    need(rmr_relay_new(&w.relays[i], &env, &c, rmr_sim_now(w.sim)), "relay");
-    free(cert);
-    free(key);
-    rmr_machine m = rmr_relay_machine(w.relays[i]);
-    need(rmr_sim_add(w.sim, host, &m, &w.relay_programs[i]), "relay");
+    static const parts_relay_kind kind = {"tls/leaf-ec.pem", 64, 0};
+    parts_relay *r = &w.relays[i];
+    test_rng_seed(&r->rng, 50 + i);
+    rmr_env env = test_env(NULL, &r->rng, NULL);
+    parts_relay_host(r, w.sim, i, DELAY);
+    parts_relay_start(r, w.sim, &env, &kind);
 }
 
 static void add_coord(void)
 {
-    static const uint8_t private_key[RMR_KEY_LEN] = {8, 1, 2, 3, [31] = 64};
     char map[4096];
     rmr_coord_config c;
-    rmr_addr at = rmr_addr_v4(0, 0, 0, 0, 80);
-    uint64_t key_id;
-    rmr_coord_key_wish wish = {.reusable = true};
+    rmr_addr at = rmr_addr_v4(203, 0, 113, 250, 0);
     rmr_env env = test_env(NULL, &w.coord_rng, NULL);
     test_rng_seed(&w.coord_rng, 40);
-    size_t n = (size_t)snprintf(map, sizeof map, "{\"Regions\":{");
-    for (uint32_t i = 0; i < w.n_relays; i++)
-        n += (size_t)snprintf(
-            map + n, sizeof map - n,
-            "%s\"%u\":{\"RegionID\":%u,\"RegionCode\":\"r%u\",\"Nodes\":[{"
-            "\"Name\":\"%ua\",\"RegionID\":%u,\"HostName\":\"r%u.wild.test\","
-            "\"IPv4\":\"203.0.113.%u\",\"IPv6\":\"none\"}]}",
-            i ? "," : "", i + 1, i + 1, i + 1, i + 1, i + 1, i + 1, 240 + i);
-    (void)snprintf(map + n, sizeof map - n, "}}");
-    rmr_coord_config_init(&c, sizeof c);
-    c.listen = &at;
-    c.n_listen = 1;
-    c.server_url = "http://" SERVER;
-    c.base_domain = "tail.test";
+    parts_derp_map(map, sizeof map, (1u << w.n_relays) - 1, NULL);
+    server_config(&c, rmr_addr_v4(0, 0, 0, 0, 80), "http://" PARTS_SERVER);
     c.derp_map = rmr_bytes_str(map);
-    c.private_key = private_key;
-    need(rmr_coord_new(&w.coord, &env, &c, rmr_sim_now(w.sim)), "coord");
-    need(rmr_coord_user_add(w.coord, "user", &wish.user), "user");
-    need(rmr_coord_key_add(w.coord, &wish, w.key, &key_id), "key");
-    rmr_sim_host host = add_host("coord", rmr_addr_v4(203, 0, 113, 250, 0));
+    parts_need(rmr_coord_new(&w.coord, &env, &c, rmr_sim_now(w.sim)), "coord");
+    server_user_key(w.coord, server_user(w.coord, "user"), w.key);
+    rmr_sim_host host =
+        parts_host(w.sim, RMR_SIM_INTERNET, "coord", &at, 1, DELAY);
     rmr_machine m = rmr_coord_machine(w.coord);
-    need(rmr_sim_add(w.sim, host, &m, &w.coord_program), "coord");
+    parts_need(rmr_sim_add(w.sim, host, &m, &w.coord_program), "coord");
 }
 
 static void on_event(void *user, const rmr_node_event *ev)
@@ -237,12 +172,13 @@ static void add_member(uint32_t i)
         .struct_size = sizeof cb, .user = m, .on_event = on_event};
     test_rng_seed(&m->rng, 1000 + i);
     (void)snprintf(m->hostname, sizeof m->hostname, "n%u", i);
-    m->host = add_host(m->hostname, rmr_addr_v4(20, 0, 0, (uint8_t)i, 0));
+    rmr_addr at = rmr_addr_v4(20, 0, 0, (uint8_t)i, 0);
+    m->host = parts_host(w.sim, RMR_SIM_INTERNET, m->hostname, &at, 1, DELAY);
     rmr_env env = {{heap_alloc, heap_release, &m->heap},
                    test_rng_table(&m->rng),
                    {NULL, NULL, RMR_LOG_OFF}};
     rmr_node_config_init(&c, sizeof c);
-    c.control_url = "http://" SERVER;
+    c.control_url = "http://" PARTS_SERVER;
     c.auth_key = w.key;
     c.keep_auth_key = true;
     c.hostname = m->hostname;
@@ -251,16 +187,16 @@ static void add_member(uint32_t i)
     c.h2_frame = w.shares ? w.frame : NULL;
     c.gcm = w.shares && w.gcm.name ? &w.gcm : NULL;
     c.callbacks = &cb;
-    need(rmr_node_new(&m->node, &env, &c, rmr_sim_now(w.sim)), "node");
+    parts_need(rmr_node_new(&m->node, &env, &c, rmr_sim_now(w.sim)), "node");
     rmr_machine x = rmr_node_machine(m->node);
-    need(rmr_sim_add(w.sim, m->host, &x, &m->program), "node");
+    parts_need(rmr_sim_add(w.sim, m->host, &x, &m->program), "node");
 }
 
 static void run(rmr_dur d)
 {
-    need(rmr_sim_run_until(w.sim, rmr_time_add(rmr_sim_now(w.sim), d), NULL,
-                           NULL),
-         "run");
+    parts_need(rmr_sim_run_until(w.sim, rmr_time_add(rmr_sim_now(w.sim), d),
+                                 NULL, NULL),
+               "run");
 }
 
 static void talk(void)
@@ -273,10 +209,10 @@ static void talk(void)
         if (!rmr_nm_self(b->node->nm, &peer))
             continue;
         rmr_addr at = rmr_prefix_addr(&peer.addrs[0]);
-        need(rmr_node_dial(a->node, rmr_sim_now(w.sim),
-                           rmr_addr_ip_text(&at, ip), 80, NULL, &conn),
-             "dial");
-        need(rmr_sim_poke(w.sim, a->program), "poke");
+        parts_need(rmr_node_dial(a->node, rmr_sim_now(w.sim),
+                                 rmr_addr_ip_text(&at, ip), 80, NULL, &conn),
+                   "dial");
+        parts_need(rmr_sim_poke(w.sim, a->program), "poke");
     }
     run(5 * RMR_SEC);
 }
@@ -305,20 +241,20 @@ int main(int argc, char **argv)
     uint32_t up = 0;
     w.n_members = number(argc, argv, "--nodes", 20);
     w.n_relays = number(argc, argv, "--relays", 3);
-    if (w.n_members > MAX_NODES || w.n_relays > 8)
+    if (w.n_members > MAX_NODES || w.n_relays > RELAYS)
         return 2;
     w.shares = has(argc, argv, "--shared");
-    w.ca = read_file("ca-ec.pem");
+    w.ca = tv_text("tls/ca-ec.pem");
     rmr_alloc plain = test_alloc_table(NULL);
-    need(rmr_crypto_init(), "crypto");
-    need(rmr_aead_new(&w.aead, &plain, NULL), "aead");
+    parts_need(rmr_crypto_init(), "crypto");
+    parts_need(rmr_aead_new(&w.aead, &plain, NULL), "aead");
     (void)rmr_gcm_new(&w.gcm, &plain);
     rmr_env env = test_env(NULL, NULL, NULL);
-    need(rmr_h2_frame_new(&w.frame, &env), "frame");
+    parts_need(rmr_h2_frame_new(&w.frame, &env), "frame");
     rmr_sim_config_init(&c, sizeof c);
     c.alloc = test_alloc_table(NULL);
     c.seed = 1;
-    need(rmr_sim_new(&w.sim, &c), "sim");
+    parts_need(rmr_sim_new(&w.sim, &c), "sim");
     for (uint32_t i = 0; i < w.n_relays; i++)
         add_relay(i);
     add_coord();
@@ -342,7 +278,7 @@ int main(int argc, char **argv)
     }
     rmr_coord_free(w.coord);
     for (uint32_t i = 0; i < w.n_relays; i++)
-        rmr_relay_free(w.relays[i]);
+        rmr_relay_free(w.relays[i].relay);
     rmr_aead_wipe(&w.aead);
     rmr_gcm_wipe(&w.gcm);
     rmr_h2_frame_free(w.frame);

@@ -9,12 +9,12 @@
 
 #include <cmocka.h>
 
-void pr_init(pol_rig *p, const rmr_coord_config *given)
+#include "server.h"
+
+void pr_init(pol_rig *p, const rmr_coord_config *cfg)
 {
-    rmr_coord_config cfg;
-    rig_config(&cfg);
     memset(p, 0, sizeof *p);
-    rig_init(&p->r, given ? given : &cfg);
+    rig_init(&p->r, cfg);
 }
 
 static void forget(pr_member *m)
@@ -44,9 +44,20 @@ void pr_free(pol_rig *p)
 
 uint64_t pr_user(pol_rig *p, const char *name)
 {
-    uint64_t id;
-    assert_int_equal(rmr_coord_user_add(p->r.coord, name, &id), RMR_OK);
-    return id;
+    return server_user(p->r.coord, name);
+}
+
+void pr_users(pol_rig *p)
+{
+    p->alice = pr_user(p, "alice");
+    p->bob = pr_user(p, "bob");
+    p->carol = pr_user(p, "carol");
+}
+
+void pr_begin(pol_rig *p)
+{
+    pr_init(p, NULL);
+    pr_users(p);
 }
 
 /* ---- what is told -------------------------------------------------------- */
@@ -147,7 +158,8 @@ void pr_news(pol_rig *p)
 static const char *node_key(const pr_member *m, const pol_rig *p)
 {
     static char text[80];
-    (void)snprintf(text, sizeof text, "nodekey:%064d", p->base + (int)(m - p->m) + 11);
+    (void)snprintf(text, sizeof text, "nodekey:%064d",
+                   p->base + (int)(m - p->m) + 11);
     return text;
 }
 
@@ -223,6 +235,19 @@ char *pr_allowed(const pr_member *m, const char *host)
     const json_t *n = peer(m, host);
     return n ? json_dumps(json_object_get(n, "AllowedIPs"), JSON_COMPACT)
              : NULL;
+}
+
+void pr_expect_allowed(const pr_member *m, const char *host, const char *want)
+{
+    char *is = pr_allowed(m, host);
+    assert_non_null(is);
+    assert_string_equal(is, want);
+    free(is);
+}
+
+rmr_err pr_tag(pol_rig *p, const pr_member *m, const char *name)
+{
+    return rmr_coord_node_set_tags(p->r.coord, m->id, &name, 1);
 }
 
 void pr_expect(const json_t *is, const char *want)

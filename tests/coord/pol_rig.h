@@ -26,12 +26,16 @@ typedef struct pol_rig {
     pr_member m[PR_MEMBERS];
     int n;
     int base; /* machines and keys are counted from there */
+    uint64_t alice, bob, carol; /* pr_users */
 } pol_rig;
 
 /* cfg NULL: rig_config's. */
 void pr_init(pol_rig *p, const rmr_coord_config *cfg);
 void pr_free(pol_rig *p);
 uint64_t pr_user(pol_rig *p, const char *name);
+void pr_users(pol_rig *p);
+/* A server of rig_config's with these three. */
+void pr_begin(pol_rig *p);
 /* Registers by a new key of that user (0: none) and tag (NULL: none), and opens
  * a stream.  `hostinfo`: more of it, with a comma in front. */
 pr_member *pr_join(pol_rig *p, const char *host, uint64_t user, const char *tag,
@@ -45,6 +49,9 @@ void pr_news(pol_rig *p);
 bool pr_sees(const pr_member *m, const char *host);
 /* The AllowedIPs of a peer as compact JSON, or NULL; to be freed. */
 char *pr_allowed(const pr_member *m, const char *host);
+void pr_expect_allowed(const pr_member *m, const char *host, const char *want);
+/* The program gives it that tag alone. */
+rmr_err pr_tag(pol_rig *p, const pr_member *m, const char *name);
 /* Fails unless it is that JSON. */
 void pr_expect(const json_t *is, const char *want);
 /* Sets a policy, which must be taken; all hear of it. */

@@ -275,3 +275,34 @@ void pol_expect_text(const char *what, json_t *got, const char *want)
     pol_expect(what, got, w);
     json_decref(w);
 }
+
+size_t pol_filter_text(rmr_pol_net *net, uint64_t id, char *buf, size_t cap)
+{
+    rmr_jw w;
+    size_t len = 0;
+    rmr_jw_init(&w, rmr_buf_of(buf, cap - 1));
+    assert_int_equal(rmr_pol_write_filter(net, id, &w), RMR_OK);
+    assert_int_equal(rmr_jw_end(&w, &len), RMR_OK);
+    buf[len] = '\0';
+    return len;
+}
+
+bool pol_note_peer(void *user, uint64_t id)
+{
+    *(uint32_t *)user |= (uint32_t)1 << id;
+    return true;
+}
+
+static bool note_own(void *user, void *own)
+{
+    return pol_note_peer(user, (uintptr_t)own);
+}
+
+uint32_t pol_peer_bits(rmr_pol_net *net, uint64_t id)
+{
+    uint32_t out = 0, walked = 0;
+    assert_int_equal(rmr_pol_each_peer(net, id, pol_note_peer, &out), RMR_OK);
+    assert_int_equal(rmr_pol_walk_peers(net, id, note_own, &walked), RMR_OK);
+    assert_int_equal(walked, out);
+    return out;
+}

@@ -28,6 +28,11 @@ json_t *pol_filter(pol_world *w, const char *node);
 json_t *pol_ssh_of(pol_world *w, const char *node);
 /* {"peer":["route", ...]}: the routes beside its own addresses. */
 json_t *pol_peers(pol_world *w, const char *node);
+/* Of any net, by the node's id: its filter as text; its peers as bits, as both
+ * ways of asking say; a callback that gathers such bits. */
+size_t pol_filter_text(rmr_pol_net *net, uint64_t id, char *buf, size_t cap);
+uint32_t pol_peer_bits(rmr_pol_net *net, uint64_t id);
+bool pol_note_peer(void *user, uint64_t id);
 /* Equal, or both are printed and the test fails. */
 void pol_expect(const char *what, json_t *got, const json_t *want);
 /* got against text; both are let go. */

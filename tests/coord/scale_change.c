@@ -40,8 +40,9 @@ static bool join(scale *w)
     if (!m)
         return false;
     if (sc_roll(w, 2) == 0) { /* set up anew, or with what it knew */
-        sc_need(rmr_sim_blob_set(w->sim, m->host, NULL, rmr_bytes_of(NULL, 0)),
-                "blob");
+        parts_need(
+            rmr_sim_blob_set(w->sim, m->host, NULL, rmr_bytes_of(NULL, 0)),
+            "blob");
         if (m->id)
             (void)rmr_coord_node_remove(w->coord, m->id);
         m->id = 0;
@@ -60,14 +61,15 @@ static bool leave(scale *w)
     m->changed_at = rmr_sim_now(w->sim);
     switch (sc_roll(w, 3)) {
     case 0:
-        sc_need(rmr_node_logout(m->node, rmr_sim_now(w->sim)), "logout");
-        sc_need(rmr_sim_poke(w->sim, m->program), "poke");
+        parts_need(rmr_node_logout(m->node, rmr_sim_now(w->sim)), "logout");
+        parts_need(rmr_sim_poke(w->sim, m->program), "poke");
         break;
     case 1:
-        sc_need(rmr_sim_request_stop(w->sim, m->program), "stop");
+        parts_need(rmr_sim_request_stop(w->sim, m->program), "stop");
         break;
     default:
-        sc_need(rmr_sim_remove(w->sim, m->program, RMR_SIM_POWER_CUT), "cut");
+        parts_need(rmr_sim_remove(w->sim, m->program, RMR_SIM_POWER_CUT),
+                   "cut");
         break;
     }
     return true;
@@ -83,9 +85,10 @@ static void move(scale *w, sc_member *m)
         m->is_home ? rmr_addr_v4(192, 168, 1, (uint8_t)(10 + m->moves % 64), 0)
                    : rmr_addr_v4((uint8_t)(64 + m->moves % 32),
                                  (uint8_t)(m->number >> 16), high, low, 0);
-    sc_need(rmr_sim_host_move(w->sim, m->host,
-                              m->is_home ? m->home : RMR_SIM_INTERNET, &at, 1),
-            "move");
+    parts_need(rmr_sim_host_move(w->sim, m->host,
+                                 m->is_home ? m->home : RMR_SIM_INTERNET, &at,
+                                 1),
+               "move");
 }
 
 static void renumber(scale *w, sc_member *m)
@@ -94,7 +97,7 @@ static void renumber(scale *w, sc_member *m)
     rmr_addr at =
         rmr_addr_v4((uint8_t)(96 + m->moves % 4), (uint8_t)(m->number >> 16),
                     (uint8_t)(m->number >> 8), (uint8_t)m->number, 0);
-    sc_need(rmr_sim_gate_set_outside(w->sim, m->home, &at, 1), "renumber");
+    parts_need(rmr_sim_gate_set_outside(w->sim, m->home, &at, 1), "renumber");
 }
 
 static bool roam(scale *w)
@@ -105,7 +108,7 @@ static bool roam(scale *w)
     m->changed_at = rmr_sim_now(w->sim);
     uint32_t how = m->is_home ? sc_roll(w, 4) : 0;
     if (how == 3)
-        sc_need(rmr_sim_gate_reboot(w->sim, m->home), "reboot");
+        parts_need(rmr_sim_gate_reboot(w->sim, m->home), "reboot");
     else if (how == 2)
         renumber(w, m);
     else
@@ -145,7 +148,7 @@ static bool policy(scale *w)
                               w->bridges[i].from, w->bridges[i].to);
     (void)snprintf(text + n, sizeof text - n, "]}");
     rmr_err e = rmr_coord_set_policy(w->coord, rmr_bytes_str(text), &why);
-    sc_need(e, e ? why.text : "policy");
+    parts_need(e, e ? why.text : "policy");
     return true;
 }
 
@@ -162,5 +165,5 @@ void sc_change(scale *w)
     if (kind == SC_JOIN && !pick(w, false))
         kind = SC_LEAVE;
     w->done[kind] += kinds[kind](w);
-    sc_need(rmr_sim_poke(w->sim, w->coord_program), "poke");
+    parts_need(rmr_sim_poke(w->sim, w->coord_program), "poke");
 }

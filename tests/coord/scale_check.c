@@ -119,7 +119,7 @@ static void dial(scale *w, sc_pair *p)
     rmr_addr at = rmr_prefix_addr(&self.addrs[0]);
     if (rmr_node_dial(p->a->node, rmr_sim_now(w->sim),
                       rmr_addr_ip_text(&at, ip), 80, p, &conn) == RMR_OK)
-        sc_need(rmr_sim_poke(w->sim, p->a->program), "poke");
+        parts_need(rmr_sim_poke(w->sim, p->a->program), "poke");
 }
 
 static void add_pair(scale *w, sc_member *a, sc_member *b)

@@ -4,27 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vectors.h"
+#include "server.h"
 
-#define SERVER "203.0.113.250"
+#define DELAY (10 * RMR_MS)
 /* SHA-256 of the certificate in self.pem: relays are known by it, as those that
  * run beside a coordination server are. */
 #define PIN "afe95944bab8b5ffc2aaebb57e455a15924f3ebeec7d8ce0e6d53f64ecd64c77"
 
-void sc_need(rmr_err e, const char *what)
-{
-    if (e == RMR_OK)
-        return;
-    (void)fprintf(stderr, "coord_scale: %s: %s (%d)\n", what, rmr_err_name(e),
-                  (int)e);
-    exit(1);
-}
-
 void sc_run(scale *w, rmr_dur d)
 {
-    sc_need(rmr_sim_run_until(w->sim, rmr_time_add(rmr_sim_now(w->sim), d),
-                              NULL, NULL),
-            "run");
+    parts_need(rmr_sim_run_until(w->sim, rmr_time_add(rmr_sim_now(w->sim), d),
+                                 NULL, NULL),
+               "run");
 }
 
 uint32_t sc_roll(scale *w, uint32_t n)
@@ -73,137 +64,55 @@ static rmr_env env_of(sc_heap *h, test_rng *rng)
     return env;
 }
 
-/* ---- hosts --------------------------------------------------------------- */
-
-static char *read_file(const char *name)
-{
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/tls/%s", REMORA_VECTORS, name);
-    FILE *f = fopen(path, "rb");
-    char *text = calloc(1, 16384);
-    if (!f || !text || !fread(text, 1, 16383, f))
-        abort();
-    (void)fclose(f);
-    return text;
-}
-
-static rmr_sim_host add_host(scale *w, rmr_sim_net net, const char *name,
-                             rmr_addr at)
-{
-    rmr_sim_host_config c;
-    rmr_sim_host host;
-    rmr_sim_host_config_init(&c, sizeof c);
-    c.name = name;
-    c.addrs = &at;
-    c.n_addrs = 1;
-    c.up.delay = c.down.delay = 10 * RMR_MS;
-    c.receive_runs = true;
-    sc_need(rmr_sim_host_new(w->sim, net, &c, &host), name);
-    return host;
-}
-
 /* ---- servers ------------------------------------------------------------- */
 
 static void add_relay(scale *w, uint32_t i)
 {
-    rmr_relay_config c;
-    rmr_addr tls = rmr_addr_v4(0, 0, 0, 0, 443);
-    rmr_addr stun = rmr_addr_v4(0, 0, 0, 0, 3478);
-    char name[24];
-    (void)snprintf(name, sizeof name, "relay%u", i + 1);
-    rmr_sim_host host =
-        add_host(w, RMR_SIM_INTERNET, name,
-                 rmr_addr_v4(203, 0, 113, (uint8_t)(240 + i), 0));
-    test_rng_seed(&w->relay_rng[i], 50 + i);
-    rmr_env env = env_of(&w->relay_heap, &w->relay_rng[i]);
-    char *cert = read_file("self.pem"), *key = read_file("ec.key");
-    rmr_relay_config_init(&c, sizeof c);
-    c.listen = &tls;
-    c.n_listen = 1;
-    c.stun = &stun;
-    c.n_stun = 1;
-    c.cert_pem = rmr_bytes_str(cert);
-    c.key_pem = rmr_bytes_str(key);
-    c.tls_buffers = 64;
-    sc_need(rmr_relay_new(&w->relays[i], &env, &c, rmr_sim_now(w->sim)),
-            "relay");
-    free(cert);
-    free(key);
-    rmr_machine m = rmr_relay_machine(w->relays[i]);
-    sc_need(rmr_sim_add(w->sim, host, &m, &w->relay_programs[i]), "relay");
-}
-
-static void derp_map(const scale *w, char *dst, size_t cap)
-{
-    size_t n = (size_t)snprintf(dst, cap, "{\"Regions\":{");
-    for (uint32_t i = 0; i < w->n_relays; i++)
-        n += (size_t)snprintf(
-            dst + n, cap - n,
-            "%s\"%u\":{\"RegionID\":%u,\"RegionCode\":\"r%u\",\"Nodes\":[{"
-            "\"Name\":\"%ua\",\"RegionID\":%u,\"HostName\":\"203.0.113.%u\","
-            "\"CertName\":\"sha256-raw:" PIN "\","
-            "\"IPv4\":\"203.0.113.%u\",\"IPv6\":\"none\"}]}",
-            i ? "," : "", i + 1, i + 1, i + 1, i + 1, i + 1, 240 + i, 240 + i);
-    (void)snprintf(dst + n, cap - n, "}}");
+    static const parts_relay_kind kind = {"tls/self.pem", 64, 0};
+    parts_relay *r = &w->relays[i];
+    test_rng_seed(&r->rng, 50 + i);
+    rmr_env env = env_of(&w->relay_heap, &r->rng);
+    parts_relay_host(r, w->sim, i, DELAY);
+    parts_relay_start(r, w->sim, &env, &kind);
 }
 
 static void add_users(scale *w)
 {
     char name[24];
-    uint64_t key_id;
     for (uint32_t i = 0; i < w->n_users; i++) {
-        rmr_coord_key_wish wish = {.reusable = true};
         (void)snprintf(name, sizeof name, "user%u", i);
-        sc_need(rmr_coord_user_add(w->coord, name, &w->user_ids[i]), name);
-        wish.user = w->user_ids[i];
-        sc_need(rmr_coord_key_add(w->coord, &wish, w->keys[i], &key_id), name);
+        w->user_ids[i] = server_user(w->coord, name);
+        server_user_key(w->coord, w->user_ids[i], w->keys[i]);
     }
 }
 
 static void add_coord(scale *w)
 {
-    static const uint8_t key[RMR_KEY_LEN] = {8, 1, 2, 3, [31] = 64};
     char map[4096];
     rmr_coord_config c;
-    rmr_addr at = rmr_addr_v4(0, 0, 0, 0, 80);
+    rmr_addr at = rmr_addr_v4(203, 0, 113, 250, 0);
     test_rng_seed(&w->coord_rng, 40);
     rmr_env env = env_of(&w->coord_heap, &w->coord_rng);
-    derp_map(w, map, sizeof map);
-    rmr_coord_config_init(&c, sizeof c);
-    c.listen = &at;
-    c.n_listen = 1;
-    c.server_url = "http://" SERVER;
-    c.base_domain = "tail.test";
+    parts_derp_map(map, sizeof map, (1u << w->n_relays) - 1, PIN);
+    server_config(&c, rmr_addr_v4(0, 0, 0, 0, 80), "http://" PARTS_SERVER);
     c.derp_map = rmr_bytes_str(map);
-    c.private_key = key;
-    sc_need(rmr_coord_new(&w->coord, &env, &c, rmr_sim_now(w->sim)), "coord");
+    parts_need(rmr_coord_new(&w->coord, &env, &c, rmr_sim_now(w->sim)),
+               "coord");
     add_users(w);
-    rmr_sim_host host = add_host(w, RMR_SIM_INTERNET, "coord",
-                                 rmr_addr_v4(203, 0, 113, 250, 0));
+    rmr_sim_host host =
+        parts_host(w->sim, RMR_SIM_INTERNET, "coord", &at, 1, DELAY);
     rmr_machine m = rmr_coord_machine(w->coord);
-    sc_need(rmr_sim_add(w->sim, host, &m, &w->coord_program), "coord");
+    parts_need(rmr_sim_add(w->sim, host, &m, &w->coord_program), "coord");
 }
 
 /* ---- nodes --------------------------------------------------------------- */
 
 /* SCALE_LOG=n3 shows what that node says, by the virtual clock. */
-static void write_log(void *user, rmr_log_level level, const char *layer,
-                      const char *msg, size_t len)
-{
-    const sc_member *m = user;
-    (void)level;
-    (void)len;
-    (void)fprintf(stderr, "%10.3f %s %s: %s\n",
-                  (double)rmr_sim_now(m->w->sim) / 1e9, m->hostname, layer,
-                  msg);
-}
-
 static rmr_log log_of(sc_member *m)
 {
     const char *whose = getenv("SCALE_LOG");
     bool is_shown = whose && strcmp(whose, m->hostname) == 0;
-    return (rmr_log){is_shown ? write_log : NULL, m,
-                     is_shown ? RMR_LOG_DEBUG : RMR_LOG_OFF};
+    return parts_log_table(&m->log, m->w->sim, m->hostname, is_shown);
 }
 
 static void on_event(void *user, const rmr_node_event *ev)
@@ -266,7 +175,7 @@ void sc_start(sc_member *m)
     rmr_env env = env_of(&w->node_heap, &m->rng);
     env.log = log_of(m);
     rmr_node_config_init(&c, sizeof c);
-    c.control_url = "http://" SERVER;
+    c.control_url = "http://" PARTS_SERVER;
     c.auth_key = w->keys[m->user];
     c.keep_auth_key = true;
     c.hostname = m->hostname;
@@ -276,9 +185,9 @@ void sc_start(sc_member *m)
     c.h2_frame = w->frame;
     c.decoder = w->decoder;
     m->has_left = m->is_running = false;
-    sc_need(rmr_node_new(&m->node, &env, &c, rmr_sim_now(w->sim)), "node");
+    parts_need(rmr_node_new(&m->node, &env, &c, rmr_sim_now(w->sim)), "node");
     rmr_machine x = rmr_node_machine(m->node);
-    sc_need(rmr_sim_add(w->sim, m->host, &x, &m->program), "node");
+    parts_need(rmr_sim_add(w->sim, m->host, &x, &m->program), "node");
 }
 
 void sc_bury(sc_member *m)
@@ -308,7 +217,8 @@ static void add_home(sc_member *m)
     g.outside = &outside;
     g.n_outside = 1;
     g.inside = rmr_addr_v4(192, 168, 1, 1, 0);
-    sc_need(rmr_sim_net_new(m->w->sim, RMR_SIM_INTERNET, &g, &m->home), "net");
+    parts_need(rmr_sim_net_new(m->w->sim, RMR_SIM_INTERNET, &g, &m->home),
+               "net");
     m->is_home = true;
 }
 
@@ -326,7 +236,7 @@ static void add_member(scale *w, uint32_t i)
         add_home(m);
         at = rmr_addr_v4(192, 168, 1, 10, 0);
     }
-    m->host = add_host(w, m->home, m->hostname, at);
+    m->host = parts_host(w->sim, m->home, m->hostname, &at, 1, DELAY);
     sc_start(m);
 }
 
@@ -353,11 +263,11 @@ uint32_t sc_running(const scale *w)
 static void share(scale *w)
 {
     rmr_env env = env_of(&w->shared_heap, NULL);
-    sc_need(rmr_crypto_init(), "crypto");
-    sc_need(rmr_aead_new(&w->aead, &env.alloc, NULL), "aead");
+    parts_need(rmr_crypto_init(), "crypto");
+    parts_need(rmr_aead_new(&w->aead, &env.alloc, NULL), "aead");
     (void)rmr_gcm_new(&w->gcm, &env.alloc); /* not on every processor */
-    sc_need(rmr_h2_frame_new(&w->frame, &env), "frame");
-    sc_need(rmr_ctl_decoder_new(&w->decoder, &env), "decoder");
+    parts_need(rmr_h2_frame_new(&w->frame, &env), "frame");
+    parts_need(rmr_ctl_decoder_new(&w->decoder, &env), "decoder");
 }
 
 void sc_init(scale *w, uint64_t seed, uint32_t members, uint32_t users,
@@ -377,7 +287,7 @@ void sc_init(scale *w, uint64_t seed, uint32_t members, uint32_t users,
     rmr_sim_config_init(&c, sizeof c);
     c.alloc = table(&w->sim_heap);
     c.seed = seed;
-    sc_need(rmr_sim_new(&w->sim, &c), "sim");
+    parts_need(rmr_sim_new(&w->sim, &c), "sim");
     for (uint32_t i = 0; i < w->n_relays; i++)
         add_relay(w, i);
     add_coord(w);
@@ -390,7 +300,7 @@ void sc_free(scale *w)
         rmr_node_free(w->members[i].node);
     rmr_coord_free(w->coord);
     for (uint32_t i = 0; i < w->n_relays; i++)
-        rmr_relay_free(w->relays[i]);
+        rmr_relay_free(w->relays[i].relay);
     rmr_aead_wipe(&w->aead);
     rmr_gcm_wipe(&w->gcm);
     rmr_h2_frame_free(w->frame);
@@ -402,5 +312,5 @@ void sc_free(scale *w)
     if (w->node_heap.live_blocks || w->coord_heap.live_blocks ||
         w->relay_heap.live_blocks || w->sim_heap.live_blocks ||
         w->shared_heap.live_blocks)
-        sc_need(RMR_E_INTERNAL, "memory was not given back");
+        parts_need(RMR_E_INTERNAL, "memory was not given back");
 }

@@ -7,10 +7,9 @@
 #include <remora/crypto.h>
 #include <remora/h2.h>
 #include <remora/node.h>
-#include <remora/relay.h>
-#include <remora/sim.h>
 
 #include "node_internal.h"
+#include "parts.h"
 #include "support.h"
 
 #define SC_RELAYS 8
@@ -38,6 +37,7 @@ typedef struct sc_member {
     bool is_running, has_left;
     rmr_time changed_at;
     char hostname[24], why[120];
+    parts_log log;
 } sc_member;
 
 typedef struct sc_pair { /* a says a word to b */
@@ -67,11 +67,10 @@ struct scale {
     rmr_gcm gcm;
     rmr_h2_frame *frame;
     rmr_ctl_decoder *decoder;
-    test_rng coord_rng, relay_rng[SC_RELAYS], dice;
+    test_rng coord_rng, dice;
     rmr_coord *coord;
     rmr_sim_program coord_program;
-    rmr_relay *relays[SC_RELAYS];
-    rmr_sim_program relay_programs[SC_RELAYS];
+    parts_relay relays[SC_RELAYS];
     sc_member *members;
     uint64_t *user_ids;
     char (*keys)[RMR_COORD_KEY_TEXT];
@@ -85,7 +84,6 @@ struct scale {
 };
 
 /* scale_world.c */
-void sc_need(rmr_err e, const char *what);
 void sc_init(scale *w, uint64_t seed, uint32_t members, uint32_t users,
              uint32_t relays);
 void sc_free(scale *w);

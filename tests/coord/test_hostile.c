@@ -9,74 +9,10 @@
 
 #include <cmocka.h>
 
-#include <remora/text.h>
-
-#include "crd_rig.h"
-
-#define SIXTY_TWO                                                              \
-    "00000000000000000000000000000000000000000000000000000000000000"
-#define KEY1 "nodekey:" SIXTY_TWO "11"
-#define KEY2 "nodekey:" SIXTY_TWO "22"
-#define KEY3 "nodekey:" SIXTY_TWO "33"
+#include "crd_say.h"
 
 static rig r;
 static rig_client a, b;
-
-static rmr_coord_config config(void)
-{
-    rmr_coord_config cfg;
-    rig_config(&cfg);
-    return cfg;
-}
-
-static void set_up(void)
-{
-    rmr_coord_config cfg = config();
-    rig_init(&r, &cfg);
-}
-
-static uint64_t user(const char *name)
-{
-    uint64_t id;
-    assert_int_equal(rmr_coord_user_add(r.coord, name, &id), RMR_OK);
-    return id;
-}
-
-static void auth_key(uint64_t of, char text[RMR_COORD_KEY_TEXT])
-{
-    uint64_t id;
-    rmr_coord_key_wish wish = {.user = of, .reusable = true};
-    assert_int_equal(rmr_coord_key_add(r.coord, &wish, text, &id), RMR_OK);
-}
-
-static const char *registration(const char *key, const char *auth,
-                                const char *more)
-{
-    static char text[2048];
-    (void)snprintf(text, sizeof text,
-                   "{\"Version\":138,\"NodeKey\":\"%s\"%s%s%s%s,\"Hostinfo\":{"
-                   "\"Hostname\":\"h\"}}",
-                   key, auth ? ",\"Auth\":{\"AuthKey\":\"" : "",
-                   auth ? auth : "", auth ? "\"}" : "", more);
-    return text;
-}
-
-static rmr_coord_stats stats(void)
-{
-    rmr_coord_stats s;
-    rmr_coord_get_stats(r.coord, &s);
-    return s;
-}
-
-static bool has(const rig_answer *x, const char *text)
-{
-    return strstr(x->body, text) != NULL;
-}
-
-static rig_answer *ask_in(rig_client *cl, const char *key, const char *auth)
-{
-    return rig_ask(cl, "/machine/register", registration(key, auth, ""));
-}
 
 /* ---- keys of others ------------------------------------------------------ */
 
@@ -96,16 +32,17 @@ static void a_node_key_is_one_nodes_alone(void **s)
 {
     char alice[RMR_COORD_KEY_TEXT], bob[RMR_COORD_KEY_TEXT];
     (void)s;
-    set_up();
-    auth_key(user("alice"), alice);
-    auth_key(user("bob"), bob);
-    assert_true(rig_join(&a, &r, 1, 138));
-    assert_true(has(ask_in(&a, KEY1, alice), "\"MachineAuthorized\":true"));
+    rig_init(&r, NULL);
+    server_user_key(r.coord, server_user(r.coord, "alice"), alice);
+    server_user_key(r.coord, server_user(r.coord, "bob"), bob);
+    rig_enter(&a, &r, 1, KEY1, alice);
     /* The same machine, as another user's node. */
-    assert_true(has(ask_in(&a, KEY1, bob), "node key already in use"));
+    assert_true(
+        rig_says(rig_register(&a, KEY1, bob, ""), "node key already in use"));
     assert_int_equal(nodes_with(0x11), 1);
-    assert_true(has(ask_in(&a, KEY2, bob), "\"MachineAuthorized\":true"));
-    assert_int_equal(stats().nodes, 2);
+    assert_true(rig_says(rig_register(&a, KEY2, bob, ""),
+                         "\"MachineAuthorized\":true"));
+    assert_int_equal(server_stats(r.coord).nodes, 2);
     rig_part(&a);
     rig_free(&r);
 }
@@ -115,13 +52,13 @@ static void a_login_gives_no_key_away_twice(void **s)
     char first[RMR_COORD_LOGIN_TEXT], second[RMR_COORD_LOGIN_TEXT];
     uint64_t node;
     (void)s;
-    set_up();
-    uint64_t alice = user("alice");
+    rig_init(&r, NULL);
+    uint64_t alice = server_user(r.coord, "alice");
     assert_true(rig_join(&a, &r, 1, 138));
     assert_true(rig_join(&b, &r, 2, 138));
-    assert_true(has(ask_in(&a, KEY1, NULL), "AuthURL\":\"http"));
+    assert_true(rig_says(rig_register(&a, KEY1, NULL, ""), "AuthURL\":\"http"));
     memcpy(first, r.login, sizeof first);
-    assert_true(has(ask_in(&b, KEY1, NULL), "AuthURL\":\"http"));
+    assert_true(rig_says(rig_register(&b, KEY1, NULL, ""), "AuthURL\":\"http"));
     memcpy(second, r.login, sizeof second);
     assert_int_equal(rmr_coord_login_approve(r.coord, first, alice, &node),
                      RMR_OK);
@@ -155,10 +92,9 @@ static void another_machines_key_opens_nothing(void **s)
     char key[RMR_COORD_KEY_TEXT], text[512];
     rmr_coord_node n;
     (void)s;
-    set_up();
-    auth_key(user("alice"), key);
-    assert_true(rig_join(&a, &r, 1, 138));
-    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
+    rig_init(&r, NULL);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
     assert_true(rig_join(&b, &r, 2, 138));
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
         const char *at = strstr(t[i].body, "%s");
@@ -167,15 +103,15 @@ static void another_machines_key_opens_nothing(void **s)
                        (int)(at ? (size_t)(at - t[i].body) : strlen(t[i].body)),
                        t[i].body, at ? key : "", at ? at + 2 : "");
         rig_answer *x = rig_ask(&b, t[i].path, text);
-        if (x->status != t[i].status || !has(x, t[i].says))
+        if (x->status != t[i].status || !rig_says(x, t[i].says))
             fail_msg("%s: %u %s", text, x->status, x->body);
-        assert_false(has(x, "alice"));
+        assert_false(rig_says(x, "alice"));
     }
     assert_int_equal(rmr_coord_node_get(r.coord, 1, &n), RMR_OK);
     assert_true(n.n_endpoints == 0 && !n.expired && !n.online);
-    assert_int_equal(stats().nodes, 1);
-    assert_int_equal(stats().bad_requests, 3);
-    assert_int_equal(stats().refused, 4);
+    assert_int_equal(server_stats(r.coord).nodes, 1);
+    assert_int_equal(server_stats(r.coord).bad_requests, 3);
+    assert_int_equal(server_stats(r.coord).refused, 4);
     rig_part(&a);
     rig_part(&b);
     rig_free(&r);
@@ -188,13 +124,14 @@ static void a_record_is_good_once(void **s)
     uint8_t copy[RMR_TS_FRAME_MAX], text[64];
     size_t len;
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     for (int other = 0; other < 2; other++) {
         assert_true(rig_join(&a, &r, 1, 138));
         assert_true(rig_join(&b, &r, 1, 138)); /* the same keys */
         memcpy(text, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
         memcpy(copy + RMR_TS_HEAD, text, 33);
-        assert_int_equal(rmr_ts_record_seal(&a.record, copy, 33, &len), RMR_OK);
+        assert_int_equal(rmr_ts_record_seal(&a.ts.record, copy, 33, &len),
+                         RMR_OK);
         if (!other)
             rig_send(&r, a.c, copy, len);
         assert_false(a.c->closed || b.c->closed);
@@ -223,27 +160,30 @@ static rmr_addr stranger(unsigned i)
 /* One address fills the table; others get their places all the same. */
 static void one_stranger_does_not_keep_logins_from_others(void **s)
 {
-    rmr_coord_config cfg = config();
+    rmr_coord_config cfg;
     rmr_addr other = stranger(1);
     uint64_t node;
     (void)s;
+    rig_config(&cfg);
     cfg.max_logins = 8;
     rig_init(&r, &cfg);
-    uint64_t alice = user("alice");
+    uint64_t alice = server_user(r.coord, "alice");
     assert_true(rig_join(&a, &r, 1, 138));
     for (unsigned i = 0; i < 8; i++)
-        assert_true(has(ask_in(&a, numbered(i), NULL), "AuthURL\":\"http"));
+        assert_true(rig_says(rig_register(&a, numbered(i), NULL, ""),
+                             "AuthURL\":\"http"));
     /* It has them all, and just asked. */
-    assert_true(has(ask_in(&a, numbered(8), NULL), "too many logins wait"));
+    assert_true(rig_says(rig_register(&a, numbered(8), NULL, ""),
+                         "too many logins wait"));
     assert_true(rig_join_from(&b, &r, 2, 138, &other));
-    assert_true(has(ask_in(&b, KEY1, NULL), "AuthURL\":\"http"));
-    assert_true(has(ask_in(&b, KEY2, NULL), "AuthURL\":\"http"));
+    assert_true(rig_says(rig_register(&b, KEY1, NULL, ""), "AuthURL\":\"http"));
+    assert_true(rig_says(rig_register(&b, KEY2, NULL, ""), "AuthURL\":\"http"));
     char login[RMR_COORD_LOGIN_TEXT];
     memcpy(login, r.login, sizeof login);
     /* However often it asks now, what others got stays theirs. */
     for (unsigned t = 0; t < 40; t++) {
         rig_wait(&r, RMR_SEC);
-        (void)ask_in(&a, numbered(100 + t), NULL);
+        (void)rig_register(&a, numbered(100 + t), NULL, "");
     }
     assert_int_equal(rmr_coord_login_approve(r.coord, login, alice, &node),
                      RMR_OK);
@@ -266,15 +206,15 @@ static void few_requests_wait_for_a_login(void **s)
 {
     rig_answer *x[6];
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     assert_true(rig_join(&a, &r, 1, 138));
-    assert_true(has(ask_in(&a, KEY1, NULL), "AuthURL\":\"http"));
+    assert_true(rig_says(rig_register(&a, KEY1, NULL, ""), "AuthURL\":\"http"));
     for (int i = 0; i < 6; i++)
         x[i] = follow(KEY1, r.login);
     rig_pump(&a);
     for (int i = 0; i < 6; i++)
         assert_int_equal(x[i]->over, i < 2);
-    assert_true(has(x[0], "another request waits"));
+    assert_true(rig_says(x[0], "another request waits"));
     rig_part(&a);
     rig_free(&r);
 }
@@ -284,10 +224,9 @@ static void a_node_has_few_streams(void **s)
     char key[RMR_COORD_KEY_TEXT];
     rig_answer *x[8];
     (void)s;
-    set_up();
-    auth_key(user("alice"), key);
-    assert_true(rig_join(&a, &r, 1, 138));
-    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
+    rig_init(&r, NULL);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
     for (int i = 0; i < 8; i++)
         x[i] = rig_ask(&a, "/machine/map",
                        "{\"Version\":138,\"NodeKey\":\"" KEY1
@@ -295,10 +234,10 @@ static void a_node_has_few_streams(void **s)
     rig_pump(&a);
     for (int i = 0; i < 8; i++)
         assert_int_equal(x[i]->over, i < 4);
-    assert_int_equal(stats().streams, 4);
-    assert_int_equal(stats().online, 1);
+    assert_int_equal(server_stats(r.coord).streams, 4);
+    assert_int_equal(server_stats(r.coord).online, 1);
     rig_part(&a);
-    assert_int_equal(stats().streams, 0);
+    assert_int_equal(server_stats(r.coord).streams, 0);
     rig_free(&r);
 }
 
@@ -309,12 +248,10 @@ static void a_node_that_asks_without_end_is_held_back(void **s)
     rmr_coord_node n;
     unsigned taken = 0;
     (void)s;
-    set_up();
-    auth_key(user("alice"), key);
-    assert_true(rig_join(&a, &r, 1, 138));
-    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
-    assert_true(rig_join(&b, &r, 2, 138));
-    assert_true(has(ask_in(&b, KEY2, key), "\"MachineAuthorized\":true"));
+    rig_init(&r, NULL);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
+    rig_enter(&b, &r, 2, KEY2, key);
     for (unsigned i = 0; i < 1000; i++) {
         (void)snprintf(text, sizeof text,
                        "{\"Version\":138,\"NodeKey\":\"" KEY1
@@ -355,15 +292,17 @@ static void a_node_that_asks_without_end_is_held_back(void **s)
  * who is in stays in, who comes gets in, and memory is bounded. */
 static void half_open_connections_displace_each_other(void **s)
 {
-    rmr_coord_config cfg = config();
+    rmr_coord_config cfg;
     char key[RMR_COORD_KEY_TEXT];
     rmr_addr here = stranger(1), slow = stranger(2);
     (void)s;
+    rig_config(&cfg);
     cfg.max_connections = 4096;
     rig_init(&r, &cfg);
-    auth_key(user("alice"), key);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
     assert_true(rig_join_from(&a, &r, 1, 138, &here));
-    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
+    assert_true(rig_says(rig_register(&a, KEY1, key, ""),
+                         "\"MachineAuthorized\":true"));
     rig_answer *x =
         rig_ask(&a, "/machine/map",
                 "{\"Version\":138,\"NodeKey\":\"" KEY1 "\",\"Stream\":true}");
@@ -374,21 +313,23 @@ static void half_open_connections_displace_each_other(void **s)
         rmr_addr from = stranger(256 + i % 4);
         (void)rig_knock(&r, &from);
     }
-    assert_int_equal(stats().connections, 1 + 1024);
-    assert_int_equal(stats().displaced, 10000 - 1023);
+    assert_int_equal(server_stats(r.coord).connections, 1 + 1024);
+    assert_int_equal(server_stats(r.coord).displaced, 10000 - 1023);
     assert_int_equal(r.n_closed, 10000 - 1023);
-    assert_int_equal(stats().rejected, 0);
+    assert_int_equal(server_stats(r.coord).rejected, 0);
     assert_true(r.heap.live_bytes - before < 1024 * 4096);
     /* The slow one goes on where it was; a new one gets in. */
     assert_false(half->closed);
     rig_text(&r, half, "38 HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_memory_equal(half->got, "HTTP/1.1 200", 12);
     assert_true(rig_join_from(&b, &r, 2, 138, &slow));
-    assert_true(has(ask_in(&b, KEY2, key), "\"MachineAuthorized\":true"));
+    assert_true(rig_says(rig_register(&b, KEY2, key, ""),
+                         "\"MachineAuthorized\":true"));
     rig_pump(&a);
     assert_false(a.c->closed || x->over);
     rig_wait(&r, 31 * RMR_SEC);
-    assert_int_equal(stats().connections, 2); /* what said nothing is gone */
+    assert_int_equal(server_stats(r.coord).connections,
+                     2); /* what said nothing is gone */
     rig_part(&a);
     rig_part(&b);
     rig_free(&r);
@@ -399,7 +340,7 @@ static void descriptors_that_run_out_come_back(void **s)
 {
     rmr_io_event ev;
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     for (unsigned i = 0; i < 100; i++) {
         rmr_addr from = stranger(i);
         (void)rig_knock(&r, &from);
@@ -410,7 +351,7 @@ static void descriptors_that_run_out_come_back(void **s)
     ev.err = RMR_E_NOFILES;
     assert_int_equal(r.m.event(r.m.self, r.now, &ev), RMR_OK);
     rig_turn(&r);
-    assert_int_equal(stats().connections, 87);
+    assert_int_equal(server_stats(r.coord).connections, 87);
     assert_true(r.m.next_deadline(r.m.self) <= r.now + RMR_SEC / 10);
     rig_wait(&r, RMR_SEC / 10);
     assert_true(rig_join(&a, &r, 1, 138));
@@ -422,7 +363,7 @@ static void descriptors_that_run_out_come_back(void **s)
 static void it_may_be_freed_while_they_wait(void **s)
 {
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     for (unsigned i = 0; i < 20; i++) {
         rmr_addr from = stranger(i);
         (void)rig_knock(&r, &from);
@@ -430,7 +371,8 @@ static void it_may_be_freed_while_they_wait(void **s)
         if (i == 10)
             assert_true(rig_join(&a, &r, 1, 138));
         if (i > 10)
-            assert_true(has(ask_in(&a, numbered(i), NULL), "AuthURL"));
+            assert_true(
+                rig_says(rig_register(&a, numbered(i), NULL, ""), "AuthURL"));
     }
     rmr_h2_free(a.h2);
     rig_free(&r);
@@ -481,7 +423,7 @@ static void asks_half(uint32_t stream, const char *body)
 static void a_request_that_never_ends_ends_its_connection(void **s)
 {
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     begins(65535);
     size_t before = r.heap.live_bytes;
     for (uint32_t i = 0; i < 16; i++)
@@ -496,7 +438,7 @@ static void a_request_that_never_ends_ends_its_connection(void **s)
     }
     rig_wait(&r, RMR_SEC);
     assert_true(a.c->closed);
-    assert_int_equal(stats().connections, 0);
+    assert_int_equal(server_stats(r.coord).connections, 0);
     rig_part(&a);
     rig_free(&r);
 }
@@ -504,13 +446,13 @@ static void a_request_that_never_ends_ends_its_connection(void **s)
 static void an_answer_that_is_not_taken_ends_its_connection(void **s)
 {
     uint8_t t[512];
-    const char *body = registration(KEY1, NULL, "");
+    const char *body = rig_registration(KEY1, NULL, "");
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     begins(0); /* no byte of an answer's body may come */
     rig_inside(&a, t, frame(t, sizeof REGISTER - 1, 1, 4, 1, REGISTER));
     rig_inside(&a, t, frame(t, strlen(body), 0, 1, 1, body));
-    assert_int_equal(stats().registers, 1);
+    assert_int_equal(server_stats(r.coord).registers, 1);
     rig_wait(&r, 121 * RMR_SEC);
     assert_true(a.c->closed);
     rig_part(&a);
@@ -522,10 +464,9 @@ static void updates_keep_a_connection(void **s)
 {
     char key[RMR_COORD_KEY_TEXT];
     (void)s;
-    set_up();
-    auth_key(user("alice"), key);
-    assert_true(rig_join(&a, &r, 1, 138));
-    assert_true(has(ask_in(&a, KEY1, key), "\"MachineAuthorized\":true"));
+    rig_init(&r, NULL);
+    server_user_key(r.coord, server_user(r.coord, "alice"), key);
+    rig_enter(&a, &r, 1, KEY1, key);
     for (int i = 0; i < 4; i++) {
         rig_wait(&r, 100 * RMR_SEC);
         rig_answer *x = rig_ask(&a, "/machine/map",
@@ -564,7 +505,7 @@ static void slow_clients_end_at_each_layer(void **s)
         "chunked\r\n\r\n1\r",
     };
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         rmr_time began = r.now;
         rig_conn *c = rig_open(&r);
@@ -590,42 +531,38 @@ static void slow_clients_end_at_each_layer(void **s)
         assert_true(a.c->closed && r.now - began <= 122 * RMR_SEC);
         rig_part(&a);
     }
-    assert_int_equal(stats().connections, 0);
+    assert_int_equal(server_stats(r.coord).connections, 0);
     rig_free(&r);
 }
 
 /* Nobody gives a node a longer life than the server does. */
 static void no_client_chooses_a_longer_life(void **s)
 {
-    rmr_coord_config cfg = config();
+    rmr_coord_config cfg;
     char key[RMR_COORD_KEY_TEXT], login[RMR_COORD_LOGIN_TEXT];
     uint64_t wall = (uint64_t)1800000000 * RMR_SEC, node;
     rmr_coord_node n;
     (void)s;
+    rig_config(&cfg);
     cfg.node_expiry = 3600 * RMR_SEC;
     rig_init(&r, &cfg);
-    uint64_t alice = user("alice");
-    auth_key(alice, key);
+    uint64_t alice = server_user(r.coord, "alice");
+    server_user_key(r.coord, alice, key);
     assert_true(rig_join(&a, &r, 1, 138));
-    rig_answer *x = rig_ask(
-        &a, "/machine/register",
-        registration(KEY1, key, ",\"Expiry\":\"2099-01-01T00:00:00Z\""));
-    assert_true(has(x, "\"MachineAuthorized\":true"));
+    rig_answer *x =
+        rig_register(&a, KEY1, key, ",\"Expiry\":\"2099-01-01T00:00:00Z\"");
+    assert_true(rig_says(x, "\"MachineAuthorized\":true"));
     assert_int_equal(rmr_coord_node_get(r.coord, 1, &n), RMR_OK);
     assert_in_range(n.expiry_unix_ns, wall, wall + 3601 * RMR_SEC);
     /* By a login, too; and a shorter one is as wished. */
     assert_true(rig_join(&b, &r, 2, 138));
-    (void)rig_ask(
-        &b, "/machine/register",
-        registration(KEY2, NULL, ",\"Expiry\":\"2099-01-01T00:00:00Z\""));
+    (void)rig_register(&b, KEY2, NULL, ",\"Expiry\":\"2099-01-01T00:00:00Z\"");
     memcpy(login, r.login, sizeof login);
     assert_int_equal(rmr_coord_login_approve(r.coord, login, alice, &node),
                      RMR_OK);
     assert_int_equal(rmr_coord_node_get(r.coord, node, &n), RMR_OK);
     assert_in_range(n.expiry_unix_ns, wall, wall + 3601 * RMR_SEC);
-    (void)rig_ask(
-        &b, "/machine/register",
-        registration(KEY3, key, ",\"Expiry\":\"2027-01-15T08:10:00Z\""));
+    (void)rig_register(&b, KEY3, key, ",\"Expiry\":\"2027-01-15T08:10:00Z\"");
     assert_int_equal(rmr_coord_node_get(r.coord, node, &n), RMR_OK);
     assert_int_equal(n.expiry_unix_ns, wall + 600 * RMR_SEC);
     rig_part(&a);
@@ -649,7 +586,7 @@ static void what_strangers_do_is_logged_once_an_hour(void **s)
     static const char ask[] = "POST /ts2021 HTTP/1.1\r\nHost: h\r\n"
                               "Content-Length: 0\r\n\r\n";
     (void)s;
-    set_up();
+    rig_init(&r, NULL);
     for (int i = 0; i < 100; i++) {
         rig_conn *c = rig_open(&r);
         rig_text(&r, c, ask);
@@ -696,7 +633,7 @@ static void frames_without_end_take_no_memory(void **s)
     (void)s;
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
         uint8_t text[64];
-        set_up();
+        rig_init(&r, NULL);
         begins(65535);
         r.stands = true;
         size_t before = r.heap.live_bytes;

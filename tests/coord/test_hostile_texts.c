@@ -10,10 +10,7 @@
 
 #include <cmocka.h>
 
-#include "crd_rig.h"
-
-#define SIXTY_TWO                                                              \
-    "00000000000000000000000000000000000000000000000000000000000000"
+#include "crd_say.h"
 
 static rig r;
 static rig_client a, b;
@@ -23,20 +20,11 @@ static char key[RMR_COORD_KEY_TEXT];
 static void set_up(void)
 {
     rmr_coord_config cfg;
-    uint64_t id;
     rig_config(&cfg);
     cfg.socket_name = "s";
     rig_init(&r, &cfg);
-    assert_int_equal(rmr_coord_user_add(r.coord, "alice", &alice), RMR_OK);
-    rmr_coord_key_wish wish = {.user = alice, .reusable = true};
-    assert_int_equal(rmr_coord_key_add(r.coord, &wish, key, &id), RMR_OK);
-}
-
-static rmr_coord_stats stats(void)
-{
-    rmr_coord_stats s;
-    rmr_coord_get_stats(r.coord, &s);
-    return s;
+    alice = server_user(r.coord, "alice");
+    server_user_key(r.coord, alice, key);
 }
 
 static rig_answer *join(rig_client *cl, uint8_t machine, const char *more)
@@ -134,11 +122,12 @@ static void texts_of_hosts(void **s)
     (void)s;
     set_up();
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
-        uint64_t before = stats().bad_requests;
+        uint64_t before = server_stats(r.coord).bad_requests;
         rig_answer *x = join(&a, (uint8_t)(1 + i), hosts[i].more);
         rmr_coord_node n = newest();
         if (!hosts[i].hostname) {
-            if (x->status != 400 || stats().bad_requests != before + 1)
+            if (x->status != 400 ||
+                server_stats(r.coord).bad_requests != before + 1)
                 fail_msg("%zu: %u %s", i, x->status, x->body);
         } else {
             if (x->status != 200 || !strstr(x->body, "Authorized\":true"))
@@ -225,7 +214,7 @@ static void values_that_are_none(void **s)
         /* None of them lets anybody in. */
         assert_null(strstr(x->body, "\"MachineAuthorized\":true"));
     }
-    assert_int_equal(stats().nodes, 0);
+    assert_int_equal(server_stats(r.coord).nodes, 0);
     rig_part(&a);
     rig_free(&r);
 }
@@ -333,7 +322,7 @@ static void requested_tags_are_no_tags(void **s)
         assert_non_null(strstr(x->body, "requested tags"));
         rig_part(&a);
     }
-    assert_int_equal(stats().nodes, 0);
+    assert_int_equal(server_stats(r.coord).nodes, 0);
     rig_free(&r);
 }
 
@@ -388,7 +377,7 @@ static void texts_in_the_api(void **s)
         const char *text = strstr(x, "\r\n\r\n");
         assert_true(is_clean(text + 4, strlen(text + 4)));
     }
-    assert_int_equal(stats().users, 1);
+    assert_int_equal(server_stats(r.coord).users, 1);
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         const char *x = rest("POST", paths[i], "", 0);
         if (strncmp(x, "HTTP/1.1 4", 10) != 0)

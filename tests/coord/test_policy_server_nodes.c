@@ -3,18 +3,13 @@
 
 #include "fake_store.h"
 #include "node_internal.h"
+#include "pol_texts.h"
 
 static cw w;
 static fake_store disk;
 static rmr_coord_store table;
 static uint64_t alice, bob;
 static char alice_key[RMR_COORD_KEY_TEXT], bob_key[RMR_COORD_KEY_TEXT];
-
-#define SELF                                                                   \
-    "{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":["          \
-    "\"autogroup:self:*\"]}"
-#define ACL(src, dst)                                                          \
-    "{\"action\":\"accept\",\"src\":[" src "],\"dst\":[" dst "]}"
 
 static void with_store(rmr_coord_config *cfg)
 {
@@ -212,20 +207,20 @@ static void routers_are_approved_and_used_by_those_who_may(void **s)
     assert_true(reaches_server(a));
     assert_false(reaches_server(b));
     /* bob may, alice not any more; and it becomes an exit node. */
-    policy(
-        "{\"tagOwners\":{\"tag:router\":[]},\"acls\":[" ACL("\"bob@\"", "\"203."
-                                                                        "0.113."
-                                                                        "0/"
-                                                                        "24:"
-                                                                        "80\","
-                                                                        "\"auto"
-                                                                        "group:"
-                                                                        "intern"
-                                                                        "et:*"
-                                                                        "\"") "," ACL(
-            "\"alice@\"",
-            "\"tag:router:80\"") "],\"autoApprovers\":{"
-                                 "\"exitNode\":[\"tag:router\"]}}");
+    policy("{\"tagOwners\":{\"tag:router\":[]},\"acls\":[" ACL(
+        "\"bob@\"",
+        "\"203."
+        "0.113."
+        "0/"
+        "24:"
+        "80\","
+        "\"auto"
+        "group:"
+        "intern"
+        "et:*"
+        "\"") "," ACL("\"alice@\"",
+                      "\"tag:router:80\"") "],\"autoApprovers\":{"
+                                           "\"exitNode\":[\"tag:router\"]}}");
     assert_int_equal(cw_find(&w, "r").n_approved, 3);
     assert_int_equal(allowed(a, "r"), 2);
     assert_int_equal(allowed(b, "r"), 5);

@@ -196,30 +196,6 @@ static void on_close(void *user, void *tag, int32_t id, rmr_err why)
         n->stream_over = true;
 }
 
-static void hello(wire_node *n, const uint8_t server[RMR_KEY_LEN],
-                  uint8_t out[RMR_TS_INIT_LEN])
-{
-    uint8_t priv[RMR_KEY_LEN] = {0}, eph[RMR_KEY_LEN] = {16, [31] = 64};
-    rmr_noise_config cfg;
-    size_t len;
-    priv[1] = n->machine;
-    rmr_key_clamp(priv);
-    eph[1] = n->machine;
-    memset(&cfg, 0, sizeof cfg);
-    cfg.pattern = RMR_NOISE_IK;
-    cfg.initiator = true;
-    cfg.prologue = rmr_bytes_str("Tailscale Control Protocol v138");
-    cfg.local_private = priv;
-    cfg.remote_public = server;
-    need(rmr_noise_init(&n->noise, &cfg) == RMR_OK, "noise");
-    memcpy(out, "\0\x8a\1\0", 4); /* version 138, an initiation */
-    out[4] = RMR_NOISE_MSG1_LEN;
-    need(rmr_noise_write_1(&n->noise, eph, rmr_bytes_of(NULL, 0),
-                           rmr_buf_of(out + 5, RMR_TS_INIT_LEN - 5),
-                           &len) == RMR_OK,
-         "message 1");
-}
-
 /* Reads up to the end of a head; what is behind it comes later. */
 static bool read_head(int fd, char *text, size_t cap)
 {
@@ -265,33 +241,16 @@ static bool server_key(uint16_t port, uint8_t key[RMR_KEY_LEN])
 
 static bool shake(wire_node *n, uint16_t port)
 {
-    uint8_t key[RMR_KEY_LEN], init[RMR_TS_INIT_LEN], got[RMR_TS_RESP_LEN];
-    uint8_t to[RMR_KEY_LEN], from[RMR_KEY_LEN], none[1];
-    char text[RMR_BASE64_LEN(RMR_TS_INIT_LEN) + 1], head[1024];
-    size_t len;
+    uint8_t key[RMR_KEY_LEN], got[RMR_TS_RESP_LEN];
+    char head[1024];
     if (!server_key(port, key) || (n->fd = dial_tcp(port)) < 0)
         return false;
-    hello(n, key, init);
-    (void)snprintf(
-        head, sizeof head,
-        "POST /ts2021 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\n"
-        "Content-Length: 0\r\nUpgrade: tailscale-control-protocol\r\n"
-        "X-Tailscale-Handshake: %s\r\n\r\n",
-        rmr_base64(text, init, sizeof init));
-    if (!send_all(n->fd, head, strlen(head)) ||
-        !read_head(n->fd, head, sizeof head) ||
-        strncmp(head, "HTTP/1.1 101", 12) != 0 ||
-        !read_all(n->fd, got, sizeof got))
-        return false;
-    if (got[0] != RMR_TS_RESPONSE ||
-        rmr_noise_read_2(&n->noise,
-                         rmr_bytes_of(got + RMR_TS_HEAD, RMR_NOISE_MSG2_LEN),
-                         rmr_buf_of(none, 1), &len) != RMR_OK ||
-        rmr_noise_split(&n->noise, to, from) != RMR_OK)
-        return false;
-    rmr_alloc heap = test_alloc_table(NULL);
-    rmr_ts_record_init(&n->record, &heap, to, from);
-    return true;
+    ts_client_begin(&n->ts, key, n->machine, 138);
+    ts_client_head(&n->ts, head);
+    return send_all(n->fd, head, strlen(head)) &&
+           read_head(n->fd, head, sizeof head) &&
+           strncmp(head, "HTTP/1.1 101", 12) == 0 &&
+           read_all(n->fd, got, sizeof got) && ts_client_welcome(&n->ts, got);
 }
 
 bool wire_join(wire_node *n, uint16_t port, uint8_t machine)
@@ -319,14 +278,9 @@ bool wire_join(wire_node *n, uint16_t port, uint8_t machine)
 static bool write_out(wire_node *n)
 {
     uint8_t frame[RMR_TS_FRAME_MAX];
-    size_t len = 0, all = 0;
-    while (rmr_h2_write(n->h2,
-                        rmr_buf_of(frame + RMR_TS_HEAD, RMR_TS_PLAIN_MAX),
-                        &len) == RMR_OK &&
-           len > 0) {
-        need(rmr_ts_record_seal(&n->record, frame, len, &all) == RMR_OK,
-             "seal");
-        if (!send_all(n->fd, frame, all))
+    size_t len;
+    while ((len = ts_client_say(&n->ts, n->h2, frame)) > 0) {
+        if (!send_all(n->fd, frame, len))
             return false;
     }
     return true;
@@ -345,7 +299,7 @@ static bool read_in(wire_node *n, int wait_ms)
     size_t len = receive(n->fd, buf, sizeof buf, wait_ms);
     if (len == 0)
         return false;
-    need(rmr_ts_record_read(&n->record, rmr_buf_of(buf, len), on_plain, n) ==
+    need(rmr_ts_record_read(&n->ts.record, rmr_buf_of(buf, len), on_plain, n) ==
              RMR_OK,
          "the server's records are broken");
     return write_out(n);
@@ -421,7 +375,7 @@ void wire_hear(wire_node *n, int wait_ms)
 void wire_part(wire_node *n)
 {
     end(n);
-    rmr_ts_record_wipe(&n->record);
+    rmr_ts_record_wipe(&n->ts.record);
     rmr_h2_free(n->h2);
     n->h2 = NULL;
     free(n->seen);

@@ -4,12 +4,10 @@
 #ifndef REMORA_TESTS_WIRE_CLIENT_H
 #define REMORA_TESTS_WIRE_CLIENT_H
 
-#include <remora/h2.h>
-#include <remora/noise.h>
-#include <remora/ts2021.h>
-
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "ts_client.h"
 
 #define WIRE_BODY ((size_t)256 * 1024)
 
@@ -24,8 +22,7 @@ extern void (*wire_sent)(void);
 typedef struct wire_node { /* a connection inside Noise */
     int fd;
     uint8_t machine;
-    rmr_noise noise;
-    rmr_ts_record record;
+    ts_client ts;
     rmr_h2 *h2;
     int32_t stream; /* of the map, or 0 */
     int status;

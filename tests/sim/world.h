@@ -6,14 +6,13 @@
 #ifndef REMORA_TEST_SIM_WORLD_H
 #define REMORA_TEST_SIM_WORLD_H
 
+#include "parts.h"
 #include "pcap.h"
 #include "support.h"
 
 #include <sodium.h>
 
 #include <remora/node.h>
-#include <remora/relay.h>
-#include <remora/sim.h>
 
 #define WORLD_NODES 8
 #define WORLD_RELAYS 3
@@ -24,6 +23,8 @@ typedef struct world world;
 typedef struct world_node {
     world *w;
     int number;
+    char name[24];
+    parts_log log;
     rmr_sim_host host;
     rmr_sim_program program;
     test_rng rng;
@@ -47,12 +48,7 @@ struct world {
     void *control; /* control_machine; NULL: down */
     rmr_sim_host control_host;
     rmr_sim_program control_program;
-    struct world_relay {
-        test_rng rng;
-        rmr_relay *relay;
-        rmr_sim_host host;
-        rmr_sim_program program;
-    } relays[WORLD_RELAYS];
+    parts_relay relays[WORLD_RELAYS];
     int n_relays;
     uint32_t without; /* bits of relays that the DERPMap leaves out */
     world_node nodes[WORLD_NODES];
@@ -65,7 +61,7 @@ struct world {
     pcap *logs[WORLD_HOSTS]; /* of each host, where WORLD_PCAP is set */
 };
 
-/* A control server at 203.0.113.250 and relays at 203.0.113.241 and on, 10 ms
+/* A control server at 203.0.113.250 and relays at 203.0.113.240 and on, 10 ms
  * from the Internet's middle each. */
 void world_init(world *w, uint64_t seed, int n_relays);
 void world_free(world *w);

@@ -42,6 +42,35 @@ void tv_free(tv *root)
     json_decref(j(root));
 }
 
+char *tv_bytes(const char *name, size_t *len)
+{
+    char path[1024], *p = NULL;
+    size_t n = 0, cap = 0, got;
+    (void)snprintf(path, sizeof path, "%s/%s", REMORA_VECTORS, name);
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        die("can't open", path);
+    do {
+        cap += 16384;
+        p = realloc(p, cap + 1);
+        if (!p)
+            die("no memory for", path);
+        n += got = fread(p + n, 1, cap - n, f);
+    } while (got > 0);
+    if (ferror(f))
+        die("can't read", path);
+    (void)fclose(f);
+    p[n] = '\0';
+    if (len)
+        *len = n;
+    return p;
+}
+
+char *tv_text(const char *name)
+{
+    return tv_bytes(name, NULL);
+}
+
 tv *tv_opt(tv *v, const char *key)
 {
     if (!json_is_object(j(v)))

@@ -10,6 +10,10 @@ typedef struct tv tv; /* a borrowed JSON value */
 /* Loads tests/vectors/<name>; aborts with a message when it can't. */
 tv *tv_load(const char *name);
 void tv_free(tv *root);
+/* The bytes of tests/vectors/<name> with a NUL behind, for free().  Aborts with
+ * a message when they can't be read. */
+char *tv_bytes(const char *name, size_t *len);
+char *tv_text(const char *name);
 /* Look-ups abort when the thing is missing, so a vector can't be skipped. */
 tv *tv_get(tv *v, const char *key);
 tv *tv_opt(tv *v, const char *key); /* NULL when absent or null */
