@@ -309,7 +309,7 @@ static int run(server *s)
     size_t running = 1;
     rmr_err err = RMR_OK;
     cli_raise_open_files();
-    cli_signals_catch(s->posix, true);
+    cli_signals_catch(s->posix);
     while (running > 0 && err == RMR_OK) {
         if (cli_signals_reload()) {
             reload(s);
@@ -347,6 +347,7 @@ int cli_coord_serve(int argc, char **argv)
         cli_complain("out of memory");
         return CLI_EXIT_FAILED;
     }
+    cli_signals_reloads();
     if (!cli_coord_args_parse(&s->args, argc, argv)) {
         cli_complain("%s", s->args.error);
     } else if (s->args.help) {
