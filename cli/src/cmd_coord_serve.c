@@ -175,6 +175,8 @@ static rmr_err make_server(server *s)
     cc.open = c->open;
     cc.proxies = c->proxies;
     cc.n_proxies = c->n_proxies;
+    cc.handshake_rate = c->handshake_rate;
+    cc.handshake_burst = c->handshake_burst;
     cc.private_key = s->key;
     cc.node_expiry = c->node_expiry;
     cc.ephemeral_timeout = c->ephemeral_timeout;
@@ -318,6 +320,7 @@ static int run(server *s)
             (void)refresh_relay(s);
             (void)refresh_map(s);
         }
+        cli_coord_events_turn(&s->events, rmr_posix_now());
         err = rmr_posix_turn(s->posix, 60 * RMR_SEC, &running);
     }
     cli_signals_release();

@@ -5,6 +5,7 @@
  *   crd_listen.c    listeners
  *   crd_conn.c      a connection: its stages, its end
  *   crd_fair.c      places that strangers share
+ *   crd_limits.c    how often they may come (crd_limits.h)
  *   crd_stream.c    its bytes, with and without TLS
  *   crd_http.c      requests of HTTP/1.1
  *   crd_proxy.c     who asks, behind proxies
@@ -51,6 +52,8 @@
 #include <remora/tls_srv.h>
 #include <remora/ts2021.h>
 #include <remora/websocket.h>
+
+#include "crd_limits.h"
 
 #define CRD_LAYER "coord"
 #define CRD_MAX_ADDRS 8
@@ -789,6 +792,9 @@ struct rmr_coord {
     crd_conn *conns, *dead;
     size_t n_conns;
     crd_fair strangers, waiters; /* connections; logins */
+    crd_limit handshakes;
+    crd_lines bad_handshakes, bad_keys;
+    uint32_t handshake_rate, handshake_burst;
 
     crd_user **users; /* by id */
     size_t n_users, cap_users;

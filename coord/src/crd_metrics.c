@@ -60,6 +60,8 @@ static void of_server(rmr_mx *m, const rmr_coord *c)
             s.handshakes);
     counter(m, "remora_coord_bad_handshakes_total", "... that were none.",
             s.bad_handshakes);
+    counter(m, "remora_coord_limited_total",
+            "... that were refused: their address made too many.", s.limited);
     counter(m, "remora_coord_registers_total", "Registrations.", s.registers);
     counter(m, "remora_coord_refused_total", "... that were refused.",
             s.refused);
