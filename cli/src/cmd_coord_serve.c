@@ -184,6 +184,8 @@ static rmr_err make_server(server *s)
     cc.store = &store;
     cc.socket_name = slash != NULL ? slash + 1 : c->unix_socket;
     cc.metrics_listen = c->metrics.family != RMR_AF_NONE ? &c->metrics : NULL;
+    cc.more_metrics = cli_coord_relay_metrics;
+    cc.more_metrics_user = &s->relay;
     cc.version = REMORA_VERSION;
     s->events.socket = c->unix_socket;
     s->events.socket_mode = c->unix_socket_mode;

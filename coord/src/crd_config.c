@@ -153,6 +153,8 @@ rmr_err rmri_crd_config_take(rmr_coord *c, const rmr_coord_config *given)
     c->max_logins = cfg.max_logins;
     c->handshake_rate = cfg.handshake_rate;
     c->handshake_burst = cfg.handshake_burst;
+    c->more_metrics = cfg.more_metrics;
+    c->more_metrics_user = cfg.more_metrics_user;
     c->has_private_key = cfg.private_key != NULL;
     if (cfg.private_key)
         memcpy(c->private_key, cfg.private_key, RMR_KEY_LEN);

@@ -782,6 +782,8 @@ struct rmr_coord {
     rmr_prefix *proxies; /* whose word counts */
     size_t n_proxies;
     rmr_addr client; /* who registers, or waits */
+    size_t (*more_metrics)(void *user, rmr_buf dst);
+    void *more_metrics_user;
 
     rmr_mc *mc;
     rmr_tls_identity *identity;

@@ -334,12 +334,19 @@ put_policy() {
 check "a policy of a file is not replaced by the API" put_policy
 check "it ends" stop
 relay_port=$port # it is free again
-printf "${tls_config}tls_cert_path: cert.pem\ntls_key_path: cert.key\nderp: {server: {enabled: true, listen_addr: \"127.0.0.1:$relay_port\"}}\n" >r.yaml
+printf "${tls_config}tls_cert_path: cert.pem\ntls_key_path: cert.key\nmetrics_listen_addr: 127.0.0.1:0\nderp: {server: {enabled: true, listen_addr: \"127.0.0.1:$relay_port\"}}\n" >r.yaml
 cp one.pem cert.pem
 cp one.key cert.key
 chain() { [ "$(openssl s_client -connect "127.0.0.1:$relay_port" -showcerts </dev/null 2>"$err" | grep -c BEGIN)" = "$1" ]; }
 check "serve with TLS and a relay" start r.yaml
 check "the relay has its certificate" chain 1
+relay_metrics() {
+    local at
+    at=$(jq -r 'select(.what == "metrics") | .at' serve.out)
+    curl -fsS "http://$at/metrics" >"$out" && printed "derp_accepts 0" && printed "tls_listener_accepted_connections 1" &&
+        grep -Eq '^process_resident_memory_bytes [1-9]' "$out" && grep -q '^remora_nodes_total 0' "$out"
+}
+check "its figures are beside the server's" relay_metrics
 cat one.pem two.pem >cert.pem
 check "SIGHUP" hup 1
 check "another chain behind the same certificate" chain 2

@@ -158,6 +158,11 @@ typedef struct rmr_coord_config {
      * behind a rest: 100, 8,192.  What is above that is answered 429 before it
      * costs anything.  Rate 0: no limit. */
     uint32_t handshake_rate, handshake_burst;
+    /* What the program adds to /metrics, such as a relay's: families of other
+     * names.  Writes up to dst.len bytes (32 KiB), answers how many; calls
+     * nothing of the server.  NULL: nothing. */
+    size_t (*more_metrics)(void *user, rmr_buf dst);
+    void *more_metrics_user;
 } rmr_coord_config;
 
 /** Sets every field to its default.
