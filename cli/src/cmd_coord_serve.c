@@ -175,6 +175,8 @@ static rmr_err make_server(server *s)
     cc.open = c->open;
     cc.proxies = c->proxies;
     cc.n_proxies = c->n_proxies;
+    cc.handshake_rate = c->handshake_rate;
+    cc.handshake_burst = c->handshake_burst;
     cc.private_key = s->key;
     cc.node_expiry = c->node_expiry;
     cc.ephemeral_timeout = c->ephemeral_timeout;
@@ -182,6 +184,8 @@ static rmr_err make_server(server *s)
     cc.store = &store;
     cc.socket_name = slash != NULL ? slash + 1 : c->unix_socket;
     cc.metrics_listen = c->metrics.family != RMR_AF_NONE ? &c->metrics : NULL;
+    cc.more_metrics = cli_coord_relay_metrics;
+    cc.more_metrics_user = &s->relay;
     cc.version = REMORA_VERSION;
     s->events.socket = c->unix_socket;
     s->events.socket_mode = c->unix_socket_mode;
@@ -309,7 +313,7 @@ static int run(server *s)
     size_t running = 1;
     rmr_err err = RMR_OK;
     cli_raise_open_files();
-    cli_signals_catch(s->posix, true);
+    cli_signals_catch(s->posix);
     while (running > 0 && err == RMR_OK) {
         if (cli_signals_reload()) {
             reload(s);
@@ -318,6 +322,7 @@ static int run(server *s)
             (void)refresh_relay(s);
             (void)refresh_map(s);
         }
+        cli_coord_events_turn(&s->events, rmr_posix_now());
         err = rmr_posix_turn(s->posix, 60 * RMR_SEC, &running);
     }
     cli_signals_release();
@@ -347,6 +352,7 @@ int cli_coord_serve(int argc, char **argv)
         cli_complain("out of memory");
         return CLI_EXIT_FAILED;
     }
+    cli_signals_reloads();
     if (!cli_coord_args_parse(&s->args, argc, argv)) {
         cli_complain("%s", s->args.error);
     } else if (s->args.help) {

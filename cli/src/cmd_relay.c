@@ -248,7 +248,7 @@ static int run(command *c)
     size_t running = 1;
     rmr_err err = RMR_OK;
     (void)cli_usage_memory(&c->start_bytes);
-    cli_signals_catch(c->posix, true);
+    cli_signals_catch(c->posix);
     while (running > 0 && err == RMR_OK) {
         if (cli_signals_reload()) {
             reload(c);
@@ -289,6 +289,7 @@ int cli_relay(int argc, char **argv)
         cli_complain("out of memory");
         return CLI_EXIT_FAILED;
     }
+    cli_signals_reloads();
     if (!cli_relay_args_parse(&c->args, argc, argv)) {
         cli_complain("%s", c->args.error);
     } else if (c->args.help) {

@@ -253,7 +253,7 @@ static rmr_err run_turns(up *u)
 static int run(up *u)
 {
     rmr_err err;
-    cli_signals_catch(u->posix, false);
+    cli_signals_catch(u->posix);
     err = run_turns(u);
     cli_signals_release();
     if (u->events.failed) {

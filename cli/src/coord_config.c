@@ -94,6 +94,8 @@ void cli_coord_config_init(cli_coord_config *c, const char *file)
     c->v4 = d.v4;
     c->v6 = d.v6;
     c->ephemeral_timeout = d.ephemeral_timeout;
+    c->handshake_rate = (uint16_t)d.handshake_rate;
+    c->handshake_burst = (uint16_t)d.handshake_burst;
     c->base_domain = "tailnet.internal";
     c->magic_dns = c->override_dns = true;
     c->derp.server.region_id = 999;

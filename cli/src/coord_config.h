@@ -58,6 +58,7 @@ typedef struct cli_coord_config {
     const char *tls_cert, *tls_key; /* NULL: plain HTTP, both or none */
     rmr_prefix *proxies;            /* trusted_proxies */
     size_t n_proxies;
+    uint16_t handshake_rate, handshake_burst; /* limits */
 
     const char *noise_key; /* a file */
     const char *database;  /* likewise */

@@ -9,6 +9,7 @@
 
 static const char endpoint[] = "an address and a port, such as 127.0.0.1:9090";
 static const char yes_no[] = "true or false";
+static const char count[] = "a number from 1 to 65535";
 static const char file[] = "a file's path";
 static const char sign_in[] =
     "nodes join by pre-auth keys and by approval here, not by sign-in";
@@ -28,6 +29,8 @@ const cli_coord_key cli_coord_keys[] = {
     {"tls_key_path", COORD_PATH, AT(tls_key), file},
     {"trusted_proxies", COORD_PREFIXES, AT(proxies),
      "addresses or prefixes of proxies, such as 127.0.0.1/32"},
+    {"limits.handshakes_per_second", COORD_NUMBER, AT(handshake_rate), count},
+    {"limits.handshakes_at_once", COORD_NUMBER, AT(handshake_burst), count},
     {"noise.private_key_path", COORD_PATH, AT(noise_key), file},
     {"prefixes.v4", COORD_PREFIX, AT(v4), "a prefix such as 100.64.0.0/10"},
     {"prefixes.v6", COORD_PREFIX, AT(v6),
@@ -41,8 +44,7 @@ const cli_coord_key cli_coord_keys[] = {
     {"database.gorm", COORD_ANY, 0, NULL},
     {"database.postgres", COORD_NEVER, 0, "the database is a file of SQLite"},
     {"derp.server.enabled", COORD_BOOL, AT(derp.server.enabled), yes_no},
-    {"derp.server.region_id", COORD_NUMBER, AT(derp.server.region_id),
-     "a number from 1 to 65535"},
+    {"derp.server.region_id", COORD_NUMBER, AT(derp.server.region_id), count},
     {"derp.server.region_code", COORD_TEXT, AT(derp.server.region_code),
      "a text"},
     {"derp.server.region_name", COORD_TEXT, AT(derp.server.region_name),

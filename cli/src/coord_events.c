@@ -12,6 +12,8 @@
 #include "print.h"
 
 #define LINE_MAX_BYTES 4096
+#define LOGIN_LINE RMR_SEC /* one each so long ... */
+#define LOGIN_LINES 60     /* ... and so many at once */
 
 typedef struct line {
     rmr_jw w;
@@ -99,9 +101,23 @@ static void put_from(line *l, const rmr_coord_event *ev)
     }
 }
 
-static void login(const cli_coord_events *e, const rmr_coord_event *ev)
+static bool has_room(cli_coord_events *e)
+{
+    rmr_time until = e->lines_until > e->now ? e->lines_until : e->now;
+    if (until - e->now > LOGIN_LINE * (LOGIN_LINES - 1)) {
+        return false;
+    }
+    e->lines_until = until + LOGIN_LINE;
+    return true;
+}
+
+static void login(cli_coord_events *e, const rmr_coord_event *ev)
 {
     char text[1024], from[RMR_ADDR_TEXT_MAX];
+    if (!has_room(e)) {
+        e->left_out++;
+        return;
+    }
     if (e->json) {
         line l;
         begin(&l, "login");
@@ -172,6 +188,27 @@ rmr_coord_callbacks cli_coord_events_callbacks(cli_coord_events *e)
     cb.user = e;
     cb.on_event = on_event;
     return cb;
+}
+
+void cli_coord_events_turn(cli_coord_events *e, rmr_time now)
+{
+    char text[160];
+    e->now = now;
+    if (e->left_out == 0 || !has_room(e)) {
+        return;
+    }
+    if (e->json) {
+        line l;
+        begin(&l, "logins_left_out");
+        rmr_jw_ku64(&l.w, "count", e->left_out);
+        end(&l);
+    } else {
+        (void)snprintf(text, sizeof text,
+                       "%llu more asked for approval, too fast to tell each",
+                       (unsigned long long)e->left_out);
+        say(text);
+    }
+    e->left_out = 0;
 }
 
 void cli_coord_events_reloaded(const cli_coord_events *e, bool ok)

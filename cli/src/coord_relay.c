@@ -12,6 +12,7 @@
 #include "coord_cert.h"
 #include "coord_key.h"
 #include "print.h"
+#include "usage.h"
 
 #define LOOK_AGAIN (3600 * RMR_SEC)
 #define CERT_NAME "derp_certificate.pem"
@@ -79,6 +80,26 @@ static bool may_enter(void *user, const uint8_t key[RMR_KEY_LEN],
     const cli_coord_relay *r = user;
     (void)from;
     return r->coord != NULL && rmr_coord_has_node_key(r->coord, key);
+}
+
+/* ---- metrics ------------------------------------------------------------- */
+
+static bool on_usage(void *user, rmr_relay_usage *out)
+{
+    const cli_coord_relay *r = user;
+    out->start_bytes = r->start_bytes;
+    return cli_usage_files(&out->open_files) &&
+           cli_usage_memory(&out->memory_bytes);
+}
+
+size_t cli_coord_relay_metrics(void *relay, rmr_buf dst)
+{
+    const cli_coord_relay *r = relay;
+    size_t len = 0;
+    if (r->relay == NULL || rmr_relay_metrics(r->relay, dst, &len) != RMR_OK) {
+        return 0;
+    }
+    return len;
 }
 
 /* ---- the certificate ----------------------------------------------------- */
@@ -162,6 +183,7 @@ static bool make_relay(cli_coord_relay *r, rmr_bytes cert, rmr_bytes key,
     cb.struct_size = (uint32_t)sizeof cb;
     cb.user = r;
     cb.on_event = on_event;
+    cb.on_usage = on_usage;
     cb.may_enter = s->verify_clients ? may_enter : NULL;
     rmr_relay_config_init(&rc, sizeof rc);
     rc.listen = &s->listen_addr;
@@ -228,6 +250,7 @@ bool cli_coord_relay_start(cli_coord_relay *r, rmr_posix *posix,
     r->posix = posix;
     r->coord = coord;
     r->look_at = rmr_time_add(rmr_posix_now(), LOOK_AGAIN);
+    (void)cli_usage_memory(&r->start_bytes);
     rmr_machine m = rmr_relay_machine(r->relay);
     rmr_err err = rmr_posix_add(posix, &m);
     if (err != RMR_OK) {

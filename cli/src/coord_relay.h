@@ -29,6 +29,7 @@ typedef struct cli_coord_relay {
     char host[256];
     bool made;        /* the certificate is our own */
     rmr_time look_at; /* ... when it is looked at again */
+    uint64_t start_bytes; /* memory of the process, when it began */
     bool json;
     bool failed; /* it gave up, and has said so; the adapter stops */
     char error[1024];
@@ -50,6 +51,9 @@ bool cli_coord_relay_due(cli_coord_relay *r);
  *  Then the map is to be read anew.  False: `error` is a sentence, and the
  *  relay goes on with what it has. */
 bool cli_coord_relay_renew(cli_coord_relay *r, const cli_coord_files *files);
+/** Its metrics, as `remora relay` has them; 0: it has none.  Fits
+ *  RMR_RELAY_METRICS_MAX. */
+size_t cli_coord_relay_metrics(void *relay, rmr_buf dst);
 /** Behind the adapter's end. */
 void cli_coord_relay_free(cli_coord_relay *r);
 

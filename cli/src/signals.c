@@ -7,7 +7,6 @@
 /* Signal handlers have no argument. */
 static rmr_posix *volatile adapter;
 static volatile sig_atomic_t reload_wanted;
-static bool has_reload; /* SIGHUP may be ignored on purpose: nohup */
 
 static void on_stop(int sig)
 {
@@ -26,17 +25,24 @@ static void on_reload(int sig)
     }
 }
 
-void cli_signals_catch(rmr_posix *p, bool reload)
+/* What is read at the start goes on behind it (SA_RESTART); the adapter's wait
+ * ends by its wake. */
+void cli_signals_reloads(void)
+{
+    struct sigaction sa;
+    memset(&sa, 0, sizeof sa);
+    (void)sigemptyset(&sa.sa_mask);
+    sa.sa_flags = SA_RESTART;
+    sa.sa_handler = on_reload;
+    (void)sigaction(SIGHUP, &sa, NULL);
+}
+
+void cli_signals_catch(rmr_posix *p)
 {
     struct sigaction sa;
     adapter = p;
     memset(&sa, 0, sizeof sa);
     (void)sigemptyset(&sa.sa_mask);
-    has_reload = reload;
-    if (reload) {
-        sa.sa_handler = on_reload;
-        (void)sigaction(SIGHUP, &sa, NULL);
-    }
     sa.sa_handler = on_stop;
     sa.sa_flags = (int)SA_RESETHAND; /* a second one is the default's */
     (void)sigaction(SIGINT, &sa, NULL);
@@ -47,9 +53,6 @@ void cli_signals_release(void)
 {
     (void)signal(SIGINT, SIG_DFL);
     (void)signal(SIGTERM, SIG_DFL);
-    if (has_reload) {
-        (void)signal(SIGHUP, SIG_DFL);
-    }
     adapter = NULL;
 }
 

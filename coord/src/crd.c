@@ -41,6 +41,8 @@ static rmr_err init(rmr_coord *c, const rmr_coord_config *cfg)
         e = rmri_crd_fair_init(&c->strangers, &c->env.rng);
     if (e == RMR_OK)
         e = rmri_crd_fair_init(&c->waiters, &c->env.rng);
+    rmri_crd_limit_init(&c->handshakes, &c->strangers.key, c->handshake_rate,
+                        c->handshake_burst);
     if (e == RMR_OK)
         e = rmri_crd_nodes_init(c);
     if (e == RMR_OK)

@@ -356,9 +356,11 @@ static crd_match look_up(rmr_bytes method, rmr_bytes path)
 static void log_rejected(const crd_conn *n)
 {
     char addr[RMR_ADDR_TEXT_MAX];
-    rmr_logf(&n->c->env.log, RMR_LOG_INFO, CRD_LAYER,
-             "an API key from %s is rejected",
-             rmr_addr_ip_text(&n->client, addr));
+    if (rmri_crd_line(&n->c->bad_keys, &n->c->env.log, n->c->now,
+                      "rejected API keys"))
+        rmr_logf(&n->c->env.log, RMR_LOG_INFO, CRD_LAYER,
+                 "an API key from %s is rejected",
+                 rmr_addr_ip_text(&n->client, addr));
 }
 
 static bool may(crd_conn *n, const rmr_h1_head *head, const crd_op *op)

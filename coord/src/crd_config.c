@@ -22,6 +22,8 @@ void rmr_coord_config_init(rmr_coord_config *cfg, size_t struct_size)
     d.max_nodes = 65536;
     d.max_connections = 65536;
     d.max_logins = 1024;
+    d.handshake_rate = 100;
+    d.handshake_burst = 8192;
     memcpy(cfg, &d, struct_size < sizeof d ? struct_size : sizeof d);
 }
 
@@ -149,6 +151,10 @@ rmr_err rmri_crd_config_take(rmr_coord *c, const rmr_coord_config *given)
     c->max_nodes = cfg.max_nodes;
     c->max_connections = cfg.max_connections;
     c->max_logins = cfg.max_logins;
+    c->handshake_rate = cfg.handshake_rate;
+    c->handshake_burst = cfg.handshake_burst;
+    c->more_metrics = cfg.more_metrics;
+    c->more_metrics_user = cfg.more_metrics_user;
     c->has_private_key = cfg.private_key != NULL;
     if (cfg.private_key)
         memcpy(c->private_key, cfg.private_key, RMR_KEY_LEN);

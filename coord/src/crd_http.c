@@ -186,9 +186,31 @@ static void warn_of_proxy(rmr_coord *c)
              "front strip it?");
 }
 
+/* A handshake is the dearest thing that anybody can ask for. */
+static bool are_too_many(crd_conn *n, rmr_dur *wait)
+{
+    rmr_coord *c = n->c;
+    if (rmri_crd_limit_take(&c->handshakes, c->now, &n->client, wait))
+        return false;
+    c->count.limited++;
+    return true;
+}
+
+static bool say_too_many(crd_conn *n, rmr_dur wait)
+{
+    char seconds[24];
+    rmr_bytes body = rmr_bytes_str("too many handshakes from this address\n");
+    (void)snprintf(seconds, sizeof seconds, "%llu",
+                   (unsigned long long)((wait + RMR_SEC - 1) / RMR_SEC));
+    rmr_header h[] = {header("Content-Type", "text/plain; charset=utf-8"),
+                      header("Retry-After", seconds)};
+    return answer(n, 429, "Too Many Requests", h, 2, &body);
+}
+
 static bool upgrade(crd_conn *n, const rmr_h1_head *head)
 {
     uint8_t raw[RMR_TS_INIT_LEN + 4];
+    rmr_dur wait;
     rmr_bytes hello;
     rmr_bytes up = rmr_h1_header(head, "Upgrade");
     rmr_bytes in = rmr_h1_header(head, "X-Tailscale-Handshake");
@@ -204,6 +226,8 @@ static bool upgrade(crd_conn *n, const rmr_h1_head *head)
     if (!decode(in, raw, &hello))
         return text(n, 400, "Bad Request",
                     "invalid tailscale handshake header\n");
+    if (are_too_many(n, &wait))
+        return say_too_many(n, wait);
     rmr_header h[] = {header("Upgrade", PROTOCOL),
                       header("Connection", "upgrade")};
     return answer(n, 101, "Switching Protocols", h, 2, NULL) &&
@@ -247,6 +271,7 @@ static bool websocket(crd_conn *n, const rmr_h1_head *head, rmr_bytes query)
     char plain[RMR_BASE64_LEN(RMR_TS_INIT_LEN + 4)],
         accept[RMR_WS_ACCEPT_LEN + 1];
     size_t len;
+    rmr_dur wait;
     rmr_bytes hello;
     rmr_ws_config cfg;
     if (!rmr_h1_header_has(head, "Sec-WebSocket-Protocol", PROTOCOL) ||
@@ -260,6 +285,8 @@ static bool websocket(crd_conn *n, const rmr_h1_head *head, rmr_bytes query)
         !decode(rmr_bytes_of(plain, len), raw, &hello))
         return text(n, 400, "Bad Request",
                     "invalid tailscale handshake header\n");
+    if (are_too_many(n, &wait))
+        return say_too_many(n, wait);
     rmr_ws_config_init(&cfg, sizeof cfg);
     rmr_header h[] = {header("Upgrade", "websocket"),
                       header("Connection", "Upgrade"),

@@ -6,6 +6,7 @@
  *   crd_listen.c    listeners
  *   crd_conn.c      a connection: its stages, its end
  *   crd_fair.c      places that strangers share
+ *   crd_limits.c    how often they may come (crd_limits.h)
  *   crd_stream.c    its bytes, with and without TLS
  *   crd_http.c      requests of HTTP/1.1
  *   crd_proxy.c     who asks, behind proxies
@@ -40,6 +41,7 @@
 
 #include "crd_base.h"
 #include "crd_conn.h"
+#include "crd_limits.h"
 #include "crd_map.h"
 #include "crd_nodes.h"
 #include "crd_policy.h"
@@ -84,6 +86,8 @@ struct rmr_coord {
     rmr_prefix *proxies; /* whose word counts */
     size_t n_proxies;
     rmr_addr client; /* who registers, or waits */
+    size_t (*more_metrics)(void *user, rmr_buf dst);
+    void *more_metrics_user;
 
     rmr_mc *mc;
     rmr_tls_identity *identity;
@@ -94,6 +98,9 @@ struct rmr_coord {
     crd_conn *conns, *dead;
     size_t n_conns;
     crd_fair strangers, waiters; /* connections; logins */
+    crd_limit handshakes;
+    crd_lines bad_handshakes, bad_keys;
+    uint32_t handshake_rate, handshake_burst;
 
     crd_user **users; /* by id */
     size_t n_users, cap_users;

@@ -6,8 +6,10 @@
 
 #include <string.h>
 
-static const uint16_t codes[CRD_API_CODES] = {200, 400, 401, 404, 409,
-                                              413, 415, 422, 500, 501, 503};
+#define MORE_MAX ((size_t)32 * 1024)
+
+static const uint16_t codes[CRD_API_CODES] = {200, 400, 401, 404, 409, 413,
+                                              415, 422, 500, 501, 503};
 static const struct {
     const char *le;
     uint64_t ns;
@@ -60,6 +62,8 @@ static void of_server(rmr_mx *m, const rmr_coord *c)
             s.handshakes);
     counter(m, "remora_coord_bad_handshakes_total", "... that were none.",
             s.bad_handshakes);
+    counter(m, "remora_coord_limited_total",
+            "... that were refused: their address made too many.", s.limited);
     counter(m, "remora_coord_registers_total", "Registrations.", s.registers);
     counter(m, "remora_coord_refused_total", "... that were refused.",
             s.refused);
@@ -158,10 +162,21 @@ static void family(rmr_mx *m, const crd_api *a, op_lines lines)
         lines(m, &rmri_crd_ops[i], &a->ops[i]);
 }
 
-/* In four pieces: the durations alone may have 40 KiB. */
+static rmr_bytes more(rmr_coord *c)
+{
+    rmr_buf dst = rmr_buf_of(c->api->page, MORE_MAX);
+    size_t len = 0;
+    c->in_callback++;
+    if (c->more_metrics)
+        len = c->more_metrics(c->more_metrics_user, dst);
+    c->in_callback--;
+    return rmr_bytes_of(dst.ptr, len < dst.len ? len : dst.len);
+}
+
+/* In five pieces: the durations alone may have 40 KiB. */
 static rmr_bytes fill(crd_conn *n, crd_reply *r, bool *over)
 {
-    const rmr_coord *c = n->c;
+    rmr_coord *c = n->c;
     rmr_mx m;
     size_t len;
     rmr_mx_init(&m, rmr_buf_of(c->api->page, CRD_SCRATCH));
@@ -180,12 +195,14 @@ static rmr_bytes fill(crd_conn *n, crd_reply *r, bool *over)
                       "... that were errors.");
         family(&m, c->api, errors);
         break;
-    default:
+    case 3:
         rmr_mx_family(&m, "remora_api_request_duration_seconds", "histogram",
                       "From a request's head to its answer's end.");
         family(&m, c->api, durations);
-        *over = true;
         break;
+    default:
+        *over = true;
+        return more(c);
     }
     return rmr_bytes_of(c->api->page, rmr_mx_end(&m, &len) == RMR_OK ? len : 0);
 }

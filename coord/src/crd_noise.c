@@ -19,9 +19,11 @@ static rmr_err refuse(crd_conn *n, const char *text)
     size_t len = strlen(text);
     char addr[RMR_ADDR_TEXT_MAX];
     n->c->count.bad_handshakes++;
-    rmr_logf(&n->c->env.log, RMR_LOG_INFO, CRD_LAYER,
-             "a handshake from %s is refused: %s",
-             rmr_addr_ip_text(&n->client, addr), text);
+    if (rmri_crd_line(&n->c->bad_handshakes, &n->c->env.log, n->c->now,
+                      "refused handshakes"))
+        rmr_logf(&n->c->env.log, RMR_LOG_INFO, CRD_LAYER,
+                 "a handshake from %s is refused: %s",
+                 rmr_addr_ip_text(&n->client, addr), text);
     head[0] = RMR_TS_ERROR;
     rmr_store_be16(head + 1, (uint16_t)len);
     if (rmr_ring_write_all(&n->early, rmr_bytes_of(head, sizeof head)) !=

@@ -67,6 +67,7 @@ typedef struct mc_lane { /* of l->addrs, those of a family, one by one */
 } mc_lane;
 
 typedef struct mc_race {
+    rmr_time began;
     rmr_addr addrs[RMR_DNS_MAX_ADDRS];
     mc_lane lanes[MC_LANES];
 } mc_race;
@@ -76,7 +77,8 @@ struct rmr_mc_link {
     const rmr_mc_link_ops *ops;
     void *owner;
     rmr_mc_link *next; /* all links of the kit */
-    rmr_time next_lane_at; /* when the next lane begins; NEVER: none waits */
+    rmr_time next_lane_at; /* something is due: a lane, or the name */
+    rmr_time name_at; /* beside literals: it is asked for, or given up */
     rmr_time deadline; /* of the whole attempt */
     link_state state;
     rmr_mc_io *io;
@@ -95,10 +97,13 @@ struct rmr_mc_link {
     size_t n_addrs, n_lanes; /* of the race */
     rmr_addr remote, local;
     uint64_t query;
+    bool asks; /* the query is open */
     rmr_err last_err;
     rmr_dial dial;
 };
 
+/* Asks for the dial's name, or the proxy's; resolved comes, maybe in here. */
+void rmri_mc_link_ask(rmr_mc_link *l, rmr_time now);
 void rmri_mc_link_resolved(rmr_mc_link *l, rmr_time now, rmr_err err,
                            const rmr_addr *addrs, size_t count);
 /* Ends an attempt or an open stream, and tells the layer. */
@@ -112,6 +117,9 @@ void rmri_mc_link_through(rmr_mc_link *l, rmr_time now);
  * end. */
 void rmri_mc_race_start(rmr_mc_link *l, rmr_time now, const rmr_addr *addrs,
                         size_t count);
+/* The name's addresses, beside literals of the other family. */
+void rmri_mc_race_more(rmr_mc_link *l, rmr_time now, const rmr_addr *addrs,
+                       size_t count);
 void rmri_mc_race_plan(rmr_mc_link *l, rmr_time now,
                        const rmr_dial_plan *plan);
 void rmri_mc_race_due(rmr_mc_link *l, rmr_time now); /* a lane's time came */

@@ -17,7 +17,7 @@ rmr_mc_link *rmr_mc_link_new(rmr_mc *mc, const rmr_mc_link_ops *ops,
     l->mc = mc;
     l->ops = ops;
     l->owner = owner;
-    l->deadline = l->next_lane_at = RMR_TIME_NEVER;
+    l->deadline = l->next_lane_at = l->name_at = RMR_TIME_NEVER;
     rmr_ring_init(&l->held, &mc->env.alloc, MC_READ_CREDIT);
     l->next = mc->links;
     mc->links = l;
@@ -45,8 +45,6 @@ void rmri_mc_link_drop(rmr_mc_link *l, bool reset)
 void rmr_mc_link_close(rmr_mc_link *l, rmr_time now)
 {
     (void)now;
-    if (l->state == LINK_RESOLVING)
-        rmr_dns_cancel(l->mc->dns, l->query);
     if (l->tls && l->state == LINK_OPEN)
         rmr_tls_shutdown(l->tls);
     rmri_mc_link_drop(l, false);
@@ -72,8 +70,6 @@ void rmri_mc_link_end(rmr_mc_link *l, rmr_time now, rmr_err why,
 {
     if (l->state == LINK_IDLE)
         return;
-    if (l->state == LINK_RESOLVING)
-        rmr_dns_cancel(l->mc->dns, l->query);
     rmri_mc_link_drop(l, why != RMR_OK);
     l->ops->closed(l->owner, now, why, text);
 }
@@ -203,12 +199,26 @@ void rmri_mc_link_resolved(rmr_mc_link *l, rmr_time now, rmr_err err,
                            const rmr_addr *addrs, size_t count)
 {
     rmri_mc_stir(l->mc);
+    l->asks = false;
+    if (l->race) {
+        rmri_mc_race_more(l, now, addrs, err == RMR_OK ? count : 0);
+        return;
+    }
     if (err != RMR_OK) {
-        l->state = LINK_CONNECTING; /* the query is over: no cancel */
         rmri_mc_link_end(l, now, err, "the host name could not be resolved");
         return;
     }
     rmri_mc_race_start(l, now, addrs, count);
+}
+
+void rmri_mc_link_ask(rmr_mc_link *l, rmr_time now)
+{
+    rmr_mc *mc = l->mc;
+    l->asks = true;
+    rmr_err err = rmri_mc_names_query(
+        mc, now, &l->query, l->by_proxy ? mc->proxy.host : l->dial.host);
+    if (err != RMR_OK && l->asks)
+        rmri_mc_link_resolved(l, now, err, NULL, 0);
 }
 
 void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now, const rmr_dial *to)
@@ -232,10 +242,7 @@ void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now, const rmr_dial *to)
         return;
     }
     l->state = LINK_RESOLVING;
-    rmr_err err = rmri_mc_names_query(
-        l->mc, now, &l->query, l->by_proxy ? l->mc->proxy.host : to->host);
-    if (err != RMR_OK && l->state == LINK_RESOLVING)
-        rmri_mc_link_resolved(l, now, err, NULL, 0);
+    rmri_mc_link_ask(l, now);
 }
 
 void rmr_mc_link_output(rmr_mc_link *l)

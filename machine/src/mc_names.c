@@ -31,7 +31,7 @@ static void on_answer(void *user, uint64_t id, rmr_err err,
 {
     rmr_mc *mc = user;
     for (rmr_mc_link *l = mc->links; l; l = l->next) {
-        if (l->state == LINK_RESOLVING && l->query == id) {
+        if (l->asks && l->query == id) {
             rmri_mc_link_resolved(l, mc->now, err, addrs, count);
             return;
         }

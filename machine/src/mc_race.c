@@ -1,7 +1,9 @@
 /* Connecting: ways to the host side by side, each with its own beginning, and
  * who opens first is taken.  By name these are two, the addresses of each family
  * in turn: one that leads nowhere costs a fifth of a second (RFC 8305 5), not
- * the time of all its addresses.  By a plan each is one address. */
+ * the time of all its addresses.  Where there are literals they go first, and
+ * the name is asked for behind that fifth if they leave a family out.  By a plan
+ * each is one address. */
 #include "mc_internal.h"
 
 #include <string.h>
@@ -61,6 +63,39 @@ static bool is_trying(const rmr_mc_link *l)
     return false;
 }
 
+static void stop_asking(rmr_mc_link *l)
+{
+    if (l->asks)
+        rmr_dns_cancel(l->mc->dns, l->query);
+    l->asks = false;
+    l->name_at = RMR_TIME_NEVER;
+}
+
+/* True: the answer was there, and has gone on, perhaps to the link's end. */
+static bool ask(rmr_mc_link *l, rmr_time now)
+{
+    if (l->name_at == RMR_TIME_NEVER)
+        return false;
+    if (l->asks) {
+        if (now >= l->name_at && !is_trying(l))
+            stop_asking(l); /* the time of one connect is over */
+        return false;
+    }
+    if (now < l->name_at && is_trying(l))
+        return false;
+    l->name_at = rmr_time_add(l->race->began, CONNECT_TIMEOUT);
+    rmri_mc_link_ask(l, now);
+    return !l->asks;
+}
+
+static void set_next(rmr_mc_link *l)
+{
+    const mc_lane *a = waiting(l);
+    bool is_due = !l->asks || !is_trying(l);
+    l->next_lane_at = rmr_time_min(a ? a->start_at : RMR_TIME_NEVER,
+                                   is_due ? l->name_at : RMR_TIME_NEVER);
+}
+
 /* Begins what is due, and what need not wait as nothing else is tried. */
 static void go_on(rmr_mc_link *l, rmr_time now)
 {
@@ -70,8 +105,10 @@ static void go_on(rmr_mc_link *l, rmr_time now)
         (void)lane_next(a);
         a = waiting(l);
     }
-    l->next_lane_at = a ? a->start_at : RMR_TIME_NEVER;
-    if (!is_trying(l))
+    if (ask(l, now))
+        return;
+    set_next(l);
+    if (!is_trying(l) && !l->asks)
         rmri_mc_link_end(l, now, l->last_err ? l->last_err : RMR_E_UNREACHABLE,
                          "no address of the host could be reached");
 }
@@ -89,6 +126,7 @@ void rmri_mc_race_stop(rmr_mc_link *l)
         l->race->lanes[i].io = NULL;
     }
     l->n_lanes = l->n_addrs = 0;
+    stop_asking(l);
     l->next_lane_at = RMR_TIME_NEVER;
     rmr_release(&l->mc->env.alloc, l->race, sizeof *l->race);
     l->race = NULL;
@@ -135,12 +173,48 @@ static bool race_new(rmr_mc_link *l, rmr_time now)
 {
     l->state = LINK_CONNECTING;
     l->n_lanes = 0;
+    l->name_at = RMR_TIME_NEVER;
     if (!l->race)
         l->race = rmr_alloc_zero(&l->mc->env.alloc, sizeof *l->race,
                                  _Alignof(mc_race));
-    if (!l->race)
+    if (l->race)
+        l->race->began = now;
+    else
         rmri_mc_link_end(l, now, RMR_E_NOMEM, rmr_err_name(RMR_E_NOMEM));
     return l->race != NULL;
+}
+
+/* Adds the addresses, and a lane for each family that has none yet: one at
+ * once, the other behind its head start. */
+static void add_addrs(rmr_mc_link *l, const rmr_addr *addrs, size_t count)
+{
+    mc_race *r = l->race;
+    size_t i = l->n_addrs, room = RMR_DNS_MAX_ADDRS - i;
+    if (count > room)
+        count = room;
+    if (count)
+        memcpy(r->addrs + i, addrs, count * sizeof *addrs);
+    l->n_addrs += count;
+    for (; i < l->n_addrs && l->n_lanes < 2; i++) {
+        uint8_t family = (uint8_t)r->addrs[i].family;
+        if (family == RMR_AF_NONE || !family_is_wanted(l, family) ||
+            (l->n_lanes && family == r->lanes[0].family))
+            continue;
+        rmr_dur start = l->n_lanes ? HEAD_START : 0;
+        lane_add(l, family, rmr_time_add(r->began, start))->next_addr = i;
+    }
+}
+
+/* Literals that leave a family out which is not off. */
+static bool needs_name(const rmr_mc_link *l)
+{
+    bool has_v4 = l->dial.no_v4, has_v6 = l->dial.no_v6;
+    for (size_t i = 0; i < l->dial.n_addrs; i++) {
+        has_v4 |= l->dial.addrs[i].family == RMR_AF_INET;
+        has_v6 |= l->dial.addrs[i].family == RMR_AF_INET6;
+    }
+    return l->dial.n_addrs && !l->by_proxy && l->dial.host[0] &&
+           !(has_v4 && has_v6);
 }
 
 void rmri_mc_race_start(rmr_mc_link *l, rmr_time now, const rmr_addr *addrs,
@@ -148,15 +222,17 @@ void rmri_mc_race_start(rmr_mc_link *l, rmr_time now, const rmr_addr *addrs,
 {
     if (!race_new(l, now))
         return;
-    l->n_addrs = count < RMR_DNS_MAX_ADDRS ? count : RMR_DNS_MAX_ADDRS;
-    memcpy(l->race->addrs, addrs, l->n_addrs * sizeof *addrs);
-    for (size_t i = 0; i < l->n_addrs && l->n_lanes < 2; i++) {
-        uint8_t family = (uint8_t)l->race->addrs[i].family;
-        if (family == RMR_AF_NONE || !family_is_wanted(l, family) ||
-            (l->n_lanes && family == l->race->lanes[0].family))
-            continue;
-        lane_add(l, family, l->n_lanes ? rmr_time_add(now, HEAD_START) : now);
-    }
+    add_addrs(l, addrs, count);
+    if (needs_name(l))
+        l->name_at = rmr_time_add(now, HEAD_START);
+    go_on(l, now);
+}
+
+void rmri_mc_race_more(rmr_mc_link *l, rmr_time now, const rmr_addr *addrs,
+                       size_t count)
+{
+    l->name_at = RMR_TIME_NEVER;
+    add_addrs(l, addrs, count);
     go_on(l, now);
 }
 

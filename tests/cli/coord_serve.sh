@@ -284,10 +284,42 @@ not_before() { ! by one; }
 check "... and the first no more" not_before
 all_taken() { grep -q '"event":"reloaded","ok":true' serve.out && no_complaint; }
 check "all was taken" all_taken
+check "it ends" stop
+
+# One that comes while the server starts: it waits for a file, and whoever opens
+# the pipe's other end knows that.
+mkfifo -m 600 early.pipe
+early() { # early FILE COMMAND...: SIGHUP while it waits for that file
+    local file=$1
+    shift
+    : >serve.out
+    : >serve.err
+    "$remora" "$@" early.pipe >>serve.out 2>>serve.err </dev/null &
+    server=$!
+    exec 9>early.pipe
+    kill -HUP "$server"
+    cat "$file" >&9
+    exec 9>&-
+}
+serve_early() {
+    early t.yaml coordinator serve --json --config && until_ok grep -q '"event":"ready"' serve.out &&
+        port=$(jq -r 'select(.what == "nodes") | .at | sub(".*:"; "")' serve.out) && until_ok reloaded 1 && all_taken
+}
+check "SIGHUP at the very beginning" serve_early
+check "it serves all the same" by two
+check "it ends" stop
+openssl rand -hex 32 >mesh.key
+relay_early() {
+    early mesh.key relay --listen 127.0.0.1:0 --insecure-http --mesh-key-file && until_ok grep -q '^ready' serve.out &&
+        no_complaint
+}
+check "... and of a relay" relay_early
+check "it ends" stop
+check "serve again" start t.yaml
 cp policy.hujson before
 cp bad.hujson policy.hujson
 cp one.pem cert.pem # with the key of two
-check "SIGHUP with what is wrong" hup 2
+check "SIGHUP with what is wrong" hup 1
 told() {
     grep -q '"event":"reloaded","ok":false' serve.out && [ "$(wc -l <serve.err)" = 2 ] &&
         grep -q 'cert.pem and cert.key.*nothing is changed' serve.err &&
@@ -302,12 +334,19 @@ put_policy() {
 check "a policy of a file is not replaced by the API" put_policy
 check "it ends" stop
 relay_port=$port # it is free again
-printf "${tls_config}tls_cert_path: cert.pem\ntls_key_path: cert.key\nderp: {server: {enabled: true, listen_addr: \"127.0.0.1:$relay_port\"}}\n" >r.yaml
+printf "${tls_config}tls_cert_path: cert.pem\ntls_key_path: cert.key\nmetrics_listen_addr: 127.0.0.1:0\nderp: {server: {enabled: true, listen_addr: \"127.0.0.1:$relay_port\"}}\n" >r.yaml
 cp one.pem cert.pem
 cp one.key cert.key
 chain() { [ "$(openssl s_client -connect "127.0.0.1:$relay_port" -showcerts </dev/null 2>"$err" | grep -c BEGIN)" = "$1" ]; }
 check "serve with TLS and a relay" start r.yaml
 check "the relay has its certificate" chain 1
+relay_metrics() {
+    local at
+    at=$(jq -r 'select(.what == "metrics") | .at' serve.out)
+    curl -fsS "http://$at/metrics" >"$out" && printed "derp_accepts 0" && printed "tls_listener_accepted_connections 1" &&
+        grep -Eq '^process_resident_memory_bytes [1-9]' "$out" && grep -q '^remora_nodes_total 0' "$out"
+}
+check "its figures are beside the server's" relay_metrics
 cat one.pem two.pem >cert.pem
 check "SIGHUP" hup 1
 check "another chain behind the same certificate" chain 2

@@ -56,6 +56,8 @@ static void test_two_settings_are_enough(void **state)
     assert_int_equal(c.log_level, RMR_LOG_INFO);
     assert_null(c.tls_cert);
     assert_int_equal(c.n_proxies, 0);
+    assert_int_equal(c.handshake_rate, 100);
+    assert_int_equal(c.handshake_burst, 8192);
     cli_coord_config_free(&c);
 }
 
@@ -71,6 +73,7 @@ static void test_each_setting(void **state)
          "unix_socket_permission: \"0770\"\n"
          "tls_cert_path: cert.pem\n"
          "tls_key_path: /k/key.pem\n"
+         "limits: {handshakes_per_second: 1, handshakes_at_once: 65535}\n"
          "noise: {private_key_path: noise.key}\n"
          "prefixes:\n  v4: 100.64.0.0/16\n  v6: fd7a:115c:a1e0::/64\n"
          "  allocation: sequential\n"
@@ -85,6 +88,8 @@ static void test_each_setting(void **state)
     assert_string_equal(addr(&c.metrics), "127.0.0.1:9090");
     assert_int_equal(c.n_proxies, 3);
     assert_int_equal(c.proxies[2].bits, 32);
+    assert_int_equal(c.handshake_rate, 1);
+    assert_int_equal(c.handshake_burst, 65535);
     assert_string_equal(c.unix_socket, "/etc/remora/../run/hs.sock");
     assert_int_equal(c.unix_socket_mode, 0770);
     assert_string_equal(c.tls_cert, "/etc/remora/cert.pem");
@@ -251,6 +256,8 @@ static const struct {
     {"server_url: [a]\n", "'server_url' takes a text"},
     {BASE "dns: x\n", "'dns' holds settings"},
     {BASE "log: {level: {a: b}}\n", "'log.level' takes a text"},
+    {BASE "limits: {handshakes_per_second: 0}\n", "from 1 to 65535"},
+    {BASE "limits: {handshakes_at_once: 65536}\n", "from 1 to 65535"},
     {BASE "trusted_proxies: [[10.0.0.0/8]]\n", "takes a text"},
     {BASE "log: &a {level: info}\nnode: *a\n", "'node' holds settings"},
     {BASE "log: {level: \"in\\0fo\"}\n", "holds a zero byte"},

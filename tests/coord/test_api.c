@@ -223,13 +223,13 @@ static void play(const jt_node *step)
     else if (strcmp(name, "node-register-legacy") == 0)
         wait_for_login(7, "phantom2");
     else if (strcmp(name, "node-tags-empty") == 0)
-        assert_int_equal(rmr_coord_set_policy(
-                             r.coord,
-                             rmr_bytes_str("{\"acls\":[],\"tagOwners\":{"
-                                           "\"tag:server\":[],"
-                                           "\"tag:router\":[]}}"),
-                             NULL),
-                         RMR_OK);
+        assert_int_equal(
+            rmr_coord_set_policy(r.coord,
+                                 rmr_bytes_str("{\"acls\":[],\"tagOwners\":{"
+                                               "\"tag:server\":[],"
+                                               "\"tag:router\":[]}}"),
+                                 NULL),
+            RMR_OK);
     char *path = filled(jt_text(q, "path"));
     char *text = b ? filled(b->text) : NULL;
     ask_at(MAIN, jt_text(q, "method"), path,
@@ -817,6 +817,45 @@ static void figures_count_what_was_asked(void **s)
     rig_free(&r);
 }
 
+static const char *more_text;
+
+static size_t more_metrics(void *user, rmr_buf dst)
+{
+    size_t len = strlen(more_text);
+    assert_ptr_equal(user, &more_text);
+    assert_int_equal(dst.len, 32 * 1024);
+    memcpy(dst.ptr, more_text, len);
+    return len;
+}
+
+static void the_program_adds_metrics(void **s)
+{
+    static char longest[32 * 1024 + 1];
+    rmr_addr at = rmr_addr_v4(127, 0, 0, 1, 9090);
+    const char *texts[] = {"derp_accepts 7\n", "", longest};
+    rmr_coord_config cfg;
+    (void)s;
+    memset(longest, '#', sizeof longest - 2);
+    longest[sizeof longest - 2] = '\n';
+    rig_config(&cfg);
+    cfg.metrics_listen = &at;
+    cfg.more_metrics = more_metrics;
+    cfg.more_metrics_user = &more_text;
+    rig_init(&r, &cfg);
+    for (size_t i = 0; i < 3; i++) {
+        answer a;
+        size_t len = strlen(texts[i]);
+        more_text = texts[i];
+        ask_at(1, "GET", "/metrics", NULL, NULL, &a);
+        assert_int_equal(a.status, 200);
+        assert_non_null(strstr(a.body, "remora_nodes_total 0\n"));
+        assert_non_null(strstr(a.body, "_duration_seconds histogram\n"));
+        assert_string_equal(a.body + strlen(a.body) - len, texts[i]);
+        answer_free(&a);
+    }
+    rig_free(&r);
+}
+
 static void what_was_answered_is_stored(void **s)
 {
     (void)s;
@@ -900,6 +939,7 @@ int main(void)
         cmocka_unit_test(a_login_is_rejected),
         cmocka_unit_test(a_relay_may_ask_who_is_a_node),
         cmocka_unit_test(figures_count_what_was_asked),
+        cmocka_unit_test(the_program_adds_metrics),
         cmocka_unit_test(what_was_answered_is_stored),
         cmocka_unit_test(memory_may_lack_at_any_moment),
     };

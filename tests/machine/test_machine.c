@@ -328,6 +328,169 @@ static void a_family_that_is_off_is_not_tried(void **st)
     rig_end(&r);
 }
 
+/* ---- a literal of one family, and the name for the other ------------------ */
+
+/* The host's name is known from hosts(5) as 192.0.2.7 and 2001:db8::7, or has
+ * to be asked for. */
+static void names(rig *r, bool known)
+{
+    static const char hosts[] =
+        "192.0.2.7 host.example\n2001:db8::7 host.example\n";
+    rmr_addr server = rmr_addr_v4(192, 0, 2, 53, 53);
+    rmr_io_links links = {0};
+    rmr_io_event ev = {0};
+    links.name_servers = &server;
+    links.n_name_servers = 1;
+    if (known)
+        links.hosts = rmr_bytes_str(hosts);
+    ev.kind = RMR_IO_LINKS;
+    ev.links = &links;
+    rmr_mc_event(r->mc, r->now, &ev);
+}
+
+static rmr_dial dial_one(uint8_t family)
+{
+    rmr_dial d = dial_to("host.example");
+    d.addrs[0] = rmr_addr_v4(203, 0, 113, 1, 0);
+    d.addrs[0].family = family;
+    d.n_addrs = 1;
+    return d;
+}
+
+static void a_family_without_a_literal_is_reached_by_name(void **st)
+{
+    static const uint8_t families[2] = {RMR_AF_INET, RMR_AF_INET6};
+    rig r;
+    (void)st;
+    for (int i = 0; i < 4; i++) {
+        uint8_t given = families[i & 1], other = families[!(i & 1)];
+        rig_start(&r, NULL);
+        names(&r, true);
+        rmr_dial d = dial_one(given);
+        rmr_mc_link_dial(r.link, r.now, &d);
+        uint64_t id = connects(&r, given);
+        if (i & 2) { /* refused, so that nothing is waited for */
+            give(&r, RMR_IO_FAILED, id, NULL);
+        } else {
+            assert_true(rmr_mc_next_deadline(r.mc) == r.now + 200 * RMR_MS);
+            pass(&r, 199 * RMR_MS);
+            assert_int_equal(next(&r).kind, RMR_IO_NONE);
+            pass(&r, RMR_MS);
+        }
+        assert_int_equal(r.closed, 0);
+        rmr_io_op op = next(&r);
+        assert_int_equal(op.kind, RMR_IO_CONNECT);
+        assert_int_equal(op.addr.family, other);
+        assert_int_equal(op.addr.port, 8080);
+        assert_int_equal(op.addr.ip[other == RMR_AF_INET ? 3 : 15], 7);
+        give(&r, RMR_IO_OPENED, op.id, NULL);
+        assert_int_equal(r.opened, 1);
+        assert_int_equal(r.closed, 0);
+        rig_end(&r);
+    }
+}
+
+static void a_literal_that_opens_in_time_asks_for_no_name(void **st)
+{
+    rig r;
+    (void)st;
+    rig_start(&r, NULL);
+    names(&r, false);
+    rmr_dial d = dial_one(RMR_AF_INET);
+    rmr_mc_link_dial(r.link, r.now, &d);
+    give(&r, RMR_IO_OPENED, connects(&r, RMR_AF_INET), NULL);
+    pass(&r, RMR_SEC);
+    for (int i = 0; i < 4; i++)
+        assert_int_not_equal(next(&r).kind, RMR_IO_UDP_OPEN);
+    rig_end(&r);
+}
+
+static void a_family_that_is_off_is_not_reached_by_name_either(void **st)
+{
+    rig r;
+    (void)st;
+    rig_start(&r, NULL);
+    names(&r, true);
+    rmr_dial d = dial_one(RMR_AF_INET6);
+    d.no_v4 = true;
+    rmr_mc_link_dial(r.link, r.now, &d);
+    give(&r, RMR_IO_FAILED, connects(&r, RMR_AF_INET6), NULL);
+    assert_int_equal(r.closed, 1);
+    assert_int_equal(r.why, RMR_E_REFUSED);
+    rig_end(&r);
+}
+
+/* It begins behind the fifth of a second; its end costs the dial nothing. */
+static void a_name_that_nobody_knows_leaves_the_literal_alone(void **st)
+{
+    rig r;
+    (void)st;
+    for (int late = 0; late < 2; late++) {
+        rig_start(&r, NULL); /* and nobody can be asked */
+        rmr_dial d = dial_one(RMR_AF_INET);
+        rmr_mc_link_dial(r.link, r.now, &d);
+        uint64_t id = connects(&r, RMR_AF_INET);
+        if (late)
+            pass(&r, 200 * RMR_MS);
+        assert_int_equal(next(&r).kind, RMR_IO_NONE);
+        give(&r, RMR_IO_FAILED, id, NULL);
+        assert_int_equal(r.closed, 1);
+        assert_int_equal(r.why, RMR_E_REFUSED);
+        rig_end(&r);
+    }
+}
+
+static void a_name_server_that_is_silent_costs_one_connects_time(void **st)
+{
+    rig r;
+    (void)st;
+    rig_start(&r, NULL);
+    names(&r, false);
+    rmr_dial d = dial_one(RMR_AF_INET);
+    rmr_time began = r.now;
+    rmr_mc_link_dial(r.link, r.now, &d);
+    give(&r, RMR_IO_FAILED, connects(&r, RMR_AF_INET), NULL);
+    while (!r.closed) {
+        while (next(&r).kind != RMR_IO_NONE)
+            continue;
+        r.now = rmr_mc_next_deadline(r.mc);
+        assert_true(r.now <= began + 1500 * RMR_MS);
+        rmr_mc_handle_deadline(r.mc, r.now);
+    }
+    assert_true(r.now == began + 1500 * RMR_MS);
+    assert_int_equal(r.why, RMR_E_REFUSED);
+    rig_end(&r);
+}
+
+static void a_question_ends_with_its_dial(void **st)
+{
+    rig r;
+    (void)st;
+    for (int how = 0; how < 3; how++) {
+        rig_start(&r, NULL);
+        names(&r, false);
+        rmr_dial d = dial_one(RMR_AF_INET);
+        d.timeout = RMR_SEC;
+        rmr_mc_link_dial(r.link, r.now, &d);
+        uint64_t id = connects(&r, RMR_AF_INET);
+        pass(&r, 200 * RMR_MS);
+        assert_int_equal(next(&r).kind, RMR_IO_UDP_OPEN);
+        if (how == 0)
+            give(&r, RMR_IO_OPENED, id, NULL);
+        else if (how == 1)
+            rmr_mc_link_close(r.link, r.now);
+        else
+            for (r.now += RMR_SEC; rmr_mc_next_deadline(r.mc) <= r.now;)
+                rmr_mc_handle_deadline(r.mc, r.now);
+        assert_int_equal(r.opened, how == 0);
+        assert_int_equal(r.closed, how == 2);
+        while (next(&r).kind != RMR_IO_NONE)
+            continue;
+        assert_true(rmr_mc_next_deadline(r.mc) == RMR_TIME_NEVER);
+        rig_end(&r);
+    }
+}
+
 /* Three addresses: at once, at once, and 300 ms later, each with its port. */
 static rmr_dial_plan three_ways(void)
 {
@@ -965,6 +1128,12 @@ int main(void)
         T(a_family_that_leads_nowhere_costs_a_fifth_of_a_second),
         T(the_second_family_does_not_wait_for_one_that_failed),
         T(one_that_opens_in_time_keeps_the_other_from_beginning),
+        T(a_family_without_a_literal_is_reached_by_name),
+        T(a_literal_that_opens_in_time_asks_for_no_name),
+        T(a_family_that_is_off_is_not_reached_by_name_either),
+        T(a_name_that_nobody_knows_leaves_the_literal_alone),
+        T(a_name_server_that_is_silent_costs_one_connects_time),
+        T(a_question_ends_with_its_dial),
         T(a_family_that_is_off_is_not_tried),
         T(the_ways_of_a_plan_go_side_by_side),
         T(a_plan_that_leads_nowhere_ends_the_dial),

@@ -154,6 +154,15 @@ typedef struct rmr_coord_config {
      * others these are ignored.  A prefix of everybody is refused. */
     const rmr_prefix *proxies;
     size_t n_proxies;
+    /* Handshakes that an address (IPv6: a /64) may begin a second, and at once
+     * behind a rest: 100, 8,192.  What is above that is answered 429 before it
+     * costs anything.  Rate 0: no limit. */
+    uint32_t handshake_rate, handshake_burst;
+    /* What the program adds to /metrics, such as a relay's: families of other
+     * names.  Writes up to dst.len bytes (32 KiB), answers how many; calls
+     * nothing of the server.  NULL: nothing. */
+    size_t (*more_metrics)(void *user, rmr_buf dst);
+    void *more_metrics_user;
 } rmr_coord_config;
 
 /** Sets every field to its default.
@@ -462,6 +471,7 @@ typedef struct rmr_coord_stats {
     uint64_t displaced; /* connections that gave their place to another */
     uint64_t forwarded; /* requests of which a trusted proxy said who asks   */
     uint64_t untrusted; /* ... somebody else: ignored                        */
+    uint64_t limited;   /* handshakes of addresses that began too many       */
 } rmr_coord_stats;
 
 /** Counters since the start.                                         [look]
