@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,18 +17,23 @@
 #define PART_MAX ((size_t)256 * 1024)
 #define RECORD_MAX ((size_t)65535)
 
-static volatile sig_atomic_t is_over;
+static volatile sig_atomic_t source; /* the connection to the node */
 
+/* A flag would be seen too late by a read that begins just then: the connection
+ * itself ends, behind what came by it. */
 static void on_signal(int sig)
 {
+    int why = errno;
     (void)sig;
-    is_over = 1;
+    (void)shutdown(source, SHUT_RD);
+    errno = why;
 }
 
-/* Without SA_RESTART, so that a read ends; a second one ends the program. */
-static void catch_signals(void)
+/* A second signal ends the program. */
+static void catch_signals(int fd)
 {
     struct sigaction sa;
+    source = fd;
     memset(&sa, 0, sizeof sa);
     sa.sa_handler = on_signal;
     sa.sa_flags = (int)SA_RESETHAND;
@@ -107,14 +113,11 @@ static bool put_whole(capture *c)
     return true;
 }
 
-/* Until the node ends, or a signal comes.  What is left then is no whole
+/* Until the node ends the stream, or a signal.  What is left then is no whole
  * packet. */
 static bool copy(capture *c, int from)
 {
     while (put_whole(c)) {
-        if (is_over) {
-            return true;
-        }
         ssize_t n = read(from, c->part + c->len, sizeof c->part - c->len);
         if (n == 0) {
             return true;
@@ -161,7 +164,7 @@ static bool run(capture *c, cli_local *l, const char *state_dir)
     }
     memcpy(c->part, rest.ptr, rest.len);
     c->len = rest.len;
-    catch_signals();
+    catch_signals(l->fd);
     if (!copy(c, l->fd)) {
         return false;
     }

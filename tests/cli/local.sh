@@ -46,7 +46,7 @@ case $line in
 *'"capture"'*)
     echo '{"ok":true}'
     cat "$1/packets"
-    sleep 0.2
+    if [ -e "$1/goes-on" ]; then cat >/dev/null; fi # until the client ends
     ;;
 *'"derp-map"'*) echo '{"Regions":{"900":{"RegionID":900,"Nodes":[]}}}' ;;
 *'"ping","peer":"who"'*) echo '{"error":"there is no peer who; remora status lists them"}' ;;
@@ -167,6 +167,22 @@ capture_whole() {
         cmp "$work/c.pcap" "$work/whole" && [ "$(stat -c %a "$work/c.pcap")" = 600 ]
 }
 check "capture writes whole packets, for its owner" capture_whole
+capture_stopped() { # capture_stopped SIGNAL: while nothing more comes
+    local pid code=0
+    : >"$work/goes-on"
+    rm -f "$work/c.pcap"
+    (cd "$work" && exec "$remora" capture c.pcap --state-dir "$state" >"$out" 2>"$err") &
+    pid=$!
+    for _ in $(seq 1000); do
+        ! cmp -s "$work/c.pcap" "$work/whole" || break
+        sleep 0.02
+    done
+    kill "-$1" $pid
+    wait $pid || code=$?
+    rm "$work/goes-on"
+    [ $code = 0 ] && said "1 packets" && cmp "$work/c.pcap" "$work/whole"
+}
+for s in INT TERM; do check "capture ends by SIG$s, in order" capture_stopped $s; done
 capture_pipe() { "$remora" capture - --state-dir "$state" 2>"$err" | cmp - "$work/whole"; }
 check "capture to a pipe" capture_pipe
 capture_nowhere() { run 1 capture "$work/no/dir" --state-dir "$state" && one_sentence && said "can't write"; }

@@ -39,9 +39,9 @@ same_whois() { # same_whois ADDRESS: of a node that neither of the two is
     remora r1 whois --json "$1" | jq -S "$who" >"$d/who.r1"
     diff "$d/who.ts" "$d/who.r1" && grep -q LoginName "$d/who.r1"
 }
-step "whois says what tailscale says, IPv4" same_whois "$(remora_ip4 r2)"
-step "whois says what tailscale says, IPv6" same_whois "$(remora_ip6 r2)"
-step "whois says what tailscale says, with a port" same_whois "$(remora_ip4 r2):4711"
+step "whois says what tailscale says, IPv4" until_ok 30 same_whois "$(remora_ip4 r2)"
+step "whois says what tailscale says, IPv6" until_ok 30 same_whois "$(remora_ip6 r2)"
+step "whois says what tailscale says, with a port" until_ok 30 same_whois "$(remora_ip4 r2):4711"
 whois_of() { [ "$(remora r1 whois "$1" | sed -n 's/^Name  *//p')" = "$2" ]; }
 step "whois of a name" whois_of n1 n1.lab.test
 step "whois of itself" whois_of "$(remora_ip4 r1)" r1.lab.test
@@ -64,7 +64,7 @@ names_are_tailscales() {
     cat "$d/names"
     jq -e '.missing == [] and .beside == []' "$d/names"
 }
-step "status --json has tailscale's names, and no others" names_are_tailscales
+step "status --json has tailscale's names, and no others" until_ok 30 names_are_tailscales
 same_node='{ID, PublicKey, HostName, DNSName, OS, UserID, TailscaleIPs, AllowedIPs, Relay, Created, Online, ExitNode, ExitNodeOption, InNetworkMap}'
 same_status() {
     remora r1 status --json >"$d/status.r1"
@@ -89,16 +89,14 @@ same_status() {
         diff "$d/a" "$d/b" && [ -s "$d/a" ] || return 1
     done
 }
-step "status --json says the same of the same nodes" until_ok 20 same_status
+step "status --json says the same of the same nodes" until_ok 60 same_status
 
 # ---- capture -------------------------------------------------------------------
 "$REMORA" capture "$d/r1.pcap" --state-dir "$d/state/r1" 2>"$d/log/capture.err" &
 capture=$!
-must until_ok 10 test -s "$d/r1.pcap"
+must until_ok 30 test -s "$d/r1.pcap"
 step "remora ping --icmp, captured" remora r1 ping -c 2 --icmp n1
 step "a web page, captured" hello 127.0.0.1:1055 http://n1.lab.test:8088/ -U ann:s3cret-of-socks
-capture_ends() { sleep 0.3 && kill -INT "$capture" && wait "$capture" && grep -E '^[0-9]+ packets$' "$d/log/capture.err"; }
-step "capture ends by Ctrl-C, in order" capture_ends
 seen() { # seen FILTER LEAST: so many packets
     local n
     n=$(tshark -r "$d/r1.pcap" -Y "$1" 2>"$d/log/tshark.err" | wc -l)
@@ -106,6 +104,11 @@ seen() { # seen FILTER LEAST: so many packets
     echo "$n packets of $1"
     ! grep -q 'cut short\|damaged' "$d/log/tshark.err" && [ "$n" -ge "$2" ]
 }
+# The file grows behind the traffic; what is cut in the middle of a packet is looked
+# at again.
+must until_ok 30 seen 'http.response.code == 200' 1
+capture_ends() { kill -INT "$capture" && wait "$capture" && grep -E '^[0-9]+ packets$' "$d/log/capture.err"; }
+step "capture ends by Ctrl-C, in order" capture_ends
 step "Wireshark reads the echo requests" seen "icmp.type == 8 && ip.dst == $(ts_ip 1 4)" 2
 step "Wireshark reads the answers" seen "icmp.type == 0 && ip.src == $(ts_ip 1 4)" 2
 step "Wireshark reads the web page" seen 'http.response.code == 200' 1
@@ -118,16 +121,16 @@ metrics_say() { # as `remora status` counts
     [ "$(metric tailscale_up)" = 1 ] && [ "$(metric tailscale_backend_running)" = 1 ] && [ "$(metric tailscale_peers)" = 2 ] &&
         [ "$(metric tailscale_peers_direct)" -ge 1 ] && [ "$(metric 'tailscale_bytes_total{direction="rx"}')" -gt 1000 ]
 }
-step "metrics count peers and bytes" metrics_say
+step "metrics count peers and bytes" until_ok 30 metrics_say
 file_says() { grep -x "tailscale_up $1" "$d/r1.prom" && [ ! -e "$d/r1.prom.tmp" ]; }
-step "the metrics file says so too" file_says 1
+step "the metrics file says so too" until_ok 30 file_says 1
 same_families() { diff <(curl -fsS http://127.0.0.1:9191/metrics | grep '^#') <(remora r1 metrics | grep '^#') && diff <(grep '^#' "$d/r1.prom") <(remora r1 metrics | grep '^#'); }
-step "listener, file and command say the same" same_families
+step "listener, file and command say the same" until_ok 30 same_families
 
 # ---- set -----------------------------------------------------------------------
 must remora r1 set --hostname renamed --shields-up
 renamed() { ts 1 status --json | jq -e --arg ip "$(remora_ip4 r1)" '.Peer[] | select(.TailscaleIPs[0] == $ip) | .HostName == "renamed"'; }
-step "set --hostname is told to the peers" until_ok 20 renamed
+step "set --hostname is told to the peers" until_ok 60 renamed
 shut() { ! patience=3 hello 127.0.0.1:1081 "http://$(remora_ip4 r1)/"; }
 step "set --shields-up lets no peer in" shut
 step "its own connections go on" hello 127.0.0.1:1055 http://n1.lab.test:8088/ -U ann:s3cret-of-socks
@@ -136,7 +139,7 @@ step "set --shields-up=false lets them in" hello 127.0.0.1:1081 "http://$(remora
 
 # ---- logs ----------------------------------------------------------------------
 all_json() { jq -e -s 'length > 10 and all(.[]; (.time | type == "string") and .layer and .msg and (.level | IN("error", "warn", "info", "debug", "trace")))' "$d/log/remora-r1.err" >"$d/out"; }
-step "each line of --log-json is an object" all_json
+step "each line of --log-json is an object" until_ok 30 all_json
 no_password() { ! grep -aq 's3cret-of-socks' "$d"/log/remora-*; }
 step "the SOCKS5 password is in no log, at trace level" no_password
 
@@ -155,10 +158,10 @@ urls() { jq -r 'select(.event == "needs-login" and .url) | .url' "$d/log/remora-
 has_url() { [ "$(urls | grep -c .)" -ge 1 ]; }
 ask_by_url() {
     remora_run r3 --control-url "$control_url" --hostname r3 "$@"
-    until_ok 20 has_url
+    until_ok 60 has_url
 }
 join_by_url() {
-    ask_by_url "$@" && curl -fsS "$(urls | tail -n 1)" && remora_wait r3 20
+    ask_by_url "$@" && curl -fsS "$(urls | tail -n 1)" && remora_wait r3 60
 }
 is_registered() { grep -aq "\"registered\":$1" "$d/state/r3/remora.state"; }
 waits() { # waits SIGNAL: a start that waits for a login ends by it, in order
@@ -183,14 +186,14 @@ ends_at_once() { # so long after its start, with a state and a server
 step "a start ends at any moment" ends_at_once
 step "a login by a URL" join_by_url --advertise-tags tag:a,printer
 tags_are() { lab nodes | jq -e --argjson t "$1" '.nodes[] | select(.Hostinfo.Hostname == "r3") | (.Hostinfo.RequestTags // []) == $t'; }
-step "tags are asked for" tags_are '["tag:a","tag:printer"]'
-step "its state has a registration" until_ok 5 is_registered true
-logged_out() { remora r3 logout && until_ok 5 grep '"event":"stopped"' "$d/log/remora-r3.out"; }
+step "tags are asked for" until_ok 30 tags_are '["tag:a","tag:printer"]'
+step "its state has a registration" until_ok 30 is_registered true
+logged_out() { remora r3 logout && until_ok 30 grep '"event":"stopped"' "$d/log/remora-r3.out"; }
 step "logout ends the running node" logged_out
 unset 'pid_of[remora-r3]'
-step "its state has none any more" is_registered false
+step "its state has none any more" until_ok 30 is_registered false
 step "it joins again by a URL" join_by_url
-step "the tags are still asked for" tags_are '["tag:a","tag:printer"]'
+step "the tags are still asked for" until_ok 30 tags_are '["tag:a","tag:printer"]'
 must remora r3 down
 unset 'pid_of[remora-r3]'
 step "logout where no node runs" remora r3 logout

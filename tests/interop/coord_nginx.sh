@@ -35,7 +35,7 @@ serve() {
     setsid "$REMORA" coordinator serve --json --config "$d/coordinator.yaml" \
         >>"$d/log/remora-coordinator.out" 2>>"$d/log/remora-coordinator.err" </dev/null &
     pid_of[remora-coordinator]=$!
-    until_ok 20 curl -fsS http://127.0.0.1:8080/health
+    until_ok 60 curl -fsS http://127.0.0.1:8080/health
 }
 admin() { "$REMORA" coordinator "$@" --config "$d/coordinator.yaml"; }
 step "serve with the documented configuration" serve
@@ -43,7 +43,7 @@ front() { # front NAME PORT [SED]: the documented nginx, changed by SED
     nginx_start "$1" "log_format asked '\$request_method \$uri \$status \$http_upgrade';
         $(documented_nginx "$2" | sed "/server_name/a access_log $d/log/$1.asked asked;
             ${3:-}")"
-    until_ok 10 curl -fsS --cacert "$d/ca.pem" --connect-to "::$2" https://localhost/health
+    until_ok 30 curl -fsS --cacert "$d/ca.pem" --connect-to "::$2" https://localhost/health
 }
 step "the documented nginx" front front 127.0.0.1:9943
 # One that passes WebSockets alone, as hosted tunnels do.
@@ -64,16 +64,16 @@ step "remora joins by it" remora_start r1 --ca-file "$d/ca.pem" --socks5 127.0.0
 control_url=https://localhost:9944
 step "remora joins by a WebSocket" remora_start r2 --ca-file "$d/ca.pem" --socks5 127.0.0.1:1092
 online() { admin nodes list --output json | jq -e --argjson n "$1" '[.[] | select(.online)] | length == $n'; }
-step "three nodes are online" until_ok 20 online 3
-step "tailscaled reaches remora" until_ok 20 ts 1 ping --c 1 --timeout 5s r1
+step "three nodes are online" until_ok 60 online 3
+step "tailscaled reaches remora" until_ok 60 ts 1 ping --c 1 --timeout 5s r1
 n1=http://$(ts_ip 1 4):8088/
-step "traffic from remora" until_ok 20 hello 127.0.0.1:1091 "$n1"
-step "traffic from the other" until_ok 20 hello 127.0.0.1:1092 "$n1"
+step "traffic from remora" until_ok 60 hello 127.0.0.1:1091 "$n1"
+step "traffic from the other" until_ok 60 hello 127.0.0.1:1092 "$n1"
 renamed() { admin nodes rename --identifier 1 new-name; }
 step "a change" renamed
 sees() { remora "$1" status --json | jq -e '[.Peer[].DNSName] | any(startswith("new-name."))'; }
-step "reaches remora through it" until_ok 10 sees r1
-step "and through the WebSocket" until_ok 10 sees r2
+step "reaches remora through it" until_ok 30 sees r1
+step "and through the WebSocket" until_ok 30 sees r2
 
 # ---- who asks ----------------------------------------------------------------
 told() { # told NAME ADDRESS: the event of its joining has it
@@ -81,7 +81,7 @@ told() { # told NAME ADDRESS: the event of its joining has it
 }
 from_veth() { # a node that comes from another address than the proxy's
     curl -fsS --interface 10.77.0.1 --cacert "$d/ca.pem" --connect-to ::10.77.0.1:9945 https://localhost/robots.txt
-    until_ok 5 grep -q 'a request of HTTP from 10.77.0.1: 200' "$d/log/remora-coordinator.err"
+    until_ok 30 grep -q 'a request of HTTP from 10.77.0.1: 200' "$d/log/remora-coordinator.err"
 }
 step "nodes are told by the address that nginx saw" told r1 127.0.0.1
 must front outside 10.77.0.1:9945
@@ -104,6 +104,7 @@ for n in r1 r2; do step "$n ends" remora_stop $n; done
 stop tailscaled-n1
 must stop front
 must stop sockets
-forms() { until_ok 5 test "$(asked front POST tailscale-control-protocol)" -ge 2 && [ "$(asked sockets GET websocket)" -ge 1 ]; }
-step "both forms of the upgrade came" forms
+# nginx writes them down when they have ended.
+forms() { [ "$(asked front POST tailscale-control-protocol)" -ge 2 ] && [ "$(asked sockets GET websocket)" -ge 1 ]; }
+step "both forms of the upgrade came" until_ok 30 forms
 lab_end

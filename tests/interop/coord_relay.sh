@@ -36,7 +36,7 @@ coordinator_run() {
     setsid "$REMORA" coordinator serve --config "$d/coordinator.yaml" \
         >>"$d/log/remora-coordinator.out" 2>>"$d/log/remora-coordinator.err" </dev/null &
     pid_of[remora-coordinator]=$!
-    until_ok 20 curl -fsS http://127.0.0.1:9911/health
+    until_ok 60 curl -fsS http://127.0.0.1:9911/health
 }
 admin() { "$REMORA" coordinator "$@" --config "$d/coordinator.yaml"; }
 must coordinator_run
@@ -93,14 +93,14 @@ by_relay() { # by_relay N ADDRESS: tailscale ping says so
     grep -q 'via DERP(own)' "$d/out"
 }
 by_ours() { remora "$1" ping -c 1 "$2" | tee "$d/out" | grep -q 'own'; }
-step "tailscaled has its region, with the pin" until_ok 20 pinned
-step "tailscale netcheck measures it by STUN" until_ok 20 netcheck 1
-step "it is tailscaled's home" until_ok 20 home 2
-step "remora netcheck measures it by STUN" ours r1
-step "tailscaled to tailscaled by it" until_ok 20 by_relay 1 "$(ts_ip 2 4)"
-step "tailscaled to remora by it" until_ok 20 by_relay 1 "$(remora_ip4 r1)"
-step "remora to tailscaled by it" until_ok 20 by_ours r1 n1
-step "remora to remora by it" until_ok 20 by_ours r1 r2
+step "tailscaled has its region, with the pin" until_ok 60 pinned
+step "tailscale netcheck measures it by STUN" until_ok 60 netcheck 1
+step "it is tailscaled's home" until_ok 60 home 2
+step "remora netcheck measures it by STUN" until_ok 60 ours r1
+step "tailscaled to tailscaled by it" until_ok 60 by_relay 1 "$(ts_ip 2 4)"
+step "tailscaled to remora by it" until_ok 60 by_relay 1 "$(remora_ip4 r1)"
+step "remora to tailscaled by it" until_ok 60 by_ours r1 n1
+step "remora to remora by it" until_ok 60 by_ours r1 r2
 step "100 MB from tailscaled to remora" fetch 127.0.0.1:1091 "http://$(ts_ip 1 4):8088/big"
 step "100 MB from remora to remora, by name" fetch 127.0.0.1:1092 "http://r1.lab.test:8088/big"
 step "100 MB from remora to tailscaled" fetch 127.0.0.1:1081 "http://$(remora_ip4 r1):8088/big"
@@ -123,7 +123,7 @@ chmod 700 "$other"
 } >"$d/other.yaml"
 ts_map 1 >"$d/other.json"
 bg remora-other "$REMORA" coordinator serve --config "$d/other.yaml"
-must until_ok 20 curl -fsS http://127.0.0.1:9912/health
+must until_ok 60 curl -fsS http://127.0.0.1:9912/health
 stranger_start() {
     local key
     "$REMORA" coordinator users create other --config "$d/other.yaml" || return 1
@@ -133,18 +133,18 @@ stranger_start() {
 must stranger_start
 connects() { grep -q 'relay region 999 (own) is connected' "$d/log/remora-s1.err"; }
 is_refused() { [ "$(grep -c 'relay region 999 (own) is gone' "$d/log/remora-s1.err")" -ge 2 ] && ! connects; }
-step "a node of another tailnet is refused" until_ok 20 is_refused
+step "a node of another tailnet is refused" until_ok 60 is_refused
 
 # ---- another map ----------------------------------------------------------------------
 
 reload() { kill -HUP "${pid_of[remora-coordinator]}"; }
 has_code() { ts_map 1 | jq -e --arg c "$1" '.Regions["901"].RegionCode == $c'; }
 step "a region of a file" has_code more
-another() { region other >"$d/more.yaml" && reload && until_ok 10 has_code other; }
+another() { region other >"$d/more.yaml" && reload && until_ok 30 has_code other; }
 step "SIGHUP: another map, on open streams" another
 broken() { # it says where, and the map stays
     echo "regions: {901: {regioncod: x}}" >"$d/more.yaml"
-    reload && until_ok 5 grep -q "more.yaml, line 1: a region has no field 'regioncod'" "$d/log/remora-coordinator.err" &&
+    reload && until_ok 30 grep -q "more.yaml, line 1: a region has no field 'regioncod'" "$d/log/remora-coordinator.err" &&
         has_code other
 }
 step "a broken file changes nothing" broken
@@ -156,7 +156,7 @@ again() {
     local before
     before=$(pin)
     remora_stop coordinator && coordinator_run && [ "$(pin)" = "$before" ] &&
-        until_ok 40 by_relay 1 "$(remora_ip4 r1)"
+        until_ok 60 by_relay 1 "$(remora_ip4 r1)"
 }
 step "after a restart: the same certificate, and all come back" again
 
@@ -175,8 +175,8 @@ step "the stranger ends cleanly" remora_stop s1
 anew() { # its file is gone: another certificate, and another pin in the map
     local before
     before=$(pin)
-    rm "$pem" && reload && until_ok 10 test -s "$pem" && [ "$(pin)" != "$before" ] && until_ok 20 pinned &&
-        until_ok 40 by_relay 1 "$(remora_ip4 r1)"
+    rm "$pem" && reload && until_ok 30 test -s "$pem" && [ "$(pin)" != "$before" ] && until_ok 60 pinned &&
+        until_ok 60 by_relay 1 "$(remora_ip4 r1)"
 }
 step "another certificate reaches all by the map" anew
 lab_end

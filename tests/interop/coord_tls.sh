@@ -26,7 +26,7 @@ serve() {
     setsid "$REMORA" coordinator serve --json --config "$d/coordinator.yaml" \
         >>"$d/log/remora-coordinator.out" 2>>"$d/log/remora-coordinator.err" </dev/null &
     pid_of[remora-coordinator]=$!
-    until_ok 20 curl -fsS --cacert "$d/ca.pem" "$control_url/health"
+    until_ok 60 curl -fsS --cacert "$d/ca.pem" "$control_url/health"
 }
 admin() { "$REMORA" coordinator "$@" --config "$d/coordinator.yaml"; }
 step "serve" serve
@@ -46,14 +46,14 @@ stranger() { ! timeout 5 "$REMORA" up --state-dir "$d/state/x" --control-url "$c
 no_join() { stranger && ! grep -q '"event":"running"' "$d/x.out"; }
 step "remora without that CA does not" no_join
 n1=http://$(ts_ip 1 4):8088/
-step "traffic" until_ok 20 hello 127.0.0.1:1091 "$n1"
+step "traffic" until_ok 60 hello 127.0.0.1:1091 "$n1"
 
 # ---- SIGHUP ------------------------------------------------------------------
 reloads=0
 reload() { # reload OK: it tells whether all was taken
     reloads=$((reloads + 1))
     kill -HUP "${pid_of[remora-coordinator]}"
-    until_ok 10 told && grep '"event":"reloaded"' "$d/log/remora-coordinator.out" | tail -n 1 | jq -e ".ok == $1"
+    until_ok 30 told && grep '"event":"reloaded"' "$d/log/remora-coordinator.out" | tail -n 1 | jq -e ".ok == $1"
 }
 told() { [ "$(grep -c '"event":"reloaded"' "$d/log/remora-coordinator.out")" = "$reloads" ]; }
 serial() { openssl s_client -connect 127.0.0.1:9911 -servername localhost </dev/null 2>/dev/null | openssl x509 -noout -serial; }
@@ -66,7 +66,7 @@ renew() {
 step "a renewed certificate" renew
 named() { # a record for n1, told to nodes that are there
     printf '[{"name": "wiki.lab.test", "type": "A", "value": "%s"}]\n' "$(ts_ip 1 4)" >"$d/records.json"
-    reload true && until_ok 20 hello 127.0.0.1:1091 http://wiki.lab.test:8088/
+    reload true && until_ok 60 hello 127.0.0.1:1091 http://wiki.lab.test:8088/
 }
 step "another DNS record" named
 online() { admin nodes list --output json | jq -e --argjson n "$1" '[.[] | select(.online)] | length == $n'; }
@@ -80,18 +80,18 @@ mismatch() {
 step "a key that is another's changes nothing" mismatch
 bad_policy() {
     policy '{"action": "accept", "src": ["nowhere"], "dst": ["*:*"]}' && reload false &&
-        grep -q 'policy.hujson, line 1: .*nowhere.*the old policy stays' "$d/log/remora-coordinator.err"
+        until_ok 30 grep -q 'policy.hujson, line 1: .*nowhere.*the old policy stays' "$d/log/remora-coordinator.err"
 }
 step "a bad policy is told with its line" bad_policy
 step "... and changes nothing" hello 127.0.0.1:1091 "$n1"
 cut() { # nobody reaches anybody: the packets of new connections are dropped
-    policy '' && reload true && until_ok 10 alone r1
+    policy '' && reload true && until_ok 30 alone r1
 }
 alone() { remora "$1" status --json | jq -e '[.Peer[]?] | length == 0'; }
 step "a policy that cuts all off" cut
 no_traffic() { ! patience=3 hello 127.0.0.1:1091 "$n1"; }
 step "no traffic" no_traffic
-back() { policy '{"action": "accept", "src": ["lab@"], "dst": ["lab@:*"]}' && reload true && until_ok 20 hello 127.0.0.1:1091 "$n1"; }
+back() { policy '{"action": "accept", "src": ["lab@"], "dst": ["lab@:*"]}' && reload true && until_ok 60 hello 127.0.0.1:1091 "$n1"; }
 step "and one that lets it through again" back
 stop tailscaled-n1
 lab_end

@@ -24,9 +24,9 @@ must nginx_start front "map \$http_upgrade \$only { websocket websocket; default
     map \$http_upgrade \$passes { '' close; default upgrade; }" \
     "$(front 3340 http://127.0.0.1:3341 '$only')" "$(front 3342 http://127.0.0.1:3343)" \
     "$(front 3345 https://127.0.0.1:3344 '$only')" "$(front 3346 http://127.0.0.1:3341)"
-must until_ok 10 curl -fsS http://127.0.0.1:3341/derp/probe
-must until_ok 10 curl -fsSk https://127.0.0.1:3346/derp/probe
-must until_ok 10 curl -fsSk https://127.0.0.1:3344/derp/probe
+must until_ok 30 curl -fsS http://127.0.0.1:3341/derp/probe
+must until_ok 30 curl -fsSk https://127.0.0.1:3346/derp/probe
+must until_ok 30 curl -fsSk https://127.0.0.1:3344/derp/probe
 
 pin="sha256-raw:$(openssl x509 -in "$d/control.pem" -outform der | sha256sum | cut -d' ' -f1)"
 node() { # node NAME PORT [FIELDS]: pinned, unless the fields say another CertName
@@ -51,9 +51,9 @@ mark() { wc -l <"$log" >"$d/mark"; }
 since() { tail -n "+$(($(cat "$d/mark") + 1))" "$log"; }
 told() { since | grep -E "$1"; }
 goes() { # goes MAP PATTERN: r1 gets that map, and its log says so
-    mark && gets r1 "$1" && until_ok 20 told "$2"
+    mark && gets r1 "$1" && until_ok 60 told "$2"
 }
-reaches() { until_ok 20 hello 127.0.0.1:1091 "$n1_web/"; }
+reaches() { until_ok 60 hello 127.0.0.1:1091 "$n1_web/"; }
 up='relay region 900 \(lab\) is connected$'
 step "hello by the relay" reaches
 
@@ -62,32 +62,44 @@ step "hello by the relay" reaches
 step "to the tap" goes "$(map_of "$(node 900a 3342)")" "$up"
 step "hello through it" reaches
 health() { remora r1 status --json | jq -e --arg t "$1" '.Health | index($t) != null'; }
-ill() { kill -USR1 -- "-${pid_of[tap]}" && until_ok 5 health "relay lab: the disk is full?[2J"; }
+ill() { kill -USR1 -- "-${pid_of[tap]}" && until_ok 30 health "relay lab: the disk is full?[2J"; }
 step "a relay's trouble is in the status" ill
 step "and in the log" told 'has a trouble: the disk is full\?\[2J$'
 shown() { remora r1 status | grep 'the disk is full'; }
 step "and told to people" shown
 well() {
     kill -USR2 -- "-${pid_of[tap]}" || return
-    until_ok 5 told 'is well again' && ! health "relay lab: the disk is full?[2J"
+    until_ok 30 told 'is well again' && ! health "relay lab: the disk is full?[2J"
 }
 step "and gone when it is well" well
 step "hello still" reaches
 
+# in_time COMMAND...: its upper bounds are of a wall clock.  Where it is too late (2)
+# the machine may have stood still, and it is tried again, thrice at most.
+in_time() {
+    local i code=0
+    for i in 1 2 3; do
+        code=0
+        "$@" || code=$?
+        [ $code = 2 ] || break
+    done
+    return $code
+}
 # It is back 2.5 s later than it says: the client comes 1.5 s to 2.25 s behind
 # its word, is turned away, and comes again, without a word to anyone.
 restarts() {
     local said first back
     mark
     kill -HUP -- "-${pid_of[tap]}"
-    until_ok 10 told "$up" || return
+    until_ok 30 told "$up" || return
     said=$(awk '$2 == "restarting" { print $1; exit }' "$d/log/tap.log")
     first=$(awk -v t="$said" '$1 >= t && ($2 == "turned" || $2 == "connect") { print $1 - t; exit }' "$d/log/tap.log")
     back=$(awk -v t="$said" '$1 > t && $2 == "connect" { print $1 - t; exit }' "$d/log/tap.log")
     echo "= back after $back ms, the first try after $first ms"
-    [ "$first" -ge 1490 ] && [ "$first" -le 2600 ] && [ "$back" -ge 2490 ] && [ "$back" -le 6000 ]
+    [ "$first" -ge 1490 ] && [ "$back" -ge 2490 ] || return 1
+    [ "$first" -le 2600 ] && [ "$back" -le 6000 ] || return 2
 }
-step "a restart is waited for as it was told" restarts
+step "a restart is waited for as it was told" in_time restarts
 quiet() { told 'the relay restarts' && [ "$(since | grep -c 'relay region 900 .lab. is gone')" = 1 ]; }
 step "with one word of the end, and none of the tries" quiet
 step "hello after it" reaches
@@ -125,11 +137,13 @@ step "a node for STUN alone and one that is away are passed over" by "$(node 900
 # No one answers at that IPv4 address: IPv6 begins beside it, not behind its 1.5 s.
 races() {
     local began
+    goes "$(map_of "$(node 900a 3344)")" "$up" || return 1 # from where it comes each time
     began=$(now_ms)
     goes "$(map_of "$(node 900a 3344 | sed 's/"IPv4": "127.0.0.1", "IPv6": "none"/"IPv4": "10.77.0.9", "IPv6": "::1"/')")" "$up" &&
-        echo "= $(ms_since "$began") ms" && [ "$(ms_since "$began")" -lt 1400 ]
+        echo "= $(ms_since "$began") ms" || return 1
+    [ "$(ms_since "$began")" -lt 1400 ] || return 2
 }
-step "a family that leads nowhere is not waited for" races
+step "a family that leads nowhere is not waited for" in_time races
 step "CertName: another name, by our CA" by "$(node 900a 3344 '"CertName": "localhost"')"
 step "no CertName: the address in the certificate" by "$(node 900a 3344 '"InsecureForTests": false')"
 refuses() { # refuses NODE PATTERN

@@ -14,7 +14,7 @@ for i in {1..15}; do names+=("--txt-record=big.corp.lab,$i$long"); done
 bg dnsmasq dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --port=5301 \
     --listen-address=127.0.0.1 --bind-interfaces --user=root --pid-file="$d/dnsmasq.pid" \
     --host-record=web.corp.lab,"$(ts_ip 1 4)" --local=/corp.lab/ "${names[@]}"
-must until_ok 10 dig +short @127.0.0.1 -p 5301 web.corp.lab
+must until_ok 30 dig +short @127.0.0.1 -p 5301 web.corp.lab
 must remora_start r1 --socks5 127.0.0.1:1055 --forward 15353=100.100.100.100:53 --forward 15354=[fd7a:115c:a1e0::53]:53 \
     --forward 18088=web.corp.lab:8088
 
@@ -56,7 +56,7 @@ step "it ends in order" remora_stop r1
 
 # ---- the user's wish ---------------------------------------------------------
 must remora_start r2 --socks5 127.0.0.1:1056 --forward 15353=100.100.100.100:53
-step "SOCKS5 to a name of a route, again" until_ok 20 hello 127.0.0.1:1056 http://web.corp.lab:8088/
+step "SOCKS5 to a name of a route, again" until_ok 60 hello 127.0.0.1:1056 http://web.corp.lab:8088/
 step "the user wants none of the tailnet's DNS" remora r2 set --accept-dns=false
 unwanted() { ! hello 127.0.0.1:1056 http://web.corp.lab:8088/; }
 step "then there are no names of routes" unwanted
@@ -72,7 +72,7 @@ for i in {1..120}; do many+=("--host-record=many.outside.lab,127.1.0.$i"); done
 bg system dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --port=53 \
     --listen-address=127.0.0.1 --bind-interfaces --user=root --pid-file="$d/system.pid" \
     --host-record=www.outside.lab,"$(ts_ip 1 4)" --local=/outside.lab/ "${many[@]}"
-must until_ok 10 dig +short @127.0.0.1 www.outside.lab
+must until_ok 30 dig +short @127.0.0.1 www.outside.lab
 
 # ---- an exit node answers for its users ---------------------------------------
 must ts_start 2
@@ -81,7 +81,7 @@ must ts 2 set --advertise-exit-node
 must lab "routes?node=n2&routes=0.0.0.0/0,::/0"
 must remora_start r3 --socks5 127.0.0.1:1057 --exit-node n2 --forward 15355=100.100.100.100:53
 r3=127.0.0.1:1057
-step "SOCKS5 to a name that only the exit node can resolve" until_ok 30 hello $r3 http://www.outside.lab:8088/
+step "SOCKS5 to a name that only the exit node can resolve" until_ok 60 hello $r3 http://www.outside.lab:8088/
 step "quad-100 asks it too" eval 'port=15355 says "$(ts_ip 1 4)" www.outside.lab'
 step "an answer that is cut off comes whole" eval '[ "$(port=15355 ask +short many.outside.lab | wc -l)" = 120 ]'
 step "a name that it does not know" eval 'port=15355 status NXDOMAIN nobody.outside.lab'
@@ -97,18 +97,18 @@ must lab "routes?node=r5&routes=0.0.0.0/0,::/0"
 serves() {
     [ "$(lab nodes | jq -r '.nodes[] | select((.Name | split(".")[0]) == "r5") | .Hostinfo.Services // [] | map(.Proto) | sort | join(",")')" = "$1" ]
 }
-step "the server knows where remora answers" until_ok 10 serves peerapi-dns-proxy,peerapi4,peerapi6
+step "the server knows where remora answers" until_ok 30 serves peerapi-dns-proxy,peerapi4,peerapi6
 ts_exit() { ts 1 set --exit-node="$(remora_ip4 r5)"; }
-step "tailscaled takes remora as exit node" until_ok 10 ts_exit
+step "tailscaled takes remora as exit node" until_ok 30 ts_exit
 # Of n1: what its own resolver, which is quad-100's, says.
 ts_says() { ts 1 dns query "$1" "${3:-A}" | tee "$d/query" | grep -Fq "$2" || { cat "$d/query"; return 1; }; }
-step "tailscaled asks it for names" until_ok 20 ts_says www.outside.lab "$(ts_ip 1 4)"
-step "an answer that no datagram holds" ts_says many.outside.lab 127.1.0.120
-step "a name that nobody has" ts_says nobody.outside.lab RCodeNameError
+step "tailscaled asks it for names" until_ok 60 ts_says www.outside.lab "$(ts_ip 1 4)"
+step "an answer that no datagram holds" until_ok 60 ts_says many.outside.lab 127.1.0.120
+step "a name that nobody has" until_ok 60 ts_says nobody.outside.lab RCodeNameError
 must remora_start r6 --socks5 127.0.0.1:1060 --exit-node r5
-step "remora asks it for names" until_ok 20 hello 127.0.0.1:1060 http://www.outside.lab:8088/
+step "remora asks it for names" until_ok 60 hello 127.0.0.1:1060 http://www.outside.lab:8088/
 must remora r5 set --advertise-exit-node=false
-step "it answers no longer when it is none" until_ok 10 serves ""
+step "it answers no longer when it is none" until_ok 30 serves ""
 must ts 1 set --exit-node=
 must remora_stop r6
 must remora_stop r5

@@ -12,7 +12,7 @@ must control_start -authkey labkey
 gives_up() {
     local words=$1 code=0
     shift
-    timeout 30 "$REMORA" up "$@" >"$d/out" 2>"$d/err" </dev/null || code=$?
+    timeout 60 "$REMORA" up "$@" >"$d/out" 2>"$d/err" </dev/null || code=$?
     cat "$d/err"
     cat "$d/err" >>"$d/log/remora-faults.err"
     [ $code = 1 ] || { echo "exit code $code"; return 1; }
@@ -21,7 +21,7 @@ gives_up() {
 }
 # in_trouble NAME WORDS: it has said so, and goes on trying
 in_trouble() {
-    until_ok 20 said_trouble "$1" "$2" && runs "remora-$1"
+    until_ok 60 said_trouble "$1" "$2" && runs "remora-$1"
 }
 said_trouble() {
     grep '"event":"trouble"' "$d/log/remora-$1.out" | tail -n 3
@@ -40,7 +40,7 @@ ip=$(remora_ip4 r1)
 must ts_start 1
 must ts_up 1
 must web_start
-works() { until_ok 30 hello 127.0.0.1:1055 http://n1.lab.test:8088/; }
+works() { until_ok 60 hello 127.0.0.1:1055 http://n1.lab.test:8088/; }
 step "with the right one it joins" works
 
 # ---- what is taken ---------------------------------------------------------
@@ -51,7 +51,7 @@ step "a forwarded port in use" gives_up "127.0.0.1:8088.*(in use|listen)|listen.
     --state-dir "$d/state/taken" --auth-key labkey --forward 8088=n1:80
 udp_taken() {
     bg udp socat -u UDP-RECV:41700,bind=0.0.0.0 - &&
-        until_ok 5 udp_listens 41700 && remora_start r2 --udp-port 41700 && remora_stop r2
+        until_ok 30 udp_listens 41700 && remora_start r2 --udp-port 41700 && remora_stop r2
 }
 udp_listens() { ss -lun "sport = :$1" | grep -q ":$1"; }
 step "a UDP port in use: another is taken" udp_taken
@@ -62,7 +62,7 @@ for kind in length zstd json; do
     garbage() {
         local before
         before=$(grep -c '"event":"trouble"' "$d/log/remora-r1.out" || :)
-        lab "garbage?node=r1&kind=$kind" && until_ok 20 more_trouble "$before" &&
+        lab "garbage?node=r1&kind=$kind" && until_ok 60 more_trouble "$before" &&
             until_ok 60 has_stream r1 && works
     }
     more_trouble() { [ "$(grep -c '"event":"trouble"' "$d/log/remora-r1.out")" -gt "$1" ]; }
@@ -70,7 +70,7 @@ for kind in length zstd json; do
 done
 
 # Values of a wrong type are skipped; what was known before stays.
-wrong_type() { lab "garbage?node=r1&kind=type" && lab 'fake?n=1' && until_ok 30 knows_fake && works; }
+wrong_type() { lab "garbage?node=r1&kind=type" && lab 'fake?n=1' && until_ok 60 knows_fake && works; }
 knows_fake() { remora r1 status --json | jq -e '[.Peer[] | select(.HostName == "fake1")] | length == 1'; }
 step "a map with values of a wrong type does no harm" wrong_type
 
@@ -144,7 +144,7 @@ step "a full disk" full
 full_later() { # the state that was there stays good
     rm "$d/state/full/fill" && remora_start full && local first && first=$(remora_ip4 full) && remora_stop full &&
         { dd if=/dev/zero of="$d/state/full/fill" status=none || :; } &&
-        remora_run full --auth-key labkey && until_ok 10 up_or_over full && stop remora-full &&
+        remora_run full --auth-key labkey && until_ok 30 up_or_over full && stop remora-full &&
         rm "$d/state/full/fill" && remora_start full && [ "$(remora_ip4 full)" = "$first" ] && remora_stop full
 }
 up_or_over() { remora_is_up "$1" || ! runs "remora-$1"; }
@@ -168,7 +168,7 @@ step "a control server without an address" no_name
 
 front() { # front NAME LINES: an nginx before the control server
     nginx_start front "server { listen 127.0.0.1:9921; location / { proxy_pass http://127.0.0.1:9911; $1 } }"
-    until_ok 5 curl -fsS http://127.0.0.1:9921/generate_204
+    until_ok 30 curl -fsS http://127.0.0.1:9921/generate_204
 }
 stripped() {
     front "" || return 1
@@ -184,14 +184,14 @@ https() { # https NAME WORDS URL ARGUMENTS...
     local n=$1 words=$2 url=$3
     shift 3
     remora_run "$n" --control-url "$url" --auth-key labkey --hostname "$n" "$@"
-    until_ok 20 said_error "$n" "$words" && stop "remora-$n"
+    until_ok 60 said_error "$n" "$words" && stop "remora-$n"
 }
 said_error() {
     cat "$d/log/remora-$1.out"
     grep -E '"event":"(trouble|failed)"' "$d/log/remora-$1.out" | grep -qE "$2"
 }
 must bg control-tls "$PEERS/controlserver" -listen 127.0.0.1:9922 -cert "$d/control.pem" -key "$d/control.key" -derpmap "$d/derpmap.json"
-must until_ok 10 curl -fsSk https://127.0.0.1:9922/generate_204
+must until_ok 30 curl -fsSk https://127.0.0.1:9922/generate_204
 step "a certificate of an unknown CA" https r6 "not issued by a trusted authority: .*--ca-file" https://localhost:9922
 step "a certificate of another name" https r7 "another host.s" https://control.lab:9922 --ca-file "$d/ca.pem"
 step "a CA file without a certificate" gives_up "certificate" --control-url https://localhost:9922 --state-dir "$d/state/x" --ca-file "$d/derpmap.json"

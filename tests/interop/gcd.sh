@@ -17,7 +17,7 @@ must remora_start r1
 mkdir -p "$d/state"
 bg remora-gcd "$NODE_GCD" http://127.0.0.1:9911 labkey "$d/state/gcd"
 
-joined() { until_ok 10 grep -q 'echoing as' "$d/log/remora-gcd.log"; }
+joined() { until_ok 30 grep -q 'echoing as' "$d/log/remora-gcd.log"; }
 step "it joins" joined
 ip=$(lab nodes | jq -r '.nodes[] | select(.Name | startswith("echo")) | .Addresses[0] | split("/")[0]')
 
@@ -34,7 +34,7 @@ twice() { [ "$(grep -c 'echoing as' "$d/log/remora-gcd.log")" = 2 ]; }
 # ... and in the form that Apple's systems have, a source for each socket.
 export NODE_GCD_PORTABLE=1
 bg remora-gcd "$NODE_GCD" http://127.0.0.1:9911 none "$d/state/gcd"
-step "its state brings it back, without a key, a source for each socket" until_ok 10 twice
+step "its state brings it back, without a key, a source for each socket" until_ok 30 twice
 step "tailscaled reaches it, directly" direct
 step "20 MB come back from it with the right SHA-256" big
 step "it ends again" end remora-gcd

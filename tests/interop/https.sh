@@ -15,7 +15,7 @@ must web_start
 step "by host name, --ca-file" remora_start r1 --ca-file "$d/ca.pem" --socks5 127.0.0.1:1055
 control_url=https://127.0.0.1:9911 step "by IP address, --ca-file" remora_start r2 --ca-file "$d/ca.pem"
 step "traffic" hello 127.0.0.1:1055 http://n1.lab.test:8088/
-step "the map stream is open" has_stream r1
+step "the map stream is open" until_ok 30 has_stream r1
 # The server starts anew and has another Noise key: through verified TLS it is
 # taken over.
 must remora_stop r2
@@ -34,12 +34,12 @@ must nginx_start front "server { listen 127.0.0.1:9443 ssl;
     location / { proxy_pass http://127.0.0.1:9911; proxy_http_version 1.1;
         proxy_set_header Upgrade \$http_upgrade; proxy_set_header Connection upgrade;
         proxy_buffering off; proxy_read_timeout 300s; } }"
-must until_ok 10 curl -fsSk https://127.0.0.1:9443/generate_204
+must until_ok 30 curl -fsSk https://127.0.0.1:9443/generate_204
 control_url=https://localhost:9443
 step "through nginx" remora_start r3 --ca-file "$d/ca.pem" --socks5 127.0.0.1:1057
 control_url=http://127.0.0.1:9911 # the ordinary client: straight to it
 must ts_start 2
 must ts_up 2
 step "traffic" hello 127.0.0.1:1057 http://n2.lab.test:8088/
-step "the map stream is open through nginx" has_stream r3
+step "the map stream is open through nginx" until_ok 30 has_stream r3
 lab_end

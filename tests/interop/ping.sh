@@ -15,6 +15,10 @@ no_key_in() { ! tr '\0' '\n' <"/proc/${pid_of[remora-$1]}/$2" | grep labkey; }
 step "the auth key is wiped from the command line" no_key_in r1 cmdline
 step "the auth key is wiped from the environment" no_key_in r2 environ
 
+# Who joined a moment ago is told to the others a moment later.
+all_known() { ts 1 status --json | jq -e '[.Peer[].HostName] | contains(["r1", "r2"])' && remora r1 status --json | jq -e '[.Peer[].HostName] | contains(["r2"])'; }
+must until_ok 30 all_known
+
 # so many answers, and no other
 answers() { # answers N COMMAND...
     "${@:2}" >"$d/answers" || :
@@ -56,11 +60,11 @@ status() {
             .TailscaleIPs[0] == $ip and .Online and .RxBytes > 0 and .TxBytes > 0 and
             (.Relay == "lab") and (.LastHandshake | startswith("20")))' "$d/status.json"
 }
-step "remora status --json" status
+step "remora status --json" until_ok 30 status
 people() {
     remora r1 status >"$d/status.txt"
     cat "$d/status.txt"
     grep -q "^$(ts_ip 1 4) .*n1.lab.test" "$d/status.txt" && grep -q '4 peers, 3 online' "$d/status.txt"
 }
-step "remora status" people
+step "remora status" until_ok 30 people
 lab_end

@@ -24,7 +24,7 @@ LogLevel Connect
 BasicAuth lab pass-word
 C
 bg proxy tinyproxy -d -c "$d/tinyproxy.conf"
-must until_ok 10 curl -fsS -o /dev/null -x http://lab:pass%2Dword@127.0.0.1:8888 http://127.0.0.1:8088/
+must until_ok 30 curl -fsS -o /dev/null -x http://lab:pass%2Dword@127.0.0.1:8888 http://127.0.0.1:8088/
 
 # Nothing but the proxy leads to the relay and the control server: who is
 # nobody, as remora is here, gets a reset.
@@ -52,14 +52,14 @@ must only_by_proxy
 
 refused() { # its sentence, and no join
     as_nobody "${up[@]}"
-    until_ok 10 grep -q trouble "$d/log/remora-r1.out" || return 1
+    until_ok 30 grep -q trouble "$d/log/remora-r1.out" || return 1
     ! remora_is_up r1
 }
 step "nothing is reached without it" refused
 step "an end" remora_stop r1
 wrong() {
     as_nobody HTTPS_PROXY=http://lab:wrong@127.0.0.1:8888 "${up[@]}"
-    until_ok 10 grep -qE 'the proxy (refused the connection|asks for other credentials)' "$d/log/remora-r1.out"
+    until_ok 30 grep -qE 'the proxy (refused the connection|asks for other credentials)' "$d/log/remora-r1.out"
 }
 step "a wrong password is told" wrong
 step "an end after it" remora_stop r1
@@ -69,7 +69,7 @@ joins() {
 }
 step "it joins through the proxy" joins
 n1_ip=$(ts_ip 1 4)
-step "hello by the relay, through the proxy" until_ok 20 hello 127.0.0.1:1091 "http://$n1_ip:8088/"
+step "hello by the relay, through the proxy" until_ok 60 hello 127.0.0.1:1091 "http://$n1_ip:8088/"
 # A little only: tinyproxy delays small segments (Nagle), and the relay drops the
 # bursts that come of it.
 head -c 3000000 /dev/urandom >"$d/www/some"

@@ -18,7 +18,7 @@ derper_port=3341
 bg derper env SSL_CERT_FILE="$d/ca.pem" "$PEERS/derper" -c "$d/derper/derper.json" -a 127.0.0.1:3341 \
     -http-port -1 -stun=false -certmode manual -certdir "$d/derper" -hostname 127.0.0.1 \
     -mesh-psk-file "$d/mesh.key" -mesh-with 127.0.0.1:3340
-must until_ok 10 curl -fsSk https://127.0.0.1:3341/derp/probe
+must until_ok 30 curl -fsSk https://127.0.0.1:3341/derp/probe
 
 relay_run() {
     setsid "$REMORA" relay --listen 127.0.0.1:3340 --listen 127.0.0.1:443 --tls-cert "$d/control.pem" \
@@ -29,7 +29,7 @@ relay_run() {
 }
 must relay_run
 probe() { curl -fsS --cacert "$d/ca.pem" "https://127.0.0.1:${1:-3340}/derp/probe"; }
-must until_ok 10 probe
+must until_ok 30 probe
 
 metric() { curl -fsS http://127.0.0.1:3342/metrics | awk -v n="$1" '$1 == n { print $2; f = 1 } END { exit !f }'; }
 at_least() { # at_least METRIC N
@@ -76,7 +76,7 @@ step "100 MB from tailscaled to tailscaled" fetch 127.0.0.1:1082 "http://$n1_ip:
 step "all three are clients of it" at_least derp_clients_local 3
 step "it counts what it carried" at_least derp_packets_sent 100000
 answers_stun() { remora r1 netcheck --json | jq -e '.RegionLatency["900"] > 0'; }
-step "its latency is measured by HTTPS" answers_stun
+step "its latency is measured by HTTPS" until_ok 60 answers_stun
 step "it tells what its process uses" at_least derp_current_file_descriptors 8
 
 # ---- WebSocket ------------------------------------------------------------------
@@ -86,10 +86,10 @@ step "it tells what its process uses" at_least derp_current_file_descriptors 8
 bg tsnet-ws env TS_DEBUG_ALWAYS_USE_DERP=1 TS_DEBUG_DERP_WS_CLIENT=1 SSL_CERT_FILE="$d/ca.pem" \
     "$PEERS/tsnetpeer-ws" -name ws -control "$control_url" -authkey labkey -dir "$d/ws"
 ws_ip() { ts 1 status --json | jq -er '.Peer[] | select(.HostName == "ws") | .TailscaleIPs[0]'; }
-must until_ok 30 ws_ip
+must until_ok 60 ws_ip
 at_least_ws() { at_least derp_websocket_accepts 1; }
-step "a client in WebSocket frames" until_ok 20 at_least_ws
-step "tailscaled reaches it" until_ok 20 by_relay 1 "$(ws_ip)"
+step "a client in WebSocket frames" until_ok 60 at_least_ws
+step "tailscaled reaches it" until_ok 60 by_relay 1 "$(ws_ip)"
 body() { # its HTTP service makes bodies of any length
     local began n
     began=$(now_ms)
@@ -101,17 +101,17 @@ step "100 MB out of WebSocket frames" body
 
 # ---- the mesh ---------------------------------------------------------------------
 
-step "derper watches us" at_least derp_watchers 1
-step "we watch derper" derper_says '.gauge_watchers >= 1 // .watchers >= 1'
+step "derper watches us" until_ok 30 at_least derp_watchers 1
+step "we watch derper" until_ok 30 derper_says '.gauge_watchers >= 1 // .watchers >= 1'
 # n2 gets the region's relays in the other order, and so goes to derper.
 move() {
     local map
     map=$(derp_map_of "$theirs" "$ours")
     lab "raw?node=n2" --data "{\"DERPMap\": $map}"
-    until_ok 20 derper_says '.gauge_clients_local // .clients_local // 0 | . >= 2'
+    until_ok 60 derper_says '.gauge_clients_local // .clients_local // 0 | . >= 2'
 }
 step "one tailscaled goes to the derper" move
-step "it still reaches the others" until_ok 20 by_relay 2 "$n1_ip"
+step "it still reaches the others" until_ok 60 by_relay 2 "$n1_ip"
 step "100 MB from our relay to the derper" fetch 127.0.0.1:1082 "http://$n1_ip:8088/big"
 step "100 MB from the derper to our relay" fetch 127.0.0.1:1091 "http://$n2_ip:8088/big"
 step "packets were forwarded by us" at_least derp_packets_forwarded_out 10000
@@ -120,7 +120,7 @@ step "and to us" at_least derp_packets_forwarded_in 10000
 # ---- an end -----------------------------------------------------------------------
 
 drained() { # SIGTERM: an orderly end, and its clients come back to the next
-    remora_stop relay && relay_run && until_ok 10 probe && until_ok 30 by_relay 1 "$(remora_ip4 r1)"
+    remora_stop relay && relay_run && until_ok 30 probe && until_ok 60 by_relay 1 "$(remora_ip4 r1)"
 }
 stop tsnet-ws # its tries would fill its log
 step "after a restart its clients come back" drained

@@ -14,7 +14,7 @@ must web_start
 # The control connection runs through a process that can be ended.
 proxy_start() {
     bg proxy socat TCP-LISTEN:9912,bind=127.0.0.1,reuseaddr,fork TCP:127.0.0.1:9911
-    until_ok 5 curl -fsS http://127.0.0.1:9912/generate_204
+    until_ok 30 curl -fsS http://127.0.0.1:9912/generate_204
 }
 must proxy_start
 control_url=http://127.0.0.1:9912 must remora_start r1 --socks5 127.0.0.1:1055 --serve 8088=127.0.0.1:8088
@@ -36,7 +36,7 @@ again() { # again HOW: stopped that way, then run with the state alone
     nodes=$(lab_nodes) auths_before=$(auths)
     case $1 in
     killed) stop remora-r1 KILL ;;
-    down) remora r1 down && until_ok 10 has_ended r1 && end remora-r1 ;;
+    down) remora r1 down && until_ok 30 has_ended r1 && end remora-r1 ;;
     *) remora_stop r1 ;;
     esac
     remora_run r1 --socks5 127.0.0.1:1055 --serve 8088=127.0.0.1:8088
@@ -64,14 +64,14 @@ step "state directory 0700, files 0600" private
 # ---- a peer ----------------------------------------------------------------
 peer_again() {
     stop tailscaled-n1 KILL
-    ts_start 1 && until_ok 30 ts_running 1 && both_ways
+    ts_start 1 && until_ok 60 ts_running 1 && both_ways
 }
 step "tailscaled killed and started again" peer_again
 
 # ---- the relay -------------------------------------------------------------
 relay_again() {
     stop derper KILL
-    until_ok 10 relay_is_gone
+    until_ok 30 relay_is_gone
     relay_start && both_ways && until_ok 60 relay_has 2
 }
 relay_is_gone() { ! curl -fsSk https://127.0.0.1:3340/derp/probe; }
@@ -83,19 +83,19 @@ step "the relay killed and started again" relay_again
 # By the relay alone, so that no direct path hides that it is gone.
 relay_alone() {
     stop tailscaled-n1 KILL
-    ts_start 1 TS_DEBUG_ALWAYS_USE_DERP=1 && until_ok 30 ts_running 1 && both_ways && relay_again
+    ts_start 1 TS_DEBUG_ALWAYS_USE_DERP=1 && until_ok 60 ts_running 1 && both_ways && relay_again
 }
 step "the relay killed and started again, with no other way" relay_alone
 
 # ---- the control connection ------------------------------------------------
 cut_off() {
     stop proxy KILL
-    until_ok 20 no_stream && both_ways # peers don't need the control server
+    until_ok 60 no_stream && both_ways # peers don't need the control server
 }
 no_stream() { ! has_stream r1; }
 step "the control connection cut: peers go on" cut_off
 restored() {
-    proxy_start && until_ok 90 has_stream r1 && lab 'fake?n=1' && until_ok 20 sees_fake
+    proxy_start && until_ok 90 has_stream r1 && lab 'fake?n=1' && until_ok 60 sees_fake
 }
 sees_fake() { remora r1 status --json | jq -e '[.Peer[] | select(.HostName == "fake1")] | length == 1'; }
 step "restored: the map stream is back, changes arrive" restored
@@ -107,7 +107,7 @@ server_late() {
     stop proxy KILL
     remora_stop r1
     remora_run r1 --socks5 127.0.0.1:1055 --serve 8088=127.0.0.1:8088
-    until_ok 20 in_trouble
+    until_ok 60 in_trouble
     proxy_start && remora_wait r1 60 && both_ways
 }
 in_trouble() { grep -q '"event":"trouble"' "$d/log/remora-r1.out" && runs remora-r1; }

@@ -17,8 +17,8 @@ measure() { # measure NAME BUILD
 }
 step "it joins among 5,000 peers" remora_start r1 --socks5 127.0.0.1:1055
 measure r1 "with sanitizers"
-step "it knows them all" peers r1 5001
-deltas() { lab 'fake?n=100' && until_ok 20 peers r1 5101 && lab 'remove?name=fake7' && until_ok 20 peers r1 5100; }
+step "it knows them all" until_ok 60 peers r1 5001
+deltas() { lab 'fake?n=100' && until_ok 60 peers r1 5101 && lab 'remove?name=fake7' && until_ok 60 peers r1 5100; }
 step "changes arrive" deltas
 step "traffic" hello 127.0.0.1:1055 http://n1.lab.test:8088/
 people() { [ "$(remora r1 status | wc -l)" = 5102 ]; }

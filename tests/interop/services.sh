@@ -9,7 +9,7 @@ must ts_up 1
 must web_start
 bg sums socat TCP-LISTEN:7777,bind=127.0.0.1,reuseaddr,fork EXEC:sha256sum
 bg tsnetpeer "$PEERS/tsnetpeer" -name srv -control "$control_url" -authkey labkey -dir "$d/srv"
-must until_ok 30 grep -q '"what":"join"' "$d/log/tsnetpeer.log"
+must until_ok 60 grep -q '"what":"join"' "$d/log/tsnetpeer.log"
 must remora_start r1 --socks5 127.0.0.1:1055 --socks5-auth ann:s3cret \
     --forward 18088=n1:8088 --forward 127.0.0.1:17777=n1.lab.test:7777 --forward "17778=$(ts_ip 1 4):7777" \
     --forward 18089=nobody:80
@@ -88,7 +88,7 @@ step "a web server in tsnet" tsnet_http
 # ---- many, and too many ----------------------------------------------------
 hundred() {
     local i pids=() bad=0
-    for i in $(seq 100); do hello $r2 http://n1.lab.test:8088/ & pids+=($!); done
+    for i in $(seq 100); do patience=60 hello $r2 http://n1.lab.test:8088/ & pids+=($!); done
     for i in "${pids[@]}"; do wait "$i" || bad=$((bad + 1)); done
     [ $bad = 0 ] || { echo "$bad of 100 failed"; return 1; }
 }
@@ -97,9 +97,9 @@ descriptors() { # no descriptors left: it rests, and goes on when there are some
     local i
     must_run_limited || return 1
     for i in $(seq 40); do bg "hold$i" socat -u TCP:127.0.0.1:1057 -; done
-    until_ok 10 holds 20
+    until_ok 30 holds 20
     for i in $(seq 40); do stop "hold$i" KILL; done
-    until_ok 20 hello 127.0.0.1:1057 http://n1.lab.test:8088/
+    until_ok 60 hello 127.0.0.1:1057 http://n1.lab.test:8088/
 }
 must_run_limited() {
     local soft

@@ -53,7 +53,7 @@ step "eight downloads at once, the other way" many $n1 http://r1.lab.test:8088/b
 # The relay alone: tailscaled keeps to it, and so must remora.
 must stop tailscaled-n1
 must ts_start 1 TS_DEBUG_ALWAYS_USE_DERP=1
-must until_ok 30 ts_running 1
+must until_ok 60 ts_running 1
 must until_ok 60 hello $r1 http://n1.lab.test:8088/ # its old session must time out first
 step "remora to tailscaled, by the relay alone" fetch $r1 http://n1.lab.test:8088/big
 step "tailscaled to remora, by the relay alone" fetch $n1 http://r1.lab.test:8088/big
