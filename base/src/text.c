@@ -1,4 +1,4 @@
-/* Hex, base64, decimal numbers. */
+/* Hex, base64, decimal numbers, kept texts. */
 #include <remora/text.h>
 
 #include <string.h>
@@ -130,5 +130,26 @@ rmr_err rmr_parse_u64(rmr_bytes text, uint64_t max, uint64_t *out)
         v = v * 10 + d;
     }
     *out = v;
+    return RMR_OK;
+}
+
+/* ---- texts that are kept ----------------------------------------------- */
+
+rmr_err rmr_text_keep(char **slot, const rmr_alloc *a, rmr_bytes text)
+{
+    char *copy = NULL;
+    size_t n = 0;
+    while (n < text.len && text.ptr[n])
+        n++;
+    if (n) {
+        copy = rmr_alloc_raw(a, n + 1, 1);
+        if (!copy)
+            return RMR_E_NOMEM;
+        memcpy(copy, text.ptr, n);
+        copy[n] = '\0';
+    }
+    if (*slot)
+        rmr_release_wiped(a, *slot, strlen(*slot) + 1);
+    *slot = copy;
     return RMR_OK;
 }

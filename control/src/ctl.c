@@ -32,34 +32,38 @@ static void *plain_alloc(void *user, size_t size, size_t align)
     return c->env.alloc.alloc(c->env.alloc.user, size, align);
 }
 
-static bool copy_text(char *dst, size_t cap, const char *src, const char *none)
+static rmr_err keep(rmr_ctl *c, char **dst, size_t cap, const char *src,
+                    const char *none)
 {
-    size_t n;
-    if (!src)
-        src = none;
-    n = strlen(src);
-    if (n >= cap)
-        return false;
-    memcpy(dst, src, n + 1);
-    return true;
+    rmr_bytes text = rmr_bytes_str(src ? src : none);
+    return text.len < cap ? rmr_text_keep(dst, &c->env.alloc, text)
+                          : RMR_E_INVAL;
 }
 
 /* "https://host:port/base/": what stands before /key and /machine. */
 static rmr_err set_url(rmr_ctl *c, const char *url)
 {
-    if (!url || rmr_url_parse(rmr_bytes_str(url), &c->url))
+    rmr_url u;
+    char authority[272];
+    if (!url || rmr_url_parse(rmr_bytes_str(url), &u))
         return RMR_E_INVAL;
-    size_t n = strlen(c->url.path);
-    if (rmri_ctl_has_byte(rmr_bytes_of(c->url.path, n), '?'))
+    size_t n = strlen(u.path);
+    if (rmri_ctl_has_byte(rmr_bytes_of(u.path, n), '?'))
         return RMR_E_INVAL;
-    while (n && c->url.path[n - 1] == '/')
+    while (n && u.path[n - 1] == '/')
         n--;
     if (n > 400)
         return RMR_E_INVAL;
-    memcpy(c->base, c->url.path, n);
-    c->base[n] = '\0';
-    (void)rmr_url_authority(&c->url, c->authority);
-    return RMR_OK;
+    u.path[n] = '\0';
+    c->https = u.https;
+    c->port = u.port;
+    (void)rmr_url_authority(&u, authority);
+    rmr_err e = keep(c, &c->base, sizeof u.path, u.path, "");
+    if (!e)
+        e = keep(c, &c->host, sizeof u.host, u.host, "");
+    if (!e)
+        e = keep(c, &c->authority, sizeof authority, authority, "");
+    return e;
 }
 
 /* The wrapped form "<key>--TL<...>" is for tailnet lock: its first part alone
@@ -123,7 +127,17 @@ rmr_err rmri_ctl_set_auth_url(rmr_ctl *c, const char *url)
         c->auth_url = rmr_alloc_zero(&c->env.alloc, CTL_URL_MAX, 1);
     if (!c->auth_url)
         return RMR_E_NOMEM;
-    return copy_text(c->auth_url, CTL_URL_MAX, url, "") ? RMR_OK : RMR_E_TOOBIG;
+    size_t n = strlen(url);
+    if (n >= CTL_URL_MAX)
+        return RMR_E_TOOBIG;
+    memcpy(c->auth_url, url, n + 1);
+    return RMR_OK;
+}
+
+static void free_auth_url(rmr_ctl *c)
+{
+    rmr_release_wiped(&c->env.alloc, c->auth_url, CTL_URL_MAX);
+    c->auth_url = NULL;
 }
 
 void rmri_ctl_clear_auth_url(rmr_ctl *c)
@@ -159,13 +173,17 @@ static rmr_err set_config(rmr_ctl *c, const rmr_ctl_config *cfg)
         e = set_auth_key(c, cfg->auth_key);
     if (!e)
         e = set_tags(c, cfg);
+    if (!e)
+        e = keep(c, &c->hostname, NM_TEXT_MAX, cfg->hostname, "");
+    if (!e)
+        e = keep(c, &c->os, 64, cfg->os, "linux");
+    if (!e)
+        e = keep(c, &c->os_version, 64, cfg->os_version, "");
+    if (!e)
+        e = keep(c, &c->product, 64, cfg->product, "remora");
     if (e)
         return e;
-    if (!copy_text(c->hostname, sizeof c->hostname, cfg->hostname, "") ||
-        !copy_text(c->os, sizeof c->os, cfg->os, "linux") ||
-        !copy_text(c->os_version, sizeof c->os_version, cfg->os_version, "") ||
-        !copy_text(c->product, sizeof c->product, cfg->product, "remora") ||
-        is_zero(cfg->machine_key) || is_zero(cfg->node_public))
+    if (is_zero(cfg->machine_key) || is_zero(cfg->node_public))
         return RMR_E_INVAL;
     c->ephemeral = cfg->ephemeral;
     c->keep_auth_key = cfg->keep_auth_key;
@@ -240,6 +258,15 @@ void rmri_ctl_forget_auth_key(rmr_ctl *c)
     c->auth_key_size = 0;
 }
 
+static void free_texts(rmr_ctl *c)
+{
+    char **all[] = {&c->text,       &c->form_text, &c->held_text, &c->host,
+                    &c->authority,  &c->base,      &c->hostname,  &c->os,
+                    &c->os_version, &c->product};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        rmri_ctl_say(c, all[i], "");
+}
+
 void rmr_ctl_free(rmr_ctl *c)
 {
     if (!c)
@@ -253,7 +280,9 @@ void rmr_ctl_free(rmr_ctl *c)
     rmr_alloc a = c->env.alloc;
     rmr_release(&a, c->tags, c->tags_size);
     rmr_release(&a, c->routes, c->n_routes * sizeof *c->routes);
-    rmr_release_wiped(&a, c->auth_url, CTL_URL_MAX);
+    free_auth_url(c);
+    rmr_release(&a, c->plan, sizeof *c->plan);
+    free_texts(c);
     rmr_release_wiped(&a, c, sizeof *c);
 }
 
@@ -266,15 +295,23 @@ void rmri_ctl_emit(rmr_ctl *c, rmr_ctl_state state, rmr_err err,
         c->cb.on_state(c->cb.user, state, err, text);
 }
 
+void rmri_ctl_say(rmr_ctl *c, char **slot, const char *text)
+{
+    if (rmr_text_keep(slot, &c->env.alloc, rmr_bytes_str(text)))
+        (void)rmr_text_keep(slot, &c->env.alloc, rmr_bytes_str(""));
+}
+
 void rmri_ctl_die(rmr_ctl *c, rmr_err err, const char *fmt, ...)
 {
     va_list ap;
+    char text[CTL_TEXT];
     if (c->dying)
         return;
     c->dying = err;
     va_start(ap, fmt);
-    (void)vsnprintf(c->text, sizeof c->text, fmt, ap);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    rmri_ctl_say(c, &c->text, text);
 }
 
 uint64_t rmri_ctl_wall(const rmr_ctl *c)
@@ -371,11 +408,11 @@ static bool falls_back(rmr_ctl *c)
         return false;
     rmr_logf(&c->env.log, RMR_LOG_INFO, "control",
              "no address of the server's dial plan works (%s): going by name",
-             c->text[0] ? c->text : rmr_err_name(c->dying));
+             c->text ? c->text : rmr_err_name(c->dying));
     c->by_plan = false;
     c->plan_tried = true;
     c->dying = RMR_OK;
-    c->text[0] = '\0';
+    rmri_ctl_say(c, &c->text, "");
     return true;
 }
 
@@ -385,8 +422,10 @@ static void fail(rmr_ctl *c, rmr_err err)
     char text[CTL_TEXT];
     rmr_dur wait = 0;
     ctl_loop loop = failing(c);
-    memcpy(text, c->text, sizeof text);
-    c->text[0] = '\0';
+    (void)snprintf(text, sizeof text, "%s", rmr_text_kept(c->text));
+    rmri_ctl_say(c, &c->text, "");
+    rmri_ctl_say(c, &c->form_text, "");
+    rmri_ctl_say(c, &c->held_text, "");
     c->dying = RMR_OK;
     if (c->map_since != RMR_TIME_NEVER &&
         rmr_time_since(c->now, c->map_since) >= CTL_STEADY)
@@ -415,8 +454,8 @@ static void log_out(rmr_ctl *c)
     c->need_register = true; /* should it join again */
     rmri_ctl_conn_drop(c);
     c->phase = PH_FAILED;
-    rmri_ctl_emit(c, RMR_CTL_LOGGED_OUT, c->logout_err, c->text);
-    c->text[0] = '\0';
+    rmri_ctl_emit(c, RMR_CTL_LOGGED_OUT, c->logout_err, rmr_text_kept(c->text));
+    rmri_ctl_say(c, &c->text, "");
 }
 
 /* The end of a pump: what was noted in it happens now. */
@@ -437,6 +476,8 @@ static rmr_err settle(rmr_ctl *c, rmr_err e)
         rmri_ctl_conn_drop(c);
         c->phase = PH_WANT;
     }
+    if (c->auth_url && !c->auth_url[0])
+        free_auth_url(c);
     c->redial = false;
     c->busy = false;
     return e;
@@ -476,11 +517,17 @@ static void use_plan(rmr_ctl *c, rmr_dial *out)
     c->by_plan = told && !c->plan_tried;
     if (!c->by_plan)
         return;
-    c->plan = *told;
-    for (size_t i = 0; i < c->plan.n; i++)
-        c->plan.tries[i].addr.port = c->url.port;
-    out->plan = &c->plan;
-    out->timeout = plan_timeout(&c->plan);
+    if (!c->plan)
+        c->plan = rmr_alloc_raw(&c->env.alloc, sizeof *c->plan,
+                                _Alignof(rmr_dial_plan));
+    c->by_plan = c->plan != NULL;
+    if (!c->by_plan)
+        return; /* by name then */
+    *c->plan = *told;
+    for (size_t i = 0; i < c->plan->n; i++)
+        c->plan->tries[i].addr.port = c->port;
+    out->plan = c->plan;
+    out->timeout = plan_timeout(c->plan);
 }
 
 bool rmr_ctl_wants_stream(rmr_ctl *c, rmr_time now, rmr_dial *out)
@@ -492,13 +539,12 @@ bool rmr_ctl_wants_stream(rmr_ctl *c, rmr_time now, rmr_dial *out)
     if (c->phase != PH_WANT || c->want_close)
         return false;
     memset(out, 0, sizeof *out);
-    memcpy(out->host, c->url.host, sizeof c->url.host);
-    out->port = c->url.port;
-    out->tls = c->url.https;
+    (void)snprintf(out->host, sizeof out->host, "%s", rmr_text_kept(c->host));
+    out->port = c->port;
+    out->tls = c->https;
     out->timeout = CTL_SETUP_TIMEOUT;
-    if (rmr_addr_parse_ip(rmr_bytes_str(c->url.host), &out->addrs[0]) ==
-        RMR_OK) {
-        out->addrs[0].port = c->url.port;
+    if (rmr_addr_parse_ip(rmr_bytes_str(out->host), &out->addrs[0]) == RMR_OK) {
+        out->addrs[0].port = c->port;
         out->n_addrs = 1;
     }
     use_plan(c, out);

@@ -21,8 +21,8 @@ static rmr_err put_request(rmr_ctl *c, const char *method, const char *target,
     rmr_err e = rmri_ctl_out_new(c);
     if (!e)
         e = rmr_h1_build_request(rmr_buf_of(c->out, RMR_TS_FRAME_MAX), &len,
-                                 method, target, c->authority, headers, n,
-                                 body);
+                                 method, target, rmr_text_kept(c->authority),
+                                 headers, n, body);
     c->out_len = e ? 0 : len;
     return e;
 }
@@ -44,7 +44,7 @@ static void ask_for_key(rmr_ctl *c)
 {
     const rmr_json_bind_callbacks cb = {c, NULL, key_value};
     char target[544];
-    (void)snprintf(target, sizeof target, "%s/key?v=%d", c->base,
+    (void)snprintf(target, sizeof target, "%s/key?v=%d", rmr_text_kept(c->base),
                    RMR_CTL_CAPABILITY);
     rmr_json_bind_init(&c->work->json,
                        rmr_buf_of(c->work->scratch, sizeof c->work->scratch),
@@ -130,18 +130,20 @@ static void take_key(rmr_ctl *c)
 {
     bool same = c->has_server_key &&
                 rmr_equal_ct(c->server_key, c->found_key, RMR_KEY_LEN);
-    if (!same && c->is_pinned && !c->url.https && !c->accept_key) {
-        rmri_ctl_die(c, RMR_E_CTL_KEY_CHANGED, "%s", c->authority);
+    if (!same && c->is_pinned && !c->https && !c->accept_key) {
+        rmri_ctl_die(c, RMR_E_CTL_KEY_CHANGED, "%s",
+                     rmr_text_kept(c->authority));
         return;
     }
     if (!same && c->is_pinned)
         rmr_logf(&c->env.log, RMR_LOG_WARN, "control",
-                 "%s has a new key, %s: taken over", c->authority,
-                 c->url.https ? "by verified TLS" : "as allowed");
+                 "%s has a new key, %s: taken over",
+                 rmr_text_kept(c->authority),
+                 c->https ? "by verified TLS" : "as allowed");
     if (!same)
         adopt_key(c);
     if (same && c->held_err) { /* so it was not the key */
-        rmri_ctl_die(c, c->held_err, "%s", c->held_text);
+        rmri_ctl_die(c, c->held_err, "%s", rmr_text_kept(c->held_text));
         return;
     }
     c->held_err = RMR_OK;
@@ -182,11 +184,11 @@ static void key_done(rmr_ctl *c)
         rmri_ctl_die(c, RMR_E_CTL_HTTP,
                      "what came from GET /key is not JSON: is %s a control "
                      "server, or must you sign in to this network first?",
-                     c->authority);
+                     rmr_text_kept(c->authority));
         return;
     }
     if (c->json_err || !c->found || is_zero(c->found_key)) {
-        rmri_ctl_die(c, RMR_E_CTL_TOO_OLD, "%s", c->authority);
+        rmri_ctl_die(c, RMR_E_CTL_TOO_OLD, "%s", rmr_text_kept(c->authority));
         return;
     }
     take_key(c);
@@ -206,7 +208,7 @@ static void form_failed(rmr_ctl *c, rmr_err err, const char *text)
 {
     bool proxy = err == RMR_E_CTL_PROXY || err == RMR_E_CTL_GATEWAY;
     if (c->other_tried) {
-        rmri_ctl_die(c, c->form_err, "%s", c->form_text);
+        rmri_ctl_die(c, c->form_err, "%s", rmr_text_kept(c->form_text));
         return;
     }
     if (!proxy && !c->by_ws) {
@@ -214,7 +216,7 @@ static void form_failed(rmr_ctl *c, rmr_err err, const char *text)
         return;
     }
     c->form_err = err;
-    (void)snprintf(c->form_text, sizeof c->form_text, "%s", text);
+    rmri_ctl_say(c, &c->form_text, text);
     c->by_ws = !c->by_ws;
     c->other_tried = c->redial = true;
     rmr_logf(&c->env.log, RMR_LOG_INFO, "control", "%s: trying it by %s", text,

@@ -48,9 +48,23 @@ static void on_head(void *user, void *tag, int32_t stream, uint16_t status,
         rmri_ctl_map_head(c);
 }
 
-static void keep_words(ctl_request *r, rmr_bytes data)
+void rmri_ctl_request_clear(rmr_ctl *c, ctl_request *r)
 {
-    size_t room = sizeof r->body - r->body_len;
+    rmr_release_wiped(&c->env.alloc, r->body, CTL_WORDS);
+    memset(r, 0, sizeof *r);
+}
+
+rmr_bytes rmri_ctl_request_words(const ctl_request *r)
+{
+    return rmr_bytes_of(r->body, r->body_len);
+}
+
+/* Without memory nothing is known of them. */
+static void keep_words(rmr_ctl *c, ctl_request *r, rmr_bytes data)
+{
+    if (!r->body)
+        r->body = rmr_alloc_raw(&c->env.alloc, CTL_WORDS, 1);
+    size_t room = r->body ? CTL_WORDS - r->body_len : 0;
     size_t n = data.len < room ? data.len : room;
     if (n)
         memcpy(r->body + r->body_len, data.ptr, n);
@@ -64,7 +78,7 @@ static void on_body(void *user, void *tag, int32_t stream, rmr_bytes data)
     if (is_current(c, tag, stream)) {
         ctl_request *r = &c->req[kind];
         if (r->status != 200)
-            keep_words(r, data);
+            keep_words(c, r, data);
         else if (kind == REQ_REGISTER)
             rmri_ctl_register_body(c, data);
         else if (kind == REQ_MAP) {
@@ -115,13 +129,14 @@ void rmri_ctl_h2_drop(rmr_ctl *c)
     rmri_ctl_map_drop(c);
     rmr_h2_free(c->h2);
     c->h2 = NULL;
-    memset(c->req, 0, sizeof c->req);
+    for (size_t i = 0; i < REQS; i++)
+        rmri_ctl_request_clear(c, &c->req[i]);
 }
 
 void rmri_ctl_h2_cancel(rmr_ctl *c, ctl_kind kind)
 {
     int32_t id = c->req[kind].stream;
-    memset(&c->req[kind], 0, sizeof c->req[kind]);
+    rmri_ctl_request_clear(c, &c->req[kind]);
     if (kind == REQ_MAP)
         rmri_ctl_map_drop(c);
     if (id && c->h2)

@@ -39,6 +39,7 @@
 #define CTL_PROTOCOL "tailscale-control-protocol"
 #define CTL_WS_HEADERS 5
 #define CTL_TEXT 512
+#define CTL_WORDS 256
 #define CTL_TAGS 1024
 #define CTL_URL_MAX 1024
 #define CTL_SCRATCH 4096
@@ -67,7 +68,9 @@ typedef struct ctl_request { /* one at a time of each kind */
     int32_t stream;          /* 0: none */
     uint16_t status;         /* 0: no head yet */
     rmr_time deadline;
-    char body[256]; /* the beginning of an answer that is not 200 */
+    /* The beginning of an answer that is not 200, of CTL_WORDS; NULL: nothing
+     * came of it. */
+    char *body;
     size_t body_len;
 } ctl_request;
 
@@ -189,20 +192,21 @@ struct rmr_ctl {
 
     /* seldom looked at: behind what each turn needs, which is not in the cache
      * of an idle program */
-    char text[CTL_TEXT];
-    rmr_dial_plan plan; /* with the port */
-    char form_text[CTL_TEXT];
+    char *text; /* of the failure that ends the pump; kept (remora/text.h) */
+    char *form_text, *held_text;
+    rmr_dial_plan *plan; /* with the port; NULL: none was needed yet */
     char ws_key[RMR_WS_KEY_LEN + 1];
     uint8_t found_key[RMR_KEY_LEN];
     uint8_t ping_url[RMR_HASH_LEN]; /* hash of the last that was asked for */
 
     /* configuration */
-    rmr_url url;
-    char authority[272];
-    char base[512]; /* path before /key and /machine, without final '/' */
+    bool https;
+    uint16_t port;
+    char *host, *authority;
+    char *base; /* path before /key and /machine, without final '/' */
     char *auth_key; /* NULL: none, or used up */
     size_t auth_key_size;
-    char hostname[NM_TEXT_MAX], os[64], os_version[64], product[64];
+    char *hostname, *os, *os_version, *product;
     bool shields_up;
     bool ephemeral, accept_key, compress, keep_auth_key;
     char *tags; /* each ends with a zero byte, the last with two; NULL: none */
@@ -234,7 +238,6 @@ struct rmr_ctl {
     bool fetch_key;    /* GET /key comes first */
     bool key_is_fresh; /* fetched since the last failure */
     rmr_err held_err;  /* a failed handshake, told if the key did not change */
-    char held_text[CTL_TEXT];
 };
 
 /* ---- ctl.c ------------------------------------------------------------ */
@@ -252,7 +255,8 @@ rmr_err rmri_ctl_backoff(rmr_ctl *c, uint32_t n, rmr_dur *out);
 const char *rmri_ctl_auth_url(const rmr_ctl *c);
 /* Errors: NOMEM. */
 rmr_err rmri_ctl_set_auth_url(rmr_ctl *c, const char *url);
-/* None is awaited.  Its memory stays: a callback may be looking at it. */
+/* None is awaited.  Its memory stays until the pump
+ * ends: a callback may be looking at it. */
 void rmri_ctl_clear_auth_url(rmr_ctl *c);
 /* Errors: NOMEM. */
 rmr_err rmri_ctl_work_new(rmr_ctl *c);
@@ -262,6 +266,8 @@ rmr_err rmri_ctl_out_new(rmr_ctl *c);
 void rmri_ctl_out_free(rmr_ctl *c);
 /* Appends what is to be sent, below a WebSocket if there is one. */
 rmr_err rmri_ctl_write_plain(rmr_ctl *c, rmr_buf dst, size_t *len);
+/* A text of c; it is lost where there is no memory for it. */
+void rmri_ctl_say(rmr_ctl *c, char **slot, const char *text);
 uint64_t rmri_ctl_wall(const rmr_ctl *c);
 /* What a server said, made fit for a message: no control characters, and never
  * our auth key, which some servers echo. */
@@ -293,6 +299,9 @@ void rmri_ctl_h2_kick(rmr_ctl *c);
 rmr_time rmri_ctl_h2_deadline(const rmr_ctl *c);
 void rmri_ctl_h2_handle_deadline(rmr_ctl *c);
 void rmri_ctl_h2_drop(rmr_ctl *c);
+/* Another request may use it. */
+void rmri_ctl_request_clear(rmr_ctl *c, ctl_request *r);
+rmr_bytes rmri_ctl_request_words(const ctl_request *r);
 /* Forgets a request; its stream is cancelled. */
 void rmri_ctl_h2_cancel(rmr_ctl *c, ctl_kind kind);
 

@@ -31,11 +31,11 @@ static void put_hostinfo(rmr_jw *w, const rmr_ctl *c, bool net)
 {
     rmr_jw_key(w, "Hostinfo");
     rmr_jw_object(w);
-    rmr_jw_kstr(w, "IPNVersion", c->product);
-    rmr_jw_kstr(w, "OS", c->os);
-    if (c->os_version[0])
+    rmr_jw_kstr(w, "IPNVersion", rmr_text_kept(c->product));
+    rmr_jw_kstr(w, "OS", rmr_text_kept(c->os));
+    if (c->os_version)
         rmr_jw_kstr(w, "OSVersion", c->os_version);
-    rmr_jw_kstr(w, "Hostname", c->hostname);
+    rmr_jw_kstr(w, "Hostname", rmr_text_kept(c->hostname));
     if (c->shields_up)
         rmr_jw_kbool(w, "ShieldsUp", true);
     put_tags(w, c);

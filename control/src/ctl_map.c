@@ -31,16 +31,16 @@ static rmr_err send_map(rmr_ctl *c, ctl_kind kind)
     uint8_t *body = rmr_alloc_raw(&c->env.alloc, CTL_BODY_MAX, 1);
     if (!body)
         return RMR_E_NOMEM;
-    (void)snprintf(path, sizeof path, "%s/machine/map", c->base);
+    (void)snprintf(path, sizeof path, "%s/machine/map", rmr_text_kept(c->base));
     (void)snprintf(lb, sizeof lb, "nodekey:%s",
                    rmr_hex(hex, rmri_ctl_map_key(c), RMR_KEY_LEN));
     const rmr_header h = {rmr_bytes_str("ts-lb"), rmr_bytes_str(lb)};
-    memset(r, 0, sizeof *r);
+    rmri_ctl_request_clear(c, r);
     rmr_err e = rmri_ctl_body(c, kind == REQ_MAP ? BODY_MAP : BODY_UPDATE,
                               rmr_buf_of(body, CTL_BODY_MAX), &len);
     if (!e)
-        e = rmr_h2_request(c->h2, "POST", c->authority, path, &h, 1,
-                           rmr_bytes_of(body, len), r, &r->stream);
+        e = rmr_h2_request(c->h2, "POST", rmr_text_kept(c->authority), path, &h,
+                           1, rmr_bytes_of(body, len), r, &r->stream);
     rmri_ctl_body_free(c, body, len);
     return e;
 }
@@ -139,7 +139,7 @@ void rmri_ctl_map_ended_text(rmr_ctl *c, char *dst, size_t cap)
 static void map_refused(rmr_ctl *c)
 {
     const ctl_request *r = &c->req[REQ_MAP];
-    rmr_bytes body = rmr_bytes_of(r->body, r->body_len);
+    rmr_bytes body = rmri_ctl_request_words(r);
     char words[200];
     rmri_ctl_server_words(c, words, sizeof words, body);
     if (rmri_ctl_is_version_refusal(r->status, body)) {

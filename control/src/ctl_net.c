@@ -157,13 +157,16 @@ rmr_err rmr_ctl_set_host(rmr_ctl *c, rmr_time now, const char *hostname,
                          bool shields_up)
 {
     size_t len = hostname ? strlen(hostname) : 0;
-    if (len == 0 || len >= sizeof c->hostname)
+    if (len == 0 || len >= NM_TEXT_MAX)
         return RMR_E_INVAL;
     c->now = now > c->now ? now : c->now;
-    if (rmr_bytes_eq_str(rmr_bytes_str(hostname), c->hostname) &&
+    if (rmr_bytes_eq_str(rmr_bytes_str(hostname), rmr_text_kept(c->hostname)) &&
         c->shields_up == shields_up)
         return RMR_OK;
-    memcpy(c->hostname, hostname, len + 1);
+    rmr_err e =
+        rmr_text_keep(&c->hostname, &c->env.alloc, rmr_bytes_str(hostname));
+    if (e)
+        return e;
     c->shields_up = shields_up;
     c->update_due = true;
     c->update_at = c->now;

@@ -61,7 +61,7 @@ void rmri_ctl_handshake_failed(rmr_ctl *c, const char *text)
     rmr_logf(&c->env.log, RMR_LOG_INFO, "control",
              "%s: looking whether the server's key has changed", text);
     c->held_err = RMR_E_CTL_HANDSHAKE;
-    (void)snprintf(c->held_text, sizeof c->held_text, "%s", text);
+    rmri_ctl_say(c, &c->held_text, text);
     c->fetch_key = true;
     c->redial = true;
 }
@@ -96,6 +96,8 @@ static void open_session(rmr_ctl *c)
     c->phase = PH_EARLY;
     c->is_pinned = true;
     c->other_tried = c->plan_tried = false;
+    rmri_ctl_say(c, &c->form_text, "");
+    rmri_ctl_say(c, &c->held_text, "");
     c->failures[LOOP_DIAL] = 0;
     if (c->ws_worked != c->by_ws && c->cb.on_upgrade_form)
         c->cb.on_upgrade_form(c->cb.user, c->by_ws);

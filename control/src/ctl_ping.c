@@ -154,10 +154,10 @@ rmr_err rmri_ctl_ping_send(rmr_ctl *c)
 {
     const ctl_ping *p = c->ping;
     ctl_request *r = &c->req[REQ_PING];
-    memset(r, 0, sizeof *r);
+    rmri_ctl_request_clear(c, r);
     rmr_err e = rmr_h2_request(
-        c->h2, p->is_post ? "POST" : "HEAD", c->authority, p->path, NULL, 0,
-        rmr_bytes_of(p->body, p->body_len), r, &r->stream);
+        c->h2, p->is_post ? "POST" : "HEAD", rmr_text_kept(c->authority),
+        p->path, NULL, 0, rmr_bytes_of(p->body, p->body_len), r, &r->stream);
     if (e)
         return e;
     rmri_ctl_ping_free(c);

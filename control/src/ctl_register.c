@@ -67,13 +67,14 @@ rmr_err rmri_ctl_register_send(rmr_ctl *c)
     uint8_t *body = rmr_alloc_raw(&c->env.alloc, CTL_BODY_MAX, 1);
     if (!body)
         return RMR_E_NOMEM;
-    (void)snprintf(path, sizeof path, "%s/machine/register", c->base);
-    memset(r, 0, sizeof *r);
+    (void)snprintf(path, sizeof path, "%s/machine/register",
+                   rmr_text_kept(c->base));
+    rmri_ctl_request_clear(c, r);
     rmr_err e =
         rmri_ctl_body(c, BODY_REGISTER, rmr_buf_of(body, CTL_BODY_MAX), &len);
     if (!e)
-        e = rmr_h2_request(c->h2, "POST", c->authority, path, headers, n,
-                           rmr_bytes_of(body, len), r, &r->stream);
+        e = rmr_h2_request(c->h2, "POST", rmr_text_kept(c->authority), path,
+                           headers, n, rmr_bytes_of(body, len), r, &r->stream);
     rmri_ctl_body_free(c, body, len);
     if (e)
         return e;
@@ -297,15 +298,17 @@ static void take_reply(rmr_ctl *c)
 static void logged_out(rmr_ctl *c)
 {
     const ctl_request *r = &c->req[REQ_REGISTER];
-    rmr_bytes words = rmr_bytes_of(r->body, r->body_len);
+    char text[CTL_TEXT];
+    rmr_bytes words = rmri_ctl_request_words(r);
     c->logout_err = RMR_OK;
-    c->text[0] = '\0';
+    rmri_ctl_say(c, &c->text, "");
     if (r->status != 200) {
         c->logout_err = RMR_E_CTL_HTTP;
-        rmri_ctl_server_words(c, c->text, sizeof c->text, words);
+        rmri_ctl_server_words(c, text, sizeof text, words);
+        rmri_ctl_say(c, &c->text, text);
     } else if (c->work && c->work->reply.has_error) {
         c->logout_err = RMR_E_CTL_REFUSED;
-        (void)snprintf(c->text, sizeof c->text, "%s", c->work->reply.error);
+        rmri_ctl_say(c, &c->text, c->work->reply.error);
     }
     c->need_register = false;
     c->logged_out = c->redial = true; /* nothing more of this stream */
@@ -331,7 +334,7 @@ void rmri_ctl_register_end(rmr_ctl *c)
 {
     const ctl_request *r = &c->req[REQ_REGISTER];
     char words[200], text[300];
-    rmr_bytes body = rmr_bytes_of(r->body, r->body_len);
+    rmr_bytes body = rmri_ctl_request_words(r);
     if (c->logging_out && r->status != 429) {
         logged_out(c);
         return;

@@ -96,10 +96,7 @@ static rmr_err draw_secrets(rmr_ns *ns)
     ns->cookie_key[0] = keys[4];
     ns->cookie_key[1] = keys[5];
     rmr_wipe(keys, sizeof keys);
-    e = rmr_rng_fill(&ns->env.rng, ns->ports, sizeof ns->ports);
-    if (!e)
-        e = rmr_rng_fill(&ns->env.rng, &ns->frag_key, sizeof ns->frag_key);
-    return e;
+    return rmr_rng_fill(&ns->env.rng, &ns->frag_key, sizeof ns->frag_key);
 }
 
 static void copy_config(rmr_ns *ns, const rmr_ns_config *cfg)
@@ -177,6 +174,9 @@ void rmr_ns_free(rmr_ns *ns)
     rmri_ns_frag_wipe(ns);
     rmri_ns_paths_wipe(ns);
     rmri_ns_pool_wipe(&ns->pool);
+    rmri_ns_numbers_wipe(ns);
+    rmr_release(&ns->env.alloc, ns->icmp_dest,
+                NS_ICMP_DESTS * sizeof *ns->icmp_dest);
     rmr_slots_wipe(&ns->socks);
     rmr_slots_wipe(&ns->halves);
     rmr_slots_wipe(&ns->tws);

@@ -44,6 +44,12 @@ bool rmri_ns_bucket_take(ns_bucket *b, rmr_time now, uint32_t per_second,
 static bool may_complain(rmr_ns *ns, const ns_ip *to)
 {
     uint64_t h = rmr_siphash13(&ns->limit_key, to->b, sizeof to->b);
+    if (!ns->icmp_dest)
+        ns->icmp_dest = rmr_alloc_zero(&ns->env.alloc,
+                                       NS_ICMP_DESTS * sizeof *ns->icmp_dest,
+                                       _Alignof(ns_bucket));
+    if (!ns->icmp_dest)
+        return false;
     ns_bucket *d = &ns->icmp_dest[h % NS_ICMP_DESTS];
     return rmri_ns_bucket_take(d, ns->now, DEST_PER_SECOND, DEST_PER_SECOND) &&
            rmri_ns_bucket_take(&ns->icmp_all, ns->now, ERRORS_PER_SECOND,

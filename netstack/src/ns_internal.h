@@ -275,7 +275,7 @@ typedef struct ns_paths {
     rmr_slots slots;
     rmr_hash table;
     ns_node used; /* the one that was used last is at the end */
-    ns_large sent[NS_LARGE_SENT];
+    ns_large *sent; /* NS_LARGE_SENT; NULL until the first */
 } ns_paths;
 
 /* ---- packets ---------------------------------------------------------- */
@@ -301,6 +301,8 @@ typedef struct ns_bucket { /* tokens in 1/1000 */
 } ns_bucket;
 
 #define NS_ICMP_DESTS 64u
+#define NS_PORT_COUNTERS 256u
+#define NS_FRAG_COUNTERS 64u
 
 typedef enum ns_timer_kind {
     NS_TIMER_CONN = 1,
@@ -398,7 +400,9 @@ struct rmr_ns {
     uint32_t n_addrs;
 
     rmr_hash_key isn_key, port_key, ts_key, limit_key, cookie_key[2];
-    uint32_t ports[256]; /* RFC 6056 3.3.4 */
+    /* RFC 6056 3.3.4: NS_PORT_COUNTERS; NULL until the first */
+    uint32_t *ports;
+    uint32_t any_port; /* ... and 3.3.3, where there is no memory for them */
 
     rmr_slots socks, halves, tws;
     rmr_slots dgrams, pends, sources;
@@ -426,11 +430,13 @@ struct rmr_ns {
     ns_pktq pktq;
     ns_frags frags;
     ns_paths paths;
-    ns_bucket icmp_all, icmp_dest[NS_ICMP_DESTS];
+    ns_bucket icmp_all, *icmp_dest; /* NS_ICMP_DESTS; NULL until the first */
     uint64_t chal_second; /* challenge ACKs of the whole stack */
     uint32_t chal_left;
     rmr_hash_key frag_key;
-    uint32_t frag_ids[64]; /* counters, by a hash of the address pair */
+    /* Counters, by a hash of the address pair: NS_FRAG_COUNTERS; NULL until the
+     * first.  And the one that does where there is no memory for them. */
+    uint32_t *frag_ids, any_frag;
     rmr_ns_stats stats;
 };
 
@@ -613,6 +619,7 @@ bool rmri_ns_bucket_take(ns_bucket *b, rmr_time now, uint32_t per_second,
                          uint32_t burst);
 
 /* Ports and numbers (ns_port.c). */
+void rmri_ns_numbers_wipe(rmr_ns *ns);
 uint32_t rmri_ns_isn(const rmr_ns *ns, const ns_tuple *t);
 uint32_t rmri_ns_ts_offset(const rmr_ns *ns, const ns_tuple *t);
 uint32_t rmri_ns_flow_label(const rmr_ns *ns, const ns_tuple *t);

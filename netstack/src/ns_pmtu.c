@@ -49,6 +49,8 @@ void rmri_ns_paths_wipe(rmr_ns *ns)
 {
     rmr_slots_wipe(&ns->paths.slots);
     rmr_hash_wipe(&ns->paths.table);
+    rmr_release(&ns->env.alloc, ns->paths.sent,
+                NS_LARGE_SENT * sizeof *ns->paths.sent);
 }
 
 static path_key key_of(uint8_t family, const ns_ip *ip)
@@ -153,6 +155,12 @@ void rmri_ns_path_note(rmr_ns *ns, const ns_tuple *t, size_t len)
     uint32_t at;
     if (len <= (t->family == RMR_AF_INET ? PATH_MIN4 : PATH_MIN6))
         return;
+    if (!ns->paths.sent)
+        ns->paths.sent =
+            rmr_alloc_zero(&ns->env.alloc, NS_LARGE_SENT * sizeof(ns_large),
+                           _Alignof(ns_large));
+    if (!ns->paths.sent)
+        return; /* no router's complaint about it is heard then */
     uint32_t mark = mark_of(ns, t, &at);
     ns->paths.sent[at].mark = mark;
     ns->paths.sent[at].at_s = (uint32_t)(ns->now / RMR_SEC);
@@ -160,7 +168,10 @@ void rmri_ns_path_note(rmr_ns *ns, const ns_tuple *t, size_t len)
 
 bool rmri_ns_path_noted(const rmr_ns *ns, const ns_tuple *t)
 {
-    uint32_t at, mark = mark_of(ns, t, &at);
+    uint32_t at;
+    if (!ns->paths.sent)
+        return false;
+    uint32_t mark = mark_of(ns, t, &at);
     const ns_large *l = &ns->paths.sent[at];
     return l->mark == mark &&
            (uint32_t)(ns->now / RMR_SEC) - l->at_s <= LARGE_LIFE_S;

@@ -175,6 +175,13 @@ static void on_registered(void *user, const char *login, const char *display)
                             "");
 }
 
+rmr_err rmri_node_ctl_tell_host(rmr_node *n, rmr_time now)
+{
+    rmr_err err = rmr_ctl_set_host(n->ctl, now, n->keys.prefs.hostname,
+                                   n->keys.prefs.shields_up);
+    return err == RMR_E_NOMEM ? err : RMR_OK; /* else it has no name */
+}
+
 rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
 {
     rmr_ctl_config cfg;
@@ -226,8 +233,7 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
         n->ctl_link ? rmr_ctl_new(&n->ctl, &n->env, &cfg, now) : RMR_E_NOMEM;
     rmr_wipe(cfg.machine_key, sizeof cfg.machine_key);
     if (err == RMR_OK)
-        rmr_ctl_set_host(n->ctl, now, n->keys.prefs.hostname,
-                         n->keys.prefs.shields_up);
+        err = rmri_node_ctl_tell_host(n, now);
     return err;
 }
 

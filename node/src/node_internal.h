@@ -979,6 +979,8 @@ void rmri_node_cache_free(rmr_node *n);
 void rmri_node_cache_overtaken(rmr_node *n);
 /* node_ctl.c */
 rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now);
+/* The name, and whether we let nothing in.  Errors: NOMEM. */
+rmr_err rmri_node_ctl_tell_host(rmr_node *n, rmr_time now);
 void rmri_node_ctl_pump(rmr_node *n, rmr_time now);
 void rmri_node_ctl_free(rmr_node *n);
 /* node_login.c */

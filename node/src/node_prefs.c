@@ -267,11 +267,10 @@ rmr_err rmr_node_set_prefs(rmr_node *n, rmr_time now,
     n->keys.prefs = next;
     rmri_node_prefs_exit_found(n);
     if (v.given & (RMR_NODE_PREF_HOSTNAME | RMR_NODE_PREF_SHIELDS_UP))
-        rmr_ctl_set_host(n->ctl, now, n->keys.prefs.hostname,
-                         n->keys.prefs.shields_up);
+        err = rmri_node_ctl_tell_host(n, now);
     n->state_wanted = true;
     rmri_node_dns_changed(n); /* accept_dns, and the exit node */
-    return RMR_OK;
+    return err;
 }
 
 void rmr_node_get_prefs(const rmr_node *n, rmr_node_prefs *out,

@@ -236,6 +236,33 @@ static void each_day_of_three_centuries_survives_the_round_trip(void **state)
                         "2554-07-21T23:34:33.709Z");
 }
 
+static void kept_texts_have_the_memory_of_their_length(void **state)
+{
+    (void)state;
+    test_alloc al = {.secret = (const uint8_t *)"secret", .secret_len = 6};
+    rmr_alloc a = test_alloc_table(&al);
+    char *slot = NULL;
+    assert_string_equal(rmr_text_kept(slot), "");
+    assert_int_equal(rmr_text_keep(&slot, &a, rmr_bytes_str("")), RMR_OK);
+    assert_null(slot);
+    assert_int_equal(rmr_text_keep(&slot, &a, rmr_bytes_str("a secret")),
+                     RMR_OK);
+    assert_string_equal(rmr_text_kept(slot), "a secret");
+    assert_int_equal(al.live_bytes, 9);
+    al.fail_at = al.calls + 1;
+    assert_int_equal(rmr_text_keep(&slot, &a, rmr_bytes_str("another")),
+                     RMR_E_NOMEM);
+    assert_string_equal(slot, "a secret");
+    assert_int_equal(rmr_text_keep(&slot, &a, rmr_bytes_str(slot + 2)), RMR_OK);
+    assert_string_equal(slot, "secret");
+    assert_int_equal(rmr_text_keep(&slot, &a, rmr_bytes_of("x\0y", 3)), RMR_OK);
+    assert_string_equal(slot, "x");
+    assert_int_equal(rmr_text_keep(&slot, &a, rmr_bytes_of(NULL, 0)), RMR_OK);
+    assert_null(slot);
+    assert_int_equal(al.live_blocks, 0);
+    assert_int_equal(al.leaks, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +274,7 @@ int main(void)
         cmocka_unit_test(numbers_stop_at_their_limit),
         cmocka_unit_test(times_are_read_with_fractions_and_offsets),
         cmocka_unit_test(what_is_no_time_is_refused),
+        cmocka_unit_test(kept_texts_have_the_memory_of_their_length),
         cmocka_unit_test(each_day_of_three_centuries_survives_the_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -636,13 +636,37 @@ static void ports_are_neither_repeated_nor_in_order_across_remotes(void **state)
     rmr_ns_free(ns);
 }
 
+static void without_memory_for_counters_one_does_for_all(void **state)
+{
+    (void)state;
+    test_rng rng;
+    test_alloc none = {.fail_at = 1, .fail_after = true};
+    rmr_ns *ns = stack(&rng, 1);
+    rmr_alloc usual = ns->env.alloc;
+    ns_tuple a = some_tuple(0), b = some_tuple(0);
+    ns_bind udp = {.family = RMR_AF_INET, .proto = NS_PROTO_UDP};
+    ns->env.alloc = test_alloc_table(&none);
+    assert_true(rmri_ns_pick_tcp_port(ns, &a));
+    assert_true(rmri_ns_pick_tcp_port(ns, &b));
+    assert_int_not_equal(a.lport, b.lport);
+    assert_true(rmri_ns_pick_udp_port(ns, &udp));
+    assert_int_not_equal(rmri_ns_frag_id(ns, &a), rmri_ns_frag_id(ns, &a));
+    assert_int_equal(none.failed, 5);
+    ns->env.alloc = usual;
+    assert_true(rmri_ns_pick_tcp_port(ns, &a));
+    assert_non_null(ns->ports);
+    rmr_ns_free(ns);
+}
+
 static void a_port_that_somebody_listens_on_is_never_picked(void **state)
 {
     (void)state;
     test_rng rng;
     rmr_ns *ns = stack(&rng, 1);
     ns_tuple first = some_tuple(0), again = some_tuple(0);
-    uint32_t ports[256];
+    uint32_t ports[NS_PORT_COUNTERS];
+    assert_true(rmri_ns_pick_tcp_port(ns, &first)); /* makes the counters */
+    first = again;
     memcpy(ports, ns->ports, sizeof ports);
     assert_true(rmri_ns_pick_tcp_port(ns, &first));
     memcpy(ns->ports, ports, sizeof ports);
@@ -777,6 +801,7 @@ int main(void)
         cmocka_unit_test(initial_numbers_rise_with_time_and_differ_by_tuple),
         cmocka_unit_test(
             ports_are_neither_repeated_nor_in_order_across_remotes),
+        cmocka_unit_test(without_memory_for_counters_one_does_for_all),
         cmocka_unit_test(a_port_that_somebody_listens_on_is_never_picked),
         cmocka_unit_test(callbacks_of_a_socket_come_in_order),
         cmocka_unit_test(a_socket_that_a_callback_ends_is_told_no_more),

@@ -713,7 +713,8 @@ static void all_of_a_datagram_is_queued_or_nothing(void **state)
         assert_int_equal(
             rmr_ns_udp_send(a->ns, w->now, s, NULL, &to, rmr_bytes_str("x")),
             RMR_OK);
-        a->alloc.fail_at = a->alloc.calls + k;
+        size_t fails = a->alloc.calls + k;
+        a->alloc.fail_at = fails;
         e = rmr_ns_udp_send(a->ns, w->now, s, NULL, &to,
                             rmr_bytes_of(data, 60000));
         a->alloc.fail_at = 0;
@@ -722,6 +723,8 @@ static void all_of_a_datagram_is_queued_or_nothing(void **state)
         flush(w, 0);
         if (e == RMR_OK) {
             assert_int_equal(b->dgrams, got + 2);
+            if (a->alloc.calls >= fails)
+                continue; /* it can do without the pairs' counters */
             assert_true(k > 10);
             break;
         }

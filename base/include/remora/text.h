@@ -6,7 +6,7 @@
  * they come from files and messages, not from a guesser who measures.
  *
  * Source: RFC 4648 4 (base64) and 8 (hex), RFC 3339 5.6.
- * Threading: pure functions.  Memory: none.
+ * Threading: pure functions.  Memory: none, but for rmr_text_keep.
  * Time: none is read; wall time is Unix nanoseconds, without leap seconds.
  *
  *     uint8_t key[32];
@@ -59,6 +59,25 @@ RMR_API rmr_err rmr_parse_time(rmr_bytes text, uint64_t *unix_ns);
 /** "2026-11-21T09:17:51.371Z" (milliseconds, cut) and a NUL; returns  [look]
  *  dst.  Effects: on dst.  Errors: none.  Source: RFC 3339 5.6. */
 RMR_API char *rmr_time_text(uint64_t unix_ns, char dst[RMR_TIME_TEXT_MAX]);
+
+/**
+ * A text that is mostly short, or not there, in memory of its length: *slot is
+ * NULL for the empty one, from which it starts and to which it is set before
+ * its owner goes.
+ *
+ * \param text  Copied; up to its first zero byte.  It may be a part of *slot.
+ *
+ * Effects: *slot is the copy, with a zero byte; what it was is wiped and freed.
+ * Errors:  NOMEM; *slot is as before then.  The empty text needs no memory.
+ * Source:  none.
+ */
+RMR_API rmr_err rmr_text_keep(char **slot, const rmr_alloc *a, rmr_bytes text);
+/** What such a slot says; never NULL.                                 [look]
+ *  Effects: none.  Errors: none.  Source: none. */
+static inline const char *rmr_text_kept(const char *slot)
+{
+    return slot ? slot : "";
+}
 
 #ifdef __cplusplus
 }

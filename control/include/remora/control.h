@@ -399,7 +399,7 @@ RMR_API rmr_err rmr_ctl_set_net(rmr_ctl *c, rmr_time now,
  * \param hostname  Copied.
  *
  * Effects: output.
- * Errors: INVAL (empty, or too long; unchanged).
+ * Errors: INVAL (empty, or too long), NOMEM; unchanged then.
  * Source: tailcfg.Hostinfo.
  */
 RMR_API rmr_err rmr_ctl_set_host(rmr_ctl *c, rmr_time now,
