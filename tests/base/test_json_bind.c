@@ -349,13 +349,8 @@ static void a_netmap_reads_as_a_tree_reader_reads_it(void **state)
     const char *name = "control/headscale/map-stream.frame-initial-with-peer"
                        ".json";
     tv *tree = tv_load(name);
-    static char doc[65536];
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/%s", REMORA_VECTORS, name);
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    size_t len = fread(doc, 1, sizeof doc, f);
-    (void)fclose(f);
+    size_t len;
+    char *doc = tv_bytes(name, &len);
     for (size_t piece = 1; piece < 200; piece += 11) {
         rmr_json_bind b;
         uint8_t scratch[128];
@@ -381,6 +376,7 @@ static void a_netmap_reads_as_a_tree_reader_reads_it(void **state)
         }
     }
     tv_free(tree);
+    free(doc);
 }
 
 int main(void)

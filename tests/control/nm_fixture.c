@@ -11,20 +11,13 @@
 
 #include <cmocka.h>
 
+#include "vectors.h"
+
 char *nm_sample(const char *name, size_t *len)
 {
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/control/%s", REMORA_VECTORS, name);
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        (void)fprintf(stderr, "no sample %s\n", path);
-        abort();
-    }
-    char *p = malloc(1 << 20);
-    *len = fread(p, 1, (1 << 20) - 1, f);
-    p[*len] = '\0';
-    (void)fclose(f);
-    return p;
+    char path[128];
+    (void)snprintf(path, sizeof path, "control/%s", name);
+    return tv_bytes(path, len);
 }
 
 static void say(nm_seen *s, const char *fmt, ...) RMR_PRINTF(2, 3);

@@ -112,13 +112,14 @@ void pol_put_text(pol_world *w, const char *node)
     json_decref(n);
 }
 
-void pol_world_new(pol_world *w, const rmr_alloc *a, bool exit)
+void pol_world_new(pol_world *w, bool exit)
 {
     size_t i;
     json_t *v;
     w->doc = pol_vectors("policy-cases.json");
-    w->alloc = *a;
-    assert_int_equal(rmr_pol_net_new(&w->net, a), RMR_OK);
+    memset(&w->heap, 0, sizeof w->heap);
+    w->alloc = test_alloc_table(&w->heap);
+    assert_int_equal(rmr_pol_net_new(&w->net, &w->alloc), RMR_OK);
     json_array_foreach(json_object_get(w->doc, "users"), i, v)
     {
         rmr_pol_user u;
@@ -138,6 +139,7 @@ void pol_world_free(pol_world *w)
 {
     rmr_pol_net_free(w->net);
     json_decref(w->doc);
+    assert_int_equal(w->heap.live_bytes, 0);
 }
 
 void pol_world_set(pol_world *w, const char *policy)

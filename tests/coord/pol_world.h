@@ -6,15 +6,19 @@
 
 #include <jansson.h>
 
+#include "support.h"
+
 typedef struct pol_world {
     json_t *doc; /* policy-cases.json: users, nodes, cases */
-    rmr_alloc alloc;
+    test_alloc heap;
+    rmr_alloc alloc; /* of that */
     rmr_pol_net *net;
 } pol_world;
 
 json_t *pol_vectors(const char *name);
 /* The users and nodes; r1's exit routes approved or not. */
-void pol_world_new(pol_world *w, const rmr_alloc *a, bool exit);
+void pol_world_new(pol_world *w, bool exit);
+/* All must have been given back. */
 void pol_world_free(pol_world *w);
 /* Parses, which must succeed, and puts in force. */
 void pol_world_set(pol_world *w, const char *policy);

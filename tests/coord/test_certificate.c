@@ -2,7 +2,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,24 +10,13 @@
 #include "crd_internal.h"
 #include "crd_rig.h"
 #include "support.h"
+#include "vectors.h"
 
-#define PEM_MAX ((size_t)64 * 1024)
-
-static char ec[PEM_MAX], ec_key[PEM_MAX], rsa[PEM_MAX], rsa_key[PEM_MAX];
+static char *ec, *ec_key, *rsa, *rsa_key;
 
 static rmr_bytes pem(const char *text)
 {
     return rmr_bytes_str(text);
-}
-
-static void read_pem(char *dst, const char *name)
-{
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/tls/%s", REMORA_VECTORS, name);
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    dst[fread(dst, 1, PEM_MAX - 1, f)] = '\0';
-    (void)fclose(f);
 }
 
 static rmr_coord *server(const rmr_env *env, bool tls)
@@ -176,10 +164,20 @@ static void test_a_connection_at_rest_has_no_buffers(void **state)
 static int read_all(void **state)
 {
     (void)state;
-    read_pem(ec, "leaf-ec.pem");
-    read_pem(ec_key, "ec.key");
-    read_pem(rsa, "leaf-rsa.pem");
-    read_pem(rsa_key, "rsa.key");
+    ec = tv_text("tls/leaf-ec.pem");
+    ec_key = tv_text("tls/ec.key");
+    rsa = tv_text("tls/leaf-rsa.pem");
+    rsa_key = tv_text("tls/rsa.key");
+    return 0;
+}
+
+static int free_all(void **state)
+{
+    (void)state;
+    free(ec);
+    free(ec_key);
+    free(rsa);
+    free(rsa_key);
     return 0;
 }
 
@@ -191,5 +189,5 @@ int main(void)
         cmocka_unit_test(test_plain_http_stays_plain),
         cmocka_unit_test(test_a_connection_at_rest_has_no_buffers),
     };
-    return cmocka_run_group_tests(tests, read_all, NULL);
+    return cmocka_run_group_tests(tests, read_all, free_all);
 }

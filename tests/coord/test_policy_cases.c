@@ -10,9 +10,7 @@
 
 #include <cmocka.h>
 
-#include "support.h"
-
-static void one_case(json_t *c, const rmr_alloc *a)
+static void one_case(json_t *c)
 {
     pol_world w;
     char what[256];
@@ -20,7 +18,7 @@ static void one_case(json_t *c, const rmr_alloc *a)
     json_t *nodes = json_object_get(c, "node");
     json_t *global = json_object_get(c, "global"), *want;
     const char *node;
-    pol_world_new(&w, a, json_is_true(json_object_get(c, "exit")));
+    pol_world_new(&w, json_is_true(json_object_get(c, "exit")));
     pol_world_set(&w, json_string_value(json_object_get(c, "policy")));
     snprintf(what, sizeof what, "%s, tailnet", name);
     pol_expect(what, pol_filter(&w, NULL), global);
@@ -39,25 +37,20 @@ static void one_case(json_t *c, const rmr_alloc *a)
 
 static void filters_and_peers_are_those_of_headscale(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     json_t *doc = pol_vectors("policy-cases.json"), *c;
     size_t i, n = 0;
     (void)state;
     json_array_foreach(json_object_get(doc, "cases"), i, c)
     {
-        one_case(c, &a);
+        one_case(c);
         n++;
     }
     json_decref(doc);
     assert_int_equal(n, 41);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void ssh_policies_are_those_of_headscale(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     json_t *doc = pol_vectors("policy-ssh.json"), *c, *want;
     const char *node;
     size_t i;
@@ -65,7 +58,7 @@ static void ssh_policies_are_those_of_headscale(void **state)
     json_array_foreach(json_object_get(doc, "cases"), i, c)
     {
         pol_world w;
-        pol_world_new(&w, &a, false);
+        pol_world_new(&w, false);
         pol_world_set(&w, json_string_value(json_object_get(c, "policy")));
         json_object_foreach(json_object_get(c, "ssh"), node, want)
         {
@@ -79,7 +72,6 @@ static void ssh_policies_are_those_of_headscale(void **state)
         pol_world_free(&w);
     }
     json_decref(doc);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void approve_case(pol_world *w, const json_t *c)
@@ -109,38 +101,33 @@ static void approve_case(pol_world *w, const json_t *c)
 
 static void routes_are_approved_as_headscale_does(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     json_t *doc = pol_vectors("policy-approve.json"), *c;
     size_t i;
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     json_array_foreach(json_object_get(doc, "cases"), i, c)
     {
         approve_case(&w, c);
     }
     pol_world_free(&w);
     json_decref(doc);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void refused_policies_tell_headscales_reason(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     json_t *doc = pol_vectors("policy-refused.json"), *c;
     size_t i;
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     json_array_foreach(json_object_get(doc, "cases"), i, c)
     {
         const char *text = json_string_value(json_object_get(c, "policy"));
         const char *want = json_string_value(json_object_get(c, "why"));
         rmr_pol_why why;
         rmr_pol *pol = NULL;
-        rmr_err err = rmr_pol_parse(&pol, &a, rmr_bytes_str(text), &why);
+        rmr_err err = rmr_pol_parse(&pol, &w.alloc, rmr_bytes_str(text), &why);
         if (!err)
             err = rmr_pol_net_check(w.net, pol, &why);
         if (want)
@@ -153,7 +140,6 @@ static void refused_policies_tell_headscales_reason(void **state)
     assert_int_equal(i, 48);
     pol_world_free(&w);
     json_decref(doc);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 int main(void)

@@ -11,12 +11,9 @@
 #include <cmocka.h>
 
 #include "pol_texts.h"
-#include "support.h"
 
 static void bad_users_and_nodes_are_refused(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     rmr_pol_node n;
     rmr_pol_user u;
@@ -28,7 +25,7 @@ static void bad_users_and_nodes_are_refused(void **state)
     rmr_jw jw;
     uint8_t room[8];
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     memset(&n, 0, sizeof n);
     memset(&u, 0, sizeof u);
     assert_int_equal(rmr_pol_net_put_node(w.net, &n), RMR_E_INVAL);
@@ -62,16 +59,13 @@ static void bad_users_and_nodes_are_refused(void **state)
     assert_int_equal(rmr_pol_approves(w.net, 98, &wide, &out), RMR_E_NOTFOUND);
     assert_int_equal(jw.len, 0);
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void a_net_without_policy_keeps_users_apart(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, true);
+    pol_world_new(&w, true);
     for (int i = 0; i < 2; i++) {
         pol_expect_text("a1", pol_peers(&w, "a1"), "{\"a2\":[]}");
         pol_expect_text("b1", pol_peers(&w, "b1"), "{}");
@@ -80,13 +74,10 @@ static void a_net_without_policy_keeps_users_apart(void **state)
         assert_int_equal(rmr_pol_net_set(w.net, NULL), RMR_OK);
     }
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void a_name_of_two_users_is_nobodys(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     rmr_pol_user twin;
     rmr_pol_why why;
@@ -95,7 +86,7 @@ static void a_name_of_two_users_is_nobodys(void **state)
     static const char text[] = "{\"acls\":[{\"action\":\"accept\",\n"
                                "\"src\":[\"alice@\"],\"dst\":[\"*:*\"]}]}";
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     pol_world_set(&w, text);
     pol_expect_text("b1", pol_peers(&w, "b1"), "{\"a1\":[],\"a2\":[]}");
     memset(&twin, 0, sizeof twin);
@@ -106,7 +97,7 @@ static void a_name_of_two_users_is_nobodys(void **state)
     pol_expect_text("b1", pol_peers(&w, "b1"), "{}");
     rmr_pol_net_stats(w.net, &stats);
     assert_int_equal(stats.ambiguous, 1);
-    assert_int_equal(rmr_pol_parse(&pol, &a, rmr_bytes_str(text), &why),
+    assert_int_equal(rmr_pol_parse(&pol, &w.alloc, rmr_bytes_str(text), &why),
                      RMR_OK);
     assert_int_equal(rmr_pol_net_check(w.net, pol, &why), RMR_E_MALFORMED);
     assert_string_equal(why.text, "multiple users found: token \"alice@\"");
@@ -122,7 +113,6 @@ static void a_name_of_two_users_is_nobodys(void **state)
     rmr_pol_net_stats(w.net, &stats);
     assert_int_equal(stats.ambiguous, 0);
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void expect_tests(pol_world *w, const char *policy, const char *want)
@@ -139,11 +129,9 @@ static void expect_tests(pol_world *w, const char *policy, const char *want)
 
 static void tests_of_a_policy_are_run(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     /* All of a source must reach it; alike for what is denied. */
     expect_tests(
         &w,
@@ -204,13 +192,10 @@ static void tests_of_a_policy_are_run(void **state)
     expect_tests(
         &w, "{\"tests\":[{\"src\":\"bob@\",\"accept\":[\"alice@:1\"]}]}", "");
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void ssh_tests_of_a_policy_are_run(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     static const char rules[] =
         "{" SERVER
@@ -222,7 +207,7 @@ static void ssh_tests_of_a_policy_are_run(void **state)
         "\"autogroup:self\"],\"users\":[\"ubuntu\"]}],\"sshTests\":[";
     char policy[2048];
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     snprintf(policy, sizeof policy,
              "%s{\"src\":\"bob@\",\"dst\":[\"tag:server\"],\"accept\":["
              "\"bob\",\"root\"],\"deny\":[\"alice\"]},"
@@ -251,17 +236,14 @@ static void ssh_tests_of_a_policy_are_run(void **state)
                  "IP addresses\n"
                  "bob@ -> tag:server: user \"bob\": expected DENIED");
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void a_full_buffer_is_told(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     static char whole[4096];
     (void)state;
-    pol_world_new(&w, &a, true);
+    pol_world_new(&w, true);
     pol_world_set(&w, "{\"acls\":[" RULE("", "*", "*:*") "]}");
     size_t len = pol_filter_text(w.net, 1, whole, sizeof whole);
     for (size_t n = 0; n <= len; n++) {
@@ -275,7 +257,6 @@ static void a_full_buffer_is_told(void **state)
         free(room);
     }
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 int main(void)

@@ -10,15 +10,12 @@
 #include <cmocka.h>
 
 #include "pol_texts.h"
-#include "support.h"
 
 static void tags_go_to_their_owners(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     pol_world_set(&w, "{\"groups\":{\"group:b\":[\"bob@example.test\"]},"
                       "\"tagOwners\":{\"tag:x\":[\"alice@\"],"
                       "\"tag:y\":[\"tag:x\",\"tag:z\"],"
@@ -44,7 +41,6 @@ static void tags_go_to_their_owners(void **state)
                                       rmr_bytes_str("tag:v")));
     assert_false(rmr_pol_node_may_tag(w.net, 98, rmr_bytes_str("tag:v")));
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static bool add_attr(void *user, rmr_bytes name)
@@ -55,11 +51,9 @@ static bool add_attr(void *user, rmr_bytes name)
 
 static void attributes_come_once_in_order(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     pol_world_set(&w, "{\"randomizeClientPort\":true,\"nodeAttrs\":["
                       "{\"target\":[\"alice@\"],\"attr\":[\"z\",\"a\"]},"
                       "{\"target\":[\"*\"],\"attr\":[\"a\",\"b\",\"z\",\"c\"]},"
@@ -71,7 +65,6 @@ static void attributes_come_once_in_order(void **state)
     assert_int_equal(rmr_pol_each_attr(w.net, 2, add_attr, got), RMR_OK);
     pol_expect_text("b1", got, "[\"randomize-client-port\",\"a\",\"b\",\"z\"]");
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static rmr_pol_route route(pol_world *w, const char *viewer, uint64_t owner,
@@ -88,8 +81,6 @@ static rmr_pol_route route(pol_world *w, const char *viewer, uint64_t owner,
 
 static void via_sends_by_the_first_router_that_is_named(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     static const char net8[] = "192.168.8.0/24";
     static const char via[] =
@@ -98,7 +89,7 @@ static void via_sends_by_the_first_router_that_is_named(void **state)
         "\"autogroup:internet\"],\"via\":[\"tag:router\"],\"ip\":[\"*\"]}";
     char policy[512];
     (void)state;
-    pol_world_new(&w, &a, true);
+    pol_world_new(&w, true);
     snprintf(policy, sizeof policy, "%s]}", via);
     pol_world_set(&w, policy);
     pol_put_text(&w, "{\"id\":10,\"ips\":[\"100.64.0.10\"],\"tags\":["
@@ -124,16 +115,13 @@ static void via_sends_by_the_first_router_that_is_named(void **state)
     assert_int_equal(route(&w, "a1", 4, net8), RMR_POL_ROUTE_PRIMARY);
     assert_int_equal(route(&w, "a1", 3, net8), RMR_POL_ROUTE_PRIMARY);
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void via_needs_an_exit_node_for_the_internet(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     pol_world_set(&w, "{\"tagOwners\":{\"tag:router\":[]},\"grants\":[{"
                       "\"src\":[\"alice@\"],\"dst\":[\"autogroup:internet\"],"
                       "\"via\":[\"tag:router\"],\"ip\":[\"*\"]}]}");
@@ -141,7 +129,7 @@ static void via_needs_an_exit_node_for_the_internet(void **state)
     pol_expect_text("r1", pol_peers(&w, "r1"), "{}");
     pol_world_free(&w);
     /* With one it stands once, behind what the node routes. */
-    pol_world_new(&w, &a, true);
+    pol_world_new(&w, true);
     pol_world_set(&w, "{\"tagOwners\":{\"tag:router\":[]},\"grants\":[{"
                       "\"src\":[\"alice@\"],\"dst\":[\"autogroup:internet\","
                       "\"192.168.8.0/24\",\"autogroup:internet\"],"
@@ -165,7 +153,6 @@ static void via_needs_an_exit_node_for_the_internet(void **state)
             "0.0.0.0/5");
     json_decref(got);
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 #define ALL_BUT                                                                \
@@ -180,11 +167,9 @@ static void via_needs_an_exit_node_for_the_internet(void **state)
 /* Beside "*" each text stands once, and lists that differ stay two rules. */
 static void sources_beside_all_stand_once(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     pol_world_set(&w,
                   "{\"tagOwners\":{\"tag:server\":[]},\"acls\":["
                   "{\"action\":\"accept\",\"src\":[\"*\",\"192.168.8.0/24\","
@@ -205,17 +190,14 @@ static void sources_beside_all_stand_once(void **state)
                                  "{\"SrcIPs\":" ALL_BUT "],"
                                  "\"DstPorts\":[" TO("2") "," TO("3") "]}]");
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 /* ... wherever the document has them. */
 static void grants_come_before_acls(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     pol_world_set(
         &w,
         "{\"acls\":[" RULE(
@@ -231,17 +213,14 @@ static void grants_come_before_acls(void **state)
                              "{\"SrcIPs\":[\"100.64.0.3\",\"fd7a:115c:a1e0::"
                              "3\"],\"DstPorts\":[" TO("1") "]}]");
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 /* Equal sources by different names are one rule; "*" with more is another. */
 static void rules_are_joined_by_what_their_names_stand_for(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     pol_world_set(&w,
                   "{\"groups\":{\"group:a\":[\"alice@\",\"ghost@\"]},\"acls\":["
                   "{\"action\":\"accept\",\"src\":[\"alice@\"],"
@@ -259,18 +238,15 @@ static void rules_are_joined_by_what_their_names_stand_for(void **state)
         3);
     json_decref(got);
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 /* "*" stands for approved routes, wherever their node is. */
 static void a_router_outside_is_seen_by_its_routes(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     bool sees;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     pol_world_set(&w, "{\"acls\":[" RULE("", "*", "alice@:22") "]}");
     pol_put_text(&w, "{\"id\":20,\"ips\":[\"10.64.0.4\"],\"approved\":["
                      "\"10.9.0.0/16\"]}");
@@ -283,17 +259,14 @@ static void a_router_outside_is_seen_by_its_routes(void **state)
     assert_int_equal(rmr_pol_sees(w.net, 5, 21, &sees), RMR_OK);
     assert_false(sees);
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void capabilities_are_narrowed_and_kept_as_they_are(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     char policy[4096], big[1200];
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     memset(big, 'x', sizeof big - 1);
     memcpy(big, "\\u0001\\n\xc3\xa9", 10); /* escapes stay escapes */
     big[sizeof big - 1] = '\0';
@@ -333,16 +306,13 @@ static void capabilities_are_narrowed_and_kept_as_they_are(void **state)
                  "\"192.168.20.0/24\"]");
     json_decref(got);
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void equal_lists_beside_all_are_joined(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     pol_world_set(&w,
                   "{\"acls\":["
                   "{\"action\":\"accept\",\"src\":[\"*\",\"100.64.0.3\"],"
@@ -361,16 +331,13 @@ static void equal_lists_beside_all_are_joined(void **state)
     assert_int_equal(json_array_size(got), 4);
     json_decref(got);
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void tagged_sources_may_ssh(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     pol_put_text(&w, "{\"id\":4,\"ips\":[\"100.64.0.4\"],\"tags\":["
                      "\"tag:router\",\"tag:second\"]}");
     pol_world_set(&w, "{" SERVER "\"ssh\":[{\"action\":\"accept\",\"src\":["
@@ -401,17 +368,14 @@ static void tagged_sources_may_ssh(void **state)
         "{\"root\":\"\",\"localpart:y@a.b\":\"localpart:y@a.b\"}");
     json_decref(got);
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 static void check_rules_say_how_old_a_proof_may_be(void **state)
 {
-    test_alloc ta = {0};
-    rmr_alloc a = test_alloc_table(&ta);
     pol_world w;
     rmr_dur p = 7;
     (void)state;
-    pol_world_new(&w, &a, false);
+    pol_world_new(&w, false);
     pol_world_set(
         &w, "{" SERVER
             "\"ssh\":[{\"action\":\"check\",\"src\":[\"alice@\"],\"dst\":["
@@ -436,7 +400,6 @@ static void check_rules_say_how_old_a_proof_may_be(void **state)
     assert_int_equal(rmr_pol_ssh_check(w.net, 2, 2, x, &p), RMR_OK);
     assert_int_equal(p, 0);
     pol_world_free(&w);
-    assert_int_equal(ta.live_bytes, 0);
 }
 
 int main(void)

@@ -1,27 +1,13 @@
 /* The stub resolver against name servers made of tables, on a virtual clock. */
-#include <remora/dns.h>
-
-#include "dns_internal.h"
-#include "support.h"
+#include "dns_rig.h"
 
 #include <remora/cursor.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
-typedef struct rig {
-    test_alloc mem;
-    test_rng rng;
-    rmr_env env;
-    rmr_dns *d;
-    rmr_time now;
-    char log[2048];     /* "id name-of-error addr addr...\n" for each answer */
-    uint64_t ask_again; /* in a callback: another query */
-    bool pump_inside;
-} rig;
+#include <cmocka.h>
 
 typedef struct ask { /* a query as a server sees it */
     rmr_addr to;
@@ -35,45 +21,9 @@ typedef struct ask { /* a query as a server sees it */
 static const char *const server_texts[] = {"192.0.2.53:53", "[2001:db8::53]:53",
                                            "192.0.2.54:5353"};
 
-static void on_answer(void *user, uint64_t id, rmr_err err,
-                      const rmr_addr *addrs, size_t n)
-{
-    rig *r = user;
-    char text[RMR_ADDR_TEXT_MAX];
-    size_t at = strlen(r->log);
-    at += (size_t)snprintf(r->log + at, sizeof r->log - at, "%u %s",
-                           (unsigned)id, err ? rmr_err_name(err) : "ok");
-    for (size_t i = 0; i < n; i++) {
-        assert_int_equal(addrs[i].port, 0);
-        at += (size_t)snprintf(r->log + at, sizeof r->log - at, " %s",
-                               rmr_addr_ip_text(&addrs[i], text));
-    }
-    (void)snprintf(r->log + at, sizeof r->log - at, "\n");
-    if (r->ask_again) {
-        uint64_t again = r->ask_again;
-        r->ask_again = 0;
-        assert_int_equal(rmr_dns_query(r->d, r->now, again, "again.example"),
-                         RMR_OK);
-    }
-    if (r->pump_inside) {
-        uint8_t dst[RMR_DNS_MAX_QUERY];
-        size_t len;
-        rmr_addr to = {0};
-        assert_int_equal(rmr_dns_write_pkt(r->d, r->now,
-                                           rmr_buf_of(dst, sizeof dst), &len,
-                                           &to),
-                         RMR_E_REENTRANT);
-        assert_int_equal(
-            rmr_dns_read_pkt(r->d, r->now, &to, rmr_bytes_of(dst, 12)),
-            RMR_E_REENTRANT);
-        assert_int_equal(rmr_dns_handle_deadline(r->d, r->now),
-                         RMR_E_REENTRANT);
-    }
-}
-
 static rmr_err make(rig *r, uint32_t tries, uint32_t max)
 {
-    rmr_dns_config cfg = {max, 0, tries, {r, on_answer}, false};
+    rmr_dns_config cfg = {max, 0, tries, {r, rig_on_answer}, false};
     return rmr_dns_new(&r->d, &r->env, &cfg);
 }
 
@@ -89,36 +39,11 @@ static rmr_err use_servers(rig *r, size_t n, const char *hosts,
                                rmr_bytes_str(search));
 }
 
-static void prepare(rig *r)
-{
-    memset(r, 0, sizeof *r);
-    test_rng_seed(&r->rng, 7);
-    r->env = test_env(&r->mem, &r->rng, NULL);
-    r->now = 1000 * RMR_SEC;
-}
-
 static void begin(rig *r, size_t n_servers)
 {
-    prepare(r);
+    rig_prepare(r);
     assert_int_equal(make(r, 0, 0), RMR_OK);
     assert_int_equal(use_servers(r, n_servers, "", ""), RMR_OK);
-}
-
-static void end(rig *r)
-{
-    rmr_dns_free(r->d);
-    assert_int_equal(r->mem.live_blocks, 0);
-}
-
-static void query(rig *r, uint64_t id, const char *name)
-{
-    assert_int_equal(rmr_dns_query(r->d, r->now, id, name), RMR_OK);
-}
-
-static void expect_log(rig *r, const char *want)
-{
-    assert_string_equal(r->log, want);
-    r->log[0] = '\0';
 }
 
 /* The next query that goes out; false: none. */
@@ -188,22 +113,6 @@ static rmr_err answer(rig *r, const ask *a, unsigned flags, const char *ip1,
     return rmr_dns_read_pkt(r->d, r->now, &a->to, rmr_bytes_of(msg, len));
 }
 
-enum {
-    OK = 0x8180,
-    CUT = 0x8380,
-    FORMERR = 0x8181,
-    SERVFAIL = 0x8182,
-    NXDOMAIN = 0x8183,
-    REFUSED = 0x8185
-};
-
-static void pass(rig *r, rmr_dur d)
-{
-    r->now += d;
-    assert_int_equal(rmr_dns_handle_deadline(r->d, r->now), RMR_OK);
-    assert_true(rmr_dns_next_deadline(r->d) > r->now);
-}
-
 /* ---- without a server -------------------------------------------------- */
 
 static void literals_localhost_and_hosts_are_answered_at_once(void **state)
@@ -213,19 +122,19 @@ static void literals_localhost_and_hosts_are_answered_at_once(void **state)
     begin(&r, 0);
     assert_int_equal(use_servers(&r, 0, "10.0.0.1 box\nfd7a::1 box", ""),
                      RMR_OK);
-    query(&r, 1, "192.0.2.7");
-    query(&r, 2, "2001:db8::7");
-    query(&r, 3, "localhost");
-    query(&r, 4, "a.LOCALHOST.");
-    query(&r, 5, "Box");
-    query(&r, 6, "x.invalid");
-    query(&r, 7, "x.onion");
-    expect_log(&r, "1 ok 192.0.2.7\n2 ok 2001:db8::7\n"
-                   "3 ok 127.0.0.1 ::1\n4 ok 127.0.0.1 ::1\n"
-                   "5 ok 10.0.0.1 fd7a::1\n6 not found\n7 not found\n");
+    rig_query(&r, 1, "192.0.2.7");
+    rig_query(&r, 2, "2001:db8::7");
+    rig_query(&r, 3, "localhost");
+    rig_query(&r, 4, "a.LOCALHOST.");
+    rig_query(&r, 5, "Box");
+    rig_query(&r, 6, "x.invalid");
+    rig_query(&r, 7, "x.onion");
+    rig_expect_log(&r, "1 ok 192.0.2.7\n2 ok 2001:db8::7\n"
+                       "3 ok 127.0.0.1 ::1\n4 ok 127.0.0.1 ::1\n"
+                       "5 ok 10.0.0.1 fd7a::1\n6 not found\n7 not found\n");
     assert_true(rmr_dns_is_idle(r.d));
     assert_true(rmr_dns_next_deadline(r.d) == RMR_TIME_NEVER);
-    end(&r);
+    rig_end(&r);
 }
 
 static void other_names_need_a_server(void **state)
@@ -238,7 +147,7 @@ static void other_names_need_a_server(void **state)
     assert_int_equal(rmr_dns_query(r.d, r.now, 1, "not a name"), RMR_E_INVAL);
     assert_int_equal(rmr_dns_query(r.d, r.now, 1, ""), RMR_E_INVAL);
     assert_true(rmr_dns_is_idle(r.d));
-    end(&r);
+    rig_end(&r);
 }
 
 /* ---- with one --------------------------------------------------------- */
@@ -249,19 +158,19 @@ static void both_families_are_asked_at_once_and_answered_in_turn(void **state)
     rig r;
     ask a, aaaa;
     begin(&r, 1);
-    query(&r, 9, "Relay.Example");
+    rig_query(&r, 9, "Relay.Example");
     assert_false(rmr_dns_is_idle(r.d));
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
     expect_silence(&r);
     assert_true(a.edns);
     assert_int_equal(answer(&r, &a, OK, "192.0.2.1", "192.0.2.2"), RMR_OK);
-    expect_log(&r, "");
+    rig_expect_log(&r, "");
     assert_int_equal(answer(&r, &aaaa, OK, "2001:db8::1", NULL), RMR_OK);
-    expect_log(&r, "9 ok 2001:db8::1 192.0.2.1 192.0.2.2\n");
+    rig_expect_log(&r, "9 ok 2001:db8::1 192.0.2.1 192.0.2.2\n");
     assert_true(rmr_dns_is_idle(r.d));
     assert_true(rmr_dns_next_deadline(r.d) == RMR_TIME_NEVER);
-    end(&r);
+    rig_end(&r);
 }
 
 static void one_family_is_enough_after_half_a_second(void **state)
@@ -270,17 +179,17 @@ static void one_family_is_enough_after_half_a_second(void **state)
     rig r;
     ask a, aaaa;
     begin(&r, 1);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
     assert_int_equal(answer(&r, &a, OK, "192.0.2.1", NULL), RMR_OK);
-    pass(&r, 499 * RMR_MS);
-    expect_log(&r, "");
-    pass(&r, 1 * RMR_MS);
-    expect_log(&r, "9 ok 192.0.2.1\n");
+    rig_pass(&r, 499 * RMR_MS);
+    rig_expect_log(&r, "");
+    rig_pass(&r, 1 * RMR_MS);
+    rig_expect_log(&r, "9 ok 192.0.2.1\n");
     /* The other answer is late. */
     assert_int_equal(answer(&r, &aaaa, OK, "2001:db8::1", NULL), RMR_E_UNKNOWN);
-    end(&r);
+    rig_end(&r);
 }
 
 static void no_address_and_no_name_are_not_found(void **state)
@@ -290,14 +199,14 @@ static void no_address_and_no_name_are_not_found(void **state)
     ask a, aaaa;
     begin(&r, 2);
     for (unsigned flags = OK; flags <= NXDOMAIN; flags += NXDOMAIN - OK) {
-        query(&r, 9, "a.example");
+        rig_query(&r, 9, "a.example");
         expect_ask(&r, &a, RMRI_DNS_A, 0);
         expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
         assert_int_equal(answer(&r, &aaaa, flags, NULL, NULL), RMR_OK);
         assert_int_equal(answer(&r, &a, flags, NULL, NULL), RMR_OK);
-        expect_log(&r, "9 not found\n");
+        rig_expect_log(&r, "9 not found\n");
     }
-    end(&r);
+    rig_end(&r);
 }
 
 static void a_cut_answer_gives_what_there_is_or_is_refused(void **state)
@@ -306,19 +215,19 @@ static void a_cut_answer_gives_what_there_is_or_is_refused(void **state)
     rig r;
     ask a, aaaa;
     begin(&r, 1);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
     assert_int_equal(answer(&r, &a, CUT, "192.0.2.1", NULL), RMR_OK);
     assert_int_equal(answer(&r, &aaaa, CUT, NULL, NULL), RMR_OK);
-    expect_log(&r, "9 ok 192.0.2.1\n");
-    query(&r, 8, "a.example");
+    rig_expect_log(&r, "9 ok 192.0.2.1\n");
+    rig_query(&r, 8, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
     assert_int_equal(answer(&r, &a, CUT, NULL, NULL), RMR_OK);
     assert_int_equal(answer(&r, &aaaa, OK, NULL, NULL), RMR_OK);
-    expect_log(&r, "8 refused\n");
-    end(&r);
+    rig_expect_log(&r, "8 refused\n");
+    rig_end(&r);
 }
 
 static void no_more_than_sixteen_addresses_come(void **state)
@@ -334,7 +243,7 @@ static void no_more_than_sixteen_addresses_come(void **state)
         v6[i] = "::2";
     v4[20] = v6[10] = NULL;
     begin(&r, 1);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
     size_t len = build(&a, OK, v4, msg);
@@ -348,7 +257,7 @@ static void no_more_than_sixteen_addresses_come(void **state)
         n += *p == ' ';
     assert_int_equal(n, 1 + 16);
     assert_non_null(strstr(r.log, "9 ok ::2 192.0.2.1 ::2 192.0.2.1"));
-    end(&r);
+    rig_end(&r);
 }
 
 /* ---- servers ---------------------------------------------------------- */
@@ -360,26 +269,26 @@ static void silent_servers_are_rotated_until_the_tries_end(void **state)
     rig r;
     ask a;
     begin(&r, 3);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     for (int try = 0; try < 4; try++) {
         expect_ask(&r, &a, RMRI_DNS_A, order[try]);
         expect_ask(&r, &a, RMRI_DNS_AAAA, order[try]);
         assert_true(rmr_dns_next_deadline(r.d) == r.now + 2 * RMR_SEC);
-        pass(&r, 2 * RMR_SEC - 1);
+        rig_pass(&r, 2 * RMR_SEC - 1);
         expect_silence(&r);
-        expect_log(&r, "");
-        pass(&r, 1);
+        rig_expect_log(&r, "");
+        rig_pass(&r, 1);
     }
-    expect_log(&r, "9 timeout\n");
+    rig_expect_log(&r, "9 timeout\n");
     assert_true(rmr_dns_is_idle(r.d));
     rmr_dns_stats s;
     rmr_dns_get_stats(r.d, &s);
     assert_int_equal(s.timeouts, 8);
     assert_int_equal(s.sent, 8);
     /* The next query begins with another server than the dead one. */
-    query(&r, 10, "b.example");
+    rig_query(&r, 10, "b.example");
     expect_ask(&r, &a, RMRI_DNS_A, 1);
-    end(&r);
+    rig_end(&r);
 }
 
 static void a_query_that_can_not_be_sent_times_out_too(void **state)
@@ -387,11 +296,11 @@ static void a_query_that_can_not_be_sent_times_out_too(void **state)
     (void)state;
     rig r;
     begin(&r, 1);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     for (int try = 0; try < 4; try++)
-        pass(&r, 2 * RMR_SEC);
-    expect_log(&r, "9 timeout\n");
-    end(&r);
+        rig_pass(&r, 2 * RMR_SEC);
+    rig_expect_log(&r, "9 timeout\n");
+    rig_end(&r);
 }
 
 static void a_long_sleep_costs_one_try_not_all(void **state)
@@ -400,12 +309,12 @@ static void a_long_sleep_costs_one_try_not_all(void **state)
     rig r;
     ask a;
     begin(&r, 1);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
-    pass(&r, 3600 * RMR_SEC);
-    expect_log(&r, "");
+    rig_pass(&r, 3600 * RMR_SEC);
+    rig_expect_log(&r, "");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
-    end(&r);
+    rig_end(&r);
 }
 
 static void
@@ -415,7 +324,7 @@ a_failing_server_hands_on_at_once_and_all_failing_is_refused(void **state)
     rig r;
     ask a, aaaa;
     begin(&r, 2);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
     assert_int_equal(answer(&r, &a, SERVFAIL, NULL, NULL), RMR_OK);
@@ -424,9 +333,9 @@ a_failing_server_hands_on_at_once_and_all_failing_is_refused(void **state)
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 1);
     assert_int_equal(answer(&r, &a, SERVFAIL, NULL, NULL), RMR_OK);
     assert_int_equal(answer(&r, &aaaa, SERVFAIL, NULL, NULL), RMR_OK);
-    expect_log(&r, "9 refused\n");
+    rig_expect_log(&r, "9 refused\n");
     expect_silence(&r);
-    end(&r);
+    rig_end(&r);
 }
 
 static void a_broken_answer_is_a_failure_of_its_server(void **state)
@@ -436,7 +345,7 @@ static void a_broken_answer_is_a_failure_of_its_server(void **state)
     ask a, aaaa;
     uint8_t msg[1024];
     begin(&r, 1);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
     size_t len = build(&a, OK, (const char *[]){"192.0.2.1", NULL}, msg);
@@ -444,11 +353,11 @@ static void a_broken_answer_is_a_failure_of_its_server(void **state)
         rmr_dns_read_pkt(r.d, r.now, &a.to, rmr_bytes_of(msg, len - 1)),
         RMR_OK);
     assert_int_equal(answer(&r, &aaaa, OK, NULL, NULL), RMR_OK);
-    expect_log(&r, "9 malformed\n");
+    rig_expect_log(&r, "9 malformed\n");
     rmr_dns_stats s;
     rmr_dns_get_stats(r.d, &s);
     assert_int_equal(s.failures, 1);
-    end(&r);
+    rig_end(&r);
 }
 
 static void a_server_without_edns_is_asked_without(void **state)
@@ -457,7 +366,7 @@ static void a_server_without_edns_is_asked_without(void **state)
     rig r;
     ask a, again;
     begin(&r, 2);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     /* Without a question, as some do it. */
     uint8_t bare[12] = {0, 0, 0x81, 0x81};
@@ -470,7 +379,7 @@ static void a_server_without_edns_is_asked_without(void **state)
     assert_int_equal(answer(&r, &again, FORMERR, NULL, NULL), RMR_OK);
     expect_ask(&r, &again, RMRI_DNS_A, 1);
     assert_true(again.edns);
-    end(&r);
+    rig_end(&r);
 }
 
 static void a_late_answer_of_an_earlier_server_counts(void **state)
@@ -479,16 +388,16 @@ static void a_late_answer_of_an_earlier_server_counts(void **state)
     rig r;
     ask a, aaaa, later;
     begin(&r, 2);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
-    pass(&r, 2 * RMR_SEC);
+    rig_pass(&r, 2 * RMR_SEC);
     expect_ask(&r, &later, RMRI_DNS_A, 1);
     assert_int_equal(later.id, a.id);
     assert_int_equal(answer(&r, &a, OK, "192.0.2.1", NULL), RMR_OK);
     assert_int_equal(answer(&r, &aaaa, OK, NULL, NULL), RMR_OK);
-    expect_log(&r, "9 ok 192.0.2.1\n");
-    end(&r);
+    rig_expect_log(&r, "9 ok 192.0.2.1\n");
+    rig_end(&r);
 }
 
 static void new_servers_are_asked_for_open_queries(void **state)
@@ -497,7 +406,7 @@ static void new_servers_are_asked_for_open_queries(void **state)
     rig r;
     ask a, aaaa;
     begin(&r, 2);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
     rmr_time deadline = rmr_dns_next_deadline(r.d);
@@ -514,8 +423,8 @@ static void new_servers_are_asked_for_open_queries(void **state)
     assert_true(next(&r, &aaaa));
     assert_int_equal(answer(&r, &aaaa, OK, "::7", NULL), RMR_OK);
     assert_int_equal(answer(&r, &a, OK, NULL, NULL), RMR_OK);
-    expect_log(&r, "9 ok ::7\n");
-    end(&r);
+    rig_expect_log(&r, "9 ok ::7\n");
+    rig_end(&r);
 }
 
 static void without_servers_open_queries_end(void **state)
@@ -523,12 +432,12 @@ static void without_servers_open_queries_end(void **state)
     (void)state;
     rig r;
     begin(&r, 2);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     assert_int_equal(use_servers(&r, 0, "", ""), RMR_OK);
     expect_silence(&r);
-    pass(&r, 2 * RMR_SEC);
-    expect_log(&r, "9 timeout\n");
-    end(&r);
+    rig_pass(&r, 2 * RMR_SEC);
+    rig_expect_log(&r, "9 timeout\n");
+    rig_end(&r);
 }
 
 /* ---- what an answer must match ----------------------------------------- */
@@ -539,7 +448,7 @@ static void an_answer_must_match_id_question_and_server(void **state)
     rig r;
     ask a, wrong;
     begin(&r, 2);
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     wrong = a;
     wrong.msg[1] ^= 1;
@@ -567,7 +476,7 @@ static void an_answer_must_match_id_question_and_server(void **state)
     assert_int_equal(
         rmr_dns_read_pkt(r.d, r.now, &a.to, rmr_bytes_of(bare, 12)),
         RMR_E_UNKNOWN);
-    expect_log(&r, "");
+    rig_expect_log(&r, "");
     rmr_dns_stats s;
     rmr_dns_get_stats(r.d, &s);
     assert_int_equal(s.ignored_unknown, 6);
@@ -577,7 +486,7 @@ static void an_answer_must_match_id_question_and_server(void **state)
     wrong = a;
     wrong.msg[13] = 'A';
     assert_int_equal(answer(&r, &wrong, OK, "192.0.2.1", NULL), RMR_OK);
-    end(&r);
+    rig_end(&r);
 }
 
 static void ids_are_random_and_differ(void **state)
@@ -586,13 +495,13 @@ static void ids_are_random_and_differ(void **state)
     rig r;
     ask a, b, c;
     begin(&r, 1);
-    query(&r, 1, "a.example");
-    query(&r, 2, "a.example");
+    rig_query(&r, 1, "a.example");
+    rig_query(&r, 2, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &b, RMRI_DNS_AAAA, 0);
     expect_ask(&r, &c, RMRI_DNS_A, 0);
     assert_true(a.id != b.id && b.id != c.id && a.id != c.id);
-    end(&r);
+    rig_end(&r);
 }
 
 /* ---- search domains --------------------------------------------------- */
@@ -619,18 +528,18 @@ static void single_labels_get_the_search_domains_in_order(void **state)
     begin(&r, 1);
     assert_int_equal(
         use_servers(&r, 1, "", " one.example  bad..name two.example."), RMR_OK);
-    query(&r, 9, "box");
+    rig_query(&r, 9, "box");
     fail_both(&r, "box.one.example");
     fail_both(&r, "box.two.example");
-    expect_log(&r, "");
+    rig_expect_log(&r, "");
     fail_both(&r, "box");
-    expect_log(&r, "9 not found\n");
-    query(&r, 8, "box.");
+    rig_expect_log(&r, "9 not found\n");
+    rig_query(&r, 8, "box.");
     fail_both(&r, "box");
-    query(&r, 7, "box.other");
+    rig_query(&r, 7, "box.other");
     fail_both(&r, "box.other");
-    expect_log(&r, "8 not found\n7 not found\n");
-    end(&r);
+    rig_expect_log(&r, "8 not found\n7 not found\n");
+    rig_end(&r);
 }
 
 static void a_failure_on_the_way_is_told_when_nothing_is_found(void **state)
@@ -640,14 +549,14 @@ static void a_failure_on_the_way_is_told_when_nothing_is_found(void **state)
     ask a, aaaa;
     begin(&r, 1);
     assert_int_equal(use_servers(&r, 1, "", "one.example"), RMR_OK);
-    query(&r, 9, "box");
+    rig_query(&r, 9, "box");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
     assert_int_equal(answer(&r, &a, SERVFAIL, NULL, NULL), RMR_OK);
     assert_int_equal(answer(&r, &aaaa, SERVFAIL, NULL, NULL), RMR_OK);
     fail_both(&r, "box");
-    expect_log(&r, "9 refused\n");
-    end(&r);
+    rig_expect_log(&r, "9 refused\n");
+    rig_end(&r);
 }
 
 /* ---- the rest of the contract ------------------------------------------ */
@@ -658,17 +567,17 @@ static void a_cancelled_query_is_never_answered(void **state)
     rig r;
     ask a;
     begin(&r, 1);
-    query(&r, 9, "a.example");
-    query(&r, 10, "b.example");
+    rig_query(&r, 9, "a.example");
+    rig_query(&r, 10, "b.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     rmr_dns_cancel(r.d, 9);
     rmr_dns_cancel(r.d, 77);
     assert_int_equal(answer(&r, &a, OK, "192.0.2.1", NULL), RMR_E_UNKNOWN);
-    expect_log(&r, "");
+    rig_expect_log(&r, "");
     rmr_dns_cancel(r.d, 10);
     assert_true(rmr_dns_is_idle(r.d));
     expect_silence(&r);
-    end(&r);
+    rig_end(&r);
 }
 
 static void callbacks_may_ask_but_not_pump(void **state)
@@ -679,31 +588,31 @@ static void callbacks_may_ask_but_not_pump(void **state)
     begin(&r, 1);
     r.ask_again = 10;
     r.pump_inside = true;
-    query(&r, 9, "a.example");
+    rig_query(&r, 9, "a.example");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     expect_ask(&r, &aaaa, RMRI_DNS_AAAA, 0);
     assert_int_equal(answer(&r, &a, NXDOMAIN, NULL, NULL), RMR_OK);
     assert_int_equal(answer(&r, &aaaa, NXDOMAIN, NULL, NULL), RMR_OK);
-    expect_log(&r, "9 not found\n");
+    rig_expect_log(&r, "9 not found\n");
     expect_ask(&r, &a, RMRI_DNS_A, 0);
-    end(&r);
+    rig_end(&r);
 }
 
 static void there_are_no_more_queries_than_the_config_allows(void **state)
 {
     (void)state;
     rig r;
-    prepare(&r);
+    rig_prepare(&r);
     assert_int_equal(make(&r, 0, 2), RMR_OK);
     assert_int_equal(use_servers(&r, 1, "", ""), RMR_OK);
-    query(&r, 1, "a.example");
-    query(&r, 2, "b.example");
+    rig_query(&r, 1, "a.example");
+    rig_query(&r, 2, "b.example");
     assert_int_equal(rmr_dns_query(r.d, r.now, 3, "c.example"), RMR_E_FULL);
-    query(&r, 4, "10.0.0.1"); /* needs no place */
-    expect_log(&r, "4 ok 10.0.0.1\n");
+    rig_query(&r, 4, "10.0.0.1"); /* needs no place */
+    rig_expect_log(&r, "4 ok 10.0.0.1\n");
     rmr_dns_cancel(r.d, 1);
-    query(&r, 5, "c.example");
-    end(&r);
+    rig_query(&r, 5, "c.example");
+    rig_end(&r);
 }
 
 static void a_small_buffer_loses_nothing(void **state)
@@ -714,14 +623,14 @@ static void a_small_buffer_loses_nothing(void **state)
     uint8_t dst[RMR_DNS_MAX_QUERY];
     size_t len = 9;
     begin(&r, 1);
-    query(&r, 1, "a.example");
+    rig_query(&r, 1, "a.example");
     assert_int_equal(rmr_dns_write_pkt(r.d, r.now,
                                        rmr_buf_of(dst, sizeof dst - 1), &len,
                                        &a.to),
                      RMR_E_BUFSIZE);
     assert_int_equal(len, 0);
     expect_ask(&r, &a, RMRI_DNS_A, 0);
-    end(&r);
+    rig_end(&r);
 }
 
 static void a_clock_that_goes_back_or_ends_is_no_trouble(void **state)
@@ -730,15 +639,15 @@ static void a_clock_that_goes_back_or_ends_is_no_trouble(void **state)
     rig r;
     ask a;
     begin(&r, 1);
-    query(&r, 1, "a.example");
+    rig_query(&r, 1, "a.example");
     rmr_time deadline = rmr_dns_next_deadline(r.d);
     r.now -= 10 * RMR_SEC;
     expect_ask(&r, &a, RMRI_DNS_A, 0);
     assert_true(rmr_dns_next_deadline(r.d) == deadline);
     assert_int_equal(rmr_dns_handle_deadline(r.d, RMR_TIME_NEVER), RMR_OK);
-    query(&r, 2, "b.example");
+    rig_query(&r, 2, "b.example");
     assert_int_equal(rmr_dns_handle_deadline(r.d, RMR_TIME_NEVER), RMR_OK);
-    end(&r);
+    rig_end(&r);
 }
 
 static void each_failing_allocation_is_told_and_leaks_nothing(void **state)
@@ -747,7 +656,7 @@ static void each_failing_allocation_is_told_and_leaks_nothing(void **state)
     size_t seen[2] = {0, 0};
     for (size_t fail = 1; fail < 10; fail++) {
         rig r;
-        prepare(&r);
+        rig_prepare(&r);
         r.mem.fail_at = fail;
         rmr_err e = make(&r, 0, 0);
         if (e == RMR_OK) {
@@ -758,12 +667,12 @@ static void each_failing_allocation_is_told_and_leaks_nothing(void **state)
                 assert_int_equal(e, RMR_E_NOMEM);
                 assert_int_equal(use_servers(&r, 1, "10.0.0.1 box", ""),
                                  RMR_OK);
-                query(&r, 1, "a.example");
+                rig_query(&r, 1, "a.example");
             }
         }
         seen[e == RMR_OK]++;
         assert_int_equal(e == RMR_OK, r.mem.failed == 0);
-        end(&r);
+        rig_end(&r);
     }
     assert_int_equal(seen[0], 3);
 }
@@ -776,15 +685,15 @@ static void without_randomness_nothing_is_asked(void **state)
     r.rng.fail_at = r.rng.calls + 1;
     assert_int_equal(rmr_dns_query(r.d, r.now, 1, "a.example"), RMR_E_RNG);
     assert_true(rmr_dns_is_idle(r.d));
-    query(&r, 1, "a.example");
-    end(&r);
+    rig_query(&r, 1, "a.example");
+    rig_end(&r);
 }
 
 static void a_resolver_needs_a_callback(void **state)
 {
     (void)state;
     rig r;
-    prepare(&r);
+    rig_prepare(&r);
     rmr_dns_config cfg = {0};
     assert_int_equal(rmr_dns_new(&r.d, &r.env, &cfg), RMR_E_INVAL);
     assert_null(r.d);

@@ -1,8 +1,5 @@
 /* The stub resolver behind answers that were cut off: questions by TCP. */
-#include <remora/dns.h>
-
-#include "dns_internal.h"
-#include "support.h"
+#include "dns_rig.h"
 
 #include <remora/cursor.h>
 
@@ -10,16 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
-typedef struct rig {
-    test_alloc mem;
-    test_rng rng;
-    rmr_env env;
-    rmr_dns *d;
-    rmr_time now;
-    char log[1024]; /* "id name-of-error addr addr...\n" for each answer */
-} rig;
+#include <cmocka.h>
 
 typedef struct ask { /* a question, and by what stream it came (0: none) */
     rmr_addr to;
@@ -28,34 +17,12 @@ typedef struct ask { /* a question, and by what stream it came (0: none) */
     size_t len;
 } ask;
 
-enum {
-    OK = 0x8180,
-    CUT = 0x8380,
-    SERVFAIL = 0x8182,
-    FORMERR = 0x8181,
-    NXDOMAIN = 0x8183
-};
-
-static void on_answer(void *user, uint64_t id, rmr_err err,
-                      const rmr_addr *addrs, size_t n)
-{
-    rig *r = user;
-    char text[RMR_ADDR_TEXT_MAX];
-    size_t at = strlen(r->log);
-    at += (size_t)snprintf(r->log + at, sizeof r->log - at, "%u %s",
-                           (unsigned)id, err ? rmr_err_name(err) : "ok");
-    for (size_t i = 0; i < n; i++)
-        at += (size_t)snprintf(r->log + at, sizeof r->log - at, " %s",
-                               rmr_addr_ip_text(&addrs[i], text));
-    (void)snprintf(r->log + at, sizeof r->log - at, "\n");
-}
-
 static rmr_err make(rig *r, size_t n_servers)
 {
     rmr_addr servers[2];
     rmr_dns_config cfg = {0};
     cfg.callbacks.user = r;
-    cfg.callbacks.on_answer = on_answer;
+    cfg.callbacks.on_answer = rig_on_answer;
     cfg.can_tcp = true;
     servers[0] = rmr_addr_v4(192, 0, 2, 53, 53);
     servers[1] = rmr_addr_v4(192, 0, 2, 54, 53);
@@ -66,30 +33,10 @@ static rmr_err make(rig *r, size_t n_servers)
                                    rmr_bytes_of(NULL, 0));
 }
 
-static void prepare(rig *r)
-{
-    memset(r, 0, sizeof *r);
-    test_rng_seed(&r->rng, 7);
-    r->env = test_env(&r->mem, &r->rng, NULL);
-    r->now = 1000 * RMR_SEC;
-}
-
 static void begin(rig *r, size_t n_servers)
 {
-    prepare(r);
+    rig_prepare(r);
     assert_int_equal(make(r, n_servers), RMR_OK);
-}
-
-static void end(rig *r)
-{
-    rmr_dns_free(r->d);
-    assert_int_equal(r->mem.live_blocks, 0);
-}
-
-static void expect_log(rig *r, const char *want)
-{
-    assert_string_equal(r->log, want);
-    r->log[0] = '\0';
 }
 
 /* A question by UDP. */
@@ -184,22 +131,15 @@ static rmr_err answer_tcp(rig *r, const ask *a, unsigned flags, size_t n)
     return feed(r, a, msg, frame(a, flags, n, msg));
 }
 
-static void pass(rig *r, rmr_dur d)
-{
-    r->now += d;
-    assert_int_equal(rmr_dns_handle_deadline(r->d, r->now), RMR_OK);
-    assert_true(rmr_dns_next_deadline(r->d) > r->now);
-}
-
 /* A query whose A was cut off with n addresses, and whose AAAA has none; the
  * question by TCP. */
 static ask cut(rig *r, uint64_t id, size_t n)
 {
-    assert_int_equal(rmr_dns_query(r->d, r->now, id, "a.example"), RMR_OK);
+    rig_query(r, id, "a.example");
     ask a = by_udp(r), aaaa = by_udp(r);
     assert_int_equal(answer_udp(r, &aaaa, OK, 0), RMR_OK);
     assert_int_equal(answer_udp(r, &a, CUT, n), RMR_OK);
-    expect_log(r, "");
+    rig_expect_log(r, "");
     ask t = by_tcp(r);
     assert_true(rmr_addr_eq(&t.to, &a.to));
     assert_int_equal(t.len, a.len);
@@ -224,14 +164,14 @@ static void behind_a_cut_answer_the_same_server_is_asked_by_tcp(void **state)
                      RMR_OK);
     assert_int_equal(len, 0); /* once */
     assert_int_equal(answer_tcp(&r, &t, OK, 3), RMR_OK);
-    expect_log(&r, "9 ok 192.0.0.1 192.0.0.2 192.0.0.3\n");
+    rig_expect_log(&r, "9 ok 192.0.0.1 192.0.0.2 192.0.0.3\n");
     assert_false(rmr_dns_has_stream(r.d, t.stream));
     assert_int_equal(rmr_dns_write_stream(r.d, r.now, t.stream,
                                           rmr_buf_of(dst, sizeof dst), &len),
                      RMR_E_UNKNOWN);
     assert_int_equal(answer_tcp(&r, &t, OK, 3), RMR_E_UNKNOWN);
     assert_true(rmr_dns_is_idle(r.d));
-    end(&r);
+    rig_end(&r);
 }
 
 static void no_stream_is_asked_for_where_the_host_has_none(void **state)
@@ -241,9 +181,9 @@ static void no_stream_is_asked_for_where_the_host_has_none(void **state)
     ask t;
     rmr_dns_config cfg = {0};
     rmr_addr server = rmr_addr_v4(192, 0, 2, 53, 53);
-    prepare(&r);
+    rig_prepare(&r);
     cfg.callbacks.user = &r;
-    cfg.callbacks.on_answer = on_answer;
+    cfg.callbacks.on_answer = rig_on_answer;
     assert_int_equal(rmr_dns_new(&r.d, &r.env, &cfg), RMR_OK);
     assert_int_equal(rmr_dns_set_servers(r.d, &server, 1, rmr_bytes_of(NULL, 0),
                                          rmr_bytes_of(NULL, 0)),
@@ -252,9 +192,9 @@ static void no_stream_is_asked_for_where_the_host_has_none(void **state)
     ask a = by_udp(&r), aaaa = by_udp(&r);
     assert_int_equal(answer_udp(&r, &aaaa, OK, 0), RMR_OK);
     assert_int_equal(answer_udp(&r, &a, CUT, 1), RMR_OK);
-    expect_log(&r, "9 ok 192.0.0.1\n");
+    rig_expect_log(&r, "9 ok 192.0.0.1\n");
     assert_false(wants_stream(&r, &t));
-    end(&r);
+    rig_end(&r);
 }
 
 static void an_answer_may_come_in_any_pieces(void **state)
@@ -266,11 +206,11 @@ static void an_answer_may_come_in_any_pieces(void **state)
     ask t = cut(&r, 9, 0);
     size_t len = frame(&t, OK, 2, msg);
     for (size_t i = 0; i < len; i++) {
-        expect_log(&r, "");
+        rig_expect_log(&r, "");
         assert_int_equal(feed(&r, &t, msg + i, 0), RMR_OK);
         assert_int_equal(feed(&r, &t, msg + i, 1), RMR_OK);
     }
-    expect_log(&r, "9 ok 192.0.0.1 192.0.0.2\n");
+    rig_expect_log(&r, "9 ok 192.0.0.1 192.0.0.2\n");
     for (size_t split = 0; split <= len; split++) {
         t = cut(&r, split, 0);
         len = frame(&t, OK, 2, msg);
@@ -280,9 +220,9 @@ static void an_answer_may_come_in_any_pieces(void **state)
         char want[64];
         (void)snprintf(want, sizeof want, "%u ok 192.0.0.1 192.0.0.2\n",
                        (unsigned)split);
-        expect_log(&r, want);
+        rig_expect_log(&r, want);
     }
-    end(&r);
+    rig_end(&r);
 }
 
 static void the_largest_message_fits_and_what_follows_is_not_read(void **state)
@@ -295,11 +235,11 @@ static void the_largest_message_fits_and_what_follows_is_not_read(void **state)
     (void)frame(&t, OK, 16, msg);
     rmr_store_be16(msg, 65535);
     assert_int_equal(feed(&r, &t, msg, 2 + 65535 - 1), RMR_OK);
-    expect_log(&r, "");
+    rig_expect_log(&r, "");
     assert_int_equal(feed(&r, &t, msg + 2 + 65535 - 1, 6), RMR_OK);
     assert_non_null(strstr(r.log, "9 ok 192.0.0.1 "));
     assert_non_null(strstr(r.log, "192.0.0.16\n"));
-    end(&r);
+    rig_end(&r);
 }
 
 static void no_name_by_tcp_is_no_name(void **state)
@@ -309,8 +249,8 @@ static void no_name_by_tcp_is_no_name(void **state)
     begin(&r, 1);
     ask t = cut(&r, 9, 1);
     assert_int_equal(answer_tcp(&r, &t, NXDOMAIN, 0), RMR_OK);
-    expect_log(&r, "9 not found\n");
-    end(&r);
+    rig_expect_log(&r, "9 not found\n");
+    rig_end(&r);
 }
 
 static void a_cut_answer_by_tcp_gives_what_it_has(void **state)
@@ -320,11 +260,11 @@ static void a_cut_answer_by_tcp_gives_what_it_has(void **state)
     begin(&r, 1);
     ask t = cut(&r, 9, 0);
     assert_int_equal(answer_tcp(&r, &t, CUT, 2), RMR_OK);
-    expect_log(&r, "9 ok 192.0.0.1 192.0.0.2\n");
+    rig_expect_log(&r, "9 ok 192.0.0.1 192.0.0.2\n");
     t = cut(&r, 8, 0);
     assert_int_equal(answer_tcp(&r, &t, CUT, 0), RMR_OK);
-    expect_log(&r, "8 refused\n");
-    end(&r);
+    rig_expect_log(&r, "8 refused\n");
+    rig_end(&r);
 }
 
 static void a_server_without_edns_is_asked_again_by_udp(void **state)
@@ -341,8 +281,8 @@ static void a_server_without_edns_is_asked_again_by_udp(void **state)
     t = by_tcp(&r);
     assert_int_equal(t.len, question_end(&t));
     assert_int_equal(answer_tcp(&r, &t, OK, 1), RMR_OK);
-    expect_log(&r, "9 ok 192.0.0.1\n");
-    end(&r);
+    rig_expect_log(&r, "9 ok 192.0.0.1\n");
+    rig_end(&r);
 }
 
 static void
@@ -356,10 +296,10 @@ half_a_second_behind_one_family_the_other_gives_what_it_had(void **state)
     assert_int_equal(answer_udp(&r, &a, CUT, 1), RMR_OK);
     ask t = by_tcp(&r);
     assert_int_equal(answer_udp(&r, &aaaa, OK, 1), RMR_OK);
-    pass(&r, 500 * RMR_MS);
-    expect_log(&r, "9 ok fd00::1 192.0.0.1\n");
+    rig_pass(&r, 500 * RMR_MS);
+    rig_expect_log(&r, "9 ok fd00::1 192.0.0.1\n");
     assert_false(rmr_dns_has_stream(r.d, t.stream));
-    end(&r);
+    rig_end(&r);
 }
 
 /* ---- what goes wrong --------------------------------------------------- */
@@ -373,22 +313,22 @@ static void a_stream_that_ends_leaves_what_the_cut_answer_had(void **state)
     ask t = cut(&r, 9, 1);
     assert_int_equal(feed(&r, &t, msg, frame(&t, OK, 4, msg) - 1), RMR_OK);
     rmr_dns_end_stream(r.d, r.now, t.stream);
-    expect_log(&r, "9 ok 192.0.0.1\n");
+    rig_expect_log(&r, "9 ok 192.0.0.1\n");
     rmr_dns_end_stream(r.d, r.now, t.stream);
     rmr_dns_end_stream(r.d, r.now, 0);
     /* And by SERVFAIL, and by silence. */
     t = cut(&r, 8, 1);
     assert_int_equal(answer_tcp(&r, &t, SERVFAIL, 0), RMR_OK);
-    expect_log(&r, "8 ok 192.0.0.1\n");
+    rig_expect_log(&r, "8 ok 192.0.0.1\n");
     t = cut(&r, 7, 1);
     assert_true(rmr_dns_next_deadline(r.d) == r.now + 2 * RMR_SEC);
-    pass(&r, 2 * RMR_SEC);
-    expect_log(&r, "7 ok 192.0.0.1\n");
+    rig_pass(&r, 2 * RMR_SEC);
+    rig_expect_log(&r, "7 ok 192.0.0.1\n");
     rmr_dns_stats s;
     rmr_dns_get_stats(r.d, &s);
     assert_int_equal(s.streams, 3);
     assert_int_equal(s.stream_failures, 3);
-    end(&r);
+    rig_end(&r);
 }
 
 static void without_any_address_the_next_server_is_asked(void **state)
@@ -404,8 +344,8 @@ static void without_any_address_the_next_server_is_asked(void **state)
     t = by_tcp(&r);
     assert_int_equal(t.to.ip[3], 54);
     rmr_dns_end_stream(r.d, r.now, t.stream);
-    expect_log(&r, "9 refused\n"); /* both have said that they can't */
-    end(&r);
+    rig_expect_log(&r, "9 refused\n"); /* both have said that they can't */
+    rig_end(&r);
 }
 
 static void a_server_that_is_silent_by_tcp_stays_the_first(void **state)
@@ -414,12 +354,12 @@ static void a_server_that_is_silent_by_tcp_stays_the_first(void **state)
     rig r;
     begin(&r, 2);
     (void)cut(&r, 9, 1);
-    pass(&r, 2 * RMR_SEC);
-    expect_log(&r, "9 ok 192.0.0.1\n");
+    rig_pass(&r, 2 * RMR_SEC);
+    rig_expect_log(&r, "9 ok 192.0.0.1\n");
     assert_int_equal(rmr_dns_query(r.d, r.now, 8, "a.example"), RMR_OK);
     ask a = by_udp(&r);
     assert_int_equal(a.to.ip[3], 53);
-    end(&r);
+    rig_end(&r);
 }
 
 static void what_is_no_answer_ends_the_stream(void **state)
@@ -445,15 +385,15 @@ static void what_is_no_answer_ends_the_stream(void **state)
             rmr_store_be16(msg, 20); /* cut within the question */
         assert_int_equal(feed(&r, &t, msg, len), RMR_E_MALFORMED);
         assert_false(rmr_dns_has_stream(r.d, t.stream));
-        expect_log(&r, "9 ok 192.0.0.1\n");
+        rig_expect_log(&r, "9 ok 192.0.0.1\n");
     }
     /* The records are not what they say: as a failure. */
     ask t = cut(&r, 9, 1);
     size_t len = frame(&t, OK, 3, msg);
     rmr_store_be16(msg, (uint16_t)(len - 2 - 1));
     assert_int_equal(feed(&r, &t, msg, len - 1), RMR_OK);
-    expect_log(&r, "9 ok 192.0.0.1\n");
-    end(&r);
+    rig_expect_log(&r, "9 ok 192.0.0.1\n");
+    rig_end(&r);
 }
 
 static void bytes_before_the_question_went_out_are_no_answer(void **state)
@@ -469,8 +409,8 @@ static void bytes_before_the_question_went_out_are_no_answer(void **state)
     assert_int_equal(answer_udp(&r, &a, CUT, 1), RMR_OK);
     assert_true(wants_stream(&r, &t));
     assert_int_equal(feed(&r, &t, msg, frame(&a, OK, 3, msg)), RMR_E_MALFORMED);
-    expect_log(&r, "9 ok 192.0.0.1\n");
-    end(&r);
+    rig_expect_log(&r, "9 ok 192.0.0.1\n");
+    rig_end(&r);
 }
 
 static void a_late_datagram_helps_only_when_it_is_whole(void **state)
@@ -483,9 +423,9 @@ static void a_late_datagram_helps_only_when_it_is_whole(void **state)
     assert_int_equal(answer_udp(&r, &t, SERVFAIL, 0), RMR_E_UNKNOWN);
     assert_true(rmr_dns_has_stream(r.d, t.stream));
     assert_int_equal(answer_udp(&r, &t, OK, 2), RMR_OK);
-    expect_log(&r, "9 ok 192.0.0.1 192.0.0.2\n");
+    rig_expect_log(&r, "9 ok 192.0.0.1 192.0.0.2\n");
     assert_false(rmr_dns_has_stream(r.d, t.stream));
-    end(&r);
+    rig_end(&r);
 }
 
 /* ---- bounds ------------------------------------------------------------ */
@@ -506,14 +446,14 @@ static void streams_beyond_the_most_wait_and_time_out(void **state)
         t[i] = by_tcp(&r);
     assert_false(wants_stream(&r, &more));
     assert_int_equal(answer_tcp(&r, &t[1], OK, 2), RMR_OK);
-    expect_log(&r, "1 ok 192.0.0.1 192.0.0.2\n");
+    rig_expect_log(&r, "1 ok 192.0.0.1 192.0.0.2\n");
     more = by_tcp(&r);
     assert_int_equal(answer_tcp(&r, &more, OK, 2), RMR_OK);
-    expect_log(&r, "4 ok 192.0.0.1 192.0.0.2\n");
-    pass(&r, 2 * RMR_SEC);
-    expect_log(&r, "0 ok 192.0.0.1\n2 ok 192.0.0.1\n3 ok 192.0.0.1\n"
-                   "5 ok 192.0.0.1\n");
-    end(&r);
+    rig_expect_log(&r, "4 ok 192.0.0.1 192.0.0.2\n");
+    rig_pass(&r, 2 * RMR_SEC);
+    rig_expect_log(&r, "0 ok 192.0.0.1\n2 ok 192.0.0.1\n3 ok 192.0.0.1\n"
+                       "5 ok 192.0.0.1\n");
+    rig_end(&r);
 }
 
 static void cancelling_and_new_servers_let_streams_go(void **state)
@@ -537,7 +477,7 @@ static void cancelling_and_new_servers_let_streams_go(void **state)
     assert_int_equal(a.to.ip[3], 99);
     assert_int_equal(answer_udp(&r, &a, CUT, 0), RMR_OK);
     (void)by_tcp(&r);
-    end(&r); /* with an open stream */
+    rig_end(&r); /* with an open stream */
 }
 
 static void without_memory_for_an_answer_the_cut_one_is_taken(void **state)
@@ -551,8 +491,8 @@ static void without_memory_for_an_answer_the_cut_one_is_taken(void **state)
     assert_int_equal(feed(&r, &t, msg, 1), RMR_OK);
     r.mem.fail_at = r.mem.calls + 1;
     assert_int_equal(feed(&r, &t, msg + 1, len - 1), RMR_E_NOMEM);
-    expect_log(&r, "9 ok 192.0.0.1\n");
-    end(&r);
+    rig_expect_log(&r, "9 ok 192.0.0.1\n");
+    rig_end(&r);
 }
 
 int main(void)

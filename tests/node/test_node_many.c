@@ -239,17 +239,6 @@ static void start(host *h)
 
 /* ---- the servers --------------------------------------------------------- */
 
-static char *read_file(const char *name)
-{
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/tls/%s", REMORA_VECTORS, name);
-    FILE *f = fopen(path, "rb");
-    char *text = calloc(1, 16384);
-    assert_true(f && text && fread(text, 1, 16383, f) > 0);
-    (void)fclose(f);
-    return text;
-}
-
 static void on_relay(void *user, const rmr_relay_event *ev)
 {
     lab *l = user;
@@ -275,7 +264,7 @@ static void relay_start(lab *l)
     rmr_addr at = rmr_addr_v4(127, 0, 0, 1, 0);
     const rmr_relay_callbacks cb = {
         .struct_size = sizeof cb, .user = l, .on_event = on_relay};
-    char *cert = read_file("leaf-ec.pem"), *key = read_file("ec.key");
+    char *cert = tv_text("tls/leaf-ec.pem"), *key = tv_text("tls/ec.key");
     rmr_relay_config_init(&c, sizeof c);
     c.listen = &at;
     c.n_listen = 1;
@@ -313,7 +302,7 @@ static void control_start(lab *l)
 
 static void share(lab *l)
 {
-    char *ca = read_file("ca-ec.pem");
+    char *ca = tv_text("tls/ca-ec.pem");
     assert_int_equal(rmr_crypto_init(), RMR_OK);
     assert_int_equal(rmr_tls_anchors_new(&l->anchors, &l->env), RMR_OK);
     assert_int_equal(

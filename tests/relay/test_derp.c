@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vectors.h"
+
 #define UPGRADE                                                                \
     "GET /derp HTTP/1.1\r\nHost: relay.example\r\nConnection: Upgrade\r\n"     \
     "Upgrade: DERP\r\n"
@@ -499,28 +501,19 @@ static void a_port_that_is_taken_ends_the_relay(void **st)
 
 /* ---- TLS --------------------------------------------------------------- */
 
-static size_t read_file(const char *name, char *dst, size_t cap)
-{
-    char path[500];
-    snprintf(path, sizeof path, "%s/tls/%s", REMORA_VECTORS, name);
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    size_t len = fread(dst, 1, cap, f);
-    fclose(f);
-    return len;
-}
-
 static void start_tls(uint32_t buffers)
 {
-    static char cert[8192], key[8192];
+    char *cert = tv_text("tls/leaf-ec.pem"), *key = tv_text("tls/ec.key");
     rmr_relay_config cfg;
     rig_init(&r);
     rig_config(&r, &cfg);
     cfg.insecure_http = false;
-    cfg.cert_pem = rmr_bytes_of(cert, read_file("leaf-ec.pem", cert, 8192));
-    cfg.key_pem = rmr_bytes_of(key, read_file("ec.key", key, 8192));
+    cfg.cert_pem = rmr_bytes_str(cert);
+    cfg.key_pem = rmr_bytes_str(key);
     cfg.tls_buffers = buffers;
     assert_int_equal(rig_new(&r, &cfg), RMR_OK);
+    free(cert);
+    free(key);
 }
 
 static void packets_go_through_tls(void **st)
@@ -714,16 +707,17 @@ static void plain_http_at_the_tls_port_is_closed(void **st)
 
 static void a_new_certificate_serves_new_connections(void **st)
 {
-    static char cert[8192], key[8192];
+    char *cert = tv_text("tls/leaf-rsa.pem"), *key = tv_text("tls/rsa.key");
+    char *other = tv_text("tls/ec.key");
+    rmr_bytes c_pem = rmr_bytes_str(cert);
     (void)st;
     start_tls(64);
     rig_client_open(&r, &a, 1, true);
-    rmr_bytes c_pem = rmr_bytes_of(cert, read_file("leaf-rsa.pem", cert, 8192));
-    rmr_bytes k_pem = rmr_bytes_of(key, read_file("ec.key", key, 8192));
-    assert_int_not_equal(rmr_relay_set_certificate(r.relay, c_pem, k_pem),
-                         RMR_OK);
-    k_pem = rmr_bytes_of(key, read_file("rsa.key", key, 8192));
-    assert_int_equal(rmr_relay_set_certificate(r.relay, c_pem, k_pem), RMR_OK);
+    assert_int_not_equal(
+        rmr_relay_set_certificate(r.relay, c_pem, rmr_bytes_str(other)),
+        RMR_OK);
+    assert_int_equal(
+        rmr_relay_set_certificate(r.relay, c_pem, rmr_bytes_str(key)), RMR_OK);
     rig_client_open(&r, &b, 2, true);
     assert_true(has(rmr_tls_suite(b.tls), "RSA"));
     assert_false(has(rmr_tls_suite(a.tls), "RSA"));
@@ -733,6 +727,9 @@ static void a_new_certificate_serves_new_connections(void **st)
     rig_client_free(&a);
     rig_client_free(&b);
     rig_end(&r);
+    free(cert);
+    free(key);
+    free(other);
 }
 
 /* ---- configuration, memory, secrets ------------------------------------ */

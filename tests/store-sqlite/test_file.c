@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vectors.h"
+
 static scene w;
 static const char *program;
 
@@ -345,27 +347,14 @@ static void the_database_of_another_program_is_refused(void **s)
 
 /* ---- versions ------------------------------------------------------------ */
 
-static char *read_vector(const char *name)
-{
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/store-sqlite/%s", REMORA_VECTORS,
-                   name);
-    FILE *f = fopen(path, "rb");
-    char *text = calloc(1, 65536);
-    if (!f || !text || !fread(text, 1, 65535, f))
-        fail_msg("%s can't be read", path);
-    (void)fclose(f);
-    return text;
-}
-
 /* Files as each version wrote them. */
 static void files_of_older_versions_are_read(void **s)
 {
     (void)s;
     for (int v = 1; v <= RMR_STORE_SQLITE_SCHEMA; v++) {
         char name[32];
-        (void)snprintf(name, sizeof name, "v%d.sql", v);
-        char *sql = read_vector(name), *rows = read_vector("rows.txt");
+        (void)snprintf(name, sizeof name, "store-sqlite/v%d.sql", v);
+        char *sql = tv_text(name), *rows = tv_text("store-sqlite/rows.txt");
         scene_begin(&w);
         (void)umask(077);
         scene_sql(&w, sql);

@@ -220,7 +220,7 @@ typedef struct rmr_ctl_net { /* our place in the network */
     int8_t mapping_varies, working_ipv6, os_has_ipv6, working_udp;
     int8_t working_icmpv4, upnp, pmp, pcp;
     bool have_port_map;
-    const char *link_type, *firewall_mode; /* NULL: not said; at most 31 bytes */
+    const char *link_type, *firewall_mode; /* NULL: not said; <= 31 bytes */
     const rmr_ctl_endpoint *endpoints;
     size_t n_endpoints;
     const rmr_ctl_latency *latencies;

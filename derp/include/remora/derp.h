@@ -5,10 +5,10 @@
  * where to (re)connect; the host dials (remora/dial.h), puts TLS on top where
  * asked and moves the bytes; the layer does not see whether there is TLS.  It
  * carries opaque packets between node keys; they may be lost, and it does not
- * choose regions.  With a mesh key it is another relay of the region: it watches
- * who is there and forwards packets.  The relay's side is remora/derp_srv.h.
- * Where a proxy lets no Upgrade: DERP pass, the same bytes go in WebSocket
- * messages (config.form).
+ * choose regions.  With a mesh key it is another relay of the region: it
+ * watches who is there and forwards packets.  The relay's side is
+ * remora/derp_srv.h.  Where a proxy lets no Upgrade: DERP pass, the same bytes
+ * go in WebSocket messages (config.form).
  *
  * Threading: one object, one thread.  Callbacks come from pump functions alone;
  * within them submit and look functions may be called.  Memory: bounded by the
@@ -97,11 +97,11 @@ typedef struct rmr_derp_callbacks {
 
 /* How frames lie in the stream behind the upgrade. */
 typedef enum rmr_derp_form {
-    RMR_DERP_RAW,       /* as they are                                         */
+    RMR_DERP_RAW,       /* as they are                                        */
     RMR_DERP_EITHER,    /* raw; where a node doesn't upgrade, the other form is
                            tried once at the same node, and what worked last
-                           is begun with                                       */
-    RMR_DERP_WEBSOCKET  /* in binary WebSocket messages                        */
+                           is begun with                                      */
+    RMR_DERP_WEBSOCKET  /* in binary WebSocket messages                       */
 } rmr_derp_form;
 
 typedef struct rmr_derp_config {
@@ -188,8 +188,8 @@ RMR_API bool rmr_derp_wants_stream(rmr_derp *d, rmr_time now, rmr_dial *out);
  * Errors: RMR_E_STATE (not asked for); RMR_E_NOMEM and RMR_E_INVAL (a host name
  *         that HTTP can't carry): close the stream, on_down was called;
  *         RMR_E_REENTRANT.
- * Source: GET /derp with Upgrade: DERP (RFC 9110 7.8), or as a WebSocket with the
- *         subprotocol derp (RFC 6455 4.1).
+ * Source: GET /derp with Upgrade: DERP (RFC 9110 7.8), or as a WebSocket with
+ *         the subprotocol derp (RFC 6455 4.1).
  */
 RMR_API rmr_err rmr_derp_stream_opened(rmr_derp *d, rmr_time now);
 
@@ -240,8 +240,8 @@ RMR_API rmr_err rmr_derp_read(rmr_derp *d, rmr_time now, rmr_buf in);
  *
  * Effects: moves no deadline.
  * Errors: RMR_E_REENTRANT; RMR_E_RNG (fatal).
- * Source: DERP framing; packets go right behind the login; RFC 6455, messages of
- *         at most 32,768 bytes.
+ * Source: DERP framing; packets go right behind the login; RFC 6455, messages
+ *         of at most 32,768 bytes.
  */
 RMR_API rmr_err rmr_derp_write(rmr_derp *d, rmr_time now, rmr_buf dst,
                                size_t *len);

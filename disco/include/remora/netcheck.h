@@ -18,9 +18,9 @@
  * alone, when the object is consistent; in it all but pump functions may be
  * called (rmr_netcheck_start too).
  * Memory: through rmr_env.alloc, on demand: 152 bytes a node of the map and
- * its two names, 280 a region, and during a run 40 a probe (at most 6 a region).
- * RMR_NETCHECK_MAX_REGIONS regions of RMR_NETCHECK_MAX_NODES nodes (about two
- * megabytes); what a map has beyond is left out and counted.
+ * its two names, 280 a region, and during a run 40 a probe (at most 6 a
+ * region).  RMR_NETCHECK_MAX_REGIONS regions of RMR_NETCHECK_MAX_NODES nodes
+ * (about two megabytes); what a map has beyond is left out and counted.
  * Time: `now`, monotonic ns; deadlines are exact.
  * Numbers: no floating point.  A region's score is in thousandths, and a
  * latency times a score is cut to whole ns, so all machines choose alike.

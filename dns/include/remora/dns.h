@@ -1,12 +1,14 @@
 /*
- * remora/dns.h - a stub resolver over datagrams, and streams behind cut answers.
+ * remora/dns.h - a stub resolver over datagrams, and streams behind cut
+ * answers.
  *
  * The resolver asks the name servers that the host told, answers from hosts(5)
  * text and address literals first, retries and times out; the host moves the
  * messages.  It changes no system setting and reads no file.  Answers are not
- * cached beyond their query.  Behind an answer that was cut off it asks the same
- * server by TCP, where the host can open streams (can_tcp); else, and where that
- * fails, it takes what there is.  It validates no signatures (DNSSEC).
+ * cached beyond their query.  Behind an answer that was cut off it asks the
+ * same server by TCP, where the host can open streams (can_tcp); else, and
+ * where that fails, it takes what there is.  It validates no signatures
+ * (DNSSEC).
  *
  * Threading: one object, one thread.  Memory: bounded by the config; a query
  * takes about 1.2 KiB while it is open, an answer by TCP up to 64 KiB, of which

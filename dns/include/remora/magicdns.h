@@ -14,7 +14,8 @@
  * Threading: one object, one thread.  Memory: the table's copy, and 1.8 KiB a
  * question that was forwarded, at most RMR_MD_MAX_OPEN of them.  Time: `now`,
  * monotonic ns.
- * Source: RFC 1035, 3596, 5452 9, 6891, 7686 2, 7766, 8484; tailscale.com/net/dns.
+ * Source: RFC 1035, 3596, 5452 9, 6891, 7686 2, 7766, 8484;
+ * tailscale.com/net/dns.
  *
  *     rmr_md_new(&md, &env, &callbacks);
  *     rmr_md_set(md, &table);

@@ -4,9 +4,10 @@
  * Everything runs on one serial queue, the host's or its own: read and write
  * sources for the sockets (one for all of them where the host's kernel has a
  * descriptor that stands for many, as Linux's epoll), a timer source for the
- * deadlines, and the machines' functions in their handlers.  It knows no protocol, starts no thread and waits for
- * nothing.  Sockets, files and local endpoints are io-posix's, with its rules
- * (remora/posix.h); libdispatch tells when there is something to take.
+ * deadlines, and the machines' functions in their handlers.  It knows no
+ * protocol, starts no thread and waits for nothing.  Sockets, files and local
+ * endpoints are io-posix's, with its rules (remora/posix.h); libdispatch tells
+ * when there is something to take.
  *
  * Threading: functions marked [queue] are called on the queue, the others from
  * any thread.  A machine is called on the queue alone; whoever calls one itself

@@ -267,10 +267,10 @@ RMR_API rmr_mc_link *rmr_mc_link_new(rmr_mc *mc, const rmr_mc_link_ops *ops,
 /** Closes and frees it.  NULL is allowed.  Not inside one of its calls.
  *  Effects: as close.  Errors: none.  Source: none. */
 RMR_API void rmr_mc_link_free(rmr_mc_link *l);
-/** Goes to `to`: resolves, connects (each address 1.5 s; the second family 200 ms
- *  behind the first, who opens first is taken), asks the proxy, makes TLS.  By
- *  to->plan it resolves nothing, and follows that.  A link that is not idle is
- *  closed first.
+/** Goes to `to`: resolves, connects (each address 1.5 s; the second family
+ *  200 ms behind the first, who opens first is taken), asks the proxy, makes
+ *  TLS.  By to->plan it resolves nothing, and follows that.  A link that is not
+ *  idle is closed first.
  *  Effects: later ops->opened or closed; closed may come inside the call.
  *  Errors: none here.  Source: remora/dial.h; RFC 8305 5; RFC 9110 9.3.6. */
 RMR_API void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now,

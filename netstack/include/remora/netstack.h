@@ -327,8 +327,8 @@ RMR_API rmr_err rmr_ns_write_pkt(rmr_ns *ns, rmr_time now, rmr_buf dst,
  * The way of the packet that write_pkt gave last is full: the connection that
  * it is from sends no more until rmr_ns_release.  Others go on.     [submit]
  *
- * \param tag  The host's word for the way: a relay, say.  Tags whose low 12 bits
- *             agree are released together.
+ * \param tag  The host's word for the way: a relay, say.  Tags whose low 12
+ *             bits agree are released together.
  *
  * Effects: its timers run on.  A packet of no connection (UDP, ICMP, a reset)
  *          holds nothing.

@@ -455,8 +455,8 @@ RMR_API rmr_err rmr_node_abort(rmr_node *n, rmr_time now, rmr_node_conn c);
  * Effects: it goes out with the node's next operations, in order.  An answer
  *          for the host comes by on_packet.
  * Errors:  STATE (no on_packet); NOTREADY (no netmap yet); TOOBIG; MALFORMED;
- *          DENIED (its source is not ours); FULL (256 KiB wait; counted), NOMEM:
- *          dropped, as networks do.
+ *          DENIED (its source is not ours); FULL (256 KiB wait; counted),
+ *          NOMEM: dropped, as networks do.
  * Source:  RFC 791 3.1, RFC 8200 3.
  */
 RMR_API rmr_err rmr_node_send_packet(rmr_node *n, rmr_time now,

@@ -8,13 +8,13 @@
  * way; delay.
  *
  * A link says when each packet comes out (rmr_sim_link_pass: for whoever keeps
- * the packets); a pipe keeps them too, and marks the IP packets among them whose
- * sender knows ECN (RFC 3168) instead of waiting until the queue is full.
+ * the packets); a pipe keeps them too, and marks the IP packets among them
+ * whose sender knows ECN (RFC 3168) instead of waiting until the queue is full.
  *
  * Threading: one link, one thread at a time.  Memory: a link takes none, a pipe
  * from the allocator that it is given.  Time: ns, the caller's; none is read.
- * Source: RFC 3168 for marks, RFC 4814 and tc-netem(8) for what the impairments mean; Gilbert and
- * Elliott's model for bursts.
+ * Source: RFC 3168 for marks, RFC 4814 and tc-netem(8) for what the
+ * impairments mean; Gilbert and Elliott's model for bursts.
  *
  *     rmr_sim_link_config c = {0};
  *     rmr_sim_link_parse(&c, "rate=100mbit,queue=256k,delay=10ms", NULL);

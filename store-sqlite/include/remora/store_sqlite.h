@@ -57,7 +57,8 @@ RMR_API void rmr_store_sqlite_config_init(rmr_store_sqlite_config *cfg,
  *  Errors: INVAL (no path), NOTFOUND (the folder), DENIED (no right to it; a
  *  file or folder that others may write or the file others may read; a link, a
  *  device), INUSE (another process has it), MALFORMED (no database, damaged, or
- *  another program's), UNSUPPORTED (written by a newer remora), FULL, IO, NOMEM.
+ *  another program's), UNSUPPORTED (written by a newer remora), FULL, IO,
+ *  NOMEM.
  *  Lifetime: *out until close; the configuration is not kept.
  *  Source: as above. */
 RMR_API rmr_err rmr_store_sqlite_open(rmr_store_sqlite **out,
