@@ -123,7 +123,7 @@ static void a_node_gets_the_tag_that_its_user_owns(void **s)
 
 /* ---- routes -------------------------------------------------------------- */
 
-#define SERVER "203.0.113.250" /* a web server that is not of the tailnet */
+#define OUTSIDE "203.0.113.250" /* a web server that is not of the tailnet */
 
 static rmr_prefix subnet;
 
@@ -155,7 +155,7 @@ static bool reaches_server(cw_node *a)
     a->is_connected = false;
     memset(a->got, 0, sizeof a->got);
     a->n_got = 0;
-    if (rmr_node_dial(a->node, now, SERVER, 80, NULL, &a->conn) != RMR_OK)
+    if (rmr_node_dial(a->node, now, OUTSIDE, 80, NULL, &a->conn) != RMR_OK)
         return false;
     assert_int_equal(rmr_sim_poke(w.sim, a->program), RMR_OK);
     cw_run(&w, 3 * RMR_SEC);
