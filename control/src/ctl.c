@@ -678,8 +678,10 @@ rmr_err rmr_ctl_write(rmr_ctl *c, rmr_time now, rmr_buf dst, size_t *len)
     rmri_ctl_h2_kick(c);
     e = c->ws ? rmri_ctl_ws_write(c, dst, len)
               : rmri_ctl_write_plain(c, dst, len);
-    if (e)
+    if (e) {
         rmri_ctl_die(c, e, "%s", "");
+        *len = 0; /* what was ready goes with its stream */
+    }
     c->stats.tx_bytes += *len;
     return settle(c, e);
 }

@@ -333,7 +333,13 @@ put_policy() {
 }
 check "a policy of a file is not replaced by the API" put_policy
 check "it ends" stop
-relay_port=$port # it is free again
+relay_port() { # one that listens nowhere, and that no kernel gives to a connection
+    for _ in $(seq 20); do
+        relay_port=$((20000 + RANDOM % 12000))
+        (exec 3<>"/dev/tcp/127.0.0.1/$relay_port") 2>/dev/null || return 0
+    done
+}
+relay_port
 printf "${tls_config}tls_cert_path: cert.pem\ntls_key_path: cert.key\nmetrics_listen_addr: 127.0.0.1:0\nderp: {server: {enabled: true, listen_addr: \"127.0.0.1:$relay_port\"}}\n" >r.yaml
 cp one.pem cert.pem
 cp one.key cert.key

@@ -34,7 +34,7 @@ cancelled() {
     rm -f "$out"
     "$remora" up --no-udp --no-port-mapping --state-dir "$state" --control-url "$2" --log-level debug >"$out" 2>"$err" </dev/null &
     pid=$!
-    for _ in $(seq 500); do
+    for _ in $(seq 3000); do
         [ -s "$out" ] && break
         sleep 0.01
     done

@@ -442,12 +442,11 @@ static void an_earlier_now_changes_nothing(void **state)
     rig_free(&r);
 }
 
-static void it_works_out_whichever_allocation_fails(void **state)
+static void each_allocation_fails(size_t chunk)
 {
-    (void)state;
     bool done = false;
     for (size_t n = 1; !done; n++) {
-        rig r = {0};
+        rig r = {.chunk = chunk};
         r.alloc.fail_at = n;
         rmr_err e = rig_init(&r, NULL);
         if (e) {
@@ -463,6 +462,19 @@ static void it_works_out_whichever_allocation_fails(void **state)
         }
         rig_free(&r);
     }
+}
+
+static void it_works_out_whichever_allocation_fails(void **state)
+{
+    (void)state;
+    each_allocation_fails(0);
+}
+
+/* Where records need room of their own, the second of a write may lack it. */
+static void it_works_out_with_little_room_too(void **state)
+{
+    (void)state;
+    each_allocation_fails(1000);
 }
 
 static void without_randomness_it_stops(void **state)
@@ -561,6 +573,7 @@ int main(void)
         cmocka_unit_test(an_address_needs_no_resolver),
         cmocka_unit_test(an_earlier_now_changes_nothing),
         cmocka_unit_test(it_works_out_whichever_allocation_fails),
+        cmocka_unit_test(it_works_out_with_little_room_too),
         cmocka_unit_test(without_randomness_it_stops),
         cmocka_unit_test(secrets_are_neither_logged_nor_left_in_memory),
         cmocka_unit_test(every_code_has_a_sentence),

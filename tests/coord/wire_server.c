@@ -121,19 +121,24 @@ static void child(const wire_server *s, int told)
 
 /* ---- the command --------------------------------------------------------- */
 
+/* Below those that a kernel gives to connections (from 32768): between two lives
+ * of the server none may take it. */
 static uint16_t free_port(void)
 {
     struct sockaddr_in a;
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
     memset(&a, 0, sizeof a);
     a.sin_family = AF_INET;
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&a, sizeof a) != 0 ||
-        getsockname(fd, (struct sockaddr *)&a, &n) != 0)
-        abort();
-    (void)close(fd);
-    return ntohs(a.sin_port);
+    for (unsigned i = 0; i < 1000; i++) {
+        unsigned port = 20000 + ((unsigned)getpid() * 131 + i * 977) % 12000;
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        a.sin_port = htons((uint16_t)port);
+        bool ok = bind(fd, (const struct sockaddr *)&a, sizeof a) == 0;
+        (void)close(fd);
+        if (ok)
+            return (uint16_t)port;
+    }
+    abort();
 }
 
 static void write_config(const wire_server *s, const char *path)

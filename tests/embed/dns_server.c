@@ -3,7 +3,7 @@
  * the program prints that and ends well. */
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,10 +32,10 @@ static size_t answer(unsigned char *m, size_t n)
     return at + sizeof record;
 }
 
+/* Until it is killed, however long the program takes to ask. */
 static void serve(int fd)
 {
-    struct pollfd p = {fd, POLLIN, 0};
-    for (int i = 0; poll(&p, 1, 2000) > 0; i++) {
+    for (int i = 0;; i++) {
         unsigned char m[1024];
         struct sockaddr_in from;
         socklen_t len = sizeof from;
@@ -80,7 +80,8 @@ int main(int argc, char **argv)
          (r = read(out[0], printed + n, sizeof printed - 1 - n)) > 0;)
         n += (size_t)r;
     (void)waitpid(child, &status, 0);
-    (void)waitpid(server, NULL, 0); /* goes by itself when all is quiet */
+    (void)kill(server, SIGKILL);
+    (void)waitpid(server, NULL, 0);
     printf("status %d, printed:\n%s", status, printed);
     return status == 0 && strcmp(printed, "192.0.2.7\n") == 0 ? 0 : 1;
 }

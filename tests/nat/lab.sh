@@ -40,7 +40,7 @@ relay() { # relay N ADDRESS
     mkdir -p "$d/derp$1"
     bg "derper$1" on wan "$PEERS/derper" -c "$d/derp$1/derper.json" -a "$2:3340" -http-port -1 \
         -stun-port 3478 -certmode manual -certdir "$d/derp$1" -hostname "$2"
-    until_ok 10 test -s "$d/derp$1/$2.crt"
+    until_ok 30 test -s "$d/derp$1/$2.crt"
 }
 region() { # region N ADDRESS
     local pin
@@ -61,7 +61,7 @@ wan_start() {
     bg control on wan "$PEERS/controlserver" -listen 127.0.0.1:9911 -base-url "$control_url" \
         -derpmap "$d/derpmap.json" -authkey labkey -domain lab.test
     bg socat on wan socat TCP-LISTEN:9911,bind=10.10.0.1,fork,reuseaddr TCP:127.0.0.1:9911
-    until_ok 10 on wan curl -fsS "$control_url/generate_204"
+    until_ok 30 on wan curl -fsS "$control_url/generate_204"
 }
 
 # ---- nodes: NAME is KIND-a or KIND-b, WHAT is remora or tailscaled ----------
@@ -72,7 +72,7 @@ node_start() { # node_start WHAT NAME [OPTION OF THE DAEMON...]
         tailscaled)
             bg "$1-$2" on "$2" "$PEERS/tailscaled" --no-logs-no-support --tun=userspace-networking \
                 --statedir="$d/$1/$2" --socket="$d/$1/$2.sock" "${@:3}"
-            until_ok 20 node "$1" "$2" status --json
+            until_ok 60 node "$1" "$2" status --json
             until_ok 60 node "$1" "$2" up --login-server="$control_url" --authkey=labkey \
                 --hostname="$1-$2" --timeout=55s
             ;;

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@
 #define TRACE_EVERY (20 * RMR_MS)
 
 static volatile sig_atomic_t stop;
+static sigset_t outside; /* signals come in ppoll alone */
 
 static void on_signal(int sig)
 {
@@ -151,7 +153,7 @@ static void pause_for(struct pollfd *fds, size_t n, rmr_time at)
     rmr_time now = clock_now();
     rmr_dur d = rmr_time_since(at, now);
     struct timespec t = {(time_t)(d / RMR_SEC), (long)(d % RMR_SEC)};
-    if (ppoll(fds, (nfds_t)n, at == RMR_TIME_NEVER ? NULL : &t, NULL) < 0)
+    if (ppoll(fds, (nfds_t)n, at == RMR_TIME_NEVER ? NULL : &t, &outside) < 0)
         for (size_t i = 0; i < n; i++)
             fds[i].revents = 0; /* a signal */
 }
@@ -272,6 +274,30 @@ static void set_up(peer *p, int argc, char **argv)
     }
 }
 
+static void catch_signals(void)
+{
+    struct sigaction act;
+    sigset_t ours;
+    memset(&act, 0, sizeof act);
+    act.sa_handler = on_signal;
+    sigaction(SIGTERM, &act, NULL);
+    sigaction(SIGINT, &act, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGINT);
+    sigprocmask(SIG_BLOCK, &ours, &outside);
+}
+
+/* A kernel's stack does not wait for a processor either: it runs when it is woken,
+ * on a machine that is busy too, where that is allowed. */
+static void hurry(void)
+{
+    struct sched_param p = {1};
+    prctl(PR_SET_TIMERSLACK, 1ul);
+    (void)sched_setscheduler(0, SCHED_FIFO, &p);
+}
+
 int main(int argc, char **argv)
 {
     static peer p;
@@ -280,13 +306,8 @@ int main(int argc, char **argv)
                    {NULL, NULL, RMR_LOG_OFF}};
     rmr_ns_callbacks cb;
     rmr_ns_config c;
-    struct sigaction act;
-    memset(&act, 0, sizeof act);
-    act.sa_handler = on_signal;
-    sigaction(SIGTERM, &act, NULL);
-    sigaction(SIGINT, &act, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    prctl(PR_SET_TIMERSLACK, 1ul);
+    catch_signals();
+    hurry();
 
     rmr_ns_config_init(&c, sizeof c);
     flows_callbacks(&cb, &p);

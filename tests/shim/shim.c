@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,7 @@ typedef struct end {
 } end;
 
 static volatile sig_atomic_t stop;
+static sigset_t outside; /* signals come in ppoll alone */
 
 static void on_signal(int sig)
 {
@@ -182,7 +184,7 @@ static void pause_until(struct pollfd *fds, uint64_t at)
 {
     uint64_t now = clock_now(), ns = at > now ? at - now : 0;
     struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-    if (ppoll(fds, 2, at == RMR_TIME_NEVER ? NULL : &t, NULL) < 0)
+    if (ppoll(fds, 2, at == RMR_TIME_NEVER ? NULL : &t, &outside) < 0)
         fds[0].revents = fds[1].revents = 0; /* a signal */
 }
 
@@ -278,6 +280,28 @@ static void heap_release(void *user, void *ptr, size_t size)
     free(ptr);
 }
 
+static void catch_signals(void)
+{
+    struct sigaction act;
+    sigset_t ours;
+    memset(&act, 0, sizeof act);
+    act.sa_handler = on_signal;
+    sigaction(SIGTERM, &act, NULL);
+    sigaction(SIGINT, &act, NULL);
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGINT);
+    sigprocmask(SIG_BLOCK, &ours, &outside);
+}
+
+/* The link is as late as this process is: it runs when it is woken, on a machine
+ * that is busy too, where that is allowed. */
+static void hurry(void)
+{
+    struct sched_param p = {1};
+    (void)sched_setscheduler(0, SCHED_FIFO, &p);
+}
+
 int main(int argc, char **argv)
 {
     static const rmr_alloc heap = {heap_alloc, heap_release, NULL};
@@ -306,13 +330,10 @@ int main(int argc, char **argv)
     }
     if (!spec[0] || !spec[1] || argc % 2 == 0)
         usage();
-    struct sigaction act;
-    memset(&act, 0, sizeof act);
-    act.sa_handler = on_signal; /* without SA_RESTART: ppoll shall return */
-    sigaction(SIGTERM, &act, NULL);
-    sigaction(SIGINT, &act, NULL);
+    catch_signals();
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_TIMERSLACK, 1ul);
+    hurry();
     /* headers and a little */
     if (log && !(s.log = pcap_open(log, 160)))
         die("can't write", log);

@@ -328,7 +328,7 @@ RMR_API rmr_err rmr_ctl_read(rmr_ctl *c, rmr_time now, rmr_buf in);
  * Fills dst with bytes for the stream.                                [pump]
  *
  * \param dst  Any size.  From 4096 bytes on records are sealed in place.
- * \param len  What was written; 0: nothing now.
+ * \param len  What was written; 0: nothing now, or an error.
  *
  * Effects: requests that are due are made; on_state(REGISTERING, ...).
  * Errors: as rmr_ctl_read.
