@@ -1,18 +1,9 @@
 #include "fuzz_coord_adapter.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server.h"
-
-void fa_must(bool ok, const char *file, int line)
-{
-    if (ok)
-        return;
-    (void)fprintf(stderr, "%s:%d: an invariant does not hold\n", file, line);
-    abort();
-}
 
 void fa_init(fa_adapter *a, void (*perform)(void *user, const rmr_io_op *op),
              void *user)

@@ -11,6 +11,7 @@
 #include <remora/cursor.h>
 #include <remora/derp_srv.h>
 
+#include "need.h"
 #include "relay_internal.h"
 #include "support.h"
 #include "test_identity.h"
@@ -34,16 +35,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define STALL_MAX (100 * RMR_SEC) /* a keep-alive, and its write deadline */
 
 static const uint8_t mesh_key[RMR_KEY_LEN] = {7};
-
-#define need(ok) must((ok), __LINE__)
-
-static void must(bool ok, int line)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "fuzz_relay.c:%d: an invariant does not hold\n", line);
-    abort();
-}
 
 /* ---- the world ------------------------------------------------------------ */
 
