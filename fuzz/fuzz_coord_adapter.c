@@ -33,7 +33,7 @@ void fa_start(fa_adapter *a, rmr_coord *coord)
     need(a->n_doors == FA_DOORS);
 }
 
-/* ---- events --------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------- */
 
 static void give(fa_adapter *a, rmr_io_event *ev)
 {
@@ -77,7 +77,7 @@ void fa_bytes(fa_adapter *a, uint64_t id, const uint8_t *p, size_t n)
     free(exact);
 }
 
-/* ---- turns ---------------------------------------------------------------- */
+/* ---- turns --------------------------------------------------------------- */
 
 static void perform(fa_adapter *a, const rmr_io_op *op)
 {
