@@ -12,6 +12,7 @@
 #include <remora/crypto.h>
 #include <remora/cursor.h>
 
+#include "need.h"
 #include "support.h"
 
 #define ITEMS 16
@@ -36,12 +37,6 @@ typedef struct message {
 
 static message messages[ITEMS];
 static uint8_t keys[KEYS][RMR_KEY_LEN];
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void read_message(message *m, const uint8_t *p)
 {
@@ -87,14 +82,14 @@ static void expect(message *m)
         rmr_chapoly_open(out, keys[m->open_key], nonce, none,
                          rmr_bytes_of(m->opened, m->open_len + RMR_TAG_LEN));
     if (!m->verdict)
-        check(!memcmp(out, m->text, m->len));
+        need(!memcmp(out, m->text, m->len));
 }
 
 /* A copy whose memory ends where it ends. */
 static uint8_t *place(const uint8_t *from, size_t len)
 {
     uint8_t *p = malloc(len);
-    check(p != NULL);
+    need(p != NULL);
     memcpy(p, from, len);
     return p;
 }
@@ -116,11 +111,11 @@ static void seal_all(const rmr_aead *a, const rmr_aead_ctx *ctx, size_t n)
     rmr_aead_seal_n(a, items, n);
     for (size_t i = 0; i < n; i++) {
         const message *m = &messages[i];
-        check(items[i].err == RMR_OK);
-        check(!memcmp(items[i].buf, m->sealed, m->len + RMR_TAG_LEN));
+        need(items[i].err == RMR_OK);
+        need(!memcmp(items[i].buf, m->sealed, m->len + RMR_TAG_LEN));
         memcpy(items[i].buf, m->text, m->len);
         a->seal(a->self, &ctx[m->key], m->counter, items[i].buf, m->len);
-        check(!memcmp(items[i].buf, m->sealed, m->len + RMR_TAG_LEN));
+        need(!memcmp(items[i].buf, m->sealed, m->len + RMR_TAG_LEN));
         free(items[i].buf);
     }
 }
@@ -141,12 +136,12 @@ static void open_all(const rmr_aead *a, const rmr_aead_ctx *ctx, size_t n)
     for (size_t i = 0; i < n; i++) {
         const message *m = &messages[i];
         const rmr_aead_item *it = &items[i];
-        check(it->err == m->verdict);
-        check(it->err || !memcmp(it->buf, m->text, m->open_len));
+        need(it->err == m->verdict);
+        need(it->err || !memcmp(it->buf, m->text, m->open_len));
         memcpy(it->buf, m->opened, m->open_len + RMR_TAG_LEN);
-        check(a->open(a->self, it->ctx, it->counter, it->buf, it->len) ==
-              m->verdict);
-        check(m->verdict || !memcmp(it->buf, m->text, m->open_len));
+        need(a->open(a->self, it->ctx, it->counter, it->buf, it->len) ==
+             m->verdict);
+        need(m->verdict || !memcmp(it->buf, m->text, m->open_len));
         free(it->buf);
     }
 }
@@ -167,7 +162,7 @@ static size_t start(void)
 {
     const rmr_env env = test_env(NULL, NULL, NULL);
     size_t n = 0;
-    check(!rmr_crypto_init());
+    need(!rmr_crypto_init());
     for (size_t i = 0; rmr_aead_name(i); i++)
         n += !rmr_aead_new(&back_ends[n], &env.alloc, rmr_aead_name(i));
     return n;

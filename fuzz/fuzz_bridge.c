@@ -3,9 +3,9 @@
  * are also read as port maps. */
 #include <remora/bridge.h>
 
+#include "need.h"
 #include "support.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -14,12 +14,6 @@ typedef struct model {
     uint64_t in[2], out[2]; /* bytes from A, B: taken and passed on */
     bool eof_in[2], told[2], reset;
 } model;
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 /* The byte at a place of a stream. */
 static uint8_t at(unsigned side, uint64_t pos)

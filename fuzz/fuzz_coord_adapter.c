@@ -1,18 +1,9 @@
 #include "fuzz_coord_adapter.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server.h"
-
-void fa_must(bool ok, const char *file, int line)
-{
-    if (ok)
-        return;
-    (void)fprintf(stderr, "%s:%d: an invariant does not hold\n", file, line);
-    abort();
-}
 
 void fa_init(fa_adapter *a, void (*perform)(void *user, const rmr_io_op *op),
              void *user)
@@ -42,7 +33,7 @@ void fa_start(fa_adapter *a, rmr_coord *coord)
     need(a->n_doors == FA_DOORS);
 }
 
-/* ---- events --------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------- */
 
 static void give(fa_adapter *a, rmr_io_event *ev)
 {
@@ -86,7 +77,7 @@ void fa_bytes(fa_adapter *a, uint64_t id, const uint8_t *p, size_t n)
     free(exact);
 }
 
-/* ---- turns ---------------------------------------------------------------- */
+/* ---- turns --------------------------------------------------------------- */
 
 static void perform(fa_adapter *a, const rmr_io_op *op)
 {

@@ -5,10 +5,9 @@
 
 #include <remora/coord.h>
 
-#define FA_DOORS 3 /* the main listener, the socket, metrics */
+#include "need.h"
 
-#define need(ok) fa_must((ok), __FILE__, __LINE__)
-void fa_must(bool ok, const char *file, int line);
+#define FA_DOORS 3 /* the main listener, the socket, metrics */
 
 typedef struct fa_adapter {
     rmr_machine m;

@@ -29,7 +29,7 @@ typedef struct world {
     char key[RMR_COORD_API_KEY_TEXT];
 } world;
 
-/* ---- the adapter ---------------------------------------------------------- */
+/* ---- the adapter --------------------------------------------------------- */
 
 static conn *find(world *w, uint64_t id)
 {
@@ -56,7 +56,7 @@ static void perform(void *user, const rmr_io_op *op)
     }
 }
 
-/* ---- clients -------------------------------------------------------------- */
+/* ---- clients ------------------------------------------------------------- */
 
 static void open_one(world *w, conn *c, unsigned door)
 {
@@ -110,7 +110,7 @@ static void leave(world *w, conn *c, rmr_io_event_kind how)
     fa_turn(&w->io);
 }
 
-/* ---- the program ---------------------------------------------------------- */
+/* ---- the program --------------------------------------------------------- */
 
 static void begin(world *w)
 {

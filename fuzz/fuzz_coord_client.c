@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- bytes ---------------------------------------------------------------- */
+/* ---- bytes --------------------------------------------------------------- */
 
 void fw_connect(client *c, unsigned door, unsigned from)
 {
@@ -53,7 +53,7 @@ void fw_gone(client *c)
     c->w = w;
 }
 
-/* ---- what map streams show ------------------------------------------------ */
+/* ---- what map streams show ----------------------------------------------- */
 
 enum {
     F_NODE = 1,
@@ -205,7 +205,7 @@ static void frames(answer *a)
     a->len -= at;
 }
 
-/* ---- answers -------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------- */
 
 static void on_head(void *user, void *tag, int32_t id, uint16_t status,
                     const rmr_header *h, size_t n)
@@ -286,7 +286,7 @@ void fw_hears(client *c, rmr_bytes data)
     c->n_got += n;
 }
 
-/* ---- what a good client says ---------------------------------------------- */
+/* ---- what a good client says --------------------------------------------- */
 
 static void speak_h2(client *c)
 {

@@ -1,37 +1,31 @@
 /* The coordinator's configuration file: whatever it says, it is taken or
  * refused with one sentence, and what was taken holds what the server counts
  * on. */
+#include "need.h"
 #include "coord_config.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void must(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
 static void check_taken(const cli_coord_config *c)
 {
-    must(c->server_url && c->listen.n >= 1 &&
+    need(c->server_url && c->listen.n >= 1 &&
          c->listen.n <= CLI_COORD_MAX_LISTEN);
-    must(strlen(c->unix_socket) <= 103 && (c->unix_socket_mode & 0600) == 0600);
-    must((c->tls_cert == NULL) == (c->tls_key == NULL));
-    must(c->v4.family != RMR_AF_NONE || c->v6.family != RMR_AF_NONE);
-    must(!c->policy_in_database || c->policy == NULL);
-    must(c->ephemeral_timeout > 0);
+    need(strlen(c->unix_socket) <= 103 && (c->unix_socket_mode & 0600) == 0600);
+    need((c->tls_cert == NULL) == (c->tls_key == NULL));
+    need(c->v4.family != RMR_AF_NONE || c->v6.family != RMR_AF_NONE);
+    need(!c->policy_in_database || c->policy == NULL);
+    need(c->ephemeral_timeout > 0);
     for (size_t i = 0; i < c->n_proxies; i++)
-        must(c->proxies[i].bits > 0);
+        need(c->proxies[i].bits > 0);
     for (size_t i = 0; i < c->dns.n_routes; i++)
-        must(c->dns.routes[i].domain && c->dns.routes[i].n_resolvers > 0);
+        need(c->dns.routes[i].domain && c->dns.routes[i].n_resolvers > 0);
     for (size_t i = 0; i < c->dns.n_records; i++)
-        must(c->dns.records[i].name && c->dns.records[i].type &&
+        need(c->dns.records[i].name && c->dns.records[i].type &&
              c->dns.records[i].value);
     for (size_t i = 0; i < c->derp.paths.n; i++)
-        must(c->derp.paths.at[i][0] == '/');
+        need(c->derp.paths.at[i][0] == '/');
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -41,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (cli_coord_config_parse(&c, rmr_bytes_of(data, size)))
         check_taken(&c);
     else
-        must(c.error[0] != '\0' && strlen(c.error) < sizeof c.error);
+        need(c.error[0] != '\0' && strlen(c.error) < sizeof c.error);
     cli_coord_config_free(&c);
     return 0;
 }

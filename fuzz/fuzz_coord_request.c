@@ -1,6 +1,7 @@
 /* The bodies of /machine/register and /machine/map, whole, byte by byte and in
  * two parts: the same comes out, and all of it within its bounds. */
 #include "crd_internal.h"
+#include "need.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,22 +9,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void need(bool ok, int line)
-{
-    if (ok)
-        return;
-    (void)fprintf(stderr, "fuzz_coord_request.c:%d: it does not hold\n", line);
-    abort();
-}
-
 static void check_text(const char *t, size_t cap)
 {
     size_t n = 0;
     while (n < cap && t[n]) {
         uint8_t ch = (uint8_t)t[n++];
-        need(ch >= 0x20 && ch != 0x7f, __LINE__);
+        need(ch >= 0x20 && ch != 0x7f);
     }
-    need(n < cap, __LINE__);
+    need(n < cap);
 }
 
 static void check(const crd_request *q)
@@ -33,19 +26,16 @@ static void check(const crd_request *q)
     check_text(q->hostname, sizeof q->hostname);
     check_text(q->os, sizeof q->os);
     need(q->n_routes <= RMR_COORD_MAX_ROUTES &&
-             q->n_tags <= RMR_COORD_MAX_TAGS &&
-             q->n_services <= CRD_MAX_SERVICES &&
-             q->n_endpoints <= RMR_COORD_MAX_ENDPOINTS,
-         __LINE__);
+         q->n_tags <= RMR_COORD_MAX_TAGS && q->n_services <= CRD_MAX_SERVICES &&
+         q->n_endpoints <= RMR_COORD_MAX_ENDPOINTS);
     for (size_t i = 0; i < q->n_routes; i++)
         need(q->routes[i].bits <=
-                 (q->routes[i].family == RMR_AF_INET ? 32 : 128),
-             __LINE__);
+             (q->routes[i].family == RMR_AF_INET ? 32 : 128));
     for (size_t i = 0; i < q->n_tags; i++)
         check_text(q->tags[i], sizeof q->tags[0]);
     for (size_t i = 0; i < q->n_services; i++)
         check_text(q->services[i].proto, sizeof q->services[0].proto);
-    need(!q->has_expiry || q->expiry > 0, __LINE__);
+    need(!q->has_expiry || q->expiry > 0);
 }
 
 static rmr_err read_parts(crd_reader *r, const uint8_t *p, size_t n,
@@ -70,16 +60,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     size_t cut = data[0];
     uint8_t *p = malloc(size);
-    need(p != NULL, __LINE__);
+    need(p != NULL);
     memcpy(p, data + 1, size - 1);
     rmr_err a = read_parts(&whole, p, size - 1, 0, SIZE_MAX);
     rmr_err b = read_parts(&bytes, p, size - 1, 0, 1);
     rmr_err c = read_parts(&two, p, size - 1, cut, SIZE_MAX);
     free(p);
-    need(a == b && a == c, __LINE__);
+    need(a == b && a == c);
     need(memcmp(&whole.q, &bytes.q, sizeof whole.q) == 0 &&
-             memcmp(&whole.q, &two.q, sizeof whole.q) == 0,
-         __LINE__);
+         memcmp(&whole.q, &two.q, sizeof whole.q) == 0);
     check(&whole.q);
     return 0;
 }

@@ -43,7 +43,7 @@ void fw_turn(world *w)
     }
 }
 
-/* ---- the server ----------------------------------------------------------- */
+/* ---- the server ---------------------------------------------------------- */
 
 static void on_event(void *user, const rmr_coord_event *ev)
 {

@@ -69,7 +69,7 @@ struct world {
     client c[CLIENTS];
 };
 
-/* ---- fuzz_coord_world.c --------------------------------------------------- */
+/* ---- fuzz_coord_world.c -------------------------------------------------- */
 
 void fw_begin(world *w, uint8_t options);
 /* Ends the server and begins it again from its store. */
@@ -78,7 +78,7 @@ void fw_end(world *w);
 /* What is due now, too: commits are. */
 void fw_turn(world *w);
 
-/* ---- fuzz_coord_client.c -------------------------------------------------- */
+/* ---- fuzz_coord_client.c ------------------------------------------------- */
 
 void fw_connect(client *c, unsigned door, unsigned from);
 /* Bytes as they are. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "ctl_internal.h"
 #include "support.h"
 
@@ -27,12 +28,6 @@ typedef struct fuzz {
     rmr_ctl_state state;
 } fuzz;
 
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
 static uint8_t take(fuzz *f)
 {
     if (f->left == 0)
@@ -46,10 +41,10 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
 {
     fuzz *f = user;
     f->state = state;
-    check(strlen(text) < CTL_URL_MAX);
-    check((state == RMR_CTL_DOWN || state == RMR_CTL_FAILED) ? err != RMR_OK
-                                                             : true);
-    check(strlen(rmr_ctl_err_text(err)) > 0);
+    need(strlen(text) < CTL_URL_MAX);
+    need((state == RMR_CTL_DOWN || state == RMR_CTL_FAILED) ? err != RMR_OK
+                                                            : true);
+    need(strlen(rmr_ctl_err_text(err)) > 0);
 }
 
 static void give(fuzz *f, const uint8_t *p, size_t n)
@@ -63,8 +58,8 @@ static void give(fuzz *f, const uint8_t *p, size_t n)
     free(copy);
     if (e) {
         /* CLOSED: it has given the stream up and wants another. */
-        check(e == RMR_E_CLOSED || f->state == RMR_CTL_DOWN ||
-              f->state == RMR_CTL_FAILED);
+        need(e == RMR_E_CLOSED || f->state == RMR_CTL_DOWN ||
+             f->state == RMR_CTL_FAILED);
         f->stream = false;
         (void)rmr_ctl_wants_close(f->c);
     }
@@ -123,7 +118,7 @@ static void pump(fuzz *f)
         rmr_err e = rmr_ctl_write(f->c, f->now, rmr_buf_of(buf, 1000), &len);
         if (e)
             f->stream = false;
-        check(f->stream || len == 0);
+        need(f->stream || len == 0);
         if (len == 0 || e)
             break;
     }
@@ -154,8 +149,8 @@ static void pass_time(fuzz *f)
 {
     f->now += (rmr_dur)take(f) * 500 * RMR_MS;
     if (f->now >= rmr_ctl_next_deadline(f->c)) {
-        check(rmr_ctl_handle_deadline(f->c, f->now) == RMR_OK);
-        check(rmr_ctl_next_deadline(f->c) > f->now);
+        need(rmr_ctl_handle_deadline(f->c, f->now) == RMR_OK);
+        need(rmr_ctl_next_deadline(f->c) > f->now);
     }
 }
 
@@ -208,14 +203,14 @@ static void step(fuzz *f)
         f->stream = false;
         break;
     case 8:
-        check(set_net(f, op) == RMR_OK);
+        need(set_net(f, op) == RMR_OK);
         break;
     case 9:
         rmr_ctl_retry(f->c, f->now);
         break;
     case 10:
         memset(key, op | 1, sizeof key);
-        check(rmr_ctl_set_node_key(f->c, f->now, key, key) == RMR_OK);
+        need(rmr_ctl_set_node_key(f->c, f->now, key, key) == RMR_OK);
         break;
     case 11: /* HEADERS of any block */
         op = take(f);
@@ -249,7 +244,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t opts = take(&f);
     rmr_nm_config_init(&ncfg, sizeof ncfg);
     ncfg.max_peers = 64;
-    check(rmr_nm_new(&f.nm, &env, &ncfg) == RMR_OK);
+    need(rmr_nm_new(&f.nm, &env, &ncfg) == RMR_OK);
     rmr_ctl_config_init(&cfg, sizeof cfg);
     cfg.url = opts & 1 ? "https://h" : "http://h:1/base";
     cfg.auth_key = opts & 2 ? "secret" : NULL;
@@ -262,15 +257,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(cfg.node_public, 2, sizeof cfg.node_public);
     cfg.netmap = f.nm;
     cfg.callbacks = &cb;
-    check(rmr_ctl_new(&f.c, &env, &cfg, f.now) == RMR_OK);
+    need(rmr_ctl_new(&f.c, &env, &cfg, f.now) == RMR_OK);
     if (opts & 128)
         a.fail_at = a.calls + 1 + take(&f);
     pump(&f);
     while (f.left)
         step(&f);
-    check(a.peak_bytes < (32u << 20));
+    need(a.peak_bytes < (32u << 20));
     rmr_ctl_free(f.c);
     rmr_nm_free(f.nm);
-    check(a.live_blocks == 0);
+    need(a.live_blocks == 0);
     return 0;
 }

@@ -10,6 +10,7 @@
 
 #include <remora/ts2021.h>
 
+#include "need.h"
 #include "support.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,16 +20,10 @@ typedef struct sink {
     size_t len;
 } sink;
 
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
 static rmr_err on_plain(void *user, rmr_buf plain)
 {
     sink *s = user;
-    check(plain.len > 0 && plain.len <= RMR_TS_PLAIN_MAX);
+    need(plain.len > 0 && plain.len <= RMR_TS_PLAIN_MAX);
     memcpy(s->p + s->len, plain.ptr, plain.len);
     s->len += plain.len;
     return RMR_OK;
@@ -64,18 +59,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sink a = {malloc(size), 0}, b = {malloc(size), 0};
     rmr_err ea = run(data, size, size, &a);
     rmr_err eb = run(data, size, piece, &b);
-    check(ea == eb && a.len == b.len && memcmp(a.p, b.p, a.len) == 0);
-    check(ea == RMR_OK || ea == RMR_E_MALFORMED || ea == RMR_E_AUTH);
+    need(ea == eb && a.len == b.len && memcmp(a.p, b.p, a.len) == 0);
+    need(ea == RMR_OK || ea == RMR_E_MALFORMED || ea == RMR_E_AUTH);
     uint8_t frame[RMR_TS_FRAME_MAX];
     rmr_ts_record w;
     size_t n = size < RMR_TS_PLAIN_MAX ? size : RMR_TS_PLAIN_MAX, len;
     memcpy(frame + RMR_TS_HEAD, data, n);
     const rmr_alloc heap = test_alloc_table(NULL);
     rmr_ts_record_init(&w, &heap, k, k);
-    check(rmr_ts_record_seal(&w, frame, n, &len) == RMR_OK);
+    need(rmr_ts_record_seal(&w, frame, n, &len) == RMR_OK);
     b.len = 0;
-    check(run(frame, len, piece, &b) == RMR_OK);
-    check(b.len == n && memcmp(b.p, data, n) == 0);
+    need(run(frame, len, piece, &b) == RMR_OK);
+    need(b.len == n && memcmp(b.p, data, n) == 0);
     free(a.p);
     free(b.p);
     return 0;

@@ -8,6 +8,7 @@
 
 #include <remora/cursor.h>
 
+#include "need.h"
 #include "derp_internal.h"
 #include "support.h"
 
@@ -24,12 +25,6 @@ static const char head_101[] = "HTTP/1.1 101 Switching Protocols\r\n"
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"               \
     "Connection: Upgrade\r\nSec-WebSocket-Protocol: derp\r\n"                  \
     "Sec-WebSocket-Accept: %s\r\n\r\n"
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 typedef struct client {
     rmr_derp *d;

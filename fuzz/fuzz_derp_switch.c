@@ -8,6 +8,7 @@
 
 #include <remora/cursor.h>
 
+#include "need.h"
 #include "dsw_internal.h"
 #include "support.h"
 
@@ -21,12 +22,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define POOL ((size_t)200000)
 #define TWIN_POOL ((size_t)800000) /* room for a longest frame of each */
 #define KEPT 4096
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 typedef struct client {
     rmr_dsw_client h;

@@ -2,18 +2,12 @@
  * built again parses to the same. */
 #include <remora/disco.h>
 
+#include "need.h"
 #include "disco_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void check_view(rmr_bytes d, bool from_derp)
 {

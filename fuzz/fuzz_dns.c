@@ -4,21 +4,15 @@
  * is answered once at most, memory comes back. */
 #include <remora/dns.h>
 
+#include "need.h"
 #include "dns_internal.h"
 #include "support.h"
 
 #include <remora/cursor.h>
 
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 typedef struct world {
     rmr_dns *d;

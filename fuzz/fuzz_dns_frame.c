@@ -1,22 +1,16 @@
 /* DNS messages behind their lengths on a stream, and an answer by HTTP, as the
  * node reads them.  However the input is cut the messages are the same; none is
  * longer than there is room for; memory comes back. */
+#include "need.h"
 #include "node_dns.h"
 #include "support.h"
 
 #include <remora/http1.h>
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define ROOM ((size_t)2 + RMR_MD_MAX_QUERY)
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 typedef struct seen {
     nd_conn c; /* first: on_message finds the rest by it */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "h2_frame.h"
 #include "support.h"
 
@@ -29,12 +30,6 @@ typedef struct run {
     bool ask_inside, cancel_inside;
 } run;
 
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
 static void ask(run *r, size_t body_len)
 {
     static const uint8_t body[256];
@@ -44,27 +39,27 @@ static void ask(run *r, size_t body_len)
     int32_t id;
     rmr_err e = rmr_h2_request(r->h, body_len ? "POST" : "GET", "host", "/", &h,
                                1, rmr_bytes_of(body, body_len), r, &id);
-    check(e == RMR_OK
-              ? id > 0
-              : e == RMR_E_FULL || e == RMR_E_CLOSED || e == RMR_E_NOMEM);
+    need(e == RMR_OK
+             ? id > 0
+             : e == RMR_E_FULL || e == RMR_E_CLOSED || e == RMR_E_NOMEM);
     if (e != RMR_OK)
         return;
     r->asked++;
     r->open++;
     r->last = id;
-    check(r->open <= STREAMS);
+    need(r->open <= STREAMS);
 }
 
 static void on_head(void *user, void *tag, int32_t stream, uint16_t status,
                     const rmr_header *headers, size_t n)
 {
     run *r = user;
-    check(tag == r && stream > 0 && n <= RMR_H1_MAX_HEADERS);
-    check(status >= 200 && status <= 999);
+    need(tag == r && stream > 0 && n <= RMR_H1_MAX_HEADERS);
+    need(status >= 200 && status <= 999);
     size_t sum = 0;
     for (size_t i = 0; i < n; i++)
         sum += headers[i].name.len + headers[i].value.len + 32;
-    check(sum <= 512);
+    need(sum <= 512);
     if (r->ask_inside)
         ask(r, 3);
 }
@@ -72,7 +67,7 @@ static void on_head(void *user, void *tag, int32_t stream, uint16_t status,
 static void on_body(void *user, void *tag, int32_t stream, rmr_bytes data)
 {
     run *r = user;
-    check(tag == r && data.len > 0);
+    need(tag == r && data.len > 0);
     r->unconsumed += data.len;
     if (r->cancel_inside)
         (void)rmr_h2_cancel(r->h, stream);
@@ -81,9 +76,9 @@ static void on_body(void *user, void *tag, int32_t stream, rmr_bytes data)
 static void on_close(void *user, void *tag, int32_t stream, rmr_err why)
 {
     run *r = user;
-    check(tag == r && stream > 0);
-    check(why == RMR_OK || why == RMR_E_RESET || why == RMR_E_REFUSED ||
-          why == RMR_E_CLOSED || why == RMR_E_HTTP_HEAD);
+    need(tag == r && stream > 0);
+    need(why == RMR_OK || why == RMR_E_RESET || why == RMR_E_REFUSED ||
+         why == RMR_E_CLOSED || why == RMR_E_HTTP_HEAD);
     r->closed++;
     r->open--;
     if (r->ask_inside)
@@ -93,15 +88,15 @@ static void on_close(void *user, void *tag, int32_t stream, rmr_err why)
 static void feed(run *r, rmr_bytes in)
 {
     uint8_t *exact = malloc(in.len ? in.len : 1);
-    check(exact != NULL);
+    need(exact != NULL);
     if (in.len)
         memcpy(exact, in.ptr, in.len);
     rmr_err e = rmr_h2_read(r->h, rmr_bytes_of(exact, in.len));
     free(exact);
     if (e != RMR_OK) {
-        check(r->open == 0);
-        check(rmr_h2_read(r->h, in) == e);
-        check(rmr_h2_is_closed(r->h));
+        need(r->open == 0);
+        need(rmr_h2_read(r->h, in) == e);
+        need(rmr_h2_is_closed(r->h));
     }
 }
 
@@ -112,7 +107,7 @@ static void drain(run *r, size_t step)
     for (int i = 0; i < 64 && len; i++) {
         size_t n = RMR_H2_WRITE_MIN + step;
         rmr_err e = rmr_h2_write(r->h, rmr_buf_of(dst, n), &len);
-        check(len <= n && (e == RMR_OK || len == 0));
+        need(len <= n && (e == RMR_OK || len == 0));
         if (r->frame) /* no one's between two calls */
             memset(r->frame->bytes, 0xdd, sizeof r->frame->bytes);
     }
@@ -148,7 +143,7 @@ static void feed_frame(run *r, rmr_bytes *in)
 static void consume(run *r, size_t n)
 {
     rmr_err e = rmr_h2_consume(r->h, r->last ? r->last : 1, n);
-    check(e == (n > r->unconsumed ? RMR_E_INVAL : RMR_OK));
+    need(e == (n > r->unconsumed ? RMR_E_INVAL : RMR_OK));
     if (e == RMR_OK)
         r->unconsumed -= n;
 }
@@ -181,7 +176,7 @@ static void step(run *r, rmr_bytes *in)
         r->a.fail_at = arg ? r->a.calls + arg : 0;
         break;
     }
-    check(r->a.live_bytes <= MEMORY_MAX);
+    need(r->a.live_bytes <= MEMORY_MAX);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -200,9 +195,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rmr_env env = test_env(&r.a, NULL, NULL);
     rmr_env plain = test_env(NULL, NULL, NULL);
     if (data[0] & 8)
-        check(rmr_h2_frame_new(&r.frame, &plain) == RMR_OK);
+        need(rmr_h2_frame_new(&r.frame, &plain) == RMR_OK);
     cfg.frame = r.frame;
-    check(rmr_h2_client_new(&r.h, &env, &cfg) == RMR_OK);
+    need(rmr_h2_client_new(&r.h, &env, &cfg) == RMR_OK);
     if (data[0] & 4) { /* past the beginning: SETTINGS and its answer */
         ask(&r, 0);
         drain(&r, 448);
@@ -214,10 +209,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r.a.fail_at = 0;
     r.ask_inside = false;
     (void)rmr_h2_read_eof(r.h);
-    check(r.open == 0 && r.asked == r.closed);
-    check(rmr_h2_is_closed(r.h));
+    need(r.open == 0 && r.asked == r.closed);
+    need(rmr_h2_is_closed(r.h));
     rmr_h2_free(r.h);
-    check(r.a.live_blocks == 0);
+    need(r.a.live_blocks == 0);
     rmr_h2_frame_free(r.frame);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "h2_frame.h"
 #include "support.h"
 
@@ -37,12 +38,6 @@ typedef struct run {
     int32_t next;
 } run;
 
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
 static request *find(run *r, int32_t id)
 {
     for (int i = 0; i < STREAMS; i++) {
@@ -58,8 +53,8 @@ static void answer(run *r, int32_t id, bool body)
     h.name = rmr_bytes_str("a");
     h.value = rmr_bytes_str("b");
     rmr_err e = rmr_h2s_respond(r->h, id, 200, &h, 1, body);
-    check(e == RMR_OK || e == RMR_E_STATE || e == RMR_E_BADHANDLE ||
-          e == RMR_E_NOMEM);
+    need(e == RMR_OK || e == RMR_E_STATE || e == RMR_E_BADHANDLE ||
+         e == RMR_E_NOMEM);
 }
 
 static void inside(run *r, int32_t id)
@@ -74,15 +69,15 @@ static void *on_request(void *user, int32_t id, const rmr_h2s_request *q)
 {
     run *r = user;
     size_t sum = 0;
-    check(id > 0 && !find(r, id) && q->n_headers <= RMR_H1_MAX_HEADERS);
-    check(q->method.len > 0);
+    need(id > 0 && !find(r, id) && q->n_headers <= RMR_H1_MAX_HEADERS);
+    need(q->method.len > 0);
     for (size_t i = 0; i < q->n_headers; i++) {
-        check(q->headers[i].name.len && q->headers[i].name.ptr[0] != ':');
+        need(q->headers[i].name.len && q->headers[i].name.ptr[0] != ':');
         sum += q->headers[i].name.len + q->headers[i].value.len + 32;
     }
-    check(sum <= 512);
+    need(sum <= 512);
     request *slot = find(r, 0);
-    check(slot != NULL);
+    need(slot != NULL);
     *slot = (request){id, 0, false};
     inside(r, id);
     return slot;
@@ -92,9 +87,9 @@ static void on_body(void *user, void *tag, int32_t id, rmr_bytes data)
 {
     run *r = user;
     request *q = tag;
-    check(q == find(r, id) && !q->done && data.len > 0);
+    need(q == find(r, id) && !q->done && data.len > 0);
     q->got += data.len;
-    check(q->got <= BODY_MAX);
+    need(q->got <= BODY_MAX);
     inside(r, id);
 }
 
@@ -102,7 +97,7 @@ static void on_done(void *user, void *tag, int32_t id)
 {
     run *r = user;
     request *q = tag;
-    check(q == find(r, id) && !q->done);
+    need(q == find(r, id) && !q->done);
     q->done = true;
     inside(r, id);
 }
@@ -110,7 +105,7 @@ static void on_done(void *user, void *tag, int32_t id)
 static size_t on_pull(void *user, void *tag, int32_t id, rmr_buf dst, bool *end)
 {
     run *r = user;
-    check(tag == find(r, id) && dst.len > 0);
+    need(tag == find(r, id) && dst.len > 0);
     size_t n = r->ready > 99 ? 7 : r->ready;
     n = n > dst.len ? dst.len : n;
     memset(dst.ptr, 'x', n);
@@ -123,9 +118,9 @@ static void on_close(void *user, void *tag, int32_t id, rmr_err why)
 {
     run *r = user;
     request *q = tag;
-    check(q == find(r, id));
-    check(why == RMR_OK || why == RMR_E_RESET || why == RMR_E_HTTP_BODY ||
-          why == RMR_E_CLOSED);
+    need(q == find(r, id));
+    need(why == RMR_OK || why == RMR_E_RESET || why == RMR_E_HTTP_BODY ||
+         why == RMR_E_CLOSED);
     q->id = 0;
 }
 
@@ -140,15 +135,15 @@ static size_t n_open(const run *r)
 static void feed(run *r, rmr_bytes in)
 {
     uint8_t *exact = malloc(in.len ? in.len : 1);
-    check(exact != NULL);
+    need(exact != NULL);
     if (in.len)
         memcpy(exact, in.ptr, in.len);
     rmr_err e = rmr_h2s_read(r->h, rmr_bytes_of(exact, in.len));
     free(exact);
     if (e == RMR_OK)
         return;
-    check(n_open(r) == 0);
-    check(rmr_h2s_read(r->h, rmr_bytes_str("x")) == e);
+    need(n_open(r) == 0);
+    need(rmr_h2s_read(r->h, rmr_bytes_str("x")) == e);
 }
 
 static void drain(run *r, size_t step)
@@ -158,7 +153,7 @@ static void drain(run *r, size_t step)
     for (int i = 0; i < 64 && len; i++) {
         size_t n = RMR_H2S_WRITE_MIN + step;
         rmr_err e = rmr_h2s_write(r->h, rmr_buf_of(dst, n), &len);
-        check(len <= n && (e == RMR_OK || len == 0));
+        need(len <= n && (e == RMR_OK || len == 0));
         if (r->frame) /* no one's between two calls */
             memset(r->frame->bytes, 0xdd, sizeof r->frame->bytes);
     }
@@ -237,9 +232,9 @@ static void step(run *r, rmr_bytes *in)
         r->a.fail_at = arg ? r->a.calls + arg : 0;
         break;
     }
-    check(n_open(r) <= rmr_h2s_open_streams(r->h) &&
-          rmr_h2s_open_streams(r->h) <= STREAMS);
-    check(r->a.live_bytes <= MEMORY_MAX);
+    need(n_open(r) <= rmr_h2s_open_streams(r->h) &&
+         rmr_h2s_open_streams(r->h) <= STREAMS);
+    need(r->a.live_bytes <= MEMORY_MAX);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -260,9 +255,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rmr_env env = test_env(&r.a, NULL, NULL);
     rmr_env plain = test_env(NULL, NULL, NULL);
     if (data[0] & 8)
-        check(rmr_h2_frame_new(&r.frame, &plain) == RMR_OK);
+        need(rmr_h2_frame_new(&r.frame, &plain) == RMR_OK);
     cfg.frame = r.frame;
-    check(rmr_h2s_new(&r.h, &env, &cfg) == RMR_OK);
+    need(rmr_h2s_new(&r.h, &env, &cfg) == RMR_OK);
     if (data[0] & 4) { /* past the beginning: the preface and SETTINGS */
         feed(&r, rmr_bytes_str("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
         feed(&r, rmr_bytes_of("\0\0\0\4\0\0\0\0\0\0\0\0\4\1\0\0\0\0", 18));
@@ -272,9 +267,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         step(&r, &in);
     r.a.fail_at = 0;
     (void)rmr_h2s_read_eof(r.h);
-    check(n_open(&r) == 0 && rmr_h2s_is_closed(r.h));
+    need(n_open(&r) == 0 && rmr_h2s_is_closed(r.h));
     rmr_h2s_free(r.h);
-    check(r.a.live_blocks == 0);
+    need(r.a.live_blocks == 0);
     rmr_h2_frame_free(r.frame);
     return 0;
 }

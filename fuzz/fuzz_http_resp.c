@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "support.h"
 
 #define HEAD_MAX 1024
@@ -24,12 +25,6 @@ typedef struct run {
     bool decline, rebuild;
     rmr_h1 *h;
 } run;
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void mix(run *r, const void *p, size_t n)
 {
@@ -72,17 +67,17 @@ static void rebuild_head(const rmr_h1_head *head)
     char text[HEAD_MAX * 2];
     size_t len, used;
     run want = {.hash = 1}, got = {.hash = 1};
-    check(rmr_h1_build_response(rmr_buf_of(text, sizeof text), &len,
-                                head->status, "x", head->headers,
-                                head->n_headers, NULL) == RMR_OK);
+    need(rmr_h1_build_response(rmr_buf_of(text, sizeof text), &len,
+                               head->status, "x", head->headers,
+                               head->n_headers, NULL) == RMR_OK);
     mix_head(&want, head);
     rmr_h1_config cfg = {.head_max = sizeof text,
                          .callbacks = {&got, hash_head, NULL, NULL}};
     rmr_env env = test_env(NULL, NULL, NULL);
     rmr_h1 *h;
-    check(rmr_h1_new(&h, &env, &cfg) == RMR_OK);
-    check(rmr_h1_read(h, rmr_bytes_of(text, len), &used) == RMR_E_CLOSED);
-    check(used == len && want.hash == got.hash);
+    need(rmr_h1_new(&h, &env, &cfg) == RMR_OK);
+    need(rmr_h1_read(h, rmr_bytes_of(text, len), &used) == RMR_E_CLOSED);
+    need(used == len && want.hash == got.hash);
     rmr_h1_free(h);
 }
 
@@ -93,11 +88,11 @@ static rmr_err on_head(void *user, const rmr_h1_head *head)
     r->messages++;
     mix_head(r, head);
     mix_num(r, (uint64_t)head->upgrade << 1 | head->keep_alive);
-    check(head->n_headers <= RMR_H1_MAX_HEADERS);
+    need(head->n_headers <= RMR_H1_MAX_HEADERS);
     (void)rmr_h1_header(head, "content-length");
     (void)rmr_h1_header_has(head, "connection", "upgrade");
     if (r->decline)
-        check(rmr_h1_decline_upgrade(r->h) == RMR_OK);
+        need(rmr_h1_decline_upgrade(r->h) == RMR_OK);
     if (r->rebuild && head->status)
         rebuild_head(head);
     return RMR_OK;
@@ -106,9 +101,9 @@ static rmr_err on_head(void *user, const rmr_h1_head *head)
 static rmr_err on_body(void *user, rmr_bytes data)
 {
     run *r = user;
-    check(data.len > 0);
+    need(data.len > 0);
     r->body += data.len;
-    check(r->body <= BODY_MAX);
+    need(r->body <= BODY_MAX);
     mix(r, data.ptr, data.len);
     return RMR_OK;
 }
@@ -131,7 +126,7 @@ static uint64_t run_once(uint8_t mode, rmr_bytes in, size_t step, bool rebuild)
     r.decline = (mode & 3) == 3;
     test_alloc a = {0};
     rmr_env env = test_env(&a, NULL, NULL);
-    check(rmr_h1_new(&r.h, &env, &cfg) == RMR_OK);
+    need(rmr_h1_new(&r.h, &env, &cfg) == RMR_OK);
     if ((mode & 3) == 2)
         rmr_h1_expect_no_body(r.h);
     size_t off = 0;
@@ -141,11 +136,11 @@ static uint64_t run_once(uint8_t mode, rmr_bytes in, size_t step, bool rebuild)
         if (n > in.len - off)
             n = in.len - off;
         uint8_t *exact = malloc(n);
-        check(exact != NULL);
+        need(exact != NULL);
         memcpy(exact, in.ptr + off, n);
         e = rmr_h1_read(r.h, rmr_bytes_of(exact, n), &used);
         free(exact);
-        check(used <= n);
+        need(used <= n);
         off += used;
         if (used < n && e == RMR_OK)
             break;
@@ -156,7 +151,7 @@ static uint64_t run_once(uint8_t mode, rmr_bytes in, size_t step, bool rebuild)
         mix_num(&r, off); /* where an upgrade begins */
     mix_num(&r, (uint64_t)e);
     rmr_h1_free(r.h);
-    check(a.live_blocks == 0);
+    need(a.live_blocks == 0);
     return r.hash;
 }
 
@@ -168,10 +163,10 @@ static void url(rmr_bytes in)
     char auth[272], text[1024];
     int n = snprintf(text, sizeof text, "%s://%s%s", u.https ? "https" : "http",
                      rmr_url_authority(&u, auth), u.path);
-    check(n > 0 && (size_t)n < sizeof text);
-    check(rmr_url_parse(rmr_bytes_str(text), &again) == RMR_OK);
-    check(u.https == again.https && u.port == again.port &&
-          strcmp(u.host, again.host) == 0 && strcmp(u.path, again.path) == 0);
+    need(n > 0 && (size_t)n < sizeof text);
+    need(rmr_url_parse(rmr_bytes_str(text), &again) == RMR_OK);
+    need(u.https == again.https && u.port == again.port &&
+         strcmp(u.host, again.host) == 0 && strcmp(u.path, again.path) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -184,7 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     uint64_t whole = run_once(data[0], in, in.len ? in.len : 1, true);
-    check(run_once(data[0], in, 1, false) == whole);
-    check(run_once(data[0], in, 0, false) == whole);
+    need(run_once(data[0], in, 1, false) == whole);
+    need(run_once(data[0], in, 0, false) == whole);
     return 0;
 }

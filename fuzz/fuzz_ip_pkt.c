@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "support.h"
 
 #include <ns_internal.h>
@@ -16,12 +17,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MEMORY_MAX (16u << 20)
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void on_datagram(void *user, void *tag, rmr_ns_sock s,
                         const rmr_addr *from, const rmr_addr *to,
@@ -100,20 +95,20 @@ static rmr_ns *make(test_alloc *a, test_rng *rng, uint64_t *sink)
     cfg.callbacks = &cb;
     cfg.max_sockets = 16;
     cfg.backlog = 4;
-    check(rmr_ns_new(&ns, &env, &cfg, RMR_SEC) == RMR_OK);
+    need(rmr_ns_new(&ns, &env, &cfg, RMR_SEC) == RMR_OK);
     rmr_addr me4 = rmr_addr_v4(10, 0, 0, 1, 80), me6, any, to;
     memset(&any, 0, sizeof any);
     any.port = 53;
-    check(rmr_addr_parse_ip(rmr_bytes_str("fd00::1"), &me6) == RMR_OK);
-    check(rmr_ns_addr_add(ns, &me4) == RMR_OK);
-    check(rmr_ns_addr_add(ns, &me6) == RMR_OK);
-    check(rmr_ns_tcp_listen(ns, &me4, NULL, &s) == RMR_OK);
+    need(rmr_addr_parse_ip(rmr_bytes_str("fd00::1"), &me6) == RMR_OK);
+    need(rmr_ns_addr_add(ns, &me4) == RMR_OK);
+    need(rmr_ns_addr_add(ns, &me6) == RMR_OK);
+    need(rmr_ns_tcp_listen(ns, &me4, NULL, &s) == RMR_OK);
     me6.port = 80;
-    check(rmr_ns_tcp_listen(ns, &me6, NULL, &s) == RMR_OK);
-    check(rmr_ns_udp_bind(ns, &any, NULL, &s) == RMR_OK);
+    need(rmr_ns_tcp_listen(ns, &me6, NULL, &s) == RMR_OK);
+    need(rmr_ns_udp_bind(ns, &any, NULL, &s) == RMR_OK);
     to = rmr_addr_v4(10, 0, 0, 2, 80);
     rmr_addr from = rmr_addr_v4(10, 0, 0, 1, 4000);
-    check(rmr_ns_tcp_connect(ns, RMR_SEC, &from, &to, NULL, &s) == RMR_OK);
+    need(rmr_ns_tcp_connect(ns, RMR_SEC, &from, &to, NULL, &s) == RMR_OK);
     return ns;
 }
 
@@ -122,9 +117,9 @@ static void drain(rmr_ns *ns, rmr_time now)
     uint8_t buf[1280];
     for (int i = 0; i < 2000; i++) {
         size_t len;
-        check(rmr_ns_write_pkt(ns, now, rmr_buf_of(buf, sizeof buf), &len) ==
-              RMR_OK);
-        check(len <= sizeof buf);
+        need(rmr_ns_write_pkt(ns, now, rmr_buf_of(buf, sizeof buf), &len) ==
+             RMR_OK);
+        need(len <= sizeof buf);
         if (!len)
             return;
     }
@@ -162,12 +157,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         free(p);
         drain(ns, now);
         if (rmr_ns_next_deadline(ns) <= now) {
-            check(rmr_ns_handle_deadline(ns, now) == RMR_OK);
-            check(rmr_ns_next_deadline(ns) > now);
+            need(rmr_ns_handle_deadline(ns, now) == RMR_OK);
+            need(rmr_ns_next_deadline(ns) > now);
         }
-        check(a.live_bytes < MEMORY_MAX);
+        need(a.live_bytes < MEMORY_MAX);
     }
     rmr_ns_free(ns);
-    check(a.live_blocks == 0);
+    need(a.live_blocks == 0);
     return 0;
 }

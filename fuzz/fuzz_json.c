@@ -4,18 +4,14 @@
  * with the reader, and what the writer makes of the tokens reads back. */
 #include <remora/json.h>
 
+#include "need.h"
+
 #include <jansson.h>
 
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 /* Memory of exactly n bytes, so that a sanitizer sees the next one. */
 static void *memory(size_t n)
@@ -107,8 +103,8 @@ static rmr_err run_reader(rmr_bytes doc, bool hujson, size_t cap, cuts c,
         rmr_json_allow_hujson(&j);
     rmr_err err = feed_cut(feed_reader, &j, doc, c);
     rmr_err end = rmr_json_end(&j);
-    check(!err || end == err);
-    check(j.offset <= doc.len);
+    need(!err || end == err);
+    need(j.offset <= doc.len);
     free(scratch);
     return end;
 }
@@ -135,7 +131,7 @@ static rmr_err run_bind(rmr_bytes doc, size_t cap, cuts c, uint64_t *sum)
     rmr_json_bind_init(&b, rmr_buf_of(scratch, cap), top, 3, &cb);
     rmr_err err = feed_cut(feed_bind, &b, doc, c);
     rmr_err end = rmr_json_bind_end(&b);
-    check(!err || end == err);
+    need(!err || end == err);
     free(scratch);
     *sum = d.sum;
     return end;
@@ -197,9 +193,9 @@ static void add(tree *t, json_t *v)
     if (!in)
         t->root = json_incref(v);
     else if (json_is_array(in))
-        check(json_array_append(in, v) == 0);
+        need(json_array_append(in, v) == 0);
     else
-        check(json_object_set_nocheck(in, t->key, v) == 0);
+        need(json_object_set_nocheck(in, t->key, v) == 0);
 }
 
 static rmr_err tree_token(void *user, rmr_json_kind kind, rmr_bytes text)
@@ -216,15 +212,15 @@ static rmr_err tree_token(void *user, rmr_json_kind kind, rmr_bytes text)
         return RMR_OK;
     }
     if (kind == RMR_JSON_OBJECT_END || kind == RMR_JSON_ARRAY_END) {
-        check(t->depth > 0);
+        need(t->depth > 0);
         t->depth--;
         return RMR_OK;
     }
     json_t *v = leaf(t, kind, text);
-    check(v != NULL);
+    need(v != NULL);
     add(t, v);
     if (kind == RMR_JSON_OBJECT || kind == RMR_JSON_ARRAY) {
-        check(t->depth < RMR_JSON_MAX_DEPTH);
+        need(t->depth < RMR_JSON_MAX_DEPTH);
         t->open[t->depth++] = v; /* held by its parent or by root */
     }
     json_decref(v);
@@ -240,18 +236,18 @@ static void compare_with_jansson(rmr_bytes doc, rmr_err ours)
     tree t;
     memset(&t, 0, sizeof t);
     rmr_err err = run_reader(doc, false, doc.len, whole, tree_token, &t);
-    check(err == ours);
+    need(err == ours);
     if (err == RMR_OK && !t.differs) {
-        check(theirs != NULL);
-        check(t.depth == 0 && json_equal(t.root, theirs));
+        need(theirs != NULL);
+        need(t.depth == 0 && json_equal(t.root, theirs));
     } else if (err == RMR_OK) {
-        check(theirs == NULL);
+        need(theirs == NULL);
     } else if (err == RMR_E_MALFORMED) {
         /* Difference 4: jansson loses a NUL byte that follows a number. */
-        check(theirs == NULL || memchr(doc.ptr, 0, doc.len));
+        need(theirs == NULL || memchr(doc.ptr, 0, doc.len));
     } else {
         /* Difference 3: jansson nests deeper. */
-        check(err == RMR_E_TOOBIG);
+        need(err == RMR_E_TOOBIG);
     }
     json_decref(t.root);
     json_decref(theirs);
@@ -303,11 +299,10 @@ static void write_and_read_back(rmr_bytes doc, uint64_t want)
     uint64_t sum;
     rmr_jw w;
     rmr_jw_init(&w, rmr_buf_of(out, cap));
-    check(run_reader(doc, false, doc.len, whole, write_token, &w) == RMR_OK);
-    check(rmr_jw_end(&w, &len) == RMR_OK);
-    check(run_digest(rmr_bytes_of(out, len), false, len, whole, &sum) ==
-          RMR_OK);
-    check(sum == want);
+    need(run_reader(doc, false, doc.len, whole, write_token, &w) == RMR_OK);
+    need(rmr_jw_end(&w, &len) == RMR_OK);
+    need(run_digest(rmr_bytes_of(out, len), false, len, whole, &sum) == RMR_OK);
+    need(sum == want);
     free(out);
 }
 
@@ -325,23 +320,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t a, b, c;
 
     rmr_err err = run_digest(doc, false, size, whole, &a);
-    check(run_digest(doc, false, size, bytes, &b) == err && a == b);
-    check(run_digest(doc, false, size, some, &b) == err && a == b);
+    need(run_digest(doc, false, size, bytes, &b) == err && a == b);
+    need(run_digest(doc, false, size, some, &b) == err && a == b);
 
     rmr_err hu = run_digest(doc, true, size, whole, &b);
-    check(err != RMR_OK || (hu == RMR_OK && a == b));
-    check(run_digest(doc, true, size, bytes, &c) == hu && b == c);
-    check(run_digest(doc, true, size, some, &c) == hu && b == c);
+    need(err != RMR_OK || (hu == RMR_OK && a == b));
+    need(run_digest(doc, true, size, bytes, &c) == hu && b == c);
+    need(run_digest(doc, true, size, some, &c) == hu && b == c);
 
     rmr_err bind = run_bind(doc, size, whole, &b);
-    check(bind == err);
-    check(run_bind(doc, size, some, &c) == bind && b == c);
+    need(bind == err);
+    need(run_bind(doc, size, some, &c) == bind && b == c);
     bind = run_bind(doc, small, whole, &b);
-    check(bind == err || bind == RMR_E_TOOBIG);
-    check(run_bind(doc, small, some, &c) == bind && b == c);
+    need(bind == err || bind == RMR_E_TOOBIG);
+    need(run_bind(doc, small, some, &c) == bind && b == c);
     bind = run_digest(doc, false, small, whole, &b);
-    check(bind == err || bind == RMR_E_TOOBIG);
-    check(run_digest(doc, false, small, some, &c) == bind && b == c);
+    need(bind == err || bind == RMR_E_TOOBIG);
+    need(run_digest(doc, false, small, some, &c) == bind && b == c);
 
     compare_with_jansson(doc, err);
     if (err == RMR_OK)

@@ -4,18 +4,12 @@
  * time handled, what is open is bounded and ends, memory comes back. */
 #include <remora/magicdns.h>
 
+#include "need.h"
 #include "support.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 typedef struct world {
     rmr_md *md;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "nm_support.h"
 #include "support.h"
 
@@ -17,20 +18,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MAX_PEERS 40
 
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
 static void on_peer(void *user, rmr_nm_change change, const rmr_nm_node *p,
                     const uint8_t old_key[RMR_KEY_LEN])
 {
     rmr_nm_node v;
     (void)old_key;
-    check(rmr_nm_peer(*(rmr_nm **)user, p->id, &v) ==
-          (change != RMR_NM_PEER_REMOVED));
-    check(strlen(p->name) < NM_TEXT_MAX && strlen(p->os) < NM_TEXT_MAX);
+    need(rmr_nm_peer(*(rmr_nm **)user, p->id, &v) ==
+         (change != RMR_NM_PEER_REMOVED));
+    need(strlen(p->name) < NM_TEXT_MAX && strlen(p->os) < NM_TEXT_MAX);
 }
 
 static rmr_nm *make(rmr_nm **self, test_alloc *a)
@@ -44,7 +39,7 @@ static rmr_nm *make(rmr_nm **self, test_alloc *a)
     rmr_nm_config_init(&cfg, sizeof cfg);
     cfg.callbacks = &cb;
     cfg.max_peers = MAX_PEERS;
-    check(rmr_nm_new(self, &env, &cfg) == RMR_OK);
+    need(rmr_nm_new(self, &env, &cfg) == RMR_OK);
     return *self;
 }
 
@@ -64,11 +59,11 @@ static void look_at_dns(const rmr_nm *nm)
     for (size_t i = 0; i < c->n_routes; i++) {
         const rmr_nm_dns_route *r = &c->routes[i];
         (void)resolvers_len(r->resolvers, r->n_resolvers);
-        check(rmr_nm_dns_route_of(nm, r->suffix) == r);
-        check(i == 0 || strcmp(c->routes[i - 1].suffix, r->suffix) < 0);
+        need(rmr_nm_dns_route_of(nm, r->suffix) == r);
+        need(i == 0 || strcmp(c->routes[i - 1].suffix, r->suffix) < 0);
     }
     for (size_t i = 0; i < c->n_records; i++)
-        check(c->records[i].addr.family && c->records[i].name[0]);
+        need(c->records[i].addr.family && c->records[i].name[0]);
 }
 
 static void look_at_grants(const rmr_nm *nm, const rmr_addr *from,
@@ -77,8 +72,8 @@ static void look_at_grants(const rmr_nm *nm, const rmr_addr *from,
     uint64_t pos = 0;
     rmr_nm_cap c;
     while (rmr_nm_next_grant(nm, &pos, from, to, &c)) {
-        check(c.name[0] && c.values[0] == '[');
-        check(rmr_nm_is_granted(nm, from, to, c.name));
+        need(c.name[0] && c.values[0] == '[');
+        need(rmr_nm_is_granted(nm, from, to, c.name));
     }
 }
 
@@ -96,11 +91,11 @@ static void look(const rmr_nm *nm)
         /* An id that is our own too means ourselves. */
         bool own = has_self && self.id == n.id;
         for (size_t i = 0; i < n.n_caps && !own; i++) {
-            check(rmr_nm_cap_at(nm, n.id, i, &c) && c.values[0] == '[');
-            check(rmr_nm_peer_has_cap(nm, n.id, c.name));
+            need(rmr_nm_cap_at(nm, n.id, i, &c) && c.values[0] == '[');
+            need(rmr_nm_peer_has_cap(nm, n.id, c.name));
         }
         for (size_t i = 0; i < n.n_tags; i++)
-            check(rmr_nm_tag_at(&n, i)[0] != '\0');
+            need(rmr_nm_tag_at(&n, i)[0] != '\0');
         for (size_t i = 0; i < n.n_addrs; i++) {
             rmr_addr a = rmr_prefix_addr(&n.addrs[i]);
             if (rmr_nm_whois(nm, &a, &w))
@@ -108,7 +103,7 @@ static void look(const rmr_nm *nm)
         }
     }
     for (size_t i = 0; rmr_nm_message_at(nm, i, &m); i++)
-        check(m.severity <= RMR_NM_SEVERITY_HIGH && strlen(m.text) < 1024);
+        need(m.severity <= RMR_NM_SEVERITY_HIGH && strlen(m.text) < 1024);
 }
 
 static void check_saved(const rmr_nm *nm)
@@ -117,9 +112,9 @@ static void check_saved(const rmr_nm *nm)
     size_t n1, n2;
     char *one = nm_dump(nm, &n1);
     (void)make(&copy, NULL);
-    check(nm_feed(copy, 1, rmr_bytes_of(one, n1), 0) == RMR_OK);
+    need(nm_feed(copy, 1, rmr_bytes_of(one, n1), 0) == RMR_OK);
     char *two = nm_dump(copy, &n2);
-    check(n1 == n2 && memcmp(one, two, n1) == 0);
+    need(n1 == n2 && memcmp(one, two, n1) == 0);
     free(one);
     free(two);
     rmr_nm_free(copy);
@@ -145,17 +140,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         } else {
             size_t before = rmr_nm_peer_count(nm);
             rmr_err e = nm_feed(nm, 1795253000000000000, json, piece);
-            check(e == RMR_OK || e == RMR_E_MALFORMED || e == RMR_E_TOOBIG ||
-                  (e == RMR_E_NOMEM && a.failed));
+            need(e == RMR_OK || e == RMR_E_MALFORMED || e == RMR_E_TOOBIG ||
+                 (e == RMR_E_NOMEM && a.failed));
             (void)before;
         }
         nm_check(nm);
         look(nm);
-        check(rmr_nm_peer_count(nm) <= MAX_PEERS);
+        need(rmr_nm_peer_count(nm) <= MAX_PEERS);
         at += n + 1;
     }
     check_saved(nm);
     rmr_nm_free(nm);
-    check(a.live_blocks == 0);
+    need(a.live_blocks == 0);
     return 0;
 }

@@ -3,9 +3,9 @@
 #include <remora/netcheck.h>
 #include <remora/stun.h>
 
+#include "need.h"
 #include "support.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,12 +20,6 @@ typedef struct prog {
     size_t echo_len;
     uint16_t https;
 } prog;
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static uint8_t next(prog *f)
 {

@@ -7,20 +7,14 @@
  */
 #include <remora/netmap.h>
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "nm_model.h"
 #include "nm_support.h"
 #include "support.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 typedef struct input {
     const uint8_t *p;
@@ -40,7 +34,7 @@ static void full(rmr_nm *nm, const nm_dice *dice, nm_text *t, nm_model *m)
 {
     t->len = 0;
     nm_model_full(dice, t, m);
-    check(nm_feed(nm, NM_MODEL_NOW, rmr_bytes_of(t->s, t->len), 0) == RMR_OK);
+    need(nm_feed(nm, NM_MODEL_NOW, rmr_bytes_of(t->s, t->len), 0) == RMR_OK);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -55,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rmr_env env = test_env(&a, NULL, NULL);
     memset(&m, 0, sizeof m);
     rmr_nm_config_init(&cfg, sizeof cfg);
-    check(rmr_nm_new(&nm, &env, &cfg) == RMR_OK);
+    need(rmr_nm_new(&nm, &env, &cfg) == RMR_OK);
     while (in.left) {
         unsigned what = roll(&in, 32);
         if (what == 31)
@@ -64,14 +58,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         t.len = 0;
         nm_model_delta(&dice, &t, &m);
         rmr_err e = nm_feed(nm, NM_MODEL_NOW, rmr_bytes_of(t.s, t.len), what);
-        check(e == RMR_OK || (e == RMR_E_NOMEM && a.failed));
+        need(e == RMR_OK || (e == RMR_E_NOMEM && a.failed));
         nm_check(nm);
         a.fail_at = 0;
         if (e)
             full(nm, &dice, &t, &m);
-        check(nm_model_differs(nm, &m) == 0);
+        need(nm_model_differs(nm, &m) == 0);
     }
     rmr_nm_free(nm);
-    check(a.live_blocks == 0);
+    need(a.live_blocks == 0);
     return 0;
 }

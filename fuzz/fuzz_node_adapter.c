@@ -9,14 +9,6 @@
 #define WALL (1790000000u * RMR_SEC)
 #define MAX_OPS 20000 /* without an end of one drain: it never rests */
 
-void fz_must(bool ok, const char *file, int line)
-{
-    if (ok)
-        return;
-    (void)fprintf(stderr, "%s:%d: an invariant does not hold\n", file, line);
-    abort();
-}
-
 /* ---- bytes ---------------------------------------------------------------- */
 
 void fz_add(fz_bytes *b, const void *p, size_t n)

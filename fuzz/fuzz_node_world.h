@@ -22,6 +22,7 @@
 #include <remora/netstack.h>
 #include <remora/node.h>
 
+#include "need.h"
 #include "support.h"
 
 #define WIRES 48
@@ -34,9 +35,6 @@
 #define PROVED 64
 #define PINGS 64
 #define MAX_MEMORY ((size_t)32 << 20)
-
-#define need(ok) fz_must((ok), __FILE__, __LINE__)
-void fz_must(bool ok, const char *file, int line);
 
 typedef struct fz_bytes { /* it grows */
     uint8_t *p;

@@ -3,18 +3,13 @@
  * null ciphers: what is read must be what a writer could have written, and a
  * refused message changes nothing.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include <remora/noise.h>
 
-static const uint8_t a_priv[32] = {1}, b_priv[32] = {2}, e_priv[32] = {3};
+#include "need.h"
 
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
+static const uint8_t a_priv[32] = {1}, b_priv[32] = {2}, e_priv[32] = {3};
 
 static void begin(rmr_noise *n, rmr_noise_pattern pattern, bool initiator)
 {
@@ -25,7 +20,7 @@ static void begin(rmr_noise *n, rmr_noise_pattern pattern, bool initiator)
                                   .prologue = rmr_bytes_str("fuzz"),
                                   .local_private = initiator ? a_priv : b_priv,
                                   .remote_public = initiator ? b_pub : NULL};
-    check(!rmr_noise_init(n, &cfg));
+    need(!rmr_noise_init(n, &cfg));
 }
 
 static void as_message_1(rmr_noise_pattern pattern, rmr_bytes in)
@@ -38,28 +33,28 @@ static void as_message_1(rmr_noise_pattern pattern, rmr_bytes in)
     before = r;
     rmr_err e = rmr_noise_read_1_static(&r, in, claimed);
     if (e) {
-        check(e == RMR_E_MALFORMED || e == RMR_E_AUTH);
-        check(!memcmp(&r, &before, sizeof r));
+        need(e == RMR_E_MALFORMED || e == RMR_E_AUTH);
+        need(!memcmp(&r, &before, sizeof r));
         return;
     }
-    check(in.len >= RMR_NOISE_MSG1_LEN);
+    need(in.len >= RMR_NOISE_MSG1_LEN);
     before = r;
     e = rmr_noise_read_1_payload(&r, in, NULL, NULL, rmr_buf_of(payload, 64),
                                  &n);
     if (e == RMR_E_BUFSIZE) {
-        check(!memcmp(&r, &before, sizeof r));
+        need(!memcmp(&r, &before, sizeof r));
         e = rmr_noise_read_1_payload(&r, in, NULL, NULL,
                                      rmr_buf_of(payload, sizeof payload), &n);
     }
     if (e) {
-        check(!memcmp(&r, &before, sizeof r));
+        need(!memcmp(&r, &before, sizeof r));
         return;
     }
-    check(n == in.len - RMR_NOISE_MSG1_LEN);
+    need(n == in.len - RMR_NOISE_MSG1_LEN);
     if (rmr_noise_write_2(&r, e_priv, rmr_bytes_of(payload, n < 64 ? n : 64),
                           rmr_buf_of(out, sizeof out), &n))
         return; /* a low-order key */
-    check(!rmr_noise_split(&r, send, recv));
+    need(!rmr_noise_split(&r, send, recv));
     rmr_noise_wipe(&r);
 }
 
@@ -70,15 +65,15 @@ static void as_message_2(rmr_noise_pattern pattern, rmr_bytes in)
     uint8_t msg[RMR_NOISE_MSG1_LEN], send[32], recv[32];
     size_t n;
     begin(&i, pattern, true);
-    check(!rmr_noise_write_1(&i, e_priv, rmr_bytes_of(NULL, 0),
-                             rmr_buf_of(msg, sizeof msg), &n));
+    need(!rmr_noise_write_1(&i, e_priv, rmr_bytes_of(NULL, 0),
+                            rmr_buf_of(msg, sizeof msg), &n));
     before = i;
     if (rmr_noise_read_2(&i, in, rmr_buf_of(payload, sizeof payload), &n)) {
-        check(!memcmp(&i, &before, sizeof i));
+        need(!memcmp(&i, &before, sizeof i));
         return;
     }
-    check(n == in.len - RMR_NOISE_MSG2_LEN);
-    check(!rmr_noise_split(&i, send, recv));
+    need(n == in.len - RMR_NOISE_MSG2_LEN);
+    need(!rmr_noise_split(&i, send, recv));
     rmr_noise_wipe(&i);
 }
 

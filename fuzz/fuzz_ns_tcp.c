@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "../tests/netstack/ns_check.h"
 #include "support.h"
 
@@ -41,12 +42,6 @@ typedef struct world {
     const uint8_t *in;
     size_t left;
 } world;
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static uint8_t next(world *w)
 {
@@ -84,7 +79,7 @@ static void on_closed(void *user, void *tag, rmr_ns_sock sock, rmr_err why)
     (void)tag;
     (void)why;
     if (s->sock.id == sock.id) {
-        check(!s->closed);
+        need(!s->closed);
         s->closed = true;
     }
 }
@@ -104,10 +99,10 @@ static void flush(world *w, int from)
     int to = 1 - from;
     for (int k = 0; k < 200; k++) {
         packet *p = malloc(sizeof *p);
-        check(p != NULL);
-        check(rmr_ns_write_pkt(w->s[from].ns, w->now,
-                               rmr_buf_of(p->b, sizeof p->b),
-                               &p->len) == RMR_OK);
+        need(p != NULL);
+        need(rmr_ns_write_pkt(w->s[from].ns, w->now,
+                              rmr_buf_of(p->b, sizeof p->b),
+                              &p->len) == RMR_OK);
         p->damaged = false;
         if (!p->len) {
             free(p);
@@ -123,7 +118,7 @@ static void deliver(world *w, int to, size_t i, bool keep)
 {
     packet *p = w->net[to][i];
     uint8_t *exact = malloc(p->len);
-    check(exact != NULL);
+    need(exact != NULL);
     memcpy(exact, p->b, p->len);
     (void)rmr_ns_read_pkt(w->s[to].ns, w->now, rmr_bytes_of(exact, p->len));
     free(exact);
@@ -141,11 +136,11 @@ static void read_some(world *w, side *s, size_t max)
         size_t n = v.len < max ? v.len : max;
         const side *peer = &w->s[s == &w->s[0]];
         for (size_t i = 0; i < n; i++)
-            check(v.ptr[i] == stream(peer->seed, s->got + i));
+            need(v.ptr[i] == stream(peer->seed, s->got + i));
         s->got += n;
         max -= n;
-        check(s->got <= peer->sent);
-        check(rmr_ns_tcp_consume(s->ns, w->now, s->sock, n) == RMR_OK);
+        need(s->got <= peer->sent);
+        need(rmr_ns_tcp_consume(s->ns, w->now, s->sock, n) == RMR_OK);
     }
 }
 
@@ -159,8 +154,8 @@ static void write_some(world *w, side *s, size_t n)
     for (size_t i = 0; i < n; i++)
         b[i] = stream(s->seed, s->sent + i);
     if (rmr_ns_tcp_send(s->ns, w->now, s->sock, rmr_bytes_of(b, n), &taken))
-        check(taken == 0);
-    check(taken <= n);
+        need(taken == 0);
+    need(taken <= n);
     s->sent += taken;
 }
 
@@ -170,8 +165,8 @@ static void deadlines(world *w)
         rmr_ns *ns = w->s[i].ns;
         if (rmr_ns_next_deadline(ns) > w->now)
             continue;
-        check(rmr_ns_handle_deadline(ns, w->now) == RMR_OK);
-        check(rmr_ns_next_deadline(ns) > w->now);
+        need(rmr_ns_handle_deadline(ns, w->now) == RMR_OK);
+        need(rmr_ns_next_deadline(ns) > w->now);
     }
 }
 
@@ -227,12 +222,12 @@ static void set_something(world *w, int i, unsigned what)
         too_big(w, i, (uint16_t)(v * 6));
         break;
     case 4:
-        check(rmr_ns_tcp_pause(w->s[0].ns, w->now, w->listener, v & 1) ==
-              RMR_OK);
+        need(rmr_ns_tcp_pause(w->s[0].ns, w->now, w->listener, v & 1) ==
+             RMR_OK);
         break;
     case 5:
-        check(rmr_ns_tcp_set_backlog(w->s[0].ns, w->listener, v & 3,
-                                     v >> 2 & 3) == RMR_OK);
+        need(rmr_ns_tcp_set_backlog(w->s[0].ns, w->listener, v & 3,
+                                    v >> 2 & 3) == RMR_OK);
         break;
     default:
         (void)rmr_ns_tcp_set_linger(s->ns, s->sock, v * RMR_MS);
@@ -293,7 +288,7 @@ static void step(world *w, uint8_t op)
     case 12:
         if (s->have && next(w) == 0xcc) {
             (void)rmr_ns_close(s->ns, w->now, s->sock);
-            check(rmr_ns_close(s->ns, w->now, s->sock) == RMR_E_BADHANDLE);
+            need(rmr_ns_close(s->ns, w->now, s->sock) == RMR_E_BADHANDLE);
             s->have = false;
         }
         break;
@@ -337,11 +332,11 @@ static void make(world *w, int i, uint8_t flavour)
     cfg.tcp_recv_max = flavour & 4 ? 3000 : 200000;
     cfg.tcp_send_max = 100000;
     cfg.memory_max = flavour & 8 ? 20000 : 1000000;
-    check(rmr_ns_new(&s->ns, &env, &cfg, w->now) == RMR_OK);
+    need(rmr_ns_new(&s->ns, &env, &cfg, w->now) == RMR_OK);
     rmr_addr me = rmr_addr_v4(10, 0, 0, (uint8_t)(i + 1), 80);
-    check(rmr_ns_addr_add(s->ns, &me) == RMR_OK);
+    need(rmr_ns_addr_add(s->ns, &me) == RMR_OK);
     if (i == 0)
-        check(rmr_ns_tcp_listen(s->ns, &me, NULL, &w->listener) == RMR_OK);
+        need(rmr_ns_tcp_listen(s->ns, &me, NULL, &w->listener) == RMR_OK);
 }
 
 /* A connection that is still open on both sides must not be stuck. */
@@ -349,7 +344,7 @@ static void recover(world *w)
 {
     const side *a = &w->s[0], *b = &w->s[1];
     w->s[0].alloc.fail_at = w->s[1].alloc.fail_at = 0;
-    check(rmr_ns_tcp_pause(w->s[0].ns, w->now, w->listener, false) == RMR_OK);
+    need(rmr_ns_tcp_pause(w->s[0].ns, w->now, w->listener, false) == RMR_OK);
     for (int round = 0; round < 4000; round++) {
         if (!a->have || !b->have || a->closed || b->closed ||
             (a->got == b->sent && b->got == a->sent))
@@ -369,7 +364,7 @@ static void recover(world *w)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     world *w = calloc(1, sizeof *w);
-    check(w != NULL);
+    need(w != NULL);
     w->in = data;
     w->left = size;
     w->now = 1000 * RMR_SEC;
@@ -378,14 +373,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     make(w, 1, (uint8_t)(flavour >> 4));
     rmr_addr to = rmr_addr_v4(10, 0, 0, 1, 80);
     side *a = &w->s[1];
-    check(rmr_ns_tcp_connect(a->ns, w->now, NULL, &to, NULL, &a->sock) ==
-          RMR_OK);
+    need(rmr_ns_tcp_connect(a->ns, w->now, NULL, &to, NULL, &a->sock) ==
+         RMR_OK);
     a->have = true;
     while (w->left) {
         step(w, next(w));
         deadlines(w);
         for (int i = 0; i < 2; i++) {
-            check(w->s[i].alloc.live_bytes < MEMORY_MAX);
+            need(w->s[i].alloc.live_bytes < MEMORY_MAX);
             ns_check(w->s[i].ns);
         }
     }
@@ -394,7 +389,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         while (w->n[i])
             drop(w, i, 0);
         rmr_ns_free(w->s[i].ns);
-        check(w->s[i].alloc.live_blocks == 0);
+        need(w->s[i].alloc.live_blocks == 0);
     }
     free(w);
     return 0;

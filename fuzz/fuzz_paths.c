@@ -10,6 +10,7 @@
  * - something leaks.
  * At the end the wire heals: within a bound, with traffic, all pairs must get
  * each other's packets, those that can straight, and memory must be bounded. */
+#include "need.h"
 #include "path_world.h"
 
 #include <stdlib.h>
@@ -21,12 +22,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define ALONE 3 /* WireGuard-only, when it exists */
 #define MAX_OPS 200
 #define MAX_MEMORY (256 * 1024) /* a node with two peers: its queue and pings */
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 typedef struct in {
     const uint8_t *p;

@@ -8,17 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "support.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { NODES = 6, ROOM = 1 << 18 };
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static rmr_err put_node(rmr_pol_net *net, uint8_t i)
 {
@@ -73,13 +68,13 @@ static void check_json(const uint8_t *text, size_t len)
 {
     rmr_json j;
     uint8_t *scratch = malloc(len + 1);
-    check(scratch != NULL);
+    need(scratch != NULL);
     rmr_json_init(&j, rmr_buf_of(scratch, len + 1), ignore, NULL);
     rmr_err err = rmr_json_feed(&j, rmr_bytes_of(text, len));
     if (!err)
         err = rmr_json_end(&j);
     /* Capabilities may nest deeper here than where they came from. */
-    check(!err || err == RMR_E_TOOBIG);
+    need(!err || err == RMR_E_TOOBIG);
     free(scratch);
 }
 
@@ -97,7 +92,7 @@ typedef struct answers {
 static bool note_peer(void *user, uint64_t id)
 {
     uint32_t *peers = user;
-    check(id >= 1 && id <= NODES && *peers >> id == 0); /* rising */
+    need(id >= 1 && id <= NODES && *peers >> id == 0); /* rising */
     *peers |= (uint32_t)1 << id;
     return true;
 }
@@ -112,7 +107,7 @@ static void end(rmr_jw *w, uint64_t *sum)
 {
     size_t len;
     rmr_err err = rmr_jw_end(w, &len);
-    check(!err || err == RMR_E_BUFSIZE);
+    need(!err || err == RMR_E_BUFSIZE);
     if (err)
         return;
     check_json(w->base, len);
@@ -132,7 +127,7 @@ static rmr_err ask(rmr_pol_net *net, uint8_t *room, answers *out)
         end(&w, &out->filter[i]);
         rmr_jw_init(&w, rmr_buf_of(room, ROOM));
         err = rmr_pol_write_ssh(net, i + 1u, rmr_bytes_str("http://x"), &w);
-        check(!err);
+        need(!err);
         end(&w, &out->ssh[i]);
         err = rmr_pol_each_peer(net, i + 1u, note_peer, &out->peers[i]);
         if (!err)
@@ -150,14 +145,14 @@ static void check_pairs(rmr_pol_net *net, const answers *a)
         for (uint8_t k = 1; k <= NODES; k++) {
             bool sees = false;
             rmr_pol_route may;
-            check(!rmr_pol_sees(net, i, k, &sees));
-            check(sees == (a->peers[i - 1] >> k & 1));
-            check(sees == (a->peers[k - 1] >> i & 1));
+            need(!rmr_pol_sees(net, i, k, &sees));
+            need(sees == (a->peers[i - 1] >> k & 1));
+            need(sees == (a->peers[k - 1] >> i & 1));
             if (k == 6)
-                check(!rmr_pol_may_route(net, i, k, &route, &may));
+                need(!rmr_pol_may_route(net, i, k, &route, &may));
         }
         bool approves;
-        check(!rmr_pol_approves(net, i, &route, &approves));
+        need(!rmr_pol_approves(net, i, &route, &approves));
         rmr_pol_node_may_tag(net, i, rmr_bytes_str("tag:server"));
     }
 }
@@ -166,20 +161,20 @@ static void check_net(rmr_pol_net *net)
 {
     answers before, after;
     uint8_t *room = malloc(ROOM);
-    check(room != NULL);
+    need(room != NULL);
     rmr_jw w;
     rmr_jw_init(&w, rmr_buf_of(room, ROOM));
     uint64_t sum = 0;
-    check(!rmr_pol_write_rules(net, &w));
+    need(!rmr_pol_write_rules(net, &w));
     end(&w, &sum);
-    check(!ask(net, room, &before));
+    need(!ask(net, room, &before));
     check_pairs(net, &before);
     for (uint8_t i = 1; i <= NODES; i++) {
-        check(!rmr_pol_net_del_node(net, i));
-        check(!put_node(net, i));
+        need(!rmr_pol_net_del_node(net, i));
+        need(!put_node(net, i));
     }
-    check(!ask(net, room, &after));
-    check(memcmp(&before, &after, sizeof after) == 0);
+    need(!ask(net, room, &after));
+    need(memcmp(&before, &after, sizeof after) == 0);
     free(room);
 }
 
@@ -191,34 +186,34 @@ static void run(rmr_bytes doc, size_t fail_at)
     rmr_pol_net *net;
     rmr_pol *pol = NULL;
     rmr_pol_why why;
-    check(!rmr_pol_net_new(&net, &a));
-    check(!fill(net));
+    need(!rmr_pol_net_new(&net, &a));
+    need(!fill(net));
     ta.fail_at = fail_at ? ta.calls + fail_at : 0;
     rmr_err err = rmr_pol_parse(&pol, &a, doc, &why);
     if (err && err != RMR_E_NOMEM)
-        check(why.text[0] && memchr(why.text, 0, sizeof why.text) &&
-              why.line <= doc.len + 1 && why.column <= doc.len + 1);
-    check((err == RMR_OK) == (pol != NULL));
+        need(why.text[0] && memchr(why.text, 0, sizeof why.text) &&
+             why.line <= doc.len + 1 && why.column <= doc.len + 1);
+    need((err == RMR_OK) == (pol != NULL));
     if (!err) {
         err = rmr_pol_net_check(net, pol, &why);
-        check(!err || err == RMR_E_NOMEM || err == RMR_E_MALFORMED);
+        need(!err || err == RMR_E_NOMEM || err == RMR_E_MALFORMED);
         err = rmr_pol_net_set(net, pol);
         if (err)
             rmr_pol_free(pol);
     }
-    check(err != RMR_E_NOMEM || fail_at);
+    need(err != RMR_E_NOMEM || fail_at);
     if (fail_at) {
         answers out;
         uint8_t *room = malloc(ROOM);
-        check(room != NULL);
+        need(room != NULL);
         err = ask(net, room, &out);
-        check(!err || err == RMR_E_NOMEM);
+        need(!err || err == RMR_E_NOMEM);
         free(room);
         ta.fail_at = 0;
     }
     check_net(net);
     rmr_pol_net_free(net);
-    check(ta.live_bytes == 0);
+    need(ta.live_bytes == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,6 +3,7 @@
  * nothing is lost of the memory. */
 #include <remora/portmap.h>
 
+#include "need.h"
 #include "support.h"
 
 #include <stdlib.h>
@@ -19,12 +20,6 @@ typedef struct prog {
     uint8_t nonce[12]; /* of the last PCP request */
     bool open;
 } prog;
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static uint8_t next(prog *f)
 {

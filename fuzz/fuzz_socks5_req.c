@@ -2,7 +2,8 @@
  * accepted is accepted again when it is built anew. */
 #include <remora/socks5.h>
 
-#include <stdlib.h>
+#include "need.h"
+
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -16,12 +17,6 @@ typedef struct result {
     char addr[RMR_ADDR_TEXT_MAX];
     uint16_t port;
 } result;
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void run(result *r, const uint8_t *data, size_t size, bool password,
                 size_t step)

@@ -2,16 +2,11 @@
 #include <remora/disco.h>
 #include <remora/stun.h>
 
-#include <stdlib.h>
+#include "need.h"
+
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void need(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void check_request(rmr_bytes d)
 {

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "support.h"
 #include "test_identity.h"
 #include <remora/tls_srv.h>
@@ -44,39 +45,33 @@ typedef struct world {
     bool broken; /* a byte was changed */
 } world;
 
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
 static void set_up(world *w, test_rng *r)
 {
     memset(w, 0, sizeof *w);
     test_rng_seed(r, 1);
     w->env = test_env(NULL, r, NULL);
-    check(rmr_tls_identity_new(&w->id, &w->env,
-                               rmr_bytes_str(test_identity_cert),
-                               rmr_bytes_str(test_identity_key)) == RMR_OK);
-    check(rmr_tls_pool_new(&w->pool, &w->env, BUFS) == RMR_OK);
+    need(rmr_tls_identity_new(&w->id, &w->env,
+                              rmr_bytes_str(test_identity_cert),
+                              rmr_bytes_str(test_identity_key)) == RMR_OK);
+    need(rmr_tls_pool_new(&w->pool, &w->env, BUFS) == RMR_OK);
     rmr_tls_server_config sc;
     rmr_tls_server_config_init(&sc, sizeof sc);
     sc.identity = w->id;
     sc.pool = w->pool;
-    check(rmr_tls_server_new(&w->s.t, &w->env, &sc) == RMR_OK);
+    need(rmr_tls_server_new(&w->s.t, &w->env, &sc) == RMR_OK);
     rmr_tls_config cc;
     rmr_tls_config_init(&cc, sizeof cc);
     cc.server_name = "derp.test";
     cc.insecure = true;
-    check(rmr_tls_client_new(&w->c.t, &w->env, &cc) == RMR_OK);
+    need(rmr_tls_client_new(&w->c.t, &w->env, &cc) == RMR_OK);
 }
 
 static void look(const world *w)
 {
     rmr_tls_pool_stats st = rmr_tls_pool_stats_get(w->pool);
-    check(st.in_use == rmr_tls_holds(w->s.t) + w->n_taken);
-    check(st.in_use <= BUFS && st.in_use_input <= BUFS / 2);
-    check(st.allocated <= BUFS);
+    need(st.in_use == rmr_tls_holds(w->s.t) + w->n_taken);
+    need(st.in_use <= BUFS && st.in_use_input <= BUFS / 2);
+    need(st.allocated <= BUFS);
     for (size_t i = 0; i < w->pool->n_idle; i++)
         memset(w->pool->idle[i], 0xa5, RMR_TLS_POOL_BUF);
 }
@@ -92,7 +87,7 @@ static void tear_down(world *w)
     give_back(w);
     rmr_tls_free(w->s.t);
     rmr_tls_free(w->c.t);
-    check(rmr_tls_pool_stats_get(w->pool).in_use == 0);
+    need(rmr_tls_pool_stats_get(w->pool).in_use == 0);
     rmr_tls_pool_free(w->pool);
     rmr_tls_identity_free(w->id);
 }
@@ -105,9 +100,9 @@ static bool hear(world *w, side *to)
     bool moved = false;
     while (!to->deaf && rmr_tls_peek(to->t, &view) == RMR_OK && view.len) {
         for (size_t i = 0; i < view.len; i++)
-            check(view.ptr[i] == to->next_in++);
+            need(view.ptr[i] == to->next_in++);
         to->got += view.len;
-        check(rmr_tls_consume(to->t, view.len) == RMR_OK);
+        need(rmr_tls_consume(to->t, view.len) == RMR_OK);
         look(w);
         moved = true;
     }
@@ -125,11 +120,11 @@ static bool move(world *w, side *from, side *to, size_t step)
     to->wire_len += len;
     size_t n = to->wire_len < step ? to->wire_len : step;
     uint8_t *piece = malloc(n + 1);
-    check(piece != NULL);
+    need(piece != NULL);
     memcpy(piece, to->wire, n);
     to->failed |= rmr_tls_read(to->t, rmr_bytes_of(piece, n), &used) != RMR_OK;
     free(piece);
-    check(used <= n);
+    need(used <= n);
     look(w);
     memmove(to->wire, to->wire + used, to->wire_len - used);
     to->wire_len -= used;
@@ -153,7 +148,7 @@ static void say(world *w, side *from, size_t len)
         data[i] = (uint8_t)(from->next_out + i);
     size_t n;
     (void)rmr_tls_send(from->t, rmr_bytes_of(data, len), &n);
-    check(n <= len);
+    need(n <= len);
     from->next_out = (uint8_t)(from->next_out + n);
     from->sent += n;
     look(w);
@@ -217,8 +212,8 @@ static void run_program(rmr_bytes in)
     test_rng r;
     set_up(&w, &r);
     pump(&w, 4096);
-    check(rmr_tls_is_open(w.s.t) && rmr_tls_is_open(w.c.t));
-    check(rmr_tls_holds(w.s.t) == 0);
+    need(rmr_tls_is_open(w.s.t) && rmr_tls_is_open(w.c.t));
+    need(rmr_tls_holds(w.s.t) == 0);
     for (; in.len >= 2; in.ptr += 2, in.len -= 2)
         operate(&w, in.ptr[0], in.ptr[1]);
     give_back(&w);
@@ -227,12 +222,12 @@ static void run_program(rmr_bytes in)
     (void)hear(&w, &w.s);
     pump(&w, 5000);
     if (!w.broken) {
-        check(!w.c.failed && !w.s.failed);
+        need(!w.c.failed && !w.s.failed);
         bool shut = w.c.t->shut || w.s.t->shut;
-        check(shut || (w.c.got == w.s.sent && w.s.got == w.c.sent));
-        check(shut || rmr_tls_holds(w.s.t) == 0);
+        need(shut || (w.c.got == w.s.sent && w.s.got == w.c.sent));
+        need(shut || rmr_tls_holds(w.s.t) == 0);
     }
-    check(w.c.got <= w.s.sent && w.s.got <= w.c.sent);
+    need(w.c.got <= w.s.sent && w.s.got <= w.c.sent);
     tear_down(&w);
 }
 
@@ -263,7 +258,7 @@ static void run_bytes(rmr_bytes in, bool behind_hello)
         if (rmr_tls_is_closed(w.s.t) && len == 0)
             break;
     }
-    check(!rmr_tls_is_open(w.s.t));
+    need(!rmr_tls_is_open(w.s.t));
     tear_down(&w);
 }
 
@@ -274,7 +269,7 @@ static void run_pem(rmr_bytes in)
     rmr_env env = test_env(NULL, &r, NULL);
     rmr_tls_identity *id;
     if (rmr_tls_identity_new(&id, &env, in, in) == RMR_OK) {
-        check(rmr_tls_identity_kind(id) != NULL);
+        need(rmr_tls_identity_kind(id) != NULL);
         rmr_tls_identity_free(id);
     }
     if (rmr_tls_identity_new(&id, &env, rmr_bytes_str(test_identity_cert),

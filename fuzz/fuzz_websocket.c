@@ -10,6 +10,7 @@
 
 #include <remora/websocket.h>
 
+#include "need.h"
 #include "support.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -26,12 +27,6 @@ typedef struct outcome {
     size_t out_len;
 } outcome;
 
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
 static rmr_ws *make(bool is_client, test_rng *r)
 {
     test_rng_seed(r, 1);
@@ -41,21 +36,21 @@ static rmr_ws *make(bool is_client, test_rng *r)
     cfg.is_client = is_client;
     cfg.max_message = LIMIT;
     rmr_ws *w;
-    check(rmr_ws_new(&w, &env, &cfg) == RMR_OK);
+    need(rmr_ws_new(&w, &env, &cfg) == RMR_OK);
     return w;
 }
 
 static void feed(rmr_ws *w, outcome *o, const uint8_t *data, size_t size)
 {
     uint8_t *copy = malloc(size ? size : 1);
-    check(copy != NULL);
+    need(copy != NULL);
     memcpy(copy, data, size);
     rmr_buf in = rmr_buf_of(copy, size), piece;
     while (in.len && o->err == RMR_OK) {
         size_t n;
         o->err = rmr_ws_read(w, in, &n, &piece);
-        check(n <= in.len && (n > 0 || o->err != RMR_OK));
-        check(piece.len <= n && piece.len <= LIMIT);
+        need(n <= in.len && (n > 0 || o->err != RMR_OK));
+        need(piece.len <= n && piece.len <= LIMIT);
         if (piece.len)
             memcpy(o->payload + o->len, piece.ptr, piece.len);
         o->len += piece.len;
@@ -71,7 +66,7 @@ static void run(bool is_client, const uint8_t *data, size_t size, size_t cut,
     test_rng r;
     memset(o, 0, sizeof *o);
     o->payload = malloc(size + 1);
-    check(o->payload != NULL);
+    need(o->payload != NULL);
     rmr_ws *w = make(is_client, &r);
     if (cut > size)
         cut = size;
@@ -80,17 +75,17 @@ static void run(bool is_client, const uint8_t *data, size_t size, size_t cut,
         feed(w, o, data + at, size - at < step ? size - at : step);
     o->code = rmr_ws_peer_code(w);
     o->pongs = rmr_ws_pongs(w);
-    check(rmr_ws_write(w, rmr_buf_of(o->out, sizeof o->out), &o->out_len) ==
-          RMR_OK);
-    check(o->err == RMR_OK || rmr_ws_is_done(w));
+    need(rmr_ws_write(w, rmr_buf_of(o->out, sizeof o->out), &o->out_len) ==
+         RMR_OK);
+    need(o->err == RMR_OK || rmr_ws_is_done(w));
     rmr_ws_free(w);
 }
 
 static void same(const outcome *x, const outcome *y)
 {
-    check(x->len == y->len && memcmp(x->payload, y->payload, x->len) == 0);
-    check(x->err == y->err && x->code == y->code && x->pongs == y->pongs);
-    check(x->out_len == y->out_len && memcmp(x->out, y->out, x->out_len) == 0);
+    need(x->len == y->len && memcmp(x->payload, y->payload, x->len) == 0);
+    need(x->err == y->err && x->code == y->code && x->pongs == y->pongs);
+    need(x->out_len == y->out_len && memcmp(x->out, y->out, x->out_len) == 0);
 }
 
 static void wrap_again(bool is_client, const outcome *o)
@@ -100,12 +95,12 @@ static void wrap_again(bool is_client, const outcome *o)
     size_t len = o->len < LIMIT ? o->len : LIMIT, h = rmr_ws_headroom(w), n;
     uint8_t *room = malloc(h + len);
     outcome got = {.payload = malloc(len)};
-    check(room && got.payload);
+    need(room && got.payload);
     memcpy(room + h, o->payload, len);
-    check(rmr_ws_wrap(w, rmr_buf_of(room, h + len), len, &n) == RMR_OK);
+    need(rmr_ws_wrap(w, rmr_buf_of(room, h + len), len, &n) == RMR_OK);
     feed(peer, &got, room, n);
-    check(got.err == RMR_OK && got.len == len);
-    check(memcmp(got.payload, o->payload, len) == 0);
+    need(got.err == RMR_OK && got.len == len);
+    need(memcmp(got.payload, o->payload, len) == 0);
     free(room);
     free(got.payload);
     rmr_ws_free(w);

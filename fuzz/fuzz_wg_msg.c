@@ -3,9 +3,9 @@
  * bytes pass authentication.  The input is a program: an operation, a length,
  * that many bytes, and again.
  */
-#include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "support.h"
 #include "wg_internal.h"
 
@@ -17,31 +17,25 @@ typedef struct world {
     test_alloc alloc;
 } world;
 
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
 static void on_packet(void *user, rmr_wg_peer p, rmr_buf packet)
 {
     world *w = (world *)user;
-    check(p.id != 0 && packet.len >= 20 && packet.len <= RMR_WG_MAX_PACKET);
+    need(p.id != 0 && packet.len >= 20 && packet.len <= RMR_WG_MAX_PACKET);
     /* Pump calls are refused here. */
-    check(rmr_wg_handle_deadline(w->wg, w->now) == RMR_E_REENTRANT);
+    need(rmr_wg_handle_deadline(w->wg, w->now) == RMR_E_REENTRANT);
     packet.ptr[0] ^= packet.ptr[packet.len - 1]; /* all of it is there */
 }
 
 static void on_state(void *user, rmr_wg_peer p, rmr_wg_state s)
 {
     (void)user;
-    check(p.id != 0 && s <= RMR_WG_EXPIRED);
+    need(p.id != 0 && s <= RMR_WG_EXPIRED);
 }
 
 static void on_endpoint(void *user, rmr_wg_peer p, const rmr_wg_endpoint *at)
 {
     (void)user;
-    check(p.id != 0 && at->len <= RMR_WG_ENDPOINT_MAX);
+    need(p.id != 0 && at->len <= RMR_WG_ENDPOINT_MAX);
 }
 
 /* Every other stranger is let in, up to the tunnel's bound. */
@@ -177,9 +171,9 @@ static void drain(world *w)
     rmr_wg_pkt_info info;
     size_t n, total = 0;
     do {
-        check(!rmr_wg_write_pkt(w->wg, w->now, rmr_buf_of(out, sizeof out), &n,
-                                &info));
-        check(++total < 10000);
+        need(!rmr_wg_write_pkt(w->wg, w->now, rmr_buf_of(out, sizeof out), &n,
+                               &info));
+        need(++total < 10000);
     } while (n);
 }
 
@@ -187,9 +181,9 @@ static void pass_time(world *w, rmr_dur d)
 {
     w->now += d;
     rmr_time due = rmr_wg_next_deadline(w->wg);
-    check(!rmr_wg_handle_deadline(w->wg, w->now));
+    need(!rmr_wg_handle_deadline(w->wg, w->now));
     rmr_time next = rmr_wg_next_deadline(w->wg);
-    check(due > w->now ? next == due : next > w->now);
+    need(due > w->now ? next == due : next > w->now);
 }
 
 static void step(world *w, uint8_t op, rmr_bytes in)
@@ -226,8 +220,8 @@ static void step(world *w, uint8_t op, rmr_bytes in)
                                         in.len ? in.ptr[0] : 0);
         break;
     }
-    check(w->wg->stats.memory_bytes == w->alloc.live_bytes);
-    check(w->wg->staged_bytes <= w->wg->max_staged_bytes);
+    need(w->wg->stats.memory_bytes == w->alloc.live_bytes);
+    need(w->wg->staged_bytes <= w->wg->max_staged_bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -237,7 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     test_rng rng;
     memset(&w, 0, sizeof w);
     test_rng_seed(&rng, 1);
-    check(open_world(&w, &rng));
+    need(open_world(&w, &rng));
     while (size >= 2) {
         uint8_t op = data[0];
         size_t n = data[1];
@@ -253,6 +247,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pass_time(&w, 600 * RMR_SEC);
     drain(&w);
     rmr_wg_free(w.wg);
-    check(w.alloc.live_blocks == 0);
+    need(w.alloc.live_blocks == 0);
     return 0;
 }

@@ -5,9 +5,9 @@
  * fails, peers are removed in the middle.  Then he leaves, and both recover.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "support.h"
 #include "wg_internal.h"
 
@@ -67,12 +67,6 @@ typedef struct world {
     size_t n_seen[2];
 } world;
 
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
 /* ---- inner packets: each has a number, and its bytes follow from it ------ */
 
 enum { MARK_NONE, MARK_REMOVE, MARK_REPLY, N_MARKS };
@@ -109,14 +103,14 @@ static void check_counter(world *w, int to, const uint8_t *d, size_t n)
 {
     if (rmr_load_le32(d) != WG_DATA)
         return;
-    check(n >= RMR_WG_OVERHEAD);
+    need(n >= RMR_WG_OVERHEAD);
     uint32_t index = rmr_load_le32(d + 4);
     uint64_t counter = rmr_load_le64(d + 8);
     size_t i = 0, have = w->n_seen[to] < 16 ? w->n_seen[to] : 16;
     while (i < have && w->seen[to][i].index != index)
         i++;
     if (i < have)
-        check(counter > w->seen[to][i].counter);
+        need(counter > w->seen[to][i].counter);
     else
         i = w->n_seen[to]++ % 16;
     w->seen[to][i].index = index;
@@ -125,7 +119,7 @@ static void check_counter(world *w, int to, const uint8_t *d, size_t n)
 
 static void launch(world *w, int from, const uint8_t *d, size_t n)
 {
-    check(n >= RMR_WG_OVERHEAD && n <= DG);
+    need(n >= RMR_WG_OVERHEAD && n <= DG);
     check_counter(w, 1 - from, d, n);
     dg x = {.n = n, .to = 1 - from};
     memcpy(x.d, d, n);
@@ -161,20 +155,20 @@ static void on_packet(void *user, rmr_wg_peer p, rmr_buf packet)
     world *w = s->w;
     uint8_t want[DG];
     uint32_t id, answer;
-    check(p.id == s->peer.id && packet.len >= 24);
+    need(p.id == s->peer.id && packet.len >= 24);
     id = rmr_load_le32(packet.ptr + 20);
-    check(id < w->n_sent && w->sent[id].from == 1 - (int)(s - w->s));
-    check(packet.len == w->sent[id].len);
+    need(id < w->n_sent && w->sent[id].from == 1 - (int)(s - w->s));
+    need(packet.len == w->sent[id].len);
     put_packet(w, id, want);
-    check(memcmp(packet.ptr, want, packet.len) == 0);
-    check(!w->sent[id].delivered);
+    need(memcmp(packet.ptr, want, packet.len) == 0);
+    need(!w->sent[id].delivered);
     w->sent[id].delivered = true;
-    check(!w->honest || s->n_delivered == 0 || id > s->last_id);
+    need(!w->honest || s->n_delivered == 0 || id > s->last_id);
     s->last_id = id;
     s->n_delivered++;
-    check(rmr_wg_handle_deadline(s->wg, w->now) == RMR_E_REENTRANT);
+    need(rmr_wg_handle_deadline(s->wg, w->now) == RMR_E_REENTRANT);
     if (w->sent[id].mark == MARK_REMOVE) {
-        check(rmr_wg_peer_remove(s->wg, w->now, p) == RMR_OK);
+        need(rmr_wg_peer_remove(s->wg, w->now, p) == RMR_OK);
         s->peer.id = 0;
         w->honest = false;
     } else if (w->sent[id].mark == MARK_REPLY &&
@@ -187,7 +181,7 @@ static void on_job(void *user, rmr_wg_job *j)
 {
     side *s = (side *)user;
     job *x = (job *)j->user;
-    check(x->is_out);
+    need(x->is_out);
     x->is_out = false;
     if (x->is_seal && j->err == RMR_OK)
         launch(s->w, (int)(s - s->w->s), rmr_pkt_data(&j->pkt), j->pkt.len);
@@ -210,7 +204,7 @@ static void add_peer(world *w, int i)
         return;
     s->peer = p;
     if (rmr_wg_peer_set_allowed_ips(s->wg, p, &theirs, 1)) {
-        check(rmr_wg_peer_remove(s->wg, w->now, p) == RMR_OK);
+        need(rmr_wg_peer_remove(s->wg, w->now, p) == RMR_OK);
         s->peer.id = 0;
     }
 }
@@ -240,7 +234,7 @@ static void open_side(world *w, int i)
     cfg.roam = true;
     cfg.aead = rmr_aead_default();
     cfg.callbacks = &cb;
-    check(rmr_wg_new(&s->wg, &env, &cfg, w->now) == RMR_OK);
+    need(rmr_wg_new(&s->wg, &env, &cfg, w->now) == RMR_OK);
 }
 
 static void drain(world *w, int i, bool runs)
@@ -251,15 +245,14 @@ static void drain(world *w, int i, bool runs)
     for (;;) {
         rmr_buf dst = rmr_buf_of(out, sizeof out);
         if (runs) {
-            check(
-                !rmr_wg_write_run(w->s[i].wg, w->now, dst, &len, &seg, &info));
+            need(!rmr_wg_write_run(w->s[i].wg, w->now, dst, &len, &seg, &info));
         } else {
-            check(!rmr_wg_write_pkt(w->s[i].wg, w->now, dst, &len, &info));
+            need(!rmr_wg_write_pkt(w->s[i].wg, w->now, dst, &len, &info));
             seg = len;
         }
         if (!len)
             break;
-        check(seg > 0 && seg <= len && ++total < 1000);
+        need(seg > 0 && seg <= len && ++total < 1000);
         for (size_t at = 0; at < len; at += seg)
             launch(w, i, out + at, len - at < seg ? len - at : seg);
     }
@@ -289,7 +282,7 @@ static void send_batch(world *w, int i, uint8_t arg)
         out[made].pkt = rmr_pkt_of(rmr_buf_of(buf[made], DG), 16);
         put_packet(w, id, rmr_pkt_put(&out[made].pkt, w->sent[id].len));
     }
-    check(rmr_wg_seal_n(w->s[i].wg, w->now, out, made) == RMR_OK);
+    need(rmr_wg_seal_n(w->s[i].wg, w->now, out, made) == RMR_OK);
     for (size_t k = 0; k < made; k++)
         if (out[k].err == RMR_OK)
             launch(w, i, rmr_pkt_data(&out[k].pkt), out[k].pkt.len);
@@ -333,7 +326,7 @@ static void deliver(world *w, size_t most)
         n++;
     }
     if (n)
-        check(!rmr_wg_read_pkts(w->s[x[0].to].wg, w->now, in, n));
+        need(!rmr_wg_read_pkts(w->s[x[0].to].wg, w->now, in, n));
 }
 
 static void deliver_job(world *w, size_t at)
@@ -357,7 +350,7 @@ static void deliver_job(world *w, size_t at)
     j->is_seal = false;
     j->is_out = true;
     rmr_err e = rmr_wg_job_read(s->wg, w->now, &j->j, &is_out);
-    check(!e || !is_out);
+    need(!e || !is_out);
     j->is_out = is_out;
     w->honest = false; /* what is read as an array overtakes jobs */
 }
@@ -368,14 +361,14 @@ static void end_job(side *s, job *x)
     if (!x->is_out || x->j.state != 1)
         return; /* ended already, and waits for its turn; or its peer went */
     rmr_wg_job_run(rmr_aead_default(), list, 1);
-    check(rmr_wg_job_end(s->wg, s->w->now, &x->j) == RMR_OK);
+    need(rmr_wg_job_end(s->wg, s->w->now, &x->j) == RMR_OK);
 }
 
 /* Those of removed peers have another state, and are ended the same way. */
 static void end_lost(side *s, job *x)
 {
     if (x->is_out && x->j.state == 3)
-        check(rmr_wg_job_end(s->wg, s->w->now, &x->j) == RMR_OK);
+        need(rmr_wg_job_end(s->wg, s->w->now, &x->j) == RMR_OK);
 }
 
 /* ---- time ---------------------------------------------------------------- */
@@ -386,9 +379,9 @@ static void pass(world *w, rmr_dur d)
     for (int i = 0; i < 2; i++) {
         rmr_wg *wg = w->s[i].wg;
         rmr_time due = rmr_wg_next_deadline(wg);
-        check(!rmr_wg_handle_deadline(wg, w->now));
+        need(!rmr_wg_handle_deadline(wg, w->now));
         rmr_time next = rmr_wg_next_deadline(wg);
-        check(due > w->now ? next == due : next > w->now);
+        need(due > w->now ? next == due : next > w->now);
     }
 }
 
@@ -456,7 +449,7 @@ static void configure(world *w, int i, uint8_t arg)
         break;
     case 3:
         if (s->peer.id)
-            check(!rmr_wg_peer_remove(s->wg, w->now, s->peer));
+            need(!rmr_wg_peer_remove(s->wg, w->now, s->peer));
         s->peer.id = 0;
         w->honest = false;
         break;
@@ -477,7 +470,7 @@ static void check_deadline(const side *s)
     rmr_time least = RMR_TIME_NEVER;
     for (int i = 0; p && i < WG_N_DEADLINES; i++)
         least = rmr_time_min(least, p->deadline[i]);
-    check(rmr_wg_next_deadline(s->wg) == least);
+    need(rmr_wg_next_deadline(s->wg) == least);
 }
 
 static void step(world *w, uint8_t op, uint8_t arg)
@@ -523,8 +516,8 @@ static void step(world *w, uint8_t op, uint8_t arg)
         break;
     }
     for (i = 0; i < 2; i++) {
-        check(w->s[i].wg->stats.memory_bytes == w->s[i].alloc.live_bytes);
-        check(w->s[i].alloc.live_bytes <= MEMORY);
+        need(w->s[i].wg->stats.memory_bytes == w->s[i].alloc.live_bytes);
+        need(w->s[i].alloc.live_bytes <= MEMORY);
         check_deadline(&w->s[i]);
     }
 }
@@ -541,7 +534,7 @@ static void settle(world *w)
         while (w->n_air)
             deliver(w, AIR);
     }
-    check(false); /* two honest sides talk without end */
+    need(false); /* two honest sides talk without end */
 }
 
 static void recover(world *w)
@@ -556,10 +549,10 @@ static void recover(world *w)
     pass(w, RMR_MS);
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < JOBS; k++)
-            check(!w->s[i].jobs[k].is_out);
-        check(w->s[i].wg->stats.memory_bytes == w->s[i].alloc.live_bytes);
+            need(!w->s[i].jobs[k].is_out);
+        need(w->s[i].wg->stats.memory_bytes == w->s[i].alloc.live_bytes);
         add_peer(w, i);
-        check(w->s[i].peer.id != 0);
+        need(w->s[i].peer.id != 0);
     }
     w->n_air = 0;
     settle(w);
@@ -567,7 +560,7 @@ static void recover(world *w)
         rmr_time end = w->now + RECOVERY;
         size_t before = w->s[to].n_delivered;
         while (w->s[to].n_delivered == before) {
-            check(w->now < end);
+            need(w->now < end);
             if (w->n_sent == SENT)
                 return;
             send_copies(w, 1 - to, 1);
@@ -585,7 +578,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static world w;
-    check(rmr_crypto_init() == RMR_OK);
+    need(rmr_crypto_init() == RMR_OK);
     memset(&w, 0, sizeof w);
     w.now = 1000 * RMR_SEC;
     w.honest = true;
@@ -598,7 +591,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     recover(&w);
     for (int i = 0; i < 2; i++) {
         rmr_wg_free(w.s[i].wg);
-        check(w.s[i].alloc.live_blocks == 0);
+        need(w.s[i].alloc.live_blocks == 0);
     }
     return 0;
 }

@@ -6,9 +6,9 @@
  * length.  Checked: the verdict does not depend on the cuts, a pin is only met
  * by exactly one certificate with that hash, an accepted chain has a key.
  */
-#include <stdlib.h>
 #include <string.h>
 
+#include "need.h"
 #include "support.h"
 #include "tls_internal.h"
 
@@ -23,12 +23,6 @@ typedef struct chain {
     rmr_bytes certs[CERTS_MAX];
     size_t n;
 } chain;
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void split(chain *c, rmr_bytes in)
 {
@@ -55,8 +49,8 @@ static void set_up(rmri_tls_x509 *x, const rmr_alloc *alloc, uint8_t mode,
                    const chain *c, const br_ssl_client_context *cc)
 {
     memset(x, 0, sizeof *x);
-    check(rmri_tls_name_parse(mode & M_IP ? "192.0.2.1" : "host.test",
-                              &x->name) == RMR_OK);
+    need(rmri_tls_name_parse(mode & M_IP ? "192.0.2.1" : "host.test",
+                             &x->name) == RMR_OK);
     x->has_pin = mode & (M_PIN | M_WRONG_PIN);
     x->insecure = mode & M_INSECURE;
     if ((mode & M_PIN) && c->n)
@@ -86,11 +80,11 @@ static rmr_err judge(uint8_t mode, const chain *c, size_t step,
         (*v)->end_cert(v);
     }
     unsigned code = (*v)->end_chain(v), usages = 0;
-    check((code == 0) == (x.err == RMR_OK));
+    need((code == 0) == (x.err == RMR_OK));
     if (code == 0)
-        check((*v)->get_pkey(v, &usages) != NULL && usages != 0);
+        need((*v)->get_pkey(v, &usages) != NULL && usages != 0);
     rmri_tls_x509_wipe(&x);
-    check(a.live_blocks == 0);
+    need(a.live_blocks == 0);
     return x.err;
 }
 
@@ -102,8 +96,8 @@ static size_t count_real(const chain *c)
         rmri_tls_cert cert;
         rmri_tls_name n;
         bool ok = rmri_tls_cert_read(c->certs[i], &cert) == RMR_OK;
-        check(ok || (cert.cn.len == 0 && cert.san.len == 0));
-        check(rmri_tls_name_parse("a.b.c", &n) == RMR_OK);
+        need(ok || (cert.cn.len == 0 && cert.san.len == 0));
+        need(rmri_tls_name_parse("a.b.c", &n) == RMR_OK);
         (void)rmri_tls_cert_has_name(&cert, &n);
         (void)rmri_tls_dns_match(cert.san, "a.b.c");
         real += !ok || !rmri_tls_cert_is_derp_meta(&cert);
@@ -117,12 +111,12 @@ static void pem(rmr_bytes in)
     rmr_env env = test_env(&a, NULL, NULL);
     rmr_tls_anchors *anchors;
     size_t added = 0, skipped = 0;
-    check(rmr_tls_anchors_new(&anchors, &env) == RMR_OK);
+    need(rmr_tls_anchors_new(&anchors, &env) == RMR_OK);
     rmr_err e = rmr_tls_anchors_add_pem(anchors, in, &added, &skipped);
-    check(e == RMR_OK ? added + skipped > 0 : e == RMR_E_MALFORMED);
-    check(rmr_tls_anchors_count(anchors) == added);
+    need(e == RMR_OK ? added + skipped > 0 : e == RMR_E_MALFORMED);
+    need(rmr_tls_anchors_count(anchors) == added);
     rmr_tls_anchors_free(anchors);
-    check(a.live_blocks == 0);
+    need(a.live_blocks == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -142,12 +136,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     split(&c, in);
     size_t real = count_real(&c);
     rmr_err e = judge(mode, &c, 0, &cc);
-    check(judge(mode, &c, 1, &cc) == e);
-    check(judge(mode, &c, 256, &cc) == e);
+    need(judge(mode, &c, 1, &cc) == e);
+    need(judge(mode, &c, 256, &cc) == e);
     /* No anchors: only a pin or the host's own will lets anyone in. */
     if (e == RMR_OK)
-        check(mode & (M_PIN | M_INSECURE));
+        need(mode & (M_PIN | M_INSECURE));
     if (e == RMR_OK && (mode & (M_PIN | M_WRONG_PIN)))
-        check(real == 1 && !(mode & M_WRONG_PIN && !(mode & M_PIN)));
+        need(real == 1 && !(mode & M_WRONG_PIN && !(mode & M_PIN)));
     return 0;
 }
