@@ -152,6 +152,32 @@ static void joined(const cli_coord_events *e, const rmr_coord_event *ev)
     say(text);
 }
 
+static void check(cli_coord_events *e, const rmr_coord_event *ev)
+{
+    char text[1024], from[RMR_ADDR_TEXT_MAX];
+    if (!has_room(e)) {
+        e->left_out++;
+        return;
+    }
+    if (e->json) {
+        line l;
+        begin(&l, "ssh_check");
+        rmr_jw_kstr(&l.w, "auth_id", ev->text);
+        rmr_jw_kstr(&l.w, "node", ev->node);
+        rmr_jw_kstr(&l.w, "user", ev->user);
+        rmr_jw_kstr(&l.w, "from_node", ev->from);
+        put_from(&l, ev);
+        end(&l);
+        return;
+    }
+    (void)snprintf(text, sizeof text,
+                   "%s at %s wants to be %s at %s by SSH: remora coordinator "
+                   "auth approve --auth-id %s",
+                   ev->from, rmr_addr_ip_text(&ev->addr, from), ev->user,
+                   ev->node, ev->text);
+    say(text);
+}
+
 static void on_event(void *user, const rmr_coord_event *ev)
 {
     cli_coord_events *e = user;
@@ -174,6 +200,9 @@ static void on_event(void *user, const rmr_coord_event *ev)
     case RMR_COORD_EV_FAILED:
         e->failed = true;
         cli_complain("%s", ev->text);
+        break;
+    case RMR_COORD_EV_CHECK:
+        check(e, ev);
         break;
     case RMR_COORD_EV_STOPPED:
         break;

@@ -86,6 +86,7 @@ void rmr_coord_free(rmr_coord *c)
     rmri_crd_conns_free(c);
     rmr_h2_frame_free(c->h2_frame);
     rmri_crd_logins_free(c);
+    rmri_crd_checks_free(c);
     rmri_crd_store_free(c);
     rmri_crd_policy_free(c);
     rmri_crd_nodes_free(c);
@@ -106,7 +107,8 @@ void rmr_coord_free(rmr_coord *c)
 /* As many places as can be armed: nodes, connections, streams, logins. */
 rmr_err rmri_crd_timers_room(rmr_coord *c, uint32_t n)
 {
-    size_t most = 2 * c->n_nodes + c->n_conns + c->count.streams + c->n_logins;
+    size_t most = 2 * c->n_nodes + c->n_conns + c->count.streams + c->n_logins +
+                  c->checks.n;
     if (most + n <= c->timers.cap)
         return RMR_OK;
     return rmr_timers_reserve(&c->timers, (uint32_t)(most + n) * 2);
@@ -140,6 +142,9 @@ static void ring(rmr_coord *c, const rmr_timer *t)
         break;
     case CRD_TIMER_LOGIN:
         rmri_crd_login_end(c, t->owner, "the login was not approved in time");
+        break;
+    case CRD_TIMER_CHECK:
+        rmri_crd_check_timer(c, t->owner);
         break;
     default:
         rmri_crd_conn_end(t->owner, c->now);

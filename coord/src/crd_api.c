@@ -539,10 +539,9 @@ void rmri_crd_api_done(crd_conn *n)
 
 /* ---- what operations ask ------------------------------------------------- */
 
-bool rmri_crd_api_param(const crd_call *q, const char *name,
-                        char out[CRD_API_ARG_MAX + 1])
+bool rmri_crd_query(rmr_bytes rest, const char *name,
+                    char out[CRD_API_ARG_MAX + 1])
 {
-    rmr_bytes rest = rmri_crd_buf_rest(&q->query);
     size_t n = strlen(name);
     while (rest.len) {
         const uint8_t *end = memchr(rest.ptr, '&', rest.len);
@@ -554,6 +553,12 @@ bool rmri_crd_api_param(const crd_call *q, const char *name,
         rest = rmr_bytes_of(rest.ptr + len, rest.len - len);
     }
     return false;
+}
+
+bool rmri_crd_api_param(const crd_call *q, const char *name,
+                        char out[CRD_API_ARG_MAX + 1])
+{
+    return rmri_crd_query(rmri_crd_buf_rest(&q->query), name, out);
 }
 
 bool rmri_crd_api_id(crd_conn *n, const char *text, const char *what,

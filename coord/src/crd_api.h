@@ -127,6 +127,8 @@ void rmri_crd_call_free(crd_conn *n);
 
 /* A parameter of the query, decoded; false: there is none, it is too long, or
  * has a NUL. */
+bool rmri_crd_query(rmr_bytes query, const char *name,
+                    char out[CRD_API_ARG_MAX + 1]);
 bool rmri_crd_api_param(const crd_call *q, const char *name,
                         char out[CRD_API_ARG_MAX + 1]);
 /* The id in a segment; false: it is none, and that was answered. */

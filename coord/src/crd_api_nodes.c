@@ -361,8 +361,9 @@ void rmri_crd_do_auth_register(crd_conn *n, crd_call *q)
                    q->v[1].given ? q->v[1].text : "");
 }
 
-/* True: it waits; else that was answered. */
-static bool waits(crd_conn *n, const crd_call *q, const char *detail)
+/* True: it is a node's login that waits; else that was answered: a check of SSH
+ * is decided by it. */
+static bool waits(crd_conn *n, const crd_call *q, const char *detail, bool yes)
 {
     const char *id = q->v[0].given ? q->v[0].text : "";
     char text[128];
@@ -370,23 +371,27 @@ static bool waits(crd_conn *n, const crd_call *q, const char *detail)
         return false;
     if (rmri_crd_login_find(n->c, rmr_bytes_str(id)))
         return true;
+    if (rmr_coord_check_decide(n->c, id, yes) == RMR_OK) {
+        rmri_crd_api_nothing(n);
+        return false;
+    }
     (void)snprintf(text, sizeof text, "no pending auth session for auth_id %s",
                    id);
     rmri_crd_api_problem(n, 404, text, NULL);
     return false;
 }
 
-/* Logins of nodes are all that waits, and they need a user. */
+/* Logins of nodes need a user. */
 void rmri_crd_do_auth_approve(crd_conn *n, crd_call *q)
 {
-    if (waits(n, q, "approving auth session"))
+    if (waits(n, q, "approving auth session", true))
         rmri_crd_api_problem(n, 400, "approving auth session",
                              "it is a node's login: register it for a user");
 }
 
 void rmri_crd_do_auth_reject(crd_conn *n, crd_call *q)
 {
-    if (!waits(n, q, "rejecting auth session"))
+    if (!waits(n, q, "rejecting auth session", false))
         return;
     (void)rmr_coord_login_reject(n->c, q->v[0].text);
     rmri_crd_api_nothing(n);

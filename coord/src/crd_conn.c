@@ -164,7 +164,7 @@ void rmri_crd_conn_accept(crd_listener *l, rmr_time now, uint64_t child,
 static bool may_stay(const crd_conn *n)
 {
     const crd_rpc *r = n->rpcs;
-    while (n->n_streams == 0 && r && !r->login && !r->held.next)
+    while (n->n_streams == 0 && r && !r->login && !r->check && !r->held.next)
         r = r->next;
     return n->n_streams > 0 || r;
 }

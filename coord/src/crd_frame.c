@@ -107,7 +107,7 @@ static void for_each(crd_out *o, const crd_stream *s, const crd_set *set,
 
 static void put_whole(crd_out *o, const crd_stream *s, const crd_node *n)
 {
-    rmri_crd_put_node(&o->w, o->c, s->node, n);
+    rmri_crd_put_node(o, s->node, n);
 }
 
 static void put_patch(crd_out *o, const crd_stream *s, const crd_node *n)
@@ -182,7 +182,7 @@ static void put_profiles(crd_out *o, const crd_stream *s, const crd_set *set)
 static void put_self(crd_out *o, const crd_stream *s)
 {
     rmr_jw_key(&o->w, "Node");
-    rmri_crd_put_node(&o->w, o->c, s->node, s->node);
+    rmri_crd_put_node(o, s->node, s->node);
     rmri_crd_out_flush(o);
     rmr_jw_key(&o->w, "DNSConfig");
     rmr_jw_raw(&o->w, rmr_bytes_str(o->c->dns));

@@ -314,7 +314,8 @@ static bool is_login_id(rmr_bytes id)
     return true;
 }
 
-static bool register_page(crd_conn *n, rmr_bytes id)
+static bool login_page(crd_conn *n, rmr_bytes id, const char *title,
+                       const char *whom, const char *command)
 {
     char html[1024];
     if (!is_login_id(id))
@@ -322,11 +323,11 @@ static bool register_page(crd_conn *n, rmr_bytes id)
     (void)snprintf(
         html, sizeof html,
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
-        "<title>Join the tailnet</title></head><body><h1>Join the tailnet</h1>"
-        "<p>To let this machine in, whoever runs the coordination server "
-        "says:</p><pre>remora coordinator auth register --user USER --auth-id "
+        "<title>%s</title></head><body><h1>%s</h1>"
+        "<p>To let %s in, whoever runs the coordination server "
+        "says:</p><pre>remora coordinator auth %s --auth-id "
         "%.*s</pre></body></html>\n",
-        (int)id.len, (const char *)id.ptr);
+        title, title, whom, command, (int)id.len, (const char *)id.ptr);
     return page(n, 200, "OK", "text/html; charset=utf-8", html);
 }
 
@@ -352,7 +353,10 @@ static bool get(crd_conn *n, const rmr_h1_head *head, rmr_bytes path,
     if (rmr_bytes_eq_str(path, "/robots.txt"))
         return text(n, 200, "OK", "User-agent: *\nDisallow: /\n");
     if (starts_with(path, "/register/", &rest))
-        return register_page(n, rest);
+        return login_page(n, rest, "Join the tailnet", "this machine",
+                          "register --user USER");
+    if (starts_with(path, "/auth/", &rest))
+        return login_page(n, rest, "An SSH connection", "it", "approve");
     return text(n, 404, "Not Found", "404 page not found\n");
 }
 

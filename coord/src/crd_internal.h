@@ -27,6 +27,7 @@
  *   crd_keys.c      pre-auth keys
  *   crd_nodes.c     nodes: the table and its indexes
  *   crd_nodes_admin.c  what the program does with them
+ *   crd_check.c     proofs of people, for SSH rules with "check"
  *   crd_change.c    what a change of a node means to the streams
  *   crd_sight.c     what a stream's client may see, when a frame is made
  *   crd_names.c     DNS labels
@@ -40,6 +41,7 @@
 #define REMORA_COORD_INTERNAL_H
 
 #include "crd_base.h"
+#include "crd_check.h"
 #include "crd_conn.h"
 #include "crd_limits.h"
 #include "crd_map.h"
@@ -114,6 +116,7 @@ struct rmr_coord {
     uint64_t last_v4, last_v6; /* host parts that were given out last */
     crd_login *logins;
     size_t n_logins;
+    crd_checks checks;
 
     crd_policy policy;
     crd_set routers; /* who may serve some route */

@@ -170,30 +170,33 @@ static void put_identity(rmr_jw *w, const rmr_coord *c, const crd_node *n)
 
 static bool put_attr(void *user, rmr_bytes name)
 {
-    rmr_jw *w = user;
+    crd_out *o = user;
     if (!rmr_bytes_eq_str(name, NO_UPDATES)) {
-        rmr_jw_key_bytes(w, name);
-        rmr_jw_null(w);
+        rmr_jw_key_bytes(&o->w, name);
+        rmr_jw_null(&o->w);
     }
+    rmri_crd_out_flush(o); /* a policy may have a MiB of them */
     return true;
 }
 
-static void put_capabilities(rmr_jw *w, const rmr_coord *c, const crd_node *n)
+static void put_capabilities(crd_out *o, const crd_node *n)
 {
+    rmr_jw *w = &o->w;
     rmr_jw_key(w, "CapMap");
     rmr_jw_object(w);
     rmr_jw_key(w, NO_UPDATES);
     rmr_jw_array(w);
     rmr_jw_bool(w, false);
     rmr_jw_array_end(w);
-    if (rmr_pol_each_attr(c->policy.net, n->id, put_attr, w) != RMR_OK)
+    if (rmr_pol_each_attr(o->c->policy.net, n->id, put_attr, o) != RMR_OK)
         w->failed = true; /* the frame is not made without them */
     rmr_jw_object_end(w);
 }
 
-void rmri_crd_put_node(rmr_jw *w, const rmr_coord *c, const crd_node *viewer,
-                       const crd_node *n)
+void rmri_crd_put_node(crd_out *o, const crd_node *viewer, const crd_node *n)
 {
+    rmr_jw *w = &o->w;
+    const rmr_coord *c = o->c;
     rmr_jw_object(w);
     put_identity(w, c, n);
     put_addresses(w, n);
@@ -217,7 +220,7 @@ void rmri_crd_put_node(rmr_jw *w, const rmr_coord *c, const crd_node *viewer,
         rmr_jw_kbool(w, "Expired", true);
     }
     if (viewer == n)
-        put_capabilities(w, c, n);
+        put_capabilities(o, n);
     rmr_jw_object_end(w);
 }
 

@@ -88,8 +88,7 @@ rmr_err rmri_crd_zstd_feed(crd_zstd *z, rmr_bytes in, bool last, rmr_coord *c,
                            crd_buf *to);
 
 /* `n` as `viewer` sees it; as itself where they are one. */
-void rmri_crd_put_node(rmr_jw *w, const rmr_coord *c, const crd_node *viewer,
-                       const crd_node *n);
+void rmri_crd_put_node(crd_out *o, const crd_node *viewer, const crd_node *n);
 void rmri_crd_put_patch(rmr_jw *w, const crd_node *n);
 void rmri_crd_put_profile(rmr_jw *w, const crd_node *n);
 

@@ -44,7 +44,7 @@ struct crd_node {
 };
 
 enum { CRD_TIMER_PRESENCE = 100, CRD_TIMER_EXPIRY, CRD_TIMER_KEEPALIVE,
-       CRD_TIMER_LOGIN, CRD_TIMER_STAGE };
+       CRD_TIMER_LOGIN, CRD_TIMER_CHECK, CRD_TIMER_STAGE };
 
 rmr_err rmri_crd_nodes_init(rmr_coord *c);
 void rmri_crd_nodes_free(rmr_coord *c);

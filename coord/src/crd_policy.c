@@ -72,10 +72,13 @@ rmr_err rmr_coord_set_policy(rmr_coord *c, rmr_bytes text, rmr_pol_why *why)
     rmr_err e = stored ? rmri_crd_may_change(c) : RMR_OK;
     if (e == RMR_OK)
         e = check(c, text, &pol, why);
+    bool is_same = c->policy.text && rmr_bytes_eq_str(text, c->policy.text);
     if (e == RMR_OK)
         e = enforce(c, pol, text, stored ? rmri_crd_wall(c) : 0);
     if (e != RMR_OK)
         return e;
+    if (!is_same)
+        rmri_crd_checks_forget(c);
     if (stored)
         rmri_crd_mark(c, &c->policy.row, CRD_DIRTY);
     rmri_crd_look_all(c);

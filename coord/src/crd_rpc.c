@@ -14,6 +14,7 @@ static void rpc_free(crd_rpc *r)
     if (r->stream)
         rmri_crd_stream_close(r->stream);
     rmri_crd_login_leave(r);
+    rmri_crd_check_leave(r);
     rmri_crd_unlink(&r->held);
     if (r->prev)
         r->prev->next = r->next;
@@ -117,6 +118,8 @@ static void *on_request(void *user, int32_t id, const rmr_h2s_request *q)
         return NULL;
     }
     r->kind = kind_of(q);
+    if (r->kind == CRD_RPC_OTHER && rmri_crd_check(r, q->method, q->path))
+        return r;
     if (r->kind == CRD_RPC_OTHER) {
         bool optional = is_optional(q->path);
         rmri_crd_rpc_text(r, optional ? 501 : 404,

@@ -2,6 +2,7 @@
 #ifndef REMORA_CRD_RPC_H
 #define REMORA_CRD_RPC_H
 
+#include "crd_check.h"
 #include "crd_conn.h"
 #include "crd_sight.h"
 #include <remora/json.h>
@@ -53,7 +54,8 @@ struct crd_rpc {
     rmr_err bad;         /* of its JSON */
     crd_stream *stream;  /* an open map stream */
     crd_login *login;    /* waits for it */
-    crd_rpc *login_next;
+    crd_check *check;    /* ... or for it */
+    crd_rpc *login_next; /* of those who do */
     crd_link held;       /* its answer waits for a commit */
     uint64_t held_node;  /* who registered; 0: it logged out */
     crd_buf body;        /* of the response */

@@ -421,10 +421,25 @@ static bool read_attr_target(pol_reader *r, uint32_t node, void *into)
     return rmri_pol_read_aliases(r, node, &a->targets);
 }
 
+/* With escapes six times that, in half of a buffer that a frame goes through. */
+static bool have_bounds(pol_reader *r, uint32_t node)
+{
+    for (uint32_t i = rmri_pol_node(r, node)->child; i != POL_NONE;
+         i = rmri_pol_node(r, i)->next) {
+        size_t len = rmri_pol_node(r, i)->text.len;
+        if (len > RMR_POL_NAME_MAX)
+            return rmri_pol_fail(r, i,
+                                 "nodeAttrs has a name of %u bytes; %u are "
+                                 "the most",
+                                 (unsigned)len, RMR_POL_NAME_MAX);
+    }
+    return true;
+}
+
 static bool read_attr_names(pol_reader *r, uint32_t node, void *into)
 {
     pol_attr *a = into;
-    return rmri_pol_read_names(r, node, &a->names);
+    return rmri_pol_read_names(r, node, &a->names) && have_bounds(r, node);
 }
 
 static bool read_attr_pool(pol_reader *r, uint32_t node, void *into)

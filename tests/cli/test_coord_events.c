@@ -95,6 +95,33 @@ static void test_as_json(void **state)
         lines_with("{\"event\":\"logins_left_out\",\"count\":40}\n"), 1);
 }
 
+static void test_who_knocks_by_ssh(void **state)
+{
+    rmr_coord_event ev;
+    (void)state;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_COORD_EV_CHECK;
+    ev.addr = rmr_addr_v4(100, 64, 0, 1, 0);
+    ev.text = "hskey-authreq-000000000000000000000000";
+    ev.node = "server";
+    ev.from = "laptop";
+    ev.user = "dev";
+    for (int json = 0; json < 2; json++) {
+        begin(json);
+        cb.on_event(cb.user, &ev);
+        end();
+        assert_string_equal(
+            out, json
+                     ? "{\"event\":\"ssh_check\",\"auth_id\":\"hskey-authreq-"
+                       "000000000000000000000000\",\"node\":\"server\","
+                       "\"user\":\"dev\",\"from_node\":\"laptop\","
+                       "\"from\":\"100.64.0.1\"}\n"
+                     : "laptop at 100.64.0.1 wants to be dev at server by SSH: "
+                       "remora coordinator auth approve --auth-id "
+                       "hskey-authreq-000000000000000000000000\n");
+    }
+}
+
 static void test_few_are_told_each(void **state)
 {
     (void)state;
@@ -114,6 +141,7 @@ int main(void)
         cmocka_unit_test(test_a_flood_of_logins_is_few_lines),
         cmocka_unit_test(test_as_json),
         cmocka_unit_test(test_few_are_told_each),
+        cmocka_unit_test(test_who_knocks_by_ssh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,7 +66,11 @@ typedef enum rmr_coord_event_kind {
     RMR_COORD_EV_JOINED,     /* a node registered; id, node; addr: from where */
     RMR_COORD_EV_TROUBLE,    /* it goes on without something; text, err      */
     RMR_COORD_EV_FAILED,     /* it gives up; text, err; STOP follows         */
-    RMR_COORD_EV_STOPPED
+    RMR_COORD_EV_STOPPED,
+    RMR_COORD_EV_CHECK       /* somebody wants in by SSH where the policy asks
+                                for a proof: text: the id to decide by; node:
+                                at whose server; user: as whom there; from:
+                                the node that knocks; addr: its address      */
 } rmr_coord_event_kind;
 
 typedef struct rmr_coord_event { /* borrowed for the call */
@@ -76,6 +80,7 @@ typedef struct rmr_coord_event { /* borrowed for the call */
     const char *text, *node;
     uint64_t id;
     rmr_err err;
+    const char *from, *user; /* of CHECK */
 } rmr_coord_event;
 
 typedef struct rmr_coord_callbacks {
@@ -455,6 +460,14 @@ RMR_API rmr_err rmr_coord_login_approve(rmr_coord *c, const char *login,
  *  Effects: as said.  Errors: NOTFOUND.
  *  Source: Headscale's API, POST /api/v1/auth/reject. */
 RMR_API rmr_err rmr_coord_login_reject(rmr_coord *c, const char *login);
+
+/** Says yes or no to somebody who wants in by SSH under a rule with "check"
+ *  (the event CHECK).  A yes is good for the rule's checkPeriod, until the end
+ *  of the server or another policy.
+ *  Effects: the node that asks is answered.
+ *  Errors: NOTFOUND (no such id, or it was decided, or 15 minutes are over).
+ *  Source: Headscale's API, POST /api/v1/auth/approve; tailcfg.SSHAction. */
+RMR_API rmr_err rmr_coord_check_decide(rmr_coord *c, const char *id, bool yes);
 
 /* ---- figures ------------------------------------------------------------ */
 
