@@ -7,6 +7,22 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void *take(void *user, size_t size, size_t align)
+{
+    (void)user;
+    (void)align; /* what malloc gives does */
+    return malloc(size);
+}
+
+static void give(void *user, void *ptr, size_t size)
+{
+    (void)user;
+    (void)size;
+    free(ptr);
+}
+
+static const rmr_alloc heap = {take, give, NULL};
+
 /* What was read can be written, and read again. */
 static void write_and_read(const nd_keys *keys)
 {
@@ -16,26 +32,31 @@ static void write_and_read(const nd_keys *keys)
     size_t len = 0;
     if (rmri_node_state_text(keys, rmr_buf_of(text, sizeof text), &len) !=
             RMR_OK ||
-        rmri_node_state_parse(&again, rmr_bytes_of(text, len), &is_old) !=
-            RMR_OK ||
+        rmri_node_state_parse(&again, &heap, rmr_bytes_of(text, len),
+                              &is_old) != RMR_OK ||
         is_old || again.prefs.n_routes != keys->prefs.n_routes ||
         strcmp(again.prefs.hostname, keys->prefs.hostname) != 0 ||
-        strcmp(again.url, keys->url) != 0)
+        strcmp(rmr_text_kept(again.url), rmr_text_kept(keys->url)) != 0)
         abort();
+    rmri_node_keys_wipe(&again, &heap);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     nd_keys keys;
     bool is_old;
-    rmri_node_state_parse(&keys, rmr_bytes_of(data, size), &is_old);
-    if (rmri_node_state_parse_body(&keys, rmr_bytes_of(data, size)) == RMR_OK) {
+    if (rmri_node_state_parse(&keys, &heap, rmr_bytes_of(data, size),
+                              &is_old) == RMR_OK)
+        rmri_node_keys_wipe(&keys, &heap);
+    if (rmri_node_state_parse_body(&keys, &heap, rmr_bytes_of(data, size)) ==
+        RMR_OK) {
         static const uint8_t zero[RMR_KEY_LEN];
         if (memcmp(keys.machine, zero, sizeof zero) == 0 ||
-            !memchr(keys.url, 0, sizeof keys.url) ||
-            !memchr(keys.login, 0, sizeof keys.login))
+            strlen(rmr_text_kept(keys.url)) >= ND_URL_MAX ||
+            strlen(rmr_text_kept(keys.login)) >= ND_LOGIN_MAX)
             abort();
         write_and_read(&keys);
+        rmri_node_keys_wipe(&keys, &heap);
     }
     return 0;
 }

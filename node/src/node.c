@@ -47,17 +47,6 @@ static rmr_err take_config(rmr_node_config *c, rmr_node_callbacks *cb,
     return RMR_OK;
 }
 
-static bool copy_text(char *dst, size_t cap, const char *src)
-{
-    size_t len = src ? strlen(src) : 0;
-    if (len >= cap)
-        return false;
-    if (len)
-        memcpy(dst, src, len);
-    dst[len] = 0;
-    return true;
-}
-
 static void *copy_array(rmr_node *n, const void *src, size_t count, size_t size,
                         size_t align)
 {
@@ -97,15 +86,44 @@ static rmr_err copy_socks5(rmr_node *n, const rmr_node_config *cfg)
     if (!user || !password || !user[0] || !password[0] ||
         strlen(user) > SOCKS5_MAX || strlen(password) > SOCKS5_MAX)
         return RMR_E_INVAL;
-    n->socks5_user = copy_array(n, user, strlen(user) + 1, 1, 1);
-    n->socks5_password = copy_array(n, password, strlen(password) + 1, 1, 1);
-    return n->socks5_user && n->socks5_password ? RMR_OK : RMR_E_NOMEM;
+    rmr_err err =
+        rmr_text_keep(&n->socks5_user, &n->env.alloc, rmr_bytes_str(user));
+    return err ? err
+               : rmr_text_keep(&n->socks5_password, &n->env.alloc,
+                               rmr_bytes_str(password));
 }
 
-static void wipe_text(rmr_node *n, char *text)
+static void wipe_texts(rmr_node *n)
 {
-    if (text)
-        rmr_release_wiped(&n->env.alloc, text, strlen(text) + 1);
+    char **all[] = {&n->socks5_user, &n->socks5_password, &n->url,
+                    &n->os_version,  &n->product,         &n->local_name,
+                    &n->ctl_text};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        (void)rmr_text_keep(all[i], &n->env.alloc, rmr_bytes_str(""));
+}
+
+static rmr_err keep(rmr_node *n, char **slot, size_t cap, const char *text)
+{
+    rmr_bytes b = rmr_bytes_str(rmr_text_kept(text));
+    return b.len < cap ? rmr_text_keep(slot, &n->env.alloc, b) : RMR_E_INVAL;
+}
+
+static rmr_err copy_texts(rmr_node *n, const rmr_node_config *cfg)
+{
+    rmr_bytes url = rmr_bytes_str(rmr_text_kept(cfg->control_url));
+    if (url.len >= ND_URL_MAX)
+        return RMR_E_INVAL;
+    /* One URL has one form, so that the state's can be compared. */
+    while (url.len && url.ptr[url.len - 1] == '/')
+        url.len--;
+    rmr_err err = rmr_text_keep(&n->url, &n->env.alloc, url);
+    if (!err)
+        err = keep(n, &n->os_version, 64, cfg->os_version);
+    if (!err)
+        err = keep(n, &n->product, 64, cfg->product ? cfg->product : "remora");
+    if (!err)
+        err = keep(n, &n->local_name, 64, cfg->local_name);
+    return err;
 }
 
 static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
@@ -114,18 +132,11 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     if (cfg->control_url &&
         rmr_url_parse(rmr_bytes_str(cfg->control_url), &url) != RMR_OK)
         return RMR_E_INVAL;
-    if (!copy_text(n->url, sizeof n->url, cfg->control_url) ||
-        !copy_text(n->os_version, sizeof n->os_version, cfg->os_version) ||
-        !copy_text(n->product, sizeof n->product,
-                   cfg->product ? cfg->product : "remora") ||
-        !copy_text(n->local_name, sizeof n->local_name, cfg->local_name))
-        return RMR_E_INVAL;
-    rmr_err err = copy_socks5(n, cfg);
+    rmr_err err = copy_texts(n, cfg);
+    if (!err)
+        err = copy_socks5(n, cfg);
     if (err)
         return err;
-    /* One URL has one form, so that the state's can be compared. */
-    for (size_t len = strlen(n->url); len && n->url[len - 1] == '/';)
-        n->url[--len] = 0;
     if (cfg->store) {
         if (cfg->store->struct_size < sizeof n->store || !cfg->store->get ||
             !cfg->store->put)
@@ -160,11 +171,8 @@ static rmr_err copy_config(rmr_node *n, const rmr_node_config *cfg)
     n->socks5_addr = cfg->socks5;
     n->metrics_addr = cfg->metrics;
     n->tcp_buffer = cfg->tcp_buffer;
-    const nd_routes_wish routes = {
-        cfg->advertise_routes,    cfg->n_advertise_routes,
-        cfg->advertise_exit_node, cfg->accept_routes,
-        cfg->exit_node_allow_lan, cfg->exit_node};
-    if (rmri_node_routes_set(n, &routes) != RMR_OK)
+    if (rmri_node_routes_check(cfg->advertise_routes, cfg->n_advertise_routes,
+                               cfg->exit_node) != RMR_OK)
         return RMR_E_INVAL;
     n->only_netcheck = cfg->only_netcheck;
     if (cfg->derp_map.len) {
@@ -321,8 +329,8 @@ void rmr_node_free(rmr_node *n)
     rmr_release(&alloc, n->serves, n->n_serves * sizeof *n->serves);
     rmri_node_measure_free(n);
     rmr_release_wiped(&alloc, n->auth_key, n->auth_key_size);
-    wipe_text(n, n->socks5_user);
-    wipe_text(n, n->socks5_password);
+    wipe_texts(n);
+    rmri_node_keys_wipe(&n->keys, &alloc);
     rmr_release_wiped(&alloc, n, sizeof *n);
 }
 
@@ -400,15 +408,19 @@ rmr_node_state rmr_node_get_state(const rmr_node *n)
 
 static bool url_is_settled(rmr_node *n, rmr_time now)
 {
-    if (!n->url[0])
-        copy_text(n->url, sizeof n->url, n->keys.url);
-    if (!n->url[0]) {
+    rmr_err err = RMR_OK;
+    if (!n->url)
+        err = keep(n, &n->url, ND_URL_MAX, n->keys.url);
+    if (err) {
+        rmri_node_fail(n, now, err, NULL);
+        return false;
+    }
+    if (!n->url) {
         rmri_node_fail(n, now, RMR_E_INVAL,
                        "no control server is known yet: give --control-url");
         return false;
     }
-    if (n->keys.url[0] &&
-        !rmr_bytes_eq_str(rmr_bytes_str(n->keys.url), n->url)) {
+    if (n->keys.url && !rmri_node_same_text(n->keys.url, n->url)) {
         rmri_node_fail(n, now, RMR_E_NODE_OTHER_URL, NULL);
         return false;
     }

@@ -60,21 +60,28 @@ static const char *advice(rmr_err err)
     }
 }
 
+static void say(rmr_node *n, const char *text)
+{
+    if (rmr_text_keep(&n->ctl_text, &n->env.alloc, rmr_bytes_str(text)))
+        (void)rmr_text_keep(&n->ctl_text, &n->env.alloc, rmr_bytes_str(""));
+}
+
 /* One sentence of the client's error and its details, which may be the
  * server's words: what happened, and what to do. */
 static void say_why(rmr_node *n, rmr_err err, const char *details)
 {
+    char text[512];
     const char *what = rmr_node_err_text(err);
     bool more = details[0] && !rmr_bytes_eq_str(rmr_bytes_str(details), what);
     if (-err / 1000 == RMR_LAYER_CTL && more)
-        snprintf(n->ctl_text, sizeof n->ctl_text, "%.250s (%.250s)", what,
-                 details);
+        snprintf(text, sizeof text, "%.250s (%.250s)", what, details);
     else if (-err / 1000 == RMR_LAYER_CTL)
-        snprintf(n->ctl_text, sizeof n->ctl_text, "%s", what);
+        snprintf(text, sizeof text, "%s", what);
     else
-        snprintf(n->ctl_text, sizeof n->ctl_text,
-                 "control server %.200s: %.180s: %s", n->url,
-                 details[0] ? details : what, advice(err));
+        snprintf(text, sizeof text, "control server %.200s: %.180s: %s",
+                 rmr_text_kept(n->url), details[0] ? details : what,
+                 advice(err));
+    say(n, text);
 }
 
 static void on_failed(rmr_node *n, rmr_err err, const char *text)
@@ -99,7 +106,7 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
     n->ctl_state = state;
     if (!text)
         text = "";
-    snprintf(n->ctl_text, sizeof n->ctl_text, "%s", text);
+    say(n, text);
     switch (state) {
     case RMR_CTL_NEEDS_LOGIN:
         if (n->renewing) /* the key before polls already */
@@ -115,16 +122,16 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
         break;
     case RMR_CTL_DOWN:
         say_why(n, err, text);
-        rmri_node_trouble(n, err, n->ctl_text);
+        rmri_node_trouble(n, err, rmr_text_kept(n->ctl_text));
         rmri_node_peers_stopgap(n);
         break;
     case RMR_CTL_FAILED:
         say_why(n, err, text);
-        on_failed(n, err, n->ctl_text);
+        on_failed(n, err, rmr_text_kept(n->ctl_text));
         break;
     case RMR_CTL_LOGGED_OUT:
         say_why(n, err, text);
-        rmri_node_login_out(n, err, n->ctl_text);
+        rmri_node_login_out(n, err, rmr_text_kept(n->ctl_text));
         break;
     default:
         break;
@@ -140,7 +147,7 @@ static void on_key_refused(void *user, rmr_err err, const char *text)
 {
     rmr_node *n = user;
     say_why(n, err, text);
-    rmri_node_trouble(n, err, n->ctl_text);
+    rmri_node_trouble(n, err, rmr_text_kept(n->ctl_text));
     rmri_node_login_refused(n, err);
 }
 
@@ -165,7 +172,10 @@ static void on_registered(void *user, const char *login, const char *display)
     (void)display;
     n->keys.registered = true;
     rmri_node_login_registered(n);
-    snprintf(n->keys.login, sizeof n->keys.login, "%s", login ? login : "");
+    rmr_bytes name = rmr_bytes_str(rmr_text_kept(login));
+    if (name.len >= ND_LOGIN_MAX)
+        name.len = ND_LOGIN_MAX - 1;
+    (void)rmr_text_keep(&n->keys.login, &n->env.alloc, name); /* as it was */
     rmri_node_state_soon(n);
     if (n->auth_key)
         rmr_release_wiped(&n->env.alloc, n->auth_key, n->auth_key_size);
@@ -199,7 +209,7 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     cfg.auth_key = n->auth_key;
     cfg.hostname = n->keys.prefs.hostname;
     cfg.os_version = n->os_version;
-    cfg.product = n->product;
+    cfg.product = rmr_text_kept(n->product);
     cfg.ephemeral = n->ephemeral;
     cfg.keep_auth_key = n->keep_auth_key;
     const char *tags[ND_MAX_TAGS];
@@ -212,8 +222,9 @@ rmr_err rmri_node_ctl_start(rmr_node *n, rmr_time now)
     if (n->renewing)
         rmr_x25519_public(cfg.next_node_public, n->keys.node);
     if (n->auth_key) /* no login is needed */
-        n->keys.auth_url[0] = 0;
-    cfg.auth_url = n->keys.auth_url[0] ? n->keys.auth_url : NULL;
+        (void)rmr_text_keep(&n->keys.auth_url, &n->env.alloc,
+                            rmr_bytes_str(""));
+    cfg.auth_url = n->keys.auth_url;
     memcpy(cfg.disco_public, n->disco_public, RMR_KEY_LEN);
     if (n->keys.has_server)
         memcpy(cfg.server_key, n->keys.server, RMR_KEY_LEN);

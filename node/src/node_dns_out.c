@@ -19,7 +19,7 @@ static way way_to(const rmr_node *n, const rmr_addr *to)
         return OUTSIDE;
     if (rmri_node_routes_find(n, to))
         return INSIDE;
-    return n->routes.exit_text[0] ? NOWHERE : OUTSIDE;
+    return rmri_node_exit_text(n)[0] ? NOWHERE : OUTSIDE;
 }
 
 /* ---- datagrams, inside ------------------------------------------------- */

@@ -174,7 +174,7 @@ static rmr_err set_names(nd_dns *d)
     const size_t per_route = RMR_MD_MAX_RESOLVERS * sizeof(rmr_addr);
     rmr_md_table t = {0};
     rmr_err err = RMR_E_NOMEM;
-    own.has_exit = n->routes.exit_text[0] != 0;
+    own.has_exit = rmri_node_exit_text(n)[0] != 0;
     own.is_exit_asked = accept && own.has_exit && exit_resolver(n, &exit);
     own.records = room(n, own.n_records, sizeof *own.records, &ok);
     own.routes = room(n, n_routes, sizeof *own.routes, &ok);

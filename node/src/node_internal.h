@@ -61,6 +61,7 @@
 #include <remora/pkt.h>
 #include <remora/portmap.h>
 #include <remora/socks5.h>
+#include <remora/text.h>
 #include <remora/timer.h>
 #include <remora/wgcore.h>
 
@@ -456,15 +457,14 @@ void rmri_node_expiry_self(rmr_node *n, rmr_time now);
 
 /* ---- node_routes*.c, node_prefix.c ------------------------------------ */
 
-typedef struct nd_routes_wish { /* what the program wants of routes */
-    const rmr_prefix *advertise;
-    size_t n_advertise;
-    bool advertise_exit, accept, allow_lan;
-    const char *exit_node; /* NULL or "": none */
-} nd_routes_wish;
-
-/* At the start, or live.  Errors: INVAL; nothing is changed then. */
-rmr_err rmri_node_routes_set(rmr_node *n, const nd_routes_wish *w);
+/* May these be offered, and can that be an exit node?  Errors: INVAL. */
+rmr_err rmri_node_routes_check(const rmr_prefix *routes, size_t n,
+                               const char *exit_node);
+/* What n->keys.prefs says is in force from now on.  `other_exit`: another exit
+ * node than before. */
+void rmri_node_routes_set(rmr_node *n, bool other_exit);
+/* The exit node as it is called; "": none is used. */
+static inline const char *rmri_node_exit_text(const rmr_node *n);
 void rmri_node_routes_free(rmr_node *n);
 /* A peer came, changed or goes, within a frame; and the frame is over. */
 void rmri_node_routes_peer(rmr_node *n, const rmr_nm_node *peer);
@@ -664,14 +664,14 @@ typedef struct nd_sealer nd_sealer; /* a blob that is written or read */
 
 typedef struct nd_prefs { /* as rmr_node_prefs */
     char hostname[64];
-    char exit_node[RMR_NODE_MAX_EXIT_NODE + 1];
-    rmr_prefix routes[RMR_NODE_MAX_ROUTES];
+    char *exit_node; /* kept (remora/text.h) */
+    rmr_prefix *routes;
     size_t n_routes;
     bool advertise_exit_node, accept_routes, exit_node_allow_lan, accept_dns;
     bool shields_up, wanted;
     char exit_id[64]; /* the StableID that exit_node came to; "": not yet */
-    char tags[ND_TAGS_LEN]; /* to ask for, each with a zero byte behind it */
-    size_t n_tags;
+    char *tags; /* to ask for, each with a zero byte behind it */
+    size_t n_tags, tags_len;
 } nd_prefs;
 
 typedef struct nd_put { /* a blob on its way to rmr_node_store.put */
@@ -684,10 +684,9 @@ typedef struct nd_keys { /* what the state blob holds; secret */
     uint8_t server[RMR_KEY_LEN]; /* pinned, public */
     bool has_old_node, has_server, registered;
     bool websocket; /* the form of the upgrade that led to the server */
-    char url[512];
-    char login[128];
+    char *url, *login;
     char stable_id[64];
-    char auth_url[1024]; /* the login that `node` waits for; "": none */
+    char *auth_url; /* the login that `node` waits for; NULL: none */
     uint16_t home; /* the region that control was told last; 0: none */
     uint64_t wg_floor_unix_ns;
     nd_prefs prefs;
@@ -776,11 +775,11 @@ struct rmr_node {
     rmr_env env;
     rmr_node_callbacks cb;
     /* configuration, copied */
-    char url[512];
+    char *url; /* kept (remora/text.h) */
     bool keep_auth_key;
     char *auth_key; /* wiped when control has it */
     size_t auth_key_size;
-    char os_version[64], product[64];
+    char *os_version, *product;
     char *socks5_user, *socks5_password; /* NULL: nobody is asked */
     bool ephemeral, accept_control_key;
     uint16_t udp_port;
@@ -798,7 +797,7 @@ struct rmr_node {
     size_t n_forwards;
     rmr_serve *serves;
     size_t n_serves;
-    char local_name[64];
+    char *local_name;
     size_t tcp_buffer;
     rmr_tls_anchors *anchors; /* own; NULL: the program's are used */
     const rmr_aead *aead;     /* NULL: WireGuard has its own */
@@ -848,7 +847,7 @@ struct rmr_node {
     uint8_t login_url[RMR_HASH_LEN]; /* hash of what was told last; 0: none */
     uint8_t disco_private[RMR_KEY_LEN], disco_public[RMR_KEY_LEN];
     rmr_ctl_state ctl_state;
-    char ctl_text[512];
+    char *ctl_text; /* why control is down; lost where there is no memory */
     rmr_addr ips[ND_MAX_IPS]; /* own, on the tailnet */
     size_t n_ips;
     rmr_slots stamps; /* node_stamps.c */
@@ -906,6 +905,11 @@ struct rmr_node {
     size_t n_listeners;
 };
 
+static inline const char *rmri_node_exit_text(const rmr_node *n)
+{
+    return n->routes.is_set ? rmr_text_kept(n->keys.prefs.exit_node) : "";
+}
+
 /* node.c */
 void rmri_node_fail(rmr_node *n, rmr_time now, rmr_err err, const char *text);
 void rmri_node_tell(rmr_node *n, const rmr_node_event *ev);
@@ -918,10 +922,17 @@ void rmri_node_state_load(rmr_node *n);
 void rmri_node_state_save(rmr_node *n);
 void rmri_node_state_soon(rmr_node *n);
 void rmri_node_state_free(rmr_node *n);
-/* node_state_text.c; is_old: of a version before ours.  Errors: MALFORMED,
- * NODE_STATE_NEWER. */
-rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text, bool *is_old);
-rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body);
+/* node_state_text.c; is_old: of a version before ours.  *k holds nothing before,
+ * nor after an error.  Errors: MALFORMED, NODE_STATE_NEWER, NOMEM. */
+rmr_err rmri_node_state_parse(nd_keys *k, const rmr_alloc *a, rmr_bytes text,
+                              bool *is_old);
+rmr_err rmri_node_state_parse_body(nd_keys *k, const rmr_alloc *a,
+                                   rmr_bytes body);
+void rmri_node_keys_wipe(nd_keys *k, const rmr_alloc *a);
+/* Shorter than this, as a rule for what is stored. */
+#define ND_URL_MAX 512
+#define ND_LOGIN_MAX 128
+#define ND_AUTH_URL_MAX 1024
 rmr_err rmri_node_state_text(const nd_keys *k, rmr_buf dst, size_t *len);
 /* node_seal.c */
 bool rmri_node_is_sealed(rmr_bytes blob);
@@ -955,7 +966,12 @@ bool rmri_node_blob_is_whole(const nd_sealer *s);
 bool rmri_node_store_takes(rmr_node *n, rmr_time now, rmr_buf scratch,
                            const rmr_io_op *op);
 /* node_prefs.c */
+/* *p holds nothing yet. */
 void rmri_node_prefs_default(nd_prefs *p);
+/* Errors: NOMEM; unchanged then. */
+rmr_err rmri_node_prefs_routes(nd_prefs *p, const rmr_alloc *a,
+                               const rmr_prefix *routes, size_t n);
+void rmri_node_prefs_wipe(nd_prefs *p, const rmr_alloc *a);
 /* Takes those of the configuration, for _settle. */
 rmr_err rmri_node_prefs_ask(rmr_node *n, const rmr_node_config *cfg);
 /* The state was loaded, or there is none: what was asked for goes over it. */
@@ -963,8 +979,8 @@ void rmri_node_prefs_settle(rmr_node *n);
 void rmri_node_prefs_free(rmr_node *n);
 /* The exit node's StableID is known, or another. */
 void rmri_node_prefs_exit_found(rmr_node *n);
-/* Errors: MALFORMED (no tag), TOOBIG. */
-rmr_err rmri_node_tags_add(nd_prefs *p, rmr_bytes tag);
+/* Errors: MALFORMED (no tag), TOOBIG, NOMEM. */
+rmr_err rmri_node_tags_add(nd_prefs *p, const rmr_alloc *a, rmr_bytes tag);
 size_t rmri_node_tags(const nd_prefs *p, const char *tags[ND_MAX_TAGS]);
 /* node.c: all below control and the services */
 rmr_err rmri_node_layers_new(rmr_node *n, rmr_time now);

@@ -30,6 +30,11 @@ void rmri_node_login_resume(rmr_node *n)
     rmr_x25519_public(n->node_public, n->node_private);
 }
 
+static void forget_url(rmr_node *n)
+{
+    (void)rmr_text_keep(&n->keys.auth_url, &n->env.alloc, rmr_bytes_str(""));
+}
+
 /* \param ended  The one before is dead, and not only about to be. */
 static void renew(rmr_node *n, rmr_time now, bool ended)
 {
@@ -40,7 +45,7 @@ static void renew(rmr_node *n, rmr_time now, bool ended)
         memcpy(n->keys.node, fresh, RMR_KEY_LEN);
         n->keys.has_old_node = n->renewing = n->renew_waits = true;
         n->renews_ended = ended;
-        n->keys.auth_url[0] = 0;
+        forget_url(n);
         n->rests_until = ended ? rmr_time_add(now, ENDED_REST) : 0;
         n->state_wanted = n->dirty = true;
         rmr_logf(&n->env.log, RMR_LOG_INFO, ND_LAYER, "a new node key is made");
@@ -56,7 +61,7 @@ static void give_up(rmr_node *n)
     memcpy(n->keys.node, n->node_private, RMR_KEY_LEN);
     rmr_wipe(n->keys.old_node, sizeof n->keys.old_node);
     n->keys.has_old_node = n->renewing = n->renew_waits = false;
-    n->keys.auth_url[0] = 0;
+    forget_url(n);
     n->state_wanted = n->dirty = true;
 }
 
@@ -116,7 +121,7 @@ void rmri_node_login_registered(rmr_node *n)
     n->renewing = false;
     n->renew_at = RMR_TIME_NEVER; /* the next frame tells its end */
     memset(n->login_url, 0, sizeof n->login_url);
-    n->keys.auth_url[0] = '\0';
+    forget_url(n);
     n->keys.has_old_node = false;
     rmr_wipe(n->keys.old_node, sizeof n->keys.old_node);
 }
@@ -232,11 +237,11 @@ void rmri_node_login_url(rmr_node *n, const char *url)
     rmri_node_login_check(n, n->now);
     if (n->ctl_state != RMR_CTL_NEEDS_LOGIN)
         return; /* it is needed no more */
-    if (!rmr_bytes_eq_str(rmr_bytes_str(n->keys.auth_url), url) &&
-        strlen(url) < sizeof n->keys.auth_url) {
-        memcpy(n->keys.auth_url, url, strlen(url) + 1);
+    rmr_bytes text = rmr_bytes_str(url);
+    if (!rmr_bytes_eq_str(text, rmr_text_kept(n->keys.auth_url)) &&
+        text.len < ND_AUTH_URL_MAX &&
+        !rmr_text_keep(&n->keys.auth_url, &n->env.alloc, text))
         n->state_wanted = true; /* a restart follows the same login */
-    }
     if (n->running_told && !n->key_ended) { /* the old key still serves */
         rmri_node_trouble(n, RMR_E_CTL_NEEDS_LOGIN, url);
         return;
@@ -276,7 +281,8 @@ static void forget(rmr_node *n)
     }
     n->keys.registered = n->keys.has_old_node = false;
     rmr_wipe(n->keys.old_node, sizeof n->keys.old_node);
-    n->keys.login[0] = n->keys.auth_url[0] = '\0';
+    forget_url(n);
+    (void)rmr_text_keep(&n->keys.login, &n->env.alloc, rmr_bytes_str(""));
     rmri_node_set_state(n, RMR_NODE_NEEDS_LOGIN, "");
     rmr_node_stop(n, n->now); /* stores it */
 }

@@ -223,17 +223,27 @@ void rmri_node_peerapi_conn_free(nd_conn *c)
 
 /* ---- the answer -------------------------------------------------------- */
 
+/* The response is out.  Who was refused may be sending still, and a reset would
+ * overtake what he was told: the rest is taken until his end. */
+static void finish(nd_conn *c, rmr_time now)
+{
+    if (c->ask->whole)
+        rmri_node_conn_end(c, now, true);
+    else if (rmr_ns_tcp_shutdown(c->n->ns, now, c->sock) != RMR_OK)
+        rmri_node_conn_end(c, now, false);
+}
+
 void rmri_node_peerapi_writable(nd_conn *c, rmr_time now)
 {
     nd_peerapi_ask *q = c->ask;
     size_t taken = 0;
-    if (!q->out || !c->has_sock)
+    if (!q->out || !c->has_sock || q->out_at == q->out_len)
         return;
     rmr_bytes rest = rmr_bytes_of(q->out + q->out_at, q->out_len - q->out_at);
     rmr_err err = rmr_ns_tcp_send(c->n->ns, now, c->sock, rest, &taken);
     q->out_at += taken;
     if (q->out_at == q->out_len)
-        rmri_node_conn_end(c, now, true);
+        finish(c, now);
     else if (err != RMR_OK)
         rmri_node_conn_end(c, now, false);
 }
@@ -303,6 +313,10 @@ void rmri_node_peerapi_readable(nd_conn *c, rmr_time now)
         if (!q->whole && !c->http_status)
             rmri_node_peerapi_http_read(c, view);
         rmr_ns_tcp_consume(n->ns, now, c->sock, view.len);
+    }
+    if (q->out && q->out_at == q->out_len && eof) {
+        rmri_node_conn_end(c, now, true);
+        return;
     }
     if (q->asked || q->out)
         return;

@@ -274,7 +274,7 @@ static void on_frame(void *user, uint32_t changed)
     rmri_node_routes_frame(n, changed);
     /* An exit node may answer DNS for us. */
     if (changed & (RMR_NM_SELF | RMR_NM_DNS) ||
-        (changed & RMR_NM_PEERS && n->routes.exit_text[0]))
+        (changed & RMR_NM_PEERS && rmri_node_exit_text(n)[0]))
         rmri_node_dns_changed(n);
     if (changed & RMR_NM_DERP_MAP)
         rmri_node_regions_map_changed(n, n->now);

@@ -58,7 +58,8 @@ struct nd_ask {
 static bool is_allowed(const rmr_node *n, const rmr_url *url)
 {
     rmr_url own;
-    return rmr_url_parse(rmr_bytes_str(n->url), &own) == RMR_OK &&
+    return rmr_url_parse(rmr_bytes_str(rmr_text_kept(n->url)), &own) ==
+               RMR_OK &&
            rmr_bytes_eq_str(rmr_bytes_str(own.host), url->host);
 }
 

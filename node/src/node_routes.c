@@ -158,11 +158,11 @@ static bool is_exit(const rmr_node *n, const rmr_nm_node *peer)
     rmr_nm_node other;
     if (r->exit_id[0])
         return rmri_node_same_text(peer->stable_id, r->exit_id);
-    if (rmri_node_same_text(peer->stable_id, r->exit_text))
+    if (rmri_node_same_text(peer->stable_id, rmri_node_exit_text(n)))
         return true;
-    if (rmr_addr_parse_ip(rmr_bytes_str(r->exit_text), &ip) == RMR_OK)
+    if (rmr_addr_parse_ip(rmr_bytes_str(rmri_node_exit_text(n)), &ip) == RMR_OK)
         return rmr_nm_peer_by_ip(n->nm, &ip, &other) && other.id == peer->id;
-    return rmr_nm_peer_by_name(n->nm, r->exit_text, &other) &&
+    return rmr_nm_peer_by_name(n->nm, rmri_node_exit_text(n), &other) &&
            other.id == peer->id;
 }
 
@@ -177,10 +177,10 @@ static void resolve_exit(rmr_node *n)
     nd_routes *r = &n->routes;
     rmr_nm_node peer;
     uint64_t found = 0;
-    if (r->exit_text[0] && is_exit_id(n, r->exit_peer))
+    if (rmri_node_exit_text(n)[0] && is_exit_id(n, r->exit_peer))
         return;
-    for (uint64_t pos = 0;
-         r->exit_text[0] && !found && rmr_nm_next_peer(n->nm, &pos, &peer);)
+    for (uint64_t pos = 0; rmri_node_exit_text(n)[0] && !found &&
+                           rmr_nm_next_peer(n->nm, &pos, &peer);)
         if (is_exit(n, &peer))
             found = peer.id;
     r->is_stale = r->is_stale || found != r->exit_peer;
@@ -223,7 +223,7 @@ rmr_err rmri_node_routes_reach(const rmr_node *n, const rmr_addr *to)
         return RMR_OK;
     if (rmri_node_routes_find(n, to))
         return RMR_OK;
-    return n->routes.exit_text[0] && !rmri_node_ip_is_tailnet(to)
+    return rmri_node_exit_text(n)[0] && !rmri_node_ip_is_tailnet(to)
                ? RMR_E_UNREACHABLE
                : RMR_E_NOTFOUND;
 }
@@ -285,35 +285,37 @@ bool rmri_node_routes_source(rmr_node *n, rmr_wg_peer wp, rmr_bytes pkt)
 
 /* ---- settings ---------------------------------------------------------- */
 
-rmr_err rmri_node_routes_set(rmr_node *n, const nd_routes_wish *w)
+rmr_err rmri_node_routes_check(const rmr_prefix *routes, size_t n,
+                               const char *exit_node)
+{
+    if (n > ND_MAX_OFFERED || (n && !routes) ||
+        strlen(rmr_text_kept(exit_node)) > RMR_NODE_MAX_EXIT_NODE)
+        return RMR_E_INVAL;
+    for (size_t i = 0; i < n; i++)
+        if (!rmr_node_can_advertise(&routes[i]))
+            return RMR_E_INVAL;
+    return RMR_OK;
+}
+
+void rmri_node_routes_set(rmr_node *n, bool other_exit)
 {
     nd_routes *r = &n->routes;
-    const char *exit = w->exit_node ? w->exit_node : "";
-    size_t len = strlen(exit);
-    if (w->n_advertise > ND_MAX_OFFERED || (w->n_advertise && !w->advertise) ||
-        len >= sizeof r->exit_text)
-        return RMR_E_INVAL;
-    for (size_t i = 0; i < w->n_advertise; i++)
-        if (!rmr_node_can_advertise(&w->advertise[i]))
-            return RMR_E_INVAL;
-    r->n_offered = w->n_advertise;
-    if (r->n_offered)
-        memcpy(r->offered, w->advertise, r->n_offered * sizeof *r->offered);
-    r->exit_offered = w->advertise_exit;
-    r->accept = w->accept;
-    r->allow_lan = w->allow_lan;
-    if (!rmri_node_same_text(exit, r->exit_text)) {
-        memcpy(r->exit_text, exit, len + 1);
+    const nd_prefs *p = &n->keys.prefs;
+    r->is_set = true;
+    r->n_offered = p->n_routes;
+    r->exit_offered = p->advertise_exit_node;
+    r->accept = p->accept_routes;
+    r->allow_lan = p->exit_node_allow_lan;
+    if (other_exit) {
         r->exit_id[0] = 0;
         r->exit_peer = 0;
     }
     if (!n->nm)
-        return RMR_OK;
+        return;
     r->is_stale = true;
     rmri_node_routes_tell(n);
     rmri_node_routes_frame(n, RMR_NM_SELF | RMR_NM_PEERS);
     n->dirty = true;
-    return RMR_OK;
 }
 
 void rmri_node_routes_free(rmr_node *n)

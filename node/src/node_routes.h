@@ -23,13 +23,12 @@ typedef struct nd_prefixes { /* grows; node_prefix.c */
 
 typedef struct nd_routes {
     /* offered */
-    rmr_prefix offered[ND_MAX_OFFERED];
-    size_t n_offered;
+    bool is_set; /* the preferences are valid ones: they are in force */
+    size_t n_offered; /* of the preferences' routes: all, or none */
     bool exit_offered;
     nd_prefixes local; /* what the filter lets in: own addresses, and offers */
     /* used */
     bool accept, allow_lan;
-    char exit_text[256]; /* as it was configured; "": none */
     char exit_id[64];    /* its stable id, once it was seen; "": not yet */
     uint64_t exit_peer;  /* netmap id; 0: not there */
     nd_peer_route *table; /* the longest prefix first, each once */

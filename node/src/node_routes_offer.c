@@ -46,7 +46,7 @@ static rmr_err make_local(rmr_node *n, const rmr_nm_node *self,
     for (size_t i = 0; !err && i < self->n_addrs; i++)
         err = rmri_node_prefixes_add(out, a, &self->addrs[i]);
     for (size_t i = 0; !err && i < n->routes.n_offered; i++)
-        err = rmri_node_prefixes_add(out, a, &n->routes.offered[i]);
+        err = rmri_node_prefixes_add(out, a, &n->keys.prefs.routes[i]);
     if (!err && n->routes.exit_offered)
         err = add_world(n, out);
     return err;
@@ -85,7 +85,7 @@ size_t rmri_node_routes_told(const rmr_node *n,
 {
     size_t count = n->routes.n_offered;
     if (count)
-        memcpy(out, n->routes.offered, count * sizeof *out);
+        memcpy(out, n->keys.prefs.routes, count * sizeof *out);
     if (n->routes.exit_offered) {
         out[count++] = (rmr_prefix){.family = RMR_AF_INET};
         out[count++] = (rmr_prefix){.family = RMR_AF_INET6};

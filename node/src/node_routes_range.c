@@ -112,7 +112,7 @@ bool rmri_node_ip_is_tailnet(const rmr_addr *ip)
 bool rmri_node_routes_is_lan(const rmr_node *n, const rmr_addr *ip)
 {
     rmr_prefix p;
-    if (!n->routes.exit_text[0] || !n->routes.allow_lan ||
+    if (!rmri_node_exit_text(n)[0] || !n->routes.allow_lan ||
         rmri_node_ip_is_tailnet(ip))
         return false;
     for (size_t i = 0; i < n->n_link_addrs; i++)

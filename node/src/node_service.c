@@ -333,7 +333,7 @@ static nd_listener *add_listener(rmr_node *n, nd_conn_kind kind)
 static size_t max_listeners(const rmr_node *n)
 {
     return n->n_forwards + (n->socks5_addr.family != RMR_AF_NONE) +
-           (n->metrics_addr.family != RMR_AF_NONE) + (n->local_name[0] != 0);
+           (n->metrics_addr.family != RMR_AF_NONE) + (n->local_name != NULL);
 }
 
 rmr_err rmri_node_service_start(rmr_node *n, rmr_time now)
@@ -353,7 +353,7 @@ rmr_err rmri_node_service_start(rmr_node *n, rmr_time now)
     }
     if (n->metrics_addr.family != RMR_AF_NONE)
         add_listener(n, ND_CONN_METRICS)->at = n->metrics_addr;
-    if (n->local_name[0])
+    if (n->local_name)
         add_listener(n, ND_CONN_LOCAL);
     for (size_t i = 0; i < n->n_listeners; i++) {
         nd_listener *l = &n->listeners[i];

@@ -81,8 +81,8 @@ static rmr_err read_text(rmr_node *n, bool *again)
     bool sealed = rmri_node_is_sealed(rmr_bytes_of(blob.ptr, blob.len));
     rmr_err err = sealed ? rmri_node_unseal(n, &blob, &number) : RMR_OK;
     if (err == RMR_OK)
-        err = rmri_node_state_parse(&n->keys, rmr_bytes_of(blob.ptr, blob.len),
-                                    &is_old);
+        err = rmri_node_state_parse(&n->keys, &n->env.alloc,
+                                    rmr_bytes_of(blob.ptr, blob.len), &is_old);
     /* Whoever can write the blob, but has no key, must not change who we are. */
     if (!sealed && n->seal_key && !n->take_plain &&
         (err == RMR_OK || err == RMR_E_NODE_STATE_NEWER))
@@ -100,8 +100,8 @@ static void loaded(rmr_node *n, rmr_time now)
     if (err != RMR_OK) {
         bool told = err == RMR_E_NODE_STATE_SEALED ||
                     err == RMR_E_NODE_STATE_NEWER ||
-                    err == RMR_E_NODE_STATE_PLAIN;
-        rmr_wipe(&n->keys, sizeof n->keys);
+                    err == RMR_E_NODE_STATE_PLAIN || err == RMR_E_NOMEM;
+        rmri_node_keys_wipe(&n->keys, &n->env.alloc);
         rmri_node_fail(n, now, told ? err : RMR_E_NODE_STATE_DAMAGED, NULL);
         return;
     }
@@ -153,10 +153,14 @@ static rmr_err state_build(rmr_node *n)
         rmr_wg_get_stats(n->wg, &st);
         k->wg_floor_unix_ns = st.tai64n_floor_unix_ns;
     }
-    if (!k->url[0]) /* it may still be only configured */
-        memcpy(k->url, n->url, sizeof k->url);
-    rmr_err err = rmri_node_state_text(
-        k, rmr_buf_of(n->state_text, n->state_cap), &n->state_len);
+    rmr_err err = RMR_OK;
+    if (!k->url) /* it may still be only configured */
+        err = rmr_text_keep(&k->url, &n->env.alloc,
+                            rmr_bytes_str(rmr_text_kept(n->url)));
+    if (err)
+        return err;
+    err = rmri_node_state_text(k, rmr_buf_of(n->state_text, n->state_cap),
+                               &n->state_len);
     if (err == RMR_OK && n->seal_key)
         err = rmri_node_seal(n, n->state_text, n->state_cap, &n->state_len);
     return err;

@@ -73,6 +73,11 @@ static const rmr_json_field state_fields[] = {
      sizeof prefs_fields / sizeof prefs_fields[0]},
 };
 
+typedef struct reader {
+    nd_keys *k;
+    const rmr_alloc *alloc;
+} reader;
+
 static rmr_err key_of(rmr_bytes text, const char *prefix,
                       uint8_t key[RMR_KEY_LEN])
 {
@@ -92,6 +97,13 @@ static rmr_err text_of(rmr_bytes text, char *dst, size_t cap)
     return RMR_OK;
 }
 
+static rmr_err kept_of(reader *r, rmr_bytes text, char **dst, size_t cap)
+{
+    if (!text.ptr || text.len >= cap)
+        return RMR_E_MALFORMED;
+    return rmr_text_keep(dst, r->alloc, text);
+}
+
 static rmr_err home_of(rmr_bytes text, uint16_t *home)
 {
     uint64_t v = 0;
@@ -100,31 +112,36 @@ static rmr_err home_of(rmr_bytes text, uint16_t *home)
     return err;
 }
 
-static rmr_err route_of(nd_prefs *p, rmr_json_kind kind, rmr_bytes text)
+static rmr_err route_of(reader *r, rmr_json_kind kind, rmr_bytes text)
 {
-    if (kind != RMR_JSON_STRING || p->n_routes >= RMR_NODE_MAX_ROUTES ||
-        rmr_prefix_parse(text, &p->routes[p->n_routes]) != RMR_OK)
+    nd_prefs *p = &r->k->prefs;
+    rmr_prefix all[RMR_NODE_MAX_ROUTES];
+    size_t n = p->n_routes;
+    if (kind != RMR_JSON_STRING || n >= RMR_NODE_MAX_ROUTES ||
+        rmr_prefix_parse(text, &all[n]) != RMR_OK)
         return RMR_E_MALFORMED;
-    p->n_routes++;
-    return RMR_OK;
+    if (n)
+        memcpy(all, p->routes, n * sizeof *all);
+    return rmri_node_prefs_routes(p, r->alloc, all, n + 1);
 }
 
-static rmr_err on_pref(nd_prefs *p, uint32_t id, rmr_json_kind kind,
+static rmr_err on_pref(reader *r, uint32_t id, rmr_json_kind kind,
                        rmr_bytes text)
 {
+    nd_prefs *p = &r->k->prefs;
     bool on = kind == RMR_JSON_TRUE;
     switch (id) {
     case F_HOSTNAME:
         return text.len ? text_of(text, p->hostname, sizeof p->hostname)
                         : RMR_E_MALFORMED;
     case F_ROUTES:
-        return route_of(p, kind, text);
+        return route_of(r, kind, text);
     case F_EXIT_NODE:
-        return text_of(text, p->exit_node, sizeof p->exit_node);
+        return kept_of(r, text, &p->exit_node, RMR_NODE_MAX_EXIT_NODE + 1);
     case F_EXIT_ID:
         return text_of(text, p->exit_id, sizeof p->exit_id);
     case F_TAGS:
-        return kind == RMR_JSON_STRING ? rmri_node_tags_add(p, text)
+        return kind == RMR_JSON_STRING ? rmri_node_tags_add(p, r->alloc, text)
                                        : RMR_E_MALFORMED;
     case F_EXIT:
         p->advertise_exit_node = on;
@@ -153,10 +170,11 @@ static rmr_err on_pref(nd_prefs *p, uint32_t id, rmr_json_kind kind,
 static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
                         rmr_bytes text)
 {
-    nd_keys *k = user;
+    reader *r = user;
+    nd_keys *k = r->k;
     switch (id) {
     case F_URL:
-        return text_of(text, k->url, sizeof k->url);
+        return kept_of(r, text, &k->url, ND_URL_MAX);
     case F_MACHINE:
         return key_of(text, "privkey:", k->machine);
     case F_NODE:
@@ -174,28 +192,30 @@ static rmr_err on_value(void *user, uint32_t id, rmr_json_kind kind,
         k->websocket = kind == RMR_JSON_TRUE;
         return RMR_OK;
     case F_LOGIN:
-        return text_of(text, k->login, sizeof k->login);
+        return kept_of(r, text, &k->login, ND_LOGIN_MAX);
     case F_STABLE_ID:
         return text_of(text, k->stable_id, sizeof k->stable_id);
     case F_AUTH_URL:
-        return text_of(text, k->auth_url, sizeof k->auth_url);
+        return kept_of(r, text, &k->auth_url, ND_AUTH_URL_MAX);
     case F_HOME:
         return home_of(text, &k->home);
     case F_FLOOR:
         return rmr_parse_u64(text, UINT64_MAX, &k->wg_floor_unix_ns);
     default:
-        return on_pref(&k->prefs, id, kind, text);
+        return on_pref(r, id, kind, text);
     }
 }
 
 /* The JSON behind the head; its hash has been checked. */
-rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body)
+rmr_err rmri_node_state_parse_body(nd_keys *k, const rmr_alloc *a,
+                                   rmr_bytes body)
 {
-    uint8_t scratch[sizeof k->auth_url + 64]; /* the longest text */
+    uint8_t scratch[ND_AUTH_URL_MAX + 64]; /* the longest text */
+    reader r = {k, a};
     static const uint8_t zero[RMR_KEY_LEN];
     rmr_json_bind b;
     rmr_json_bind_callbacks cb = {0};
-    cb.user = k;
+    cb.user = &r;
     cb.value = on_value;
     memset(k, 0, sizeof *k);
     rmri_node_prefs_default(&k->prefs);
@@ -208,7 +228,18 @@ rmr_err rmri_node_state_parse_body(nd_keys *k, rmr_bytes body)
     if (err == RMR_OK && (memcmp(k->machine, zero, sizeof zero) == 0 ||
                           memcmp(k->node, zero, sizeof zero) == 0))
         err = RMR_E_MALFORMED;
+    if (err)
+        rmri_node_keys_wipe(k, a);
     return err;
+}
+
+void rmri_node_keys_wipe(nd_keys *k, const rmr_alloc *a)
+{
+    (void)rmr_text_keep(&k->url, a, rmr_bytes_str(""));
+    (void)rmr_text_keep(&k->login, a, rmr_bytes_str(""));
+    (void)rmr_text_keep(&k->auth_url, a, rmr_bytes_str(""));
+    rmri_node_prefs_wipe(&k->prefs, a);
+    rmr_wipe(k, sizeof *k);
 }
 
 /* The first line, with a NUL: its magic, the hash, a newline. */
@@ -235,8 +266,10 @@ static bool is_whole(rmr_bytes text, char version)
     return memcmp(text.ptr, head, HEAD_LEN) == 0;
 }
 
-rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text, bool *is_old)
+rmr_err rmri_node_state_parse(nd_keys *k, const rmr_alloc *a, rmr_bytes text,
+                              bool *is_old)
 {
+    memset(k, 0, sizeof *k);
     *is_old = false;
     if (text.len < HEAD_LEN)
         return RMR_E_MALFORMED;
@@ -247,7 +280,7 @@ rmr_err rmri_node_state_parse(nd_keys *k, rmr_bytes text, bool *is_old)
         return RMR_E_NODE_STATE_NEWER;
     *is_old = version < magic[VERSION_AT];
     return rmri_node_state_parse_body(
-        k, rmr_bytes_of(text.ptr + HEAD_LEN, text.len - HEAD_LEN));
+        k, a, rmr_bytes_of(text.ptr + HEAD_LEN, text.len - HEAD_LEN));
 }
 
 /* ---- writing ----------------------------------------------------------- */
@@ -287,7 +320,7 @@ static void put_prefs(rmr_jw *w, const nd_prefs *p)
     rmr_jw_array_end(w);
     rmr_jw_kbool(w, "advertise_exit_node", p->advertise_exit_node);
     rmr_jw_kbool(w, "accept_routes", p->accept_routes);
-    rmr_jw_kstr(w, "exit_node", p->exit_node);
+    rmr_jw_kstr(w, "exit_node", rmr_text_kept(p->exit_node));
     rmr_jw_kstr(w, "exit_node_id", p->exit_id);
     rmr_jw_kbool(w, "exit_node_allow_lan", p->exit_node_allow_lan);
     rmr_jw_kbool(w, "accept_dns", p->accept_dns);
@@ -305,7 +338,7 @@ rmr_err rmri_node_state_text(const nd_keys *k, rmr_buf dst, size_t *len)
         return RMR_E_BUFSIZE;
     rmr_jw_init(&w, rmr_buf_of(dst.ptr + HEAD_LEN, dst.len - HEAD_LEN));
     rmr_jw_object(&w);
-    rmr_jw_kstr(&w, "control_url", k->url);
+    rmr_jw_kstr(&w, "control_url", rmr_text_kept(k->url));
     put_key(&w, "machine_key", "privkey:", k->machine);
     put_key(&w, "node_key", "privkey:", k->node);
     if (k->has_old_node)
@@ -315,9 +348,9 @@ rmr_err rmri_node_state_text(const nd_keys *k, rmr_buf dst, size_t *len)
     rmr_jw_kbool(&w, "registered", k->registered);
     if (k->websocket)
         rmr_jw_kbool(&w, "control_websocket", true);
-    rmr_jw_kstr(&w, "login", k->login);
+    rmr_jw_kstr(&w, "login", rmr_text_kept(k->login));
     rmr_jw_kstr(&w, "stable_id", k->stable_id);
-    rmr_jw_kstr(&w, "auth_url", k->auth_url);
+    rmr_jw_kstr(&w, "auth_url", rmr_text_kept(k->auth_url));
     rmr_jw_ku64(&w, "home_derp", k->home);
     rmr_jw_ku64(&w, "wg_floor_unix_ns", k->wg_floor_unix_ns);
     put_prefs(&w, &k->prefs);

@@ -196,12 +196,12 @@ static void put_tailnet(rmr_node *n, rmr_jw *w)
 static void put_exit_health(rmr_node *n, rmr_jw *w)
 {
     char text[RMR_NODE_MAX_EXIT_NODE + 100];
-    if (!n->routes.exit_text[0] || n->routes.exit_peer)
+    if (!rmri_node_exit_text(n)[0] || n->routes.exit_peer)
         return;
     snprintf(text, sizeof text,
              "the exit node %s is not there: what would go through it is "
              "dropped",
-             n->routes.exit_text);
+             rmri_node_exit_text(n));
     rmr_jw_str(w, text);
 }
 
@@ -210,7 +210,7 @@ static void put_health(rmr_node *n, rmr_jw *w)
     rmr_jw_key(w, "Health");
     rmr_jw_array(w);
     if (n->ctl_state == RMR_CTL_DOWN || n->ctl_state == RMR_CTL_FAILED)
-        rmr_jw_str(w, n->ctl_text);
+        rmr_jw_str(w, rmr_text_kept(n->ctl_text));
     for (size_t i = 0; n->nm && i < rmr_nm_health_count(n->nm) && i < 16; i++)
         rmr_jw_str(w, rmr_nm_health_at(n->nm, i));
     put_exit_health(n, w);
@@ -222,12 +222,12 @@ static void put_head(rmr_node *n, rmr_jw *w, rmr_time now)
 {
     char text[RMR_ADDR_TEXT_MAX];
     rmr_jw_object(w);
-    rmr_jw_kstr(w, "Version", n->product);
+    rmr_jw_kstr(w, "Version", rmr_text_kept(n->product));
     rmr_jw_kbool(w, "TUN", false);
     rmr_jw_kstr(w, "BackendState", rmr_node_state_name(n->state));
     rmr_jw_kbool(w, "HaveNodeKey", n->keys.registered);
-    rmr_jw_kstr(w, "AuthURL", n->keys.auth_url);
-    rmr_jw_kstr(w, "ControlURL", n->url);
+    rmr_jw_kstr(w, "AuthURL", rmr_text_kept(n->keys.auth_url));
+    rmr_jw_kstr(w, "ControlURL", rmr_text_kept(n->url));
     rmr_jw_key(w, "TailscaleIPs");
     rmr_jw_array(w);
     for (size_t i = 0; i < n->n_ips; i++)

@@ -319,8 +319,10 @@ static bool all_over(void *user)
     for (size_t i = 0; i < FLOWS; i++) {
         flow *f = &flows[i];
         flow_step(f, i);
-        /* A server of which nobody heard is no server. */
-        over = over && f->started && side_is_over(&f->client) &&
+        /* A server of which nobody heard is no server; and a node that has
+         * stopped resets nobody who goes on sending to it. */
+        over = over && f->started &&
+               (side_is_over(&f->client) || p.node[0].stopped) &&
                (!f->server.c || side_is_over(&f->server));
     }
     return over;

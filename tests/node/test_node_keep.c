@@ -142,7 +142,7 @@ static void a_state_of_version_2_is_read_and_upgraded(void **st)
     start(&cfg);
     assert_vector_prefs();
     assert_int_equal(l.node->keys.prefs.n_tags, 0);
-    assert_string_equal(l.node->keys.auth_url, "");
+    assert_null(l.node->keys.auth_url);
     assert_int_equal(l.stores, 1);
     assert_memory_equal(lab_blob_get(&l, STATE)->data, "remora-state 3 ", 15);
     again(&cfg);
@@ -981,9 +981,12 @@ static void the_form_of_the_upgrade_is_kept(void **st)
     uint8_t text[4096];
     nd_keys in, out;
     bool is_old;
+    test_alloc al = {0};
+    rmr_alloc a = test_alloc_table(&al);
     size_t len = read_vector("state-2.txt", text, sizeof text);
     assert_int_equal(
-        rmri_node_state_parse(&in, rmr_bytes_of(text, len), &is_old), RMR_OK);
+        rmri_node_state_parse(&in, &a, rmr_bytes_of(text, len), &is_old),
+        RMR_OK);
     assert_false(in.websocket); /* of before there was such a field */
     for (int i = 0; i < 2; i++) {
         in.websocket = i;
@@ -991,10 +994,32 @@ static void the_form_of_the_upgrade_is_kept(void **st)
             rmri_node_state_text(&in, rmr_buf_of(text, sizeof text), &len),
             RMR_OK);
         assert_int_equal(
-            rmri_node_state_parse(&out, rmr_bytes_of(text, len), &is_old),
+            rmri_node_state_parse(&out, &a, rmr_bytes_of(text, len), &is_old),
             RMR_OK);
         assert_int_equal(out.websocket, i);
+        rmri_node_keys_wipe(&out, &a);
     }
+    rmri_node_keys_wipe(&in, &a);
+    assert_int_equal(al.live_blocks, 0);
+}
+
+static void a_state_is_read_whole_or_not_at_all(void **st)
+{
+    (void)st;
+    uint8_t text[4096];
+    bool is_old;
+    size_t len = read_vector("state-3.txt", text, sizeof text), k = 1;
+    for (rmr_err e = RMR_E_NOMEM; e; k++) {
+        nd_keys keys;
+        test_alloc al = {.fail_at = k};
+        rmr_alloc a = test_alloc_table(&al);
+        e = rmri_node_state_parse(&keys, &a, rmr_bytes_of(text, len), &is_old);
+        assert_int_equal(e, al.failed ? RMR_E_NOMEM : RMR_OK);
+        if (!e)
+            rmri_node_keys_wipe(&keys, &a);
+        assert_int_equal(al.live_blocks, 0);
+    }
+    assert_true(k > 8);
 }
 
 /* ---- a death at each write --------------------------------------------- */
@@ -1088,6 +1113,7 @@ int main(void)
         T(a_program_can_keep_the_state_itself),
         T(what_the_program_keeps_is_sealed_too),
         T(the_form_of_the_upgrade_is_kept),
+        T(a_state_is_read_whole_or_not_at_all),
         T(from_the_cache_expired_keys_are_not_used),
         T(from_the_cache_an_expired_node_does_not_run),
         T(killed_at_each_write_it_starts_with_old_or_new_state),

@@ -242,7 +242,7 @@ static void assert_runs(void)
     assert_true(uses(b.key));
     assert_memory_equal(l.node->keys.node, l.node->node_private, RMR_KEY_LEN);
     assert_false(l.node->keys.has_old_node || l.node->renewing);
-    assert_string_equal(l.node->keys.auth_url, "");
+    assert_null(l.node->keys.auth_url);
     assert_int_equal(l.running_events, 1);
 }
 

@@ -36,14 +36,34 @@ static void frame(const char *text)
     l.node->from_server = false;
 }
 
-static void begin(const nd_routes_wish *w)
+typedef struct wish { /* what the program wants of routes */
+    const rmr_prefix *advertise;
+    size_t n_advertise;
+    bool accept;
+    const char *exit_node;
+} wish;
+
+static rmr_err set(const wish *w)
+{
+    rmr_node_prefs p;
+    rmr_node_prefs_init(&p, sizeof p);
+    p.given = RMR_NODE_PREF_ADVERTISE_ROUTES | RMR_NODE_PREF_ACCEPT_ROUTES |
+              RMR_NODE_PREF_EXIT_NODE;
+    p.advertise_routes = w->advertise;
+    p.n_advertise_routes = w->n_advertise;
+    p.accept_routes = w->accept;
+    p.exit_node = w->exit_node;
+    return rmr_node_set_prefs(l.node, l.now, &p);
+}
+
+static void begin(const wish *w)
 {
     rmr_node_config cfg;
     lab_config(&l, &cfg);
     cfg.control_url = "http://127.0.0.1:1";
     assert_int_equal(lab_start(&l, &cfg), RMR_OK);
     lab_turn(&l);
-    assert_int_equal(rmri_node_routes_set(l.node, w), RMR_OK);
+    assert_int_equal(set(w), RMR_OK);
     rmri_node_cache_overtaken(l.node);
     rmr_nm_stream_begin(l.node->nm);
     frame("{\"Node\":" PEER("1", "") ",\"Peers\":[" PEER("2", TWO) "," PEER(
@@ -106,7 +126,7 @@ static uint64_t wg_says(const char *to)
 
 static void nothing_is_used_that_was_not_asked_for(void **state)
 {
-    const nd_routes_wish none = {0};
+    const wish none = {0};
     (void)state;
     begin(&none);
     assert_int_equal(goes_to("100.64.0.2"), 2);
@@ -120,7 +140,7 @@ static void nothing_is_used_that_was_not_asked_for(void **state)
 
 static void the_longest_prefix_of_all_peers_wins(void **state)
 {
-    const nd_routes_wish yes = {.accept = true};
+    const wish yes = {.accept = true};
     (void)state;
     begin(&yes);
     assert_int_equal(goes_to("10.200.0.1"), 2); /* WireGuard knows it now */
@@ -135,7 +155,7 @@ static void the_longest_prefix_of_all_peers_wins(void **state)
 
 static void nobody_sends_in_the_name_of_another(void **state)
 {
-    const nd_routes_wish yes = {.accept = true, .exit_node = "n2"};
+    const wish yes = {.accept = true, .exit_node = "n2"};
     (void)state;
     begin(&yes);
     rmr_wg_peer two = rmri_node_peers_route(l.node, l.now,
@@ -157,13 +177,13 @@ static void nobody_sends_in_the_name_of_another(void **state)
 static void an_exit_node_by_any_of_its_names(void **state)
 {
     static const char *const names[] = {"n2", "n2.ex.com", "100.64.0.2", "st2"};
-    const nd_routes_wish first = {.exit_node = "n4"};
+    const wish first = {.exit_node = "n4"};
     (void)state;
     begin(&first);
     assert_int_equal(goes_to("8.8.8.8"), 4);
     for (size_t i = 0; i < 4; i++) {
-        const nd_routes_wish w = {.exit_node = names[i]};
-        assert_int_equal(rmri_node_routes_set(l.node, &w), RMR_OK);
+        const wish w = {.exit_node = names[i]};
+        assert_int_equal(set(&w), RMR_OK);
         assert_string_equal(l.node->routes.exit_id, "st2");
         assert_int_equal(goes_to("8.8.8.8"), 2);
         assert_int_equal(goes_to("10.1.2.3"), 2); /* not accepted: all else */
@@ -171,8 +191,8 @@ static void an_exit_node_by_any_of_its_names(void **state)
     assert_int_equal(goes_to("100.64.0.9"), 0); /* nobody's */
     const rmr_addr v6 = ip("2001:db8::1");
     assert_non_null(rmri_node_routes_find(l.node, &v6));
-    const nd_routes_wish four = {.exit_node = "st4"};
-    assert_int_equal(rmri_node_routes_set(l.node, &four), RMR_OK);
+    const wish four = {.exit_node = "st4"};
+    assert_int_equal(set(&four), RMR_OK);
     assert_int_equal(goes_to("8.8.8.8"), 4);
     /* It lacks a family: that is a black hole, not a way by another one. */
     assert_null(rmri_node_routes_find(l.node, &v6));
@@ -181,7 +201,7 @@ static void an_exit_node_by_any_of_its_names(void **state)
 
 static void an_exit_node_that_goes_is_waited_for(void **state)
 {
-    const nd_routes_wish w = {.exit_node = "n2"};
+    const wish w = {.exit_node = "n2"};
     (void)state;
     begin(&w);
     assert_int_equal(goes_to("8.8.8.8"), 2);
@@ -202,7 +222,7 @@ static void an_exit_node_that_goes_is_waited_for(void **state)
 
 static void a_route_that_moves_is_moved_at_once(void **state)
 {
-    const nd_routes_wish yes = {.accept = true};
+    const wish yes = {.accept = true};
     (void)state;
     begin(&yes);
     assert_int_equal(goes_to("10.1.2.3"), 3);
@@ -222,12 +242,12 @@ static void a_route_that_moves_is_moved_at_once(void **state)
 
 static void what_is_not_accepted_any_more_leaves_wireguard(void **state)
 {
-    const nd_routes_wish yes = {.accept = true}, no = {.accept = false};
+    const wish yes = {.accept = true}, no = {.accept = false};
     (void)state;
     begin(&yes);
     assert_int_equal(goes_to("10.1.2.3"), 3);
     assert_int_equal(wg_says("10.1.2.3"), 3);
-    assert_int_equal(rmri_node_routes_set(l.node, &no), RMR_OK);
+    assert_int_equal(set(&no), RMR_OK);
     assert_int_equal(wg_says("10.1.2.3"), 0);
     assert_int_equal(wg_says("100.64.0.3"), 3);
     assert_int_equal(goes_to("10.1.2.3"), 0);
@@ -235,7 +255,7 @@ static void what_is_not_accepted_any_more_leaves_wireguard(void **state)
 
 static void names_of_4via6_are_addresses(void **state)
 {
-    const nd_routes_wish none = {0};
+    const wish none = {0};
     static const struct {
         const char *name, *ip; /* NULL: it is no such name */
     } cases[] = {
@@ -269,19 +289,19 @@ static void names_of_4via6_are_addresses(void **state)
 
 static void bad_wishes_are_refused_whole(void **state)
 {
-    const nd_routes_wish good = {.accept = true, .exit_node = "n2"};
+    const wish good = {.accept = true, .exit_node = "n2"};
     const rmr_prefix bits = {{10, 1, 2, 3}, RMR_AF_INET, 16};
-    const nd_routes_wish bad = {.advertise = &bits, .n_advertise = 1};
+    const wish bad = {.advertise = &bits, .n_advertise = 1};
     char long_name[300];
     (void)state;
     begin(&good);
     memset(long_name, 'n', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = '\0';
-    const nd_routes_wish too_long = {.exit_node = long_name};
-    assert_int_equal(rmri_node_routes_set(l.node, &bad), RMR_E_INVAL);
-    assert_int_equal(rmri_node_routes_set(l.node, &too_long), RMR_E_INVAL);
+    const wish too_long = {.exit_node = long_name};
+    assert_int_equal(set(&bad), RMR_E_INVAL);
+    assert_int_equal(set(&too_long), RMR_E_INVAL);
     assert_true(l.node->routes.accept);
-    assert_string_equal(l.node->routes.exit_text, "n2");
+    assert_string_equal(rmri_node_exit_text(l.node), "n2");
     rmr_node_config cfg;
     lab_config(&l, &cfg);
     cfg.advertise_routes = &bits;
@@ -302,7 +322,7 @@ static uint64_t peer_to(const char *text, rmr_err want)
 
 static void a_routed_address_leads_to_its_peer(void **state)
 {
-    nd_routes_wish w = {.accept = true, .exit_node = "n4"};
+    wish w = {.accept = true, .exit_node = "n4"};
     (void)state;
     begin(&w);
     assert_int_equal(peer_to("10.1.0.1", RMR_OK), 3);
@@ -316,7 +336,7 @@ static void a_routed_address_leads_to_its_peer(void **state)
 
 static void without_routes_no_address_leads_to_a_peer(void **state)
 {
-    nd_routes_wish w = {0};
+    wish w = {0};
     (void)state;
     begin(&w);
     peer_to("10.1.0.1", RMR_E_NOTFOUND);

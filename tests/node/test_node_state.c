@@ -98,11 +98,13 @@ static void what_the_server_tells_is_stored_together_and_soon(void **st)
     lab_blob *b = lab_blob_get(&l, "remora.state");
     nd_keys k;
     bool is_old = false;
+    rmr_alloc a = test_alloc_table(NULL);
     assert_int_equal(
-        rmri_node_state_parse(&k, rmr_bytes_of(b->data, b->len), &is_old),
+        rmri_node_state_parse(&k, &a, rmr_bytes_of(b->data, b->len), &is_old),
         RMR_OK);
     assert_true(k.registered);
     assert_int_equal(k.home, 7);
+    rmri_node_keys_wipe(&k, &a);
 }
 
 static void another_control_url_is_refused_and_the_state_kept(void **st)
