@@ -733,7 +733,10 @@ struct rmr_node {
     nd_phase phase;
     rmr_node_state state;
     rmr_time started, now; /* now: the latest seen (T3) */
-    bool has_wall, has_links, running_told, dirty;
+    bool has_wall, has_links, running_told;
+    /* Who has news, and so is asked in the next pump (node.c): all, or the
+     * control client, or the relays' connections. */
+    bool dirty, ctl_news, relay_news;
     uint32_t in_callback; /* R2: how deep */
     bool data_due;    /* there may be packets to send */
     bool data_last;   /* the last operation was node_out.c's */
@@ -741,6 +744,7 @@ struct rmr_node {
         state_seen;
     rmr_time stop_deadline;
     rmr_time again_at; /* a pump was cut short: it goes on then */
+    rmr_time all_at;   /* all layers were asked last */
     rmr_time state_at; /* when rmri_node_state_soon() is to have its way */
     rmr_time cache_at;
     rmr_time renew_at; /* looked at again, or a rest after a refusal */
