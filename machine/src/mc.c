@@ -108,7 +108,8 @@ void rmr_mc_pump(rmr_mc *mc, rmr_time now)
 
 rmr_time rmr_mc_next_deadline(const rmr_mc *mc)
 {
-    rmr_time at = rmr_dns_next_deadline(mc->dns);
+    rmr_time at =
+        mc->dns_busy ? rmr_dns_next_deadline(mc->dns) : RMR_TIME_NEVER;
     for (const rmr_mc_link *l = mc->links; l; l = l->next)
         at = rmr_time_min(at, rmr_time_min(l->deadline, l->next_lane_at));
     return at;

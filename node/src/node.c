@@ -230,6 +230,7 @@ static rmr_err anchors_new(rmr_node *n, rmr_bytes pem)
 static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
 {
     n->started = n->now = n->all_at = now;
+    n->all_asked = true; /* no deadline is known yet */
     n->stop_deadline = n->again_at = n->cache_at = n->renew_at = n->state_at =
         n->peer_expiry_at = RMR_TIME_NEVER;
     rmr_err err = rmr_crypto_init();
@@ -513,9 +514,51 @@ static bool has_news(const rmr_node *n)
     return n->dirty || n->ctl_news || n->relay_news;
 }
 
+/* ---- deadlines: of those who were asked, the others' are as they were --- */
+
+static bool is_asked(const rmr_node *n)
+{
+    return n->all_asked || n->ctl_asked || n->relays_asked;
+}
+
+static rmr_time ctl_deadline(const rmr_node *n)
+{
+    return n->ctl ? rmr_ctl_next_deadline(n->ctl) : RMR_TIME_NEVER;
+}
+
+static rmr_time others_deadline(const rmr_node *n)
+{
+    rmr_time at = rmri_node_service_deadline(n);
+    at = rmr_time_min(at, rmri_node_pings_deadline(n));
+    if (n->wg)
+        at = rmr_time_min(at, rmr_wg_next_deadline(n->wg));
+    if (n->ns)
+        at = rmr_time_min(at, rmr_ns_next_deadline(n->ns));
+    if (n->paths)
+        at = rmr_time_min(at, rmr_paths_next_deadline(n->paths));
+    at = rmr_time_min(at, rmri_node_portmap_deadline(n));
+    at = rmr_time_min(at, rmri_node_dns_deadline(n));
+    return rmr_time_min(at, rmri_node_netcheck_deadline(n));
+}
+
+/* The end of a turn. */
+static void note_deadlines(rmr_node *n)
+{
+    if (n->all_asked)
+        n->due.others = others_deadline(n);
+    if (n->all_asked || n->ctl_asked)
+        n->due.ctl = ctl_deadline(n);
+    if (n->all_asked || n->relays_asked)
+        n->due.relays = rmri_node_regions_deadline(n);
+    n->all_asked = n->ctl_asked = n->relays_asked = false;
+}
+
+/* ---- the pump ----------------------------------------------------------- */
+
 static void pump_all(rmr_node *n, rmr_time now)
 {
     n->all_at = now;
+    n->all_asked = true;
     if (n->nm) { /* the last of the layers */
         rmri_node_peerapi_pump(n);
         if (n->ctl)
@@ -550,6 +593,8 @@ static void pump(rmr_node *n, rmr_time now)
         if (all)
             pump_all(n, now);
         else if (n->nm) {
+            n->ctl_asked |= ctl;
+            n->relays_asked |= relays;
             if (ctl && n->ctl)
                 rmri_node_ctl_pump(n, now);
             if (relays)
@@ -669,6 +714,7 @@ static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
     }
     /* Two of our own sockets may talk for ever: others have their turn first. */
     n->again_at = has_news(n) ? rmr_time_add(now, RMR_MS) : RMR_TIME_NEVER;
+    note_deadlines(n);
     check_news(n, now, scratch, op);
     if (has_ended(n, now))
         end(n, op);
@@ -678,30 +724,23 @@ static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
 static rmr_time m_next_deadline(const void *self)
 {
     const rmr_node *n = self;
-    rmr_time at = n->stop_deadline;
+    nd_due due = n->due;
     if (n->phase == ND_PHASE_STOPPED)
         return RMR_TIME_NEVER;
+    if (has_news(n) || is_asked(n))
+        due = (nd_due){ctl_deadline(n), rmri_node_regions_deadline(n),
+                       others_deadline(n)};
+    rmr_time at = n->stop_deadline;
     at = rmr_time_min(at, rmr_timers_next(&n->timers));
     at = rmr_time_min(at, rmr_mc_next_deadline(n->mc));
-    at = rmr_time_min(at, rmri_node_service_deadline(n));
     at = rmr_time_min(at, n->state_at);
     at = rmr_time_min(at, n->cache_at);
     at = rmr_time_min(at, n->again_at);
     at = rmr_time_min(at, n->renew_at);
     at = rmr_time_min(at, n->peer_expiry_at);
-    at = rmr_time_min(at, rmri_node_pings_deadline(n));
-    if (n->wg)
-        at = rmr_time_min(at, rmr_wg_next_deadline(n->wg));
-    if (n->ns)
-        at = rmr_time_min(at, rmr_ns_next_deadline(n->ns));
-    if (n->ctl)
-        at = rmr_time_min(at, rmr_ctl_next_deadline(n->ctl));
-    at = rmr_time_min(at, rmri_node_regions_deadline(n));
-    if (n->paths)
-        at = rmr_time_min(at, rmr_paths_next_deadline(n->paths));
-    at = rmr_time_min(at, rmri_node_portmap_deadline(n));
-    at = rmr_time_min(at, rmri_node_dns_deadline(n));
-    return rmr_time_min(at, rmri_node_netcheck_deadline(n));
+    at = rmr_time_min(at, due.ctl);
+    at = rmr_time_min(at, due.relays);
+    return rmr_time_min(at, due.others);
 }
 
 static void conn_timer(nd_conn *c, rmr_time now)

@@ -727,6 +727,10 @@ void rmri_node_peerapi_answer(rmr_node *n, uint64_t conn, rmr_bytes msg);
 void rmri_node_peerapi_conn_free(nd_conn *c);
 void rmri_node_peerapi_free(rmr_node *n);
 
+typedef struct nd_due { /* deadlines, as of the last time that they were asked */
+    rmr_time ctl, relays, others;
+} nd_due;
+
 struct rmr_node {
     /* What each turn looks at, side by side: a node at rest is not in the
      * cache. */
@@ -737,6 +741,8 @@ struct rmr_node {
     /* Who has news, and so is asked in the next pump (node.c): all, or the
      * control client, or the relays' connections. */
     bool dirty, ctl_news, relay_news;
+    bool all_asked, ctl_asked, relays_asked; /* since `due` was noted */
+    nd_due due;
     uint32_t in_callback; /* R2: how deep */
     bool data_due;    /* there may be packets to send */
     bool data_last;   /* the last operation was node_out.c's */
