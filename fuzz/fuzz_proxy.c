@@ -92,7 +92,8 @@ static rmr_err write_data(void *owner, rmr_time now, rmr_buf dst, size_t *len)
     return RMR_OK;
 }
 
-static const rmr_mc_link_ops ops = {opened, closed, read_data, write_data};
+static const rmr_mc_link_ops ops = {
+    .opened = opened, .closed = closed, .read = read_data, .write = write_data};
 
 /* ---- the adapter ----------------------------------------------------------- */
 

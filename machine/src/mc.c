@@ -85,13 +85,16 @@ rmr_err rmr_mc_event(rmr_mc *mc, rmr_time now, const rmr_io_event *ev)
     now = clamp(mc, now);
     switch (ev->kind) {
     case RMR_IO_WALL:
+        rmri_mc_stir(mc);
         mc->wall_unix_ns = ev->wall_unix_ns;
         mc->wall_at = now;
         return RMR_OK;
     case RMR_IO_LINKS:
+        rmri_mc_stir(mc);
         rmri_mc_names_links(mc, ev->links);
         return RMR_OK;
     case RMR_IO_STOP_REQUEST:
+        rmri_mc_stir(mc);
         return RMR_OK;
     default:
         return rmri_mc_io_event(mc, now, ev);
@@ -105,7 +108,8 @@ void rmr_mc_pump(rmr_mc *mc, rmr_time now)
 
 rmr_time rmr_mc_next_deadline(const rmr_mc *mc)
 {
-    rmr_time at = rmr_dns_next_deadline(mc->dns);
+    rmr_time at =
+        mc->dns_busy ? rmr_dns_next_deadline(mc->dns) : RMR_TIME_NEVER;
     for (const rmr_mc_link *l = mc->links; l; l = l->next)
         at = rmr_time_min(at, rmr_time_min(l->deadline, l->next_lane_at));
     return at;

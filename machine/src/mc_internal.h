@@ -188,6 +188,7 @@ struct rmr_mc {
     } proxy;
 
     rmr_dns *dns;
+    bool dns_busy; /* a name was asked for, and not all is closed again */
     rmr_mc_io *dns_udp[2]; /* v4, v6 */
     bool dns_udp_failed[2]; /* not again while these questions are open */
     mc_dns_stream dns_streams[RMR_DNS_MAX_STREAMS];

@@ -466,12 +466,24 @@ static void ev_accepted(rmr_mc *mc, rmr_mc_io *io, rmr_time now,
     rmr_mc_refuse(mc, ev->child);
 }
 
+/* Who may have more to do: everybody, unless it is the mere flow of bytes and
+ * the object's owner knows whom that concerns. */
+static void stir(rmr_mc *mc, const rmr_mc_io *io, rmr_io_event_kind kind)
+{
+    bool flows = kind == RMR_IO_BYTES || kind == RMR_IO_SENT;
+    if (flows && io && io->owner && io->ops->stir)
+        io->ops->stir(io->owner);
+    else
+        rmri_mc_stir(mc);
+}
+
 rmr_err rmri_mc_io_event(rmr_mc *mc, rmr_time now, const rmr_io_event *ev)
 {
     uint64_t value = 0;
     rmr_mc_io *io = NULL;
     if (rmr_hash_get(&mc->ids, &ev->id, sizeof ev->id, &value))
         io = (rmr_mc_io *)(uintptr_t)value;
+    stir(mc, io, ev->kind);
     if (ev->kind == RMR_IO_ACCEPTED) {
         ev_accepted(mc, io, now, ev);
         return RMR_OK;

@@ -123,7 +123,6 @@ static rmr_buf proxy_bytes(rmr_mc_link *l, rmr_time now, rmr_buf data)
 static void io_bytes(void *owner, rmr_time now, rmr_buf data)
 {
     rmr_mc_link *l = owner;
-    rmri_mc_stir(l->mc);
     if (l->state == LINK_PROXY)
         data = proxy_bytes(l, now, data);
     if (data.len > 0 && l->tls)
@@ -142,13 +141,23 @@ static void io_eof(void *owner, rmr_time now)
 {
     rmr_mc_link *l = owner;
     rmr_err err = l->state == LINK_PROXY ? RMR_E_REFUSED : RMR_OK;
-    rmri_mc_stir(l->mc);
     if (l->tls)
         err = rmr_tls_read_eof(l->tls);
     rmri_mc_link_end(l, now, err,
                      l->tls && err   ? rmr_tls_err_text(err)
                      : err != RMR_OK ? "the proxy refused the connection"
                                      : "");
+}
+
+/* What an open stream carries is its layer's affair alone; an attempt, or an
+ * end, may be anybody's. */
+static void io_stir(void *owner)
+{
+    rmr_mc_link *l = owner;
+    if (l->state == LINK_OPEN && l->ops->stir)
+        l->ops->stir(l->owner);
+    else
+        rmri_mc_stir(l->mc);
 }
 
 static size_t io_produce(void *owner, rmr_time now, rmr_buf scratch)
@@ -167,7 +176,7 @@ static size_t io_produce(void *owner, rmr_time now, rmr_buf scratch)
              l->ops->write(l->owner, now, scratch, &len) != RMR_OK)
         len = 0;
     if (len > 0) /* queues drained: there may be room for more */
-        rmri_mc_stir(l->mc);
+        io_stir(l);
     return len;
 }
 
@@ -176,6 +185,7 @@ static const rmr_mc_io_ops link_io_ops = {
     .bytes = io_bytes,
     .eof = io_eof,
     .produce = io_produce,
+    .stir = io_stir,
 };
 
 void rmri_mc_link_connected(rmr_mc_link *l, rmr_time now, rmr_mc_io *io,

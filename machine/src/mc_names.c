@@ -78,6 +78,7 @@ rmr_err rmr_mc_resolve(rmr_mc *mc, rmr_time now, const char *name,
     mc->queries = q;
     rmri_mc_stir(mc);
     uint64_t asked = q->id;
+    mc->dns_busy = true;
     rmr_err err = rmr_dns_query(mc->dns, now, asked, name);
     if (err != RMR_OK && (q = query_take(mc, asked)))
         rmr_release(&mc->env.alloc, q, sizeof *q);
@@ -106,6 +107,7 @@ rmr_err rmri_mc_names_query(rmr_mc *mc, rmr_time now, uint64_t *id,
 {
     /* The answer may come inside the call, so the id must be known before. */
     *id = ++mc->last_query;
+    mc->dns_busy = true;
     rmri_mc_stir(mc);
     return rmr_dns_query(mc->dns, now, *id, name);
 }
@@ -290,8 +292,11 @@ static void streams_pump(rmr_mc *mc, rmr_time now)
  * for each round of questions (RFC 5452). */
 void rmri_mc_names_pump(rmr_mc *mc, rmr_time now)
 {
+    if (!mc->dns_busy)
+        return;
     streams_pump(mc, now);
     bool idle = rmr_dns_is_idle(mc->dns);
+    mc->dns_busy = !idle;
     for (int i = 0; i < 2; i++) {
         rmr_mc_io **slot = &mc->dns_udp[i];
         if (idle) {

@@ -11,6 +11,7 @@
 #define MAX_ROUNDS 8
 #define MAX_PUMPS 64 /* in one next_op without an operation: bounds a turn */
 #define STOP_TIMEOUT (2 * RMR_SEC)
+#define ALL_EVERY (600 * RMR_SEC)
 
 /* ---- configuration ----------------------------------------------------- */
 
@@ -236,7 +237,8 @@ static rmr_err anchors_new(rmr_node *n, rmr_bytes pem)
 
 static rmr_err node_init(rmr_node *n, const rmr_node_config *cfg, rmr_time now)
 {
-    n->started = n->now = now;
+    n->started = n->now = n->all_at = now;
+    n->all_asked = true; /* no deadline is known yet */
     n->stop_deadline = n->again_at = n->cache_at = n->renew_at = n->state_at =
         n->peer_expiry_at = RMR_TIME_NEVER;
     rmr_err err = rmr_crypto_init();
@@ -529,28 +531,97 @@ static void end(rmr_node *n, rmr_io_op *op)
 
 /* ---- the machine ------------------------------------------------------- */
 
+static bool has_news(const rmr_node *n)
+{
+    return n->dirty || n->ctl_news || n->relay_news;
+}
+
+/* ---- deadlines: of those who were asked, the others' are as they were --- */
+
+static bool is_asked(const rmr_node *n)
+{
+    return n->all_asked || n->ctl_asked || n->relays_asked;
+}
+
+static rmr_time ctl_deadline(const rmr_node *n)
+{
+    return n->ctl ? rmr_ctl_next_deadline(n->ctl) : RMR_TIME_NEVER;
+}
+
+static rmr_time others_deadline(const rmr_node *n)
+{
+    rmr_time at = rmri_node_service_deadline(n);
+    at = rmr_time_min(at, rmri_node_pings_deadline(n));
+    if (n->wg)
+        at = rmr_time_min(at, rmr_wg_next_deadline(n->wg));
+    if (n->ns)
+        at = rmr_time_min(at, rmr_ns_next_deadline(n->ns));
+    if (n->paths)
+        at = rmr_time_min(at, rmr_paths_next_deadline(n->paths));
+    at = rmr_time_min(at, rmri_node_portmap_deadline(n));
+    at = rmr_time_min(at, rmri_node_dns_deadline(n));
+    return rmr_time_min(at, rmri_node_netcheck_deadline(n));
+}
+
+/* The end of a turn. */
+static void note_deadlines(rmr_node *n)
+{
+    if (n->all_asked)
+        n->due.others = others_deadline(n);
+    if (n->all_asked || n->ctl_asked)
+        n->due.ctl = ctl_deadline(n);
+    if (n->all_asked || n->relays_asked)
+        n->due.relays = rmri_node_regions_deadline(n);
+    n->all_asked = n->ctl_asked = n->relays_asked = false;
+}
+
+/* ---- the pump ----------------------------------------------------------- */
+
+static void pump_all(rmr_node *n, rmr_time now)
+{
+    n->all_at = now;
+    n->all_asked = true;
+    if (n->nm) { /* the last of the layers */
+        rmri_node_peerapi_pump(n);
+        if (n->ctl)
+            rmri_node_ctl_pump(n, now);
+        rmri_node_pings_pump(n, now);
+        rmri_node_regions_pump(n, now);
+        rmri_node_netcheck_pump(n, now);
+        rmri_node_portmap_pump(n, now);
+        rmri_node_peers_forget_expired(n, now);
+        rmri_node_dns_pump(n, now);
+        n->data_due = true;
+        rmri_node_paths_pump(n, now);
+    }
+    rmr_mc_pump(n->mc, now);
+}
+
+/* Only who has news is asked: a node at rest hears keep-alives of its control
+ * server and of its relay and nothing else, and the other layers are not in the
+ * cache then.  Whatever is not known to be the news of one is everybody's; and
+ * all are asked now and then, for one that once had no memory tries again when
+ * it is asked. */
 static void pump(rmr_node *n, rmr_time now)
 {
-    for (int round = 0; n->dirty && round < MAX_ROUNDS; round++) {
-        n->dirty = false;
+    for (int round = 0; has_news(n) && round < MAX_ROUNDS; round++) {
+        bool ctl = n->ctl_news, relays = n->relay_news;
+        bool all = n->dirty || rmr_time_since(now, n->all_at) >= ALL_EVERY;
+        n->dirty = n->ctl_news = n->relay_news = false;
         if (n->state_wanted && n->phase == ND_PHASE_UP) {
             n->state_wanted = false;
             rmri_node_state_save(n);
         }
-        if (n->nm) { /* the last of the layers */
-            rmri_node_peerapi_pump(n);
-            if (n->ctl)
+        if (all)
+            pump_all(n, now);
+        else if (n->nm) {
+            n->ctl_asked |= ctl;
+            n->relays_asked |= relays;
+            if (ctl && n->ctl)
                 rmri_node_ctl_pump(n, now);
-            rmri_node_pings_pump(n, now);
-            rmri_node_regions_pump(n, now);
-            rmri_node_netcheck_pump(n, now);
-            rmri_node_portmap_pump(n, now);
-            rmri_node_peers_forget_expired(n, now);
-            rmri_node_dns_pump(n, now);
-            n->data_due = true;
-            rmri_node_paths_pump(n, now);
+            if (relays)
+                rmri_node_regions_pump(n, now);
         }
-        rmr_mc_pump(n->mc, now);
     }
 }
 
@@ -579,10 +650,9 @@ static rmr_err m_event(void *self, rmr_time now, const rmr_io_event *ev)
     if (n->in_callback)
         return RMR_E_REENTRANT;
     now = clamp(n, now);
-    n->dirty = true;
     if (ev->kind == RMR_IO_WALL)
         rmri_node_links_wall(n, now, ev->wall_unix_ns);
-    rmr_mc_event(n->mc, now, ev);
+    rmr_mc_event(n->mc, now, ev); /* says whose news it is */
     switch (ev->kind) {
     case RMR_IO_WALL:
         n->has_wall = true;
@@ -615,6 +685,33 @@ static bool take_op(rmr_node *n, rmr_time now, rmr_buf scratch, rmr_io_op *op)
     return n->data_last;
 }
 
+#ifdef RMRI_NODE_CHECK_NEWS
+static rmr_time m_next_deadline(const void *self);
+
+/* At the end of a turn nobody may have anything more, whoever was asked: news
+ * that are not told would lie there until something else happens.  Builds for
+ * tests look each time, and fail the node. */
+static void check_news(rmr_node *n, rmr_time now, rmr_buf scratch,
+                       rmr_io_op *op)
+{
+    rmr_time at = m_next_deadline(n);
+    if (has_news(n) || n->phase >= ND_PHASE_STOPPING || at <= now)
+        return;
+    n->dirty = true;
+    pump(n, now);
+    if (take_op(n, now, scratch, op) || has_news(n) || at != m_next_deadline(n))
+        rmri_node_fail(n, now, RMR_E_INTERNAL,
+                       "a layer has news that nobody told");
+    memset(op, 0, sizeof *op);
+}
+#else
+static void check_news(const rmr_node *n, rmr_time now, rmr_buf scratch,
+                       const rmr_io_op *op)
+{
+    (void)n, (void)now, (void)scratch, (void)op;
+}
+#endif
+
 static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
                          rmr_io_op *op)
 {
@@ -634,11 +731,13 @@ static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
                 return RMR_OK;
             memset(op, 0, sizeof *op);
         }
-        if (!n->dirty)
+        if (!has_news(n))
             break;
     }
     /* Two of our own sockets may talk for ever: others have their turn first. */
-    n->again_at = n->dirty ? rmr_time_add(now, RMR_MS) : RMR_TIME_NEVER;
+    n->again_at = has_news(n) ? rmr_time_add(now, RMR_MS) : RMR_TIME_NEVER;
+    note_deadlines(n);
+    check_news(n, now, scratch, op);
     if (has_ended(n, now))
         end(n, op);
     return RMR_OK;
@@ -647,30 +746,23 @@ static rmr_err m_next_op(void *self, rmr_time now, rmr_buf scratch,
 static rmr_time m_next_deadline(const void *self)
 {
     const rmr_node *n = self;
-    rmr_time at = n->stop_deadline;
+    nd_due due = n->due;
     if (n->phase == ND_PHASE_STOPPED)
         return RMR_TIME_NEVER;
+    if (has_news(n) || is_asked(n))
+        due = (nd_due){ctl_deadline(n), rmri_node_regions_deadline(n),
+                       others_deadline(n)};
+    rmr_time at = n->stop_deadline;
     at = rmr_time_min(at, rmr_timers_next(&n->timers));
     at = rmr_time_min(at, rmr_mc_next_deadline(n->mc));
-    at = rmr_time_min(at, rmri_node_service_deadline(n));
     at = rmr_time_min(at, n->state_at);
     at = rmr_time_min(at, n->cache_at);
     at = rmr_time_min(at, n->again_at);
     at = rmr_time_min(at, n->renew_at);
     at = rmr_time_min(at, n->peer_expiry_at);
-    at = rmr_time_min(at, rmri_node_pings_deadline(n));
-    if (n->wg)
-        at = rmr_time_min(at, rmr_wg_next_deadline(n->wg));
-    if (n->ns)
-        at = rmr_time_min(at, rmr_ns_next_deadline(n->ns));
-    if (n->ctl)
-        at = rmr_time_min(at, rmr_ctl_next_deadline(n->ctl));
-    at = rmr_time_min(at, rmri_node_regions_deadline(n));
-    if (n->paths)
-        at = rmr_time_min(at, rmr_paths_next_deadline(n->paths));
-    at = rmr_time_min(at, rmri_node_portmap_deadline(n));
-    at = rmr_time_min(at, rmri_node_dns_deadline(n));
-    return rmr_time_min(at, rmri_node_netcheck_deadline(n));
+    at = rmr_time_min(at, due.ctl);
+    at = rmr_time_min(at, due.relays);
+    return rmr_time_min(at, due.others);
 }
 
 static void conn_timer(nd_conn *c, rmr_time now)

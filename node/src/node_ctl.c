@@ -32,12 +32,26 @@ static rmr_err link_write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
     return rmr_ctl_write(n->ctl, now, dst, len);
 }
 
+static void link_stir(void *owner)
+{
+    ((rmr_node *)owner)->ctl_news = true;
+}
+
 static const rmr_mc_link_ops ctl_link_ops = {
     .opened = link_opened,
     .closed = link_closed,
     .read = link_read,
     .write = link_write,
+    .stir = link_stir,
 };
+
+/* What the client says by a callback may be anybody's news. */
+static rmr_node *told(void *user)
+{
+    rmr_node *n = user;
+    n->dirty = true;
+    return n;
+}
 
 /* What to do about faults that are not the control protocol's own. */
 static const char *advice(rmr_err err)
@@ -101,8 +115,7 @@ static void on_failed(rmr_node *n, rmr_err err, const char *text)
 static void on_state(void *user, rmr_ctl_state state, rmr_err err,
                      const char *text)
 {
-    rmr_node *n = user;
-    n->dirty = true;
+    rmr_node *n = told(user);
     n->ctl_state = state;
     if (!text)
         text = "";
@@ -140,12 +153,12 @@ static void on_state(void *user, rmr_ctl_state state, rmr_err err,
 
 static void on_key_expired(void *user)
 {
-    rmri_node_login_expired(user);
+    rmri_node_login_expired(told(user));
 }
 
 static void on_key_refused(void *user, rmr_err err, const char *text)
 {
-    rmr_node *n = user;
+    rmr_node *n = told(user);
     say_why(n, err, text);
     rmri_node_trouble(n, err, rmr_text_kept(n->ctl_text));
     rmri_node_login_refused(n, err);
@@ -153,7 +166,7 @@ static void on_key_refused(void *user, rmr_err err, const char *text)
 
 static void on_server_key(void *user, const uint8_t key[RMR_KEY_LEN])
 {
-    rmr_node *n = user;
+    rmr_node *n = told(user);
     memcpy(n->keys.server, key, RMR_KEY_LEN);
     n->keys.has_server = true;
     rmri_node_state_soon(n);
@@ -161,14 +174,14 @@ static void on_server_key(void *user, const uint8_t key[RMR_KEY_LEN])
 
 static void on_upgrade_form(void *user, bool websocket)
 {
-    rmr_node *n = user;
+    rmr_node *n = told(user);
     n->keys.websocket = websocket;
     n->state_wanted = true;
 }
 
 static void on_registered(void *user, const char *login, const char *display)
 {
-    rmr_node *n = user;
+    rmr_node *n = told(user);
     (void)display;
     n->keys.registered = true;
     rmri_node_login_registered(n);

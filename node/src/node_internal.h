@@ -729,13 +729,22 @@ void rmri_node_peerapi_answer(rmr_node *n, uint64_t conn, rmr_bytes msg);
 void rmri_node_peerapi_conn_free(nd_conn *c);
 void rmri_node_peerapi_free(rmr_node *n);
 
+typedef struct nd_due { /* deadlines, as of the last time that they were asked */
+    rmr_time ctl, relays, others;
+} nd_due;
+
 struct rmr_node {
     /* What each turn looks at, side by side: a node at rest is not in the
      * cache. */
     nd_phase phase;
     rmr_node_state state;
     rmr_time started, now; /* now: the latest seen (T3) */
-    bool has_wall, has_links, running_told, dirty;
+    bool has_wall, has_links, running_told;
+    /* Who has news, and so is asked in the next pump (node.c): all, or the
+     * control client, or the relays' connections. */
+    bool dirty, ctl_news, relay_news;
+    bool all_asked, ctl_asked, relays_asked; /* since `due` was noted */
+    nd_due due;
     uint32_t in_callback; /* R2: how deep */
     bool data_due;    /* there may be packets to send */
     bool data_last;   /* the last operation was node_out.c's */
@@ -743,6 +752,7 @@ struct rmr_node {
         state_seen;
     rmr_time stop_deadline;
     rmr_time again_at; /* a pump was cut short: it goes on then */
+    rmr_time all_at;   /* all layers were asked last */
     rmr_time state_at; /* when rmri_node_state_soon() is to have its way */
     rmr_time cache_at;
     rmr_time renew_at; /* looked at again, or a rest after a refusal */

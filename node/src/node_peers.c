@@ -265,7 +265,8 @@ void rmri_node_peers_stopgap(rmr_node *n)
 static void on_frame(void *user, uint32_t changed)
 {
     rmr_node *n = user;
-    n->dirty = true;
+    if (changed != RMR_NM_KEEPALIVE) /* it has no news for anybody */
+        n->dirty = true;
     if (changed & RMR_NM_SELF) {
         self_changed(n);
         home_as_told(n);

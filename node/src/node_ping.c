@@ -184,7 +184,8 @@ static rmr_err write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
     return RMR_OK;
 }
 
-static const rmr_mc_link_ops ops = {opened, closed, read, write};
+static const rmr_mc_link_ops ops = {
+    .opened = opened, .closed = closed, .read = read, .write = write};
 
 static rmr_err build_request(nd_ask *a)
 {

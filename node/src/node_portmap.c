@@ -95,7 +95,8 @@ static rmr_err write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
     return rmr_portmap_write(n->portmap, now, dst, len);
 }
 
-static const rmr_mc_link_ops link_ops = {opened, closed, read, write};
+static const rmr_mc_link_ops link_ops = {
+    .opened = opened, .closed = closed, .read = read, .write = write};
 
 /* ---- what it says ------------------------------------------------------ */
 

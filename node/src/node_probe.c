@@ -110,7 +110,8 @@ static rmr_err write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
     return RMR_OK;
 }
 
-static const rmr_mc_link_ops probe_ops = {opened, closed, read, write};
+static const rmr_mc_link_ops probe_ops = {
+    .opened = opened, .closed = closed, .read = read, .write = write};
 
 /* ---- the question ------------------------------------------------------ */
 

@@ -66,11 +66,17 @@ static rmr_err link_write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
     return err;
 }
 
+static void link_stir(void *owner)
+{
+    ((nd_region *)owner)->n->relay_news = true;
+}
+
 static const rmr_mc_link_ops region_link_ops = {
     .opened = link_opened,
     .closed = link_closed,
     .read = link_read,
     .write = link_write,
+    .stir = link_stir,
 };
 
 static void on_up(void *user)
@@ -119,6 +125,7 @@ static void on_peer_gone(void *user, const uint8_t key[RMR_KEY_LEN],
 {
     nd_region *r = user;
     (void)reason; /* it left, or was never there: no way back to it */
+    r->n->dirty = true;
     rmri_node_data_derp_begin(r->n);
     rmr_paths_derp_gone(r->n->paths, r->n->now, key, r->id);
 }

@@ -300,8 +300,10 @@ static rmr_err link_write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
     return err;
 }
 
-static const rmr_mc_link_ops link_ops = {link_opened, link_closed, link_read,
-                                         link_write};
+static const rmr_mc_link_ops link_ops = {.opened = link_opened,
+                                         .closed = link_closed,
+                                         .read = link_read,
+                                         .write = link_write};
 
 /* ---- the whole --------------------------------------------------------- */
 

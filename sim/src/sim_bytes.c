@@ -55,6 +55,23 @@ static void fifo_drop(rmr_sim *s, sim_fifo *f, size_t n)
     }
 }
 
+/* n bytes of the first piece, as a piece of their own; NULL: no memory. */
+static sim_piece *cut(rmr_sim *s, sim_fifo *f, size_t n)
+{
+    sim_piece *p = f->first;
+    if (p->at == 0 && n == p->len) {
+        f->first = p->next;
+        if (!f->first)
+            f->last = NULL;
+        f->len -= n;
+        return p;
+    }
+    sim_piece *part = piece_new(s, rmr_bytes_of(p->data + p->at, n));
+    if (part)
+        fifo_drop(s, f, n);
+    return part;
+}
+
 static void fifo_wipe(rmr_sim *s, sim_fifo *f)
 {
     fifo_drop(s, f, f->len);
@@ -256,11 +273,9 @@ static bool send_piece(rmr_sim *s, uint64_t handle, int side, size_t n,
     e->failing_since = RMR_TIME_NEVER;
     e->last_arrival = at > e->last_arrival ? at : e->last_arrival;
     if (n) {
-        p = piece_new(s,
-                      rmr_bytes_of(e->out.first->data + e->out.first->at, n));
+        p = cut(s, &e->out, n);
         if (!p)
             return false;
-        fifo_drop(s, &e->out, n);
     }
     e->on_way += n;
     rmri_sim_host(s, e->host)->stats.stream_tx_bytes += n;

@@ -38,30 +38,45 @@ bool rmri_sim_grow(rmr_sim *s, void **tab, size_t *cap, size_t need,
     return true;
 }
 
-/* ---- the heap ------------------------------------------------------------ */
+/* ---- what comes next ------------------------------------------------------ */
 
-static bool before(const sim_happening *a, const sim_happening *b)
+/* A heap of fours: half as deep as one of twos, and the four lie side by side.
+ * Much happens at the instant at which it is made, and needs no heap: a ring
+ * keeps the order. */
+#define ARITY 4
+
+static bool before(const sim_due *a, const sim_due *b)
 {
     return a->at != b->at ? a->at < b->at : a->order < b->order;
 }
 
-static void push(rmr_sim *s, const sim_happening *h)
+static void push(rmr_sim *s, const sim_due *d)
 {
     size_t i = s->used++;
-    while (i && before(h, &s->heap[(i - 1) / 2])) {
-        s->heap[i] = s->heap[(i - 1) / 2];
-        i = (i - 1) / 2;
+    while (i && before(d, &s->heap[(i - 1) / ARITY])) {
+        s->heap[i] = s->heap[(i - 1) / ARITY];
+        i = (i - 1) / ARITY;
     }
-    s->heap[i] = *h;
+    s->heap[i] = *d;
 }
 
-static sim_happening pop(rmr_sim *s)
+/* The earliest of those under i, of which there is one at least. */
+static size_t least_child(const rmr_sim *s, size_t i)
 {
-    sim_happening first = s->heap[0], x = s->heap[--s->used];
-    size_t i = 0, child;
-    while ((child = 2 * i + 1) < s->used) {
-        if (child + 1 < s->used && before(&s->heap[child + 1], &s->heap[child]))
-            child++;
+    size_t least = ARITY * i + 1, end = least + ARITY;
+    end = end < s->used ? end : s->used;
+    for (size_t k = least + 1; k < end; k++)
+        if (before(&s->heap[k], &s->heap[least]))
+            least = k;
+    return least;
+}
+
+static sim_due pop(rmr_sim *s)
+{
+    sim_due first = s->heap[0], x = s->heap[--s->used];
+    size_t i = 0;
+    while (ARITY * i + 1 < s->used) {
+        size_t child = least_child(s, i);
         if (!before(&s->heap[child], &x))
             break;
         s->heap[i] = s->heap[child];
@@ -71,24 +86,97 @@ static sim_happening pop(rmr_sim *s)
     return first;
 }
 
+/* A ring of a power of two: one that was full is copied from its first on. */
+static bool soon_grow(rmr_sim *s)
+{
+    size_t cap = s->cap_soon;
+    if (s->n_soon < cap)
+        return true;
+    sim_due *ring = rmri_sim_alloc(s, (cap ? 2 * cap : 64) * sizeof *s->soon);
+    if (!ring)
+        return false;
+    for (size_t i = 0; i < s->n_soon; i++)
+        ring[i] = s->soon[(s->first_soon + i) & (cap - 1)];
+    rmr_release(&s->c.alloc, s->soon, cap * sizeof *s->soon);
+    s->soon = ring;
+    s->cap_soon = cap ? 2 * cap : 64;
+    s->first_soon = 0;
+    return true;
+}
+
+static const sim_due *next(const rmr_sim *s)
+{
+    const sim_due *soon = s->n_soon ? &s->soon[s->first_soon] : NULL;
+    if (s->used && (!soon || before(&s->heap[0], soon)))
+        return &s->heap[0];
+    return soon;
+}
+
+static sim_due take_next(rmr_sim *s)
+{
+    if (next(s) == s->heap)
+        return pop(s);
+    sim_due d = s->soon[s->first_soon];
+    s->first_soon = (s->first_soon + 1) & (s->cap_soon - 1);
+    s->n_soon--;
+    return d;
+}
+
+/* A place for a happening: one that was given back, or a new one. */
+static size_t new_place(rmr_sim *s)
+{
+    size_t place = s->free_happening;
+    if (place)
+        s->free_happening = (size_t)s->happenings[place - 1].a;
+    else
+        place = ++s->n_happenings;
+    return place - 1;
+}
+
+static sim_happening take_happening(rmr_sim *s, size_t place)
+{
+    sim_happening h = s->happenings[place];
+    s->happenings[place].ptr = NULL;
+    s->happenings[place].a = s->free_happening;
+    s->free_happening = place + 1;
+    return h;
+}
+
+static bool has_room(rmr_sim *s, bool is_now)
+{
+    if (!s->free_happening &&
+        !rmri_sim_grow(s, (void **)&s->happenings, &s->cap_happenings,
+                       s->n_happenings + 1, sizeof *s->happenings))
+        return false;
+    return is_now ? soon_grow(s)
+                  : rmri_sim_grow(s, (void **)&s->heap, &s->cap, s->used + 1,
+                                  sizeof *s->heap);
+}
+
 void rmri_sim_happen(rmr_sim *s, rmr_time at, sim_run_fn run, uint64_t a,
                      uint64_t b, void *ptr, size_t size)
 {
-    if (at == RMR_TIME_NEVER || !rmri_sim_grow(s, (void **)&s->heap, &s->cap,
-                                               s->used + 1, sizeof *s->heap)) {
+    bool is_now = at <= s->now;
+    if (at == RMR_TIME_NEVER || !has_room(s, is_now)) {
         rmr_release(&s->c.alloc, ptr, size);
         return;
     }
-    sim_happening h = {
-        at < s->now ? s->now : at, s->order++, run, a, b, ptr, size};
-    push(s, &h);
+    sim_due d = {is_now ? s->now : at, s->order++, new_place(s)};
+    s->happenings[d.place] = (sim_happening){run, a, b, ptr, size};
+    if (is_now)
+        s->soon[(s->first_soon + s->n_soon++) & (s->cap_soon - 1)] = d;
+    else
+        push(s, &d);
 }
 
 void rmri_sim_heap_free(rmr_sim *s)
 {
-    for (size_t i = 0; i < s->used; i++)
-        rmr_release(&s->c.alloc, s->heap[i].ptr, s->heap[i].size);
+    for (size_t i = 0; i < s->n_happenings; i++)
+        rmr_release(&s->c.alloc, s->happenings[i].ptr, s->happenings[i].size);
+    rmr_release(&s->c.alloc, s->happenings,
+                s->cap_happenings * sizeof *s->happenings);
     rmr_release(&s->c.alloc, s->heap, s->cap * sizeof *s->heap);
+    rmr_release(&s->c.alloc, s->soon, s->cap_soon * sizeof *s->soon);
 }
 
 /* ---- the digest ---------------------------------------------------------- */
@@ -129,7 +217,8 @@ rmr_time rmr_sim_now(const rmr_sim *s)
 
 rmr_time rmr_sim_next(const rmr_sim *s)
 {
-    return s->used ? s->heap[0].at : RMR_TIME_NEVER;
+    const sim_due *d = next(s);
+    return d ? d->at : RMR_TIME_NEVER;
 }
 
 typedef struct script {
@@ -161,13 +250,15 @@ rmr_err rmr_sim_step(rmr_sim *s, rmr_time end, bool *happened)
         return RMR_E_REENTRANT;
     if (s->failed)
         return s->failed;
-    if (rmr_sim_next(s) > end || !s->used) {
+    const sim_due *first = next(s);
+    if (!first || first->at > end) {
         if (end != RMR_TIME_NEVER && end > s->now)
             s->now = end;
         return RMR_OK;
     }
-    sim_happening h = pop(s);
-    s->now = h.at;
+    sim_due d = take_next(s);
+    sim_happening h = take_happening(s, d.place);
+    s->now = d.at;
     *happened = true;
     s->is_running = true;
     h.run(s, &h);

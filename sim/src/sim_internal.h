@@ -25,13 +25,17 @@ typedef struct sim_happening sim_happening;
 typedef void (*sim_run_fn)(rmr_sim *s, sim_happening *h);
 
 struct sim_happening {
-    rmr_time at;
-    uint64_t order; /* ties happen as they were made */
     sim_run_fn run;
     uint64_t a, b;
     void *ptr; /* released after `run`, unless that took it (set NULL) */
     size_t size;
 };
+
+typedef struct sim_due { /* when a happening happens */
+    rmr_time at;
+    uint64_t order; /* ties happen as they were made */
+    size_t place;   /* of the happening */
+} sim_due;
 
 /* ---- nets ---------------------------------------------------------------- */
 
@@ -222,8 +226,12 @@ struct rmr_sim {
     uint64_t rng;
     rmr_err failed; /* sticky */
     bool is_running;
-    sim_happening *heap;
+    sim_happening *happenings; /* in no order; those free are a list by .a */
+    size_t cap_happenings, n_happenings, free_happening;
+    sim_due *heap; /* what comes later */
     size_t used, cap;
+    sim_due *soon; /* what comes at this very instant: a ring */
+    size_t cap_soon, first_soon, n_soon;
     sim_net *nets;
     size_t n_nets, cap_nets;
     sim_host **hosts; /* [0] is host 1 */

@@ -263,9 +263,29 @@ void rmri_sim_tell(rmr_sim *s, uint32_t program, const rmr_io_event *ev,
     rmri_sim_happen(s, s->now, told, program, 0, t, sizeof *t + data.len);
 }
 
+/* A bare SENT, which is the most of what is told, needs no memory. */
+static void sent(rmr_sim *s, sim_happening *h)
+{
+    uint32_t program = (uint32_t)h->a;
+    const sim_program *p = running(s, program);
+    uint64_t handle;
+    if (!p || is_put_off(s, p, h) ||
+        !rmri_sim_object_of(s, program, h->b, &handle))
+        return;
+    rmr_io_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_IO_SENT;
+    ev.id = h->b;
+    rmri_sim_give(s, program, &ev);
+}
+
 void rmri_sim_answer(rmr_sim *s, uint32_t program, rmr_io_event_kind kind,
                      uint64_t id, rmr_err err)
 {
+    if (kind == RMR_IO_SENT && id && !err) {
+        rmri_sim_happen(s, s->now, sent, program, id, NULL, 0);
+        return;
+    }
     rmr_io_event ev;
     memset(&ev, 0, sizeof ev);
     ev.kind = kind;

@@ -60,7 +60,8 @@ static rmr_err l_write(void *owner, rmr_time now, rmr_buf dst, size_t *len)
     return RMR_OK;
 }
 
-static const rmr_mc_link_ops layer = {l_opened, l_closed, l_read, l_write};
+static const rmr_mc_link_ops layer = {
+    .opened = l_opened, .closed = l_closed, .read = l_read, .write = l_write};
 
 static void give(rig *r, rmr_io_event_kind kind, rmr_buf data)
 {

@@ -67,7 +67,8 @@ typedef struct rmr_mc_config {
     const rmr_gcm *gcm;               /* for their TLS, likewise             */
     rmr_mc_proxy proxy;
     void *user;
-    /* Something came in, or went out: layers may have more to do. */
+    /* Something came in, or went out: layers may have more to do.  Each event
+     * calls it, but those of a link whose layer has a stir of its own. */
     void (*on_stir)(void *user);
 } rmr_mc_config;
 
@@ -87,8 +88,9 @@ RMR_API rmr_err rmr_mc_new(rmr_mc **out, const rmr_env *env,
 RMR_API void rmr_mc_free(rmr_mc *mc);
 /** Takes an event of the machine's: WALL and LINKS for itself (the owner may
  *  look at them too), the others for their object.
- *  Effects: calls the object's owner.  Errors: UNKNOWN: an object that is gone,
- *  or none of ours; no harm is done.
+ *  Effects: calls on_stir, or the stir of a link's layer, and then the object's
+ *  owner.  Errors: UNKNOWN: an object that is gone, or none of ours; no harm is
+ *  done.
  *  Source: remora/io.h. */
 RMR_API rmr_err rmr_mc_event(rmr_mc *mc, rmr_time now, const rmr_io_event *ev);
 /** Opens and closes the resolver's sockets as it needs them; before next_op,
@@ -154,6 +156,8 @@ typedef struct rmr_mc_io_ops {
                         rmr_err why);
     /* A stream: what produce gave last has been taken by the host. */
     void (*sent)(void *owner, rmr_time now);
+    /* Bytes came, or may be sent again: in place of on_stir.  NULL: on_stir. */
+    void (*stir)(void *owner);
 } rmr_mc_io_ops;
 
 /** Connects a stream to an address, or to a local endpoint's name.
@@ -257,6 +261,10 @@ typedef struct rmr_mc_link_ops { /* the layer above the stream */
     /* Any error: the link is dropped, and closed is not called. */
     rmr_err (*read)(void *owner, rmr_time now, rmr_buf data);
     rmr_err (*write)(void *owner, rmr_time now, rmr_buf dst, size_t *len);
+    /* Bytes came or went on the open stream: this layer may have more to do,
+     * and what its callbacks make others do they tell themselves.  In place of
+     * on_stir, and before read.  NULL: on_stir. */
+    void (*stir)(void *owner);
 } rmr_mc_link_ops;
 
 /** Makes a link that is idle.
