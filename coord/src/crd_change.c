@@ -152,14 +152,24 @@ void rmri_crd_changed(rmr_coord *c, crd_node *n, crd_what what)
         self_too(n, false);
 }
 
+static void look(crd_stream *s)
+{
+    if (!s->began)
+        return;
+    s->look = s->any = true;
+    rmri_crd_stream_stir(s);
+}
+
+void rmri_crd_look(const crd_node *n)
+{
+    for (crd_stream *s = n->streams; s; s = s->node_next)
+        look(s);
+}
+
 void rmri_crd_look_all(rmr_coord *c)
 {
-    for (crd_stream *s = c->streams; s; s = s->next) {
-        if (!s->began)
-            continue;
-        s->look = s->any = true;
-        rmri_crd_stream_stir(s);
-    }
+    for (crd_stream *s = c->streams; s; s = s->next)
+        look(s);
 }
 
 /* ---- who sees whom ------------------------------------------------------- */

@@ -427,7 +427,9 @@ void rmri_crd_changed(rmr_coord *c, crd_node *n, crd_what what);
 rmr_err rmri_crd_moved(rmr_coord *c, crd_node *n);
 /* It is about to go. */
 void rmri_crd_leaves(rmr_coord *c, crd_node *n);
-/* All may be another: each stream finds out when its next frame is made. */
+/* What that node may see may be another, or what all may: each stream finds out
+ * when its next frame is made. */
+void rmri_crd_look(const crd_node *n);
 void rmri_crd_look_all(rmr_coord *c);
 
 /* What a frame of this stream is to say of the policy, before it is made: the
