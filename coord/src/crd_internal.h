@@ -17,6 +17,7 @@
  *   crd_login.c     logins that wait for approval
  *   crd_map.c       /machine/map: streams and updates
  *   crd_frame.c     one frame of a map stream
+ *   crd_alike.c     ... that others get too
  *   crd_pace.c      when it may go
  *   crd_json.c      a node, its user, its filter as JSON
  *   crd_dns.c       the DNS configuration, likewise
@@ -415,6 +416,9 @@ static inline void rmri_crd_set_del(crd_set *s, uint32_t slot)
         s->words[slot / 64] &= ~((uint64_t)1 << slot % 64);
 }
 void rmri_crd_set_free(rmr_coord *c, crd_set *s);
+/* Is there a slot that both have? */
+bool rmri_crd_sets_meet(const crd_set *a, const crd_set *b);
+bool rmri_crd_set_is_empty(const crd_set *s);
 
 typedef enum crd_what {
     CRD_PATCH, /* endpoints, home, online, keys: what a patch can say */
@@ -681,6 +685,21 @@ void rmri_crd_stream_silent(crd_stream *s, rmr_time now);
 /* Makes the next frame into the response's body, if something is to be said. */
 void rmri_crd_frame(crd_stream *s, rmr_time now);
 
+typedef struct crd_alike { /* the last frame that others may get too */
+    crd_buf frame;
+    crd_buf of;  /* what made it as it is */
+    crd_buf due; /* ... will make the one that is on hand */
+    bool is_due; /* that one may be kept */
+    size_t max;  /* bytes of a frame that is kept; 0: none is */
+} crd_alike;
+
+void rmri_crd_alike_init(rmr_coord *c);
+void rmri_crd_alike_free(rmr_coord *c);
+/* The frame that this stream is to get, if it was the last one; else the one
+ * that is made now may be kept. */
+bool rmri_crd_alike_find(const crd_stream *s, rmr_bytes *frame);
+void rmri_crd_alike_keep(rmr_coord *c, rmr_bytes frame);
+
 typedef struct crd_pace {
     rmr_time turn; /* in which so much was made */
     size_t made;   /* bytes of frames, before zstd */
@@ -728,6 +747,8 @@ void rmri_crd_put_node(rmr_jw *w, const rmr_coord *c, const crd_node *viewer,
                        const crd_node *n);
 void rmri_crd_put_patch(rmr_jw *w, const crd_node *n);
 void rmri_crd_put_profile(rmr_jw *w, const crd_node *n);
+/* The user whose node it is said to be. */
+uint64_t rmri_crd_user_shown(const crd_node *n);
 
 /* ---- the server ---------------------------------------------------------- */
 
@@ -816,6 +837,8 @@ struct rmr_coord {
 
     crd_stream *streams;
     crd_pace pace;
+    crd_alike alike;
+    uint64_t changes; /* rises with each that streams may be told of */
     crd_zstd *zstd;
     uint8_t *scratch;
     uint64_t frame; /* number of the one that is made */

@@ -49,7 +49,8 @@ static const char *const ports[] = {"\"*\"", "\"22\"", "\"tcp:80-90\"",
                                     "\"udp:53\",\"icmp:*\""};
 static const char *const vias[] = {"\"tag:a\"", "\"tag:b\",\"tag:c\""};
 static const char *const caps[] = {"\"tailscale.com/cap/drive\":[{\"a\":1}]",
-                                   "\"x.test/y\":[1,2],\"x.test/z\":null"};
+                                   "\"x.test/y\":[1,2],\"x.test/z\":null",
+                                   "\"x.test/y\":[1,3],\"x.test/z\":null"};
 static const char *const shells[] = {
     "{\"action\":\"accept\",\"src\":[\"group:g\"],\"dst\":[\"tag:a\"],"
     "\"users\":[\"root\"]}",
@@ -81,6 +82,29 @@ static rule draw(test_rng *r)
     x.via = how == 2 ? 1 + PICK(r, vias) : 0;
     x.self = how == 3;
     return x;
+}
+
+/* One part of it is another. */
+static void vary(rule *x, test_rng *r)
+{
+    rule other = draw(r);
+    switch (test_rng_u64(r) % 5) {
+    case 0:
+        x->src = other.src;
+        break;
+    case 1:
+        x->dst = other.dst;
+        break;
+    case 2:
+        x->ip = x->ip ? 1 + PICK(r, ports) : 0;
+        break;
+    case 3:
+        x->cap = x->cap ? 1 + PICK(r, caps) : 0;
+        break;
+    default:
+        x->via = x->via ? 1 + PICK(r, vias) : 0;
+        break;
+    }
 }
 
 /* A piece of it is another, or is there no more, or there is one more. */
@@ -119,6 +143,9 @@ static void mutate(document *d, test_rng *r)
         return;
     case 7:
     case 8:
+        if (d->n)
+            vary(&d->rules[at % d->n], r);
+        return;
     case 9:
         if (d->n) {
             d->rules[at % d->n] = x;
@@ -373,7 +400,7 @@ static rmr_pol *another(world *w, rmr_pol **twin)
 {
     rmr_pol *pol;
     do {
-        for (uint64_t k = test_rng_u64(&w->r) % 3; k-- > 0;)
+        for (uint64_t k = test_rng_u64(&w->r) % 4; k-- > 2;)
             mutate(&w->d, &w->r);
         mutate(&w->d, &w->r);
     } while (!parse(&w->d, &w->a, &pol));
