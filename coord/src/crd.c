@@ -68,6 +68,7 @@ rmr_err rmr_coord_new(rmr_coord **out, const rmr_env *env,
     c->now = now;
     c->stop_deadline = RMR_TIME_NEVER;
     rmri_crd_pace_init(&c->pace);
+    rmri_crd_alike_init(c);
     c->next_user = c->next_key = c->next_api_key = c->next_node = 1;
     rmr_err e = init(c, cfg);
     if (e != RMR_OK) {
@@ -94,6 +95,7 @@ void rmr_coord_free(rmr_coord *c)
     rmri_crd_api_free(c);
     rmri_crd_users_free(c);
     rmri_crd_zstd_free(c->zstd);
+    rmri_crd_alike_free(c);
     rmr_release_wiped(&alloc, c->scratch, CRD_SCRATCH);
     rmr_mc_key_free(c->key);
     rmr_mc_free(c->mc);
@@ -135,6 +137,7 @@ static void ring(rmr_coord *c, const rmr_timer *t)
     switch (t->kind) {
     case CRD_TIMER_PRESENCE:
     case CRD_TIMER_EXPIRY:
+        c->changes++;
         rmri_crd_node_timer(c, t->owner, t->kind);
         break;
     case CRD_TIMER_KEEPALIVE:

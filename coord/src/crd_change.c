@@ -41,6 +41,24 @@ void rmri_crd_set_free(rmr_coord *c, crd_set *s)
     memset(s, 0, sizeof *s);
 }
 
+bool rmri_crd_sets_meet(const crd_set *a, const crd_set *b)
+{
+    for (size_t i = 0; i < a->n_words && i < b->n_words; i++) {
+        if (a->words[i] & b->words[i])
+            return true;
+    }
+    return false;
+}
+
+bool rmri_crd_set_is_empty(const crd_set *s)
+{
+    for (size_t i = 0; i < s->n_words; i++) {
+        if (s->words[i])
+            return false;
+    }
+    return true;
+}
+
 /* ---- one stream ---------------------------------------------------------- */
 
 static void broke(crd_stream *s)
@@ -144,6 +162,7 @@ static bool tell_peers(news *x)
 void rmri_crd_changed(rmr_coord *c, crd_node *n, crd_what what)
 {
     news x = {.c = c, .n = n, .what = what};
+    c->changes++;
     if (!c->streams)
         return;
     if (!tell_peers(&x))
@@ -152,14 +171,24 @@ void rmri_crd_changed(rmr_coord *c, crd_node *n, crd_what what)
         self_too(n, false);
 }
 
+static void look(crd_stream *s)
+{
+    if (!s->began)
+        return;
+    s->look = s->any = true;
+    rmri_crd_stream_stir(s);
+}
+
+void rmri_crd_look(const crd_node *n)
+{
+    for (crd_stream *s = n->streams; s; s = s->node_next)
+        look(s);
+}
+
 void rmri_crd_look_all(rmr_coord *c)
 {
-    for (crd_stream *s = c->streams; s; s = s->next) {
-        if (!s->began)
-            continue;
-        s->look = s->any = true;
-        rmri_crd_stream_stir(s);
-    }
+    for (crd_stream *s = c->streams; s; s = s->next)
+        look(s);
 }
 
 /* ---- who sees whom ------------------------------------------------------- */
@@ -214,6 +243,7 @@ rmr_err rmri_crd_moved(rmr_coord *c, crd_node *n)
     news x = {.c = c, .n = n, .what = CRD_WHOLE, .moved = true};
     list before = {.c = c};
     bool listed = c->streams && list_peers(&before, n);
+    c->changes++;
     rmr_err e = rmri_crd_policy_node(c, n);
     if (e != RMR_OK || !c->streams)
         return e;
@@ -244,6 +274,7 @@ rmr_err rmr_coord_set_derp_map(rmr_coord *c, rmr_bytes json)
 void rmri_crd_leaves(rmr_coord *c, crd_node *n)
 {
     rmri_crd_routes_turn(c, n);
+    c->changes++;
     for (crd_stream *s = c->streams; s; s = s->next) {
         bool known = rmri_crd_set_has(&s->told, n->slot) ||
                      rmri_crd_set_has(&s->whole, n->slot);

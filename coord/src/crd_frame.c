@@ -138,15 +138,6 @@ static void put_list(crd_out *o, const crd_stream *s, const char *name,
     rmr_jw_array_end(&o->w);
 }
 
-static bool is_empty(const crd_set *s)
-{
-    for (size_t i = 0; i < s->n_words; i++) {
-        if (s->words[i])
-            return false;
-    }
-    return true;
-}
-
 static bool differ(const crd_set *a, const crd_set *b)
 {
     for (size_t i = 0; i < a->n_words; i++) {
@@ -240,15 +231,33 @@ static rmr_err make(crd_stream *s)
     put_rules(&o, s);
     if (began && s->n_gone)
         put_gone(&o, s);
-    if (!is_empty(whole))
+    if (!rmri_crd_set_is_empty(whole))
         put_list(&o, s, began ? "PeersChanged" : "Peers", whole, put_whole);
     if (began && differ(&s->dirty, &s->whole))
         put_list(&o, s, "PeersChangedPatch", &s->dirty, put_patch);
-    if (!began || !is_empty(whole))
+    if (!began || !rmri_crd_set_is_empty(whole))
         put_profiles(&o, s, whole);
     put_time(&o);
     rmr_jw_object_end(&o.w);
-    return rmri_crd_out_end(&o);
+    rmr_err e = rmri_crd_out_end(&o);
+    if (e == RMR_OK)
+        rmri_crd_alike_keep(
+            o.c, rmr_bytes_of(o.to->p + o.start, o.to->len - o.start));
+    return e;
+}
+
+/* The frame that another stream got. */
+static rmr_err repeat(crd_stream *s, rmr_bytes frame)
+{
+    rmr_coord *c = s->rpc->conn->c;
+    rmr_err e = rmri_crd_buf_add(c, &s->rpc->body, frame);
+    if (e != RMR_OK)
+        return e;
+    rmri_crd_pace_made(c, frame.len);
+    c->count.frames++;
+    c->count.frame_bytes += frame.len;
+    c->count.repeated++;
+    return RMR_OK;
 }
 
 static void clear(crd_set *s)
@@ -257,20 +266,11 @@ static void clear(crd_set *s)
         memset(s->words, 0, s->n_words * sizeof *s->words);
 }
 
-static bool meet(const crd_set *a, const crd_set *b)
-{
-    for (size_t i = 0; i < a->n_words && i < b->n_words; i++) {
-        if (a->words[i] & b->words[i])
-            return true;
-    }
-    return false;
-}
-
 static rmr_err remember(crd_stream *s)
 {
     rmr_coord *c = s->rpc->conn->c;
     bool routes = !s->began || s->look || s->n_gone ||
-                  (c->n_routers && meet(&s->whole, &c->routers));
+                  (c->n_routers && rmri_crd_sets_meet(&s->whole, &c->routers));
     for (size_t i = 0; i < s->whole.n_words; i++) {
         for (uint64_t w = s->whole.words[i]; w; w &= w - 1) {
             uint32_t slot = (uint32_t)(i * 64 + (size_t)__builtin_ctzll(w));
@@ -292,17 +292,18 @@ static rmr_err remember(crd_stream *s)
 static bool says_nothing(const crd_stream *s)
 {
     return s->began && !s->self && !s->map && !s->has_filter && !s->has_ssh &&
-           !s->n_gone && is_empty(&s->dirty);
+           !s->n_gone && rmri_crd_set_is_empty(&s->dirty);
 }
 
 void rmri_crd_frame(crd_stream *s, rmr_time now)
 {
     if (s->broken || (s->began && !s->any) || !rmri_crd_pace_may_go(s, now))
         return;
+    rmr_bytes made;
     rmr_err e = rmri_crd_sight(s);
     bool silent = e == RMR_OK && says_nothing(s);
     if (e == RMR_OK && !silent)
-        e = make(s);
+        e = rmri_crd_alike_find(s, &made) ? repeat(s, made) : make(s);
     if (e == RMR_OK)
         e = remember(s);
     if (e != RMR_OK)

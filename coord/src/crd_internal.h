@@ -19,6 +19,7 @@
  *   crd_login.c     logins that wait for approval
  *   crd_map.c       /machine/map: streams and updates
  *   crd_frame.c     one frame of a map stream
+ *   crd_alike.c     ... that others get too
  *   crd_pace.c      when it may go
  *   crd_json.c      a node, its user, its filter as JSON
  *   crd_dns.c       the DNS configuration, likewise
@@ -129,6 +130,8 @@ struct rmr_coord {
 
     crd_stream *streams;
     crd_pace pace;
+    crd_alike alike;
+    uint64_t changes; /* rises with each that streams may be told of */
     crd_zstd *zstd;
     uint8_t *scratch;
     uint64_t frame; /* number of the one that is made */

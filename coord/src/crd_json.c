@@ -147,7 +147,7 @@ static void put_tags(rmr_jw *w, const crd_node *n)
     rmr_jw_array_end(w);
 }
 
-static uint64_t user_id(const crd_node *n)
+uint64_t rmri_crd_user_shown(const crd_node *n)
 {
     return rmri_crd_is_tagged(n) || !n->user ? CRD_TAGGED_USER : n->user->id;
 }
@@ -159,7 +159,7 @@ static void put_identity(rmr_jw *w, const rmr_coord *c, const crd_node *n)
     rmr_jw_ku64(w, "ID", n->id);
     rmr_jw_kstr(w, "StableID", id);
     put_fqdn(w, c, n);
-    rmr_jw_ku64(w, "User", user_id(n));
+    rmr_jw_ku64(w, "User", rmri_crd_user_shown(n));
     put_key(w, "Key", "nodekey:", n->key);
     put_time(w, "KeyExpiry", n->expiry);
     put_key(w, "Machine", "mkey:", n->machine);
@@ -252,7 +252,7 @@ void rmri_crd_put_profile(rmr_jw *w, const crd_node *n)
     const char *name =
         rmri_crd_is_tagged(n) || !n->user ? "tagged-devices" : n->user->name;
     rmr_jw_object(w);
-    rmr_jw_ku64(w, "ID", user_id(n));
+    rmr_jw_ku64(w, "ID", rmri_crd_user_shown(n));
     rmr_jw_kstr(w, "LoginName", name);
     rmr_jw_kstr(w, "DisplayName", name);
     rmr_jw_object_end(w);

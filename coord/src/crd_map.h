@@ -47,6 +47,21 @@ void rmri_crd_stream_silent(crd_stream *s, rmr_time now);
 /* Makes the next frame into the response's body, if something is to be said. */
 void rmri_crd_frame(crd_stream *s, rmr_time now);
 
+typedef struct crd_alike { /* the last frame that others may get too */
+    crd_buf frame;
+    crd_buf of;  /* what made it as it is */
+    crd_buf due; /* ... will make the one that is on hand */
+    bool is_due; /* that one may be kept */
+    size_t max;  /* bytes of a frame that is kept; 0: none is */
+} crd_alike;
+
+void rmri_crd_alike_init(rmr_coord *c);
+void rmri_crd_alike_free(rmr_coord *c);
+/* The frame that this stream is to get, if it was the last one; else the one
+ * that is made now may be kept. */
+bool rmri_crd_alike_find(const crd_stream *s, rmr_bytes *frame);
+void rmri_crd_alike_keep(rmr_coord *c, rmr_bytes frame);
+
 typedef struct crd_pace {
     rmr_time turn; /* in which so much was made */
     size_t made;   /* bytes of frames, before zstd */
@@ -91,6 +106,8 @@ rmr_err rmri_crd_zstd_feed(crd_zstd *z, rmr_bytes in, bool last, rmr_coord *c,
 void rmri_crd_put_node(crd_out *o, const crd_node *viewer, const crd_node *n);
 void rmri_crd_put_patch(rmr_jw *w, const crd_node *n);
 void rmri_crd_put_profile(rmr_jw *w, const crd_node *n);
+/* The user whose node it is said to be. */
+uint64_t rmri_crd_user_shown(const crd_node *n);
 
 typedef struct crd_rules { /* of the node whose frame is made, as JSON */
     uint8_t *p;

@@ -74,6 +74,8 @@ static void of_server(rmr_mx *m, const rmr_coord *c)
     counter(m, "remora_coord_frames_total", "Frames of map streams.", s.frames);
     counter(m, "remora_coord_frame_bytes_total", "Their bytes, as sent.",
             s.frame_bytes);
+    counter(m, "remora_coord_repeated_frames_total",
+            "Those that were made for another stream.", s.repeated);
     counter(m, "remora_coord_bad_requests_total",
             "Requests inside Noise that were none.", s.bad_requests);
     counter(m, "remora_coord_forwarded_total",

@@ -22,12 +22,20 @@ static void keep(rmr_coord *c, char *text, uint64_t updated)
     c->policy.updated = updated;
 }
 
+static bool look(void *user, void *own)
+{
+    (void)user;
+    rmri_crd_look(own);
+    return true;
+}
+
 /* Puts a document in force, which is taken over, and keeps its text. */
 static rmr_err enforce(rmr_coord *c, rmr_pol *pol, rmr_bytes text,
                        uint64_t updated)
 {
     char *kept = rmri_crd_text(c, text);
-    rmr_err e = kept ? rmr_pol_net_set(c->policy.net, pol) : RMR_E_NOMEM;
+    rmr_err e =
+        kept ? rmr_pol_net_change(c->policy.net, pol, look, NULL) : RMR_E_NOMEM;
     if (e == RMR_OK) {
         keep(c, kept, updated);
         return RMR_OK;
@@ -81,7 +89,6 @@ rmr_err rmr_coord_set_policy(rmr_coord *c, rmr_bytes text, rmr_pol_why *why)
         rmri_crd_checks_forget(c);
     if (stored)
         rmri_crd_mark(c, &c->policy.row, CRD_DIRTY);
-    rmri_crd_look_all(c);
     approve_all(c);
     return RMR_OK;
 }

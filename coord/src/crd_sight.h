@@ -21,6 +21,9 @@ static inline void rmri_crd_set_del(crd_set *s, uint32_t slot)
         s->words[slot / 64] &= ~((uint64_t)1 << slot % 64);
 }
 void rmri_crd_set_free(rmr_coord *c, crd_set *s);
+/* Is there a slot that both have? */
+bool rmri_crd_sets_meet(const crd_set *a, const crd_set *b);
+bool rmri_crd_set_is_empty(const crd_set *s);
 
 typedef enum crd_what {
     CRD_PATCH, /* endpoints, home, online, keys: what a patch can say */
@@ -33,7 +36,9 @@ void rmri_crd_changed(rmr_coord *c, crd_node *n, crd_what what);
 rmr_err rmri_crd_moved(rmr_coord *c, crd_node *n);
 /* It is about to go. */
 void rmri_crd_leaves(rmr_coord *c, crd_node *n);
-/* All may be another: each stream finds out when its next frame is made. */
+/* What that node may see may be another, or what all may: each stream finds out
+ * when its next frame is made. */
+void rmri_crd_look(const crd_node *n);
 void rmri_crd_look_all(rmr_coord *c);
 
 /* What a frame of this stream is to say of the policy, before it is made: the

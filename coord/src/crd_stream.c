@@ -52,6 +52,7 @@ static void on_bytes(void *owner, rmr_time now, rmr_buf data)
 {
     crd_conn *n = owner;
     rmri_crd_stir(n->c);
+    n->c->changes++; /* there may be a request in it */
     if (n->tls)
         feed_tls(n, now, data);
     else

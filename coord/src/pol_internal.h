@@ -506,6 +506,26 @@ bool rmri_pol_via_has(const pol_comp *c, const pol_line *l, const pol_node *n);
 rmr_err rmri_pol_self_srcs(const pol_comp *c, const rmr_pol_net *net,
                            const pol_line *l, uint64_t user_id, pol_set *out);
 
+/* pol_see.c: a walk that finds nodes, each once. */
+typedef struct pol_walk {
+    rmr_pol_net *net;
+    const pol_comp *c;    /* by which it looks; fresh */
+    const pol_node *node; /* whose peers it finds; NULL: of no one's */
+    pol_node *first;      /* of those found, linked by `found` */
+    uint32_t n;
+} pol_walk;
+
+void rmri_pol_walk_begin(pol_walk *w, rmr_pol_net *net);
+/* All whom a line may be about, and at times others. */
+void rmri_pol_walk_line(pol_walk *w, const pol_line *l);
+void rmri_pol_walk_all(pol_walk *w);
+
+/* pol_differ.c: whether two documents say the same outside of lines; whether
+ * two lines do, for any table. */
+bool rmri_pol_same_rest(const rmr_pol *a, const rmr_pol *b);
+bool rmri_pol_same_line(const pol_comp *a, const pol_line *la,
+                        const pol_comp *b, const pol_line *lb);
+
 /* Whether some SSH rule goes by people's e-mail addresses. */
 bool rmri_pol_ssh_has_localpart(const rmr_pol *pol);
 /* pol_ssh.c: the two halves of one rule: whom it lets in as this local user,

@@ -59,15 +59,7 @@ rmr_err rmr_pol_sees(rmr_pol_net *net, uint64_t a, uint64_t b, bool *out)
 
 /* ---- all that a node sees --------------------------------------------------------- */
 
-typedef struct walk {
-    rmr_pol_net *net;
-    const pol_comp *c;
-    const pol_node *node;
-    pol_node *first; /* of those found, linked by `found` */
-    uint32_t n;
-} walk;
-
-static void found(walk *w, pol_node *n)
+static void found(pol_walk *w, pol_node *n)
 {
     if (n == w->node || n->mark == w->net->mark)
         return;
@@ -77,18 +69,18 @@ static void found(walk *w, pol_node *n)
     w->n++;
 }
 
-static void found_all(walk *w)
+static void found_all(pol_walk *w)
 {
     for (uint32_t i = 0; i < w->net->nodes.n; i++)
         found(w, *POL_AT(pol_node *, &w->net->nodes, i));
 }
 
-static bool found_everybody(const walk *w)
+static bool found_everybody(const pol_walk *w)
 {
-    return w->n + 1 == w->net->nodes.n;
+    return w->n + (w->node ? 1 : 0) == w->net->nodes.n;
 }
 
-static void found_in_range(walk *w, const pol_range *r)
+static void found_in_range(pol_walk *w, const pol_range *r)
 {
     int f = r->family == RMR_AF_INET6;
     const pol_vec *v = &w->net->addrs[f];
@@ -101,7 +93,7 @@ static void found_in_range(walk *w, const pol_range *r)
 }
 
 /* Those with an address in the set, or a subnet route that overlaps it. */
-static void found_in_set(walk *w, const pol_set *s)
+static void found_in_set(pol_walk *w, const pol_set *s)
 {
     for (uint32_t i = 0; i < s->r.n && !found_everybody(w); i++)
         found_in_range(w, POL_AT(pol_range, &s->r, i));
@@ -112,13 +104,13 @@ static void found_in_set(walk *w, const pol_set *s)
     }
 }
 
-static void found_exits(walk *w)
+static void found_exits(pol_walk *w)
 {
     for (uint32_t i = 0; i < w->net->exits.n; i++)
         found(w, *POL_AT(pol_node *, &w->net->exits, i));
 }
 
-static void found_dsts(walk *w, const pol_line *l)
+static void found_dsts(pol_walk *w, const pol_line *l)
 {
     pol_span d = POL_AT(pol_rule, &w->c->pol->rules, l->rule)->dst;
     for (uint32_t i = 0; i < d.n; i++) {
@@ -134,7 +126,7 @@ static void found_dsts(walk *w, const pol_line *l)
         found_exits(w);
 }
 
-static void found_srcs(walk *w, const pol_src *s)
+static void found_srcs(pol_walk *w, const pol_src *s)
 {
     if (s->danger) {
         found_all(w);
@@ -145,7 +137,7 @@ static void found_srcs(walk *w, const pol_src *s)
         found(w, POL_AT(pol_route_entry, &w->net->routes, i)->node);
 }
 
-static void found_vias(walk *w, const pol_line *l)
+static void found_vias(pol_walk *w, const pol_line *l)
 {
     for (uint32_t i = 0; i < w->net->routes.n; i++) {
         pol_node *n = POL_AT(pol_route_entry, &w->net->routes, i)->node;
@@ -159,7 +151,7 @@ static void found_vias(walk *w, const pol_line *l)
     }
 }
 
-static void found_self(walk *w, const pol_src *s)
+static void found_self(pol_walk *w, const pol_src *s)
 {
     if (w->node->n_tags)
         return;
@@ -172,7 +164,7 @@ static void found_self(walk *w, const pol_src *s)
     }
 }
 
-static void look(walk *w, const pol_line *l)
+static void look(pol_walk *w, const pol_line *l)
 {
     const pol_src *s = POL_AT(pol_src, &w->c->srcs, l->src);
     if (l->whom == POL_SELF) {
@@ -190,6 +182,34 @@ static void look(walk *w, const pol_line *l)
         found_srcs(w, s);
 }
 
+/* Exit nodes get what is said of any public address. */
+void rmri_pol_walk_line(pol_walk *w, const pol_line *l)
+{
+    const pol_src *s = POL_AT(pol_src, &w->c->srcs, l->src);
+    if (l->whom == POL_SELF) {
+        found_all(w);
+        return;
+    }
+    found_srcs(w, s);
+    if (l->whom == POL_VIA)
+        found_vias(w, l);
+    else
+        found_dsts(w, l);
+    found_exits(w);
+}
+
+void rmri_pol_walk_all(pol_walk *w)
+{
+    found_all(w);
+}
+
+void rmri_pol_walk_begin(pol_walk *w, rmr_pol_net *net)
+{
+    memset(w, 0, sizeof *w);
+    w->net = net;
+    net->mark++;
+}
+
 static int by_id(const void *a, const void *b, const void *ctx)
 {
     const pol_node *x = *(pol_node *const *)a, *y = *(pol_node *const *)b;
@@ -197,18 +217,17 @@ static int by_id(const void *a, const void *b, const void *ctx)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static rmr_err walk_from(walk *w, rmr_pol_net *net, uint64_t node_id)
+static rmr_err walk_from(pol_walk *w, rmr_pol_net *net, uint64_t node_id)
 {
-    memset(w, 0, sizeof *w);
-    w->net = net;
-    w->node = rmri_pol_find(net, node_id);
-    if (!w->node)
+    const pol_node *node = rmri_pol_find(net, node_id);
+    if (!node)
         return RMR_E_NOTFOUND;
     rmr_err err = rmri_pol_comp_fresh(net->comp, net);
     if (err)
         return err;
+    rmri_pol_walk_begin(w, net);
+    w->node = node;
     w->c = net->comp;
-    net->mark++;
     if (!w->c->pol->has_rules)
         found_all(w);
     for (uint32_t i = 0; i < w->c->lines.n && !found_everybody(w); i++) {
@@ -220,7 +239,7 @@ static rmr_err walk_from(walk *w, rmr_pol_net *net, uint64_t node_id)
 }
 
 /* Few are sorted; where they are many the table has them in order. */
-static rmr_err tell(const walk *w, rmr_pol_peer_fn peer, void *user)
+static rmr_err tell(const pol_walk *w, rmr_pol_peer_fn peer, void *user)
 {
     const pol_vec *from = &w->net->nodes;
     const rmr_alloc *a = &w->net->alloc;
@@ -245,7 +264,7 @@ static rmr_err tell(const walk *w, rmr_pol_peer_fn peer, void *user)
 rmr_err rmr_pol_each_peer(rmr_pol_net *net, uint64_t node_id,
                           rmr_pol_peer_fn peer, void *user)
 {
-    walk w;
+    pol_walk w;
     rmr_err err = walk_from(&w, net, node_id);
     return err ? err : tell(&w, peer, user);
 }
@@ -253,7 +272,7 @@ rmr_err rmr_pol_each_peer(rmr_pol_net *net, uint64_t node_id,
 rmr_err rmr_pol_walk_peers(rmr_pol_net *net, uint64_t node_id,
                            rmr_pol_walk_fn peer, void *user)
 {
-    walk w;
+    pol_walk w;
     rmr_err err = walk_from(&w, net, node_id);
     if (err)
         return err;

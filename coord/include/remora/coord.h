@@ -485,6 +485,7 @@ typedef struct rmr_coord_stats {
     uint64_t forwarded; /* requests of which a trusted proxy said who asks   */
     uint64_t untrusted; /* ... somebody else: ignored                        */
     uint64_t limited;   /* handshakes of addresses that began too many       */
+    uint64_t repeated;  /* frames that were made for another stream          */
 } rmr_coord_stats;
 
 /** Counters since the start.                                         [look]

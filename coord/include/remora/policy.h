@@ -143,6 +143,27 @@ RMR_API rmr_err rmr_pol_net_check(rmr_pol_net *net, const rmr_pol *pol,
  * Source:   docs/integrating.md.
  */
 RMR_API rmr_err rmr_pol_net_set(rmr_pol_net *net, rmr_pol *pol);
+/** One node, by the `own` that it was put with; false ends the walk. */
+typedef bool (*rmr_pol_walk_fn)(void *user, void *own);
+/**
+ * The same, and tells whom it concerns.                            [submit]
+ *
+ * Of a node that is not told the filter, the peers, their routes, the SSH
+ * policy and the attributes are as they were, to the byte.
+ *
+ * \param pol   Taken over where the answer is RMR_OK.
+ * \param whom  Called behind the change, once for a node, in no order; may
+ *              neither change the net nor walk it.  All nodes, where it can't
+ *              be told.
+ *
+ * Effects:  as rmr_pol_net_set; calls `whom`.  Work: the rules, and the nodes
+ *           that those are about which are not in both documents.
+ * Errors:   NOMEM; nothing changed, pol is still the caller's.
+ * Lifetime: as rmr_pol_net_set.
+ * Source:   docs/integrating.md.
+ */
+RMR_API rmr_err rmr_pol_net_change(rmr_pol_net *net, rmr_pol *pol,
+                                   rmr_pol_walk_fn whom, void *user);
 /** The document in force.                                            [look]
  *  Effects: none.  Errors: none.  Source: none. */
 RMR_API const rmr_pol *rmr_pol_net_policy(const rmr_pol_net *net);
@@ -228,8 +249,6 @@ typedef bool (*rmr_pol_peer_fn)(void *user, uint64_t peer_id);
 RMR_API rmr_err rmr_pol_each_peer(rmr_pol_net *net, uint64_t node_id,
                                   rmr_pol_peer_fn peer, void *user);
 
-/** One peer, by the `own` that it was put with; false ends the walk. */
-typedef bool (*rmr_pol_walk_fn)(void *user, void *own);
 /** The same in no order, which takes no memory.                       [look]
  *  Effects: calls `peer`, which may neither change the net nor walk it.
  *  Errors: NOTFOUND, NOMEM (before the first call).
