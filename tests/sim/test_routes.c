@@ -184,17 +184,27 @@ static void of_4via6_the_last_part_is_dialled(void **state)
     world_free(&s.p.w);
 }
 
+static void accept_routes(scene *s, bool accept)
+{
+    rmr_node_prefs prefs;
+    rmr_node_prefs_init(&prefs, sizeof prefs);
+    prefs.given = RMR_NODE_PREF_ACCEPT_ROUTES;
+    prefs.accept_routes = accept;
+    assert_int_equal(
+        rmr_node_set_prefs(s->p.b->node, rmr_sim_now(s->p.w.sim), &prefs),
+        RMR_OK);
+}
+
 static void without_accepting_routes_none_is_used(void **state)
 {
     static scene s; /* too big for the stack */
     (void)state;
     begin(&s, a_client_that_accepts_nothing, false);
     assert_int_equal(dial(&s, SERVER, 80), RMR_E_NOTFOUND);
-    const nd_routes_wish yes = {.accept = true}, no = {.accept = false};
-    assert_int_equal(rmri_node_routes_set(s.p.b->node, &yes), RMR_OK);
+    accept_routes(&s, true);
     assert_int_equal(dial(&s, SERVER, 80), RMR_OK);
     assert_true(s.p.b->is_connected);
-    assert_int_equal(rmri_node_routes_set(s.p.b->node, &no), RMR_OK);
+    accept_routes(&s, false);
     assert_int_equal(dial(&s, SERVER, 80), RMR_E_NOTFOUND);
     world_free(&s.p.w);
 }
