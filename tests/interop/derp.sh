@@ -92,7 +92,7 @@ restarts() {
     mark
     kill -HUP -- "-${pid_of[tap]}"
     until_ok 30 told "$up" || return
-    said=$(awk '$2 == "restarting" { print $1; exit }' "$d/log/tap.log")
+    said=$(awk '$2 == "restarting" { t = $1 } END { print t }' "$d/log/tap.log") # the last time
     first=$(awk -v t="$said" '$1 >= t && ($2 == "turned" || $2 == "connect") { print $1 - t; exit }' "$d/log/tap.log")
     back=$(awk -v t="$said" '$1 > t && $2 == "connect" { print $1 - t; exit }' "$d/log/tap.log")
     echo "= back after $back ms, the first try after $first ms"
