@@ -25,6 +25,10 @@ static const crd_field f_register[] = {{"user", CRD_FIELD_TEXT},
 static const crd_field f_auth[] = {{"authId", CRD_FIELD_TEXT}};
 static const crd_field f_expire[] = {{"expiry", CRD_FIELD_TIME},
                                      {"disableExpiry", CRD_FIELD_BOOL}};
+static const crd_field f_debug[] = {{"user", CRD_FIELD_TEXT},
+                                    {"key", CRD_FIELD_TEXT},
+                                    {"name", CRD_FIELD_TEXT},
+                                    {"routes", CRD_FIELD_LIST}};
 static const crd_field f_tags[] = {{"tags", CRD_FIELD_LIST}};
 static const crd_field f_routes[] = {{"routes", CRD_FIELD_LIST}};
 static const crd_field f_api_key[] = {{"expiration", CRD_FIELD_TIME}};
@@ -62,6 +66,7 @@ const crd_op rmri_crd_ops[] = {
      false},
     {"POST", "auth/approve", rmri_crd_do_auth_approve, f_auth, 1, false, false},
     {"POST", "auth/reject", rmri_crd_do_auth_reject, f_auth, 1, false, false},
+    {"POST", "debug/node", rmri_crd_do_debug_node, f_debug, 4, false, false},
     {"GET", "apikey", rmri_crd_do_api_key_list, NULL, 0, false, false},
     {"POST", "apikey", rmri_crd_do_api_key_create, f_api_key, 1, false, false},
     {"POST", "apikey/expire", rmri_crd_do_api_key_expire, f_id, 2, false,

@@ -204,6 +204,7 @@ void rmri_crd_do_node_register(crd_conn *n, crd_call *q);
 void rmri_crd_do_auth_register(crd_conn *n, crd_call *q);
 void rmri_crd_do_auth_approve(crd_conn *n, crd_call *q);
 void rmri_crd_do_auth_reject(crd_conn *n, crd_call *q);
+void rmri_crd_do_debug_node(crd_conn *n, crd_call *q);
 void rmri_crd_do_api_key_list(crd_conn *n, crd_call *q);
 void rmri_crd_do_api_key_create(crd_conn *n, crd_call *q);
 void rmri_crd_do_api_key_expire(crd_conn *n, crd_call *q);

@@ -8,9 +8,10 @@
 
 /* What Headscale shows differs by the answer that a node is in. */
 typedef enum shown {
-    SHOW_ONE,     /* no user where it is tagged, no routes served */
-    SHOW_LIST,    /* the user of all tagged nodes, routes served  */
-    SHOW_APPROVED /* routes served, without those of exit nodes   */
+    SHOW_ONE,      /* no user where it is tagged, no routes served */
+    SHOW_LIST,     /* the user of all tagged nodes, routes served  */
+    SHOW_APPROVED, /* routes served, without those of exit nodes  */
+    SHOW_FAKE      /* it is none yet                              */
 } shown;
 
 /* ---- a node as JSON ------------------------------------------------------ */
@@ -103,7 +104,9 @@ static void put_node(rmr_jw *w, const rmr_coord *c, const crd_node *n,
     rmri_crd_put_key(w, c, rmri_crd_key(c, n->key_id), NULL);
     rmri_crd_put_time(w, "createdAt", n->created);
     rmr_jw_kstr(w, "registerMethod",
-                n->key_id ? "REGISTER_METHOD_AUTH_KEY" : "REGISTER_METHOD_CLI");
+                how == SHOW_FAKE ? "REGISTER_METHOD_UNSPECIFIED"
+                : n->key_id      ? "REGISTER_METHOD_AUTH_KEY"
+                                 : "REGISTER_METHOD_CLI");
     rmr_jw_kstr(w, "givenName", n->given);
     rmr_jw_kbool(w, "online", n->online);
     put_prefixes(w, "approvedRoutes", n->approved, n->n_approved);
@@ -245,6 +248,20 @@ void rmri_crd_do_node_tags(crd_conn *n, crd_call *q)
         done(n, e, id, detail, SHOW_ONE);
 }
 
+static bool read_routes(crd_conn *n, const crd_value *v, const char *detail,
+                        rmr_prefix out[RMR_COORD_MAX_ROUTES])
+{
+    for (size_t i = 0; i < v->n; i++) {
+        rmr_bytes text = rmr_bytes_str(v->list[i]);
+        if (!memchr(text.ptr, '/', text.len + 1) ||
+            rmr_prefix_parse(text, &out[i]) != RMR_OK) {
+            rmri_crd_api_problem(n, 400, detail, "it is no prefix");
+            return false;
+        }
+    }
+    return true;
+}
+
 void rmri_crd_do_node_approve(crd_conn *n, crd_call *q)
 {
     static const char detail[] = "setting approved routes";
@@ -252,14 +269,8 @@ void rmri_crd_do_node_approve(crd_conn *n, crd_call *q)
     uint64_t id;
     if (!rmri_crd_api_id(n, q->args[0], "node_id", &id))
         return;
-    for (size_t i = 0; i < q->v[0].n; i++) {
-        rmr_bytes text = rmr_bytes_str(q->v[0].list[i]);
-        if (!memchr(text.ptr, '/', text.len + 1) ||
-            rmr_prefix_parse(text, &routes[i]) != RMR_OK) {
-            rmri_crd_api_problem(n, 400, "parsing route", "it is no prefix");
-            return;
-        }
-    }
+    if (!read_routes(n, &q->v[0], "parsing route", routes))
+        return;
     rmr_err e = rmr_coord_node_approve(n->c, id, routes, q->v[0].n);
     if (e == RMR_E_INVAL)
         rmri_crd_api_problem(n, 400, "parsing route",
@@ -359,6 +370,80 @@ void rmri_crd_do_auth_register(crd_conn *n, crd_call *q)
 {
     register_login(n, q->v[0].given ? q->v[0].text : "",
                    q->v[1].given ? q->v[1].text : "");
+}
+
+/* ---- logins of nobody, for tests ----------------------------------------- */
+
+/* What such a node would be; nothing of it is kept. */
+static void send_fake(crd_conn *n, const crd_login *l, crd_user *u,
+                      rmr_prefix *routes, size_t n_routes)
+{
+    crd_node node;
+    rmr_jw w;
+    memset(&node, 0, sizeof node);
+    memcpy(node.machine, l->machine, RMR_KEY_LEN);
+    memcpy(node.key, l->key, RMR_KEY_LEN);
+    node.hostname = (char *)(uintptr_t)l->hostname; /* only read */
+    node.user = u;
+    node.announced = routes;
+    node.n_announced = n_routes;
+    node.created = node.last_seen = node.expiry = 1;
+    rmri_crd_api_begin(n, &w);
+    rmr_jw_object(&w);
+    rmr_jw_key(&w, "node");
+    put_node(&w, n->c, &node, SHOW_FAKE);
+    rmr_jw_object_end(&w);
+    rmri_crd_api_send(n, &w, NULL);
+}
+
+/* An id that somebody could be shown; else that was answered. */
+static bool may_be_login(crd_conn *n, const char *id, const char *name,
+                         const char *detail)
+{
+    static const char front[] = "hskey-authreq-";
+    bool ok = strncmp(id, front, sizeof front - 1) == 0;
+    for (const char *p = id + sizeof front - 1; ok && *p; p++)
+        ok = (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f');
+    if (!ok) {
+        rmri_crd_api_problem(n, 400, detail,
+                             "auth ID is not hskey-authreq- and hex digits");
+        return false;
+    }
+    if (!is_login(n, id, detail))
+        return false;
+    ok = strlen(name) <= CRD_MAX_HOSTNAME;
+    for (const char *p = name; ok && *p; p++)
+        ok = (uint8_t)*p >= 0x20 && *p != 0x7f;
+    if (!ok)
+        rmri_crd_api_problem(n, 400, detail, "this is no name");
+    return ok;
+}
+
+void rmri_crd_do_debug_node(crd_conn *n, crd_call *q)
+{
+    static const char detail[] = "debug creating node";
+    rmr_prefix routes[RMR_COORD_MAX_ROUTES];
+    const char *id = q->v[1].given ? q->v[1].text : "";
+    const char *name = q->v[2].given ? q->v[2].text : "";
+    crd_user *u = rmri_crd_user_named(n->c, q->v[0].given ? q->v[0].text : "");
+    crd_login *l;
+    if (!u) {
+        rmri_crd_api_problem(n, 404, "looking up user", "user not found");
+        return;
+    }
+    if (!read_routes(n, &q->v[3], "parsing routes", routes) ||
+        !may_be_login(n, id, name, detail))
+        return;
+    if (rmri_crd_login_find(n->c, rmr_bytes_str(id)) ||
+        rmri_crd_check_find(n->c, rmr_bytes_str(id))) {
+        rmri_crd_api_problem(n, 409, detail, "the auth ID is in use");
+        return;
+    }
+    rmr_err e = rmri_crd_login_fake(n->c, &n->client, id, name, &l);
+    if (e == RMR_OK)
+        send_fake(n, l, u, routes, q->v[3].n);
+    else
+        rmri_crd_api_failed(n, e, detail, NULL);
 }
 
 /* True: it is a node's login that waits; else that was answered: a check of SSH

@@ -167,11 +167,14 @@ static void put_identity(rmr_jw *w, const rmr_coord *c, const crd_node *n)
 }
 
 #define NO_UPDATES "default-auto-update"
+/* Without it a client's SSH server can't be switched on; who comes in, the
+ * policy says. */
+#define SSH "https://tailscale.com/cap/ssh"
 
 static bool put_attr(void *user, rmr_bytes name)
 {
     crd_out *o = user;
-    if (!rmr_bytes_eq_str(name, NO_UPDATES)) {
+    if (!rmr_bytes_eq_str(name, NO_UPDATES) && !rmr_bytes_eq_str(name, SSH)) {
         rmr_jw_key_bytes(&o->w, name);
         rmr_jw_null(&o->w);
     }
@@ -187,6 +190,9 @@ static void put_capabilities(crd_out *o, const crd_node *n)
     rmr_jw_key(w, NO_UPDATES);
     rmr_jw_array(w);
     rmr_jw_bool(w, false);
+    rmr_jw_array_end(w);
+    rmr_jw_key(w, SSH);
+    rmr_jw_array(w);
     rmr_jw_array_end(w);
     if (rmr_pol_each_attr(o->c->policy.net, n->id, put_attr, o) != RMR_OK)
         w->failed = true; /* the frame is not made without them */

@@ -106,6 +106,39 @@ static bool make_room(rmr_coord *c, rmr_time now, const rmr_addr *from)
     return gone != NULL;
 }
 
+static rmr_err login_alloc(rmr_coord *c, rmr_time now, const rmr_addr *from,
+                           crd_login **out)
+{
+    if (!make_room(c, now, from))
+        return RMR_E_FULL;
+    if (rmri_crd_timers_room(c, 1) != RMR_OK)
+        return RMR_E_NOMEM;
+    *out = rmr_alloc_zero(&c->env.alloc, sizeof **out, _Alignof(crd_login));
+    return *out ? RMR_OK : RMR_E_NOMEM;
+}
+
+/* All of it is known: it waits, and that is told. */
+static void login_begin(rmr_coord *c, crd_login *l, rmr_time now,
+                        const rmr_addr *from)
+{
+    l->began = now;
+    l->next = c->logins;
+    if (c->logins)
+        c->logins->prev = l;
+    c->logins = l;
+    c->n_logins++;
+    rmri_crd_fair_enter(&c->waiters, &l->place, from);
+    rmri_crd_timer_set(c, &l->timer, CRD_TIMER_LOGIN, l,
+                       rmr_time_add(now, CRD_LOGIN_LIFE));
+    rmr_coord_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.kind = RMR_COORD_EV_LOGIN;
+    ev.addr = l->client = *from;
+    ev.text = l->id;
+    ev.node = l->hostname;
+    rmri_crd_tell(c, &ev);
+}
+
 rmr_err rmri_crd_login_new(const crd_conn *from, rmr_time now,
                            const crd_request *q, crd_login **out)
 {
@@ -114,41 +147,53 @@ rmr_err rmri_crd_login_new(const crd_conn *from, rmr_time now,
     *out = l;
     if (l)
         return set_tags(c, l, q); /* it may ask for others now */
-    if (!make_room(c, now, &from->client))
-        return RMR_E_FULL;
-    if (rmri_crd_timers_room(c, 1) != RMR_OK)
-        return RMR_E_NOMEM;
-    l = rmr_alloc_zero(&c->env.alloc, sizeof *l, _Alignof(crd_login));
-    if (!l)
-        return RMR_E_NOMEM;
-    rmr_err e = make_id(c, l);
+    rmr_err e = login_alloc(c, now, &from->client, &l);
+    if (e != RMR_OK)
+        return e;
+    e = make_id(c, l);
     if (e == RMR_OK)
         e = set_tags(c, l, q);
     if (e != RMR_OK) {
         rmr_release(&c->env.alloc, l, sizeof *l);
         return e;
     }
-    l->began = now;
     memcpy(l->machine, from->machine, RMR_KEY_LEN);
     memcpy(l->key, q->key, RMR_KEY_LEN);
     memcpy(l->hostname, q->hostname, sizeof l->hostname);
     l->ephemeral = q->ephemeral;
     l->expiry = q->has_expiry ? q->expiry : 0;
-    l->next = c->logins;
-    if (c->logins)
-        c->logins->prev = l;
-    c->logins = l;
-    c->n_logins++;
-    rmri_crd_fair_enter(&c->waiters, &l->place, &from->client);
-    rmri_crd_timer_set(c, &l->timer, CRD_TIMER_LOGIN, l,
-                       rmr_time_add(now, CRD_LOGIN_LIFE));
-    rmr_coord_event ev;
-    memset(&ev, 0, sizeof ev);
-    ev.kind = RMR_COORD_EV_LOGIN;
-    ev.addr = l->client = from->client;
-    ev.text = l->id;
-    ev.node = l->hostname;
-    rmri_crd_tell(c, &ev);
+    login_begin(c, l, now, &from->client);
+    *out = l;
+    return RMR_OK;
+}
+
+static rmr_err make_public(rmr_coord *c, uint8_t out[RMR_KEY_LEN])
+{
+    uint8_t priv[RMR_KEY_LEN];
+    rmr_err e = rmr_key_generate(&c->env.rng, priv);
+    if (e == RMR_OK)
+        rmr_x25519_public(out, priv);
+    rmr_wipe(priv, sizeof priv);
+    return e;
+}
+
+rmr_err rmri_crd_login_fake(rmr_coord *c, const rmr_addr *from, const char *id,
+                            const char *hostname, crd_login **out)
+{
+    crd_login *l = NULL;
+    rmr_err e = login_alloc(c, c->now, from, &l);
+    if (e != RMR_OK)
+        return e;
+    e = make_public(c, l->machine);
+    if (e == RMR_OK)
+        e = make_public(c, l->key);
+    if (e != RMR_OK) {
+        rmr_release(&c->env.alloc, l, sizeof *l);
+        return e;
+    }
+    (void)snprintf(l->id, sizeof l->id, "%s", id);
+    (void)snprintf(l->hostname, sizeof l->hostname, "%s", hostname);
+    login_begin(c, l, c->now, from);
     *out = l;
     return RMR_OK;
 }

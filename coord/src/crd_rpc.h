@@ -102,6 +102,10 @@ struct crd_login {
  * Errors: FULL, NOMEM, RNG. */
 rmr_err rmri_crd_login_new(const crd_conn *from, rmr_time now,
                            const crd_request *q, crd_login **out);
+/* One of a machine that is none, with keys of its own, under that id, which
+ * nobody else has.  Errors: likewise. */
+rmr_err rmri_crd_login_fake(rmr_coord *c, const rmr_addr *from, const char *id,
+                            const char *hostname, crd_login **out);
 crd_login *rmri_crd_login_find(const rmr_coord *c, rmr_bytes id);
 void rmri_crd_login_wait(crd_login *l, crd_rpc *r);
 void rmri_crd_login_leave(crd_rpc *r);
