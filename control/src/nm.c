@@ -1,6 +1,8 @@
 /* The netmap: its life, its frames, and looking at it. */
 #include "nm_internal.h"
 
+#include <remora/text.h>
+
 #include <string.h>
 
 /* ---- life ------------------------------------------------------------- */
@@ -41,6 +43,8 @@ static void read_vectors_free(rmr_nm *nm)
 {
     rmri_nm_draft_free(&nm->read->draft, &nm->alloc);
     rmri_nm_draft_free(&nm->read->work, &nm->alloc);
+    rmri_nm_rule_draft_free(nm);
+    rmri_nm_dns_discard(nm);
 }
 
 /* What was written is wiped, as a frame is short and the room for it is not. */
@@ -144,6 +148,8 @@ void rmr_nm_free(rmr_nm *nm)
     rmri_nm_rules_free(nm);
     rmri_nm_misc_free(nm);
     rmri_nm_dns_free(nm);
+    rmri_nm_plan_free(nm);
+    (void)rmr_text_keep(&nm->domain, &nm->alloc, rmr_bytes_str(""));
     rmri_nm_ghosts_free(nm);
     rmr_filter_free(nm->filter);
     rmr_alloc a = nm->env.alloc;
@@ -445,7 +451,7 @@ bool rmr_nm_derp_region_by_id(const rmr_nm *nm, uint16_t id,
 
 const char *rmr_nm_domain(const rmr_nm *nm)
 {
-    return nm->domain;
+    return rmr_text_kept(nm->domain);
 }
 
 const char *rmr_nm_magic_suffix(const rmr_nm *nm)

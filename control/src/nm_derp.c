@@ -8,17 +8,40 @@
 
 enum { DERP_PORT = 443, STUN_PORT = 3478 };
 
+/* ---- memory ------------------------------------------------------------ */
+
+static size_t text_size(const char *name, const char *host, const char *cert)
+{
+    return strlen(name) + strlen(host) + strlen(cert) + 3;
+}
+
+static rmr_nm_derp_node *nodes_of(const nm_region *r, size_t *n)
+{
+    *n = r->nodes.len / sizeof(rmr_nm_derp_node);
+    return (rmr_nm_derp_node *)(void *)r->nodes.p;
+}
+
+static void free_nodes(rmr_nm *nm, nm_region *r)
+{
+    size_t n;
+    rmr_nm_derp_node *d = nodes_of(r, &n);
+    for (size_t i = 0; i < n; i++)
+        rmr_release(&nm->alloc, (char *)(uintptr_t)d[i].name,
+                    text_size(d[i].name, d[i].host, d[i].cert_name));
+    rmri_ctl_vec_free(&r->nodes, &nm->alloc);
+}
+
 static void free_regions(rmr_nm *nm, nm_region *r, size_t n, size_t cap)
 {
     for (size_t i = 0; i < n; i++)
-        rmri_ctl_vec_free(&r[i].nodes, &nm->alloc);
+        free_nodes(nm, &r[i]);
     rmr_release(&nm->alloc, r, cap * sizeof *r);
 }
 
 void rmri_nm_derp_discard(rmr_nm *nm)
 {
     if (nm->region) /* begun, not counted yet */
-        rmri_ctl_vec_free(&nm->region->nodes, &nm->alloc);
+        free_nodes(nm, nm->region);
     free_regions(nm, nm->new_regions, nm->n_new_regions, nm->cap_new_regions);
     nm->new_regions = NULL;
     nm->n_new_regions = nm->cap_new_regions = 0;
@@ -67,7 +90,7 @@ static void region_end(rmr_nm *nm)
         at--;
     bool known = at > 0 && nm->new_regions[at - 1].id == r.id;
     if (r.id == 0 || known || nm->n_new_regions >= NM_MAX_REGIONS) {
-        rmri_ctl_vec_free(&r.nodes, &nm->alloc);
+        free_nodes(nm, &r);
         rmri_nm_drop(nm);
         return;
     }
@@ -84,6 +107,34 @@ static bool same_place(const nm_region *a, const nm_region *b)
            memcmp(&a->longitude, &b->longitude, sizeof a->longitude) == 0;
 }
 
+static bool same_addr(const rmr_addr *a, const rmr_addr *b)
+{
+    return memcmp(a, b, sizeof *a) == 0; /* put by rmri_ctl_put_addr */
+}
+
+static bool same_node(const rmr_nm_derp_node *a, const rmr_nm_derp_node *b)
+{
+    return rmri_ctl_same(a->name, b->name) && rmri_ctl_same(a->host, b->host) &&
+           rmri_ctl_same(a->cert_name, b->cert_name) &&
+           a->n_addrs == b->n_addrs && same_addr(&a->addrs[0], &b->addrs[0]) &&
+           same_addr(&a->addrs[1], &b->addrs[1]) && a->no_v4 == b->no_v4 &&
+           a->no_v6 == b->no_v6 && a->tls == b->tls &&
+           a->insecure == b->insecure && a->port == b->port &&
+           same_addr(&a->stun_test_ip, &b->stun_test_ip) &&
+           a->stun_port == b->stun_port && a->stun_only == b->stun_only &&
+           a->can_port80 == b->can_port80;
+}
+
+static bool same_nodes(const nm_region *a, const nm_region *b)
+{
+    size_t n, m;
+    const rmr_nm_derp_node *x = nodes_of(a, &n), *y = nodes_of(b, &m);
+    for (size_t i = 0; n == m && i < n; i++)
+        if (!same_node(&x[i], &y[i]))
+            return false;
+    return n == m;
+}
+
 static bool same_regions(const rmr_nm *nm)
 {
     if (nm->n_regions != nm->n_new_regions)
@@ -93,8 +144,7 @@ static bool same_regions(const rmr_nm *nm)
         if (a->id != b->id || a->no_measure_no_home != b->no_measure_no_home ||
             a->avoid != b->avoid || !same_place(a, b) ||
             !rmri_ctl_same(a->code, b->code) ||
-            !rmri_ctl_same(a->name, b->name) || a->nodes.len != b->nodes.len ||
-            (a->nodes.len && memcmp(a->nodes.p, b->nodes.p, a->nodes.len) != 0))
+            !rmri_ctl_same(a->name, b->name) || !same_nodes(a, b))
             return false;
     }
     return true;
@@ -127,39 +177,79 @@ static rmr_err regions_end(rmr_nm *nm)
 
 /* ---- nodes ------------------------------------------------------------ */
 
-static rmr_err node_begin(rmr_nm *nm)
+static void node_begin(rmr_nm *nm)
 {
-    rmri_ctl_vec *v = &nm->region->nodes;
+    size_t n;
+    nm_derp_draft *d = &nm->read->derp;
+    (void)nodes_of(nm->region, &n);
     nm->derp_node = NULL;
-    if (v->len / sizeof(rmr_nm_derp_node) >= NM_MAX_REGION_NODES) {
+    if (n >= NM_MAX_REGION_NODES) {
+        rmri_nm_drop(nm);
+        return;
+    }
+    memset(d, 0, sizeof *d);
+    d->node.port = DERP_PORT;
+    d->node.tls = true;
+    d->node.stun_port = STUN_PORT;
+    nm->derp_node = d;
+}
+
+static const char *append(char **at, const char *text)
+{
+    size_t n = strlen(text) + 1;
+    char *to = *at;
+    memcpy(to, text, n);
+    *at += n;
+    return to;
+}
+
+static rmr_err node_end(rmr_nm *nm)
+{
+    const nm_derp_draft *d = nm->derp_node;
+    nm->derp_node = NULL;
+    if (!d)
+        return RMR_OK;
+    if (d->host[0] == '\0' && d->node.n_addrs == 0) { /* nothing to dial */
         rmri_nm_drop(nm);
         return RMR_OK;
     }
-    rmr_nm_derp_node *d = rmri_ctl_vec_add(v, &nm->alloc, sizeof *d, SIZE_MAX);
-    if (!d)
+    size_t size = text_size(d->name, d->host, d->cert);
+    char *text = rmr_alloc_raw(&nm->alloc, size, 1);
+    rmr_nm_derp_node *to =
+        text ? rmri_ctl_vec_add(&nm->region->nodes, &nm->alloc, sizeof *to,
+                                SIZE_MAX)
+             : NULL;
+    if (!to) {
+        rmr_release(&nm->alloc, text, size);
         return RMR_E_NOMEM;
-    d->dial.port = DERP_PORT;
-    d->dial.tls = true;
-    d->dial.timeout = 10 * RMR_SEC;
-    d->stun_port = STUN_PORT;
-    nm->derp_node = d;
+    }
+    *to = d->node;
+    to->name = append(&text, d->name);
+    to->host = append(&text, d->host);
+    to->cert_name = append(&text, d->cert);
     return RMR_OK;
 }
 
-static void node_end(rmr_nm *nm)
+void rmr_nm_derp_dial(const rmr_nm_derp_node *d, rmr_dial *out)
 {
-    rmr_nm_derp_node *d = nm->derp_node;
-    nm->derp_node = NULL;
-    if (!d || d->dial.host[0] != '\0' || d->dial.n_addrs)
-        return;
-    /* Nothing to dial: the last element goes. */
-    nm->region->nodes.len -= sizeof *d;
-    rmri_nm_drop(nm);
+    memset(out, 0, sizeof *out);
+    memcpy(out->host, d->host, strlen(d->host));
+    memcpy(out->cert_name, d->cert_name, strlen(d->cert_name));
+    out->port = d->port;
+    out->tls = d->tls;
+    out->insecure = d->insecure;
+    out->no_v4 = d->no_v4;
+    out->no_v6 = d->no_v6;
+    for (size_t i = 0; i < d->n_addrs; i++)
+        rmri_ctl_put_addr(&out->addrs[i], &d->addrs[i]);
+    out->n_addrs = d->n_addrs;
+    out->timeout = 10 * RMR_SEC;
 }
 
 /* "": resolve the name; an address of the family: that; any other text (the
  * word is "none"): not by that family. */
-static void node_ip(rmr_nm *nm, rmr_dial *d, uint8_t family, rmr_bytes text)
+static void node_ip(rmr_nm *nm, rmr_nm_derp_node *d, uint8_t family,
+                    rmr_bytes text)
 {
     rmr_addr a;
     if (text.len == 0)
@@ -189,7 +279,7 @@ static void node_port(rmr_nm *nm, rmr_nm_derp_node *d, uint32_t id,
     if (id == D_STUN_PORT)
         d->stun_port = v < 0 ? -1 : v == 0 ? STUN_PORT : (int32_t)v;
     else if (v > 0)
-        d->dial.port = (uint16_t)v;
+        d->port = (uint16_t)v;
 }
 
 static void node_test_ip(rmr_nm *nm, rmr_nm_derp_node *d, rmr_bytes text)
@@ -206,24 +296,25 @@ static void node_test_ip(rmr_nm *nm, rmr_nm_derp_node *d, rmr_bytes text)
 static void node_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                        rmr_bytes text)
 {
-    rmr_nm_derp_node *d = nm->derp_node;
-    if (!d)
+    nm_derp_draft *draft = nm->derp_node;
+    if (!draft)
         return;
+    rmr_nm_derp_node *d = &draft->node;
     switch (id) {
     case D_NODE_NAME:
-        rmri_nm_text(nm, d->name, sizeof d->name, text);
+        rmri_nm_text(nm, draft->name, sizeof draft->name, text);
         break;
     case D_HOST:
-        rmri_nm_text(nm, d->dial.host, sizeof d->dial.host, text);
+        rmri_nm_text(nm, draft->host, sizeof draft->host, text);
         break;
     case D_CERT:
-        rmri_nm_text(nm, d->dial.cert_name, sizeof d->dial.cert_name, text);
+        rmri_nm_text(nm, draft->cert, sizeof draft->cert, text);
         break;
     case D_IPV4:
-        node_ip(nm, &d->dial, RMR_AF_INET, text);
+        node_ip(nm, d, RMR_AF_INET, text);
         break;
     case D_IPV6:
-        node_ip(nm, &d->dial, RMR_AF_INET6, text);
+        node_ip(nm, d, RMR_AF_INET6, text);
         break;
     case D_STUN_PORT:
     case D_DERP_PORT:
@@ -239,7 +330,7 @@ static void node_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
         d->can_port80 = kind == RMR_JSON_TRUE;
         break;
     default: /* D_INSECURE */
-        d->dial.insecure = kind == RMR_JSON_TRUE;
+        d->insecure = kind == RMR_JSON_TRUE;
         break;
     }
 }
@@ -261,9 +352,9 @@ rmr_err rmri_nm_derp_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
     else if (id == D_REGION && end && nm->region)
         region_end(nm);
     else if (id == D_NODES && object && nm->region)
-        return node_begin(nm);
+        node_begin(nm);
     else if (id == D_NODES && end && nm->region)
-        node_end(nm);
+        return node_end(nm);
     return RMR_OK;
 }
 

@@ -20,7 +20,9 @@ const rmr_nm_dns_config *rmr_nm_dns(const rmr_nm *nm)
 
 void rmri_nm_dns_discard(rmr_nm *nm)
 {
-    nm_dns_stage *s = &nm->new_dns;
+    if (!nm->read)
+        return;
+    nm_dns_stage *s = &nm->read->new_dns;
     rmri_ctl_vec_free(&s->text, &nm->alloc);
     rmri_ctl_vec_free(&s->resolvers, &nm->alloc);
     rmri_ctl_vec_free(&s->boots, &nm->alloc);
@@ -57,7 +59,7 @@ static bool is_full(rmr_nm *nm, const rmri_ctl_vec *v, size_t size, size_t max)
  * was counted. */
 static rmr_err put_text(rmr_nm *nm, rmr_bytes text, bool name, uint32_t *off)
 {
-    rmri_ctl_vec *v = &nm->new_dns.text;
+    rmri_ctl_vec *v = &nm->read->new_dns.text;
     if (name && text.len && text.ptr[text.len - 1] == '.')
         text.len--;
     if (text.len >= NM_DNS_TEXT_MAX || rmri_ctl_has_byte(text, 0) ||
@@ -87,7 +89,7 @@ static rmr_err soft(rmr_err e)
 static rmr_err put_name(rmr_nm *nm, unsigned list, rmr_json_kind kind,
                         rmr_bytes text)
 {
-    rmri_ctl_vec *v = &nm->new_dns.list[list];
+    rmri_ctl_vec *v = &nm->read->new_dns.list[list];
     uint32_t off;
     if (kind != RMR_JSON_STRING || text.len == 0) {
         rmri_nm_drop(nm);
@@ -145,7 +147,7 @@ static void classify(nm_resolver *r, rmr_bytes text)
 
 static rmr_err resolver_begin(rmr_nm *nm)
 {
-    nm_dns_stage *s = &nm->new_dns;
+    nm_dns_stage *s = &nm->read->new_dns;
     s->open = false;
     if (is_full(nm, &s->resolvers, sizeof(nm_resolver), NM_MAX_RESOLVERS))
         return RMR_OK;
@@ -176,7 +178,7 @@ static nm_span *span_of(nm_dns_stage *s, uint32_t id)
 /* One without an address is of no use, in a list that nobody takes neither. */
 static void resolver_end(rmr_nm *nm, uint32_t id)
 {
-    nm_dns_stage *s = &nm->new_dns;
+    nm_dns_stage *s = &nm->read->new_dns;
     nm_span *span = span_of(s, id);
     if (!s->open)
         return;
@@ -194,7 +196,7 @@ static void resolver_end(rmr_nm *nm, uint32_t id)
 static rmr_err resolver_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                               rmr_bytes text)
 {
-    nm_dns_stage *s = &nm->new_dns;
+    nm_dns_stage *s = &nm->read->new_dns;
     rmr_addr a, *at;
     if (!s->open)
         return RMR_OK;
@@ -234,7 +236,7 @@ static rmr_err resolver_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
 
 static rmr_err route_key(rmr_nm *nm, rmr_bytes suffix)
 {
-    nm_dns_stage *s = &nm->new_dns;
+    nm_dns_stage *s = &nm->read->new_dns;
     uint32_t off;
     s->route_open = false;
     if (is_full(nm, &s->routes, sizeof(nm_route), NM_MAX_DNS_ROUTES))
@@ -254,7 +256,7 @@ static rmr_err route_key(rmr_nm *nm, rmr_bytes suffix)
  * family; other records are not for us. */
 static rmr_err record_end(rmr_nm *nm)
 {
-    nm_dns_stage *s = &nm->new_dns;
+    nm_dns_stage *s = &nm->read->new_dns;
     uint32_t off;
     if (s->other_type)
         return RMR_OK;
@@ -278,7 +280,7 @@ static rmr_err record_end(rmr_nm *nm)
 static void record_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                          rmr_bytes text)
 {
-    nm_dns_stage *s = &nm->new_dns;
+    nm_dns_stage *s = &nm->read->new_dns;
     if (kind != RMR_JSON_STRING)
         return;
     if (id == F_REC_NAME)
@@ -404,7 +406,7 @@ static const char *const *build_names(builder *b, unsigned list, size_t *n)
 
 static nm_dns *build(rmr_nm *nm)
 {
-    const nm_dns_stage *s = &nm->new_dns;
+    const nm_dns_stage *s = &nm->read->new_dns;
     size_t size = block_size(s);
     nm_dns *d = rmr_alloc_zero(&nm->alloc, size, 8);
     if (!d)
@@ -511,7 +513,7 @@ void rmri_nm_dns_first_frame(rmr_nm *nm)
 
 rmr_err rmri_nm_dns_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
 {
-    nm_dns_stage *s = &nm->new_dns;
+    nm_dns_stage *s = &nm->read->new_dns;
     bool object = kind == RMR_JSON_OBJECT;
     bool end = kind == RMR_JSON_OBJECT_END;
     switch (id) {
@@ -552,7 +554,7 @@ rmr_err rmri_nm_dns_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
         return RMR_OK;
     switch (id) {
     case F_DNS_PROXIED:
-        nm->new_dns.proxied = kind == RMR_JSON_TRUE;
+        nm->read->new_dns.proxied = kind == RMR_JSON_TRUE;
         return RMR_OK;
     case F_DNS_DOMAINS:
         return put_name(nm, NM_DNS_DOMAINS, kind, text);

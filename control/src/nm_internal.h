@@ -113,6 +113,12 @@ enum { NM_BY_KEY, NM_BY_DISCO, NM_BY_IP, NM_BY_NAME, NM_INDEXES };
 
 /* ---- the rest --------------------------------------------------------- */
 
+/* A relay that is read; its texts are kept in one block, from `name` on. */
+typedef struct nm_derp_draft {
+    rmr_nm_derp_node node; /* texts: not set yet */
+    char name[64], host[RMR_HOST_MAX], cert[RMR_HOST_MAX];
+} nm_derp_draft;
+
 typedef struct nm_region {
     uint16_t id;
     bool no_measure_no_home, avoid;
@@ -233,11 +239,14 @@ typedef struct nm_read {
     bool pinged; /* `ping` was written */
     nm_draft draft, work;
     nm_plan new_plan;
+    nm_rule_draft rule;
+    nm_dns_stage new_dns;
     char user_login[NM_TEXT_MAX], user_display[NM_TEXT_MAX];
     char user_picture[512];
     nm_message msg; /* that is read */
     /* Not zeroed: each is before it is used. */
     nm_ping ping;
+    nm_derp_draft derp;
     nm_raw raw;
     uint8_t scratch[NM_SCRATCH];
 } nm_read;
@@ -265,7 +274,7 @@ struct rmr_nm {
     rmri_ctl_vec scores; /* nm_score, in the order of the server */
     nm_user **users; /* sorted by id */
     size_t n_users, cap_users;
-    char domain[NM_TEXT_MAX];
+    char *domain; /* kept (remora/text.h) */
     nm_dns *dns; /* NULL: nothing was told */
     nm_message *health;
     size_t n_health, cap_health;
@@ -294,22 +303,20 @@ struct rmr_nm {
     uint64_t delta_id; /* key of a PeerSeenChange or OnlineChange member */
     bool (*on_ping)(void *user, const nm_ping *ping);
     void *on_ping_user;
-    nm_plan plan;
+    rmr_dial_plan *plan; /* NULL: none */
     rmr_dial_try plan_try; /* that is read */
     int64_t plan_priority;
     bool plan_by_ace; /* not for us */
     nm_region *new_regions; /* staged, NM_MAX_REGIONS at most */
     size_t n_new_regions, cap_new_regions;
     nm_region *region; /* that is read; NULL: none */
-    rmr_nm_derp_node *derp_node;
+    nm_derp_draft *derp_node;
     uint64_t region_key, score_key;
     rmri_ctl_vec new_scores;
     rmri_ctl_vec staged; /* nm_rules */
     nm_rules *set;       /* in `staged`, that is read; NULL: none */
-    nm_rule_draft rule;
     bool rule_reject, clear_filters, saw_filter, saw_filters;
     bool saw_dns;
-    nm_dns_stage new_dns;
     int64_t user_id;
     rmri_ctl_vec user_groups; /* strings, each with a NUL */
     uint32_t sleep_seconds;
@@ -602,6 +609,7 @@ rmr_err rmri_nm_rules_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                             rmr_bytes text);
 void rmri_nm_rules_discard(rmr_nm *nm);
 void rmri_nm_rules_free(rmr_nm *nm);
+void rmri_nm_rule_draft_free(rmr_nm *nm);
 /* Applies what was staged, after a whole frame.  Errors: NOMEM. */
 rmr_err rmri_nm_rules_apply(rmr_nm *nm);
 /* Compiles all named filters; on failure the filter lets nothing in. */
@@ -664,6 +672,7 @@ const char *rmri_nm_string_at(const char *strings, size_t i);
 
 /* nm_plan.c: addresses to reach the server at, as it told last. */
 const rmr_dial_plan *rmri_nm_plan(const rmr_nm *nm);
+void rmri_nm_plan_free(rmr_nm *nm);
 void rmri_nm_plan_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind);
 void rmri_nm_plan_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                         rmr_bytes text);

@@ -477,15 +477,16 @@ static rmr_err user_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
     return RMR_OK;
 }
 
-static void domain_value(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
+static rmr_err domain_value(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
 {
-    char old[NM_TEXT_MAX];
+    char now[NM_TEXT_MAX] = "";
     if (kind != RMR_JSON_STRING || text.len == 0) /* "": unchanged */
-        return;
-    memcpy(old, nm->domain, sizeof old);
-    rmri_nm_text(nm, nm->domain, sizeof nm->domain, text);
-    if (!rmri_ctl_same(old, nm->domain))
-        nm->changed |= RMR_NM_DNS;
+        return RMR_OK;
+    rmri_nm_text(nm, now, sizeof now, text);
+    if (rmri_ctl_same(now, rmr_nm_domain(nm)))
+        return RMR_OK;
+    nm->changed |= RMR_NM_DNS;
+    return rmr_text_keep(&nm->domain, &nm->alloc, rmr_bytes_str(now));
 }
 
 /* Go has a float there. */
@@ -538,8 +539,7 @@ rmr_err rmri_nm_misc_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
         nm->lock_disabled = kind == RMR_JSON_TRUE;
         return RMR_OK;
     case F_DOMAIN:
-        domain_value(nm, kind, text);
-        return RMR_OK;
+        return domain_value(nm, kind, text);
     case F_DEBUG_SLEEP:
         sleep_value(nm, kind, text);
         return RMR_OK;

@@ -10,7 +10,7 @@
 
 const rmr_dial_plan *rmri_nm_plan(const rmr_nm *nm)
 {
-    return nm->plan.d.n ? &nm->plan.d : NULL;
+    return nm->plan;
 }
 
 static bool is_before(const nm_plan *p, size_t at, const rmr_nm *nm)
@@ -43,12 +43,29 @@ static void add(rmr_nm *nm)
     p->d.n++;
 }
 
+void rmri_nm_plan_free(rmr_nm *nm)
+{
+    rmr_release(&nm->alloc, nm->plan, sizeof *nm->plan);
+    nm->plan = NULL;
+}
+
+/* Without memory for it the server goes by its name. */
+static void replace(rmr_nm *nm, const rmr_dial_plan *told)
+{
+    rmri_nm_plan_free(nm);
+    if (told->n)
+        nm->plan = rmr_alloc_raw(&nm->alloc, sizeof *nm->plan,
+                                 _Alignof(rmr_dial_plan));
+    if (nm->plan)
+        *nm->plan = *told;
+}
+
 void rmri_nm_plan_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
 {
     if (id == F_PLAN && kind == RMR_JSON_OBJECT) {
         memset(&nm->read->new_plan, 0, sizeof nm->read->new_plan);
     } else if (id == F_PLAN && kind == RMR_JSON_OBJECT_END) {
-        nm->plan = nm->read->new_plan;
+        replace(nm, &nm->read->new_plan.d);
     } else if (id == F_PLAN_TRY && kind == RMR_JSON_OBJECT) {
         memset(&nm->plan_try, 0, sizeof nm->plan_try);
         nm->plan_try.timeout = DEFAULT_TIMEOUT;

@@ -108,9 +108,9 @@ static rmr_err add_src(rmr_nm *nm, rmr_bytes text)
         if (e)
             return e;
         rmr_store_be16(b + 1, cap);
-        return put(nm, &nm->rule.src, b, sizeof b);
+        return put(nm, &nm->read->rule.src, b, sizeof b);
     }
-    e = put_range(nm, &nm->rule.src, text, OP_SRC_ANY, OP_SRC4, OP_SRC6);
+    e = put_range(nm, &nm->read->rule.src, text, OP_SRC_ANY, OP_SRC4, OP_SRC6);
     return e == RMR_E_MALFORMED ? RMR_OK : e;
 }
 
@@ -119,14 +119,14 @@ static rmr_err add_proto(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
     int64_t v;
     uint8_t b[2] = {OP_PROTO, 0};
     if (rmr_json_int(kind, text, &v) || v < 0 || v > 255)
-        return put_op(nm, &nm->rule.proto, OP_PROTO_NONE);
+        return put_op(nm, &nm->read->rule.proto, OP_PROTO_NONE);
     b[1] = (uint8_t)v;
-    return put(nm, &nm->rule.proto, b, sizeof b);
+    return put(nm, &nm->read->rule.proto, b, sizeof b);
 }
 
 static rmr_err dst_end(rmr_nm *nm)
 {
-    nm_rule_draft *d = &nm->rule;
+    nm_rule_draft *d = &nm->read->rule;
     uint8_t ports[4];
     if (d->bad_ip || d->first < 0 || d->last > 65535 || d->first > d->last) {
         rmri_nm_drop(nm);
@@ -161,13 +161,13 @@ static rmr_err add_grant_dst(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
         b[1 + bit / 8] &= (uint8_t)~m;
         b[1 + w + bit / 8] |= m;
     }
-    return put(nm, &nm->rule.grant_dst, b, 1 + 2 * w);
+    return put(nm, &nm->read->rule.grant_dst, b, 1 + 2 * w);
 }
 
 static rmr_err add_grant_cap(rmr_nm *nm, uint16_t cap, rmr_bytes values)
 {
     uint8_t b[5] = {OP_GRANT_CAP, 0, 0, 0, 0};
-    rmri_ctl_vec *v = &nm->rule.grant_caps;
+    rmri_ctl_vec *v = &nm->read->rule.grant_caps;
     rmr_store_be16(b + 1, cap);
     rmr_store_be16(b + 3, (uint16_t)values.len);
     rmr_err e = put(nm, v, b, sizeof b);
@@ -191,7 +191,7 @@ static bool grant_name(rmr_nm *nm, rmr_bytes name, uint16_t *cap, rmr_err *e)
 static rmr_err grant_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                            rmr_bytes text)
 {
-    nm_rule_draft *d = &nm->rule;
+    nm_rule_draft *d = &nm->read->rule;
     rmr_err e = RMR_OK;
     if (nm->read->raw.depth) {
         rmri_nm_raw_value(&nm->read->raw, kind, text);
@@ -213,18 +213,18 @@ static rmr_err grant_values(rmr_nm *nm, rmr_json_kind kind)
 {
     if (nm->read->raw.depth == 0)
         rmri_nm_raw_begin(&nm->read->raw);
-    if (!rmri_nm_raw_nest(&nm->read->raw, kind) || !nm->rule.cap_open)
+    if (!rmri_nm_raw_nest(&nm->read->raw, kind) || !nm->read->rule.cap_open)
         return RMR_OK;
     rmr_bytes text = rmri_nm_raw_end(&nm->read->raw);
     if (!rmri_nm_raw_failed(&nm->read->raw))
-        return add_grant_cap(nm, nm->rule.cap, text);
+        return add_grant_cap(nm, nm->read->rule.cap, text);
     rmri_nm_drop(nm);
     return RMR_OK;
 }
 
 static rmr_err grant_end(rmr_nm *nm)
 {
-    nm_rule_draft *d = &nm->rule;
+    nm_rule_draft *d = &nm->read->rule;
     rmri_ctl_vec *v = &d->grants;
     if (d->grant_dst.len == 0 || d->grant_caps.len == 0)
         return RMR_OK;
@@ -244,14 +244,14 @@ static rmr_err grant_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
     if (id != R_GRANT)
         return RMR_OK;
     if (kind == RMR_JSON_OBJECT)
-        nm->rule.grant_dst.len = nm->rule.grant_caps.len = 0;
+        nm->read->rule.grant_dst.len = nm->read->rule.grant_caps.len = 0;
     return kind == RMR_JSON_OBJECT_END ? grant_end(nm) : RMR_OK;
 }
 
 static rmr_err put_grants(rmr_nm *nm)
 {
     rmri_ctl_vec *v = &nm->set->grants;
-    const nm_rule_draft *d = &nm->rule;
+    const nm_rule_draft *d = &nm->read->rule;
     if (d->grants.len == 0 || d->src.len == 0)
         return RMR_OK;
     if (put_op(nm, v, OP_RULE) || put(nm, v, d->src.p, d->src.len) ||
@@ -266,7 +266,7 @@ static rmr_err put_grants(rmr_nm *nm)
 static rmr_err rule_end(rmr_nm *nm)
 {
     rmri_ctl_vec *ops = &nm->set->ops;
-    nm_rule_draft *d = &nm->rule;
+    nm_rule_draft *d = &nm->read->rule;
     if (nm->rule_reject)
         return put_op(nm, ops, OP_REJECT);
     if (put_grants(nm))
@@ -310,16 +310,20 @@ void rmri_nm_rules_discard(rmr_nm *nm)
     nm->clear_filters = nm->saw_filter = nm->saw_filters = false;
 }
 
+void rmri_nm_rule_draft_free(rmr_nm *nm)
+{
+    rmri_ctl_vec_free(&nm->read->rule.src, &nm->alloc);
+    rmri_ctl_vec_free(&nm->read->rule.proto, &nm->alloc);
+    rmri_ctl_vec_free(&nm->read->rule.dst, &nm->alloc);
+    rmri_ctl_vec_free(&nm->read->rule.grants, &nm->alloc);
+    rmri_ctl_vec_free(&nm->read->rule.grant_dst, &nm->alloc);
+    rmri_ctl_vec_free(&nm->read->rule.grant_caps, &nm->alloc);
+}
+
 void rmri_nm_rules_free(rmr_nm *nm)
 {
     rmri_nm_rules_discard(nm);
     free_sets(nm, &nm->filters);
-    rmri_ctl_vec_free(&nm->rule.src, &nm->alloc);
-    rmri_ctl_vec_free(&nm->rule.proto, &nm->alloc);
-    rmri_ctl_vec_free(&nm->rule.dst, &nm->alloc);
-    rmri_ctl_vec_free(&nm->rule.grants, &nm->alloc);
-    rmri_ctl_vec_free(&nm->rule.grant_dst, &nm->alloc);
-    rmri_ctl_vec_free(&nm->rule.grant_caps, &nm->alloc);
 }
 
 /* PacketFilter comes before PacketFilters, whatever the order in the frame, so
@@ -355,7 +359,7 @@ static rmr_err stage(rmr_nm *nm, const char *name, bool drop, bool front)
 static rmr_err list_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
 {
     bool star = rmri_ctl_same(nm->filter_key, "*");
-    nm_rule_draft *d = &nm->rule;
+    nm_rule_draft *d = &nm->read->rule;
     switch (kind) {
     case RMR_JSON_ARRAY:
         if (nm->set || (id == R_NAMED && star))
@@ -376,7 +380,7 @@ static rmr_err list_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
 
 rmr_err rmri_nm_rules_nest(rmr_nm *nm, uint32_t id, rmr_json_kind kind)
 {
-    nm_rule_draft *d = &nm->rule;
+    nm_rule_draft *d = &nm->read->rule;
     bool end = kind == RMR_JSON_OBJECT_END || kind == RMR_JSON_ARRAY_END;
     if (id >= R_GRANT)
         return grant_nest(nm, id, kind);
@@ -429,7 +433,7 @@ static rmr_err filters_value(rmr_nm *nm, rmr_json_kind kind, rmr_bytes text)
 rmr_err rmri_nm_rules_value(rmr_nm *nm, uint32_t id, rmr_json_kind kind,
                             rmr_bytes text)
 {
-    nm_rule_draft *d = &nm->rule;
+    nm_rule_draft *d = &nm->read->rule;
     if (id == R_NAMED)
         return filters_value(nm, kind, text);
     if (id >= R_GRANT_CAPS)

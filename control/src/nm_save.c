@@ -342,16 +342,15 @@ static void put_derp_node(rmr_wr *w, const rmr_nm_derp_node *d)
     char text[RMR_ADDR_TEXT_MAX];
     NM_PUT(w, "{\"Name\":");
     put_json_str(w, d->name);
-    put_kstr(w, "HostName", d->dial.host);
-    put_kstr(w, "CertName", d->dial.cert_name);
-    for (size_t i = 0; i < d->dial.n_addrs; i++) {
-        bool v4 = d->dial.addrs[i].family == RMR_AF_INET;
-        put_kstr(w, v4 ? "IPv4" : "IPv6",
-                 rmr_addr_ip_text(&d->dial.addrs[i], text));
+    put_kstr(w, "HostName", d->host);
+    put_kstr(w, "CertName", d->cert_name);
+    for (size_t i = 0; i < d->n_addrs; i++) {
+        bool v4 = d->addrs[i].family == RMR_AF_INET;
+        put_kstr(w, v4 ? "IPv4" : "IPv6", rmr_addr_ip_text(&d->addrs[i], text));
     }
-    if (d->dial.no_v4)
+    if (d->no_v4)
         put_kstr(w, "IPv4", "none");
-    if (d->dial.no_v6)
+    if (d->no_v6)
         put_kstr(w, "IPv6", "none");
     NM_KEY(w, "STUNPort");
     if (d->stun_port < 0)
@@ -359,12 +358,12 @@ static void put_derp_node(rmr_wr *w, const rmr_nm_derp_node *d)
     nm_put_dec(w, d->stun_port < 0 ? 0 - (uint64_t)(int64_t)d->stun_port
                                    : (uint64_t)d->stun_port);
     NM_KEY(w, "DERPPort");
-    nm_put_dec(w, d->dial.port);
+    nm_put_dec(w, d->port);
     put_flag(w, "STUNOnly", d->stun_only);
     put_flag(w, "CanPort80", d->can_port80);
     if (d->stun_test_ip.family != RMR_AF_NONE)
         put_kstr(w, "STUNTestIP", rmr_addr_ip_text(&d->stun_test_ip, text));
-    put_flag(w, "InsecureForTests", d->dial.insecure);
+    put_flag(w, "InsecureForTests", d->insecure);
     NM_PUT(w, "}");
 }
 
@@ -509,7 +508,7 @@ static void unit_dns(const rmr_nm *nm, rmr_wr *w, place *p)
     const rmr_nm_dns_config *c = rmr_nm_dns(nm);
     size_t list = p->index - (size_t)1;
     if (p->index == 0) {
-        if (nm->domain[0])
+        if (nm->domain)
             put_kstr(w, "Domain", nm->domain);
         rmr_wr_fmt(w, ",\"DNSConfig\":{\"Proxied\":%s",
                    c->proxied ? "true" : "false");

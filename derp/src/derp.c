@@ -147,7 +147,7 @@ void rmr_derp_free(rmr_derp *d)
         return;
     rmr_alloc a = d->env.alloc;
     rmri_derp_reset_in(d);
-    rmr_release_wiped(&a, d->queue.buf, d->queue.cap);
+    rmri_derp_reset_out(d);
     rmr_release(&a, d->nodes, d->n_nodes * sizeof *d->nodes);
     rmr_release_wiped(&a, d, sizeof *d);
 }

@@ -13,7 +13,8 @@
 /* The longest body that is of use: a packet with its source. */
 #define RMRI_DERP_MAX_BODY (RMR_KEY_LEN + RMR_DERP_MAX_PACKET)
 #define RMRI_DERP_CLIENT_INFO_MAX 240 /* with a mesh key */
-#define RMRI_DERP_CTL_MAX 768 /* the HTTP request, or a few small frames */
+#define RMRI_DERP_CTL_MAX 768 /* the HTTP request, and the login */
+#define RMRI_DERP_SMALL_MAX 64 /* a small frame of each kind */
 
 #define RMRI_DERP_DIAL_TIMEOUT (10 * RMR_SEC)
 #define RMRI_DERP_DIAL_SLACK (5 * RMR_SEC) /* for the host to say so */
@@ -123,7 +124,8 @@ struct rmr_derp {
     rmr_ws *ws; /* behind the upgrade; NULL: raw */
 
     /* out */
-    uint8_t ctl[RMRI_DERP_CTL_MAX];
+    uint8_t *begin; /* RMRI_DERP_CTL_MAX, until the login was sent, or NULL */
+    uint8_t small[RMRI_DERP_SMALL_MAX]; /* then */
     size_t ctl_len, ctl_sent;
     rmr_ring queue; /* whole SendPacket and ForwardPacket frames */
     uint32_t n_queued, queue_pkts;

@@ -6,8 +6,21 @@
 #include <stdio.h>
 #include <string.h>
 
+static void free_begin(rmr_derp *d)
+{
+    rmr_release_wiped(&d->env.alloc, d->begin, RMRI_DERP_CTL_MAX);
+    d->begin = NULL;
+}
+
+/* What goes before packets: of ctl_len bytes ctl_sent went. */
+static uint8_t *ctl(rmr_derp *d)
+{
+    return d->begin ? d->begin : d->small;
+}
+
 void rmri_derp_reset_out(rmr_derp *d)
 {
+    free_begin(d);
     d->stats.dropped_down += d->n_queued;
     rmr_ring_wipe(&d->queue);
     d->n_queued = 0;
@@ -49,18 +62,23 @@ rmr_err rmri_derp_put_request(rmr_derp *d)
         h[n++] =
             (rmr_header){rmr_bytes_str("Ideal-Node"), rmr_bytes_str(ideal)};
     (void)snprintf(host, sizeof host, v6 ? "[%s]" : "%s", dial->host);
-    return rmr_h1_build_request(rmr_buf_of(d->ctl, sizeof d->ctl), &d->ctl_len,
-                                "GET", "/derp", host, h, n, NULL);
+    if (!d->begin)
+        d->begin = rmr_alloc_raw(&d->env.alloc, RMRI_DERP_CTL_MAX, 1);
+    if (!d->begin)
+        return RMR_E_NOMEM;
+    return rmr_h1_build_request(rmr_buf_of(d->begin, RMRI_DERP_CTL_MAX),
+                                &d->ctl_len, "GET", "/derp", host, h, n, NULL);
 }
 
-/* Behind what is left of ctl; small frames always fit. */
+/* Behind what is left; small frames always fit. */
 static uint8_t *reserve(rmr_derp *d, size_t n)
 {
+    size_t cap = d->begin ? RMRI_DERP_CTL_MAX : sizeof d->small;
     if (d->ctl_sent == d->ctl_len)
         d->ctl_sent = d->ctl_len = 0;
-    if (n > sizeof d->ctl - d->ctl_len)
+    if (n > cap - d->ctl_len)
         return NULL;
-    uint8_t *p = d->ctl + d->ctl_len;
+    uint8_t *p = ctl(d) + d->ctl_len;
     d->ctl_len += n;
     d->stats.tx_frames++;
     return p;
@@ -96,12 +114,14 @@ rmr_err rmri_derp_put_login(rmr_derp *d, const uint8_t relay[RMR_KEY_LEN])
     return RMR_OK;
 }
 
-/* Between two packets: what has become due.  Only behind an emptied ctl, so
- * that it always fits. */
+/* Between two packets: what has become due.  Only when nothing is left before
+ * them, so that it always fits. */
 static void put_due(rmr_derp *d)
 {
     if (d->ctl_sent != d->ctl_len)
         return;
+    if (d->state == DERP_UP)
+        free_begin(d);
     if (d->told_preferred != d->preferred) {
         uint8_t on = d->preferred ? 1 : 0;
         put_small(d, RMR_DERP_NOTE_PREFERRED, &on, 1);
@@ -224,7 +244,7 @@ static size_t write_ctl(rmr_derp *d, rmr_buf dst)
     if (n > dst.len)
         n = dst.len;
     if (n)
-        memcpy(dst.ptr, d->ctl + d->ctl_sent, n);
+        memcpy(dst.ptr, ctl(d) + d->ctl_sent, n);
     d->ctl_sent += n;
     return n;
 }

@@ -120,7 +120,8 @@ static bool find_host(const rmr_md *md, const rmri_dns_name *name,
             return true;
     memset(out, 0, sizeof *out);
     out->n_addrs = 1;
-    return rmri_md_via(name, &md->table.suffix, &out->addrs[0]);
+    rmri_dns_name suffix = rmri_md_suffix(&md->table);
+    return rmri_md_via(name, &suffix, &out->addrs[0]);
 }
 
 static bool find_reverse(const rmr_md *md, const rmr_addr *ip,

@@ -80,21 +80,22 @@ typedef struct md_list { /* of resolvers; n at most RMR_MD_MAX_RESOLVERS */
     size_t n;
 } md_list;
 
-typedef struct md_table { /* each array has the place of what was given */
+typedef struct md_table { /* records and routes: the place of what was given */
     bool proxied;
-    rmri_dns_name suffix; /* len 0: unknown */
+    char *suffix; /* kept (remora/text.h); NULL: unknown */
     md_record *records;
     size_t n_records, cap_records;
     md_route *routes;
     size_t n_routes, cap_routes;
-    rmr_addr resolvers[RMR_MD_MAX_RESOLVERS], system[RMR_MD_MAX_RESOLVERS];
-    rmr_addr http[RMR_MD_MAX_RESOLVERS];
+    rmr_addr *resolvers, *system, *http;
     size_t n_resolvers, n_system, n_http;
 } md_table;
 
 rmr_err rmri_md_table_copy(const rmr_alloc *a, const rmr_md_table *from,
                            md_table *out);
 void rmri_md_table_wipe(const rmr_alloc *a, md_table *t);
+/* In wire form; len 0: unknown. */
+rmri_dns_name rmri_md_suffix(const md_table *t);
 bool rmri_md_is_own_zone(const md_table *t, const rmri_dns_name *name);
 /* Whom to ask for a name that is not ours. */
 rmr_md_place rmri_md_resolvers(const md_table *t, const rmri_dns_name *name,

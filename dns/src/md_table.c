@@ -1,21 +1,8 @@
 /* The table's copy, with names in wire form. */
 #include "md_internal.h"
 
+#include <remora/text.h>
 #include <string.h>
-
-static size_t copy_resolvers(const rmr_addr *from, size_t n, rmr_addr *to)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < n && kept < RMR_MD_MAX_RESOLVERS; i++) {
-        if (rmr_addr_ip_len(&from[i]) == 0)
-            continue;
-        to[kept] = from[i];
-        if (to[kept].port == 0)
-            to[kept].port = 53;
-        kept++;
-    }
-    return kept;
-}
 
 static void *array(const rmr_alloc *a, size_t n, size_t size, size_t align,
                    bool *ok)
@@ -25,20 +12,38 @@ static void *array(const rmr_alloc *a, size_t n, size_t size, size_t align,
     return p;
 }
 
+/* Those that are addresses; *n is 0 where there is no memory. */
+static rmr_addr *copy_resolvers(const rmr_alloc *a, const rmr_addr *from,
+                                size_t n, size_t *n_out, bool *ok)
+{
+    rmr_addr all[RMR_MD_MAX_RESOLVERS];
+    size_t kept = 0;
+    for (size_t i = 0; i < n && kept < RMR_MD_MAX_RESOLVERS; i++) {
+        if (rmr_addr_ip_len(&from[i]) == 0)
+            continue;
+        all[kept] = from[i];
+        if (all[kept].port == 0)
+            all[kept].port = 53;
+        kept++;
+    }
+    rmr_addr *to = array(a, kept, sizeof *to, _Alignof(rmr_addr), ok);
+    *n_out = to ? kept : 0;
+    if (to)
+        memcpy(to, all, kept * sizeof *to);
+    return to;
+}
+
 static bool copy_route(const rmr_alloc *a, const rmr_md_route *from,
                        md_route *to)
 {
     bool ok = true;
-    if (!from->is_own)
-        to->resolvers = array(a, RMR_MD_MAX_RESOLVERS, sizeof(rmr_addr),
-                              _Alignof(rmr_addr), &ok);
-    if (!ok)
-        return false;
+    size_t n = 0;
     to->is_own = from->is_own;
-    if (to->resolvers)
-        to->n = (uint8_t)copy_resolvers(from->resolvers, from->n_resolvers,
-                                        to->resolvers);
-    return true;
+    if (!from->is_own)
+        to->resolvers =
+            copy_resolvers(a, from->resolvers, from->n_resolvers, &n, &ok);
+    to->n = (uint8_t)n;
+    return ok;
 }
 
 static bool copy_routes(const rmr_alloc *a, const rmr_md_table *from,
@@ -73,9 +78,14 @@ rmr_err rmri_md_table_copy(const rmr_alloc *a, const rmr_md_table *from,
     md_table t = {0};
     bool ok = true;
     t.proxied = from->proxied;
-    if (from->suffix && from->suffix[0] &&
-        !rmri_md_wire(from->suffix, &t.suffix))
-        t.suffix.len = 0;
+    rmri_dns_name suffix;
+    if (from->suffix && from->suffix[0] && rmri_md_wire(from->suffix, &suffix))
+        ok = !rmr_text_keep(&t.suffix, a, rmr_bytes_str(from->suffix));
+    t.resolvers = copy_resolvers(a, from->resolvers, from->n_resolvers,
+                                 &t.n_resolvers, &ok);
+    t.system =
+        copy_resolvers(a, from->system, from->n_system, &t.n_system, &ok);
+    t.http = copy_resolvers(a, from->http, from->n_http, &t.n_http, &ok);
     t.cap_records = from->n_records;
     t.records =
         array(a, t.cap_records, sizeof(md_record), _Alignof(md_record), &ok);
@@ -87,10 +97,6 @@ rmr_err rmri_md_table_copy(const rmr_alloc *a, const rmr_md_table *from,
         return RMR_E_NOMEM;
     }
     copy_records(from, &t);
-    t.n_resolvers =
-        copy_resolvers(from->resolvers, from->n_resolvers, t.resolvers);
-    t.n_system = copy_resolvers(from->system, from->n_system, t.system);
-    t.n_http = copy_resolvers(from->http, from->n_http, t.http);
     *out = t;
     return RMR_OK;
 }
@@ -98,9 +104,12 @@ rmr_err rmri_md_table_copy(const rmr_alloc *a, const rmr_md_table *from,
 void rmri_md_table_wipe(const rmr_alloc *a, md_table *t)
 {
     for (size_t i = 0; i < t->n_routes; i++)
-        if (t->routes[i].resolvers)
-            rmr_release(a, t->routes[i].resolvers,
-                        RMR_MD_MAX_RESOLVERS * sizeof(rmr_addr));
+        rmr_release(a, t->routes[i].resolvers,
+                    t->routes[i].n * sizeof(rmr_addr));
+    rmr_release(a, t->resolvers, t->n_resolvers * sizeof(rmr_addr));
+    rmr_release(a, t->system, t->n_system * sizeof(rmr_addr));
+    rmr_release(a, t->http, t->n_http * sizeof(rmr_addr));
+    (void)rmr_text_keep(&t->suffix, a, rmr_bytes_str(""));
     if (t->routes)
         rmr_release(a, t->routes, t->cap_routes * sizeof(md_route));
     if (t->records)
@@ -134,9 +143,19 @@ static bool is_tailnet_reverse(const rmri_dns_name *name)
     return false;
 }
 
+rmri_dns_name rmri_md_suffix(const md_table *t)
+{
+    rmri_dns_name name;
+    name.len = 0;
+    if (t->suffix)
+        (void)rmri_md_wire(t->suffix, &name); /* it was one */
+    return name;
+}
+
 bool rmri_md_is_own_zone(const md_table *t, const rmri_dns_name *name)
 {
-    if (t->proxied && ((t->suffix.len && rmri_md_in(name, &t->suffix)) ||
+    rmri_dns_name suffix = rmri_md_suffix(t);
+    if (t->proxied && ((suffix.len && rmri_md_in(name, &suffix)) ||
                        is_tailnet_reverse(name)))
         return true;
     for (size_t i = 0; i < t->n_routes; i++)

@@ -42,6 +42,8 @@ static int new_session(rmr_h2 *h)
         rmri_h2_set_callbacks(cb);
         nghttp2_option_set_no_auto_window_update(opt, 1);
         nghttp2_option_set_max_reserved_remote_streams(opt, 0);
+        /* Requests are few: no table of fields that were sent. */
+        nghttp2_option_set_max_deflate_dynamic_table_size(opt, 0);
         nghttp2_mem mem = rmri_h2_mem(&h->lend);
         rv = nghttp2_session_client_new3(&h->session, cb, h, opt, &mem);
     }
@@ -63,6 +65,7 @@ static int submit_settings(rmr_h2 *h)
 {
     const rmr_h2_config *c = &h->cfg;
     nghttp2_settings_entry iv[] = {
+        {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0}, /* nor of those that came */
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, c->stream_window},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
@@ -83,7 +86,7 @@ static void release(rmr_h2 *h)
     nghttp2_session_del(h->session);
     rmri_h2_lend_free(&h->lend);
     for (uint32_t i = 0; h->streams && i < h->cfg.max_streams; i++)
-        rmr_release(&alloc, h->streams[i].body, h->streams[i].body_len);
+        rmri_h2_free_body(h, &h->streams[i]);
     rmr_release(&alloc, h->streams, h->cfg.max_streams * sizeof h->streams[0]);
     rmri_h2_free_head(h);
     rmr_release(&alloc, h, sizeof *h);
@@ -395,7 +398,7 @@ rmr_err rmr_h2_request(rmr_h2 *h, const char *method, const char *authority,
     if (e == RMR_OK)
         e = submit(h, s, nv, n);
     if (e != RMR_OK) {
-        rmr_release(&h->alloc, s->body, s->body_len);
+        rmri_h2_free_body(h, s);
         memset(s, 0, sizeof *s);
         return e;
     }

@@ -23,10 +23,17 @@ rmri_h2_stream *rmri_h2_find(rmr_h2 *h, int32_t id)
     return NULL;
 }
 
+void rmri_h2_free_body(rmr_h2 *h, rmri_h2_stream *s)
+{
+    rmr_release(&h->alloc, s->body, s->body_len);
+    s->body = NULL;
+    s->body_len = s->body_off = 0;
+}
+
 void rmri_h2_close_stream(rmr_h2 *h, rmri_h2_stream *s, rmr_err why)
 {
     rmri_h2_stream was = *s;
-    rmr_release(&h->alloc, s->body, s->body_len);
+    rmri_h2_free_body(h, s);
     memset(s, 0, sizeof *s);
     if (h->cfg.callbacks.on_close && !h->doomed)
         h->cfg.callbacks.on_close(h->cfg.callbacks.user, was.tag, was.id, why);
@@ -275,6 +282,8 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame,
     memcpy(to, framehd, FRAME_HEAD);
     memcpy(to + FRAME_HEAD, s->body + s->body_off, length);
     s->body_off += length;
+    if (s->body_off == s->body_len)
+        rmri_h2_free_body(h, s);
     h->used += FRAME_HEAD + length;
     h->data_written = true;
     return NGHTTP2_ERR_PAUSE; /* back to rmr_h2_write, which looks at dst */

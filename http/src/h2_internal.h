@@ -67,6 +67,8 @@ void rmri_h2_set_callbacks(nghttp2_session_callbacks *cb);
 
 void rmri_h2_free_head(rmr_h2 *h);
 rmri_h2_stream *rmri_h2_find(rmr_h2 *h, int32_t id);
+/* The body was sent, or will not be. */
+void rmri_h2_free_body(rmr_h2 *h, rmri_h2_stream *s);
 /* Empties the slot, then tells the caller, who may fill it again. */
 void rmri_h2_close_stream(rmr_h2 *h, rmri_h2_stream *s, rmr_err why);
 /* Gives n bytes of flow-control credit back; what there is no memory for now

@@ -45,6 +45,9 @@ static int new_session(rmr_h2s *h)
         nghttp2_option_set_no_auto_window_update(opt, 1);
         nghttp2_option_set_max_outbound_ack(opt, MAX_OUTBOUND_ACK);
         nghttp2_option_set_no_closed_streams(opt, 1);
+        /* Heads are few and short: no table of fields that were sent.
+         * Clients keep theirs: those of Go before 2022 don't listen. */
+        nghttp2_option_set_max_deflate_dynamic_table_size(opt, 0);
         /* It counts by a clock of its own; h2s_callbacks.c counts without. */
         nghttp2_option_set_stream_reset_rate_limit(opt, UINT64_MAX, UINT64_MAX);
         nghttp2_mem mem = rmri_h2_mem(&h->lend);

@@ -99,7 +99,7 @@ struct rmr_mc_link {
     uint64_t query;
     bool asks; /* the query is open */
     rmr_err last_err;
-    rmr_dial dial;
+    rmr_dial *dial; /* until it is open */
 };
 
 /* Asks for the dial's name, or the proxy's; resolved comes, maybe in here. */
@@ -110,6 +110,8 @@ void rmri_mc_link_resolved(rmr_mc_link *l, rmr_time now, rmr_err err,
 void rmri_mc_link_end(rmr_mc_link *l, rmr_time now, rmr_err why,
                       const char *text);
 void rmri_mc_link_drop(rmr_mc_link *l, bool reset);
+/* What was dialled is not asked for any more. */
+void rmri_mc_link_dialled(rmr_mc_link *l);
 /* The stream leads to the host: TLS begins, or the layer. */
 void rmri_mc_link_through(rmr_mc_link *l, rmr_time now);
 
@@ -179,7 +181,7 @@ struct rmr_mc {
 
     rmr_mc_link *links;
     struct {
-        char host[RMR_HOST_MAX];
+        char *host; /* NULL: none */
         uint16_t port;
         char *authorization; /* base64; secret */
         size_t authorization_size;
@@ -194,7 +196,7 @@ struct rmr_mc {
     mc_dns_stream dns_streams[RMR_DNS_MAX_STREAMS];
     uint64_t last_query;
     mc_query *queries; /* of rmr_mc_resolve */
-    uint8_t dns_pkt[RMR_DNS_MAX_QUERY]; /* a question waiting for its socket */
+    uint8_t *dns_pkt; /* a question waiting for its socket; NULL: none */
     size_t dns_pkt_len;
     rmr_addr dns_pkt_to;
 };

@@ -24,6 +24,12 @@ rmr_mc_link *rmr_mc_link_new(rmr_mc *mc, const rmr_mc_link_ops *ops,
     return l;
 }
 
+void rmri_mc_link_dialled(rmr_mc_link *l)
+{
+    rmr_release(&l->mc->env.alloc, l->dial, sizeof *l->dial);
+    l->dial = NULL;
+}
+
 void rmri_mc_link_drop(rmr_mc_link *l, bool reset)
 {
     rmri_mc_race_stop(l);
@@ -35,6 +41,7 @@ void rmri_mc_link_drop(rmr_mc_link *l, bool reset)
     }
     l->io = NULL;
     rmri_mc_tls_free(l);
+    rmri_mc_link_dialled(l);
     rmr_ring_wipe(&l->held);
     memset(&l->local, 0, sizeof l->local);
     l->state = LINK_IDLE;
@@ -78,9 +85,10 @@ void rmri_mc_link_end(rmr_mc_link *l, rmr_time now, rmr_err why,
 
 void rmri_mc_link_through(rmr_mc_link *l, rmr_time now)
 {
-    if (!l->dial.tls) {
+    if (!l->dial->tls) {
         l->state = LINK_OPEN;
         l->deadline = RMR_TIME_NEVER;
+        rmri_mc_link_dialled(l);
         l->ops->opened(l->owner, now);
         return;
     }
@@ -226,7 +234,7 @@ void rmri_mc_link_ask(rmr_mc_link *l, rmr_time now)
     rmr_mc *mc = l->mc;
     l->asks = true;
     rmr_err err = rmri_mc_names_query(
-        mc, now, &l->query, l->by_proxy ? mc->proxy.host : l->dial.host);
+        mc, now, &l->query, l->by_proxy ? mc->proxy.host : l->dial->host);
     if (err != RMR_OK && l->asks)
         rmri_mc_link_resolved(l, now, err, NULL, 0);
 }
@@ -235,9 +243,17 @@ void rmr_mc_link_dial(rmr_mc_link *l, rmr_time now, const rmr_dial *to)
 {
     if (l->state != LINK_IDLE)
         rmr_mc_link_close(l, now);
-    l->dial = *to;
-    l->dial.plan = NULL; /* lent */
+    rmri_mc_link_dialled(l);
+    l->dial =
+        rmr_alloc_raw(&l->mc->env.alloc, sizeof *l->dial, _Alignof(rmr_dial));
     l->last_err = RMR_OK;
+    if (!l->dial) {
+        l->state = LINK_RESOLVING;
+        rmri_mc_link_end(l, now, RMR_E_NOMEM, "no memory");
+        return;
+    }
+    *l->dial = *to;
+    l->dial->plan = NULL; /* lent */
     l->deadline =
         rmr_time_add(now, to->timeout ? to->timeout : DEFAULT_TIMEOUT);
     l->by_proxy = rmri_mc_proxy_is_for(l->mc, to);

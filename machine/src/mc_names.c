@@ -54,10 +54,18 @@ rmr_err rmri_mc_names_new(rmr_mc *mc)
     return rmr_dns_new(&mc->dns, &mc->env, &cfg);
 }
 
+static void drop_question(rmr_mc *mc)
+{
+    rmr_release(&mc->env.alloc, mc->dns_pkt, mc->dns_pkt_len);
+    mc->dns_pkt = NULL;
+    mc->dns_pkt_len = 0;
+}
+
 void rmri_mc_names_free(rmr_mc *mc)
 {
     rmr_dns_free(mc->dns);
     mc->dns = NULL;
+    drop_question(mc);
     while (mc->queries) {
         mc_query *q = query_take(mc, mc->queries->id);
         rmr_release(&mc->env.alloc, q, sizeof *q);
@@ -146,35 +154,54 @@ static void udp_datagrams(void *owner, rmr_time now, const rmr_addr *from,
     }
 }
 
-/* A question is kept until the socket of its server's family takes it. */
-static bool has_question(rmr_mc *mc, rmr_time now)
+/* The next one, or that which waited; its length, 0: there is none. */
+static size_t take_question(rmr_mc *mc, rmr_time now,
+                            uint8_t pkt[RMR_DNS_MAX_QUERY], rmr_addr *to)
 {
-    if (mc->dns_pkt_len == 0 &&
-        rmr_dns_write_pkt(mc->dns, now,
-                          rmr_buf_of(mc->dns_pkt, sizeof mc->dns_pkt),
-                          &mc->dns_pkt_len, &mc->dns_pkt_to) != RMR_OK)
-        mc->dns_pkt_len = 0;
-    return mc->dns_pkt_len > 0;
+    size_t len = mc->dns_pkt_len;
+    if (!mc->dns_pkt) {
+        rmr_err err = rmr_dns_write_pkt(
+            mc->dns, now, rmr_buf_of(pkt, RMR_DNS_MAX_QUERY), &len, to);
+        return err == RMR_OK ? len : 0;
+    }
+    memcpy(pkt, mc->dns_pkt, len);
+    *to = mc->dns_pkt_to;
+    drop_question(mc);
+    return len;
+}
+
+/* It is kept until the socket of its server's family takes it; where there is no
+ * memory it is asked again, as if it had been lost. */
+static void keep_question(rmr_mc *mc, const uint8_t *pkt, size_t len,
+                          const rmr_addr *to)
+{
+    mc->dns_pkt = rmr_alloc_raw(&mc->env.alloc, len, 1);
+    if (!mc->dns_pkt)
+        return;
+    memcpy(mc->dns_pkt, pkt, len);
+    mc->dns_pkt_len = len;
+    mc->dns_pkt_to = *to;
 }
 
 static bool udp_produce(rmr_mc *mc, rmr_time now, int i, rmr_buf scratch,
                         rmr_io_op *op)
 {
-    while (has_question(mc, now)) {
-        int want = family_index(&mc->dns_pkt_to);
+    uint8_t pkt[RMR_DNS_MAX_QUERY];
+    rmr_addr to;
+    for (size_t len; (len = take_question(mc, now, pkt, &to)) > 0;) {
+        int want = family_index(&to);
         if (want == i) {
-            op->addr = mc->dns_pkt_to;
-            /* The next question may take its place while it is sent. */
-            memcpy(scratch.ptr, mc->dns_pkt, mc->dns_pkt_len);
-            op->data = rmr_bytes_of(scratch.ptr, mc->dns_pkt_len);
-            mc->dns_pkt_len = 0;
+            op->addr = to;
+            memcpy(scratch.ptr, pkt, len);
+            op->data = rmr_bytes_of(scratch.ptr, len);
             return true;
         }
         if (mc->dns_udp[want]) {
+            keep_question(mc, pkt, len, &to);
             rmr_mc_io_output(mc->dns_udp[want]);
             return false;
         }
-        mc->dns_pkt_len = 0; /* no such socket: another server is asked */
+        /* No such socket: another server is asked. */
     }
     return false;
 }

@@ -24,11 +24,14 @@ rmr_err rmri_mc_proxy_new(rmr_mc *mc, const rmr_mc_proxy *p)
     const char *no = p->no_proxy ? p->no_proxy : "";
     if (!p->host || !p->host[0])
         return RMR_OK;
-    if (strlen(p->host) >= sizeof mc->proxy.host || p->port == 0 ||
+    if (strlen(p->host) >= RMR_HOST_MAX || p->port == 0 ||
         strlen(auth) > MAX_AUTHORIZATION || strlen(no) > MAX_NO_PROXY)
         return RMR_E_INVAL;
-    memcpy(mc->proxy.host, p->host, strlen(p->host) + 1);
     mc->proxy.port = p->port;
+    rmr_err err =
+        rmr_text_keep(&mc->proxy.host, &mc->env.alloc, rmr_bytes_str(p->host));
+    if (err)
+        return err;
     mc->proxy.no_proxy = copy(mc, no, &mc->proxy.no_proxy_size);
     if (!mc->proxy.no_proxy)
         return RMR_E_NOMEM;
@@ -48,6 +51,7 @@ void rmri_mc_proxy_free(rmr_mc *mc)
     rmr_release_wiped(&mc->env.alloc, mc->proxy.authorization,
                       mc->proxy.authorization_size);
     rmr_release(&mc->env.alloc, mc->proxy.no_proxy, mc->proxy.no_proxy_size);
+    (void)rmr_text_keep(&mc->proxy.host, &mc->env.alloc, rmr_bytes_str(""));
 }
 
 /* ---- which hosts ------------------------------------------------------- */
@@ -103,7 +107,7 @@ static bool is_divider(char c)
 bool rmri_mc_proxy_is_for(const rmr_mc *mc, const rmr_dial *to)
 {
     rmr_addr ip = {0};
-    if (!mc->proxy.host[0])
+    if (!mc->proxy.host)
         return false;
     if (rmr_addr_parse_ip(rmr_bytes_str(to->host), &ip) != RMR_OK)
         ip = (rmr_addr){0};
@@ -132,12 +136,12 @@ static bool is_plain(const char *host)
 size_t rmri_mc_proxy_request(const rmr_mc_link *l, rmr_buf dst)
 {
     const char *auth = l->mc->proxy.authorization;
-    bool six = memchr(l->dial.host, ':', strlen(l->dial.host)) != NULL;
-    if (!is_plain(l->dial.host))
+    bool six = memchr(l->dial->host, ':', strlen(l->dial->host)) != NULL;
+    if (!is_plain(l->dial->host))
         return 0;
     char host[RMR_HOST_MAX + 10];
-    snprintf(host, sizeof host, six ? "[%s]:%u" : "%s:%u", l->dial.host,
-             (unsigned)l->dial.port);
+    snprintf(host, sizeof host, six ? "[%s]:%u" : "%s:%u", l->dial->host,
+             (unsigned)l->dial->port);
     int len = snprintf((char *)dst.ptr, dst.len,
                        "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s%s%s\r\n", host,
                        host, auth ? "Proxy-Authorization: Basic " : "",

@@ -16,7 +16,7 @@ static bool family_is_wanted(const rmr_mc_link *l, uint8_t family)
     /* The families are the host's, not the proxy's. */
     if (l->by_proxy)
         return true;
-    return family == RMR_AF_INET ? !l->dial.no_v4 : !l->dial.no_v6;
+    return family == RMR_AF_INET ? !l->dial->no_v4 : !l->dial->no_v6;
 }
 
 static const rmr_mc_io_ops lane_ops;
@@ -31,7 +31,7 @@ static bool lane_next(mc_lane *a)
             continue;
         a->to = *to;
         if (a->timeout == 0)
-            a->to.port = l->by_proxy ? l->mc->proxy.port : l->dial.port;
+            a->to.port = l->by_proxy ? l->mc->proxy.port : l->dial->port;
         a->io = rmr_mc_connect(l->mc, &a->to, NULL,
                                a->timeout ? a->timeout : CONNECT_TIMEOUT,
                                &lane_ops, a);
@@ -208,12 +208,12 @@ static void add_addrs(rmr_mc_link *l, const rmr_addr *addrs, size_t count)
 /* Literals that leave a family out which is not off. */
 static bool needs_name(const rmr_mc_link *l)
 {
-    bool has_v4 = l->dial.no_v4, has_v6 = l->dial.no_v6;
-    for (size_t i = 0; i < l->dial.n_addrs; i++) {
-        has_v4 |= l->dial.addrs[i].family == RMR_AF_INET;
-        has_v6 |= l->dial.addrs[i].family == RMR_AF_INET6;
+    bool has_v4 = l->dial->no_v4, has_v6 = l->dial->no_v6;
+    for (size_t i = 0; i < l->dial->n_addrs; i++) {
+        has_v4 |= l->dial->addrs[i].family == RMR_AF_INET;
+        has_v6 |= l->dial->addrs[i].family == RMR_AF_INET6;
     }
-    return l->dial.n_addrs && !l->by_proxy && l->dial.host[0] &&
+    return l->dial->n_addrs && !l->by_proxy && l->dial->host[0] &&
            !(has_v4 && has_v6);
 }
 

@@ -14,19 +14,19 @@ static bool judge(const rmr_mc_link *l, rmr_tls_config *cfg, uint8_t pin[32])
     static const char pin_word[] = "sha256-raw:";
     /* decisions: an unchecked certificate only from hosts nearby */
     rmr_addr host = l->remote;
-    if (l->by_proxy && rmr_addr_parse_ip(rmr_bytes_str(l->dial.host), &host))
+    if (l->by_proxy && rmr_addr_parse_ip(rmr_bytes_str(l->dial->host), &host))
         host = (rmr_addr){0};
-    cfg->insecure = l->dial.insecure && rmr_addr_is_private(&host);
+    cfg->insecure = l->dial->insecure && rmr_addr_is_private(&host);
     size_t word = sizeof pin_word - 1;
-    rmr_bytes cert = rmr_bytes_str(l->dial.cert_name);
+    rmr_bytes cert = rmr_bytes_str(l->dial->cert_name);
     if (cert.len >= word && memcmp(cert.ptr, pin_word, word) == 0) {
         cfg->pin_sha256 = pin;
         return rmr_unhex(pin, 32,
                          rmr_bytes_of(cert.ptr + word, cert.len - word)) ==
                RMR_OK;
     }
-    if (l->dial.cert_name[0])
-        cfg->verify_name = l->dial.cert_name;
+    if (l->dial->cert_name[0])
+        cfg->verify_name = l->dial->cert_name;
     return true;
 }
 
@@ -35,7 +35,7 @@ rmr_err rmri_mc_tls_new(rmr_mc_link *l, rmr_time now)
     rmr_tls_config cfg;
     uint8_t pin[32];
     rmr_tls_config_init(&cfg, sizeof cfg);
-    cfg.server_name = l->dial.host;
+    cfg.server_name = l->dial->host;
     cfg.anchors = l->mc->anchors;
     cfg.gcm = l->mc->gcm;
     cfg.wall_unix_ns = rmr_mc_wall(l->mc, now);
@@ -114,6 +114,7 @@ static size_t tls_feed(rmr_mc_link *l, rmr_time now, rmr_bytes data)
         if (l->state == LINK_TLS && rmr_tls_is_open(l->tls)) {
             l->state = LINK_OPEN;
             l->deadline = RMR_TIME_NEVER;
+            rmri_mc_link_dialled(l);
             l->ops->opened(l->owner, now);
         }
         tls_deliver(l, now);

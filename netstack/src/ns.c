@@ -42,12 +42,10 @@ static uint32_t foreign_max(const rmr_ns *ns)
 static rmr_err init_tables(rmr_ns *ns)
 {
     const rmr_alloc *a = &ns->env.alloc;
-    size_t item = sizeof(tcp_conn);
-    if (sizeof(tcp_listener) > item)
-        item = sizeof(tcp_listener);
     uint32_t flows = ns->cfg.max_sockets + ns->cfg.max_time_wait +
                      HALF_OPEN_MAX + foreign_max(ns);
-    rmr_err e = rmr_slots_init(&ns->socks, a, item, ns->cfg.max_sockets);
+    rmr_err e =
+        rmr_slots_init(&ns->socks, a, sizeof(tcp_conn), ns->cfg.max_sockets);
     if (!e)
         e = rmr_slots_init(&ns->halves, a, sizeof(tcp_half), HALF_OPEN_MAX);
     if (!e)
@@ -69,8 +67,10 @@ static rmr_err init_datagrams(rmr_ns *ns)
 {
     const rmr_alloc *a = &ns->env.alloc;
     bool fwd = ns->cfg.forward;
+    size_t item = sizeof(ns_udp);
+    item = sizeof(tcp_listener) > item ? sizeof(tcp_listener) : item;
     rmr_err e =
-        rmr_slots_init(&ns->dgrams, a, sizeof(ns_udp),
+        rmr_slots_init(&ns->dgrams, a, item,
                        ns->cfg.max_sockets + (fwd ? ns->cfg.max_udp_flows : 0));
     if (!e)
         e = rmr_slots_init(&ns->pends, a, sizeof(ns_pending),
@@ -160,8 +160,7 @@ void rmr_ns_free(rmr_ns *ns)
     uint32_t pos = 0;
     uint64_t id;
     for (ns_head *h; (h = rmr_slots_next(&ns->socks, &pos, &id));)
-        if (h->kind == NS_KIND_CONN)
-            rmri_tcp_conn_wipe(ns, (tcp_conn *)(void *)h);
+        rmri_tcp_conn_wipe(ns, (tcp_conn *)(void *)h);
     pos = 0;
     for (ns_head *h; (h = rmr_slots_next(&ns->dgrams, &pos, &id));)
         if (h->kind == NS_KIND_UDP)

@@ -404,8 +404,8 @@ struct rmr_ns {
     uint32_t *ports;
     uint32_t any_port; /* ... and 3.3.3, where there is no memory for them */
 
-    rmr_slots socks, halves, tws;
-    rmr_slots dgrams, pends, sources;
+    rmr_slots socks /* tcp_conn */, halves, tws;
+    rmr_slots dgrams /* and listeners, which are as small */, pends, sources;
     rmr_hash flows, binds, source_table;
     rmr_timers timers;
     ns_node out;    /* connections that may have something to send */

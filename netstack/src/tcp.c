@@ -20,12 +20,9 @@ rmr_err rmr_ns_tcp_listen(rmr_ns *ns, const rmr_addr *local, void *tag,
         return RMR_E_INUSE;
     if (rmri_ns_sockets_full(ns))
         return RMR_E_FULL;
-    uint64_t id;
-    tcp_listener *l = rmr_slots_new(&ns->socks, &id);
+    tcp_listener *l = rmri_ns_dgram_new(ns, NS_KIND_LISTENER);
     if (!l)
         return RMR_E_NOMEM;
-    l->head.id = id;
-    l->head.kind = NS_KIND_LISTENER;
     l->bind = b;
     l->tag = tag;
     l->half_max = ns->cfg.backlog;
@@ -33,10 +30,10 @@ rmr_err rmr_ns_tcp_listen(rmr_ns *ns, const rmr_addr *local, void *tag,
     ns_list_init(&l->waiting);
     e = rmr_hash_put(&ns->binds, &b, sizeof b, (uint64_t)(uintptr_t)&l->head);
     if (e) {
-        rmr_slots_free(&ns->socks, id);
+        rmri_ns_dgram_free(ns, &l->head);
         return e;
     }
-    out->id = id;
+    out->id = l->head.id;
     return RMR_OK;
 }
 
@@ -104,9 +101,9 @@ rmr_err rmr_ns_tcp_connect(rmr_ns *ns, rmr_time now, const rmr_addr *local,
 
 rmr_err rmr_ns_set_tag(rmr_ns *ns, rmr_ns_sock s, void *tag)
 {
-    ns_head *h = rmr_slots_get(&ns->socks, s.id);
-    if (h && h->kind == NS_KIND_LISTENER) {
-        ((tcp_listener *)(void *)h)->tag = tag;
+    tcp_listener *l = rmri_tcp_listener_get(ns, s.id);
+    if (l) {
+        l->tag = tag;
         return RMR_OK;
     }
     if (rmri_ns_dgram_set_tag(ns, s, tag))
@@ -222,11 +219,10 @@ rmr_err rmr_ns_tcp_shutdown(rmr_ns *ns, rmr_time now, rmr_ns_sock s)
 /* All but connections: at once.  False: it is one. */
 static bool close_bound(rmr_ns *ns, rmr_ns_sock s, bool abort)
 {
-    ns_head *h = rmr_slots_get(&ns->socks, s.id);
-    if (h && h->kind == NS_KIND_LISTENER)
-        rmri_tcp_listener_close(ns, (tcp_listener *)(void *)h);
-    else
+    tcp_listener *l = rmri_tcp_listener_get(ns, s.id);
+    if (!l)
         return rmri_ns_dgram_close(ns, s, abort);
+    rmri_tcp_listener_close(ns, l);
     return true;
 }
 
@@ -394,9 +390,8 @@ rmr_err rmr_ns_tcp_get_info(const rmr_ns *ns, rmr_ns_sock s,
                             rmr_ns_tcp_info *out)
 {
     memset(out, 0, sizeof *out);
-    ns_head *h = rmr_slots_get(&ns->socks, s.id);
-    if (h && h->kind == NS_KIND_LISTENER) {
-        const tcp_listener *l = (const tcp_listener *)(const void *)h;
+    const tcp_listener *l = rmri_tcp_listener_get(ns, s.id);
+    if (l) {
         const ns_bind *b = &l->bind;
         out->state = RMR_NS_LISTEN;
         out->half_open = l->n_half;

@@ -4,7 +4,7 @@
 tcp_conn *rmri_tcp_conn_get(const rmr_ns *ns, uint64_t id)
 {
     ns_head *h = rmr_slots_get(&ns->socks, id);
-    if (!h || h->kind != NS_KIND_CONN)
+    if (!h)
         return NULL;
     tcp_conn *c = (tcp_conn *)(void *)h;
     return c->flags & CF_ORPHAN ? NULL : c;
@@ -244,8 +244,8 @@ void rmri_tcp_addr_gone(rmr_ns *ns, uint8_t family, const ns_ip *ip)
     uint64_t id;
     for (ns_head *h; (h = rmr_slots_next(&ns->socks, &pos, &id));) {
         tcp_conn *c = (tcp_conn *)(void *)h;
-        if (h->kind != NS_KIND_CONN || (c->flags & CF_DONE) ||
-            c->tuple.family != family || !ns_ip_eq(&c->tuple.local, ip))
+        if ((c->flags & CF_DONE) || c->tuple.family != family ||
+            !ns_ip_eq(&c->tuple.local, ip))
             continue;
         if (c->state > RMR_NS_SYN_SENT)
             rmri_tcp_reset_ack(ns, &c->tuple, c->snd_nxt, c->rcv_nxt);

@@ -4,7 +4,7 @@
 
 tcp_listener *rmri_tcp_listener_get(const rmr_ns *ns, uint64_t id)
 {
-    ns_head *h = rmr_slots_get(&ns->socks, id);
+    ns_head *h = rmri_ns_dgram_get(ns, id);
     return h && h->kind == NS_KIND_LISTENER ? (tcp_listener *)(void *)h : NULL;
 }
 
@@ -330,5 +330,5 @@ void rmri_tcp_listener_close(rmr_ns *ns, tcp_listener *l)
         rmri_tcp_conn_free(ns, c);
     }
     (void)rmr_hash_del(&ns->binds, &l->bind, sizeof l->bind);
-    rmr_slots_free(&ns->socks, l->head.id);
+    rmri_ns_dgram_free(ns, &l->head);
 }

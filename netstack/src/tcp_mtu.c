@@ -89,7 +89,7 @@ void rmri_tcp_path_lowered(rmr_ns *ns, uint8_t family, const ns_ip *remote)
     uint64_t id;
     for (ns_head *h; (h = rmr_slots_next(&ns->socks, &pos, &id));) {
         tcp_conn *c = (tcp_conn *)(void *)h;
-        if (h->kind != NS_KIND_CONN || (c->flags & CF_DONE) || !tcp_synced(c) ||
+        if ((c->flags & CF_DONE) || !tcp_synced(c) ||
             c->tuple.family != family || !ns_ip_eq(&c->tuple.remote, remote))
             continue;
         c->flags |= CF_MSS_LOWERED;

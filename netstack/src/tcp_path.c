@@ -29,7 +29,7 @@ void rmr_ns_path_changed(rmr_ns *ns, rmr_time now,
         ns->now = now;
     for (ns_head *h; (h = rmr_slots_next(&ns->socks, &pos, &id));) {
         tcp_conn *c = (tcp_conn *)(void *)h;
-        if (h->kind != NS_KIND_CONN || (c->flags & CF_DONE))
+        if ((c->flags & CF_DONE))
             continue;
         rmr_addr remote =
             rmri_ns_addr_of(c->tuple.family, &c->tuple.remote, c->tuple.rport);

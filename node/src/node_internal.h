@@ -90,8 +90,7 @@ struct nd_region {
     nd_region *next;
     rmr_derp *derp;
     rmr_mc_link *link;
-    rmr_derp_node *nodes; /* as the DERP map had them */
-    size_t n_nodes;
+    uint8_t told[RMR_HASH_LEN]; /* of its relays in the DERP map */
     char code[32];
     char health[128]; /* what the relay says is wrong with it; "": nothing */
     uint16_t id;

@@ -276,16 +276,16 @@ void rmri_node_netcheck_send_failed(rmr_node *n, const rmr_addr *to,
 static void node_of(const rmr_nm_derp_node *from, rmr_netcheck_node *to)
 {
     to->name = from->name;
-    to->host = from->dial.host;
-    for (size_t i = 0; i < from->dial.n_addrs; i++) {
-        if (from->dial.addrs[i].family == RMR_AF_INET)
-            to->v4 = from->dial.addrs[i];
+    to->host = from->host;
+    for (size_t i = 0; i < from->n_addrs; i++) {
+        if (from->addrs[i].family == RMR_AF_INET)
+            to->v4 = from->addrs[i];
         else
-            to->v6 = from->dial.addrs[i];
+            to->v6 = from->addrs[i];
     }
     to->test_ip = from->stun_test_ip;
-    to->no_v4 = from->dial.no_v4;
-    to->no_v6 = from->dial.no_v6;
+    to->no_v4 = from->no_v4;
+    to->no_v6 = from->no_v6;
     to->stun_port = from->stun_port;
     to->stun_only = from->stun_only;
     to->can_port80 = from->can_port80;

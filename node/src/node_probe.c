@@ -152,7 +152,8 @@ static void try_next(nd_probe *p, rmr_time now)
         const rmr_nm_derp_node *d = &v.nodes[p->relay++];
         static const rmr_header close = {{(const uint8_t *)"Connection", 10},
                                          {(const uint8_t *)"close", 5}};
-        rmr_dial dial = d->dial;
+        rmr_dial dial;
+        rmr_nm_derp_dial(d, &dial);
         if (d->stun_only ||
             rmr_h1_build_request(rmr_buf_of(p->request, sizeof p->request),
                                  &p->request_len, "GET", "/derp/latency-check",

@@ -158,7 +158,8 @@ void rmri_node_regions_put_health(const rmr_node *n, rmr_jw *w)
     }
 }
 
-static rmr_err region_start(nd_region *r, rmr_time now)
+static rmr_err region_start(nd_region *r, rmr_time now,
+                            const rmr_derp_node *nodes, size_t n_nodes)
 {
     rmr_node *n = r->n;
     rmr_derp_config cfg;
@@ -172,8 +173,8 @@ static rmr_err region_start(nd_region *r, rmr_time now)
     cb.on_health = on_health;
     rmr_derp_config_init(&cfg, sizeof cfg);
     memcpy(cfg.private_key, n->node_private, RMR_KEY_LEN);
-    cfg.nodes = r->nodes;
-    cfg.n_nodes = r->n_nodes;
+    cfg.nodes = nodes;
+    cfg.n_nodes = n_nodes;
     cfg.form = RMR_DERP_EITHER;
     cfg.preferred = cfg.always_on = r->id == n->home;
     /* Connections stop at a third of it (rmri_node_region_hold), so that TCP is
@@ -199,7 +200,6 @@ static void region_free(nd_region *r)
         rmr_ns_release(n->ns, r->id);
     rmr_mc_link_free(r->link);
     rmr_derp_free(r->derp);
-    rmr_release(&n->env.alloc, r->nodes, r->n_nodes * sizeof *r->nodes);
     rmr_release(&n->env.alloc, r, sizeof *r);
 }
 
@@ -212,12 +212,28 @@ static bool nodes_of(rmr_node *n, const rmr_nm_derp_region *v,
     if (!nodes)
         return false;
     for (size_t i = 0; i < v->n_nodes; i++) {
-        memcpy(&nodes[i].dial, &v->nodes[i].dial, sizeof nodes[i].dial);
-        memcpy(nodes[i].name, v->nodes[i].name, sizeof nodes[i].name);
+        rmr_nm_derp_dial(&v->nodes[i], &nodes[i].dial);
+        (void)snprintf(nodes[i].name, sizeof nodes[i].name, "%s",
+                       v->nodes[i].name);
         nodes[i].stun_only = v->nodes[i].stun_only;
     }
     *out = nodes;
     return true;
+}
+
+static void nodes_free(rmr_node *n, const rmr_nm_derp_region *v,
+                       rmr_derp_node *nodes)
+{
+    if (nodes)
+        rmr_release(&n->env.alloc, nodes, v->n_nodes * sizeof *nodes);
+}
+
+/* They are zeroed where nothing stands: all of their bytes count. */
+static void hash_nodes(uint8_t hash[RMR_HASH_LEN], const rmr_derp_node *nodes,
+                       size_t n)
+{
+    rmr_blake2s_256(hash, rmr_bytes_of(nodes, n * sizeof *nodes),
+                    rmr_bytes_of(NULL, 0));
 }
 
 static nd_region *region_find(const rmr_node *n, uint16_t id)
@@ -241,16 +257,19 @@ nd_region *rmri_node_region(rmr_node *n, rmr_time now, uint16_t id)
     r->n = n;
     r->id = id;
     snprintf(r->code, sizeof r->code, "%s", v.code);
-    r->n_nodes = v.n_nodes;
     r->link = rmr_mc_link_new(n->mc, &region_link_ops, r);
     r->next = n->regions;
     n->regions = r;
-    if (!r->link || !nodes_of(n, &v, &r->nodes) ||
-        region_start(r, now) != RMR_OK) {
-        region_free(r);
-        return NULL;
-    }
-    return r;
+    rmr_derp_node *nodes = NULL;
+    bool ok = r->link && nodes_of(n, &v, &nodes) &&
+              region_start(r, now, nodes, v.n_nodes) == RMR_OK;
+    if (ok)
+        hash_nodes(r->told, nodes, v.n_nodes);
+    nodes_free(n, &v, nodes);
+    if (ok)
+        return r;
+    region_free(r);
+    return NULL;
 }
 
 void rmri_node_regions_free(rmr_node *n)
@@ -339,11 +358,14 @@ static bool is_same_region(rmr_node *n, const nd_region *r)
 {
     rmr_nm_derp_region v;
     rmr_derp_node *nodes = NULL;
-    bool same = rmr_nm_derp_region_by_id(n->nm, r->id, &v) &&
-                v.n_nodes == r->n_nodes && nodes_of(n, &v, &nodes) &&
-                memcmp(nodes, r->nodes, v.n_nodes * sizeof *nodes) == 0;
-    if (nodes)
-        rmr_release(&n->env.alloc, nodes, v.n_nodes * sizeof *nodes);
+    uint8_t told[RMR_HASH_LEN];
+    bool same =
+        rmr_nm_derp_region_by_id(n->nm, r->id, &v) && nodes_of(n, &v, &nodes);
+    if (same) {
+        hash_nodes(told, nodes, v.n_nodes);
+        same = memcmp(told, r->told, sizeof told) == 0;
+    }
+    nodes_free(n, &v, nodes);
     return same;
 }
 

@@ -112,7 +112,7 @@ rmr_err rmri_node_report_json(const rmr_node *n, rmr_time now,
 
 /* ---- the DERP map ------------------------------------------------------ */
 
-static void put_family(rmr_jw *w, const rmr_dial *d, uint8_t family,
+static void put_family(rmr_jw *w, const rmr_nm_derp_node *d, uint8_t family,
                        const char *key, bool none)
 {
     char text[RMR_ADDR_TEXT_MAX];
@@ -129,16 +129,16 @@ static void put_node(rmr_jw *w, uint16_t region, const rmr_nm_derp_node *d)
     rmr_jw_object(w);
     rmr_jw_kstr(w, "Name", d->name);
     rmr_jw_kint(w, "RegionID", region);
-    rmr_jw_kstr(w, "HostName", d->dial.host);
-    if (d->dial.cert_name[0])
-        rmr_jw_kstr(w, "CertName", d->dial.cert_name);
-    put_family(w, &d->dial, RMR_AF_INET, "IPv4", d->dial.no_v4);
-    put_family(w, &d->dial, RMR_AF_INET6, "IPv6", d->dial.no_v6);
+    rmr_jw_kstr(w, "HostName", d->host);
+    if (d->cert_name[0])
+        rmr_jw_kstr(w, "CertName", d->cert_name);
+    put_family(w, d, RMR_AF_INET, "IPv4", d->no_v4);
+    put_family(w, d, RMR_AF_INET6, "IPv6", d->no_v6);
     rmr_jw_kint(w, "STUNPort", d->stun_port);
-    rmr_jw_kint(w, "DERPPort", d->dial.port);
+    rmr_jw_kint(w, "DERPPort", d->port);
     if (d->stun_only)
         rmr_jw_kbool(w, "STUNOnly", true);
-    if (d->dial.insecure)
+    if (d->insecure)
         rmr_jw_kbool(w, "InsecureForTests", true);
     if (d->stun_test_ip.family != RMR_AF_NONE)
         rmr_jw_kstr(w, "STUNTestIP", rmr_addr_ip_text(&d->stun_test_ip, text));

@@ -75,12 +75,12 @@ static void the_first_headscale_frame_is_understood(void **state)
     assert_string_equal(r.name, "Test");
     assert_int_equal(r.n_nodes, 1);
     assert_string_equal(r.nodes[0].name, "t1");
-    assert_string_equal(r.nodes[0].dial.host, "127.0.0.1");
-    assert_int_equal(r.nodes[0].dial.port, 36657);
-    assert_int_equal(r.nodes[0].dial.n_addrs, 1);
-    assert_true(r.nodes[0].dial.no_v6);
-    assert_true(r.nodes[0].dial.insecure);
-    assert_true(r.nodes[0].dial.tls);
+    assert_string_equal(r.nodes[0].host, "127.0.0.1");
+    assert_int_equal(r.nodes[0].port, 36657);
+    assert_int_equal(r.nodes[0].n_addrs, 1);
+    assert_true(r.nodes[0].no_v6);
+    assert_true(r.nodes[0].insecure);
+    assert_true(r.nodes[0].tls);
     assert_int_equal(r.nodes[0].stun_port, 43270);
 
     assert_string_equal(rmr_nm_domain(nm), "control.example");
@@ -601,17 +601,17 @@ static void derp_maps_follow_their_rules(void **state)
     assert_true(rmr_nm_derp_at(nm, 0, &r));
     assert_int_equal(r.id, 3);
     assert_true(r.avoid);
-    assert_string_equal(r.nodes[0].dial.cert_name, "sha256-raw:00");
+    assert_string_equal(r.nodes[0].cert_name, "sha256-raw:00");
     assert_true(r.nodes[0].stun_only);
-    assert_true(r.nodes[0].dial.no_v4);
-    assert_int_equal(r.nodes[0].dial.port, 443);
+    assert_true(r.nodes[0].no_v4);
+    assert_int_equal(r.nodes[0].port, 443);
     assert_int_equal(r.nodes[0].stun_port, 3478);
     assert_true(rmr_nm_derp_at(nm, 1, &r));
     assert_int_equal(r.id, 10);
     assert_true(r.no_measure_no_home);
     assert_int_equal(r.n_nodes, 1); /* y has nothing to dial */
     assert_int_equal(r.nodes[0].stun_port, -1);
-    assert_int_equal(r.nodes[0].dial.addrs[0].family, RMR_AF_INET6);
+    assert_int_equal(r.nodes[0].addrs[0].family, RMR_AF_INET6);
     assert_string_equal(nm_frame(&s, "{\"DERPMap\":null}"), "[]");
     assert_string_equal(nm_frame(&s,
                                  "{\"DERPMap\":{\"Regions\":null,\"HomeParams\""
@@ -670,12 +670,12 @@ static void all_fields_of_a_derp_map_are_read(void **state)
     assert_true(r.latitude == 48.5 && r.longitude == -9.25);
     const rmr_nm_derp_node *d = &r.nodes[0];
     assert_int_equal(d->stun_port, 3478);
-    assert_int_equal(d->dial.port, 8443);
+    assert_int_equal(d->port, 8443);
     assert_true(d->can_port80);
     assert_int_equal(d->stun_test_ip.ip[3], 9);
-    assert_int_equal(d->dial.n_addrs, 1);
-    assert_false(d->dial.no_v4);
-    assert_true(d->dial.no_v6); /* a text that is no address */
+    assert_int_equal(d->n_addrs, 1);
+    assert_false(d->no_v4);
+    assert_true(d->no_v6); /* a text that is no address */
     /* And all of them are kept in the cache. */
     nm_seen s2;
     char *text = nm_dump(nm, NULL);
@@ -685,7 +685,15 @@ static void all_fields_of_a_derp_map_are_read(void **state)
     assert_true(rmr_nm_derp_region_by_id(copy, 7, &r2));
     assert_true(r2.latitude == 48.5 && r2.longitude == -9.25);
     assert_true(r2.score == 2.5);
-    assert_memory_equal(r2.nodes, r.nodes, sizeof *r.nodes);
+    rmr_dial dial, dial2;
+    rmr_nm_derp_dial(r.nodes, &dial);
+    rmr_nm_derp_dial(r2.nodes, &dial2);
+    assert_memory_equal(&dial, &dial2, sizeof dial);
+    assert_int_equal(dial.timeout, 10 * RMR_SEC);
+    assert_string_equal(r2.nodes->name, r.nodes->name);
+    assert_int_equal(r2.nodes->stun_port, r.nodes->stun_port);
+    assert_int_equal(r2.nodes->stun_test_ip.ip[3], 9);
+    assert_true(r2.nodes->can_port80 && !r2.nodes->stun_only);
     free(text);
     rmr_nm_free(copy);
     rmr_nm_free(nm);

@@ -25,7 +25,7 @@ static void a_request_gets_its_response_in_pieces_of_any_size(void **s)
         size_t out = steps[i] < RMR_H2_WRITE_MIN ? RMR_H2_WRITE_MIN : steps[i];
         assert_int_equal(h2_pump(&x.p, x.h, out, steps[i]), RMR_OK);
         assert_string_equal(
-            x.p.log, "settings 2=0 4=65536 6=16384\n"
+            x.p.log, "settings 1=0 2=0 4=65536 6=16384\n"
                      "1 :method=POST\n1 :scheme=https\n1 :authority=host:8080\n"
                      "1 :path=/machine/map\n1 ts-lb=nodekey:1\n"
                      "1 ts-lb=nodekey:2\n1 content-length=6\n1 end\n");

@@ -523,7 +523,7 @@ static void feed_netmap(pair *p, int i)
     /* The relay of the lab speaks no TLS. */
     rmr_nm_derp_region v;
     for (size_t k = 0; rmr_nm_derp_at(n->nm, k, &v); k++)
-        ((rmr_nm_derp_node *)(uintptr_t)v.nodes)->dial.tls = false;
+        ((rmr_nm_derp_node *)(uintptr_t)v.nodes)->tls = false;
     rmri_node_regions_map_changed(n, p->now);
     n->dirty = true;
 }

@@ -98,9 +98,13 @@ typedef struct rmr_nm_cap { /* a view */
     const char *values; /* a JSON array as text; "[]": none */
 } rmr_nm_cap;
 
-typedef struct rmr_nm_derp_node {
-    char name[64];
-    rmr_dial dial;
+typedef struct rmr_nm_derp_node { /* a view */
+    const char *name, *host;
+    const char *cert_name; /* as rmr_dial's; "": host */
+    rmr_addr addrs[2];     /* as rmr_dial's: literals, of a family each */
+    uint8_t n_addrs;
+    bool no_v4, no_v6, tls, insecure;
+    uint16_t port;
     rmr_addr stun_test_ip; /* probed instead of its own; family NONE: none */
     int32_t stun_port;     /* -1: neither STUN nor ICMP */
     bool stun_only;
@@ -495,6 +499,14 @@ RMR_API bool rmr_nm_derp_at(const rmr_nm *nm, size_t i,
  */
 RMR_API bool rmr_nm_derp_region_by_id(const rmr_nm *nm, uint16_t id,
                                       rmr_nm_derp_region *out);
+
+/**
+ * How a relay of the map is dialled: within 10 s.                     [look]
+ *
+ * Effects: *out is written, all of it (unused bytes are 0).  Errors: none.
+ * Source: tailcfg.DERPNode.
+ */
+RMR_API void rmr_nm_derp_dial(const rmr_nm_derp_node *node, rmr_dial *out);
 
 /**
  * The tailnet's display name; "" before it is told.                   [look]
