@@ -262,11 +262,23 @@ void rmri_node_peers_stopgap(rmr_node *n)
     say_running(n, &self, true);
 }
 
+/* The server's clock was told, maybe: keys end by that. */
+static void keys_end(rmr_node *n)
+{
+    if (!n->from_server)
+        return;
+    rmri_node_expiry_self(n, n->now);
+    rmri_node_expiry_plan(n, n->now);
+}
+
 static void on_frame(void *user, uint32_t changed)
 {
     rmr_node *n = user;
-    if (changed != RMR_NM_KEEPALIVE) /* it has no news for anybody */
-        n->dirty = true;
+    if (changed == RMR_NM_KEEPALIVE) { /* it has no news for anybody */
+        keys_end(n);
+        return;
+    }
+    n->dirty = true;
     if (changed & RMR_NM_SELF) {
         self_changed(n);
         home_as_told(n);
@@ -291,8 +303,7 @@ static void on_frame(void *user, uint32_t changed)
         tell_running(n);
         rmri_node_login_check(n, n->now);
     }
-    rmri_node_expiry_self(n, n->now);
-    rmri_node_expiry_plan(n, n->now);
+    keys_end(n);
 }
 
 static void on_ping_request(void *user, const rmr_nm_ping *ping)

@@ -38,6 +38,9 @@ void rmr_sim_link_init(rmr_sim_link *l, const rmr_sim_link_config *c)
 {
     memset(l, 0, sizeof *l);
     l->config = *c;
+    l->delay = c->delay;
+    l->is_plain = !c->rate && !c->jitter && !c->loss && !c->burst_begin &&
+                  !c->hold && !c->hold_every;
 }
 
 /* Bytes that pass in d at the rate.  The two factors are cut at 1e9, so that no
@@ -93,6 +96,14 @@ static bool is_held(const rmr_sim_link *l)
     return happens(l, Q_HOLD, l->config.hold);
 }
 
+static rmr_time in_order(rmr_sim_link *l, rmr_time at)
+{
+    if (at < l->last_at)
+        at = l->last_at;
+    l->last_at = at;
+    return at;
+}
+
 /* Held packets are overtaken; all others keep their order. */
 static rmr_time arrival(rmr_sim_link *l, rmr_time sent)
 {
@@ -103,10 +114,7 @@ static rmr_time arrival(rmr_sim_link *l, rmr_time sent)
         l->stats.held++;
         return rmr_time_add(at, l->config.hold_for);
     }
-    if (at < l->last_at)
-        at = l->last_at;
-    l->last_at = at;
-    return at;
+    return in_order(l, at);
 }
 
 bool rmri_sim_link_carry(rmr_sim_link *l, rmr_time now, size_t len,
@@ -114,11 +122,14 @@ bool rmri_sim_link_carry(rmr_sim_link *l, rmr_time now, size_t len,
 {
     l->n++;
     l->stats.in++;
-    if (is_lost(l)) {
+    if (l->is_plain) {
+        *at = in_order(l, rmr_time_add(now, l->delay));
+    } else if (is_lost(l)) {
         l->stats.lost++;
         return false;
+    } else {
+        *at = arrival(l, through_queue(l, now, 0, len));
     }
-    *at = arrival(l, through_queue(l, now, 0, len));
     l->stats.out++;
     return true;
 }

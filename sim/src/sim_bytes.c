@@ -288,9 +288,8 @@ static bool send_piece(rmr_sim *s, uint64_t handle, int side, size_t n,
 static void finish(rmr_sim *s, uint64_t handle, int side)
 {
     sim_end *e = &rmri_sim_stream(s, handle)->end[side];
-    const sim_object *o = rmri_sim_object(s, e->object);
-    if (e->is_sending && o)
-        rmri_sim_answer(s, o->program, RMR_IO_SENT, o->id, RMR_OK);
+    if (e->is_sending && e->object)
+        rmri_sim_answer(s, e->program, RMR_IO_SENT, e->id, RMR_OK);
     e->is_sending = false;
     if (!e->is_shut || e->fin_sent || !send_piece(s, handle, side, 0, true))
         return;
@@ -320,13 +319,12 @@ void rmri_sim_stream_pump(rmr_sim *s, uint64_t handle, int side)
 static void give_reset(rmr_sim *s, uint64_t handle, sim_end *e)
 {
     rmr_io_event ev;
-    const sim_object *o = rmri_sim_object(s, e->object);
     uint64_t object = e->object;
     memset(&ev, 0, sizeof ev);
     ev.kind = RMR_IO_RESET;
-    ev.id = o->id;
+    ev.id = e->id;
     ev.err = e->reset_err;
-    uint32_t program = o->program;
+    uint32_t program = e->program;
     e->object = 0;
     rmri_sim_object_free(s, object);
     rmri_sim_stream_forget(s, handle);
@@ -336,7 +334,6 @@ static void give_reset(rmr_sim *s, uint64_t handle, sim_end *e)
 static void give_bytes(rmr_sim *s, uint64_t handle, int side)
 {
     sim_end *e = &rmri_sim_stream(s, handle)->end[side];
-    const sim_object *o = rmri_sim_object(s, e->object);
     sim_piece *p = e->in.first;
     size_t n = p->len - p->at;
     n = n < e->credit ? n : e->credit;
@@ -365,26 +362,26 @@ static void give_bytes(rmr_sim *s, uint64_t handle, int side)
     rmr_io_event ev;
     memset(&ev, 0, sizeof ev);
     ev.kind = RMR_IO_BYTES;
-    ev.id = o->id;
+    ev.id = e->id;
     ev.data = rmr_buf_of(data, n);
-    rmri_sim_give(s, o->program, &ev);
+    rmri_sim_give(s, e->program, &ev);
     piece_free(s, own);
 }
 
+/* The end knows its object's id and program, so that this is not looked at. */
 static void deliver(rmr_sim *s, sim_happening *h)
 {
     sim_stream *st = rmri_sim_stream(s, h->a);
     if (!st)
         return;
     sim_end *e = &st->end[h->b];
-    const sim_object *o = rmri_sim_object(s, e->object);
     const sim_host *host = rmri_sim_host(s, e->host);
     if (rmri_sim_sleeps(s, host)) {
         rmri_sim_happen(s, host->sleeps_until, deliver, h->a, h->b, NULL, 0);
         return;
     }
     e->deliver_due = false;
-    if (!o || !e->is_open)
+    if (!e->object || !e->is_open)
         return;
     if (e->reset_came) {
         give_reset(s, h->a, e);
@@ -394,9 +391,9 @@ static void deliver(rmr_sim *s, sim_happening *h)
         rmr_io_event ev;
         memset(&ev, 0, sizeof ev);
         ev.kind = RMR_IO_EOF;
-        ev.id = o->id;
+        ev.id = e->id;
         e->eof_told = true;
-        rmri_sim_give(s, o->program, &ev);
+        rmri_sim_give(s, e->program, &ev);
     }
 }
 

@@ -79,19 +79,21 @@ typedef struct sim_blob {
 } sim_blob;
 
 typedef struct sim_host {
-    char name[32];
+    /* What each packet looks at comes first. */
+    rmr_time sleeps_until;
     rmr_sim_net net;
-    rmr_addr addrs[SIM_MAX_ADDRS];
+    bool is_up, no_ping, icmp_denied, no_local_udp, receive_runs;
     size_t n_addrs;
+    rmr_addr addrs[SIM_MAX_ADDRS];
+    rmr_sim_link up, down;
+    rmr_sim_host_stats stats;
+    char name[32];
     rmr_addr servers[SIM_MAX_SERVERS];
     size_t n_servers;
-    rmr_sim_link up, down;
-    bool is_up, no_ping, icmp_denied, no_local_udp, receive_runs;
-    rmr_time sleeps_until, blocked_until;
+    rmr_time blocked_until;
     uint64_t rng;
     int64_t clock_step;
     sim_blob *blobs; /* whole ones */
-    rmr_sim_host_stats stats;
 } sim_host;
 
 /* ---- programs and what they have open ------------------------------------ */
@@ -165,6 +167,7 @@ typedef struct sim_fifo {
 
 typedef struct sim_end {
     uint64_t object;  /* 0: never was, or closed */
+    uint64_t id;      /* the object's            */
     uint32_t program; /* whose it is or was      */
     rmr_sim_host host;
     rmr_addr local;

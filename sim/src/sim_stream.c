@@ -66,6 +66,7 @@ static void accept_now(rmr_sim *s, uint64_t listener, uint64_t handle)
     o->stream = handle;
     o->side = 1;
     st->end[1].object = object;
+    st->end[1].id = id;
     st->end[1].program = l->program;
     st->end[1].is_open = true;
     rmr_io_event ev;
@@ -317,6 +318,7 @@ void rmri_sim_connect(rmr_sim *s, uint32_t program, const rmr_io_op *op)
         op->name.len ? dial_name(s, st, op->name) : dial_addr(s, st, &op->addr);
     o->stream = handle;
     st->end[0].object = object;
+    st->end[0].id = op->id;
     st->end[0].program = program;
     st->gives_up =
         rmr_time_add(s->now, op->timeout ? op->timeout : CONNECT_TIMEOUT);

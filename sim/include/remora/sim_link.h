@@ -65,12 +65,16 @@ typedef struct rmr_sim_link_stats {
 } rmr_sim_link_stats;
 
 typedef struct rmr_sim_link { /* the caller's; look at stats alone */
-    rmr_sim_link_config config;
-    rmr_sim_link_stats stats;
-    uint64_t n;          /* packets so far          */
-    rmr_time busy_until; /* the rate's              */
-    rmr_time last_at;    /* of what was not held    */
+    /* What a link without a rate and without chance looks at, side by side: of
+     * a world of thousands of links none is in the cache. */
+    bool is_plain; /* it delays, and that is all; MTU aside */
     bool in_burst;
+    uint64_t n;       /* packets so far          */
+    rmr_time last_at; /* of what was not held    */
+    rmr_dur delay;    /* config's                */
+    rmr_sim_link_stats stats;
+    rmr_time busy_until; /* the rate's              */
+    rmr_sim_link_config config;
 } rmr_sim_link;
 
 typedef struct rmr_sim_fate { /* of one packet */
