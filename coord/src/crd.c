@@ -46,6 +46,8 @@ static rmr_err init(rmr_coord *c, const rmr_coord_config *cfg)
     if (e == RMR_OK)
         e = rmri_crd_nodes_init(c);
     if (e == RMR_OK)
+        e = rmri_crd_keys_init(c);
+    if (e == RMR_OK)
         e = rmri_crd_zstd_new(&c->zstd, &c->env.alloc);
     if (e == RMR_OK)
         e = rmri_crd_api_new(c);

@@ -180,7 +180,6 @@ void rmri_crd_put_user(rmr_jw *w, const crd_user *u); /* NULL: null */
 /* text: the whole key, or NULL: masked. */
 void rmri_crd_put_key(rmr_jw *w, const rmr_coord *c, const crd_key *k,
                       const char *text);
-const crd_key *rmri_crd_key(const rmr_coord *c, uint64_t id);
 
 /* ---- operations ---------------------------------------------------------- */
 

@@ -6,19 +6,6 @@
 
 #define MISSING "auth-key not found"
 
-const crd_key *rmri_crd_key(const rmr_coord *c, uint64_t id)
-{
-    size_t lo = 0, hi = c->n_keys;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (c->keys[mid]->id < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < c->n_keys && c->keys[lo]->id == id ? c->keys[lo] : NULL;
-}
-
 void rmri_crd_put_key(rmr_jw *w, const rmr_coord *c, const crd_key *k,
                       const char *text)
 {

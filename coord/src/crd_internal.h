@@ -109,6 +109,7 @@ struct rmr_coord {
     size_t n_users, cap_users;
     crd_key **keys; /* by id */
     size_t n_keys, cap_keys;
+    rmr_hash by_auth; /* keys, by the hash of their text */
     crd_node **nodes; /* by slot; NULL: free */
     size_t n_slots, cap_nodes, n_nodes;
     crd_node **by_id; /* sorted */

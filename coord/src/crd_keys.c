@@ -11,6 +11,24 @@
 
 /* ---- the table ----------------------------------------------------------- */
 
+static crd_key *at_value(uint64_t value)
+{
+    return (crd_key *)(uintptr_t)value;
+}
+
+static bool is_hash(const void *user, uint64_t value, const void *hash,
+                    size_t len)
+{
+    (void)user;
+    return rmr_equal_ct(at_value(value)->hash, hash, len);
+}
+
+rmr_err rmri_crd_keys_init(rmr_coord *c)
+{
+    return rmr_hash_init(&c->by_auth, &c->env.alloc, &c->env.rng, UINT32_MAX,
+                         is_hash, NULL);
+}
+
 static void key_free(rmr_coord *c, crd_key *k)
 {
     rmri_crd_list_free(c, &k->tags);
@@ -29,6 +47,7 @@ void rmri_crd_keys_free(rmr_coord *c)
     for (size_t i = 0; i < c->n_keys; i++)
         key_free(c, c->keys[i]);
     rmr_release(&c->env.alloc, c->keys, c->cap_keys * sizeof *c->keys);
+    rmr_hash_wipe(&c->by_auth);
 }
 
 static rmr_err grow(rmr_coord *c)
@@ -40,17 +59,41 @@ static rmr_err grow(rmr_coord *c)
     return RMR_OK;
 }
 
+/* The first with an id that is not below; n_keys: there is none. */
+static size_t lower_bound(const rmr_coord *c, uint64_t id)
+{
+    size_t lo = 0, hi = c->n_keys;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (c->keys[mid]->id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 /* Its place; n_keys: there is none. */
 static size_t find(const rmr_coord *c, uint64_t id)
 {
-    size_t i = 0;
-    while (i < c->n_keys && c->keys[i]->id != id)
-        i++;
-    return i;
+    size_t at = lower_bound(c, id);
+    return at < c->n_keys && c->keys[at]->id == id ? at : c->n_keys;
+}
+
+const crd_key *rmri_crd_key(const rmr_coord *c, uint64_t id)
+{
+    size_t at = find(c, id);
+    return at < c->n_keys ? c->keys[at] : NULL;
 }
 
 static void drop(rmr_coord *c, size_t at)
 {
+    const uint8_t *hash = c->keys[at]->hash;
+    uint64_t value;
+    /* Of two with one text, which chance does not make, the later counts. */
+    if (rmr_hash_get(&c->by_auth, hash, RMR_HASH_LEN, &value) &&
+        at_value(value) == c->keys[at])
+        (void)rmr_hash_del(&c->by_auth, hash, RMR_HASH_LEN);
     key_free(c, c->keys[at]);
     c->n_keys--;
     memmove(c->keys + at, c->keys + at + 1, (c->n_keys - at) * sizeof *c->keys);
@@ -69,16 +112,15 @@ static void hash_text(uint8_t out[RMR_HASH_LEN], rmr_bytes text)
     rmr_blake2s_256(out, text, rmr_bytes_of(NULL, 0));
 }
 
+/* By the hash of a hash, which tells nobody what it is of. */
 crd_key *rmri_crd_key_of(const rmr_coord *c, rmr_bytes text)
 {
     uint8_t hash[RMR_HASH_LEN];
-    crd_key *found = NULL;
+    uint64_t value;
     hash_text(hash, text);
-    for (size_t i = 0; i < c->n_keys; i++) {
-        if (rmr_equal_ct(c->keys[i]->hash, hash, sizeof hash))
-            found = c->keys[i];
-    }
-    return found;
+    return rmr_hash_get(&c->by_auth, hash, sizeof hash, &value)
+               ? at_value(value)
+               : NULL;
 }
 
 /* ---- the API ------------------------------------------------------------- */
@@ -110,12 +152,17 @@ static rmr_err check(const rmr_coord *c, const rmr_coord_key_wish *w)
     return RMR_OK;
 }
 
-/* There is room. */
-static void append(rmr_coord *c, uint64_t id, crd_key *k)
+/* There is room.  Errors: NOMEM; unchanged then. */
+static rmr_err append(rmr_coord *c, uint64_t id, crd_key *k)
 {
+    rmr_err e = rmr_hash_put(&c->by_auth, k->hash, sizeof k->hash,
+                             (uint64_t)(uintptr_t)k);
+    if (e != RMR_OK)
+        return e;
     k->row = (crd_row){.id = id, .size = sizeof *k, .kind = RMR_COORD_ROW_KEY};
     k->id = id;
     c->keys[c->n_keys++] = k;
+    return RMR_OK;
 }
 
 rmr_err rmri_crd_key_load(rmr_coord *c, const rmr_coord_row *row)
@@ -140,8 +187,8 @@ rmr_err rmri_crd_key_load(rmr_coord *c, const rmr_coord_row *row)
     if (e == RMR_OK)
         e = rmri_crd_list_set(c, &k->tags, r->tags, r->n_tags);
     if (e == RMR_OK)
-        append(c, row->id, k);
-    else
+        e = append(c, row->id, k);
+    if (e != RMR_OK)
         key_unmake(c, k);
     return e;
 }
@@ -199,11 +246,13 @@ rmr_err rmr_coord_key_add(rmr_coord *c, const rmr_coord_key_wish *wish,
         e = rmri_crd_list_set(c, &k->tags, wish->tags, wish->n_tags);
     if (e == RMR_OK)
         e = make_text(c, k, text);
+    if (e == RMR_OK)
+        e = append(c, c->next_key, k);
     if (e != RMR_OK) {
         key_unmake(c, k);
         return e;
     }
-    append(c, c->next_key++, k);
+    c->next_key++;
     rmri_crd_mark(c, &k->row, CRD_DIRTY);
     *id = k->id;
     return RMR_OK;
@@ -212,24 +261,22 @@ rmr_err rmr_coord_key_add(rmr_coord *c, const rmr_coord_key_wish *wish,
 rmr_err rmr_coord_key_next(const rmr_coord *c, uint64_t after,
                            rmr_coord_key *out)
 {
-    for (size_t i = 0; i < c->n_keys; i++) {
-        const crd_key *k = c->keys[i];
-        if (k->id <= after)
-            continue;
-        memset(out, 0, sizeof *out);
-        out->id = k->id;
-        out->user = k->user;
-        memcpy(out->prefix, k->prefix, sizeof out->prefix);
-        out->reusable = k->reusable;
-        out->ephemeral = k->ephemeral;
-        out->used = k->used;
-        out->expiry_unix_ns = k->expiry;
-        out->created_unix_ns = k->created;
-        out->tags = (const char *const *)k->tags.p;
-        out->n_tags = k->tags.n;
-        return RMR_OK;
-    }
-    return RMR_E_NOTFOUND;
+    size_t at = after == UINT64_MAX ? c->n_keys : lower_bound(c, after + 1);
+    if (at == c->n_keys)
+        return RMR_E_NOTFOUND;
+    const crd_key *k = c->keys[at];
+    memset(out, 0, sizeof *out);
+    out->id = k->id;
+    out->user = k->user;
+    memcpy(out->prefix, k->prefix, sizeof out->prefix);
+    out->reusable = k->reusable;
+    out->ephemeral = k->ephemeral;
+    out->used = k->used;
+    out->expiry_unix_ns = k->expiry;
+    out->created_unix_ns = k->created;
+    out->tags = (const char *const *)k->tags.p;
+    out->n_tags = k->tags.n;
+    return RMR_OK;
 }
 
 rmr_err rmr_coord_key_expire(rmr_coord *c, uint64_t id)

@@ -32,8 +32,11 @@ rmr_err rmri_crd_user_texts(rmr_coord *c, crd_user *u, const char *display,
                             const char *email, const char *picture);
 void rmri_crd_user_row(const crd_user *u, rmr_coord_row *row);
 rmr_err rmri_crd_user_load(rmr_coord *c, const rmr_coord_row *row);
+/* Errors: RNG. */
+rmr_err rmri_crd_keys_init(rmr_coord *c);
 /* NULL: no such key.  In a time that does not tell how near a guess came. */
 crd_key *rmri_crd_key_of(const rmr_coord *c, rmr_bytes text);
+const crd_key *rmri_crd_key(const rmr_coord *c, uint64_t id);
 void rmri_crd_keys_free(rmr_coord *c);
 void rmri_crd_key_row(const crd_key *k, rmr_coord_row *row);
 rmr_err rmri_crd_key_load(rmr_coord *c, const rmr_coord_row *row);
