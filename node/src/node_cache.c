@@ -1,9 +1,10 @@
-/* The last netmap as a blob: a MapResponse, then a line with a hash over it;
+/* The last netmap as a blob: a MapResponse, then a line with a checksum of it;
  * sealed where the host gives a key.  It is a stopgap until the server's first
  * frame, so a damaged one is left aside with a warning, and so is a plain one
  * where it should be sealed. */
 #include "node_internal.h"
 
+#include <remora/cursor.h>
 #include <remora/text.h>
 #include <string.h>
 
@@ -15,31 +16,41 @@
 #define SAVE_DELAY (60 * RMR_SEC)
 /* Peers that go and come, and move: without them the netmap is as good. */
 #define LATE_DELAY (900 * RMR_SEC)
-static const char tail_word[] = "\n#blake2s ";
-#define TAIL_LEN (sizeof tail_word - 1 + 2 * RMR_HASH_LEN + 1)
+/* The last line is against damage: who may write the blob may write its sum as
+ * well, and sealing is against that.  What older versions wrote has BLAKE2s,
+ * which takes longer than the making of the text. */
+static const char tail_word[] = "\n#siphash ", old_word[] = "\n#blake2s ";
+#define SUM_LEN sizeof(uint64_t)
+#define TAIL_LEN (sizeof tail_word - 1 + 2 * SUM_LEN + 1)
+#define OLD_TAIL_LEN (sizeof old_word - 1 + 2 * RMR_HASH_LEN + 1)
+static const rmr_hash_key sum_key; /* no secret */
+
+_Static_assert(OLD_TAIL_LEN <= ND_CACHE_TAIL_MAX && TAIL_LEN <= OLD_TAIL_LEN,
+               "either is kept back whole");
 
 /* ---- loading: twice, first to verify, then to apply -------------------- */
 
-/* Feeds all but the last TAIL_LEN bytes seen so far, which are kept back. */
 static rmr_err feed(rmr_node *n, rmr_bytes body, bool apply)
 {
     if (!apply) {
-        rmr_blake2s_update(&n->cache_hash, body.ptr, body.len);
+        rmr_sip13_update(&n->cache_sum, body.ptr, body.len);
+        rmr_blake2s_update(&n->cache_old, body.ptr, body.len);
         return RMR_OK;
     }
     return rmr_nm_frame_feed(n->nm, body);
 }
 
+/* Feeds all but the last `cache_keep` bytes seen so far, which are kept back. */
 static rmr_err feed_keeping_tail(rmr_node *n, rmr_bytes part, bool apply)
 {
     if (part.len == 0)
         return RMR_OK;
-    if (n->cache_tail_len + part.len <= TAIL_LEN) {
+    if (n->cache_tail_len + part.len <= n->cache_keep) {
         memcpy(n->cache_tail + n->cache_tail_len, part.ptr, part.len);
         n->cache_tail_len += part.len;
         return RMR_OK;
     }
-    size_t over = n->cache_tail_len + part.len - TAIL_LEN;
+    size_t over = n->cache_tail_len + part.len - n->cache_keep;
     size_t from_tail = over < n->cache_tail_len ? over : n->cache_tail_len;
     rmr_err err = feed(n, rmr_bytes_of(n->cache_tail, from_tail), apply);
     memmove(n->cache_tail, n->cache_tail + from_tail,
@@ -82,19 +93,37 @@ static bool load_begin(rmr_node *n, const rmr_mc_io_ops *ops)
     return n->cache_io != NULL;
 }
 
-static bool tail_is_right(rmr_node *n)
+/* Is the text behind `word`, to the end of what was kept back, that sum? */
+static bool ends_with(const rmr_node *n, const char *word, const uint8_t *sum,
+                      size_t sum_len)
 {
-    uint8_t want[RMR_HASH_LEN], have[RMR_HASH_LEN];
-    size_t word = sizeof tail_word - 1;
-    rmr_blake2s_final(&n->cache_hash, have);
-    return n->cache_err == RMR_OK &&
-           (!n->cache_seal || rmri_node_blob_is_whole(n->cache_seal)) &&
-           n->cache_tail_len == TAIL_LEN &&
-           memcmp(n->cache_tail, tail_word, word) == 0 &&
-           rmr_unhex(want, sizeof want,
-                     rmr_bytes_of(n->cache_tail + word, 2 * RMR_HASH_LEN)) ==
+    uint8_t want[RMR_HASH_LEN];
+    size_t len = strlen(word), all = len + 2 * sum_len + 1;
+    if (n->cache_tail_len < all)
+        return false;
+    const uint8_t *tail = n->cache_tail + n->cache_tail_len - all;
+    return memcmp(tail, word, len) == 0 && tail[all - 1] == '\n' &&
+           rmr_unhex(want, sum_len, rmr_bytes_of(tail + len, 2 * sum_len)) ==
                RMR_OK &&
-           memcmp(want, have, sizeof want) == 0;
+           memcmp(want, sum, sum_len) == 0;
+}
+
+/* How long the tail is, when the sum in it is that of all before it; else 0. */
+static size_t right_tail(rmr_node *n)
+{
+    uint8_t sum[SUM_LEN], old[RMR_HASH_LEN];
+    rmr_blake2s_final(&n->cache_old, old);
+    if (n->cache_err != RMR_OK ||
+        (n->cache_seal && !rmri_node_blob_is_whole(n->cache_seal)))
+        return 0;
+    /* More was kept back than the shorter tail. */
+    if (n->cache_tail_len > TAIL_LEN)
+        rmr_sip13_update(&n->cache_sum, n->cache_tail,
+                         n->cache_tail_len - TAIL_LEN);
+    rmr_store_le64(sum, rmr_sip13_final(&n->cache_sum));
+    if (ends_with(n, tail_word, sum, sizeof sum))
+        return TAIL_LEN;
+    return ends_with(n, old_word, old, sizeof old) ? OLD_TAIL_LEN : 0;
 }
 
 /* Ends the application of the cached netmap: all of it, or what there was. */
@@ -154,9 +183,9 @@ static void verify_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     (void)take_part(n, part, false);
     if (more)
         return;
-    bool right = tail_is_right(n);
+    n->cache_keep = right_tail(n);
     io_over(n);
-    if (!right) {
+    if (n->cache_keep == 0) {
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
                  "the cached netmap is damaged%s and was left aside",
                  n->seal_key ? ", or not sealed by a key of ours," : "");
@@ -179,7 +208,9 @@ static const rmr_mc_io_ops verify_ops = {
 
 void rmri_node_cache_load(rmr_node *n)
 {
-    rmr_blake2s_init(&n->cache_hash, RMR_HASH_LEN, NULL, 0);
+    rmr_sip13_init(&n->cache_sum, &sum_key);
+    rmr_blake2s_init(&n->cache_old, RMR_HASH_LEN, NULL, 0);
+    n->cache_keep = OLD_TAIL_LEN;
     (void)load_begin(n, &verify_ops);
 }
 
@@ -207,11 +238,11 @@ static void save_done(void *owner, rmr_time now)
 /* The line at the end; its length. */
 static size_t put_tail(rmr_node *n, uint8_t *dst)
 {
-    uint8_t hash[RMR_HASH_LEN];
+    uint8_t sum[SUM_LEN];
     size_t word = sizeof tail_word - 1;
-    rmr_blake2s_final(&n->cache_hash, hash);
+    rmr_store_le64(sum, rmr_sip13_final(&n->cache_sum));
     memcpy(dst, tail_word, word);
-    rmr_hex((char *)dst + word, hash, sizeof hash);
+    rmr_hex((char *)dst + word, sum, sizeof sum);
     dst[TAIL_LEN - 1] = '\n';
     return TAIL_LEN;
 }
@@ -235,7 +266,7 @@ static size_t save_produce(void *owner, rmr_time now, rmr_buf scratch)
         len = put_tail(n, text);
         rmr_mc_io_last_part(n->cache_io);
     } else {
-        rmr_blake2s_update(&n->cache_hash, text, len);
+        rmr_sip13_update(&n->cache_sum, text, len);
     }
     return n->cache_seal
                ? rmri_node_blob_seal(n->cache_seal, scratch.ptr, len, last)
@@ -255,7 +286,7 @@ void rmri_node_cache_save(rmr_node *n)
         return;
     n->cache_dirty = false;
     n->cache_pos = 0;
-    rmr_blake2s_init(&n->cache_hash, RMR_HASH_LEN, NULL, 0);
+    rmr_sip13_init(&n->cache_sum, &sum_key);
     rmri_node_blob_free(n, &n->cache_seal);
     if (n->seal_key && !(n->cache_seal = rmri_node_blob_new(n, false))) {
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
