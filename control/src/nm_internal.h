@@ -90,6 +90,7 @@ typedef struct nm_peer {
     int8_t online;
     uint8_t flags;
     uint8_t stable_len, name_len, host_len, os_len;
+    uint8_t unsaved; /* since rmr_nm_mark */
 } nm_peer;
 
 /* A node while it is decoded, or while it is changed. */
@@ -289,6 +290,12 @@ struct rmr_nm {
     uint32_t message_frame; /* and on messages */
     uint64_t now;           /* Unix ns */
     uint32_t changed;
+    /* Since rmr_nm_mark: */
+    bool marked;          /* it was called */
+    bool unsaved_unknown; /* no memory for what is gone, or too much of it */
+    uint32_t unsaved;     /* `changed` of the frames before this one */
+    size_t n_unsaved;     /* peers that changed, came or went; at most so many */
+    rmri_ctl_vec gone;    /* uint64_t: ids */
     bool recompile;
     uint32_t section; /* field id of the node list that is read */
     uint64_t delta_id; /* key of a PeerSeenChange or OnlineChange member */

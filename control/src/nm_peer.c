@@ -93,6 +93,7 @@ bool rmri_nm_peer_equal(const nm_peer *a, const nm_peer *b)
     nm_peer x = *a, y = *b;
     x.frame = y.frame = 0;
     x.touched = y.touched = 0;
+    x.unsaved = y.unsaved = 0;
     return memcmp(&x, &y, sizeof x) == 0 &&
            memcmp((const uint8_t *)a + sizeof x, (const uint8_t *)b + sizeof y,
                   a->size - sizeof x) == 0;
