@@ -1,5 +1,7 @@
 /* The last netmap as a blob: a MapResponse, then a line with a checksum of it;
- * sealed where the host gives a key.  It is a stopgap until the server's first
+ * sealed where the host gives a key.  A tailnet changes without end, a peer or
+ * two at a time, so a second blob has what changed since the first, in the same
+ * form.  Its sum begins with that of the first, so it is read with no other.  It is a stopgap until the server's first
  * frame, so a damaged one is left aside with a warning, and so is a plain one
  * where it should be sealed. */
 #include "node_internal.h"
@@ -8,7 +10,9 @@
 #include <remora/text.h>
 #include <string.h>
 
-#define CACHE_NAME "netmap.cache"
+static const char *const names[2] = {"netmap.cache", "netmap.since"};
+/* Of the peers that changed, before the whole is written again. */
+#define SINCE_SHARE 4
 /* Soon for the first time.  Then what a change draws after it (a peer that moves
  * is told in three frames within 15 s) comes with it: each save is of the whole,
  * and a large tailnet changes without end. */
@@ -23,18 +27,24 @@ static const char tail_word[] = "\n#siphash ", old_word[] = "\n#blake2s ";
 #define SUM_LEN sizeof(uint64_t)
 #define TAIL_LEN (sizeof tail_word - 1 + 2 * SUM_LEN + 1)
 #define OLD_TAIL_LEN (sizeof old_word - 1 + 2 * RMR_HASH_LEN + 1)
-static const rmr_hash_key sum_key; /* no secret */
 
 _Static_assert(OLD_TAIL_LEN <= ND_CACHE_TAIL_MAX && TAIL_LEN <= OLD_TAIL_LEN,
                "either is kept back whole");
 
-/* ---- loading: twice, first to verify, then to apply -------------------- */
+static void sum_begin(rmr_node *n)
+{
+    const rmr_hash_key whole = {0, 0}, since = {n->cache_base, 1};
+    rmr_sip13_init(&n->cache_sum, n->cache_since ? &since : &whole);
+}
+
+/* ---- loading: each twice, first to verify, then to apply ---------------- */
 
 static rmr_err feed(rmr_node *n, rmr_bytes body, bool apply)
 {
     if (!apply) {
         rmr_sip13_update(&n->cache_sum, body.ptr, body.len);
-        rmr_blake2s_update(&n->cache_old, body.ptr, body.len);
+        if (!n->cache_since)
+            rmr_blake2s_update(&n->cache_old, body.ptr, body.len);
         return RMR_OK;
     }
     return rmr_nm_frame_feed(n->nm, body);
@@ -89,7 +99,7 @@ static bool load_begin(rmr_node *n, const rmr_mc_io_ops *ops)
     rmri_node_blob_free(n, &n->cache_seal);
     if (n->seal_key && !(n->cache_seal = rmri_node_blob_new(n, true)))
         return false;
-    n->cache_io = rmr_mc_load(n->mc, CACHE_NAME, ops, n);
+    n->cache_io = rmr_mc_load(n->mc, names[n->cache_since], ops, n);
     return n->cache_io != NULL;
 }
 
@@ -120,10 +130,16 @@ static size_t right_tail(rmr_node *n)
     if (n->cache_tail_len > TAIL_LEN)
         rmr_sip13_update(&n->cache_sum, n->cache_tail,
                          n->cache_tail_len - TAIL_LEN);
-    rmr_store_le64(sum, rmr_sip13_final(&n->cache_sum));
-    if (ends_with(n, tail_word, sum, sizeof sum))
+    uint64_t v = rmr_sip13_final(&n->cache_sum);
+    rmr_store_le64(sum, v);
+    if (ends_with(n, tail_word, sum, sizeof sum)) {
+        if (!n->cache_since)
+            n->cache_base = v;
         return TAIL_LEN;
-    return ends_with(n, old_word, old, sizeof old) ? OLD_TAIL_LEN : 0;
+    }
+    return !n->cache_since && ends_with(n, old_word, old, sizeof old)
+               ? OLD_TAIL_LEN
+               : 0;
 }
 
 /* Ends the application of the cached netmap: all of it, or what there was. */
@@ -146,6 +162,13 @@ void rmri_node_cache_overtaken(rmr_node *n)
     end_frame(n);
 }
 
+/* There is no more to come of it. */
+static void loaded(rmr_node *n, rmr_time now)
+{
+    rmri_node_measure_cached(n, now);
+    rmri_node_peers_stopgap(n);
+}
+
 static void load_failed(void *owner, rmr_time now, rmr_err why)
 {
     rmr_node *n = owner;
@@ -155,7 +178,11 @@ static void load_failed(void *owner, rmr_time now, rmr_err why)
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
                  "the cached netmap can't be read: %s", rmr_err_name(why));
     rmri_node_measure_cached(n, now);
+    if (n->cache_since) /* the first one is whole */
+        rmri_node_peers_stopgap(n);
 }
+
+static bool verify_begin(rmr_node *n, bool since);
 
 static void applied_part(void *owner, rmr_time now, rmr_bytes part, bool more)
 {
@@ -168,8 +195,9 @@ static void applied_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     if (!wanted || (ok && more))
         return;
     end_frame(n);
-    rmri_node_measure_cached(n, now);
-    rmri_node_peers_stopgap(n);
+    bool has_since = ok && !n->cache_since && n->cache_keep == TAIL_LEN;
+    if (!has_since || !verify_begin(n, true))
+        loaded(n, now);
 }
 
 static const rmr_mc_io_ops apply_ops = {
@@ -185,6 +213,14 @@ static void verify_part(void *owner, rmr_time now, rmr_bytes part, bool more)
         return;
     n->cache_keep = right_tail(n);
     io_over(n);
+    if (n->cache_keep == 0 && n->cache_since) {
+        /* As a rule it is of the netmap before. */
+        rmr_logf(&n->env.log, RMR_LOG_DEBUG, ND_LAYER,
+                 "no changes of this cached netmap, or damaged ones");
+        if (!n->live)
+            loaded(n, now);
+        return;
+    }
     if (n->cache_keep == 0) {
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
                  "the cached netmap is damaged%s and was left aside",
@@ -195,7 +231,8 @@ static void verify_part(void *owner, rmr_time now, rmr_bytes part, bool more)
     if (n->live)
         return;
     n->cache_step = 1;
-    rmr_nm_stream_begin(n->nm);
+    if (!n->cache_since)
+        rmr_nm_stream_begin(n->nm);
     rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, now));
     if (!load_begin(n, &apply_ops))
         end_frame(n);
@@ -206,12 +243,18 @@ static const rmr_mc_io_ops verify_ops = {
     .loaded = verify_part,
 };
 
-void rmri_node_cache_load(rmr_node *n)
+static bool verify_begin(rmr_node *n, bool since)
 {
-    rmr_sip13_init(&n->cache_sum, &sum_key);
+    n->cache_since = since;
+    sum_begin(n);
     rmr_blake2s_init(&n->cache_old, RMR_HASH_LEN, NULL, 0);
     n->cache_keep = OLD_TAIL_LEN;
-    (void)load_begin(n, &verify_ops);
+    return load_begin(n, &verify_ops);
+}
+
+void rmri_node_cache_load(rmr_node *n)
+{
+    (void)verify_begin(n, false);
 }
 
 /* ---- saving ------------------------------------------------------------ */
@@ -230,7 +273,7 @@ static void save_done(void *owner, rmr_time now)
 {
     rmr_node *n = owner;
     io_over(n);
-    n->cache_saved = true;
+    n->cache_saved = n->cache_based = true;
     if (n->cache_dirty)
         rmri_node_cache_changed(n, now, true);
 }
@@ -240,7 +283,10 @@ static size_t put_tail(rmr_node *n, uint8_t *dst)
 {
     uint8_t sum[SUM_LEN];
     size_t word = sizeof tail_word - 1;
-    rmr_store_le64(sum, rmr_sip13_final(&n->cache_sum));
+    uint64_t v = rmr_sip13_final(&n->cache_sum);
+    if (!n->cache_since)
+        n->cache_base = v;
+    rmr_store_le64(sum, v);
     memcpy(dst, tail_word, word);
     rmr_hex((char *)dst + word, sum, sizeof sum);
     dst[TAIL_LEN - 1] = '\n';
@@ -254,8 +300,11 @@ static size_t save_produce(void *owner, rmr_time now, rmr_buf scratch)
            at = n->cache_seal ? rmri_node_blob_front(n->cache_seal) : 0;
     uint8_t *text = scratch.ptr + at;
     (void)now;
-    if (rmr_nm_save(n->nm, &n->cache_pos, rmr_buf_of(text, ND_CHUNK_MAX),
-                    &len) != RMR_OK) {
+    rmr_buf room = rmr_buf_of(text, ND_CHUNK_MAX);
+    rmr_err err = n->cache_since
+                      ? rmr_nm_save_since(n->nm, &n->cache_pos, room, &len)
+                      : rmr_nm_save(n->nm, &n->cache_pos, room, &len);
+    if (err != RMR_OK) {
         /* Half a netmap must not become the blob. */
         rmr_mc_io_close(n->cache_io);
         io_over(n);
@@ -286,14 +335,21 @@ void rmri_node_cache_save(rmr_node *n)
         return;
     n->cache_dirty = false;
     n->cache_pos = 0;
-    rmr_sip13_init(&n->cache_sum, &sum_key);
+    n->cache_since =
+        n->cache_based &&
+        rmr_nm_unsaved(n->nm) <= rmr_nm_peer_count(n->nm) / SINCE_SHARE;
+    if (!n->cache_since) {
+        n->cache_based = false; /* until it is stored */
+        rmr_nm_mark(n->nm);
+    }
+    sum_begin(n);
     rmri_node_blob_free(n, &n->cache_seal);
     if (n->seal_key && !(n->cache_seal = rmri_node_blob_new(n, false))) {
         rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
                  "the netmap was not saved: no memory, or no key to seal it");
         return;
     }
-    n->cache_io = rmr_mc_store(n->mc, CACHE_NAME, &save_ops, n);
+    n->cache_io = rmr_mc_store(n->mc, names[n->cache_since], &save_ops, n);
 }
 
 /* Called with each frame that changed something.  The parts of a save are made

@@ -812,7 +812,7 @@ struct rmr_node {
     uint32_t asked_given;
     bool asked_tags;
     rmr_node_store store; /* get NULL: by the adapter */
-    nd_put puts[2];       /* of the cached netmap, of the state */
+    nd_put puts[2];       /* of the cached netmap (one of two), of the state */
     rmr_node_seal_fn seal_key;
     void *seal_user;
     bool take_plain;
@@ -821,6 +821,9 @@ struct rmr_node {
     size_t state_len, state_cap;
     /* cache of the netmap */
     rmr_mc_io *cache_io;
+    bool cache_since; /* what is under way is the second blob */
+    bool cache_based; /* the first one is stored, and its sum is: */
+    uint64_t cache_base;
     uint64_t cache_pos;
     rmr_sip13 cache_sum;
     rmr_blake2s cache_old; /* of what is read, which may be older */

@@ -1,5 +1,6 @@
-/* The cached netmap in the clear: what is damaged or cut is left aside, what an
- * older version wrote is read, and it comes in whatever parts. */
+/* The cached netmap: what is damaged or cut is left aside, what an older version
+ * wrote is read, and it comes in whatever parts.  What changed since is a blob of
+ * its own, which is read with the one that it follows alone. */
 #include "lab.h"
 #include "node_internal.h"
 
@@ -10,6 +11,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,6 +192,246 @@ static void it_comes_in_any_parts(void **st)
     free(old);
 }
 
+/* ---- what changed since -------------------------------------------------- */
+
+#define SINCE "netmap.since"
+#define PEERS 12
+
+static uint8_t key_byte;
+
+static rmr_err seal_key(void *user, uint32_t number, uint8_t key[RMR_KEY_LEN])
+{
+    (void)user;
+    memset(key, key_byte, RMR_KEY_LEN);
+    return number == 0 ? RMR_OK : RMR_E_NOTFOUND;
+}
+
+static void start_with(uint8_t byte)
+{
+    rmr_node_config cfg;
+    lab_config(&l, &cfg);
+    key_byte = byte;
+    if (byte)
+        cfg.seal_key = seal_key;
+    assert_int_equal(lab_start(&l, &cfg), RMR_OK);
+}
+
+/* A frame of the server's, and the time that a save takes to be due. */
+static void tell(const char *text, bool first)
+{
+    if (l.is_cut)
+        return;
+    l.node->from_server = true;
+    if (first)
+        rmr_nm_stream_begin(l.node->nm);
+    rmr_nm_frame_begin(l.node->nm, 1790000000u * RMR_SEC);
+    assert_int_equal(rmr_nm_frame_feed(l.node->nm, rmr_bytes_str(text)),
+                     RMR_OK);
+    assert_int_equal(rmr_nm_frame_end(l.node->nm), RMR_OK);
+    l.node->from_server = false;
+    lab_turn(&l);
+    lab_run(&l, 61 * RMR_SEC);
+}
+
+/* The process dies at that write; 0: never. */
+static void begin(uint8_t byte, size_t cut, bool after)
+{
+    char text[8192];
+    lab_free(&l);
+    lab_init(&l);
+    l.cut_at = cut;
+    l.cut_after = after;
+    start_with(byte);
+    l.node->keys.registered = true;
+    rmri_node_state_save(l.node);
+    size_t len = (size_t)snprintf(text, sizeof text, "{\"Node\":%s,\"Peers\":[",
+                                  NODE_OF("1"));
+    for (int i = 0; i < PEERS; i++)
+        len += (size_t)snprintf(
+            text + len, sizeof text - len,
+            "%s{\"ID\":%d,\"Name\":\"p%d.ex.com.\",\"Key\":\"nodekey:%064x\","
+            "\"Addresses\":[\"100.64.1.%d/32\"],\"MachineAuthorized\":true}",
+            i ? "," : "", i + 10, i, (unsigned)i + 100, i + 1);
+    (void)snprintf(text + len, sizeof text - len, "]}");
+    tell(text, true);
+}
+
+/* What is told behind that; each is saved before the next one. */
+static const char *const changes[] = {
+    "{\"PeersRemoved\":[11]}",
+    "{\"PeersChangedPatch\":[{\"NodeID\":12,\"Key\":\"nodekey:"
+    "00000000000000000000000000000000000000000000000000000000000000ff\"}]}",
+    "{\"PeersRemoved\":[13,14,15,16,17]}", /* too many: the whole */
+    "{\"PeersChanged\":[" NODE_OF("5") "]}",
+    "{\"DNSConfig\":{\"Domains\":[\"a.ex.com\"]}}", /* the whole */
+    "{\"PeersRemoved\":[5]}",
+};
+#define CHANGES (sizeof changes / sizeof *changes)
+
+static char *table(void)
+{
+    static char text[2][70000];
+    static int which;
+    uint64_t pos = 0;
+    size_t len = 0;
+    char *at = text[which = !which];
+    assert_int_equal(
+        rmr_nm_save(l.node->nm, &pos, rmr_buf_of((uint8_t *)at, 66000), &len),
+        RMR_OK);
+    at[len] = '\0';
+    return at;
+}
+
+static char *copy_of(const char *text)
+{
+    size_t n = strlen(text) + 1;
+    char *p = malloc(n);
+    assert_non_null(p);
+    memcpy(p, text, n);
+    return p;
+}
+
+static char *now[CHANGES + 1]; /* the table behind the first and each change */
+
+static void note_tables(uint8_t byte)
+{
+    begin(byte, 0, false);
+    for (size_t i = 0; i <= CHANGES; i++) {
+        if (i)
+            tell(changes[i - 1], false);
+        now[i] = copy_of(table());
+    }
+}
+
+static void free_tables(void)
+{
+    for (size_t i = 0; i <= CHANGES; i++)
+        free(now[i]);
+}
+
+/* Which of the tables a start takes; -1: none. */
+static int taken_table(uint8_t byte)
+{
+    lab_restart(&l);
+    start_with(byte);
+    assert_int_equal(l.failed_events, 0);
+    const char *have = table();
+    for (size_t i = CHANGES + 1; i-- > 0;)
+        if (strcmp(have, now[i]) == 0)
+            return (int)i;
+    return -1;
+}
+
+static size_t blob_len(const char *name)
+{
+    lab_blob *b = lab_blob_get(&l, name);
+    return b ? b->len : 0;
+}
+
+static void few_changes_are_saved_alone(void **st)
+{
+    (void)st;
+    for (uint8_t byte = 0; byte < 2; byte++) {
+        note_tables(byte);
+        for (size_t n = 0; n <= CHANGES; n++) {
+            begin(byte, 0, false);
+            size_t since = 0, whole = blob_len(CACHE);
+            for (size_t i = 0; i < n; i++) {
+                bool all = i == 2 || i == 4;
+                size_t stores = l.stores;
+                tell(changes[i], false);
+                assert_int_equal(l.stores, stores + 1);
+                if (all) {
+                    assert_int_equal(blob_len(SINCE), since);
+                    assert_true(blob_len(CACHE) != whole);
+                    whole = blob_len(CACHE);
+                } else {
+                    assert_int_equal(blob_len(CACHE), whole);
+                    since = blob_len(SINCE);
+                    assert_in_range(since, 1, whole / 2);
+                }
+            }
+            assert_int_equal(taken_table(byte), n);
+        }
+        free_tables();
+    }
+}
+
+static void changes_that_are_damaged_or_of_another_are_left_aside(void **st)
+{
+    (void)st;
+    note_tables(0);
+    begin(0, 0, false);
+    tell(changes[0], false);
+    lab_blob *b = lab_blob_get(&l, SINCE);
+    assert_non_null(b);
+    size_t len = b->len;
+    for (size_t i = 0; i < len; i++) {
+        b->data[i] ^= 1;
+        assert_int_equal(taken_table(0), 0);
+        b->data[i] ^= 1;
+        b->len = i;
+        assert_int_equal(taken_table(0), 0);
+        b->len = len;
+    }
+    assert_int_equal(taken_table(0), 1);
+    b->there = false;
+    b->name[0] = '\0';
+    assert_int_equal(taken_table(0), 0);
+    /* Of the netmap before. */
+    begin(0, 0, false);
+    tell(changes[0], false);
+    tell(changes[1], false);
+    tell(changes[2], false);
+    assert_non_null(lab_blob_get(&l, SINCE));
+    assert_int_equal(taken_table(0), 3);
+    free_tables();
+}
+
+/* After a start the first save is of the whole, and then it goes on. */
+static void a_start_begins_with_the_whole(void **st)
+{
+    (void)st;
+    note_tables(0);
+    begin(0, 0, false);
+    tell(changes[0], false);
+    assert_int_equal(taken_table(0), 1);
+    tell("{\"Node\":" NODE_OF("1") "}", false); /* says nothing new */
+    tell(changes[1], false);
+    lab_blob *b = lab_blob_get(&l, SINCE);
+    b->data[0] ^= 1; /* it is not needed */
+    assert_int_equal(taken_table(0), 2);
+    free_tables();
+}
+
+/* At each write, without it or with it alone: what was stored last is there. */
+static void killed_at_each_write_it_has_the_old_or_the_new_netmap(void **st)
+{
+    (void)st;
+    note_tables(0);
+    for (int after = 0; after < 2; after++) {
+        bool lived = false;
+        size_t newer = 0;
+        for (size_t cut = 1; !lived; cut++) {
+            int told = -1;
+            begin(0, cut, after);
+            for (size_t i = 0; i <= CHANGES; i++) {
+                if (i)
+                    tell(changes[i - 1], false);
+                if (!l.is_cut)
+                    told = (int)i;
+            }
+            lived = !l.is_cut;
+            assert_true(lived == (told == (int)CHANGES));
+            int taken = taken_table(0);
+            assert_true(taken == told || taken == told + after);
+            newer += taken > told;
+        }
+        assert_int_equal(newer, after ? CHANGES + 1 : 0);
+    }
+    free_tables();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +439,10 @@ int main(void)
         T(any_damage_is_seen),
         T(what_older_versions_wrote_is_read),
         T(it_comes_in_any_parts),
+        T(few_changes_are_saved_alone),
+        T(changes_that_are_damaged_or_of_another_are_left_aside),
+        T(a_start_begins_with_the_whole),
+        T(killed_at_each_write_it_has_the_old_or_the_new_netmap),
 #undef T
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
