@@ -80,18 +80,19 @@ static void note_unsaved(rmr_nm *nm, nm_peer *p)
     }
 }
 
-static void note_gone(rmr_nm *nm, uint64_t id)
+static void note_gone(rmr_nm *nm, const nm_peer *p)
 {
     enum { MAX_GONE = 4096 };
+    if (p->unsaved)
+        nm->n_unsaved--;
     if (!nm->marked || nm->unsaved_unknown)
         return;
     uint64_t *at = rmri_ctl_vec_add(&nm->gone, &nm->alloc, sizeof *at,
                                     MAX_GONE * sizeof *at);
     if (at)
-        *at = id;
+        *at = p->id;
     else
         nm->unsaved_unknown = true;
-    nm->n_unsaved++;
 }
 
 /* One that had no key before, or has none now, is another version. */
@@ -309,7 +310,7 @@ static rmr_err bury(rmr_nm *nm, nm_peer **gone, size_t n)
         rmri_nm_unindex(nm, gone[i]);
     }
     for (size_t i = 0; i < n; i++) {
-        note_gone(nm, gone[i]->id);
+        note_gone(nm, gone[i]);
         tell(nm, RMR_NM_PEER_REMOVED, gone[i], gone[i]->key);
         /* A PeersChanged that is still to come would bring it back with what
          * the deltas of this frame have set. */

@@ -294,7 +294,7 @@ struct rmr_nm {
     bool marked;          /* it was called */
     bool unsaved_unknown; /* no memory for what is gone, or too much of it */
     uint32_t unsaved;     /* `changed` of the frames before this one */
-    size_t n_unsaved;     /* peers that changed, came or went; at most so many */
+    size_t n_unsaved;     /* peers that changed or came */
     rmri_ctl_vec gone;    /* uint64_t: ids */
     bool recompile;
     uint32_t section; /* field id of the node list that is read */

@@ -11,8 +11,6 @@
 #include <string.h>
 
 static const char *const names[2] = {"netmap.cache", "netmap.since"};
-/* Of the peers that changed, before the whole is written again. */
-#define SINCE_SHARE 4
 /* Soon for the first time.  Then what a change draws after it (a peer that moves
  * is told in three frames within 15 s) comes with it: each save is of the whole,
  * and a large tailnet changes without end. */
@@ -328,6 +326,17 @@ static const rmr_mc_io_ops save_ops = {
     .produce = save_produce,
 };
 
+/* The peers that changed are written again and again, until that would come to
+ * more than the whole: so it costs at most twice what the better would. */
+static bool since_pays(rmr_node *n)
+{
+    size_t more = rmr_nm_unsaved(n->nm), all = rmr_nm_peer_count(n->nm);
+    if (!n->cache_based || more > all || n->cache_spent > all - more)
+        return false;
+    n->cache_spent += more;
+    return true;
+}
+
 void rmri_node_cache_save(rmr_node *n)
 {
     n->cache_at = RMR_TIME_NEVER;
@@ -335,11 +344,10 @@ void rmri_node_cache_save(rmr_node *n)
         return;
     n->cache_dirty = false;
     n->cache_pos = 0;
-    n->cache_since =
-        n->cache_based &&
-        rmr_nm_unsaved(n->nm) <= rmr_nm_peer_count(n->nm) / SINCE_SHARE;
+    n->cache_since = since_pays(n);
     if (!n->cache_since) {
         n->cache_based = false; /* until it is stored */
+        n->cache_spent = 0;
         rmr_nm_mark(n->nm);
     }
     sum_begin(n);

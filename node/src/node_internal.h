@@ -824,6 +824,7 @@ struct rmr_node {
     bool cache_since; /* what is under way is the second blob */
     bool cache_based; /* the first one is stored, and its sum is: */
     uint64_t cache_base;
+    size_t cache_spent; /* peers that were written since it was */
     uint64_t cache_pos;
     rmr_sip13 cache_sum;
     rmr_blake2s cache_old; /* of what is read, which may be older */

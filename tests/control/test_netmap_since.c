@@ -159,8 +159,8 @@ static void each_part_is_told(void **state)
         size_t peers;
     } cases[] = {
         {"{}", 0},
-        {"{\"PeersRemoved\":[2]}", 1},
-        {"{\"PeersRemoved\":[2,3]}", 2},
+        {"{\"PeersRemoved\":[2]}", 0},
+        {"{\"PeersRemoved\":[2,3]}", 0},
         {"{\"PeersChanged\":[" NODE("4") "]}", 1},
         {"{\"OnlineChange\":{\"3\":true}}", 1},
         {"{\"PeerSeenChange\":{\"3\":true}}", 1},
@@ -184,6 +184,9 @@ static void each_part_is_told(void **state)
         feed(nm, "{\"PeersChanged\":[" NODE("3") "," NODE(
                      "5") "],"
                           "\"PeersRemoved\":[2]}");
+        check(nm, base);
+        feed(nm, "{\"PeersRemoved\":[3,4,5]}");
+        assert_int_equal(rmr_nm_unsaved(nm), 0);
         check(nm, base);
         feed(nm, start);
         check(nm, base);

@@ -233,10 +233,24 @@ static void tell(const char *text, bool first)
     lab_run(&l, 61 * RMR_SEC);
 }
 
+static char many[8192]; /* a frame that changes all peers */
+
+static size_t put_peers(char *text, size_t cap, const char *name, int from)
+{
+    size_t len = 0;
+    for (int i = from; i < PEERS; i++)
+        len += (size_t)snprintf(
+            text + len, cap - len,
+            "%s{\"ID\":%d,\"Name\":\"%s%d.ex.com.\",\"Key\":\"nodekey:%064x\","
+            "\"Addresses\":[\"100.64.1.%d/32\"],\"MachineAuthorized\":true}",
+            i > from ? "," : "", i + 10, name, i, (unsigned)i + 100, i + 1);
+    return len;
+}
+
 /* The process dies at that write; 0: never. */
 static void begin(uint8_t byte, size_t cut, bool after)
 {
-    char text[8192];
+    static char text[8192], peers[8000];
     lab_free(&l);
     lab_init(&l);
     l.cut_at = cut;
@@ -244,15 +258,15 @@ static void begin(uint8_t byte, size_t cut, bool after)
     start_with(byte);
     l.node->keys.registered = true;
     rmri_node_state_save(l.node);
-    size_t len = (size_t)snprintf(text, sizeof text, "{\"Node\":%s,\"Peers\":[",
-                                  NODE_OF("1"));
-    for (int i = 0; i < PEERS; i++)
-        len += (size_t)snprintf(
-            text + len, sizeof text - len,
-            "%s{\"ID\":%d,\"Name\":\"p%d.ex.com.\",\"Key\":\"nodekey:%064x\","
-            "\"Addresses\":[\"100.64.1.%d/32\"],\"MachineAuthorized\":true}",
-            i ? "," : "", i + 10, i, (unsigned)i + 100, i + 1);
-    (void)snprintf(text + len, sizeof text - len, "]}");
+    (void)put_peers(peers, sizeof peers, "q", 2);
+    (void)snprintf(
+        many, sizeof many,
+        "{\"PeersChanged\":[%s],\"PeersChangedPatch\":[{\"NodeID\":10,"
+        "\"Key\":\"nodekey:%064x\"}]}",
+        peers, 254u);
+    (void)put_peers(peers, sizeof peers, "p", 0);
+    (void)snprintf(text, sizeof text, "{\"Node\":%s,\"Peers\":[%s]}",
+                   NODE_OF("1"), peers);
     tell(text, true);
 }
 
@@ -261,7 +275,7 @@ static const char *const changes[] = {
     "{\"PeersRemoved\":[11]}",
     "{\"PeersChangedPatch\":[{\"NodeID\":12,\"Key\":\"nodekey:"
     "00000000000000000000000000000000000000000000000000000000000000ff\"}]}",
-    "{\"PeersRemoved\":[13,14,15,16,17]}", /* too many: the whole */
+    many, /* the whole */
     "{\"PeersChanged\":[" NODE_OF("5") "]}",
     "{\"DNSConfig\":{\"Domains\":[\"a.ex.com\"]}}", /* the whole */
     "{\"PeersRemoved\":[5]}",

@@ -372,9 +372,9 @@ RMR_API rmr_err rmr_nm_save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst,
  */
 RMR_API void rmr_nm_mark(rmr_nm *nm);
 /**
- * How many peers changed, came or went since the mark, at most; SIZE_MAX: that
- * can't be told in a frame (never marked, the DERP map or DNS changed, no
- * memory).                                                            [look]
+ * How many peers changed or came since the mark, and are there; SIZE_MAX: what
+ * changed can't be told in a frame (never marked, the DERP map or DNS changed,
+ * too many went, no memory).                                          [look]
  * Effects: none.
  * Errors:  none.
  * Source:  none; ours.
