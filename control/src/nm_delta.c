@@ -123,10 +123,16 @@ static rmr_err put_in_place(rmr_nm *nm, size_t at, nm_peer *p)
     }
     bool counts = (counts_for_filter(nm, old) || counts_for_filter(nm, p)) &&
                   !same_for_filter(old, p);
-    rmr_err e = rmri_nm_replace(nm, at, p);
-    if (e) {
-        rmri_nm_peer_free(nm, p);
-        return e;
+    if (rmri_nm_swap(nm, at, p)) {
+        nm_peer *before = p;
+        p = old;
+        old = before;
+    } else {
+        rmr_err e = rmri_nm_replace(nm, at, p);
+        if (e) {
+            rmri_nm_peer_free(nm, p);
+            return e;
+        }
     }
     nm->recompile = nm->recompile || counts;
     p->unsaved = old->unsaved;
