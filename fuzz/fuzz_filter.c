@@ -86,10 +86,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(rmr_filter_new(&none, &env) == RMR_OK);
     check(rmr_filter_new(&slow, &env) == RMR_OK);
     check(rmr_filter_set_local(f, all, 2) == RMR_OK);
+    f->index_when = FILTER_INDEX_ALL;
     rmr_filter_begin(f);
     size_t at = 1 + add_texts(f, data + 1, size - 1);
     check(rmr_filter_commit(f) == RMR_OK);
-    slow->no_index = true;
+    slow->index_when = FILTER_INDEX_NONE;
     rmr_filter_begin(slow);
     check(1 + add_texts(slow, data + 1, size - 1) == at);
     check(rmr_filter_commit(slow) == RMR_OK);

@@ -34,26 +34,39 @@ static inline void sip_rounds(sip *s, unsigned n)
     }
 }
 
-static inline uint64_t siphash(const rmr_hash_key *key, const uint8_t *p,
-                               size_t len, unsigned c, unsigned d)
+static inline sip sip_begin(const rmr_hash_key *key)
 {
     sip s = {key->k0 ^ 0x736f6d6570736575, key->k1 ^ 0x646f72616e646f6d,
              key->k0 ^ 0x6c7967656e657261, key->k1 ^ 0x7465646279746573};
-    uint64_t last = (uint64_t)len << 56;
-    for (; len >= 8; p += 8, len -= 8) {
-        uint64_t m = rmr_load_le64(p);
-        s.v3 ^= m;
-        sip_rounds(&s, c);
-        s.v0 ^= m;
-    }
-    for (size_t i = 0; i < len; i++)
-        last |= (uint64_t)p[i] << (8 * i);
-    s.v3 ^= last;
-    sip_rounds(&s, c);
-    s.v0 ^= last;
+    return s;
+}
+
+static inline void sip_word(sip *s, uint64_t m, unsigned c)
+{
+    s->v3 ^= m;
+    sip_rounds(s, c);
+    s->v0 ^= m;
+}
+
+/* `last`: the bytes that are less than eight, and the length above them. */
+static inline uint64_t sip_end(sip s, uint64_t last, unsigned c, unsigned d)
+{
+    sip_word(&s, last, c);
     s.v2 ^= 0xff;
     sip_rounds(&s, d);
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+static inline uint64_t siphash(const rmr_hash_key *key, const uint8_t *p,
+                               size_t len, unsigned c, unsigned d)
+{
+    sip s = sip_begin(key);
+    uint64_t last = (uint64_t)len << 56;
+    for (; len >= 8; p += 8, len -= 8)
+        sip_word(&s, rmr_load_le64(p), c);
+    for (size_t i = 0; i < len; i++)
+        last |= (uint64_t)p[i] << (8 * i);
+    return sip_end(s, last, c, d);
 }
 
 uint64_t rmr_siphash(const rmr_hash_key *key, const void *data, size_t len)
@@ -64,6 +77,54 @@ uint64_t rmr_siphash(const rmr_hash_key *key, const void *data, size_t len)
 uint64_t rmr_siphash13(const rmr_hash_key *key, const void *data, size_t len)
 {
     return siphash(key, (const uint8_t *)data, len, 1, 3);
+}
+
+static sip sip_of(const rmr_sip13 *s)
+{
+    sip v = {s->v[0], s->v[1], s->v[2], s->v[3]};
+    return v;
+}
+
+static void sip_keep(rmr_sip13 *s, const sip *v)
+{
+    s->v[0] = v->v0;
+    s->v[1] = v->v1;
+    s->v[2] = v->v2;
+    s->v[3] = v->v3;
+}
+
+void rmr_sip13_init(rmr_sip13 *s, const rmr_hash_key *key)
+{
+    sip v = sip_begin(key);
+    sip_keep(s, &v);
+    s->held = 0;
+    s->len = 0;
+}
+
+void rmr_sip13_update(rmr_sip13 *s, const void *data, size_t len)
+{
+    const uint8_t *p = (const uint8_t *)data;
+    sip v = sip_of(s);
+    unsigned at = s->len % 8;
+    s->len += len;
+    for (; at && len; p++, len--) {
+        s->held |= (uint64_t)*p << (8 * at);
+        at = (at + 1) % 8;
+        if (at == 0) {
+            sip_word(&v, s->held, 1);
+            s->held = 0;
+        }
+    }
+    for (; len >= 8; p += 8, len -= 8)
+        sip_word(&v, rmr_load_le64(p), 1);
+    for (size_t i = 0; i < len; i++)
+        s->held |= (uint64_t)p[i] << (8 * i);
+    sip_keep(s, &v);
+}
+
+uint64_t rmr_sip13_final(const rmr_sip13 *s)
+{
+    return sip_end(sip_of(s), s->held | s->len << 56, 1, 3);
 }
 
 /* ---- table ------------------------------------------------------------ */

@@ -72,8 +72,8 @@ bool rmri_filter_any_rule(const rmr_filter *f, const filter_pkt *k,
                           dst_match how)
 {
     const filter_rule *r = (const filter_rule *)(const void *)f->active.rules.p;
-    if (f->active.indexed)
-        return rmri_filter_index_match(&f->active.index, k, how);
+    if (f->active.index)
+        return rmri_filter_index_match(f->active.index, k, how);
     for (size_t n = rmr_filter_rule_count(f); n > 0; n--, r++) {
         if (rule_matches(f, r, k, how))
             return true;

@@ -18,9 +18,9 @@ static void pools_free(filter_set *s, const rmr_alloc *a)
 static void set_free(filter_set *s, const rmr_alloc *a)
 {
     pools_free(s, a);
-    rmri_filter_index_free(&s->index, a);
+    rmri_filter_index_free(s->index, a);
+    s->index = NULL;
     s->n_rules = 0;
-    s->indexed = false;
 }
 
 static void build_free(rmr_filter *f)
@@ -89,9 +89,20 @@ static void sift_down(uint8_t *p, size_t from, size_t n, size_t size)
     }
 }
 
-/* Heap sort: no memory, no bad case. */
+static bool are_sorted(const uint8_t *p, size_t n, size_t size)
+{
+    for (size_t i = 1; i < n; i++) {
+        if (memcmp(p + (i - 1) * size, p + i * size, size) > 0)
+            return false;
+    }
+    return true;
+}
+
+/* Heap sort: no memory, no bad case.  Servers send them in order as a rule. */
 static void sort_ranges(uint8_t *p, size_t n, size_t size)
 {
+    if (are_sorted(p, n, size))
+        return;
     for (size_t i = n / 2; i-- > 0;)
         sift_down(p, i, n, size);
     for (size_t i = n; i-- > 1;) {
@@ -263,6 +274,23 @@ rmr_err rmr_filter_rule_end(rmr_filter *f)
     return RMR_OK;
 }
 
+/* To walk a few rules takes no longer than to look four sets up, and their index
+ * would be made for nothing where a netmap changes more often than packets come. */
+static bool wants_index(const rmr_filter *f)
+{
+    enum { FEW_RULES = 4, FEW_DSTS = 16 };
+    const filter_set *s = f->build;
+    const filter_rule *r = (const filter_rule *)(const void *)s->rules.p;
+    size_t dsts = 0;
+    if (f->index_when != FILTER_INDEX_MANY)
+        return f->index_when == FILTER_INDEX_ALL;
+    if (s->n_rules > FEW_RULES)
+        return true;
+    for (size_t i = 0; i < s->n_rules; i++)
+        dsts += (size_t)r[i].dst[FAM4].n + r[i].dst[FAM6].n;
+    return dsts > FEW_DSTS;
+}
+
 rmr_err rmr_filter_commit(rmr_filter *f)
 {
     if (!f->building || (f->in_rule && !f->spoilt))
@@ -276,9 +304,9 @@ rmr_err rmr_filter_commit(rmr_filter *f)
     filter_set *b = f->build;
     b->n_rules = b->rules.len / sizeof(filter_rule);
     /* Rules without an index hold all the same, only slower. */
-    b->indexed = !f->no_index &&
-                 rmri_filter_index_build(&b->index, b, &f->env.alloc) == 0;
-    if (b->indexed)
+    if (wants_index(f))
+        b->index = rmri_filter_index_new(b, &f->env.alloc);
+    if (b->index)
         pools_free(b, &f->env.alloc);
     set_free(&f->active, &f->env.alloc);
     f->active = *b;

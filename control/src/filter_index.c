@@ -9,8 +9,8 @@
  * lines that are not zero: short where few rules meet, at most lines / 64.
  * A packet is accepted when the four sets have a line in common.
  *
- * Rules that overlap so much that the sets would take too much memory are not
- * indexed, and are walked one by one as before (filter.c).
+ * A few rules are not indexed, nor are those that overlap so much that the sets
+ * would take too much memory: they are walked one by one (filter.c).
  */
 #include "filter_internal.h"
 
@@ -511,12 +511,13 @@ static rmr_err build(builder *b)
     return e ? e : cut_protocols(b);
 }
 
-rmr_err rmri_filter_index_build(filter_index *x, const filter_set *s,
-                                const rmr_alloc *a)
+filter_index *rmri_filter_index_new(const filter_set *s, const rmr_alloc *a)
 {
     builder b;
+    filter_index *x = rmr_alloc_zero(a, sizeof *x, _Alignof(filter_index));
+    if (!x)
+        return NULL;
     memset(&b, 0, sizeof b);
-    memset(x, 0, sizeof *x);
     b.a = a;
     b.s = s;
     b.x = x;
@@ -530,11 +531,11 @@ rmr_err rmri_filter_index_build(filter_index *x, const filter_set *s,
     rmri_ctl_vec_free(&b.table, a);
     if (e) {
         rmri_filter_index_free(x, a);
-        return e;
+        return NULL;
     }
     rmri_ctl_vec_trim(&x->words, a);
     rmri_ctl_vec_trim(&x->sets, a);
-    return RMR_OK;
+    return x;
 }
 
 static void dim_free(filter_dim *d, const rmr_alloc *a)
@@ -545,6 +546,8 @@ static void dim_free(filter_dim *d, const rmr_alloc *a)
 
 void rmri_filter_index_free(filter_index *x, const rmr_alloc *a)
 {
+    if (!x)
+        return;
     for (int fam = 0; fam < FAMS; fam++) {
         dim_free(&x->src[fam], a);
         dim_free(&x->dst[fam], a);
@@ -552,6 +555,7 @@ void rmri_filter_index_free(filter_index *x, const rmr_alloc *a)
     dim_free(&x->port, a);
     rmri_ctl_vec_free(&x->words, a);
     rmri_ctl_vec_free(&x->sets, a);
+    rmr_release(a, x, sizeof *x);
 }
 
 /* ---- looking up ------------------------------------------------------- */

@@ -51,14 +51,20 @@ typedef struct filter_index {
     rmri_ctl_vec words;             /* filter_word */
 } filter_index;
 
-/* The rules as they were built are kept only where they have no index. */
+/* The rules as they were built are kept only where they have no index: where
+ * they are few, or there is no memory for it. */
 typedef struct filter_set {
     rmri_ctl_vec rules; /* filter_rule */
     rmri_ctl_vec src[FAMS], dst[FAMS];
     size_t n_rules;
-    bool indexed;
-    filter_index index;
+    filter_index *index; /* NULL: none */
 } filter_set;
+
+typedef enum filter_when { /* is there an index? */
+    FILTER_INDEX_MANY,     /* where it is worth it */
+    FILTER_INDEX_ALL,      /* tests: always */
+    FILTER_INDEX_NONE      /* tests: never */
+} filter_when;
 
 /* ---- flows ------------------------------------------------------------ */
 
@@ -108,9 +114,8 @@ void rmri_filter_parse(rmr_bytes packet, filter_pkt *out);
 /* What of a destination must match. */
 typedef enum dst_match { DST_IP_ONLY, DST_PORT, DST_ALL_PORTS } dst_match;
 
-/* Errors: NOMEM, also where it would be too big; *x is empty then. */
-rmr_err rmri_filter_index_build(filter_index *x, const filter_set *s,
-                                const rmr_alloc *a);
+/* NULL: no memory, or it would be too big. */
+filter_index *rmri_filter_index_new(const filter_set *s, const rmr_alloc *a);
 void rmri_filter_index_free(filter_index *x, const rmr_alloc *a);
 bool rmri_filter_index_match(const filter_index *x, const filter_pkt *k,
                              dst_match how);
@@ -120,7 +125,7 @@ struct rmr_filter {
     filter_set active;
     filter_set *build; /* NULL: none is being built, or no memory */
     bool building, in_rule;
-    bool no_index; /* tests: walk the rules */
+    filter_when index_when;
     rmr_err spoilt;     /* why the build can't be committed */
     rmri_ctl_vec local; /* rmr_prefix */
     uint64_t dropped;

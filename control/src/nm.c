@@ -143,6 +143,7 @@ void rmr_nm_free(rmr_nm *nm)
         rmr_release(&nm->alloc, name, strlen(name) + 1);
     }
     rmri_ctl_vec_free(&nm->cap_names, &nm->alloc);
+    rmri_ctl_vec_free(&nm->gone, &nm->alloc);
     read_free(nm);
     rmri_nm_derp_free(nm);
     rmri_nm_rules_free(nm);
@@ -207,6 +208,7 @@ void rmr_nm_frame_begin(rmr_nm *nm, uint64_t now_unix_ns)
     nm->frame_err = RMR_OK;
     nm->keepalive = nm->full_list = nm->had_node = false;
     nm->saw_dns = nm->saw_health = false;
+    nm->unsaved |= nm->changed;
     nm->changed = 0;
     nm->section = 0;
     nm->sleep_seconds = 0;

@@ -71,6 +71,30 @@ static void tell(rmr_nm *nm, rmr_nm_change change, const nm_peer *p,
     nm->busy = false;
 }
 
+/* A peer is not any more what it was when the table was marked. */
+static void note_unsaved(rmr_nm *nm, nm_peer *p)
+{
+    if (nm->marked && !p->unsaved) {
+        p->unsaved = 1;
+        nm->n_unsaved++;
+    }
+}
+
+static void note_gone(rmr_nm *nm, const nm_peer *p)
+{
+    enum { MAX_GONE = 4096 };
+    if (p->unsaved)
+        nm->n_unsaved--;
+    if (!nm->marked || nm->unsaved_unknown)
+        return;
+    uint64_t *at = rmri_ctl_vec_add(&nm->gone, &nm->alloc, sizeof *at,
+                                    MAX_GONE * sizeof *at);
+    if (at)
+        *at = p->id;
+    else
+        nm->unsaved_unknown = true;
+}
+
 /* One that had no key before, or has none now, is another version. */
 static void tell_restart(rmr_nm *nm, const nm_peer *old, const nm_peer *p)
 {
@@ -99,12 +123,20 @@ static rmr_err put_in_place(rmr_nm *nm, size_t at, nm_peer *p)
     }
     bool counts = (counts_for_filter(nm, old) || counts_for_filter(nm, p)) &&
                   !same_for_filter(old, p);
-    rmr_err e = rmri_nm_replace(nm, at, p);
-    if (e) {
-        rmri_nm_peer_free(nm, p);
-        return e;
+    if (rmri_nm_swap(nm, at, p)) {
+        nm_peer *before = p;
+        p = old;
+        old = before;
+    } else {
+        rmr_err e = rmri_nm_replace(nm, at, p);
+        if (e) {
+            rmri_nm_peer_free(nm, p);
+            return e;
+        }
     }
     nm->recompile = nm->recompile || counts;
+    p->unsaved = old->unsaved;
+    note_unsaved(nm, p);
     tell(nm, RMR_NM_PEER_CHANGED, p, old->key);
     tell_restart(nm, old, p);
     rmri_nm_peer_free(nm, old);
@@ -141,6 +173,8 @@ static rmr_err add_new(rmr_nm *nm)
         rmri_nm_peer_free(nm, p);
         return e;
     }
+    p->unsaved = 0;
+    note_unsaved(nm, p);
     tell(nm, RMR_NM_PEER_ADDED, p, p->key);
     return RMR_OK;
 }
@@ -282,6 +316,7 @@ static rmr_err bury(rmr_nm *nm, nm_peer **gone, size_t n)
         rmri_nm_unindex(nm, gone[i]);
     }
     for (size_t i = 0; i < n; i++) {
+        note_gone(nm, gone[i]);
         tell(nm, RMR_NM_PEER_REMOVED, gone[i], gone[i]->key);
         /* A PeersChanged that is still to come would bring it back with what
          * the deltas of this frame have set. */
@@ -340,6 +375,7 @@ rmr_err rmri_nm_set_online(rmr_nm *nm, uint64_t id, bool online)
     if (p->online == (int8_t)online)
         return RMR_OK;
     p->online = (int8_t)online;
+    note_unsaved(nm, p);
     tell(nm, RMR_NM_PEER_CHANGED, p, p->key);
     return RMR_OK;
 }
@@ -356,6 +392,7 @@ rmr_err rmri_nm_set_seen(rmr_nm *nm, uint64_t id, bool seen)
     if (p->last_seen == at)
         return RMR_OK;
     p->last_seen = at;
+    note_unsaved(nm, p);
     tell(nm, RMR_NM_PEER_CHANGED, p, p->key);
     return RMR_OK;
 }

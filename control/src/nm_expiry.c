@@ -48,6 +48,7 @@ uint64_t rmr_nm_expire(rmr_nm *nm, uint64_t now_unix_ns)
         return 0;
     nm->now = now_unix_ns;
     nm->expired_to = now;
+    nm->unsaved |= nm->changed;
     nm->changed = 0;
     for (size_t i = 0; i < nm->n_peers; i++) {
         const nm_peer *p = nm->peers[i];

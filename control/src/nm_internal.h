@@ -90,6 +90,7 @@ typedef struct nm_peer {
     int8_t online;
     uint8_t flags;
     uint8_t stable_len, name_len, host_len, os_len;
+    uint8_t unsaved; /* since rmr_nm_mark */
 } nm_peer;
 
 /* A node while it is decoded, or while it is changed. */
@@ -298,6 +299,12 @@ struct rmr_nm {
     uint32_t message_frame; /* and on messages */
     uint64_t now;           /* Unix ns */
     uint32_t changed;
+    /* Since rmr_nm_mark: */
+    bool marked;          /* it was called */
+    bool unsaved_unknown; /* no memory for what is gone, or too much of it */
+    uint32_t unsaved;     /* `changed` of the frames before this one */
+    size_t n_unsaved;     /* peers that changed or came */
+    rmri_ctl_vec gone;    /* uint64_t: ids */
     bool recompile;
     uint32_t section; /* field id of the node list that is read */
     uint64_t delta_id; /* key of a PeerSeenChange or OnlineChange member */
@@ -548,6 +555,10 @@ rmr_err rmri_nm_insert(rmr_nm *nm, nm_peer *p);
 /* Puts `p` in the place of the peer at `at`, which has the same id; the old
  * block is then the caller's.  Errors: NOMEM, unchanged. */
 rmr_err rmri_nm_replace(rmr_nm *nm, size_t at, nm_peer *p);
+/* Exchanges what the peer at `at` is with `p`, which has the same id, where no
+ * index need be touched.  Most changes are such: endpoints, the relay, presence.
+ * \return false: it can't be done so, and nothing was. */
+bool rmri_nm_swap(rmr_nm *nm, size_t at, nm_peer *p);
 /* Takes the peer at `at` out of the indexes; the array is the caller's. */
 void rmri_nm_unindex(rmr_nm *nm, nm_peer *p);
 

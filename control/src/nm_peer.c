@@ -93,6 +93,7 @@ bool rmri_nm_peer_equal(const nm_peer *a, const nm_peer *b)
     nm_peer x = *a, y = *b;
     x.frame = y.frame = 0;
     x.touched = y.touched = 0;
+    x.unsaved = y.unsaved = 0;
     return memcmp(&x, &y, sizeof x) == 0 &&
            memcmp((const uint8_t *)a + sizeof x, (const uint8_t *)b + sizeof y,
                   a->size - sizeof x) == 0;
@@ -374,6 +375,36 @@ rmr_err rmri_nm_replace(rmr_nm *nm, size_t at, nm_peer *p)
     count_unsigned(nm, old, false);
     count_unsigned(nm, p, true);
     return RMR_OK;
+}
+
+/* Do the indexes know both by the same keys? */
+static bool same_keys(const nm_peer *a, const nm_peer *b)
+{
+    nm_parts k, m;
+    rmri_nm_parts(a, &k);
+    rmri_nm_parts(b, &m);
+    return memcmp(a->key, b->key, sizeof a->key) == 0 &&
+           memcmp(a->disco, b->disco, sizeof a->disco) == 0 &&
+           a->n_addrs == b->n_addrs && a->name_len == b->name_len &&
+           memcmp(k.addrs, m.addrs, a->n_addrs * sizeof *k.addrs) == 0 &&
+           memcmp(k.name, m.name, a->name_len) == 0;
+}
+
+bool rmri_nm_swap(rmr_nm *nm, size_t at, nm_peer *p)
+{
+    nm_peer *old = nm->peers[at];
+    if (old->size != p->size || !same_keys(old, p))
+        return false;
+    count_unsigned(nm, old, false);
+    count_unsigned(nm, p, true);
+    uint8_t *a = (uint8_t *)old, *b = (uint8_t *)p, part[256];
+    for (size_t left = old->size, n; left; left -= n, a += n, b += n) {
+        n = left < sizeof part ? left : sizeof part;
+        memcpy(part, a, n);
+        memcpy(a, b, n);
+        memcpy(b, part, n);
+    }
+    return true;
 }
 
 void rmri_nm_unindex(rmr_nm *nm, nm_peer *p)

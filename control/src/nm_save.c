@@ -1,5 +1,5 @@
 /*
- * The table as one MapResponse.  It is written in small units, so that a call
+ * The table as one MapResponse, or what changed in it since a mark.  It is written in small units, so that a call
  * can stop at any of them: the position is (section, index, step), and the
  * steps of a node go through its lists element by element.
  */
@@ -22,7 +22,9 @@ enum section {
     S_FILTERS,
     S_USERS,
     S_HEALTH,
-    S_PEERS,
+    S_PEERS,   /* all, or in their place: */
+    S_GONE,    /* those that went since the mark, and */
+    S_CHANGED, /* those that came or changed */
     S_END,
     S_DONE
 };
@@ -672,19 +674,21 @@ static void put_op(const rmr_nm *nm, rmr_wr *w, const nm_op *o, uint8_t prev)
 
 /* A list is two indexes: its rules, and its rules of grants.  The step is
  * (offset of the op << 2 | what stands before it) + 1. */
-static void unit_filters(const rmr_nm *nm, rmr_wr *w, place *p)
+static void unit_filters(const rmr_nm *nm, rmr_wr *w, place *p, bool since)
 {
     const nm_rules *s = (const nm_rules *)(const void *)nm->filters.p;
     size_t n = nm->filters.len / sizeof *s;
     bool grants = p->index & 1;
     if (p->index / 2 == n) {
-        rmr_wr_str(w, n ? "}" : "");
+        rmr_wr_str(w, n ? "}" : since ? ",\"PacketFilters\":{\"*\":null}" : "");
         next_section(p);
         return;
     }
     s += p->index / 2;
     if (p->step == 0 && !grants) {
-        rmr_wr_str(w, p->index ? "," : ",\"PacketFilters\":{");
+        rmr_wr_str(w, p->index ? ","
+                      : since  ? ",\"PacketFilters\":{\"*\":null,"
+                               : ",\"PacketFilters\":{");
         put_json_str(w, s->name);
         NM_PUT(w, ":[");
         p->step = 1;
@@ -792,8 +796,57 @@ static void unit_peers(const rmr_nm *nm, rmr_wr *w, place *p)
         next_index(p);
 }
 
-static void unit(const rmr_nm *nm, rmr_wr *w, place *p)
+static void unit_gone(const rmr_nm *nm, rmr_wr *w, place *p)
 {
+    const uint64_t *ids = (const uint64_t *)(const void *)nm->gone.p;
+    if (p->index == nm->gone.len / sizeof *ids) {
+        rmr_wr_str(w, p->index ? "]" : "");
+        next_section(p);
+        return;
+    }
+    rmr_wr_str(w, p->index ? "," : ",\"PeersRemoved\":[");
+    nm_put_dec(w, ids[p->index]);
+    next_index(p);
+}
+
+/* A comma stands behind each, and null behind the last one's. */
+static void unit_changed(const rmr_nm *nm, rmr_wr *w, place *p)
+{
+    if (p->index == 0 && p->step == 0)
+        NM_PUT(w, ",\"PeersChanged\":[");
+    while (p->index < nm->n_peers && !nm->peers[p->index]->unsaved)
+        next_index(p);
+    if (p->index == nm->n_peers) {
+        NM_PUT(w, "null]");
+        next_section(p);
+    } else if (!put_node(nm, w, nm->peers[p->index], &p->step)) {
+        NM_PUT(w, ",");
+        next_index(p);
+    }
+}
+
+static bool is_in(uint32_t section, bool since)
+{
+    switch (section) {
+    case S_SCORES:
+    case S_DERP:
+    case S_DNS:
+    case S_PEERS:
+        return !since;
+    case S_GONE:
+    case S_CHANGED:
+        return since;
+    default:
+        return true;
+    }
+}
+
+static void unit(const rmr_nm *nm, rmr_wr *w, place *p, bool since)
+{
+    if (!is_in(p->section, since)) {
+        next_section(p);
+        return;
+    }
     switch (p->section) {
     case S_BEGIN:
         NM_PUT(w, "{\"KeepAlive\":false");
@@ -812,7 +865,7 @@ static void unit(const rmr_nm *nm, rmr_wr *w, place *p)
         unit_dns(nm, w, p);
         break;
     case S_FILTERS:
-        unit_filters(nm, w, p);
+        unit_filters(nm, w, p, since);
         break;
     case S_USERS:
         unit_users(nm, w, p);
@@ -823,6 +876,12 @@ static void unit(const rmr_nm *nm, rmr_wr *w, place *p)
     case S_PEERS:
         unit_peers(nm, w, p);
         break;
+    case S_GONE:
+        unit_gone(nm, w, p);
+        break;
+    case S_CHANGED:
+        unit_changed(nm, w, p);
+        break;
     default:
         NM_PUT(w, "}");
         next_section(p);
@@ -830,7 +889,8 @@ static void unit(const rmr_nm *nm, rmr_wr *w, place *p)
     }
 }
 
-rmr_err rmr_nm_save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst, size_t *len)
+static rmr_err save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst, size_t *len,
+                    bool since)
 {
     place p = unpack_place(*pos);
     *len = 0;
@@ -840,10 +900,47 @@ rmr_err rmr_nm_save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst, size_t *len)
         return RMR_E_INVAL;
     rmr_wr w = rmr_wr_of(dst);
     while (p.section < S_DONE && has_room(&w))
-        unit(nm, &w, &p);
+        unit(nm, &w, &p, since);
     if (w.failed)
         return RMR_E_INTERNAL;
     *len = w.len;
     *pos = pack_place(p);
     return RMR_OK;
+}
+
+rmr_err rmr_nm_save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst, size_t *len)
+{
+    return save(nm, pos, dst, len, false);
+}
+
+/* ---- what changed since ------------------------------------------------ */
+
+void rmr_nm_mark(rmr_nm *nm)
+{
+    for (size_t i = 0; i < nm->n_peers; i++)
+        nm->peers[i]->unsaved = 0;
+    rmri_ctl_vec_free(&nm->gone, &nm->alloc);
+    nm->marked = true;
+    nm->unsaved_unknown = false;
+    nm->n_unsaved = 0;
+    nm->unsaved = nm->changed = 0;
+}
+
+size_t rmr_nm_unsaved(const rmr_nm *nm)
+{
+    const uint32_t whole = RMR_NM_DERP_MAP | RMR_NM_DNS;
+    if (!nm->marked || nm->unsaved_unknown ||
+        (nm->unsaved | nm->changed) & whole)
+        return SIZE_MAX;
+    return nm->n_unsaved;
+}
+
+rmr_err rmr_nm_save_since(const rmr_nm *nm, uint64_t *pos, rmr_buf dst,
+                          size_t *len)
+{
+    if (rmr_nm_unsaved(nm) == SIZE_MAX) {
+        *len = 0;
+        return RMR_E_STATE;
+    }
+    return save(nm, pos, dst, len, true);
 }

@@ -659,6 +659,7 @@ void rmri_node_metrics_accept(rmr_node *n, rmr_time now, uint64_t child);
 #define ND_SEAL_MAGIC_LEN 16
 #define ND_SEAL_HEAD_LEN 49 /* the first line: magic, the key's id */
 #define ND_CHUNK_MAX ((size_t)64 * 1024) /* of a sealed blob, its text */
+#define ND_CACHE_TAIL_MAX 75             /* the last line of a cached netmap */
 typedef struct nd_sealer nd_sealer; /* a blob that is written or read */
 
 typedef struct nd_prefs { /* as rmr_node_prefs */
@@ -822,7 +823,7 @@ struct rmr_node {
     uint32_t asked_given;
     bool asked_tags;
     rmr_node_store store; /* get NULL: by the adapter */
-    nd_put puts[2];       /* of the cached netmap, of the state */
+    nd_put puts[2];       /* of the cached netmap (one of two), of the state */
     rmr_node_seal_fn seal_key;
     void *seal_user;
     bool take_plain;
@@ -831,13 +832,18 @@ struct rmr_node {
     size_t state_len, state_cap;
     /* cache of the netmap */
     rmr_mc_io *cache_io;
+    bool cache_since; /* what is under way is the second blob */
+    bool cache_based; /* the first one is stored, and its sum is: */
+    uint64_t cache_base;
+    size_t cache_spent; /* peers that were written since it was */
     uint64_t cache_pos;
-    rmr_blake2s cache_hash;
+    rmr_sip13 cache_sum;
+    rmr_blake2s cache_old; /* of what is read, which may be older */
     nd_sealer *cache_seal; /* while it is read or written, with seal_key */
     rmr_err cache_err; /* of what was read of it */
     uint32_t cache_step;
-    uint8_t cache_tail[128];
-    size_t cache_tail_len;
+    uint8_t cache_tail[ND_CACHE_TAIL_MAX];
+    size_t cache_tail_len, cache_keep;
     bool cache_dirty, cache_saved /* once, at least */;
     bool peers_differ; /* others than before, in the frame that is read */
 

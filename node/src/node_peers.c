@@ -250,8 +250,9 @@ static void tell_running(rmr_node *n)
 void rmri_node_peers_stopgap(rmr_node *n)
 {
     rmr_nm_node self;
-    if (n->live || n->stopgap_told || n->only_netcheck || n->cache_step ||
-        n->ctl_state != RMR_CTL_DOWN || !rmr_nm_self(n->nm, &self))
+    if (n->live || n->stopgap_told || n->only_netcheck || n->cache_io ||
+        n->cache_step || n->ctl_state != RMR_CTL_DOWN ||
+        !rmr_nm_self(n->nm, &self))
         return;
     n->stopgap_told = true;
     if (!is_admitted(n, &self))

@@ -33,6 +33,32 @@ static void siphash_gives_the_reference_vectors(void **state)
     tv_free(v);
 }
 
+/* In three parts, cut wherever it can be; and a copy goes on alone. */
+static void siphash_of_parts_is_that_of_the_whole(void **state)
+{
+    (void)state;
+    const rmr_hash_key key = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
+    uint8_t in[40];
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t)(i * 7 + 1);
+    for (size_t len = 0; len <= sizeof in; len++) {
+        uint64_t want = rmr_siphash13(&key, in, len);
+        for (size_t a = 0; a <= len; a++) {
+            for (size_t b = a; b <= len; b++) {
+                rmr_sip13 s, copy;
+                rmr_sip13_init(&s, &key);
+                rmr_sip13_update(&s, in, a);
+                rmr_sip13_update(&s, in + a, b - a);
+                copy = s;
+                assert_true(rmr_sip13_final(&s) == rmr_siphash13(&key, in, b));
+                rmr_sip13_update(&s, in, sizeof in);
+                rmr_sip13_update(&copy, in + b, len - b);
+                assert_true(rmr_sip13_final(&copy) == want);
+            }
+        }
+    }
+}
+
 #define N 200
 
 /* The owner's objects: value i stands for keys[i]. */
@@ -224,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(siphash_gives_the_reference_vectors),
+        cmocka_unit_test(siphash_of_parts_is_that_of_the_whole),
         cmocka_unit_test(random_programs_agree_with_an_array),
         cmocka_unit_test(churn_takes_no_memory),
         cmocka_unit_test(an_equal_key_gets_the_new_value_even_when_full),

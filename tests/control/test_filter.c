@@ -498,7 +498,7 @@ static filter_pkt random_pkt(test_rng *r, uint8_t src[16], uint8_t dst[16])
     return k;
 }
 
-/* Two filters of no local addresses, one that walks its rules. */
+/* Two filters of no local addresses, one with an index, one that walks. */
 static void two_filters(test_alloc *a, rmr_filter *f[2])
 {
     rmr_env env = test_env(a, NULL, NULL);
@@ -507,7 +507,8 @@ static void two_filters(test_alloc *a, rmr_filter *f[2])
         assert_int_equal(rmr_filter_new(&f[i], &env), RMR_OK);
         rmr_filter_begin(f[i]);
     }
-    f[1]->no_index = true;
+    f[0]->index_when = FILTER_INDEX_ALL;
+    f[1]->index_when = FILTER_INDEX_NONE;
 }
 
 static void commit_both(rmr_filter *const f[2])
@@ -515,7 +516,7 @@ static void commit_both(rmr_filter *const f[2])
     for (size_t i = 0; i < 2; i++)
         assert_int_equal(rmr_filter_commit(f[i]), RMR_OK);
     assert_int_equal(rmr_filter_rule_count(f[0]), rmr_filter_rule_count(f[1]));
-    assert_false(f[1]->active.indexed);
+    assert_null(f[1]->active.index);
 }
 
 static size_t compare_both(test_rng *r, rmr_filter *const f[2], int packets)
@@ -547,7 +548,7 @@ static void the_index_agrees_with_the_rules(void **state)
         for (unsigned n = pick(&r, seed % 10 == 0 ? 300 : 12); n > 0; n--)
             random_rule(&r, f);
         commit_both(f);
-        assert_true(f[0]->active.indexed);
+        assert_non_null(f[0]->active.index);
         matches += compare_both(&r, f, 400);
         packets += 400;
         rmr_filter_free(f[0]);
@@ -581,11 +582,51 @@ static void rules_that_overlap_too_much_are_walked(void **state)
         }
     }
     commit_both(f);
-    assert_false(f[0]->active.indexed);
+    assert_null(f[0]->active.index);
     (void)compare_both(&r, f, 200);
     rmr_filter_free(f[0]);
     rmr_filter_free(f[1]);
     assert_int_equal(a.live_blocks, 0);
+}
+
+/* A rule, and `dsts` addresses that it lets in. */
+static void add_plain_rule(rmr_filter *f, uint32_t dsts)
+{
+    rmr_ip_range r = {.family = RMR_AF_INET};
+    assert_int_equal(rmr_filter_rule_begin(f), RMR_OK);
+    rmr_store_be32(r.first, 7);
+    rmr_store_be32(r.last, 7);
+    assert_int_equal(rmr_filter_rule_src(f, &r), RMR_OK);
+    assert_int_equal(rmr_filter_rule_proto(f, 6), RMR_OK);
+    for (uint32_t i = 0; i < dsts; i++) {
+        rmr_store_be32(r.first, 2 * i);
+        rmr_store_be32(r.last, 2 * i);
+        assert_int_equal(rmr_filter_rule_dst(f, &r, 1, 1), RMR_OK);
+    }
+    assert_int_equal(rmr_filter_rule_end(f), RMR_OK);
+}
+
+static bool is_indexed(rmr_filter *f, int n, uint32_t dsts)
+{
+    rmr_filter_begin(f);
+    for (int i = 0; i < n; i++)
+        add_plain_rule(f, dsts);
+    assert_int_equal(rmr_filter_commit(f), RMR_OK);
+    assert_int_equal(f->active.src[FAM4].len > 0, f->active.index == NULL);
+    return f->active.index != NULL;
+}
+
+static void a_few_rules_are_walked(void **state)
+{
+    (void)state;
+    rmr_filter *f = make_filter(NULL);
+    assert_false(is_indexed(f, 1, 1));
+    assert_false(is_indexed(f, 4, 4));
+    assert_true(is_indexed(f, 5, 1));
+    assert_true(is_indexed(f, 1, 17));
+    assert_true(is_indexed(f, 4, 5));
+    assert_false(is_indexed(f, 1, 16));
+    rmr_filter_free(f);
 }
 
 /* Without memory for the index the rules hold all the same. */
@@ -604,7 +645,7 @@ static void without_memory_for_the_index_the_rules_hold(void **state)
         a.fail_at = a.calls + n;
         commit_both(f);
         done = !a.failed;
-        walked = walked || !f[0]->active.indexed;
+        walked = walked || !f[0]->active.index;
         a.fail_at = 0;
         (void)compare_both(&r, f, 200);
         rmr_filter_free(f[0]);
@@ -859,7 +900,7 @@ static void ranges_up_to_the_last_address_merge(void **state)
         {"*"},
         0,
         65535};
-    f->no_index = true; /* looked at as they were built */
+    f->index_when = FILTER_INDEX_NONE; /* looked at as they were built */
     rmr_filter_begin(f);
     add_rule(f, &u);
     assert_int_equal(rmr_filter_commit(f), RMR_OK);
@@ -969,6 +1010,7 @@ int main(void)
         cmocka_unit_test(a_new_filter_lets_nothing_in),
         cmocka_unit_test(the_index_agrees_with_the_rules),
         cmocka_unit_test(rules_that_overlap_too_much_are_walked),
+        cmocka_unit_test(a_few_rules_are_walked),
         cmocka_unit_test(without_memory_for_the_index_the_rules_hold),
         cmocka_unit_test(replies_to_our_flows_pass_until_512_newer_ones_came),
         cmocka_unit_test(flows_agree_with_a_slow_list),

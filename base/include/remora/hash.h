@@ -50,6 +50,24 @@ RMR_API uint64_t rmr_siphash(const rmr_hash_key *key, const void *data,
 RMR_API uint64_t rmr_siphash13(const rmr_hash_key *key, const void *data,
                                size_t len);
 
+/** SipHash-1-3 of bytes that come in parts, wherever these are cut.  Plain
+ *  data: a copy goes on by itself. */
+typedef struct rmr_sip13 {
+    uint64_t v[4];
+    uint64_t held; /* the bytes behind the last whole eight, low ones first */
+    uint64_t len;  /* of all so far */
+} rmr_sip13;
+
+/** Begins: nothing was hashed yet.                                    [look]
+ *  Effects: none but on `s`.  Errors: none.  Source: SipHash 2. */
+RMR_API void rmr_sip13_init(rmr_sip13 *s, const rmr_hash_key *key);
+/** Adds `len` bytes.                                                  [look]
+ *  Effects: none but on `s`.  Errors: none.  Source: SipHash 2. */
+RMR_API void rmr_sip13_update(rmr_sip13 *s, const void *data, size_t len);
+/** What rmr_siphash13 gives for all bytes so far; `s` may go on.      [look]
+ *  Effects: none.  Errors: none.  Source: SipHash 2. */
+RMR_API uint64_t rmr_sip13_final(const rmr_sip13 *s);
+
 /** Is `value` the object whose key is `key`?  It may be asked for values other
  *  than the one that is looked for, but only for those in the table. */
 typedef bool (*rmr_hash_eq_fn)(const void *user, uint64_t value,

@@ -366,6 +366,35 @@ RMR_API uint64_t rmr_nm_expire(rmr_nm *nm, uint64_t now_unix_ns);
 RMR_API rmr_err rmr_nm_save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst,
                             size_t *len);
 
+/**
+ * Marks the table as it is now, for rmr_nm_save_since.                [look]
+ * Not while a frame is read.
+ * Effects: what differs is noted from now on: 8 bytes for each peer that
+ *          goes, of 4,096 at most.
+ * Errors:  none.
+ * Source:  none; ours.
+ */
+RMR_API void rmr_nm_mark(rmr_nm *nm);
+/**
+ * How many peers changed or came since the mark, and are there; SIZE_MAX: what
+ * changed can't be told in a frame (never marked, the DERP map or DNS changed,
+ * too many went, no memory).                                          [look]
+ * Effects: none.
+ * Errors:  none.
+ * Source:  none; ours.
+ */
+RMR_API size_t rmr_nm_unsaved(const rmr_nm *nm);
+/**
+ * Writes what makes the table of the mark this one, as a MapResponse: as
+ * rmr_nm_save does.  Whom no node has any more, a user, may stay.     [look]
+ *
+ * Effects: dst, *len and *pos are written; the table and its mark stay.
+ * Errors:  STATE (rmr_nm_unsaved is SIZE_MAX), BUFSIZE, INVAL.
+ * Source:  control/controlclient.
+ */
+RMR_API rmr_err rmr_nm_save_since(const rmr_nm *nm, uint64_t *pos, rmr_buf dst,
+                                  size_t *len);
+
 /* ---- looking ---------------------------------------------------------- */
 
 /**
