@@ -1,4 +1,5 @@
 #include "lab.h"
+#include "node_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -322,6 +323,23 @@ void lab_free(lab *l)
         free(l->blobs[i].data);
         free(l->blobs[i].fresh);
     }
+}
+
+int lab_end(lab *l)
+{
+    lab_free(l);
+    return l->alloc.live_blocks == 0 ? 0 : -1;
+}
+
+void lab_feed(lab *l, const char *json)
+{
+    rmr_node *n = l->node;
+    n->from_server = true;
+    rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, l->now));
+    if (rmr_nm_frame_feed(n->nm, rmr_bytes_str(json)) != RMR_OK ||
+        rmr_nm_frame_end(n->nm) != RMR_OK)
+        abort();
+    n->from_server = false;
 }
 
 void lab_restart(lab *l)

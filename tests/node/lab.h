@@ -62,6 +62,8 @@ typedef struct lab {
 
 void lab_init(lab *l);
 void lab_free(lab *l);
+/* The same, for a teardown: 0, or -1 where memory was not given back. */
+int lab_end(lab *l);
 /* With the lab's callbacks; the config may be changed before. */
 void lab_config(lab *l, rmr_node_config *cfg);
 rmr_err lab_start(lab *l, rmr_node_config *cfg);
@@ -69,6 +71,8 @@ rmr_err lab_start(lab *l, rmr_node_config *cfg);
 void lab_turn(lab *l);
 /* Lets time pass by the node's own deadlines. */
 void lab_run(lab *l, rmr_dur d);
+/* A frame of the netmap, as the control client would feed it.  No turn. */
+void lab_feed(lab *l, const char *json);
 /* An event for the node, without a turn. */
 void lab_event(lab *l, rmr_io_event *ev);
 /* Datagrams for an object of the node's. */
