@@ -122,10 +122,7 @@ int fwd_setup(void **state)
 int fwd_teardown(void **state)
 {
     world *w = *state;
-    rmr_ns_free(w->ns);
-    assert_int_equal(w->alloc.live_blocks, 0);
-    free(w);
-    return 0;
+    return pkt_end(w, w->ns, &w->alloc);
 }
 
 rmr_err fwd_feed(world *w, const uint8_t *p, size_t n)

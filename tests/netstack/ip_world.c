@@ -61,10 +61,7 @@ int ipw_setup(void **state)
 int ipw_teardown(void **state)
 {
     world *w = *state;
-    rmr_ns_free(w->ns);
-    assert_int_equal(w->alloc.live_blocks, 0);
-    free(w);
-    return 0;
+    return pkt_end(w, w->ns, &w->alloc);
 }
 
 /* ---- building --------------------------------------------------------- */

@@ -4,6 +4,8 @@
 
 #include "ns_pkt.h"
 
+#include "support.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -30,6 +32,15 @@ static inline size_t pkt_take(rmr_ns *ns, rmr_time now, uint8_t *out,
     assert_int_equal(rmr_ns_write_pkt(ns, now, rmr_buf_of(out, size), &n),
                      RMR_OK);
     return n;
+}
+
+/* A teardown: the stack gives back all that it took, and its world goes. */
+static inline int pkt_end(void *world, rmr_ns *ns, const test_alloc *taken)
+{
+    rmr_ns_free(ns);
+    assert_int_equal(taken->live_blocks, 0);
+    free(world);
+    return 0;
 }
 
 static inline rmr_ns_stats pkt_stats(const rmr_ns *ns)

@@ -120,10 +120,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     world *w = *state;
-    rmr_ns_free(w->ns);
-    assert_int_equal(w->alloc.live_blocks, 0);
-    free(w);
-    return 0;
+    return pkt_end(w, w->ns, &w->alloc);
 }
 
 static rmr_err feed(world *w, const uint8_t *p, size_t n)

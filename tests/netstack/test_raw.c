@@ -72,10 +72,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     world *w = *state;
-    rmr_ns_free(w->ns);
-    assert_int_equal(w->alloc.live_blocks, 0);
-    free(w);
-    return 0;
+    return pkt_end(w, w->ns, &w->alloc);
 }
 
 static void open_raw(world *w, int i, uint8_t family, uint8_t protocol)

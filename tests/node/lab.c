@@ -1,4 +1,6 @@
 #include "lab.h"
+#include "node_internal.h"
+#include "vectors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -295,6 +297,12 @@ rmr_err lab_start(lab *l, rmr_node_config *cfg)
     return RMR_OK;
 }
 
+void lab_begin(lab *l, rmr_node_config *cfg)
+{
+    if (lab_start(l, cfg) != RMR_OK)
+        abort();
+}
+
 void lab_run(lab *l, rmr_dur d)
 {
     rmr_time end = rmr_time_add(l->now, d);
@@ -324,6 +332,32 @@ void lab_free(lab *l)
     }
 }
 
+int lab_end(lab *l)
+{
+    lab_free(l);
+    return l->alloc.live_blocks == 0 ? 0 : -1;
+}
+
+void lab_feed(lab *l, const char *json)
+{
+    rmr_node *n = l->node;
+    n->from_server = true;
+    rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, l->now));
+    if (rmr_nm_frame_feed(n->nm, rmr_bytes_str(json)) != RMR_OK ||
+        rmr_nm_frame_end(n->nm) != RMR_OK)
+        abort();
+    n->from_server = false;
+}
+
+void lab_feed_first(lab *l, const char *json)
+{
+    rmri_node_cache_overtaken(l->node);
+    rmr_nm_stream_begin(l->node->nm);
+    lab_feed(l, json);
+    l->node->dirty = true;
+    lab_turn(l);
+}
+
 void lab_restart(lab *l)
 {
     rmr_node_free(l->node);
@@ -337,4 +371,50 @@ void lab_restart(lab *l)
         l->blobs[i].store_id = 0;
         l->blobs[i].fresh_len = 0;
     }
+}
+
+void lab_again(lab *l, rmr_node_config *cfg)
+{
+    lab_restart(l);
+    lab_config(l, cfg);
+    cfg->control_url = cfg->auth_key = NULL;
+}
+
+void lab_stop(lab *l)
+{
+    rmr_node_stop(l->node, l->now);
+    lab_turn(l);
+    lab_run(l, 3 * RMR_SEC);
+    if (!l->stopped)
+        abort();
+}
+
+void lab_state(lab *l, const void *data, size_t len)
+{
+    lab_blob *b = lab_blob_get(l, LAB_STATE);
+    if (!b) {
+        b = &l->blobs[0];
+        (void)snprintf(b->name, sizeof b->name, "%s", LAB_STATE);
+        b->there = true;
+    }
+    uint8_t *copy = malloc(len ? len : 1);
+    if (!copy)
+        abort();
+    memcpy(copy, data, len);
+    free(b->data);
+    b->data = copy;
+    b->len = len;
+}
+
+size_t lab_vector(const char *name, uint8_t *dst, size_t cap)
+{
+    char path[128];
+    size_t len;
+    (void)snprintf(path, sizeof path, "node/%s", name);
+    char *text = tv_bytes(path, &len);
+    if (len > cap)
+        abort();
+    memcpy(dst, text, len);
+    free(text);
+    return len;
 }

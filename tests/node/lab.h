@@ -9,6 +9,17 @@
 #include <remora/node.h>
 
 #define LAB_BLOBS 4
+#define LAB_STATE "remora.state" /* names of blobs */
+#define LAB_CACHE "netmap.cache"
+
+/* A peer's JSON: its id is a digit, which its key and address end in. */
+#define LAB_PEER(id, stable, name)                                             \
+    "{\"ID\":" id ",\"StableID\":\"" stable "\",\"Name\":\"" name              \
+    ".ex.com.\","                                                              \
+    "\"Key\":\"nodekey:"                                                       \
+    "222222222222222222222222222222222222222222222222222222222222222" id       \
+    "\",\"Addresses\":[\"100.64.0." id "/32\"],\"AllowedIPs\":[\"100.64.0." id \
+    "/32\",\"0.0.0.0/0\",\"::/0\"],\"MachineAuthorized\":true}"
 
 typedef struct lab_blob {
     char name[64];
@@ -62,19 +73,35 @@ typedef struct lab {
 
 void lab_init(lab *l);
 void lab_free(lab *l);
+/* The same, for a teardown: 0, or -1 where memory was not given back. */
+int lab_end(lab *l);
 /* With the lab's callbacks; the config may be changed before. */
 void lab_config(lab *l, rmr_node_config *cfg);
 rmr_err lab_start(lab *l, rmr_node_config *cfg);
+/* The same, which must go well. */
+void lab_begin(lab *l, rmr_node_config *cfg);
 /* Runs until the node wants nothing more at this instant. */
 void lab_turn(lab *l);
 /* Lets time pass by the node's own deadlines. */
 void lab_run(lab *l, rmr_dur d);
+/* A frame of the netmap, as the control client would feed it.  No turn. */
+void lab_feed(lab *l, const char *json);
+/* The first one of a stream, and a turn. */
+void lab_feed_first(lab *l, const char *json);
 /* An event for the node, without a turn. */
 void lab_event(lab *l, rmr_io_event *ev);
 /* Datagrams for an object of the node's. */
 void lab_datagram(lab *l, uint64_t id, const rmr_addr *from, rmr_buf data);
 /* Starts anew with the blobs that there are. */
 void lab_restart(lab *l);
+/* ... and a config that leaves what it can to the state. */
+void lab_again(lab *l, rmr_node_config *cfg);
+/* Stops it in order. */
+void lab_stop(lab *l);
 lab_blob *lab_blob_get(lab *l, const char *name);
+/* Another LAB_STATE, or the first one. */
+void lab_state(lab *l, const void *data, size_t len);
+/* One of tests/vectors/node.  \return its length. */
+size_t lab_vector(const char *name, uint8_t *dst, size_t cap);
 
 #endif

@@ -31,19 +31,12 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    lab_free(&l);
-    return l.alloc.live_blocks == 0 ? 0 : -1;
+    return lab_end(&l);
 }
 
-/* A frame, as the control client would feed it. */
 static void feed(const char *json)
 {
-    rmr_node *n = l.node;
-    n->from_server = true;
-    rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, l.now));
-    assert_int_equal(rmr_nm_frame_feed(n->nm, rmr_bytes_str(json)), RMR_OK);
-    assert_int_equal(rmr_nm_frame_end(n->nm), RMR_OK);
-    n->from_server = false;
+    lab_feed(&l, json);
     lab_turn(&l);
 }
 

@@ -26,18 +26,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    lab_free(&l);
-    return l.alloc.live_blocks == 0 ? 0 : -1;
-}
-
-static void feed(const char *json)
-{
-    rmr_node *n = l.node;
-    n->from_server = true;
-    rmr_nm_frame_begin(n->nm, rmr_mc_wall(n->mc, l.now));
-    assert_int_equal(rmr_nm_frame_feed(n->nm, rmr_bytes_str(json)), RMR_OK);
-    assert_int_equal(rmr_nm_frame_end(n->nm), RMR_OK);
-    n->from_server = false;
+    return lab_end(&l);
 }
 
 static void ask(const char *url, const char *types, const char *ip)
@@ -47,19 +36,21 @@ static void ask(const char *url, const char *types, const char *ip)
                    "{\"PingRequest\":{\"URL\":\"%s\",\"Types\":\"%s\",\"IP\":"
                    "\"%s\"}}",
                    url, types, ip);
-    feed(text);
+    lab_feed(&l, text);
 }
 
 static void join(void)
 {
-    feed("{\"Node\":{\"ID\":1,\"StableID\":\"s1\",\"Name\":\"me.ex.com.\","
-         "\"Key\":\"nodekey:"
-         "0000000000000000000000000000000000000000000000000000000000000009\","
-         "\"MachineAuthorized\":true,\"Addresses\":[\"100.64.0.1/32\","
-         "\"fd7a:115c:a1e0::1/128\"]},\"Peers\":[{\"ID\":2,\"Name\":"
-         "\"you.ex.com.\",\"Key\":\"nodekey:"
-         "0000000000000000000000000000000000000000000000000000000000000008\","
-         "\"Addresses\":[\"100.64.0.2/32\",\"fd7a:115c:a1e0::2/128\"]}]}");
+    lab_feed(
+        &l,
+        "{\"Node\":{\"ID\":1,\"StableID\":\"s1\",\"Name\":\"me.ex.com.\","
+        "\"Key\":\"nodekey:"
+        "0000000000000000000000000000000000000000000000000000000000000009\","
+        "\"MachineAuthorized\":true,\"Addresses\":[\"100.64.0.1/32\","
+        "\"fd7a:115c:a1e0::1/128\"]},\"Peers\":[{\"ID\":2,\"Name\":"
+        "\"you.ex.com.\",\"Key\":\"nodekey:"
+        "0000000000000000000000000000000000000000000000000000000000000008\","
+        "\"Addresses\":[\"100.64.0.2/32\",\"fd7a:115c:a1e0::2/128\"]}]}");
     lab_turn(&l);
 }
 

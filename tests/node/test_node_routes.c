@@ -26,16 +26,6 @@ static lab l;
 #define THREE ",\"10.1.0.0/16\",\"192.0.2.9/32\",\"10.2.0.1/16\""
 #define FOUR ",\"0.0.0.0/0\",\"fd7a:115c:a1e0::53/128\""
 
-static void frame(const char *text)
-{
-    l.node->from_server = true;
-    rmr_nm_frame_begin(l.node->nm, 1790000000u * RMR_SEC);
-    assert_int_equal(rmr_nm_frame_feed(l.node->nm, rmr_bytes_str(text)),
-                     RMR_OK);
-    assert_int_equal(rmr_nm_frame_end(l.node->nm), RMR_OK);
-    l.node->from_server = false;
-}
-
 typedef struct wish { /* what the program wants of routes */
     const rmr_prefix *advertise;
     size_t n_advertise;
@@ -66,8 +56,8 @@ static void begin(const wish *w)
     assert_int_equal(set(w), RMR_OK);
     rmri_node_cache_overtaken(l.node);
     rmr_nm_stream_begin(l.node->nm);
-    frame("{\"Node\":" PEER("1", "") ",\"Peers\":[" PEER("2", TWO) "," PEER(
-        "3", THREE) "," PEER("4", FOUR) "]}");
+    lab_feed(&l, "{\"Node\":" PEER("1", "") ",\"Peers\":[" PEER(
+                     "2", TWO) "," PEER("3", THREE) "," PEER("4", FOUR) "]}");
 }
 
 static int setup(void **state)
@@ -80,8 +70,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    lab_free(&l);
-    return l.alloc.live_blocks == 0 ? 0 : -1;
+    return lab_end(&l);
 }
 
 static rmr_addr ip(const char *text)
@@ -205,18 +194,20 @@ static void an_exit_node_that_goes_is_waited_for(void **state)
     (void)state;
     begin(&w);
     assert_int_equal(goes_to("8.8.8.8"), 2);
-    frame("{\"PeersRemoved\":[2]}");
+    lab_feed(&l, "{\"PeersRemoved\":[2]}");
     const rmr_addr out = ip("8.8.8.8");
     assert_int_equal(goes_to("8.8.8.8"), 0);
     assert_int_equal(rmri_node_routes_reach(l.node, &out), RMR_E_UNREACHABLE);
     /* Another one of its name is not the one that was chosen. */
-    frame("{\"PeersChanged\":[{\"ID\":5,\"StableID\":\"st5\",\"Name\":"
-          "\"n2.ex.com.\",\"Key\":\"nodekey:33333333333333333333333333333333333"
-          "33333333333333333333333333333\",\"Addresses\":[\"100.64.0.5/32\"],"
-          "\"AllowedIPs\":[\"100.64.0.5/32\",\"0.0.0.0/0\"],"
-          "\"MachineAuthorized\":true}]}");
+    lab_feed(
+        &l,
+        "{\"PeersChanged\":[{\"ID\":5,\"StableID\":\"st5\",\"Name\":"
+        "\"n2.ex.com.\",\"Key\":\"nodekey:33333333333333333333333333333333333"
+        "33333333333333333333333333333\",\"Addresses\":[\"100.64.0.5/32\"],"
+        "\"AllowedIPs\":[\"100.64.0.5/32\",\"0.0.0.0/0\"],"
+        "\"MachineAuthorized\":true}]}");
     assert_int_equal(goes_to("8.8.8.8"), 0);
-    frame("{\"PeersChanged\":[" PEER("2", ",\"0.0.0.0/0\"") "]}");
+    lab_feed(&l, "{\"PeersChanged\":[" PEER("2", ",\"0.0.0.0/0\"") "]}");
     assert_int_equal(goes_to("8.8.8.8"), 2);
 }
 
@@ -227,15 +218,15 @@ static void a_route_that_moves_is_moved_at_once(void **state)
     begin(&yes);
     assert_int_equal(goes_to("10.1.2.3"), 3);
     assert_int_equal(goes_to("100.64.0.4"), 4); /* WireGuard knows both */
-    frame("{\"PeersChanged\":[" PEER("3", "") "," PEER(
-        "4", ",\"10.1.0.0/16\"") "]}");
+    lab_feed(&l, "{\"PeersChanged\":[" PEER("3", "") "," PEER(
+                     "4", ",\"10.1.0.0/16\"") "]}");
     assert_int_equal(goes_to("10.1.2.3"), 4);
     assert_int_equal(wg_says("10.1.2.3"), 4);
     /* Back, and told in the other order: both have it for a moment. */
-    frame("{\"PeersChanged\":[" PEER("3", ",\"10.1.0.0/16\"") "]}");
+    lab_feed(&l, "{\"PeersChanged\":[" PEER("3", ",\"10.1.0.0/16\"") "]}");
     assert_int_equal(goes_to("10.1.2.3"), 3);
     assert_int_equal(wg_says("10.1.2.3"), 3);
-    frame("{\"PeersChanged\":[" PEER("4", "") "]}");
+    lab_feed(&l, "{\"PeersChanged\":[" PEER("4", "") "]}");
     assert_int_equal(goes_to("10.1.2.3"), 3);
     assert_int_equal(wg_says("10.1.2.3"), 3);
 }
