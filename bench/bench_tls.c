@@ -1,4 +1,5 @@
-/* TLS records through our filter, beside the cipher alone as BearSSL has it. */
+/* TLS records through our filter, beside the cipher alone as BearSSL has it; and
+ * whole handshakes. */
 #include "bench.h"
 
 #include <bearssl/bearssl.h>
@@ -12,6 +13,11 @@
 #define ROUNDS 64
 
 typedef struct ends {
+    rmr_env env;
+    rmr_tls_identity *id;
+    rmr_tls_pool *pool;
+    rmr_tls_server_config server;
+    rmr_tls_config client;
     rmr_tls *c, *s;
     uint8_t data[RECORD], wire[RECORD + 64];
     size_t size;
@@ -88,32 +94,53 @@ static void handshake(ends *b)
         bench_must(RMR_E_STATE, "tls handshake");
 }
 
+static void open_ends(ends *b)
+{
+    bench_must(rmr_tls_server_new(&b->s, &b->env, &b->server), "tls server");
+    bench_must(rmr_tls_client_new(&b->c, &b->env, &b->client), "tls client");
+    handshake(b);
+}
+
+static void close_ends(ends *b)
+{
+    rmr_tls_free(b->c);
+    rmr_tls_free(b->s);
+}
+
+static void handshakes(void *user, uint64_t *ops, uint64_t *bytes)
+{
+    (void)bytes;
+    open_ends(user);
+    close_ends(user);
+    ++*ops;
+}
+
+static void setup(ends *b)
+{
+    b->env = bench_env();
+    bench_must(rmr_tls_identity_new(&b->id, &b->env,
+                                    rmr_bytes_str(test_identity_cert),
+                                    rmr_bytes_str(test_identity_key)),
+               "tls identity");
+    bench_must(rmr_tls_pool_new(&b->pool, &b->env, 4), "tls pool");
+    rmr_tls_server_config_init(&b->server, sizeof b->server);
+    b->server.identity = b->id;
+    b->server.pool = b->pool;
+    rmr_tls_config_init(&b->client, sizeof b->client);
+    b->client.server_name = "derp.test";
+    b->client.insecure = true;
+    b->client.pool = b->pool;
+}
+
 void bench_tls(void)
 {
     static const size_t sizes[] = {1280, RECORD};
     static ends b;
     static gcm g;
-    const rmr_env env = bench_env();
     char name[64];
-    rmr_tls_identity *id;
-    rmr_tls_pool *pool;
-    bench_must(rmr_tls_identity_new(&id, &env,
-                                    rmr_bytes_str(test_identity_cert),
-                                    rmr_bytes_str(test_identity_key)),
-               "tls identity");
-    bench_must(rmr_tls_pool_new(&pool, &env, 4), "tls pool");
-    rmr_tls_server_config sc;
-    rmr_tls_server_config_init(&sc, sizeof sc);
-    sc.identity = id;
-    sc.pool = pool;
-    bench_must(rmr_tls_server_new(&b.s, &env, &sc), "tls server");
-    rmr_tls_config cc;
-    rmr_tls_config_init(&cc, sizeof cc);
-    cc.server_name = "derp.test";
-    cc.insecure = true;
-    cc.pool = pool;
-    bench_must(rmr_tls_client_new(&b.c, &env, &cc), "tls client");
-    handshake(&b);
+    setup(&b);
+    bench_run("tls/handshake-p256", handshakes, &b);
+    open_ends(&b);
     const br_block_ctr_class *ctr = br_aes_x86ni_ctr_get_vtable();
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         b.size = g.size = sizes[i];
@@ -127,8 +154,7 @@ void bench_tls(void)
         snprintf(name, sizeof name, "tls/bearssl-aes128-gcm/%zu", g.size);
         bench_run(name, cipher, &g);
     }
-    rmr_tls_free(b.c);
-    rmr_tls_free(b.s);
-    rmr_tls_pool_free(pool);
-    rmr_tls_identity_free(id);
+    close_ends(&b);
+    rmr_tls_pool_free(b.pool);
+    rmr_tls_identity_free(b.id);
 }

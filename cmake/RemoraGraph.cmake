@@ -8,7 +8,7 @@ set(REMORA_GRAPH
     "noise: base crypto"
     "wgcore: base crypto noise"
     "netstack: base"
-    "tls: base"
+    "tls: base crypto"
     "http: base"
     "control: base crypto noise http"
     "derp: base crypto http"

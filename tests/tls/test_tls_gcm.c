@@ -128,6 +128,32 @@ static void it_speaks_with_bearssl_both_ways(void **state)
         }
 }
 
+/* It is told what the processor can, and does not ask by itself. */
+static void the_engine_has_what_bearssl_would_choose(void **state)
+{
+    (void)state;
+    static br_ssl_client_context ours, theirs;
+    br_ssl_engine_context *a = &ours.eng, *b = &theirs.eng;
+    br_ssl_client_zero(&ours);
+    br_ssl_client_zero(&theirs);
+    rmri_tls_engine_setup(a);
+    br_ssl_engine_set_default_aes_gcm(b);
+    br_ssl_engine_set_default_chapol(b);
+    assert_ptr_equal(a->iaes_ctr, b->iaes_ctr);
+    assert_true(a->ighash == b->ighash);
+    assert_ptr_equal(a->igcm_in, b->igcm_in);
+    assert_ptr_equal(a->igcm_out, b->igcm_out);
+    assert_true(a->ichacha == b->ichacha);
+    assert_true(a->ipoly == b->ipoly);
+    assert_ptr_equal(a->ichapol_in, b->ichapol_in);
+    assert_ptr_equal(a->ichapol_out, b->ichapol_out);
+    bool aes = (br_aes_x86ni_ctr_get_vtable() && br_ghash_pclmul_get()) ||
+               (br_aes_pwr8_ctr_get_vtable() && br_ghash_pwr8_get());
+    assert_int_equal(a->suites_buf[0],
+                     aes ? BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                         : BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256);
+}
+
 static void other_suites_do_without_it(void **state)
 {
     (void)state;
@@ -238,6 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_speaks_with_bearssl_both_ways),
+        cmocka_unit_test(the_engine_has_what_bearssl_would_choose),
         cmocka_unit_test(other_suites_do_without_it),
         cmocka_unit_test(a_changed_byte_ends_the_connection),
         cmocka_unit_test(a_repeated_record_ends_the_connection),

@@ -1,4 +1,6 @@
 /* How BearSSL's engine is set up: TLS 1.2 with forward secrecy and AEAD. */
+#include "tls_ec.h"
+#include "tls_ecdsa.h"
 #include "tls_internal.h"
 
 static const uint16_t suites_with_aes[] = {
@@ -19,18 +21,40 @@ static const uint16_t suites_without_aes[] = {
     BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 };
 
-/* Without instructions for AES and its hash GCM is several times slower than
- * ChaCha20, for it must not use tables. */
-static bool processor_has_aes(void)
+/*
+ * The ciphers, by the processor's instructions where it has some for AES and
+ * GCM's hash: whether it has.
+ *
+ * On x86-64 the compiler's support library asked it before main().  BearSSL
+ * asks ten times a connection, and in a virtual machine the host answers.
+ */
+static bool use_ciphers(br_ssl_engine_context *eng)
 {
-    return (br_aes_x86ni_ctr_get_vtable() && br_ghash_pclmul_get()) ||
-           (br_aes_pwr8_ctr_get_vtable() && br_ghash_pwr8_get());
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (__builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul") &&
+        __builtin_cpu_supports("sse4.1")) {
+        br_ssl_engine_set_aes_ctr(eng, &br_aes_x86ni_ctr_vtable);
+        br_ssl_engine_set_ghash(eng, br_ghash_pclmul);
+        br_ssl_engine_set_gcm(eng, &br_sslrec_in_gcm_vtable,
+                              &br_sslrec_out_gcm_vtable);
+        br_ssl_engine_set_chacha20(eng, br_chacha20_sse2_run);
+        br_ssl_engine_set_poly1305(eng, br_poly1305_ctmulq_run);
+        br_ssl_engine_set_chapol(eng, &br_sslrec_in_chapol_vtable,
+                                 &br_sslrec_out_chapol_vtable);
+        return true;
+    }
+#endif
+    br_ssl_engine_set_default_aes_gcm(eng);
+    br_ssl_engine_set_default_chapol(eng);
+    return br_aes_pwr8_ctr_get_vtable() && br_ghash_pwr8_get();
 }
 
 void rmri_tls_engine_setup(br_ssl_engine_context *eng)
 {
     br_ssl_engine_set_versions(eng, BR_TLS12, BR_TLS12);
-    bool aes = processor_has_aes();
+    /* Without such instructions GCM is several times slower than ChaCha20, for
+     * it must not use tables. */
+    bool aes = use_ciphers(eng);
     br_ssl_engine_set_suites(eng, aes ? suites_with_aes : suites_without_aes,
                              sizeof suites_with_aes /
                                  sizeof suites_with_aes[0]);
@@ -40,9 +64,8 @@ void rmri_tls_engine_setup(br_ssl_engine_context *eng)
     br_ssl_engine_set_prf_sha256(eng, &br_tls12_sha256_prf);
     br_ssl_engine_set_prf_sha384(eng, &br_tls12_sha384_prf);
     br_ssl_engine_set_default_rsavrfy(eng);
-    br_ssl_engine_set_default_ecdsa(eng); /* and the curves */
-    br_ssl_engine_set_default_aes_gcm(eng);
-    br_ssl_engine_set_default_chapol(eng);
+    br_ssl_engine_set_ec(eng, rmri_tls_ec());
+    br_ssl_engine_set_ecdsa(eng, rmri_tls_ecdsa_verify);
     br_ssl_engine_set_all_flags(eng, BR_OPT_NO_RENEGOTIATION |
                                          BR_OPT_ENFORCE_SERVER_PREFERENCES);
 }

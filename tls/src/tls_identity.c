@@ -2,6 +2,7 @@
 #include "tls_identity.h"
 #include <string.h>
 #include "tls_cert.h"
+#include "tls_ec.h"
 #include "tls_pem.h"
 
 #define RSA_MIN_BITS 2048u
@@ -172,8 +173,7 @@ static rmr_err match_ec(rmr_tls_identity *id, const br_ec_public_key *pub)
     uint8_t q[BR_EC_KBUF_PUB_MAX_SIZE];
     br_ec_public_key own;
     id->kind = curve_name(sk->curve);
-    size_t len =
-        id->kind ? br_ec_compute_pub(br_ec_get_default(), &own, q, sk) : 0;
+    size_t len = id->kind ? br_ec_compute_pub(rmri_tls_ec(), &own, q, sk) : 0;
     if (len == 0)
         return RMR_E_TLS_KEY;
     return sk->curve == pub->curve && len == pub->qlen &&

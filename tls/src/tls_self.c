@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "tls_cert.h"
+#include "tls_ec.h"
+#include "tls_ecdsa.h"
 #include "tls_der.h"
 
 #define DER_MAX 768u /* the longest name makes 620 */
@@ -171,7 +173,7 @@ static br_ec_private_key key_of(wish *w)
 /* From 1 to the curve's order; what is outside is drawn again. */
 static rmr_err draw_key(wish *w, const rmr_rng *rng)
 {
-    const br_ec_impl *ec = br_ec_get_default();
+    const br_ec_impl *ec = rmri_tls_ec();
     br_ec_private_key sk = key_of(w);
     br_ec_public_key pk;
     uint8_t room[BR_EC_KBUF_PUB_MAX_SIZE];
@@ -203,8 +205,8 @@ static void sign(der *d, wish *w)
     br_sha256_init(&sha);
     br_sha256_update(&sha, d->buf + d->at, end - d->at);
     br_sha256_out(&sha, hash);
-    size_t len = br_ecdsa_sign_asn1_get_default()(
-        br_ec_get_default(), &br_sha256_vtable, hash, &sk, sig);
+    size_t len =
+        rmri_tls_ecdsa_sign(rmri_tls_ec(), &br_sha256_vtable, hash, &sk, sig);
     d->at = end;
     bits(d, sig, len);
     put(d, algorithm, sizeof algorithm);
