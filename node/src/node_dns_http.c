@@ -29,10 +29,11 @@ static rmr_err on_body(void *user, rmr_bytes data)
     return RMR_OK;
 }
 
+/* The one answer is there: nothing behind it is read. */
 static rmr_err on_done(void *user)
 {
     ((nd_conn *)user)->http_answered = true;
-    return RMR_OK;
+    return RMR_E_CLOSED;
 }
 
 bool rmri_node_dns_http_ask(nd_conn *c, rmr_bytes msg)
@@ -58,10 +59,9 @@ bool rmri_node_dns_http_take(nd_conn *c, rmr_time now, rmr_bytes data)
 {
     nd_dns_stream *s = c->dns;
     size_t used;
-    if (rmr_h1_read(c->h1, data, &used) != RMR_OK)
-        return false;
+    rmr_err e = rmr_h1_read(c->h1, data, &used);
     if (!c->http_answered)
-        return true;
+        return e == RMR_OK;
     (void)rmr_md_read(c->n->dns->md, now, &s->to, true,
                       rmr_buf_of(s->in, s->len));
     c->n->dirty = true;

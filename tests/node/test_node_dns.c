@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <remora/http1.h>
 #include <string.h>
 
 static dns_pair d;
@@ -246,6 +247,79 @@ static void a_look_up_can_be_cancelled(void **state)
     dp_stop(&d);
 }
 
+static bool no_name(void *user, const char *name, rmr_md_host *out)
+{
+    (void)user;
+    (void)name;
+    (void)out;
+    return false;
+}
+static bool no_addr(void *user, const rmr_addr *ip, char name[RMR_MD_NAME_MAX])
+{
+    (void)user;
+    (void)ip;
+    (void)name;
+    return false;
+}
+static void no_client(void *user, uint64_t client, rmr_bytes msg)
+{
+    (void)user;
+    (void)client;
+    (void)msg;
+}
+
+/* The length of the answer by HTTP that these bytes are, cut behind each `step`. */
+static size_t by_http(const char *text, size_t step)
+{
+    static rmr_node n;
+    static nd_dns dns;
+    test_alloc mem = {0};
+    test_rng rng;
+    rmr_md_callbacks none = {NULL, no_name, no_addr, no_client};
+    nd_conn c;
+    const uint8_t question[12] = {0};
+    bool goes_on = true;
+    test_rng_seed(&rng, 1);
+    memset(&n, 0, sizeof n);
+    memset(&dns, 0, sizeof dns);
+    memset(&c, 0, sizeof c);
+    n.env = test_env(&mem, &rng, NULL);
+    n.dns = &dns;
+    c.n = &n;
+    assert_int_equal(rmr_md_new(&dns.md, &n.env, &none), RMR_OK);
+    c.dns = rmri_node_dns_stream_new(&n, 100);
+    assert_non_null(c.dns);
+    c.dns->to = rmr_addr_v4(100, 64, 0, 2, 7000);
+    assert_true(rmri_node_dns_http_ask(&c, rmr_bytes_of(question, 12)));
+    for (size_t at = 0, len = strlen(text); goes_on && at < len; at += step)
+        goes_on = rmri_node_dns_http_take(
+            &c, 0,
+            rmr_bytes_of((const uint8_t *)text + at,
+                         len - at < step ? len - at : step));
+    assert_false(goes_on);
+    size_t got = c.http_answered ? c.dns->len : SIZE_MAX;
+    rmr_h1_free(c.h1);
+    rmr_release(&n.env.alloc, c.dns->in, c.dns->cap);
+    rmr_release(&n.env.alloc, c.dns, sizeof *c.dns);
+    rmr_md_free(dns.md);
+    assert_int_equal(mem.live_blocks, 0);
+    return got;
+}
+
+static void nothing_behind_an_answer_by_http_is_read(void **state)
+{
+#define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
+    (void)state;
+    for (size_t step = 1; step < 90; step++) {
+        assert_int_equal(by_http(ANSWER, step), 3);
+        assert_int_equal(by_http(ANSWER ANSWER, step), 3);
+        assert_int_equal(by_http(ANSWER "what is this?\r\n\r\n", step), 3);
+        assert_int_equal(by_http("what is this?\r\n\r\n" ANSWER, step),
+                         SIZE_MAX);
+    }
+#undef ANSWER
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +328,7 @@ int main(void)
         cmocka_unit_test(the_netmap_says_whom_to_ask),
         cmocka_unit_test(a_name_is_asked_where_the_settings_say),
         cmocka_unit_test(a_look_up_can_be_cancelled),
+        cmocka_unit_test(nothing_behind_an_answer_by_http_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
