@@ -155,8 +155,8 @@ rmri_dns_name rmri_md_suffix(const md_table *t)
 bool rmri_md_is_own_zone(const md_table *t, const rmri_dns_name *name)
 {
     rmri_dns_name suffix = rmri_md_suffix(t);
-    if (t->proxied && ((suffix.len && rmri_md_in(name, &suffix)) ||
-                       is_tailnet_reverse(name)))
+    if (t->proxied &&
+        ((suffix.len && rmri_md_in(name, &suffix)) || is_tailnet_reverse(name)))
         return true;
     for (size_t i = 0; i < t->n_routes; i++)
         if (t->routes[i].is_own && rmri_md_in(name, &t->routes[i].zone))

@@ -9,6 +9,7 @@
 
 #include "crd_internal.h"
 #include "crd_rig.h"
+#include "server.h"
 
 static rig r;
 static rig_client cl;
@@ -19,13 +20,6 @@ static rmr_addr ip(const char *text)
     assert_int_equal(rmr_addr_parse_ip(rmr_bytes_str(text), &a), RMR_OK);
     a.port = 40000;
     return a;
-}
-
-static rmr_coord_stats stats(void)
-{
-    rmr_coord_stats s;
-    rmr_coord_get_stats(r.coord, &s);
-    return s;
 }
 
 /* ---- the table ----------------------------------------------------------- */
@@ -144,14 +138,14 @@ static void handshakes_of_an_address_are_limited(void **s)
     assert_true(said("HTTP/1.1 429 Too Many Requests\r\n"));
     assert_true(said("\r\nRetry-After: 1\r\n"));
     rig_leave(&r, cl.c, true);
-    assert_int_equal(stats().handshakes, 2);
-    assert_int_equal(stats().limited, 1);
+    assert_int_equal(server_stats(r.coord).handshakes, 2);
+    assert_int_equal(server_stats(r.coord).limited, 1);
     assert_true(join("192.0.2.2"));
     rig_part(&cl);
     rig_wait(&r, RMR_SEC);
     assert_true(join("192.0.2.1"));
     rig_part(&cl);
-    assert_int_equal(stats().limited, 1);
+    assert_int_equal(server_stats(r.coord).limited, 1);
     rig_free(&r);
 }
 
@@ -223,7 +217,7 @@ static void behind_a_proxy_clients_are_limited(void **s)
         /* Others may say what they like. */
         assert_int_equal(status_by("203.0.113.5", "192.0.2.3", ws), 101);
         assert_int_equal(status_by("203.0.113.5", "192.0.2.4", ws), 429);
-        assert_int_equal(stats().limited, 2);
+        assert_int_equal(server_stats(r.coord).limited, 2);
         rig_free(&r);
     }
 }

@@ -28,7 +28,8 @@ static void the_client_info_of_a_node_is_that_of_the_vector(void **state)
     tv *v = fx_case(&f, "frames", "client_info_regular_canackpings");
     hex_of(v, "nonce", nonce, sizeof nonce);
     size_t n = tv_get_hex(v, "frame", want, sizeof want);
-    assert_int_equal(rmri_derp_build_client_info(got, own, shared, nonce, NULL), n);
+    assert_int_equal(rmri_derp_build_client_info(got, own, shared, nonce, NULL),
+                     n);
     assert_memory_equal(got, want, n);
     fx_end(&f);
 }
