@@ -129,6 +129,24 @@ static void do_map(client *c, const uint8_t which[3])
     fw_ask(c, "/machine/map", rmr_bytes_str(body), key, stream, zstd);
 }
 
+/* About a connection by SSH: from, to, as whom, by which id; or a decision. */
+static void do_check(client *c, const uint8_t which[3])
+{
+    static const char *const users[] = {"dev", "root", "%00", "a+b"};
+    char path[256], id[64] = "";
+    if (which[0] & 1) {
+        (void)rmr_coord_check_decide(c->w->coord, c->w->check, which[0] & 2);
+        return;
+    }
+    if (which[0] & 2)
+        (void)snprintf(id, sizeof id, "&auth_id=%s",
+                       which[0] & 4 ? "hskey-authreq-" : c->w->check);
+    (void)snprintf(path, sizeof path,
+                   "/machine/ssh/action/%u/to/%u?local_user=%s%s",
+                   which[1] % 16, which[2] % 16, users[which[0] >> 3 & 3], id);
+    fw_get(c, path);
+}
+
 /* JSON of the fuzzer's: 1 to 7 stand for node keys, 14 to 17 for auth keys, 18
  * for the last login. */
 static size_t spell(const world *w, const uint8_t *p, size_t n, char *out,
@@ -265,7 +283,9 @@ static void set_policy(world *w, unsigned which)
     static const char *const texts[] = {
         "{", "{}",
         "{\"acls\":[{\"action\":\"accept\",\"src\":[\"alice@\"],\"dst\":["
-        "\"alice@:*\"]}]}",
+        "\"alice@:*\"]}],\"ssh\":[{\"action\":\"check\",\"src\":["
+        "\"autogroup:member\"],\"dst\":[\"autogroup:self\"],\"users\":["
+        "\"dev\"]}]}",
         "{\"tagOwners\":{\"tag:t\":[\"alice@\"]},\"acls\":[{\"action\":"
         "\"accept\",\"src\":[\"*\"],\"dst\":[\"tag:t:*\"]}]}"};
     unsigned n = which % FW_POLICIES;
@@ -370,6 +390,8 @@ static void plain_step(world *w, client *c, unsigned op, const uint8_t *p)
     case 21:
         if (p[0] == 0xff)
             fa_happens(&w->io, RMR_IO_STOP_REQUEST, 0);
+        else
+            do_check(c, p);
         break;
     case 23:
         set_policy(w, p[0]);

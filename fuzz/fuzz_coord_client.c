@@ -338,8 +338,8 @@ void fw_pump(client *c)
         fw_say(c, frame, n);
 }
 
-void fw_ask(client *c, const char *path, rmr_bytes body, const uint8_t *node,
-            bool stream, bool zstd)
+static void ask(client *c, const char *method, const char *path, rmr_bytes body,
+                const uint8_t *node, bool stream, bool zstd)
 {
     answer *a = &c->answers[c->turn++ % ANSWERS];
     int32_t id;
@@ -350,7 +350,19 @@ void fw_ask(client *c, const char *path, rmr_bytes body, const uint8_t *node,
     a->stream = stream;
     a->zstd = zstd;
     memcpy(a->node, node, sizeof a->node);
-    a->used = rmr_h2_request(c->h2, "POST", "h", path, NULL, 0, body, a, &id) ==
+    a->used = rmr_h2_request(c->h2, method, "h", path, NULL, 0, body, a, &id) ==
               RMR_OK;
     fw_pump(c);
+}
+
+void fw_ask(client *c, const char *path, rmr_bytes body, const uint8_t *node,
+            bool stream, bool zstd)
+{
+    ask(c, "POST", path, body, node, stream, zstd);
+}
+
+void fw_get(client *c, const char *path)
+{
+    static const uint8_t nobody[RMR_KEY_LEN];
+    ask(c, "GET", path, rmr_bytes_of(NULL, 0), nobody, false, false);
 }

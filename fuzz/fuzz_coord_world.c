@@ -52,6 +52,8 @@ static void on_event(void *user, const rmr_coord_event *ev)
         memcpy(w->public_key, ev->key, RMR_KEY_LEN);
     else if (ev->kind == RMR_COORD_EV_LOGIN)
         memcpy(w->login, ev->text, sizeof w->login);
+    else if (ev->kind == RMR_COORD_EV_CHECK)
+        memcpy(w->check, ev->text, sizeof w->check);
     need(ev->kind != RMR_COORD_EV_FAILED);
 }
 

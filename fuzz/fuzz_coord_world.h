@@ -66,6 +66,7 @@ struct world {
     rmr_coord_stats seen;
     uint8_t public_key[RMR_KEY_LEN];
     char auth[4][RMR_COORD_KEY_TEXT], login[RMR_COORD_LOGIN_TEXT];
+    char check[RMR_COORD_LOGIN_TEXT]; /* of SSH, the last */
     client c[CLIENTS];
 };
 
@@ -90,6 +91,7 @@ void fw_inside(client *c, const uint8_t *p, size_t n);
 /* A request by its own HTTP/2. */
 void fw_ask(client *c, const char *path, rmr_bytes body, const uint8_t *node,
             bool stream, bool zstd);
+void fw_get(client *c, const char *path);
 /* What the server sent it. */
 void fw_hears(client *c, rmr_bytes data);
 void fw_gone(client *c);

@@ -109,8 +109,11 @@ bool rmri_crd_api_stored(crd_conn *n)
     bool changed = n->call && strcmp(n->call->op->method, "GET") != 0;
     if (!changed || rmr_coord_commit(n->c) == RMR_OK)
         return true;
+    /* The first that met the failure; later ones change nothing. */
     rmri_crd_api_problem(n, 503, "the change is not stored yet",
-                         "the store fails");
+                         "the store fails: the change is made and will be "
+                         "stored when that works again; it is lost if the "
+                         "server ends before");
     return false;
 }
 

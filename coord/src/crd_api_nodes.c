@@ -401,8 +401,9 @@ static bool may_be_login(crd_conn *n, const char *id, const char *name,
                          const char *detail)
 {
     static const char front[] = "hskey-authreq-";
-    bool ok = strncmp(id, front, sizeof front - 1) == 0;
-    for (const char *p = id + sizeof front - 1; ok && *p; p++)
+    size_t n_front = sizeof front - 1;
+    bool ok = strlen(id) >= n_front && memcmp(id, front, n_front) == 0;
+    for (const char *p = id + n_front; ok && *p; p++)
         ok = (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f');
     if (!ok) {
         rmri_crd_api_problem(n, 400, detail,

@@ -266,6 +266,44 @@ static void figures_count_what_was_asked(void **s)
     rig_free(&api.r);
 }
 
+/* It is made, as its client is told; what comes later is not. */
+static void the_change_that_met_the_failure_is_stored_later(void **s)
+{
+    static fake_store store;
+    rmr_coord_store table = fake_table(&store);
+    rmr_coord_config cfg;
+    rmr_coord_user u;
+    uint64_t id;
+    ar_answer a;
+    (void)s;
+    rig_config(&cfg);
+    cfg.store = &table;
+    rig_init(&api.r, &cfg);
+    assert_int_equal(rmr_coord_api_key_add(api.r.coord, AR_END, api.key, &id),
+                     RMR_OK);
+    rig_wait(&api.r, RMR_SEC);
+    store.fails = true;
+    ar_ask(&api, AR_MAIN, "POST", "/api/v1/user", ar_bearer(&api),
+           "{\"name\":\"first\"}", &a);
+    assert_int_equal(a.status, 503);
+    assert_non_null(strstr(a.body, "the change is not stored yet"));
+    ar_free(&a);
+    ar_ask(&api, AR_MAIN, "POST", "/api/v1/user", ar_bearer(&api),
+           "{\"name\":\"second\"}", &a);
+    assert_int_equal(a.status, 503);
+    assert_non_null(strstr(a.body, "nothing can be changed now"));
+    ar_free(&a);
+    assert_false(fake_has(&store, RMR_COORD_ROW_USER, 1));
+    store.fails = false;
+    rig_wait(&api.r, 2 * RMR_SEC);
+    assert_true(fake_has(&store, RMR_COORD_ROW_USER, 1));
+    assert_int_equal(rmr_coord_user_get(api.r.coord, 0, "first", &u), RMR_OK);
+    assert_int_equal(rmr_coord_user_get(api.r.coord, 0, "second", &u),
+                     RMR_E_NOTFOUND);
+    rig_free(&api.r);
+    fake_free(&store);
+}
+
 static const char *more_text;
 
 static size_t more_metrics(void *user, rmr_buf dst)
@@ -381,6 +419,7 @@ int main(void)
         cmocka_unit_test(a_relay_may_ask_who_is_a_node),
         cmocka_unit_test(figures_count_what_was_asked),
         cmocka_unit_test(the_program_adds_metrics),
+        cmocka_unit_test(the_change_that_met_the_failure_is_stored_later),
         cmocka_unit_test(what_was_answered_is_stored),
         cmocka_unit_test(memory_may_lack_at_any_moment),
     };

@@ -54,14 +54,14 @@ static void tear_down(void)
 
 /* ---- what clients do ----------------------------------------------------- */
 
-static int add_user(unsigned i)
+static int add_user(unsigned i, const char **answer)
 {
     char body[300];
     (void)snprintf(body, sizeof body, "{\"name\":\"%.200s%u\"}",
                    "user-with-a-long-name-user-with-a-long-name-user-with-a-"
                    "long-name-user-with-a-long-name-user-with-a-long-name-",
                    i);
-    return wire_rest(endpoint, "POST", "/api/v1/user", body, NULL);
+    return wire_rest(endpoint, "POST", "/api/v1/user", body, answer);
 }
 
 static void auth_key(char out[96])
@@ -103,9 +103,12 @@ static void wait_ms(long ms)
 static unsigned fill(void)
 {
     for (unsigned i = 0; i < 5000; i++) {
-        int status = add_user(i);
-        if (status == 503)
+        const char *answer;
+        int status = add_user(i, &answer);
+        if (status == 503) {
+            assert_non_null(strstr(answer, "the change is not stored yet"));
             return i;
+        }
         assert_int_equal(status, 200);
     }
     fail_msg("it is never full");
@@ -133,7 +136,7 @@ static void goes_on_without_changes(const char *key)
     assert_int_equal(
         wire_rest(endpoint, "POST", "/api/v1/node/1/rename/x", "", &answer),
         503);
-    assert_non_null(strstr(answer, "store"));
+    assert_non_null(strstr(answer, "nothing can be changed now"));
     assert_int_equal(wire_rest(endpoint, "POST", "/api/v1/preauthkey",
                                "{\"user\":\"1\"}", NULL),
                      503);
@@ -149,7 +152,7 @@ static void works_again(const char *key, unsigned users)
     int status = 503;
     for (int i = 0; i < 100 && status == 503; i++) { /* it tries each second */
         wait_ms(100);
-        status = add_user(100000);
+        status = add_user(100000, NULL);
     }
     assert_int_equal(status, 200);
     assert_int_equal(join(&late, 2, key), 200);
@@ -169,7 +172,7 @@ static void works_again(const char *key, unsigned users)
 static unsigned until_full(char key[96])
 {
     assert_true(wire_server_start(&server));
-    assert_int_equal(add_user(99999), 200);
+    assert_int_equal(add_user(99999, NULL), 200);
     auth_key(key);
     assert_int_equal(join(&node, 1, key), 200);
     assert_true(wire_map(&node, "{\"Version\":138,\"NodeKey\":\"" KEY
