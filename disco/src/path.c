@@ -207,6 +207,7 @@ void rmr_paths_free(rmr_paths *p)
     path_peer *peer;
     while ((peer = rmr_slots_next(&p->peers, &pos, NULL)) != NULL)
         rmr_release(&p->env.alloc, peer->eps, peer->eps_len);
+    rmr_release(&p->env.alloc, p->own, p->n_own * sizeof *p->own);
     rmri_path_queue_wipe(p);
     rmri_path_socks_free(p);
     rmr_slots_wipe(&p->shareds);

@@ -196,7 +196,7 @@ struct rmr_paths {
     path_queue out;
     rmr_time asked_endpoints_at; /* NEVER: not waited for */
     rmr_time gathered_at;        /* NEVER: never          */
-    rmr_addr own[RMR_PATH_MAX_OWN];
+    rmr_addr *own; /* n_own, RMR_PATH_MAX_OWN at most */
     size_t n_own;
     rmr_addr public_v4; /* family NONE: not known */
     rmr_path_varies varies;

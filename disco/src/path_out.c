@@ -82,7 +82,8 @@ static void fill(const rmr_paths *p, const path_out *o, rmr_disco_msg *m)
     } else {
         m->type = RMR_DISCO_CALL_ME_MAYBE;
         m->n_candidates = p->n_own;
-        memcpy(m->candidates, p->own, p->n_own * sizeof p->own[0]);
+        if (p->n_own)
+            memcpy(m->candidates, p->own, p->n_own * sizeof *p->own);
     }
 }
 

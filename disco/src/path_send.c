@@ -122,15 +122,32 @@ bool rmr_paths_wants_endpoints(rmr_paths *p)
     return want;
 }
 
+/* Where there is no memory those of before have to do. */
+static void keep_own(rmr_paths *p, const rmr_addr *list, size_t n)
+{
+    rmr_addr all[RMR_PATH_MAX_OWN], *own = NULL;
+    size_t kept = 0;
+    for (size_t i = 0; i < n && kept < RMR_PATH_MAX_OWN; i++)
+        if (rmr_addr_ip_len(&list[i]))
+            all[kept++] = list[i];
+    if (kept) {
+        own = rmr_alloc_raw(&p->env.alloc, kept * sizeof *own,
+                            _Alignof(rmr_addr));
+        if (!own)
+            return;
+        memcpy(own, all, kept * sizeof *own);
+    }
+    rmr_release(&p->env.alloc, p->own, p->n_own * sizeof *p->own);
+    p->own = own;
+    p->n_own = kept;
+}
+
 void rmr_paths_set_own_endpoints(rmr_paths *p, rmr_time now,
                                  const rmr_addr *list, size_t n,
                                  rmr_time gathered_at)
 {
     now = rmri_path_clock(p, now);
-    p->n_own = 0;
-    for (size_t i = 0; i < n && p->n_own < RMR_PATH_MAX_OWN; i++)
-        if (rmr_addr_ip_len(&list[i]))
-            p->own[p->n_own++] = list[i];
+    keep_own(p, list, n);
     p->gathered_at = gathered_at < now ? gathered_at : now;
     if (rmri_path_past(now, p->gathered_at, FRESH + 1))
         return;

@@ -38,7 +38,7 @@ struct rmr_mc_io {
     rmr_mc_io *all_prev, *all_next;
     rmr_addr addr;
     rmr_dur timeout;
-    char name[64]; /* local endpoint or blob */
+    char *name; /* local endpoint or blob; kept (remora/text.h) */
 };
 
 rmr_err rmri_mc_io_event(rmr_mc *mc, rmr_time now, const rmr_io_event *ev);

@@ -3,7 +3,11 @@
  * next_op takes one operation from the one at its head. */
 #include "mc_internal.h"
 
+#include <remora/text.h>
+
 #include <string.h>
+
+#define NAME_MAX_LEN 64 /* of a local endpoint or a blob, with its zero byte */
 
 static void ready(rmr_mc_io *io)
 {
@@ -47,6 +51,7 @@ static void io_free(rmr_mc_io *io)
         mc->all_io = io->all_next;
     if (io->all_next)
         io->all_next->all_prev = io->all_prev;
+    (void)rmr_text_keep(&io->name, &mc->env.alloc, rmr_bytes_str(""));
     rmr_release(&mc->env.alloc, io, sizeof *io);
 }
 
@@ -78,15 +83,18 @@ static rmr_mc_io *io_ask(rmr_mc *mc, rmr_mc_io_kind kind, const rmr_addr *addr,
                          const char *name, const rmr_mc_io_ops *ops,
                          void *owner)
 {
-    if (name && strlen(name) >= sizeof((rmr_mc_io *)0)->name)
+    if (name && strlen(name) >= NAME_MAX_LEN)
         return NULL;
     rmr_mc_io *io = io_new(mc, kind, 0, ops, owner);
     if (!io)
         return NULL;
     if (addr)
         io->addr = *addr;
-    if (name)
-        memcpy(io->name, name, strlen(name) + 1);
+    if (name && rmr_text_keep(&io->name, &mc->env.alloc, rmr_bytes_str(name)) !=
+                    RMR_OK) {
+        io_free(io);
+        return NULL;
+    }
     ready(io);
     return io;
 }
@@ -290,7 +298,7 @@ static void op_open(rmr_mc_io *io, rmr_io_op *op)
     };
     op->kind = kinds[io->kind];
     op->addr = io->addr;
-    op->name = rmr_bytes_str(io->name);
+    op->name = rmr_bytes_str(rmr_text_kept(io->name));
     op->timeout = io->timeout;
     op->dont_fragment = io->dont_fragment;
     io->asked = true;
@@ -303,7 +311,7 @@ static bool op_store(rmr_mc_io *io, rmr_time now, rmr_buf scratch,
         return false;
     size_t len = io->ops->produce(io->owner, now, scratch);
     op->kind = RMR_IO_STORE;
-    op->name = rmr_bytes_str(io->name);
+    op->name = rmr_bytes_str(rmr_text_kept(io->name));
     op->data = rmr_bytes_of(scratch.ptr, len);
     op->more = !io->last_part;
     io->asked = true;

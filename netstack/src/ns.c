@@ -59,7 +59,7 @@ static rmr_err init_tables(rmr_ns *ns)
     if (!e)
         e = rmri_ns_paths_init(ns);
     if (!e)
-        e = rmr_timers_init(&ns->timers, a, 16);
+        e = rmr_timers_init(&ns->timers, a, 4); /* those without a socket */
     return e;
 }
 

@@ -14,7 +14,7 @@ rmr_err rmri_node_prefixes_add(nd_prefixes *l, const rmr_alloc *a,
                                const rmr_prefix *p)
 {
     if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 32;
+        size_t cap = l->cap ? 2 * l->cap : 4;
         if (cap > MAX_PREFIXES)
             return RMR_E_FULL;
         rmr_prefix *more =

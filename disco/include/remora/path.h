@@ -525,7 +525,7 @@ RMR_API rmr_err rmr_paths_ping(rmr_paths *p, rmr_time now, rmr_path_peer peer,
  *                     older than 27 s.
  *
  * Effects: calls that waited for them queue.
- * Errors:  none.
+ * Errors:  none; where there is no memory for them those of before stay.
  * Source:  CallMeMaybe (all advertised addresses); endpoints fresh enough.
  */
 RMR_API void rmr_paths_set_own_endpoints(rmr_paths *p, rmr_time now,
