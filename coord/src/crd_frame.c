@@ -240,10 +240,12 @@ static rmr_err make(crd_stream *s)
     put_time(&o);
     rmr_jw_object_end(&o.w);
     rmr_err e = rmri_crd_out_end(&o);
-    if (e == RMR_OK)
-        rmri_crd_alike_keep(
-            o.c, rmr_bytes_of(o.to->p + o.start, o.to->len - o.start));
-    return e;
+    if (e != RMR_OK)
+        return e;
+    rmri_crd_pace_took(s, false);
+    rmri_crd_alike_keep(o.c,
+                        rmr_bytes_of(o.to->p + o.start, o.to->len - o.start));
+    return RMR_OK;
 }
 
 /* The frame that another stream got. */
@@ -254,6 +256,7 @@ static rmr_err repeat(crd_stream *s, rmr_bytes frame)
     if (e != RMR_OK)
         return e;
     rmri_crd_pace_made(c, frame.len);
+    rmri_crd_pace_took(s, true);
     c->count.frames++;
     c->count.frame_bytes += frame.len;
     c->count.repeated++;

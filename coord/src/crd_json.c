@@ -1,7 +1,6 @@
 /* Nodes and what goes with them as JSON, as clients read it. */
 #include "crd_internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* ---- small things -------------------------------------------------------- */
@@ -44,12 +43,36 @@ static void put_host(rmr_jw *w, const rmr_addr *a)
     put_prefix(w, &p);
 }
 
+static char *join(char *at, const char *text, size_t most)
+{
+    size_t n = strlen(text);
+    n = n < most ? n : most;
+    memcpy(at, text, n);
+    return at + n;
+}
+
+/* Without stdio, as its number is: a large tailnet's first frames are these. */
 static void put_fqdn(rmr_jw *w, const rmr_coord *c, const crd_node *n)
 {
-    char name[64 + 256 + 3];
-    (void)snprintf(name, sizeof name, "%s%s%.255s.", n->given,
-                   c->base_domain[0] ? "." : "", c->base_domain);
-    rmr_jw_kstr(w, "Name", name);
+    char name[64 + 256 + 3], *at = join(name, n->given, sizeof n->given);
+    if (c->base_domain[0])
+        *at++ = '.';
+    at = join(at, c->base_domain, 255);
+    *at++ = '.';
+    rmr_jw_key(w, "Name");
+    rmr_jw_bytes(w, rmr_bytes_of(name, (size_t)(at - name)));
+}
+
+static void put_stable_id(rmr_jw *w, const crd_node *n)
+{
+    char digits[20], *at = digits + sizeof digits;
+    uint64_t v = n->id;
+    do {
+        *--at = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    rmr_jw_key(w, "StableID");
+    rmr_jw_bytes(w, rmr_bytes_of(at, (size_t)(digits + sizeof digits - at)));
 }
 
 /* ---- a node -------------------------------------------------------------- */
@@ -154,10 +177,8 @@ uint64_t rmri_crd_user_shown(const crd_node *n)
 
 static void put_identity(rmr_jw *w, const rmr_coord *c, const crd_node *n)
 {
-    char id[24];
-    (void)snprintf(id, sizeof id, "%llu", (unsigned long long)n->id);
     rmr_jw_ku64(w, "ID", n->id);
-    rmr_jw_kstr(w, "StableID", id);
+    put_stable_id(w, n);
     put_fqdn(w, c, n);
     rmr_jw_ku64(w, "User", rmri_crd_user_shown(n));
     put_key(w, "Key", "nodekey:", n->key);

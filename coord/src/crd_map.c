@@ -87,10 +87,8 @@ static void arm(crd_stream *s, rmr_time now)
         rmr_time_add(now, KEEPALIVE + s->chance * (9 * RMR_SEC / 255)));
 }
 
-/* Each frame counts as one. */
 void rmri_crd_stream_keepalive(crd_stream *s, rmr_time now)
 {
-    s->ahead++;
     arm(s, now);
     if (s->broken)
         rmri_crd_stream_stir(s);

@@ -19,7 +19,7 @@ struct crd_stream {
     size_t n_gone, cap_gone;
     rmr_timer keepalive; /* paced: when the next frame may go */
     rmr_time paid;       /* up to here time made up for frames */
-    uint32_t ahead;      /* frames that it did not make up for yet */
+    uint32_t ahead; /* what frames took that it did not make up for yet */
     uint8_t chance;      /* spreads the keep-alives */
     bool zstd, began;
     bool waits; /* its frame was held for a commit */
@@ -72,6 +72,8 @@ typedef struct crd_pace {
 void rmri_crd_pace_init(crd_pace *p);
 /* May a frame go now?  Otherwise the stream is stirred when it may. */
 bool rmri_crd_pace_may_go(crd_stream *s, rmr_time now);
+/* It got one: made, or the one that another stream got. */
+void rmri_crd_pace_took(crd_stream *s, bool repeated);
 void rmri_crd_pace_made(rmr_coord *c, size_t n);
 void rmri_crd_pace_handle_deadline(rmr_coord *c, rmr_time now);
 

@@ -3,8 +3,8 @@
  * Each by itself: where many nodes change at once, each peer would be told of
  * each change by a frame of its own, which is quadratic.  So a stream has a
  * pace.  A step is by the number of peers, so that the frames of one change
- * take a tenth of a core at the most; some may go ahead of it, so that a change
- * alone never waits.
+ * take a tenth of a core at the most; one that was made for another stream takes
+ * half as much.  Some may go ahead of it, so that a change alone never waits.
  *
  * All together: a turn makes so many bytes of frames.  When all nodes of a large
  * tailnet come at once their first frames take seconds, and the handshakes of
@@ -15,7 +15,8 @@
 
 #define STEP_A_PEER (RMR_MS / 10)
 #define STEP_MAX (100 * RMR_MS)
-#define AHEAD 8
+#define MADE 2 /* units: what a frame counts that is made; others one */
+#define AHEAD (8 * MADE)
 #define TURN_MAX ((size_t)1024 * 1024) /* of JSON: 5 to 10 ms */
 #define CALLED 16                      /* parked streams that go on in a turn */
 
@@ -31,16 +32,21 @@ static rmr_dur step(const crd_stream *s)
 
 static bool is_too_fast(crd_stream *s, rmr_time now)
 {
-    rmr_dur gap = step(s);
+    rmr_dur gap = step(s) / MADE;
     uint64_t paid = (now - s->paid) / gap;
     s->ahead -= paid < s->ahead ? (uint32_t)paid : s->ahead;
     s->paid = s->ahead ? s->paid + paid * gap : now;
-    if (s->ahead < AHEAD)
+    if (s->ahead + MADE <= AHEAD)
         return false;
     s->paced = true;
     rmri_crd_timer_set(s->rpc->conn->c, &s->keepalive, CRD_TIMER_KEEPALIVE, s,
-                       rmr_time_add(s->paid, gap));
+                       rmr_time_add(s->paid, gap * (s->ahead + MADE - AHEAD)));
     return true;
+}
+
+void rmri_crd_pace_took(crd_stream *s, bool repeated)
+{
+    s->ahead += repeated ? 1 : MADE;
 }
 
 /* ---- all ----------------------------------------------------------------- */

@@ -131,6 +131,7 @@ bool rmr_pol_net_names(const rmr_pol_net *net, const rmr_pol_user *user)
 void rmri_pol_comp_user(pol_comp *c, const rmr_pol_net *net, const pol_user *u)
 {
     bool any = false;
+    c->table++;
     for (uint32_t i = 0; i < c->names.n; i++) {
         const pol_alias *a = POL_AT(pol_alias, &c->pol->aliases, i);
         if (a->kind != POL_USER || !user_matches(u, user_token(a)))
@@ -146,6 +147,7 @@ void rmri_pol_comp_user(pol_comp *c, const rmr_pol_net *net, const pol_user *u)
 
 void rmri_pol_comp_node(pol_comp *c, const pol_node *n)
 {
+    c->table++;
     for (uint32_t i = 0; i < c->names.n; i++) {
         const pol_alias *a = POL_AT(pol_alias, &c->pol->aliases, i);
         pol_names *names = names_at(c, i);
@@ -406,6 +408,8 @@ static bool add_src(pol_comp *c, const rmr_alloc *a, const pol_rule *r)
     if (!s)
         return false;
     rmri_pol_set_init(&s->all);
+    rmri_pol_set_init(&s->self.set);
+    s->self.text.size = 1;
     s->extra.size = sizeof(pol_extra);
     s->list = r->src;
     for (uint32_t i = 0; i < r->src.n; i++) {
@@ -505,8 +509,11 @@ void rmri_pol_comp_free(pol_comp *c, const rmr_alloc *a, bool with_pol)
     for (uint32_t i = 0; i < c->names.n; i++)
         rmri_pol_set_free(&names_at(c, i)->set, a);
     for (uint32_t i = 0; i < c->srcs.n; i++) {
-        rmri_pol_set_free(&POL_AT(pol_src, &c->srcs, i)->all, a);
-        rmri_pol_vec_free(&POL_AT(pol_src, &c->srcs, i)->extra, a);
+        pol_src *s = POL_AT(pol_src, &c->srcs, i);
+        rmri_pol_set_free(&s->all, a);
+        rmri_pol_set_free(&s->self.set, a);
+        rmri_pol_vec_free(&s->self.text, a);
+        rmri_pol_vec_free(&s->extra, a);
     }
     rmri_pol_vec_free(&c->names, a);
     rmri_pol_vec_free(&c->srcs, a);

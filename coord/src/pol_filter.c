@@ -8,7 +8,7 @@
 typedef struct hit {
     const pol_line *line;
     const pol_src *src;
-    pol_set self; /* the sources of a POL_SELF line */
+    const pol_self *self; /* the sources of a POL_SELF line */
     uint64_t hash;
     uint32_t next; /* of the same bucket */
     bool written;
@@ -289,8 +289,8 @@ static bool cap_grants(const filter *f, const hit *h, bool write)
     pol_span d = POL_AT(pol_rule, &f->c->pol->rules, l->rule)->dst;
     bool any = false;
     if (l->what == POL_COMPANION)
-        return cap_grant(f, l, l->whom == POL_SELF ? &h->self : &h->src->all,
-                         write);
+        return cap_grant(
+            f, l, l->whom == POL_SELF ? &h->self->set : &h->src->all, write);
     if (l->whom == POL_SELF) {
         pol_range own[2];
         pol_set self;
@@ -402,14 +402,17 @@ static void write_dsts_as_src(const filter *f, const pol_line *l)
 
 static void write_srcs(const filter *f, const hit *h)
 {
+    bool self = h->line->whom == POL_SELF && h->line->what != POL_COMPANION;
     rmr_jw_key(f->w, "SrcIPs");
+    if (self) {
+        rmr_jw_raw(f->w, rmr_bytes_of(h->self->text.p, h->self->text.n));
+        return;
+    }
     rmr_jw_array(f->w);
     if (h->line->what == POL_COMPANION && h->line->whom == POL_SELF)
         write_own_nodes(f);
     else if (h->line->what == POL_COMPANION)
         write_dsts_as_src(f, h->line);
-    else if (h->line->whom == POL_SELF)
-        write_ranges(f, &h->self);
     else
         write_src(f, h->src);
     rmr_jw_array_end(f->w);
@@ -426,9 +429,8 @@ static rmr_err look(filter *f, const pol_line *l, hit *h, bool *out)
     if (l->whom == POL_SELF) {
         if (!f->node || f->node->n_tags)
             return RMR_OK;
-        rmr_err err =
-            rmri_pol_self_srcs(f->c, f->net, l, f->node->user_id, &h->self);
-        if (err || h->self.r.n == 0)
+        rmr_err err = rmri_pol_self_srcs(f->net, l, f->node->user_id, &h->self);
+        if (err || h->self->set.r.n == 0)
             return err;
     } else if (l->what == POL_IP && rmri_pol_src_is_empty(h->src)) {
         return RMR_OK;
@@ -444,7 +446,6 @@ static rmr_err collect(filter *f)
     const rmr_alloc *a = &f->net->alloc;
     hit h;
     memset(&h, 0, sizeof h);
-    rmri_pol_set_init(&h.self);
     rmr_err err = RMR_OK;
     for (uint32_t i = 0; i < f->c->lines.n && !err; i++) {
         const pol_line *l = POL_AT(pol_line, &f->c->lines, i);
@@ -458,15 +459,9 @@ static rmr_err collect(filter *f)
             continue;
         }
         *p = h;
-        bool self = l->whom == POL_SELF;
-        p->hash = self ? rmri_pol_set_hash(&h.self) : h.src->hash;
+        p->hash = l->whom == POL_SELF ? h.self->hash : h.src->hash;
         p->next = POL_NONE;
-        if (self)
-            rmri_pol_set_init(&h.self); /* it is the hit's now */
-        else
-            rmri_pol_set_init(&p->self);
     }
-    rmri_pol_set_free(&h.self, a);
     return err;
 }
 
@@ -517,8 +512,8 @@ static bool alike(const filter *f, const hit *a, const hit *b)
     if ((!self_a && (a->src->star || a->src->danger)) ||
         (!self_b && (b->src->star || b->src->danger)))
         return false;
-    return rmri_pol_set_eq(self_a ? &a->self : &a->src->all,
-                           self_b ? &b->self : &b->src->all);
+    return rmri_pol_set_eq(self_a ? &a->self->set : &a->src->all,
+                           self_b ? &b->self->set : &b->src->all);
 }
 
 static void write_ip_rule(const filter *f, hit *first)
@@ -607,8 +602,6 @@ static rmr_err write_rules(rmr_pol_net *net, const pol_node *n, rmr_jw *w)
         err = index_hits(&f);
     if (!err)
         write_all(&f);
-    for (uint32_t i = 0; i < f.hits.n; i++)
-        rmri_pol_set_free(&POL_AT(hit, &f.hits, i)->self, &net->alloc);
     rmri_pol_vec_free(&f.hits, &net->alloc);
     rmri_pol_vec_free(&f.buckets, &net->alloc);
     return err;

@@ -432,8 +432,17 @@ typedef struct pol_names { /* an alias, resolved */
     bool ambiguous;
 } pol_names;
 
+typedef struct pol_self { /* sources for the nodes of one user */
+    uint64_t user;  /* the last that was asked for; 0: none */
+    uint64_t table; /* comp->table then */
+    uint64_t hash;
+    pol_set set;
+    pol_vec text; /* the same as a JSON array */
+} pol_self;
+
 typedef struct pol_src { /* the sources of one grant or ACL */
     pol_span list;
+    pol_self self; /* for autogroup:self */
     pol_set all;
     uint64_t hash;
     /* Beside "*": the ranges of the other names that stand in no other place,
@@ -465,6 +474,7 @@ typedef struct pol_comp {
     pol_vec srcs;  /* pol_src */
     pol_vec lines; /* pol_line */
     uint64_t ambiguous;
+    uint64_t table; /* rises with each change of it */
     bool stale; /* something below is */
 } pol_comp;
 
@@ -501,10 +511,11 @@ bool rmri_pol_dst_reaches(const pol_comp *c, const pol_line *l,
 bool rmri_pol_dst_is_internet(const pol_comp *c, const pol_line *l);
 bool rmri_pol_via_has(const pol_comp *c, const pol_line *l, const pol_node *n);
 
-/* The sources of a POL_SELF line for the nodes of one user; *out is cleared
- * first. */
-rmr_err rmri_pol_self_srcs(const pol_comp *c, const rmr_pol_net *net,
-                           const pol_line *l, uint64_t user_id, pol_set *out);
+/* The sources of a POL_SELF line for the nodes of one user, who follow each
+ * other when many are asked for; until the next call for them.  Errors:
+ * NOMEM. */
+rmr_err rmri_pol_self_srcs(rmr_pol_net *net, const pol_line *l,
+                           uint64_t user_id, const pol_self **out);
 
 /* pol_see.c: a walk that finds nodes, each once. */
 typedef struct pol_walk {

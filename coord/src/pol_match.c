@@ -62,15 +62,14 @@ bool rmri_pol_src_eq(const pol_src *a, const pol_src *b)
     return true;
 }
 
-rmr_err rmri_pol_self_srcs(const pol_comp *c, const rmr_pol_net *net,
-                           const pol_line *l, uint64_t user_id, pol_set *out)
+static rmr_err self_set(const rmr_pol_net *net, pol_span list, uint64_t user_id,
+                        pol_set *out)
 {
-    pol_span list = POL_AT(pol_src, &c->srcs, l->src)->list;
     pol_span nodes = rmri_pol_nodes_of(net, user_id);
     rmri_pol_set_clear(out);
     for (uint32_t i = 0; i < nodes.n; i++) {
         const pol_node *n = *POL_AT(pol_node *, &net->by_user, nodes.first + i);
-        if (!rmri_pol_any_is(c, list, n))
+        if (!rmri_pol_any_is(net->comp, list, n))
             continue;
         for (int f = 0; f < 2; f++) {
             pol_range r = rmri_pol_range_one(rmri_pol_family[f], n->ip[f]);
@@ -79,6 +78,57 @@ rmr_err rmri_pol_self_srcs(const pol_comp *c, const rmr_pol_net *net,
         }
     }
     rmri_pol_set_done(out);
+    return RMR_OK;
+}
+
+/* Errors: BUFSIZE. */
+static rmr_err write_text(pol_self *s)
+{
+    char text[POL_RANGE_TEXT_MAX];
+    size_t len = 0;
+    rmr_jw w;
+    rmr_jw_init(&w, rmr_buf_of(s->text.p, s->text.cap));
+    rmr_jw_array(&w);
+    for (uint32_t i = 0; i < s->set.r.n; i++)
+        rmr_jw_str(&w,
+                   rmri_pol_range_text(POL_AT(pol_range, &s->set.r, i), text));
+    rmr_jw_array_end(&w);
+    rmr_err err = rmr_jw_end(&w, &len);
+    s->text.n = (uint32_t)len;
+    return err;
+}
+
+static rmr_err self_text(pol_self *s, const rmr_alloc *a)
+{
+    rmr_err err = s->text.cap ? write_text(s) : RMR_E_BUFSIZE;
+    while (err == RMR_E_BUFSIZE) {
+        uint32_t room = s->text.cap ? s->text.cap * 2 : 256;
+        s->text.n = 0;
+        if (!rmri_pol_vec_reserve(&s->text, a, room))
+            return RMR_E_NOMEM;
+        err = write_text(s);
+    }
+    return err;
+}
+
+rmr_err rmri_pol_self_srcs(rmr_pol_net *net, const pol_line *l,
+                           uint64_t user_id, const pol_self **out)
+{
+    pol_comp *c = net->comp;
+    pol_src *src = POL_AT(pol_src, &c->srcs, l->src);
+    pol_self *s = &src->self;
+    *out = s;
+    if (user_id && s->user == user_id && s->table == c->table)
+        return RMR_OK;
+    s->user = 0;
+    rmr_err err = self_set(net, src->list, user_id, &s->set);
+    if (!err)
+        err = self_text(s, &net->alloc);
+    if (err)
+        return err;
+    s->hash = rmri_pol_set_hash(&s->set);
+    s->user = user_id;
+    s->table = c->table;
     return RMR_OK;
 }
 

@@ -43,6 +43,9 @@ static void both_hear(twins *t)
         assert_true(json_equal(a->last, b->last));
         assert_true(json_equal(a->peers, b->peers));
     }
+    /* None is paced, or they would get what they get at other times. */
+    for (int k = 0; k < 2; k++)
+        rig_wait(&t->p[k].r, 10 * RMR_MS);
 }
 
 static void start(twins *t)
@@ -237,11 +240,47 @@ static void a_frame_has_its_own_time(void **state)
     pr_free(&p);
 }
 
+/* Who gets what another got has twice as many before it must wait. */
+static void a_repeated_frame_counts_half(void **state)
+{
+    pol_rig p;
+    int all[4] = {0}, turn = 0, most = 0, n = 0;
+    rmr_coord_stats was, is;
+    (void)state;
+    pr_init(&p, NULL);
+    uint64_t u = pr_user(&p, "u0");
+    for (int i = 0; i < 4; i++) {
+        char host[16];
+        (void)snprintf(host, sizeof host, "h%d", i);
+        (void)pr_join(&p, host, u, NULL, "");
+    }
+    rig_wait(&p.r, RMR_SEC);
+    rmr_coord_get_stats(p.r.coord, &was);
+    do {
+        rename_it(&p, &p.m[3], turn++);
+        n = 0;
+        for (int i = 0; i < 3; i++) {
+            all[i] += p.m[i].frames;
+            n += p.m[i].frames;
+            most = all[i] > most ? all[i] : most;
+        }
+    } while (n);
+    rmr_coord_get_stats(p.r.coord, &is);
+    uint64_t repeated = is.repeated - was.repeated;
+    /* Each change was made once: eight for the one, until it had its fill. */
+    assert_int_equal(all[0] + all[1] + all[2], turn - 1 + (int)repeated);
+    assert_int_equal(most, turn - 1);
+    assert_int_equal(turn - 1, 14);
+    assert_int_equal(repeated, 8 + 12);
+    pr_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_repeated_frame_is_the_one_that_would_be_made),
         cmocka_unit_test(a_frame_has_its_own_time),
+        cmocka_unit_test(a_repeated_frame_counts_half),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -484,12 +484,95 @@ static void without_memory_nothing_changes_or_all_are_told(void **state)
     world_free(&w);
 }
 
+/* ---- what is kept of autogroup:self -------------------------------------- */
+
+static void put_one(rmr_pol_net *net, uint64_t id, uint64_t user, uint8_t at)
+{
+    rmr_pol_node n;
+    memset(&n, 0, sizeof n);
+    n.id = id;
+    n.user_id = user;
+    n.v4 = rmr_addr_v4(100, 64, 0, at, 0);
+    assert_int_equal(rmr_pol_net_put_node(net, &n), RMR_OK);
+}
+
+static rmr_pol_net *two_users(const rmr_alloc *a, const char *policy)
+{
+    rmr_pol_net *net;
+    rmr_pol *pol;
+    assert_int_equal(rmr_pol_net_new(&net, a), RMR_OK);
+    put_users(net);
+    assert_int_equal(rmr_pol_parse(&pol, a, rmr_bytes_str(policy), NULL),
+                     RMR_OK);
+    assert_int_equal(rmr_pol_net_set(net, pol), RMR_OK);
+    put_one(net, 1, 1, 1);
+    put_one(net, 2, 1, 3);
+    for (uint8_t i = 0; i < 40; i++)
+        put_one(net, 10 + i, 2, (uint8_t)(10 + 2 * i));
+    return net;
+}
+
+static void a_user_is_asked_again_when_a_name_is_anothers(void **state)
+{
+    test_alloc heap = {0};
+    rmr_alloc a = test_alloc_table(&heap);
+    (void)state;
+    rmr_pol_net *net =
+        two_users(&a, "{\"acls\":[{\"action\":\"accept\",\"src\":[\"u0@\"],"
+                      "\"dst\":[\"autogroup:self:22\"]}]}");
+    ask(net, 1, &before[0]);
+    assert_int_equal(rmr_pol_net_del_user(net, 1), RMR_OK);
+    ask(net, 1, &behind[0]);
+    assert_memory_equal(behind[0].text, "[[],", 4);
+    put_users(net);
+    ask(net, 1, &behind[0]);
+    assert_int_equal(behind[0].len, before[0].len);
+    assert_memory_equal(behind[0].text, before[0].text, before[0].len);
+    rmr_pol_net_free(net);
+    assert_int_equal(heap.live_bytes, 0);
+}
+
+/* \return what the other user's filter came to where that allocation fails. */
+static rmr_err fail_between(size_t at)
+{
+    test_alloc heap = {0};
+    rmr_alloc a = test_alloc_table(&heap);
+    char room[ROOM];
+    rmr_jw w;
+    rmr_pol_net *net = two_users(&a, RMR_POL_ISOLATED);
+    ask(net, 1, &before[0]);
+    rmr_jw_init(&w, rmr_buf_of(room, sizeof room));
+    heap.fail_at = heap.calls + at;
+    rmr_err e = rmr_pol_write_filter(net, 10, &w);
+    heap.fail_at = 0;
+    ask(net, 1, &behind[0]);
+    assert_int_equal(behind[0].len, before[0].len);
+    assert_memory_equal(behind[0].text, before[0].text, before[0].len);
+    rmr_pol_net_free(net);
+    assert_int_equal(heap.live_bytes, 0);
+    return e;
+}
+
+static void what_found_no_memory_is_not_kept(void **state)
+{
+    size_t n = 1;
+    rmr_err e;
+    (void)state;
+    while ((e = fail_between(n)) != RMR_OK) {
+        assert_int_equal(e, RMR_E_NOMEM);
+        n++;
+    }
+    assert_true(n > 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whom_it_does_not_concern_is_not_told),
         cmocka_unit_test(who_wants_no_more_is_told_of_no_more),
         cmocka_unit_test(without_memory_nothing_changes_or_all_are_told),
+        cmocka_unit_test(a_user_is_asked_again_when_a_name_is_anothers),
+        cmocka_unit_test(what_found_no_memory_is_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
