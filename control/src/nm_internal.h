@@ -556,7 +556,7 @@ rmr_err rmri_nm_insert(rmr_nm *nm, nm_peer *p);
  * block is then the caller's.  Errors: NOMEM, unchanged. */
 rmr_err rmri_nm_replace(rmr_nm *nm, size_t at, nm_peer *p);
 /* Exchanges what the peer at `at` is with `p`, which has the same id, where no
- * index need be touched.  Most changes are such: endpoints, the relay, presence.
+ * index need be touched.  Most changes are such: endpoints, relay, presence.
  * \return false: it can't be done so, and nothing was. */
 bool rmri_nm_swap(rmr_nm *nm, size_t at, nm_peer *p);
 /* Takes the peer at `at` out of the indexes; the array is the caller's. */

@@ -44,12 +44,23 @@ static sim_blob *blob_new(rmr_sim *s, rmr_bytes name)
     return b;
 }
 
+/* A blob is a long part or two and a short one. */
 static bool append(rmr_sim *s, sim_blob *b, rmr_bytes data)
 {
     size_t need = b->len + data.len;
-    while (b->cap < need)
-        if (!rmri_sim_grow(s, (void **)&b->data, &b->cap, need, 1))
+    if (need > b->cap) {
+        size_t cap = need + need / 8 + 64;
+        uint8_t *p = rmr_alloc_raw(&s->c.alloc, cap, 1);
+        if (!p) {
+            rmri_sim_fail(s);
             return false;
+        }
+        if (b->len)
+            memcpy(p, b->data, b->len);
+        rmr_release(&s->c.alloc, b->data, b->cap);
+        b->data = p;
+        b->cap = cap;
+    }
     if (data.len)
         memcpy(b->data + b->len, data.ptr, data.len);
     b->len = need;
