@@ -3,7 +3,6 @@
 #include <remora/crypto.h>
 
 #include "tls_ec.h"
-#include "tls_p256.h"
 
 /* Every curve of BearSSL's, whatever it chose for this processor. */
 #define CURVES                                                                 \
@@ -70,10 +69,6 @@ static uint32_t mul(unsigned char *point, size_t point_len,
 {
     if (curve == BR_EC_curve25519)
         return mul_x25519(point, point_len, x, len);
-#ifdef RMRI_TLS_P256
-    if (curve == BR_EC_secp256r1)
-        return point_len == RMRI_P256_POINT && rmri_p256_mul(point, x, len);
-#endif
     return br_ec_get_default()->mul(point, point_len, x, len, curve);
 }
 
@@ -82,22 +77,14 @@ static size_t mulgen(unsigned char *out, const unsigned char *x, size_t len,
 {
     if (curve == BR_EC_curve25519)
         return mulgen_x25519(out, x, len);
-#ifdef RMRI_TLS_P256
-    if (curve == BR_EC_secp256r1)
-        return rmri_p256_mulgen(out, x, len) ? RMRI_P256_POINT : 0;
-#endif
     return br_ec_get_default()->mulgen(out, x, len, curve);
 }
 
+/* Of ECDSA, which X25519 knows nothing of. */
 static uint32_t muladd(unsigned char *a, const unsigned char *b, size_t len,
                        const unsigned char *x, size_t xlen,
                        const unsigned char *y, size_t ylen, int curve)
 {
-#ifdef RMRI_TLS_P256
-    if (curve == BR_EC_secp256r1)
-        return len == RMRI_P256_POINT &&
-               rmri_p256_muladd(a, b, x, xlen, y, ylen);
-#endif
     return br_ec_get_default()->muladd(a, b, len, x, xlen, y, ylen, curve);
 }
 

@@ -1,6 +1,5 @@
 /* How BearSSL's engine is set up: TLS 1.2 with forward secrecy and AEAD. */
 #include "tls_ec.h"
-#include "tls_ecdsa.h"
 #include "tls_internal.h"
 
 static const uint16_t suites_with_aes[] = {
@@ -64,8 +63,8 @@ void rmri_tls_engine_setup(br_ssl_engine_context *eng)
     br_ssl_engine_set_prf_sha256(eng, &br_tls12_sha256_prf);
     br_ssl_engine_set_prf_sha384(eng, &br_tls12_sha384_prf);
     br_ssl_engine_set_default_rsavrfy(eng);
-    br_ssl_engine_set_ec(eng, rmri_tls_ec());
-    br_ssl_engine_set_ecdsa(eng, rmri_tls_ecdsa_verify);
+    br_ssl_engine_set_default_ecdsa(eng);
+    br_ssl_engine_set_ec(eng, rmri_tls_ec()); /* behind its curves */
     br_ssl_engine_set_all_flags(eng, BR_OPT_NO_RENEGOTIATION |
                                          BR_OPT_ENFORCE_SERVER_PREFERENCES);
 }

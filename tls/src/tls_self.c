@@ -8,7 +8,6 @@
 
 #include "tls_cert.h"
 #include "tls_ec.h"
-#include "tls_ecdsa.h"
 #include "tls_der.h"
 
 #define DER_MAX 768u /* the longest name makes 620 */
@@ -205,8 +204,8 @@ static void sign(der *d, wish *w)
     br_sha256_init(&sha);
     br_sha256_update(&sha, d->buf + d->at, end - d->at);
     br_sha256_out(&sha, hash);
-    size_t len =
-        rmri_tls_ecdsa_sign(rmri_tls_ec(), &br_sha256_vtable, hash, &sk, sig);
+    size_t len = br_ecdsa_sign_asn1_get_default()(
+        rmri_tls_ec(), &br_sha256_vtable, hash, &sk, sig);
     d->at = end;
     bits(d, sig, len);
     put(d, algorithm, sizeof algorithm);

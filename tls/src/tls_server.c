@@ -1,6 +1,5 @@
 /* A server: who it is, and what it chooses of what the client offers. */
 #include <string.h>
-#include "tls_ecdsa.h"
 #include "tls_identity.h"
 #include "tls_internal.h"
 
@@ -30,10 +29,10 @@ static void set_identity(server *s, const rmr_tls_identity *id)
             &s->sc, id->chain, id->n_chain, br_skey_decoder_get_rsa(key),
             BR_KEYTYPE_SIGN, 0, br_rsa_pkcs1_sign_get_default());
     else
-        br_ssl_server_set_single_ec(&s->sc, id->chain, id->n_chain,
-                                    br_skey_decoder_get_ec(key),
-                                    BR_KEYTYPE_SIGN, id->issuer_key_type,
-                                    s->sc.eng.iec, rmri_tls_ecdsa_sign);
+        br_ssl_server_set_single_ec(
+            &s->sc, id->chain, id->n_chain, br_skey_decoder_get_ec(key),
+            BR_KEYTYPE_SIGN, id->issuer_key_type, s->sc.eng.iec,
+            br_ecdsa_sign_asn1_get_default());
 }
 
 static rmr_err start(server *s, const rmr_env *env,
