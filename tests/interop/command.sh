@@ -28,7 +28,7 @@ must remora_wait r1
 log_level=trace must remora_start r2
 
 step "the command line wins over the file" test "$(running_event r1 | jq -r .hostname)" = r1.lab.test
-step "a serve of the file" hello 127.0.0.1:1081 "http://$(remora_ip4 r1)/"
+step "a serve of the file" until_ok 60 hello 127.0.0.1:1081 "http://$(remora_ip4 r1)/"
 step "SOCKS5 of the file, with its password" hello 127.0.0.1:1055 http://n1.lab.test:8088/ -U ann:s3cret-of-socks
 
 # ---- whois: the same as tailscale's ------------------------------------------
@@ -135,7 +135,7 @@ shut() { ! patience=3 hello 127.0.0.1:1081 "http://$(remora_ip4 r1)/"; }
 step "set --shields-up lets no peer in" shut
 step "its own connections go on" hello 127.0.0.1:1055 http://n1.lab.test:8088/ -U ann:s3cret-of-socks
 must remora r1 set --shields-up=false
-step "set --shields-up=false lets them in" hello 127.0.0.1:1081 "http://$(remora_ip4 r1)/"
+step "set --shields-up=false lets them in" until_ok 60 hello 127.0.0.1:1081 "http://$(remora_ip4 r1)/"
 
 # ---- logs ----------------------------------------------------------------------
 all_json() { jq -e -s 'length > 10 and all(.[]; (.time | type == "string") and .layer and .msg and (.level | IN("error", "warn", "info", "debug", "trace")))' "$d/log/remora-r1.err" >"$d/out"; }

@@ -372,6 +372,8 @@ fetch() {
     [ "$sum" = "$big_sum" ] || { echo "the SHA-256 is $sum, not $big_sum"; return 1; }
     echo "= $((100000 / ($(ms_since "$began") + 1))) MB/s"
 }
+# Tailscaled's proxy gives up after 5 s, which is when a handshake that came too early
+# for its peer's relay to be known is sent again: the first one by it is until_ok.
 hello() { # hello PROXY URL [CURL ARGUMENTS...]
     [ "$(curl -fsS --max-time "${patience:-20}" --socks5-hostname "$1" "$2" "${@:3}")" = hello ]
 }

@@ -44,8 +44,8 @@ got_hello() { [ "$(curl -fsS --max-time 20 "$1")" = hello ]; }
 step "a forward by name" got_hello http://127.0.0.1:18088/
 nobody() { ! curl -sS --max-time 20 http://127.0.0.1:18089/; }
 step "a forward to a peer that is not there closes" nobody
-step "a serve" hello $n1 "http://$(remora_ip4 r2)/"
-step "a serve, IPv6" hello $n1 "http://[$(remora_ip6 r2)]/"
+step "a serve" until_ok 60 hello $n1 "http://$(remora_ip4 r2)/"
+step "a serve, IPv6" until_ok 60 hello $n1 "http://[$(remora_ip6 r2)]/"
 closed() { ! hello $n1 "http://$(remora_ip4 r2):$1/"; }
 step "a serve whose target refuses" closed 81
 step "a port that nobody serves" closed 82
