@@ -43,8 +43,8 @@ static bool write_due(const crd_stream *s)
 {
     rmr_coord *c = s->rpc->conn->c;
     bool profiles = !rmri_crd_set_is_empty(&s->whole);
-    uint64_t front[4] = {c->changes, rmri_crd_wall(c) / RMR_MS,
-                         (s->zstd ? 1u : 0u) | (s->map ? 2u : 0u),
+    uint64_t how = (s->zstd ? 1 : 0) | (s->map ? 2 : 0);
+    uint64_t front[4] = {c->changes, rmri_crd_wall(c) / RMR_MS, how,
                          profiles ? rmri_crd_user_shown(s->node) : 0};
     c->alike.due.len = 0;
     return !is_own(s) && add(c, front, sizeof front) && add_set(c, &s->dirty) &&

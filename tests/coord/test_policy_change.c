@@ -163,6 +163,8 @@ static void mutate(document *d, test_rng *r)
     d->n++;
 }
 
+static size_t put(char *to, size_t at, const char *fmt, ...) RMR_PRINTF(3, 4);
+
 static size_t put(char *to, size_t at, const char *fmt, ...)
 {
     va_list ap;
@@ -199,7 +201,7 @@ static const char *text_of(const document *d)
     if (!d->none) {
         at = put(text, at, ",\"grants\":[");
         for (uint32_t i = 0; i < d->n; i++) {
-            at = put(text, at, i ? "," : "");
+            at = put(text, at, "%s", i ? "," : "");
             at = put_rule(text, at, &d->rules[i]);
         }
         at = put(text, at, "]");
