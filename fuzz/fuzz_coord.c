@@ -282,12 +282,12 @@ static void set_policy(world *w, unsigned which)
 {
     static const char *const texts[] = {
         "{", "{}",
-        "{\"acls\":[{\"action\":\"accept\",\"src\":[\"alice@\"],\"dst\":["
-        "\"alice@:*\"]}],\"ssh\":[{\"action\":\"check\",\"src\":["
-        "\"autogroup:member\"],\"dst\":[\"autogroup:self\"],\"users\":["
-        "\"dev\"]}]}",
-        "{\"tagOwners\":{\"tag:t\":[\"alice@\"]},\"acls\":[{\"action\":"
-        "\"accept\",\"src\":[\"*\"],\"dst\":[\"tag:t:*\"]}]}"};
+        ("{\"acls\":[{\"action\":\"accept\",\"src\":[\"alice@\"],\"dst\":["
+         "\"alice@:*\"]}],\"ssh\":[{\"action\":\"check\",\"src\":["
+         "\"autogroup:member\"],\"dst\":[\"autogroup:self\"],\"users\":["
+         "\"dev\"]}]}"),
+        ("{\"tagOwners\":{\"tag:t\":[\"alice@\"]},\"acls\":[{\"action\":"
+         "\"accept\",\"src\":[\"*\"],\"dst\":[\"tag:t:*\"]}]}")};
     unsigned n = which % FW_POLICIES;
     if (rmr_coord_set_policy(w->coord, rmr_bytes_str(texts[n]), NULL) != RMR_OK)
         return;

@@ -1,13 +1,9 @@
-/* A heap of embedded entries, ordered by (deadline, order of arming).  The
- * entries are all over the memory: what orders them lies in the heap, where those
- * that are compared stand side by side, and the heap is of fours, for each level
- * moves an entry. */
+/* A binary heap of embedded entries, ordered by (deadline, order of arming). */
 #include <remora/timer.h>
 
 #include <string.h>
 
-#define MAX_TIMERS ((uint32_t)1 << 27)
-#define ARITY 4u
+#define MAX_TIMERS ((uint32_t)1 << 28)
 
 rmr_err rmr_timers_init(rmr_timers *h, const rmr_alloc *a, uint32_t cap)
 {
@@ -21,7 +17,7 @@ rmr_err rmr_timers_init(rmr_timers *h, const rmr_alloc *a, uint32_t cap)
 
 void rmr_timers_wipe(rmr_timers *h)
 {
-    rmr_release(&h->alloc, h->heap, h->cap * sizeof *h->heap);
+    rmr_release(&h->alloc, (void *)h->heap, h->cap * sizeof *h->heap);
     h->heap = NULL;
     h->len = 0;
     h->cap = 0;
@@ -34,70 +30,63 @@ rmr_err rmr_timers_reserve(rmr_timers *h, uint32_t cap)
     /* More could not be in memory, and its size would not fit 32 bits. */
     if (cap > MAX_TIMERS)
         return RMR_E_NOMEM;
-    rmr_timer_due *heap =
-        rmr_alloc_raw(&h->alloc, cap * sizeof *heap, _Alignof(rmr_timer_due));
+    rmr_timer **heap = (rmr_timer **)rmr_alloc_raw(
+        &h->alloc, cap * sizeof *heap, _Alignof(rmr_timer *));
     if (!heap)
         return RMR_E_NOMEM;
     if (h->len)
-        memcpy(heap, h->heap, h->len * sizeof *heap);
-    rmr_release(&h->alloc, h->heap, h->cap * sizeof *h->heap);
+        memcpy((void *)heap, (const void *)h->heap, h->len * sizeof *heap);
+    rmr_release(&h->alloc, (void *)h->heap, h->cap * sizeof *h->heap);
     h->heap = heap;
     h->cap = cap;
     return RMR_OK;
 }
 
-static bool before(const rmr_timer_due *a, const rmr_timer_due *b)
+static bool before(const rmr_timer *a, const rmr_timer *b)
 {
     return a->at != b->at ? a->at < b->at : a->seq < b->seq;
 }
 
-static void place(rmr_timers *h, uint32_t i, rmr_timer_due d)
+static void place(rmr_timers *h, uint32_t i, rmr_timer *t)
 {
-    h->heap[i] = d;
-    d.t->slot = i + 1;
+    h->heap[i] = t;
+    t->slot = i + 1;
 }
 
-/* Moves `d` from the hole at i towards the root. */
-static void sift_up(rmr_timers *h, uint32_t i, rmr_timer_due d)
+/* Moves `t` from the hole at i towards the root. */
+static void sift_up(rmr_timers *h, uint32_t i, rmr_timer *t)
 {
     while (i > 0) {
-        uint32_t parent = (i - 1) / ARITY;
-        if (!before(&d, &h->heap[parent]))
+        uint32_t parent = (i - 1) / 2;
+        if (!before(t, h->heap[parent]))
             break;
         place(h, i, h->heap[parent]);
         i = parent;
     }
-    place(h, i, d);
+    place(h, i, t);
 }
 
-/* The earliest of those under i, of which there is one at least. */
-static uint32_t least_child(const rmr_timers *h, uint32_t i)
+/* Moves `t` from the hole at i to its place, in either direction. */
+static void sift(rmr_timers *h, uint32_t i, rmr_timer *t)
 {
-    uint32_t least = ARITY * i + 1;
-    uint32_t end = h->len - least < ARITY ? h->len : least + ARITY;
-    for (uint32_t k = least + 1; k < end; k++)
-        if (before(&h->heap[k], &h->heap[least]))
-            least = k;
-    return least;
-}
-
-/* Moves `d` from the hole at i to its place, in either direction. */
-static void sift(rmr_timers *h, uint32_t i, rmr_timer_due d)
-{
-    while (ARITY * i + 1 < h->len) {
-        uint32_t child = least_child(h, i);
-        if (!before(&h->heap[child], &d))
+    for (;;) {
+        uint32_t child = 2 * i + 1;
+        if (child >= h->len)
+            break;
+        if (child + 1 < h->len && before(h->heap[child + 1], h->heap[child]))
+            child++;
+        if (!before(h->heap[child], t))
             break;
         place(h, i, h->heap[child]);
         i = child;
     }
-    sift_up(h, i, d);
+    sift_up(h, i, t);
 }
 
 /* Its slot alone is not believed: the heap may have been wiped since. */
 static bool is_here(const rmr_timers *h, const rmr_timer *t)
 {
-    return t->slot != 0 && t->slot <= h->len && h->heap[t->slot - 1].t == t;
+    return t->slot != 0 && t->slot <= h->len && h->heap[t->slot - 1] == t;
 }
 
 rmr_err rmr_timers_set(rmr_timers *h, rmr_timer *t, rmr_time at)
@@ -110,12 +99,12 @@ rmr_err rmr_timers_set(rmr_timers *h, rmr_timer *t, rmr_time at)
     if (!armed && h->len == h->cap)
         return RMR_E_FULL;
     t->at = at;
-    rmr_timer_due d = {at, h->seq++, t};
+    t->seq = h->seq++;
     if (armed) {
-        sift(h, t->slot - 1, d);
+        sift(h, t->slot - 1, t);
     } else {
         h->len++;
-        sift_up(h, h->len - 1, d);
+        sift_up(h, h->len - 1, t);
     }
     return RMR_OK;
 }
@@ -135,14 +124,14 @@ void rmr_timers_cancel(rmr_timers *h, rmr_timer *t)
 
 rmr_time rmr_timers_next(const rmr_timers *h)
 {
-    return h->len ? h->heap[0].at : RMR_TIME_NEVER;
+    return h->len ? h->heap[0]->at : RMR_TIME_NEVER;
 }
 
 rmr_timer *rmr_timers_pop(rmr_timers *h, rmr_time now)
 {
-    if (h->len == 0 || h->heap[0].at > now)
+    if (h->len == 0 || h->heap[0]->at > now)
         return NULL;
-    rmr_timer *t = h->heap[0].t;
+    rmr_timer *t = h->heap[0];
     rmr_timers_cancel(h, t);
     return t;
 }

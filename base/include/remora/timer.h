@@ -32,19 +32,14 @@ extern "C" {
 
 typedef struct rmr_timer { /* embed and zero; fields are the heap's */
     rmr_time at;
+    uint64_t seq;
     uint32_t slot; /* 1 + index in the heap; 0 when not armed */
     uint32_t kind; /* the owner's: which timer this is        */
     void *owner;   /* the owner's                             */
 } rmr_timer;
 
-typedef struct rmr_timer_due { /* the heap's: an entry and what orders it */
-    rmr_time at;
-    uint64_t seq;
-    rmr_timer *t;
-} rmr_timer_due;
-
 typedef struct rmr_timers {
-    rmr_timer_due *heap;
+    rmr_timer **heap;
     uint32_t len, cap;
     uint64_t seq;
     rmr_alloc alloc;
