@@ -262,6 +262,7 @@ rmr_err rmr_coord_set_derp_map(rmr_coord *c, rmr_bytes json)
     if (c->derp_map && rmr_bytes_eq(rmr_bytes_str(c->derp_map), json))
         return RMR_OK;
     rmr_err e = rmri_crd_derp_map_take(c, json);
+    c->changes++;
     for (crd_stream *s = c->streams; s && e == RMR_OK; s = s->next) {
         if (!s->began)
             continue; /* its first frame says all */
