@@ -190,7 +190,8 @@ void pr_news(pol_rig *p)
         if (m->gone)
             continue;
         rig_pump(&m->cl);
-        read_frames(m);
+        if (!m->map || !m->map->over)
+            read_frames(m);
     }
 }
 
@@ -250,6 +251,7 @@ void pr_update(pol_rig *p, pr_member *m, const char *hostinfo)
                    "\"Hostinfo\":{\"Hostname\":\"%s\"%s}}",
                    node_key(m, p), m->host, hostinfo);
     assert_int_equal(rig_ask(&m->cl, "/machine/map", text)->status, 200);
+    m->cl.n_answers--;
     pr_news(p);
 }
 
@@ -286,6 +288,7 @@ void pr_look_afresh(pol_rig *p, pr_member *m, pr_member *into)
     assert_int_equal(into->frames, 1);
     assert_int_equal(rmr_h2_cancel(m->cl.h2, into->map->id), RMR_OK);
     rig_pump(&m->cl);
+    m->cl.n_answers--; /* there are not many; one is that of its own stream */
 }
 
 static const json_t *peer(const pr_member *m, const char *host)

@@ -1,6 +1,6 @@
 /* What a client was told, one change after the other, is what a stream that is
  * opened now is told at once: after any changes of nodes, users and the
- * policy. */
+ * policy, with and without memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ static pol_rig p;
 static test_rng rng;
 static uint64_t users[USERS];
 static bool sleeps[PR_MEMBERS], removed[PR_MEMBERS];
-static int steps;
+static int steps, lost;
 static char story[STEPS * 96], policy[ROOM]; /* told where something is wrong */
 
 static uint32_t draw(uint32_t n)
@@ -432,7 +432,8 @@ static void update(pr_member *m)
         "\"10.1.0.0/16\",\"10.2.0.0/16\"",
         "\"0.0.0.0/0\",\"::/0\"",
         "\"10.1.0.0/16\",\"fd00:1::/64\",\"0.0.0.0/0\",\"::/0\"",
-        "\"192.168.1.0/24\""};
+        "\"192.168.1.0/24\"",
+        "\"100.64.0.0/29\",\"10.1.0.0/16\""};
     char text[256];
     (void)snprintf(text, sizeof text,
                    ",\"RoutableIPs\":[%s],\"NetInfo\":{\"PreferredDERP\":%u}",
@@ -442,12 +443,12 @@ static void update(pr_member *m)
 
 static void approve(const pr_member *m)
 {
-    static const char *const routes[] = {"10.1.0.0/16", "10.2.0.0/16",
-                                         "fd00:1::/64", "0.0.0.0/0",
-                                         "192.168.1.0/24"};
-    rmr_prefix list[5];
+    static const char *const routes[] = {"10.1.0.0/16",    "10.2.0.0/16",
+                                         "fd00:1::/64",    "0.0.0.0/0",
+                                         "192.168.1.0/24", "100.64.0.0/29"};
+    rmr_prefix list[6];
     size_t n = 0;
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 6; i++) {
         if (draw(2))
             assert_int_equal(
                 rmr_prefix_parse(rmr_bytes_str(routes[i]), &list[n++]), RMR_OK);
@@ -472,8 +473,9 @@ static void of_users(void)
         (void)snprintf(text, sizeof text, "%c%u", draw(2) ? 'u' : 'v', i);
         (void)rmr_coord_user_rename(p.r.coord, users[i], text);
     } else {
-        (void)snprintf(text, sizeof text, "%c%u@x.test", draw(2) ? 'u' : 'w',
-                       i);
+        /* The latter is the name of one, be it another's. */
+        (void)snprintf(text, sizeof text, draw(2) ? "w%u@x.test" : "u%u",
+                       draw(USERS));
         (void)rmr_coord_user_describe(p.r.coord, users[i], NULL, text, NULL);
     }
 }
@@ -513,7 +515,7 @@ static void leave(int i)
     removed[i] = true;
 }
 
-static void step(void)
+static void step(bool fails)
 {
     static const char *const names[] = {
         "policy", "policy", "policy", "join",  "update", "approve", "tag",
@@ -523,6 +525,9 @@ static void step(void)
     uint32_t what = draw(14);
     pr_member *m = &p.m[i];
     (void)put(story, strlen(story), "%s %s\n", names[what], m->host);
+    /* These may be refused. */
+    if (fails && (what < 3 || what == 6 || what == 7 || what == 11))
+        p.r.heap.fail_at = p.r.heap.calls + 1 + draw(80);
     if (what < 3)
         another_policy();
     else if (what == 3)
@@ -550,11 +555,33 @@ static void step(void)
         assert_int_equal(rmr_coord_node_expire(p.r.coord, m->id,
                                                draw(2) ? 0 : UINT64_MAX / 2),
                          RMR_OK);
-    rig_turn(&p.r);
     steps++;
 }
 
-static void one_round(uint64_t seed)
+/* What is due may find no memory. */
+static void turn(bool fails)
+{
+    if (fails)
+        p.r.heap.fail_at = p.r.heap.calls + 1 + draw(80);
+    rig_turn(&p.r);
+    p.r.heap.fail_at = 0;
+}
+
+/* Streams that found no memory have ended: their clients come back. */
+static void come_back(void)
+{
+    pr_news(&p);
+    for (int i = 0; i < p.n; i++) {
+        pr_member *m = &p.m[i];
+        if (m->gone || (!m->map->over && !m->cl.c->closed))
+            continue;
+        pr_leave(m);
+        pr_wake(&p, m);
+        lost++;
+    }
+}
+
+static void one_round(uint64_t seed, bool fails)
 {
     test_rng_seed(&rng, seed);
     memset(&doc, 0, sizeof doc);
@@ -571,26 +598,43 @@ static void one_round(uint64_t seed)
     for (int i = 0; i < 5; i++)
         join();
     for (int i = 0; i < STEPS; i++) {
-        step();
+        step(fails && draw(2));
+        p.r.heap.fail_at = 0;
+        if (draw(2))
+            turn(fails);
         if (draw(3))
             continue; /* several changes at once */
+        rig_wait(&p.r, 10 * RMR_SEC);
+        if (fails)
+            come_back();
         rig_wait(&p.r, 10 * RMR_SEC);
         compare_all();
     }
     pr_free(&p);
 }
 
-static void what_was_told_is_what_would_be_told(void **state)
+/* PICTURE_SEED=N: that one alone. */
+static void all_rounds(bool fails)
 {
     const char *only = getenv("PICTURE_SEED");
+    uint64_t first = only ? strtoull(only, NULL, 10) : 1;
+    for (uint64_t i = 0; i < (only ? 1 : ROUNDS); i++)
+        one_round(first + i, fails);
+    assert_true(only || steps > ROUNDS * STEPS / 2);
+}
+
+static void what_was_told_is_what_would_be_told(void **state)
+{
     (void)state;
-    if (only) {
-        one_round(strtoull(only, NULL, 10));
-        return;
-    }
-    for (uint64_t seed = 1; seed <= ROUNDS; seed++)
-        one_round(seed);
-    assert_true(steps > ROUNDS * STEPS / 2);
+    all_rounds(false);
+}
+
+/* Who was not told, for there was no memory, lost its stream. */
+static void without_memory_too(void **state)
+{
+    (void)state;
+    all_rounds(true);
+    assert_true(lost > 0 || getenv("PICTURE_SEED"));
 }
 
 static void expect_user(const pr_member *m, const char *id, const char *name)
@@ -656,6 +700,7 @@ int main(void)
         cmocka_unit_test(a_node_is_told_who_its_user_is),
         cmocka_unit_test(the_next_router_that_a_rule_names_is_told_of),
         cmocka_unit_test(what_was_told_is_what_would_be_told),
+        cmocka_unit_test(without_memory_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
