@@ -694,11 +694,43 @@ static void the_next_router_that_a_rule_names_is_told_of(void **state)
     pr_free(&p);
 }
 
+/* A router that serves nodes' addresses: what rules say of these goes by it. */
+static void
+who_serves_addresses_of_nodes_is_seen_by_what_these_are(void **state)
+{
+    rmr_prefix route;
+    (void)state;
+    pr_begin(&p);
+    pr_policy(&p, "{\"tagOwners\":{\"tag:a\":[],\"tag:b\":[]},\"grants\":[{"
+                  "\"src\":[\"bob@\"],\"dst\":[\"tag:a\"],\"ip\":[\"*\"]}]}");
+    pr_member *m = pr_join(&p, "h0", p.bob, NULL, "");
+    pr_member *router = pr_join(&p, "r1", p.alice, NULL,
+                                ",\"RoutableIPs\":[\"100.64.0.0/29\"]");
+    pr_member *third = pr_join(&p, "h1", 0, "tag:a", "");
+    (void)rmr_prefix_parse(rmr_bytes_str("100.64.0.0/29"), &route);
+    assert_int_equal(rmr_coord_node_approve(p.r.coord, router->id, &route, 1),
+                     RMR_OK);
+    pr_news(&p);
+    assert_true(pr_sees(m, "r1") && pr_sees(router, "h0"));
+    assert_int_equal(pr_tag(&p, third, "tag:b"), RMR_OK);
+    pr_news(&p);
+    assert_false(pr_sees(m, "r1") || pr_sees(router, "h0"));
+    assert_int_equal(pr_tag(&p, third, "tag:a"), RMR_OK);
+    pr_news(&p);
+    assert_true(pr_sees(m, "r1") && pr_sees(router, "h0"));
+    assert_int_equal(rmr_coord_node_remove(p.r.coord, third->id), RMR_OK);
+    pr_news(&p);
+    assert_false(pr_sees(m, "r1") || pr_sees(router, "h0"));
+    pr_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_is_told_who_its_user_is),
         cmocka_unit_test(the_next_router_that_a_rule_names_is_told_of),
+        cmocka_unit_test(
+            who_serves_addresses_of_nodes_is_seen_by_what_these_are),
         cmocka_unit_test(what_was_told_is_what_would_be_told),
         cmocka_unit_test(without_memory_too),
     };
