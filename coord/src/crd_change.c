@@ -237,6 +237,14 @@ static void lose_others(const list *l, const crd_node *n)
     }
 }
 
+/* Where a router serves addresses of nodes, what a node is may be what a rule
+ * says of that router and a third. */
+static void look_inside(rmr_coord *c)
+{
+    if (c->n_inside)
+        rmri_crd_look_all(c);
+}
+
 /* Whom it does not concern need not be asked: rmr_pol_net_put_node. */
 rmr_err rmri_crd_moved(rmr_coord *c, crd_node *n)
 {
@@ -254,6 +262,7 @@ rmr_err rmri_crd_moved(rmr_coord *c, crd_node *n)
         rmri_crd_look_all(c);
     }
     self_too(n, true);
+    look_inside(c);
     return RMR_OK;
 }
 
@@ -262,6 +271,7 @@ rmr_err rmr_coord_set_derp_map(rmr_coord *c, rmr_bytes json)
     if (c->derp_map && rmr_bytes_eq(rmr_bytes_str(c->derp_map), json))
         return RMR_OK;
     rmr_err e = rmri_crd_derp_map_take(c, json);
+    c->changes++;
     for (crd_stream *s = c->streams; s && e == RMR_OK; s = s->next) {
         if (!s->began)
             continue; /* its first frame says all */
@@ -287,6 +297,8 @@ void rmri_crd_leaves(rmr_coord *c, crd_node *n)
         }
     }
     (void)rmr_pol_net_del_node(c->policy.net, n->id);
+    look_inside(c);
+    c->n_inside -= n->inside;
     if (rmri_crd_set_has(&c->routers, n->slot))
         c->n_routers--;
     rmri_crd_set_del(&c->routers, n->slot);

@@ -276,9 +276,15 @@ static bool is_proved(const rmr_coord *c, const crd_way *way, rmr_dur period)
     return false;
 }
 
+/* What is still open is decided under the new one. */
 void rmri_crd_checks_forget(rmr_coord *c)
 {
     c->checks.n_proofs = 0;
+    for (crd_check *k = c->checks.first, *next; k; k = next) {
+        next = k->next;
+        if (k->verdict != CRD_OPEN)
+            check_free(c, k);
+    }
 }
 
 void rmri_crd_checks_free(rmr_coord *c)
@@ -294,11 +300,23 @@ void rmri_crd_checks_free(rmr_coord *c)
 
 /* ---- the decision -------------------------------------------------------- */
 
+static bool has_rule(const rmr_coord *c, const crd_way *way, rmr_dur *period)
+{
+    return rmr_pol_ssh_check(c->policy.net, way->from, way->to,
+                             rmr_bytes_str(way->user), period) == RMR_OK;
+}
+
+/* The policy, or a node, may be another since it was asked. */
 rmr_err rmr_coord_check_decide(rmr_coord *c, const char *id, bool yes)
 {
+    rmr_dur period;
     crd_check *k = rmri_crd_check_find(c, rmr_bytes_str(id));
     if (!k)
         return RMR_E_NOTFOUND;
+    if (yes && !has_rule(c, &k->way, &period)) {
+        check_end(c, k);
+        return RMR_E_NOTFOUND;
+    }
     k->verdict = yes ? CRD_YES : CRD_NO;
     if (yes)
         keep_proof(c, &k->way);
@@ -428,8 +446,7 @@ static void question(crd_rpc *r, const crd_way *way, const char *id)
         refuse(r, 404, "dst node not found\n");
     else if (memcmp(to->machine, r->conn->machine, RMR_KEY_LEN) != 0)
         refuse(r, 401, "machine key does not match dst node\n");
-    else if (rmr_pol_ssh_check(c->policy.net, way->from, way->to,
-                               rmr_bytes_str(way->user), &period) != RMR_OK)
+    else if (!has_rule(c, way, &period))
         reject(r, "# No rule lets this connection in.\n");
     else if (*id)
         follow_up(r, way, id);

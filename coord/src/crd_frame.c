@@ -235,8 +235,8 @@ static rmr_err make(crd_stream *s)
         put_list(&o, s, began ? "PeersChanged" : "Peers", whole, put_whole);
     if (began && differ(&s->dirty, &s->whole))
         put_list(&o, s, "PeersChangedPatch", &s->dirty, put_patch);
-    if (!began || !rmri_crd_set_is_empty(whole))
-        put_profiles(&o, s, whole);
+    if (!began || s->self || !rmri_crd_set_is_empty(whole))
+        put_profiles(&o, s, whole); /* its own may be another, too */
     put_time(&o);
     rmr_jw_object_end(&o.w);
     rmr_err e = rmri_crd_out_end(&o);

@@ -123,6 +123,7 @@ struct rmr_coord {
     crd_policy policy;
     crd_set routers; /* who may serve some route */
     size_t n_routers;
+    size_t n_inside; /* of them, who serve nodes' addresses */
     uint32_t *near; /* slots of a node's peers, with room for all */
     uint32_t walk;
     crd_rules rules;

@@ -582,6 +582,7 @@ static rmr_err retag(rmr_coord *c, crd_node *n, crd_list *fresh)
         e = rmri_crd_moved(c, n);
     if (e == RMR_OK) {
         *fresh = was;
+        rmri_crd_routes_turn(c, n); /* rules with "via" go by tags */
         return RMR_OK;
     }
     out_of_machine(c, n);

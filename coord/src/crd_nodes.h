@@ -35,6 +35,7 @@ struct crd_node {
     rmr_time busy_until; /* by what its requests cost */
     uint16_t home_derp, cap;
     bool online, ephemeral, expired;
+    bool inside; /* it may serve such a network: rmri_crd_is_inside */
     rmr_addr client; /* who registered it */
     crd_stream *streams;
     uint32_t walk; /* the last one that found it */
@@ -112,6 +113,8 @@ void rmri_crd_label_unique(const rmr_coord *c, char label[64]);
 /* Free addresses.  Errors: FULL. */
 rmr_err rmri_crd_addrs_take(rmr_coord *c, rmr_addr *v4, rmr_addr *v6);
 bool rmri_crd_is_exit(const rmr_prefix *p);
+/* A network with addresses of the tailnet in it. */
+bool rmri_crd_is_inside(const rmr_coord *c, const rmr_prefix *p);
 /* A list of prefixes.  Errors: NOMEM; unchanged then. */
 rmr_err rmri_crd_prefixes_set(rmr_coord *c, rmr_prefix **list, size_t *n,
                               const rmr_prefix *from, size_t n_from);

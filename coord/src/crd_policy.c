@@ -230,8 +230,15 @@ static rmr_err set_router(rmr_coord *c, const crd_node *n, bool is)
     return RMR_OK;
 }
 
+static void set_inside(rmr_coord *c, crd_node *n, bool is)
+{
+    c->n_inside = c->n_inside + is - n->inside;
+    n->inside = is;
+}
+
 rmr_err rmri_crd_policy_node(rmr_coord *c, crd_node *n)
 {
+    bool inside = false;
     rmr_bytes tags[RMR_COORD_MAX_TAGS];
     rmr_prefix routes[RMR_COORD_MAX_ROUTES];
     rmr_pol_node p = {.id = n->id,
@@ -245,8 +252,10 @@ rmr_err rmri_crd_policy_node(rmr_coord *c, crd_node *n)
     for (size_t i = 0; i < n->tags.n; i++)
         tags[i] = rmr_bytes_str(n->tags.p[i]);
     for (size_t i = 0; i < n->n_announced; i++) {
-        if (rmri_crd_may_serve(n, &n->announced[i]))
-            routes[p.n_routes++] = n->announced[i];
+        if (!rmri_crd_may_serve(n, &n->announced[i]))
+            continue;
+        routes[p.n_routes++] = n->announced[i];
+        inside |= rmri_crd_is_inside(c, &n->announced[i]);
     }
     bool was = rmri_crd_set_has(&c->routers, n->slot);
     rmr_err e = set_router(c, n, p.n_routes > 0);
@@ -254,6 +263,8 @@ rmr_err rmri_crd_policy_node(rmr_coord *c, crd_node *n)
         e = rmr_pol_net_put_node(c->policy.net, &p);
     if (e != RMR_OK)
         (void)set_router(c, n, was); /* it has room */
+    else
+        set_inside(c, n, inside);
     return e;
 }
 

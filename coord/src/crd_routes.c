@@ -40,6 +40,18 @@ bool rmri_crd_may_serve(const crd_node *n, const rmr_prefix *p)
            has(n->approved, n->n_approved, p);
 }
 
+static bool covers(const rmr_prefix *a, const rmr_prefix *b)
+{
+    rmr_addr first = rmr_prefix_addr(b);
+    return a->bits <= b->bits && rmr_prefix_contains(a, &first);
+}
+
+bool rmri_crd_is_inside(const rmr_coord *c, const rmr_prefix *p)
+{
+    return !rmri_crd_is_exit(p) && (covers(p, &c->v4) || covers(&c->v4, p) ||
+                                    covers(p, &c->v6) || covers(&c->v6, p));
+}
+
 /* ---- who serves ---------------------------------------------------------- */
 
 /* The routers one by one, from *slot = 0; NULL: over. */

@@ -17,9 +17,10 @@ void pr_init(pol_rig *p, const rmr_coord_config *cfg)
     rig_init(&p->r, cfg);
 }
 
-static void forget(pr_member *m)
+void pr_forget(pr_member *m)
 {
-    json_t **all[] = {&m->peers, &m->self, &m->filter, &m->ssh, &m->last};
+    json_t **all[] = {&m->peers, &m->self,   &m->filter, &m->ssh,
+                      &m->users, &m->relays, &m->dns,    &m->last};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         json_decref(*all[i]);
         *all[i] = NULL;
@@ -36,7 +37,7 @@ void pr_leave(pr_member *m)
 void pr_free(pol_rig *p)
 {
     for (int i = 0; i < p->n; i++) {
-        forget(&p->m[i]);
+        pr_forget(&p->m[i]);
         pr_leave(&p->m[i]);
     }
     rig_free(&p->r);
@@ -78,6 +79,31 @@ static void take(json_t **at, json_t *value)
     *at = json_incref(value);
 }
 
+/* A patch says what is another, and no list of endpoints is one, too. */
+static void patch(json_t *peer, const json_t *patch)
+{
+    static const char *const names[][2] = {
+        {"DERPRegion", "HomeDERP"}, {"Cap", "Cap"},
+        {"DiscoKey", "DiscoKey"},   {"Online", "Online"},
+        {"LastSeen", "LastSeen"},   {"Endpoints", "Endpoints"}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        json_t *v = json_object_get(patch, names[i][0]);
+        if (v)
+            json_object_set(peer, names[i][1], v);
+    }
+    if (json_array_size(json_object_get(patch, "Endpoints")) == 0)
+        json_object_del(peer, "Endpoints");
+    if (json_is_true(json_object_get(patch, "Online")))
+        json_object_del(peer, "LastSeen");
+}
+
+/* Frames share nothing with what is kept: that is patched. */
+static void put_peer(pr_member *m, const json_t *peer)
+{
+    json_object_set_new(m->peers, id_text(json_object_get(peer, "ID")),
+                        json_deep_copy(peer));
+}
+
 static void take_peers(pr_member *m, const json_t *frame)
 {
     size_t i;
@@ -92,16 +118,28 @@ static void take_peers(pr_member *m, const json_t *frame)
     }
     json_array_foreach(json_object_get(frame, "Peers"), i, v)
     {
-        json_object_set(m->peers, id_text(json_object_get(v, "ID")), v);
+        put_peer(m, v);
     }
     json_array_foreach(json_object_get(frame, "PeersChanged"), i, v)
     {
-        json_object_set(m->peers, id_text(json_object_get(v, "ID")), v);
+        put_peer(m, v);
     }
     json_array_foreach(json_object_get(frame, "PeersChangedPatch"), i, v)
     {
-        assert_non_null(
-            json_object_get(m->peers, id_text(json_object_get(v, "NodeID"))));
+        json_t *peer =
+            json_object_get(m->peers, id_text(json_object_get(v, "NodeID")));
+        assert_non_null(peer);
+        patch(peer, v);
+    }
+}
+
+static void take_users(pr_member *m, const json_t *frame)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(frame, "UserProfiles"), i, v)
+    {
+        json_object_set(m->users, id_text(json_object_get(v, "ID")), v);
     }
 }
 
@@ -117,7 +155,10 @@ static void take_frame(pr_member *m, json_t *frame)
     take(&m->filter, filter);
     take(&m->self, json_object_get(frame, "Node"));
     take(&m->ssh, json_object_get(frame, "SSHPolicy"));
+    take(&m->relays, json_object_get(frame, "DERPMap"));
+    take(&m->dns, json_object_get(frame, "DNSConfig"));
     take(&m->last, frame);
+    take_users(m, frame);
     take_peers(m, frame);
 }
 
@@ -149,7 +190,8 @@ void pr_news(pol_rig *p)
         if (m->gone)
             continue;
         rig_pump(&m->cl);
-        read_frames(m);
+        if (!m->map || !m->map->over)
+            read_frames(m);
     }
 }
 
@@ -175,6 +217,7 @@ pr_member *pr_join(pol_rig *p, const char *host, uint64_t user, const char *tag,
     memset(m, 0, sizeof *m);
     (void)snprintf(m->host, sizeof m->host, "%s", host);
     m->peers = json_object();
+    m->users = json_object();
     assert_int_equal(rmr_coord_key_add(p->r.coord, &w, key, &id), RMR_OK);
     assert_true(rig_join(&m->cl, &p->r, (uint8_t)(p->base + p->n), 138));
     (void)snprintf(text, sizeof text,
@@ -208,7 +251,44 @@ void pr_update(pol_rig *p, pr_member *m, const char *hostinfo)
                    "\"Hostinfo\":{\"Hostname\":\"%s\"%s}}",
                    node_key(m, p), m->host, hostinfo);
     assert_int_equal(rig_ask(&m->cl, "/machine/map", text)->status, 200);
+    m->cl.n_answers--;
     pr_news(p);
+}
+
+static rig_answer *stream(pol_rig *p, pr_member *m, const char *more)
+{
+    char text[256];
+    (void)snprintf(text, sizeof text,
+                   "{\"Version\":138,\"NodeKey\":\"%s\",\"Stream\":true%s}",
+                   node_key(m, p), more);
+    rig_answer *x = rig_ask(&m->cl, "/machine/map", text);
+    assert_int_equal(x->status, 200);
+    return x;
+}
+
+void pr_wake(pol_rig *p, pr_member *m)
+{
+    uint8_t machine = (uint8_t)(p->base + (int)(m - p->m) + 1);
+    pr_forget(m);
+    m->peers = json_object();
+    m->users = json_object();
+    assert_true(rig_join(&m->cl, &p->r, machine, 138));
+    m->gone = false;
+    m->map = stream(p, m, "");
+    pr_news(p);
+}
+
+void pr_look_afresh(pol_rig *p, pr_member *m, pr_member *into)
+{
+    memset(into, 0, sizeof *into);
+    into->peers = json_object();
+    into->users = json_object();
+    into->map = stream(p, m, ",\"ReadOnly\":true");
+    read_frames(into);
+    assert_int_equal(into->frames, 1);
+    assert_int_equal(rmr_h2_cancel(m->cl.h2, into->map->id), RMR_OK);
+    rig_pump(&m->cl);
+    m->cl.n_answers--; /* there are not many; one is that of its own stream */
 }
 
 static const json_t *peer(const pr_member *m, const char *host)

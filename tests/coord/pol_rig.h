@@ -16,6 +16,8 @@ typedef struct pr_member {
     uint64_t id;
     json_t *peers;                 /* by id as text */
     json_t *self, *filter, *ssh;   /* NULL: never told */
+    json_t *users;                 /* by id as text */
+    json_t *relays, *dns;          /* NULL: never told */
     int frames, filters, selves, removed; /* ... since pr_news began anew */
     json_t *last; /* the last frame */
     bool gone;
@@ -42,6 +44,12 @@ pr_member *pr_join(pol_rig *p, const char *host, uint64_t user, const char *tag,
                    const char *hostinfo);
 /* Its client goes, without a word. */
 void pr_leave(pr_member *m);
+/* It comes back, and its stream tells all. */
+void pr_wake(pol_rig *p, pr_member *m);
+/* A second stream of it, which is told all, and ends: what `into` gets.
+ * pr_forget gives that back. */
+void pr_look_afresh(pol_rig *p, pr_member *m, pr_member *into);
+void pr_forget(pr_member *m);
 /* A map request beside the stream. */
 void pr_update(pol_rig *p, pr_member *m, const char *hostinfo);
 /* The server works, and all read what it says; counters begin anew. */

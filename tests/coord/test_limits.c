@@ -229,6 +229,21 @@ static void by_default_many_come_at_once(void **s)
     rmr_coord_config_init(&cfg, sizeof cfg);
     assert_int_equal(cfg.handshake_rate, 100);
     assert_int_equal(cfg.handshake_burst, 8192);
+    /* The server starts anew, and 2,000 nodes behind one NAT come back, each
+     * four times at once; they are not kept out by who fills the table. */
+    set_table(cfg.handshake_rate, cfg.handshake_burst);
+    rmr_addr other = ip("2001:db8::1");
+    for (uint32_t i = 0; i < 4 * 2000; i++) {
+        assert_true(take(RMR_SEC, "192.0.2.1"));
+        memcpy(other.ip + 4, &i, sizeof i);
+        (void)rmri_crd_limit_take(&table, RMR_SEC, &other, &wait);
+    }
+    /* And with all of it used, a hundred a second. */
+    while (take(RMR_SEC, "192.0.2.1"))
+        ;
+    for (int i = 0; i < 100; i++)
+        assert_true(take(2 * RMR_SEC, "192.0.2.1"));
+    assert_false(take(2 * RMR_SEC, "192.0.2.1"));
 }
 
 /* ---- lines --------------------------------------------------------------- */

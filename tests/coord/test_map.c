@@ -91,6 +91,12 @@ static void another_derp_map_reaches_open_streams(void **s)
     assert_non_null(strstr(t, "\"DERPMap\":{\"Regions\":{\"2\":null}}"));
     assert_null(strstr(t, "\"Node\""));
     assert_null(strstr(t, "\"Domain\""));
+    /* And yet another, before the clock moved. */
+    assert_int_equal(rmr_coord_set_derp_map(r.coord, rmr_bytes_str(old)),
+                     RMR_OK);
+    rig_turn(&r);
+    rig_pump(&a);
+    assert_non_null(strstr(rig_frames(x), "\"DERPMap\":{\"Regions\":{\"1\":"));
     rig_wait(&r, 30 * RMR_SEC);
     rig_pump(&a);
     assert_int_equal(x->len, 0); /* once */

@@ -219,6 +219,51 @@ static void another_policy_asks_anew(void **s)
     pr_free(&p);
 }
 
+/* Who was asked for under a policy that is no more. */
+static void what_is_not_let_in_any_more_is_not_approved(void **s)
+{
+    char path[512];
+    (void)s;
+    begin(RULE(""));
+    (void)snprintf(path, sizeof path, "%s",
+                   delegated(ask(b, a, "?local_user=dev")));
+    rig_answer *x = get(b, path);
+    pr_policy(&p, "{\"acls\":[]}");
+    assert_int_equal(decide("approve", auth_id(path)), 404);
+    rig_pump(&b->cl);
+    assert_true(x->over && says(x, "reject"));
+    /* The rule is there, but is not about that node any more. */
+    pr_policy(&p, RULE(",\"checkPeriod\":\"1h\"}],\"tagOwners\":{\"tag:a\":[]},"
+                       "\"nodeAttrs\":[{\"target\":[\"*\"],\"attr\":[\"x\"]"));
+    (void)snprintf(path, sizeof path, "%s",
+                   delegated(ask(b, a, "?local_user=dev")));
+    x = get(b, path);
+    assert_int_equal(pr_tag(&p, a, "tag:a"), RMR_OK);
+    assert_int_equal(decide("approve", auth_id(path)), 404);
+    rig_pump(&b->cl);
+    assert_true(x->over && says(x, "reject"));
+    pr_free(&p);
+}
+
+/* Nor is a yes of then good for who asks by its id again. */
+static void a_decision_ends_with_its_policy(void **s)
+{
+    char path[512], open[512];
+    (void)s;
+    begin(RULE(""));
+    (void)snprintf(path, sizeof path, "%s",
+                   delegated(ask(b, a, "?local_user=dev")));
+    assert_int_equal(decide("approve", auth_id(path)), 200);
+    (void)snprintf(open, sizeof open, "%s",
+                   delegated(ask(a, b, "?local_user=dev")));
+    pr_policy(&p, RULE(",\"checkPeriod\":\"2h\""));
+    assert_string_not_equal(delegated(get(b, path)), path);
+    /* What is still asked is asked under the new one. */
+    assert_int_equal(decide("approve", auth_id(open)), 200);
+    assert_true(says(get(a, open), "accept"));
+    pr_free(&p);
+}
+
 /* ---- who may ask --------------------------------------------------------- */
 
 static void the_host_of_the_ssh_server_alone_asks(void **s)
@@ -390,6 +435,8 @@ int main(void)
         cmocka_unit_test(always_asks_each_time),
         cmocka_unit_test(nobody_answers_for_a_quarter_of_an_hour),
         cmocka_unit_test(another_policy_asks_anew),
+        cmocka_unit_test(what_is_not_let_in_any_more_is_not_approved),
+        cmocka_unit_test(a_decision_ends_with_its_policy),
         cmocka_unit_test(the_host_of_the_ssh_server_alone_asks),
         cmocka_unit_test(what_no_rule_lets_in_is_rejected),
         cmocka_unit_test(questions_that_are_none),

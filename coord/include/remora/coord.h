@@ -465,7 +465,8 @@ RMR_API rmr_err rmr_coord_login_reject(rmr_coord *c, const char *login);
  *  (the event CHECK).  A yes is good for the rule's checkPeriod, until the end
  *  of the server or another policy.
  *  Effects: the node that asks is answered.
- *  Errors: NOTFOUND (no such id, or it was decided, or 15 minutes are over).
+ *  Errors: NOTFOUND (no such id, or it was decided, or 15 minutes are over; a
+ *  yes where no rule asks for it any more, which the node is told).
  *  Source: Headscale's API, POST /api/v1/auth/approve; tailcfg.SSHAction. */
 RMR_API rmr_err rmr_coord_check_decide(rmr_coord *c, const char *id, bool yes);
 
