@@ -683,7 +683,8 @@ rmr_err rmr_ctl_write(rmr_ctl *c, rmr_time now, rmr_buf dst, size_t *len)
         *len = 0; /* what was ready goes with its stream */
     }
     c->stats.tx_bytes += *len;
-    return settle(c, e);
+    e = settle(c, e);
+    return e || c->has_stream ? e : RMR_E_CLOSED; /* it goes on by name */
 }
 
 rmr_time rmr_ctl_next_deadline(const rmr_ctl *c)

@@ -178,11 +178,13 @@ static size_t io_produce(void *owner, rmr_time now, rmr_buf scratch)
         l->asked_proxy = true;
         return len;
     }
-    if (l->tls)
+    if (l->tls) {
         len = rmri_mc_tls_produce(l, now, scratch);
-    else if (l->state == LINK_OPEN &&
-             l->ops->write(l->owner, now, scratch, &len) != RMR_OK)
+    } else if (l->state == LINK_OPEN &&
+               l->ops->write(l->owner, now, scratch, &len) != RMR_OK) {
         len = 0;
+        rmri_mc_link_drop(l, true);
+    }
     if (len > 0) /* queues drained: there may be room for more */
         io_stir(l);
     return len;

@@ -164,7 +164,9 @@ static size_t produce(rmr_mc_link *l, rmr_time now, rmr_buf scratch)
         while (l->state == LINK_OPEN &&
                rmr_tls_reserve(l->tls, &place) == RMR_OK && place.len > 0) {
             size_t got = 0;
-            if (l->ops->write(l->owner, now, place, &got) != RMR_OK || !l->tls)
+            if (l->ops->write(l->owner, now, place, &got) != RMR_OK)
+                rmri_mc_link_drop(l, true);
+            if (!l->tls)
                 break;
             rmr_tls_commit(l->tls, got);
             if (got == 0)

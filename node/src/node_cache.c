@@ -1,9 +1,10 @@
 /* The last netmap as a blob: a MapResponse, then a line with a checksum of it;
  * sealed where the host gives a key.  A tailnet changes without end, a peer or
  * two at a time, so a second blob has what changed since the first, in the same
- * form.  Its sum begins with that of the first, so it is read with no other.  It is a stopgap until the server's first
- * frame, so a damaged one is left aside with a warning, and so is a plain one
- * where it should be sealed. */
+ * form.  Its sum begins with that of the first, so it is read with no other; not
+ * with an equal one of later either, for each has a number of its own at its end.
+ * It is a stopgap until the server's first frame, so a damaged one is left aside
+ * with a warning, and so is a plain one where it should be sealed. */
 #include "node_internal.h"
 
 #include <remora/cursor.h>
@@ -22,7 +23,8 @@ static const char *const names[2] = {"netmap.cache", "netmap.since"};
  * well, and sealing is against that.  What older versions wrote has BLAKE2s,
  * which takes longer than the making of the text. */
 static const char tail_word[] = "\n#siphash ", old_word[] = "\n#blake2s ";
-#define SUM_LEN sizeof(uint64_t)
+#define SALT_LEN ND_CACHE_SALT_LEN
+#define SUM_LEN (SALT_LEN + sizeof(uint64_t)) /* the text's, and the salt's */
 #define TAIL_LEN (sizeof tail_word - 1 + 2 * SUM_LEN + 1)
 #define OLD_TAIL_LEN (sizeof old_word - 1 + 2 * RMR_HASH_LEN + 1)
 
@@ -33,6 +35,16 @@ static void sum_begin(rmr_node *n)
 {
     const rmr_hash_key whole = {0, 0}, since = {n->cache_base, 1};
     rmr_sip13_init(&n->cache_sum, n->cache_since ? &since : &whole);
+}
+
+/* \return the sum of all, which stands behind the salt. */
+static uint64_t sum_end(rmr_node *n, uint8_t sum[SUM_LEN])
+{
+    rmr_sip13_update(&n->cache_sum, n->cache_salt, SALT_LEN);
+    uint64_t v = rmr_sip13_final(&n->cache_sum);
+    memcpy(sum, n->cache_salt, SALT_LEN);
+    rmr_store_le64(sum + SALT_LEN, v);
+    return v;
 }
 
 /* ---- loading: each twice, first to verify, then to apply ---------------- */
@@ -121,15 +133,16 @@ static size_t right_tail(rmr_node *n)
 {
     uint8_t sum[SUM_LEN], old[RMR_HASH_LEN];
     rmr_blake2s_final(&n->cache_old, old);
-    if (n->cache_err != RMR_OK ||
+    if (n->cache_err != RMR_OK || n->cache_tail_len < TAIL_LEN ||
         (n->cache_seal && !rmri_node_blob_is_whole(n->cache_seal)))
         return 0;
     /* More was kept back than the shorter tail. */
-    if (n->cache_tail_len > TAIL_LEN)
-        rmr_sip13_update(&n->cache_sum, n->cache_tail,
-                         n->cache_tail_len - TAIL_LEN);
-    uint64_t v = rmr_sip13_final(&n->cache_sum);
-    rmr_store_le64(sum, v);
+    size_t over = n->cache_tail_len - TAIL_LEN;
+    const uint8_t *salt = n->cache_tail + over + sizeof tail_word - 1;
+    rmr_sip13_update(&n->cache_sum, n->cache_tail, over);
+    memset(n->cache_salt, 0, SALT_LEN); /* where none stands there */
+    (void)rmr_unhex(n->cache_salt, SALT_LEN, rmr_bytes_of(salt, 2 * SALT_LEN));
+    uint64_t v = sum_end(n, sum);
     if (ends_with(n, tail_word, sum, sizeof sum)) {
         if (!n->cache_since)
             n->cache_base = v;
@@ -281,10 +294,9 @@ static size_t put_tail(rmr_node *n, uint8_t *dst)
 {
     uint8_t sum[SUM_LEN];
     size_t word = sizeof tail_word - 1;
-    uint64_t v = rmr_sip13_final(&n->cache_sum);
+    uint64_t v = sum_end(n, sum);
     if (!n->cache_since)
         n->cache_base = v;
-    rmr_store_le64(sum, v);
     memcpy(dst, tail_word, word);
     rmr_hex((char *)dst + word, sum, sizeof sum);
     dst[TAIL_LEN - 1] = '\n';
@@ -337,6 +349,17 @@ static bool since_pays(rmr_node *n)
     return true;
 }
 
+static bool save_begin(rmr_node *n)
+{
+    sum_begin(n);
+    rmri_node_blob_free(n, &n->cache_seal);
+    if (rmr_rng_fill(&n->env.rng, n->cache_salt, SALT_LEN) != RMR_OK)
+        return false;
+    if (n->seal_key)
+        n->cache_seal = rmri_node_blob_new(n, false);
+    return !n->seal_key || n->cache_seal;
+}
+
 void rmri_node_cache_save(rmr_node *n)
 {
     n->cache_at = RMR_TIME_NEVER;
@@ -350,11 +373,11 @@ void rmri_node_cache_save(rmr_node *n)
         n->cache_spent = 0;
         rmr_nm_mark(n->nm);
     }
-    sum_begin(n);
-    rmri_node_blob_free(n, &n->cache_seal);
-    if (n->seal_key && !(n->cache_seal = rmri_node_blob_new(n, false))) {
-        rmr_logf(&n->env.log, RMR_LOG_WARN, ND_LAYER,
-                 "the netmap was not saved: no memory, or no key to seal it");
+    if (!save_begin(n)) {
+        rmr_logf(
+            &n->env.log, RMR_LOG_WARN, ND_LAYER,
+            "the netmap was not saved: no memory, no random numbers, or no "
+            "key to seal it");
         return;
     }
     n->cache_io = rmr_mc_store(n->mc, names[n->cache_since], &save_ops, n);

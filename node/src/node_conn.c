@@ -110,7 +110,7 @@ rmr_err rmri_node_conn_dial(nd_conn *c, rmr_time now, const char *host,
     rmr_nm_node peer;
     rmr_addr to = {0};
     rmr_err err;
-    if (!n->ns)
+    if (!n->nm) /* the last of the layers: it may be that there was no memory */
         return RMR_E_NOTREADY;
     if (addr && addr->family != RMR_AF_NONE)
         to = *addr;

@@ -660,6 +660,7 @@ void rmri_node_metrics_accept(rmr_node *n, rmr_time now, uint64_t child);
 #define ND_SEAL_HEAD_LEN 49 /* the first line: magic, the key's id */
 #define ND_CHUNK_MAX ((size_t)64 * 1024) /* of a sealed blob, its text */
 #define ND_CACHE_TAIL_MAX 75             /* the last line of a cached netmap */
+#define ND_CACHE_SALT_LEN 8              /* ... what makes its sum its own */
 typedef struct nd_sealer nd_sealer; /* a blob that is written or read */
 
 typedef struct nd_prefs { /* as rmr_node_prefs */
@@ -838,6 +839,7 @@ struct rmr_node {
     size_t cache_spent; /* peers that were written since it was */
     uint64_t cache_pos;
     rmr_sip13 cache_sum;
+    uint8_t cache_salt[ND_CACHE_SALT_LEN]; /* of cache_sum, at its end */
     rmr_blake2s cache_old; /* of what is read, which may be older */
     nd_sealer *cache_seal; /* while it is read or written, with seal_key */
     rmr_err cache_err; /* of what was read of it */

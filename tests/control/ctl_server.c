@@ -715,12 +715,17 @@ void rig_cut(rig *r, rmr_err why, const char *text)
 static bool client_output(rig *r)
 {
     uint8_t buf[10000];
+    if (rmr_ctl_wants_close(r->c)) {
+        drop(r);
+        return true;
+    }
     size_t n = 0, cap = r->chunk ? r->chunk : sizeof buf;
     rmr_err e = rmr_ctl_write(r->c, r->now, rmr_buf_of(buf, cap), &n);
     if (e) { /* nothing is left to be sent */
         assert_int_equal(n, 0);
         return false;
     }
+    assert_false(rmr_ctl_wants_close(r->c));
     assert_true(n <= cap);
     if (n)
         server_input(&r->s, buf, n);

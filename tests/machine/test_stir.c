@@ -11,7 +11,7 @@
 typedef struct layer {
     rig r;
     int opened, stirred; /* its own */
-    rmr_err read_err;
+    rmr_err read_err, write_err;
     bool says;
 } layer;
 
@@ -39,7 +39,7 @@ static rmr_err write_some(void *owner, rmr_time now, rmr_buf dst, size_t *len)
     *len = l->says ? 1 : 0;
     dst.ptr[0] = '!';
     l->says = false;
-    return RMR_OK;
+    return l->write_err;
 }
 
 static void stir(void *owner)
@@ -112,6 +112,27 @@ static void bytes_of_an_open_link_are_its_layers_news_alone(void **state)
     rig_end(&l.r);
 }
 
+/* As of a read: the layer has told it, and dials anew, when it is asked. */
+static void
+a_write_that_fails_ends_the_link_and_is_everybodys_news(void **state)
+{
+    layer l;
+    (void)state;
+    start(&l, NULL);
+    rmr_io_op op = rig_open(&l.r, "192.0.2.7");
+    assert_string_equal(rig_sent(&l.r), ""); /* leave to read went out */
+    l.write_err = RMR_E_NOMEM;
+    l.r.stirred = 0;
+    rmr_mc_link_output(l.r.link);
+    rmr_io_op end = rig_next(&l.r);
+    assert_int_equal(end.kind, RMR_IO_ABORT);
+    assert_int_equal(end.id, op.id);
+    assert_true(l.r.stirred > 0);
+    assert_false(rmr_mc_link_is_open(l.r.link));
+    assert_int_equal(rig_next(&l.r).kind, RMR_IO_NONE);
+    rig_end(&l.r);
+}
+
 /* Through a proxy nothing is the layer's before it is through. */
 static void the_answer_of_a_proxy_is_everybodys_news(void **state)
 {
@@ -136,6 +157,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_event_stirs_all),
         cmocka_unit_test(bytes_of_an_open_link_are_its_layers_news_alone),
+        cmocka_unit_test(
+            a_write_that_fails_ends_the_link_and_is_everybodys_news),
         cmocka_unit_test(the_answer_of_a_proxy_is_everybodys_news),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

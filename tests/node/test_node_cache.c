@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define CACHE "netmap.cache"
-#define NEW_TAIL (sizeof "\n#siphash " - 1 + 16 + 1)
+#define NEW_TAIL (sizeof "\n#siphash " - 1 + 32 + 1)
 
 static lab l;
 static uint8_t *saved; /* as a node left it */
@@ -418,6 +418,32 @@ static void a_start_begins_with_the_whole(void **st)
     free_tables();
 }
 
+/* The whole is what it was once, when other changes followed: those of then are
+ * not its own, and who was gone does not come back by them. */
+static void a_netmap_as_once_before_has_no_changes_of_then(void **st)
+{
+    (void)st;
+    for (uint8_t byte = 0; byte < 2; byte++) {
+        begin(byte, 0, false);
+        tell("{\"DNSConfig\":{\"Domains\":[\"a.ex.com\"]}}", false);
+        char *was = copy_of(table());
+        size_t whole = blob_len(CACHE);
+        tell("{\"PeersChanged\":[" NODE_OF("5") "]}", false);
+        assert_true(blob_len(SINCE) > 0);
+        lab_feed(&l, "{\"PeersRemoved\":[5],"
+                     "\"DNSConfig\":{\"Domains\":[\"b.ex.com\"]}}");
+        size_t stores = l.stores;
+        tell("{\"DNSConfig\":{\"Domains\":[\"a.ex.com\"]}}", false);
+        assert_int_equal(l.stores, stores + 1);
+        assert_int_equal(blob_len(CACHE), whole);
+        assert_string_equal(table(), was);
+        lab_restart(&l);
+        start_with(byte);
+        assert_string_equal(table(), was);
+        free(was);
+    }
+}
+
 /* At each write, without it or with it alone: what was stored last is there. */
 static void killed_at_each_write_it_has_the_old_or_the_new_netmap(void **st)
 {
@@ -456,6 +482,7 @@ int main(void)
         T(few_changes_are_saved_alone),
         T(changes_that_are_damaged_or_of_another_are_left_aside),
         T(a_start_begins_with_the_whole),
+        T(a_netmap_as_once_before_has_no_changes_of_then),
         T(killed_at_each_write_it_has_the_old_or_the_new_netmap),
 #undef T
     };

@@ -398,6 +398,80 @@ static void a_random_source_that_fails_later_ends_the_node(void **st)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- no memory ---------------------------------------------------------- */
+
+static void resolved(void *user, rmr_err err, const rmr_addr *addrs, size_t n)
+{
+    (void)user, (void)err, (void)addrs, (void)n;
+}
+
+static void on_packet(void *user, rmr_bytes pkt)
+{
+    (void)user, (void)pkt;
+}
+
+/* It ended for want of memory, with some of its layers or none: the program, who
+ * may not have heard of that yet, still calls. */
+static void call_all(void)
+{
+    static const uint8_t pkt[20] = {0x45};
+    rmr_node_conn c;
+    rmr_node_who who;
+    rmr_node_grant grant;
+    rmr_node_prefs prefs;
+    rmr_node_stats stats;
+    uint8_t text[16384];
+    uint64_t pos = 0, id;
+    size_t len;
+    rmr_addr from = rmr_addr_v4(100, 64, 0, 2, 0);
+    rmr_bytes packet = rmr_bytes_of(pkt, sizeof pkt);
+    static const char *const hosts[] = {"100.64.0.2", "peer", "192.0.2.1"};
+    for (size_t i = 0; i < 3; i++) {
+        if (rmr_node_dial(l.node, l.now, hosts[i], 80, NULL, &c) == RMR_OK)
+            (void)rmr_node_abort(l.node, l.now, c);
+        (void)rmr_node_whois(l.node, hosts[i], &who);
+        if (rmr_node_resolve(l.node, l.now, hosts[i], resolved, NULL, &id) ==
+            RMR_OK)
+            rmr_node_resolve_cancel(l.node, id);
+    }
+    (void)rmr_node_listen(l.node, l.now, 80, NULL, &c);
+    (void)rmr_node_send_packet(l.node, l.now, packet);
+    (void)rmr_node_next_grant(l.node, &from, &pos, &grant);
+    rmr_node_prefs_init(&prefs, sizeof prefs);
+    prefs.given = RMR_NODE_PREF_SHIELDS_UP | RMR_NODE_PREF_EXIT_NODE |
+                  RMR_NODE_PREF_ACCEPT_ROUTES | RMR_NODE_PREF_ACCEPT_DNS;
+    prefs.exit_node = "peer";
+    (void)rmr_node_set_prefs(l.node, l.now, &prefs);
+    rmr_node_get_stats(l.node, &stats);
+    (void)rmr_node_write_metrics(l.node, rmr_buf_of(text, sizeof text), &len);
+    (void)rmr_node_logout(l.node, l.now);
+}
+
+static void without_memory_calls_are_answered_all_the_same(void **st)
+{
+    static rmr_node_callbacks cb;
+    size_t ended = 0;
+    bool survived = false;
+    (void)st;
+    for (size_t at = 1; !survived; at++) {
+        rmr_node_config cfg;
+        lab_free(&l);
+        lab_init(&l);
+        lab_config(&l, &cfg);
+        cb = *cfg.callbacks;
+        cb.on_packet = on_packet;
+        cfg.callbacks = &cb;
+        l.alloc.fail_at = at;
+        if (lab_start(&l, &cfg) == RMR_OK) {
+            ended += l.stopped;
+            call_all();
+            lab_turn(&l);
+        }
+        survived = l.alloc.calls < at;
+    }
+    assert_true(ended > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +489,7 @@ int main(void)
         T(no_secret_reaches_the_log),
         T(every_failing_allocation_of_new_is_survived),
         T(every_failing_allocation_of_a_start_is_survived),
+        T(without_memory_calls_are_answered_all_the_same),
         T(a_failing_random_source_ends_the_start),
         T(a_random_source_that_fails_later_ends_the_node),
         T(pump_calls_inside_a_callback_are_refused),

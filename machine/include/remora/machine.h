@@ -258,7 +258,7 @@ typedef struct rmr_mc_link_ops { /* the layer above the stream */
     void (*opened)(void *owner, rmr_time now);
     /* It could not be opened, or has ended (why RMR_OK: in order). */
     void (*closed)(void *owner, rmr_time now, rmr_err why, const char *text);
-    /* Any error: the link is dropped, and closed is not called. */
+    /* Any error of these two: the link is dropped, and closed not called. */
     rmr_err (*read)(void *owner, rmr_time now, rmr_buf data);
     rmr_err (*write)(void *owner, rmr_time now, rmr_buf dst, size_t *len);
     /* Bytes came or went on the open stream: this layer may have more to do,
