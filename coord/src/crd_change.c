@@ -141,6 +141,22 @@ static void tell_all(const news *x)
     }
 }
 
+/* Whose next frame looks who sees whom: before it that may be as it was, so
+ * that what its client knows of the node counts, be it a peer now or not. */
+static void tell_lookers(const news *x)
+{
+    rmr_coord *c = x->c;
+    if (!c->looking)
+        return;
+    c->looking = false;
+    for (crd_stream *s = c->streams; s; s = s->next) {
+        c->looking |= s->look;
+        if (s->look && s->node != x->n && s->node->walk != c->walk &&
+            rmri_crd_set_has(&s->told, x->n->slot))
+            tell(x, s);
+    }
+}
+
 static void self_too(const crd_node *n, bool look)
 {
     for (crd_stream *s = n->streams; s; s = s->node_next) {
@@ -148,6 +164,7 @@ static void self_too(const crd_node *n, bool look)
             continue;
         s->self = s->any = true;
         s->look |= look;
+        s->rpc->conn->c->looking |= look;
         rmri_crd_stream_stir(s);
     }
 }
@@ -165,7 +182,9 @@ void rmri_crd_changed(rmr_coord *c, crd_node *n, crd_what what)
     c->changes++;
     if (!c->streams)
         return;
-    if (!tell_peers(&x))
+    if (tell_peers(&x))
+        tell_lookers(&x);
+    else
         tell_all(&x);
     if (what != CRD_PATCH) /* the rest it said itself */
         self_too(n, false);
@@ -175,7 +194,7 @@ static void look(crd_stream *s)
 {
     if (!s->began)
         return;
-    s->look = s->any = true;
+    s->look = s->any = s->rpc->conn->c->looking = true;
     rmri_crd_stream_stir(s);
 }
 
@@ -257,6 +276,7 @@ rmr_err rmri_crd_moved(rmr_coord *c, crd_node *n)
         return e;
     if (listed && tell_peers(&x)) {
         lose_others(&before, n);
+        tell_lookers(&x);
     } else {
         tell_all(&x);
         rmri_crd_look_all(c);

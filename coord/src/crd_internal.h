@@ -131,6 +131,7 @@ struct rmr_coord {
     crd_api *api;
 
     crd_stream *streams;
+    bool looking; /* some of them may have a look before them */
     crd_pace pace;
     crd_alike alike;
     uint64_t changes; /* rises with each that streams may be told of */
