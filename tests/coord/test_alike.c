@@ -207,7 +207,7 @@ static void rename_it(pol_rig *p, const pr_member *m, int turn)
  * gets later what another one got. */
 static void a_frame_has_its_own_time(void **state)
 {
-    pol_rig p;
+    static pol_rig p; /* too big for the stack */
     const pr_member *early = &p.m[0], *late = &p.m[1];
     int turn = 0;
     (void)state;
@@ -243,7 +243,7 @@ static void a_frame_has_its_own_time(void **state)
 /* Who gets what another got has twice as many before it must wait. */
 static void a_repeated_frame_counts_half(void **state)
 {
-    pol_rig p;
+    static pol_rig p; /* too big for the stack */
     int all[4] = {0}, turn = 0, most = 0, n = 0;
     rmr_coord_stats was, is;
     (void)state;
