@@ -1,7 +1,8 @@
 /*
- * The table as one MapResponse, or what changed in it since a mark.  It is written in small units, so that a call
- * can stop at any of them: the position is (section, index, step), and the
- * steps of a node go through its lists element by element.
+ * The table as one MapResponse, or what changed in it since a mark.  It is
+ * written in small units, so that a call can stop at any of them: the position
+ * is (section, index, step), and the steps of a node go through its lists
+ * element by element.
  */
 #include "nm_internal.h"
 

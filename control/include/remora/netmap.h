@@ -367,7 +367,7 @@ RMR_API rmr_err rmr_nm_save(const rmr_nm *nm, uint64_t *pos, rmr_buf dst,
                             size_t *len);
 
 /**
- * Marks the table as it is now, for rmr_nm_save_since.                [look]
+ * Marks the table as it is now, for rmr_nm_save_since.              [submit]
  * Not while a frame is read.
  * Effects: what differs is noted from now on: 8 bytes for each peer that
  *          goes, of 4,096 at most.
