@@ -101,23 +101,9 @@ static void put_from(line *l, const rmr_coord_event *ev)
     }
 }
 
-static bool has_room(cli_coord_events *e)
-{
-    rmr_time until = e->lines_until > e->now ? e->lines_until : e->now;
-    if (until - e->now > LOGIN_LINE * (LOGIN_LINES - 1)) {
-        return false;
-    }
-    e->lines_until = until + LOGIN_LINE;
-    return true;
-}
-
-static void login(cli_coord_events *e, const rmr_coord_event *ev)
+static void login(const cli_coord_events *e, const rmr_coord_event *ev)
 {
     char text[1024], from[RMR_ADDR_TEXT_MAX];
-    if (!has_room(e)) {
-        e->left_out++;
-        return;
-    }
     if (e->json) {
         line l;
         begin(&l, "login");
@@ -152,13 +138,9 @@ static void joined(const cli_coord_events *e, const rmr_coord_event *ev)
     say(text);
 }
 
-static void check(cli_coord_events *e, const rmr_coord_event *ev)
+static void check(const cli_coord_events *e, const rmr_coord_event *ev)
 {
     char text[1024], from[RMR_ADDR_TEXT_MAX];
-    if (!has_room(e)) {
-        e->left_out++;
-        return;
-    }
     if (e->json) {
         line l;
         begin(&l, "ssh_check");
@@ -178,6 +160,28 @@ static void check(cli_coord_events *e, const rmr_coord_event *ev)
     say(text);
 }
 
+static bool has_room(cli_coord_events *e)
+{
+    rmr_time until = e->lines_until > e->now ? e->lines_until : e->now;
+    if (until - e->now > LOGIN_LINE * (LOGIN_LINES - 1)) {
+        return false;
+    }
+    e->lines_until = until + LOGIN_LINE;
+    return true;
+}
+
+/* Anybody can ask to be let in. */
+static void asked(cli_coord_events *e, const rmr_coord_event *ev)
+{
+    if (!has_room(e)) {
+        e->left_out++;
+    } else if (ev->kind == RMR_COORD_EV_LOGIN) {
+        login(e, ev);
+    } else {
+        check(e, ev);
+    }
+}
+
 static void on_event(void *user, const rmr_coord_event *ev)
 {
     cli_coord_events *e = user;
@@ -189,7 +193,8 @@ static void on_event(void *user, const rmr_coord_event *ev)
         listening(e, ev);
         break;
     case RMR_COORD_EV_LOGIN:
-        login(e, ev);
+    case RMR_COORD_EV_CHECK:
+        asked(e, ev);
         break;
     case RMR_COORD_EV_JOINED:
         joined(e, ev);
@@ -200,9 +205,6 @@ static void on_event(void *user, const rmr_coord_event *ev)
     case RMR_COORD_EV_FAILED:
         e->failed = true;
         cli_complain("%s", ev->text);
-        break;
-    case RMR_COORD_EV_CHECK:
-        check(e, ev);
         break;
     case RMR_COORD_EV_STOPPED:
         break;
